@@ -1,0 +1,1 @@
+"""segmentflow-core."""

@@ -1,0 +1,25 @@
+"""What counts as JSON here, as types. Knows shapes only; the rules of admission are in `admission`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Final, Literal, TypeAlias
+
+__all__ = ["MISSING", "JsonObject", "JsonValue", "Missing"]
+
+JsonValue: TypeAlias = (
+    "None | bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue]"
+)
+"""Any JSON value. Once admitted, objects are `dict` and arrays are `list`, exactly."""
+
+JsonObject: TypeAlias = Mapping[str, JsonValue]
+
+
+class Missing(Enum):
+    """The type of `MISSING`: nothing is there, which is not the same as null."""
+
+    MISSING = "missing"
+
+
+MISSING: Final[Literal[Missing.MISSING]] = Missing.MISSING
