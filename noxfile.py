@@ -1,0 +1,157 @@
+"""The project's checks: `nox` runs what a change must pass, `nox -l` lists them all.
+
+Every session makes its own environment and reads what it installs from pyproject.toml.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import nox
+from packaging.requirements import Requirement
+
+nox.needs_version = ">=2025.2.9"
+nox.options.sessions = ["lint", "imports", "typing", "tests", "docs"]
+nox.options.error_on_missing_interpreters = False
+nox.options.default_venv_backend = "virtualenv"
+nox.options.reuse_venv = "yes"
+
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+OLDEST = PYTHONS[0]
+PACKAGES = (
+    "segmentflow_core",
+    "segmentflow_memory",
+    "segmentflow_sql",
+    "segmentflow_http",
+    "segmentflow_cli",
+)
+ROOT = Path(__file__).parent
+PROJECT = nox.project.load_toml("pyproject.toml")["project"]
+EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
+
+IN_PARALLEL = ("-n", "auto", "--dist", "loadgroup")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting."""
+    session.install(_tool("ruff"))
+    session.run("ruff", "check", *session.posargs, ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def imports(session: nox.Session) -> None:
+    """Check that imports point inward."""
+    session.install("-e", ".[all]", _tool("import-linter"))
+    session.run("lint-imports")
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Check types with mypy and pyright, and the typing tests with both."""
+    session.install("-e", ".[dev]")
+    places = [p for p in ("src", "adapters", "tests/typing", "examples") if (ROOT / p).is_dir()]
+    session.run("mypy", *places)
+    session.run("pyright", *places)
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run the tests against the source tree."""
+    session.install("-e", ".[test]")
+    session.run("pytest", *(session.posargs or IN_PARALLEL))
+
+
+@nox.session(python=OLDEST)
+def coverage(session: nox.Session) -> None:
+    """Require every branch of the core to be tested."""
+    session.install("-e", ".[test]")
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *(session.posargs or IN_PARALLEL))
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report", "--fail-under=0", silent=False)
+    session.run("coverage", "report", "--include=*/segmentflow_core/*", "--fail-under=100")
+
+
+@nox.session(python=OLDEST)
+def lowest(session: nox.Session) -> None:
+    """Run the tests against the oldest release of every direct dependency."""
+    constraints = Path(session.create_tmp()) / "lowest.txt"
+    constraints.write_text("".join(f"{line}\n" for line in sorted(_lower_bounds())))
+    session.install("-c", str(constraints), "-e", ".[test]")
+    session.run("pytest", *(session.posargs or IN_PARALLEL))
+
+
+@nox.session(python=PYTHONS, reuse_venv=False)
+def wheel(session: nox.Session) -> None:
+    """Build the wheel once and run the tests against it, the source tree out of sight."""
+    session.install(f"{_built_wheel(session)}[test]")
+    elsewhere = Path(session.create_tmp()) / "elsewhere"
+    shutil.rmtree(elsewhere, ignore_errors=True)
+    elsewhere.mkdir()
+    for name in ("tests", "examples", "docs", "bench", "README.md", "pyproject.toml"):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, elsewhere / name, ignore=shutil.ignore_patterns("_build"))
+        elif source.is_file():
+            shutil.copy(source, elsewhere)
+    with session.chdir(elsewhere):
+        session.run("python", "-I", "-c", _CHECK_INSTALLED)
+        session.run("pytest", *(session.posargs or IN_PARALLEL))
+
+
+@nox.session(python=OLDEST)
+def docs(session: nox.Session) -> None:
+    """Build the documentation, warnings being errors, and run the docstrings' examples."""
+    session.install("-e", ".[all,docs]")
+    session.run("sphinx-build", "-W", "--keep-going", "-n", "-q", "-E", "docs", "docs/_build/html")
+    session.run("pytest", "--doctest-modules", "--pyargs", *PACKAGES, *session.posargs)
+
+
+_CHECK_INSTALLED = f"""
+import importlib, sysconfig
+for name in {PACKAGES!r}:
+    assert importlib.import_module(name).__file__.startswith(sysconfig.get_path("purelib")), name
+"""
+
+_wheel: Path | None = None
+
+
+def _built_wheel(session: nox.Session) -> Path:
+    global _wheel  # one wheel for every Python of this run
+    if _wheel is None:
+        dist = ROOT / "dist"
+        shutil.rmtree(dist, ignore_errors=True)
+        session.run("pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(dist), str(ROOT))
+        (_wheel,) = dist.glob("*.whl")
+    return _wheel
+
+
+def _tool(name: str) -> str:
+    """Return the `dev` extra's requirement on `name`."""
+    (found,) = (line for line in EXTRAS["dev"] if Requirement(line).name == name)
+    return found
+
+
+def _lower_bounds() -> Iterator[str]:
+    """Yield ``name==oldest`` for each thing a user of the `all` extra may depend on directly."""
+    own = PROJECT["name"]
+    for line in PROJECT["dependencies"] + [r for extra in EXTRAS["all"] for r in _expanded(extra)]:
+        requirement = Requirement(line)
+        if requirement.name != own:
+            (oldest,) = (s.version for s in requirement.specifier if s.operator == ">=")
+            yield f"{requirement.name}=={oldest}"
+
+
+def _expanded(line: str) -> Iterator[str]:
+    """Yield `line`, or what the extras of our own that it names stand for."""
+    requirement = Requirement(line)
+    if requirement.name != PROJECT["name"]:
+        yield line
+        return
+    for extra in requirement.extras:
+        for inner in EXTRAS[extra]:
+            yield from _expanded(inner)
