@@ -1,0 +1,41 @@
+"""Conditions: JSON that says which state documents a Journey is for (design: Journeys).
+
+`operators` holds the one table of operators. `check` and `json_schema` read it to
+refuse a bad definition, `compiled` to turn a good one into closures, `explain` to say
+why a state met it or not. Knows state documents and definitions; must never know
+where either is kept, what time it is, or any value that redaction took away.
+"""
+
+from __future__ import annotations
+
+from segmentflow_core.domain.condition.check import (
+    DEPTH_LIMIT,
+    NODE_LIMIT,
+    check_condition,
+)
+from segmentflow_core.domain.condition.compiled import Condition, compile_condition
+from segmentflow_core.domain.condition.explain import Explanation, explanation_document
+from segmentflow_core.domain.condition.json_schema import condition_json_schema
+from segmentflow_core.domain.condition.operators import (
+    OPERATORS,
+    Operator,
+    TruthRow,
+    truth_table,
+)
+from segmentflow_core.domain.condition.values import ValueRule
+
+__all__ = [
+    "DEPTH_LIMIT",
+    "NODE_LIMIT",
+    "OPERATORS",
+    "Condition",
+    "Explanation",
+    "Operator",
+    "TruthRow",
+    "ValueRule",
+    "check_condition",
+    "compile_condition",
+    "condition_json_schema",
+    "explanation_document",
+    "truth_table",
+]

@@ -1,0 +1,175 @@
+"""The check of a condition's definition: every fault, each with its path.
+
+Knows the shape of a definition and the operator table. Must never know a state
+document, nor trust what it is given: any Python object may arrive here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal, TypeAlias
+
+from attrs import define, field
+
+from segmentflow_core.domain.admission import text_fault
+from segmentflow_core.domain.condition.operators import OPERATORS, Operator
+from segmentflow_core.domain.pointer import (
+    PointerSyntaxError,
+    Tokens,
+    format_pointer,
+    parse_pointer,
+)
+from segmentflow_core.errors import Violation
+
+__all__ = ["COMBINATIONS", "DEPTH_LIMIT", "NODE_LIMIT", "Scope", "check_condition"]
+
+DEPTH_LIMIT: Final = 32
+"""How deep conditions may stand inside each other."""
+
+NODE_LIMIT: Final = 1000
+"""How many conditions a definition may hold, the inner ones counted."""
+
+COMBINATIONS: Final = ("all", "any", "not")
+"""The members that make a node a combination of other conditions."""
+
+Scope: TypeAlias = Literal["state", "item"]
+"""What a leaf's path starts from: the state document, or one item of an array."""
+
+_LEAF_MEMBERS: Final = ("path", "op", "value")
+_OPERATOR_NAMES: Final = ", ".join(OPERATORS)
+_SHAPES: Final = "all, any, not, or path and op"
+
+
+def check_condition(document: object, path: str = "") -> list[Violation]:
+    """Name every fault of a condition's definition (design: Journeys).
+
+    Args:
+        document: the definition, as plain JSON; anything at all may be given.
+        path: JSON Pointer of the definition in the document it is part of.
+
+    Returns:
+        The faults in the order they stand; none means it compiles.
+
+    >>> check_condition({"path": "/event/total", "op": "gte", "value": 40})
+    []
+    >>> check_condition({"all": [{"path": "/event/total", "op": "gte", "value": "40"}]}, "/where")
+    [Violation(path='/where/all/0/value', message='must be a number')]
+    """
+    check = _Check(path)
+    check.node(document, path, 1, "state")
+    return check.violations
+
+
+@define
+class _Check:
+    root: str
+    violations: list[Violation] = field(factory=list[Violation])
+    nodes: int = 0
+
+    def refuse(self, path: str, message: str) -> None:
+        self.violations.append(Violation(path, message))
+
+    def node(self, node: Any, path: str, depth: int, scope: Scope) -> None:
+        self.nodes += 1
+        if self.nodes > NODE_LIMIT:
+            # Said once; the walk stops, so a hostile definition costs no more than an honest one.
+            if self.nodes == NODE_LIMIT + 1:
+                self.refuse(self.root, f"must not hold more than {NODE_LIMIT} conditions")
+            return
+        if depth > DEPTH_LIMIT:
+            self.refuse(path, f"must not nest deeper than {DEPTH_LIMIT} conditions")
+            return
+        kind = type(node)
+        if kind is not dict:
+            self.refuse(path, "must be an object")
+            return
+        given = [member for member in COMBINATIONS if member in node]
+        if len(given) > 1:
+            self.refuse(path, f"must have only one of {', '.join(COMBINATIONS)}")
+        elif not given and not any(member in node for member in _LEAF_MEMBERS):
+            self.refuse(path, f"must have {_SHAPES}")
+        self.members(node, path, tuple(given) or _LEAF_MEMBERS)
+        for member in given:
+            inner = path + format_pointer(member)
+            if member == "not":
+                self.node(node[member], inner, depth + 1, scope)
+            else:
+                self.nodes_of(node[member], inner, depth + 1, scope)
+        if not given and any(member in node for member in _LEAF_MEMBERS):
+            self.leaf(node, path, depth, scope)
+
+    def members(self, node: dict[Any, Any], path: str, allowed: tuple[str, ...]) -> None:
+        for member in node:
+            if type(member) is not str:
+                self.refuse(path, "must have strings as member names")
+            elif member not in allowed:
+                self.refuse(
+                    path + format_pointer(member),
+                    f"is not a member here; allowed: {', '.join(allowed)}",
+                )
+
+    def nodes_of(self, nodes: Any, path: str, depth: int, scope: Scope) -> None:
+        kind = type(nodes)
+        if kind is not list or not nodes:
+            self.refuse(path, "must be a list of one or more conditions")
+            return
+        for index, node in enumerate(nodes):
+            if self.nodes > NODE_LIMIT:
+                return
+            self.node(node, path + format_pointer(index), depth, scope)
+
+    def leaf(self, node: dict[Any, Any], path: str, depth: int, scope: Scope) -> None:
+        if "path" not in node:
+            self.refuse(path + "/path", "is required")
+        else:
+            fault = _path_fault(node["path"], scope)
+            if fault is not None:
+                self.refuse(path + "/path", fault)
+        if "op" not in node:
+            self.refuse(path + "/op", "is required")
+            return
+        name = node["op"]
+        operator = OPERATORS.get(name) if type(name) is str else None
+        if operator is None:
+            self.refuse(path + "/op", f"must be one of {_OPERATOR_NAMES}")
+            return
+        self.value(node, operator, path + "/value", depth)
+
+    def value(self, node: dict[Any, Any], operator: Operator, path: str, depth: int) -> None:
+        rule = operator.value
+        if rule is None:
+            if "value" in node:
+                self.refuse(path, f"is not taken by {operator.name}")
+        elif "value" not in node:
+            self.refuse(path, f"is required by {operator.name}")
+        elif rule == "condition":
+            self.node(node["value"], path, depth + 1, "item")
+        else:
+            self.violations += rule.find_faults(node["value"], path)
+
+
+def _path_fault(path: object, scope: Scope) -> str | None:
+    if type(path) is not str:
+        return "must be a string"
+    fault = text_fault(path)
+    if fault is not None:
+        return fault
+    try:
+        tokens = parse_pointer(path)
+    except PointerSyntaxError:
+        return "must be a JSON Pointer (RFC 6901)"
+    if scope == "item" or _is_in_state(tokens):
+        return None
+    return (
+        "must start with /event/ or /profile/properties/,"
+        " or be /profile/email or /profile/externalId"
+    )
+
+
+def _is_in_state(tokens: Tokens) -> bool:
+    match tokens:
+        case ("event", _, *_) | ("profile", "properties", _, *_):
+            return True
+        case ("profile", "email" | "externalId"):
+            return True
+        case _:
+            return False

@@ -1,0 +1,171 @@
+"""A checked condition, compiled once into closures.
+
+The shape of a definition is settled when it is compiled: each leaf becomes one closure
+made for its number of tokens and its operator, so evaluating does no dispatch and builds
+nothing. Knows state documents and the operator table. Must never write to either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+from attrs import field, frozen
+
+from segmentflow_core.domain.condition.check import check_condition
+from segmentflow_core.domain.condition.explain import Explanation, explain_node
+from segmentflow_core.domain.condition.operators import (
+    OPERATORS,
+    Test,
+    Truth,
+    all_of,
+    any_of,
+    negation,
+)
+from segmentflow_core.domain.condition.reading import read
+from segmentflow_core.domain.json_value import MISSING, JsonObject
+from segmentflow_core.domain.pointer import Tokens, parse_pointer
+from segmentflow_core.errors import InvalidJourney
+
+__all__ = ["Condition", "compile_condition"]
+
+_Evaluate: TypeAlias = Callable[[Any], Truth]
+
+
+@frozen
+class Condition:
+    """A condition ready to be asked about state documents.
+
+    Attributes:
+        document: its definition, as plain JSON; a copy of what was compiled.
+        paths: what it reads, in the order it first does; of `any_item` and `all_items`, the array.
+    """
+
+    document: JsonObject
+    paths: tuple[Tokens, ...] = field(repr=False, eq=False)
+    _evaluate: _Evaluate = field(alias="evaluate", repr=False, eq=False)
+
+    def evaluate(self, state: JsonObject) -> bool | None:
+        """Return True or False, or None where the state does not say.
+
+        Args:
+            state: the state document, of admitted JSON: ``{"event": …, "profile": …}``.
+        """
+        return self._evaluate(state)
+
+    def explain(self, state: JsonObject) -> Explanation:
+        """Say what each part of the condition found in `state`, and what came of it."""
+        return explain_node(self.document, state)
+
+
+def compile_condition(document: JsonObject) -> Condition:
+    """Compile a condition's definition.
+
+    Raises:
+        InvalidJourney: it breaks a rule; `violations` lists every one.
+
+    >>> condition = compile_condition({"path": "/event/total", "op": "gte", "value": 40})
+    >>> condition.evaluate({"event": {"total": 49}})
+    True
+    >>> condition.evaluate({"event": {"total": "49"}}) is None
+    True
+    """
+    violations = check_condition(document)
+    if violations:
+        raise InvalidJourney.from_violations(violations)
+    # A copy: what was checked is what runs, whatever becomes of the caller's object.
+    own = _copy(document)
+    paths = tuple(dict.fromkeys(_paths(own)))
+    return Condition(document=own, paths=paths, evaluate=_compile(own))
+
+
+def _copy(value: Any) -> Any:
+    kind = type(value)
+    if kind is dict:
+        return {name: _copy(item) for name, item in value.items()}
+    if kind is list:
+        return [_copy(item) for item in value]
+    return value
+
+
+def _paths(node: Any) -> Iterator[Tokens]:
+    if "op" in node:
+        yield parse_pointer(node["path"])
+        return
+    for inner in [node["not"]] if "not" in node else node.get("all") or node["any"]:
+        yield from _paths(inner)
+
+
+def _compile(node: Any) -> _Evaluate:
+    if "all" in node:
+        return _all([_compile(inner) for inner in node["all"]])
+    if "any" in node:
+        return _any([_compile(inner) for inner in node["any"]])
+    if "not" in node:
+        return _not(_compile(node["not"]))
+    operator = OPERATORS[node["op"]]
+    value = node.get("value")
+    test = operator.build(_compile(value) if operator.value == "condition" else value)
+    return _leaf(parse_pointer(node["path"]), test)
+
+
+def _all(parts: list[_Evaluate]) -> _Evaluate:
+    if len(parts) != 2:
+        return lambda state: all_of(part(state) for part in parts)
+    first, second = parts
+
+    # The commonest condition of all, without a generator: it runs for every event.
+    def evaluate_two(state: Any) -> Truth:
+        truth = first(state)
+        if truth:
+            return second(state)
+        return False if truth is False or second(state) is False else None
+
+    return evaluate_two
+
+
+def _any(parts: list[_Evaluate]) -> _Evaluate:
+    return lambda state: any_of(part(state) for part in parts)
+
+
+def _not(inner: _Evaluate) -> _Evaluate:
+    return lambda state: negation(inner(state))
+
+
+def _leaf(tokens: Tokens, test: Test) -> _Evaluate:
+    """Read and test in one closure; `read` stands behind each for arrays and redacted parts."""
+    match tokens:
+        case ():
+            return test
+        case (first,):
+
+            def evaluate_one(state: Any) -> Truth:
+                if type(state) is dict:
+                    return test(state.get(first, MISSING))
+                return test(read(state, tokens))
+
+            return evaluate_one
+        case (first, second):
+
+            def evaluate_two(state: Any) -> Truth:
+                if type(state) is dict:
+                    outer = state.get(first, MISSING)
+                    if type(outer) is dict:
+                        return test(outer.get(second, MISSING))
+                return test(read(state, tokens))
+
+            return evaluate_two
+        case (first, second, third):
+
+            def evaluate_three(state: Any) -> Truth:
+                if type(state) is dict:
+                    outer = state.get(first, MISSING)
+                    if type(outer) is dict:
+                        inner = outer.get(second, MISSING)
+                        if type(inner) is dict:
+                            return test(inner.get(third, MISSING))
+                return test(read(state, tokens))
+
+            return evaluate_three
+        case _:
+            return lambda state: test(read(state, tokens))

@@ -1,0 +1,142 @@
+"""Why a state document met a condition, or did not: each part, what it found, what came of it.
+
+Slower than evaluating and made of the same tests, so the two cannot disagree. Knows
+checked definitions and redacted state. Must never see a value from before redaction.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+from attrs import frozen
+
+from segmentflow_core.domain.condition.operators import (
+    OPERATORS,
+    Operator,
+    Truth,
+    all_of,
+    any_of,
+    negation,
+)
+from segmentflow_core.domain.condition.reading import read
+from segmentflow_core.domain.json_value import MISSING, JsonValue, Missing
+from segmentflow_core.domain.pointer import format_pointer, parse_pointer
+from segmentflow_core.domain.redaction import REDACTED
+
+__all__ = ["Explanation", "Kind", "Reason", "explain_node", "explanation_document"]
+
+Kind: TypeAlias = Literal["all", "any", "not", "leaf", "items"]
+"""What a part is; `items` is a leaf with a condition on each item of an array."""
+
+Reason: TypeAlias = Literal["missing", "null", "wrong_type", "redacted"]
+"""Why a leaf is unknown."""
+
+
+@frozen
+class Explanation:
+    """One part of a condition, held against one state document.
+
+    Attributes:
+        kind: what the part is.
+        result: True, False, or None for unknown; what evaluating it gives.
+        path: JSON Pointer into the state document, indexes of items included; leaves only.
+        op: the operator; leaves only.
+        expected: the definition's value; `MISSING` where there is none to compare with.
+        found: what the state has at `path`; the redaction marker where that or a parent of it
+            is redacted.
+        reason: why a leaf is unknown; None where it is not, or where `children` say why.
+        children: the parts of a combination, or one for each item of an array.
+    """
+
+    kind: Kind
+    result: bool | None
+    path: str | None = None
+    op: str | None = None
+    expected: JsonValue | Missing = MISSING
+    found: JsonValue | Missing = MISSING
+    reason: Reason | None = None
+    children: tuple[Explanation, ...] = ()
+
+
+def explanation_document(explanation: Explanation) -> dict[str, Any]:
+    """Return an explanation as JSON; what does not apply is left out, an unknown result is null."""
+    document: dict[str, Any] = {"kind": explanation.kind, "result": explanation.result}
+    if explanation.path is not None:
+        document |= {"path": explanation.path, "op": explanation.op}
+    if explanation.expected is not MISSING:
+        document["expected"] = explanation.expected
+    if explanation.found is not MISSING:
+        document["found"] = explanation.found
+    if explanation.reason is not None:
+        document["reason"] = explanation.reason
+    if explanation.children or explanation.kind != "leaf":
+        document["children"] = [explanation_document(child) for child in explanation.children]
+    return document
+
+
+def explain_node(node: Any, state: Any, at: str = "") -> Explanation:
+    """Explain a checked definition against `state`, which stands at the pointer `at`."""
+    if "all" in node:
+        children = tuple(explain_node(inner, state, at) for inner in node["all"])
+        return Explanation("all", all_of(_results(children)), children=children)
+    if "any" in node:
+        children = tuple(explain_node(inner, state, at) for inner in node["any"])
+        return Explanation("any", any_of(_results(children)), children=children)
+    if "not" in node:
+        inner = explain_node(node["not"], state, at)
+        return Explanation("not", negation(inner.result), children=(inner,))
+    operator = OPERATORS[node["op"]]
+    found = read(state, parse_pointer(node["path"]))
+    path = at + node["path"]
+    if operator.value == "condition":
+        return _explain_items(operator, node["value"], found, path)
+    result = operator.build(node.get("value"))(found)
+    return Explanation(
+        kind="leaf",
+        result=result,
+        path=path,
+        op=operator.name,
+        expected=node.get("value", MISSING),
+        found=found,
+        reason=_why_unknown(operator, found) if result is None else None,
+    )
+
+
+def _explain_items(operator: Operator, condition: Any, found: Any, path: str) -> Explanation:
+    kind = type(found)
+    if kind is not list:
+        children: tuple[Explanation, ...] = ()
+        results = found
+    else:
+        children = tuple(
+            explain_node(condition, item, path + format_pointer(index))
+            for index, item in enumerate(found)
+        )
+        results = _results(children)
+    return Explanation(
+        kind="items",
+        # The operator's own test combines what the items gave: results stand in for items.
+        result=operator.build(lambda truth: truth)(results),
+        path=path,
+        op=operator.name,
+        found=found,
+        reason=None if kind is list else _why_unknown(operator, found),
+        children=children,
+    )
+
+
+def _results(children: tuple[Explanation, ...]) -> list[Truth]:
+    return [child.result for child in children]
+
+
+def _why_unknown(operator: Operator, found: Any) -> Reason:
+    if found is MISSING:
+        return "missing"
+    if found is None:
+        return "null"
+    if type(found) is str and found == REDACTED:
+        return "redacted"
+    # An array that could be compared and still is unknown has a redacted item.
+    if type(found) is list and operator.compares_arrays:
+        return "redacted"
+    return "wrong_type"
