@@ -15,7 +15,7 @@ import json
 from collections.abc import Callable, Iterable
 from json.encoder import encode_basestring
 from math import isfinite
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from segmentflow_core.domain.json_value import JsonValue
 
@@ -83,22 +83,23 @@ def _is_sorted_either_way(encoded: bytes) -> bool:
     )
 
 
-def _suit_c_encoder(values: Iterable[Any]) -> bool:
+def _suit_c_encoder(values: Iterable[object]) -> bool:
     """Say whether Python's own spelling of every number in `values` is ECMAScript's."""
     for value in values:
-        kind: object = type(value)
+        kind = type(value)
         if kind is str:
             continue
         if kind is float:
             # Python writes "49.0" and "1e-05" where ECMAScript has "49" and "0.00001".
             # Every float of 1e16 or more, the other exponent form, is integral.
-            if value.is_integer() or -1e-4 < value < 1e-4:
+            number = cast("float", value)
+            if number.is_integer() or -1e-4 < number < 1e-4:
                 return False
         elif kind is dict:
-            if not _suit_c_encoder(value.values()):
+            if not _suit_c_encoder(cast("dict[str, object]", value).values()):
                 return False
         elif kind is list:
-            if not _suit_c_encoder(value):
+            if not _suit_c_encoder(cast("list[object]", value)):
                 return False
         elif kind not in _SPELLINGS:
             return False
