@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import nox
 from packaging.requirements import Requirement
@@ -72,7 +73,7 @@ def coverage(session: nox.Session) -> None:
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", *(session.posargs or IN_PARALLEL))
     session.run("coverage", "combine", "--quiet")
-    session.run("coverage", "report", "--fail-under=0", silent=False)
+    session.run("coverage", "report", "--fail-under=0")
     session.run("coverage", "report", "--include=*/segmentflow_core/*", "--fail-under=100")
 
 
@@ -89,18 +90,16 @@ def lowest(session: nox.Session) -> None:
 def wheel(session: nox.Session) -> None:
     """Build the wheel once and run the tests against it, the source tree out of sight."""
     session.install(f"{_built_wheel(session)}[test]")
-    elsewhere = Path(session.create_tmp()) / "elsewhere"
-    shutil.rmtree(elsewhere, ignore_errors=True)
-    elsewhere.mkdir()
-    for name in ("tests", "examples", "docs", "bench", "README.md", "pyproject.toml"):
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, elsewhere / name, ignore=shutil.ignore_patterns("_build"))
-        elif source.is_file():
-            shutil.copy(source, elsewhere)
-    with session.chdir(elsewhere):
-        session.run("python", "-I", "-c", _CHECK_INSTALLED)
-        session.run("pytest", *(session.posargs or IN_PARALLEL))
+    with TemporaryDirectory() as elsewhere:
+        for name in ("tests", "examples", "docs", "bench", "README.md", "pyproject.toml"):
+            source = ROOT / name
+            if source.is_dir():
+                shutil.copytree(source, Path(elsewhere) / name)
+            elif source.is_file():
+                shutil.copy(source, elsewhere)
+        with session.chdir(elsewhere):
+            session.run("python", "-I", "-c", _CHECK_INSTALLED, log=False)
+            session.run("pytest", *(session.posargs or IN_PARALLEL))
 
 
 @nox.session(python=OLDEST)
