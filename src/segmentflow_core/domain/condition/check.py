@@ -12,6 +12,7 @@ from attrs import define, field
 
 from segmentflow_core.domain.admission import text_fault
 from segmentflow_core.domain.condition.operators import OPERATORS, Operator
+from segmentflow_core.domain.condition.values import ARRAY, OBJECT
 from segmentflow_core.domain.pointer import (
     PointerSyntaxError,
     Tokens,
@@ -78,8 +79,7 @@ class _Check:
         if depth > DEPTH_LIMIT:
             self.refuse(path, f"must not nest deeper than {DEPTH_LIMIT} conditions")
             return
-        kind = type(node)
-        if kind is not dict:
+        if type(node) is not OBJECT:
             self.refuse(path, "must be an object")
             return
         given = [member for member in COMBINATIONS if member in node]
@@ -108,8 +108,7 @@ class _Check:
                 )
 
     def nodes_of(self, nodes: Any, path: str, depth: int, scope: Scope) -> None:
-        kind = type(nodes)
-        if kind is not list or not nodes:
+        if type(nodes) is not ARRAY or not nodes:
             self.refuse(path, "must be a list of one or more conditions")
             return
         for index, node in enumerate(nodes):

@@ -23,6 +23,7 @@ from segmentflow_core.domain.condition.operators import (
     negation,
 )
 from segmentflow_core.domain.condition.reading import read
+from segmentflow_core.domain.condition.values import ARRAY, OBJECT
 from segmentflow_core.domain.json_value import MISSING, JsonObject
 from segmentflow_core.domain.pointer import Tokens, parse_pointer
 from segmentflow_core.errors import InvalidJourney
@@ -80,10 +81,9 @@ def compile_condition(document: JsonObject) -> Condition:
 
 
 def _copy(value: Any) -> Any:
-    kind = type(value)
-    if kind is dict:
+    if type(value) is OBJECT:
         return {name: _copy(item) for name, item in value.items()}
-    if kind is list:
+    if type(value) is ARRAY:
         return [_copy(item) for item in value]
     return value
 
@@ -140,7 +140,7 @@ def _leaf(tokens: Tokens, test: Test) -> _Evaluate:
         case (first,):
 
             def evaluate_one(state: Any) -> Truth:
-                if type(state) is dict:
+                if type(state) is OBJECT:
                     return test(state.get(first, MISSING))
                 return test(read(state, tokens))
 
@@ -148,9 +148,9 @@ def _leaf(tokens: Tokens, test: Test) -> _Evaluate:
         case (first, second):
 
             def evaluate_two(state: Any) -> Truth:
-                if type(state) is dict:
+                if type(state) is OBJECT:
                     outer = state.get(first, MISSING)
-                    if type(outer) is dict:
+                    if type(outer) is OBJECT:
                         return test(outer.get(second, MISSING))
                 return test(read(state, tokens))
 
@@ -158,11 +158,11 @@ def _leaf(tokens: Tokens, test: Test) -> _Evaluate:
         case (first, second, third):
 
             def evaluate_three(state: Any) -> Truth:
-                if type(state) is dict:
+                if type(state) is OBJECT:
                     outer = state.get(first, MISSING)
-                    if type(outer) is dict:
+                    if type(outer) is OBJECT:
                         inner = outer.get(second, MISSING)
-                        if type(inner) is dict:
+                        if type(inner) is OBJECT:
                             return test(inner.get(third, MISSING))
                 return test(read(state, tokens))
 

@@ -19,6 +19,7 @@ from segmentflow_core.domain.condition.operators import (
     negation,
 )
 from segmentflow_core.domain.condition.reading import read
+from segmentflow_core.domain.condition.values import ARRAY
 from segmentflow_core.domain.json_value import MISSING, JsonValue, Missing
 from segmentflow_core.domain.pointer import format_pointer, parse_pointer
 from segmentflow_core.domain.redaction import REDACTED
@@ -103,8 +104,7 @@ def explain_node(node: Any, state: Any, at: str = "") -> Explanation:
 
 
 def _explain_items(operator: Operator, condition: Any, found: Any, path: str) -> Explanation:
-    kind = type(found)
-    if kind is not list:
+    if type(found) is not ARRAY:
         children: tuple[Explanation, ...] = ()
         results = found
     else:
@@ -116,13 +116,17 @@ def _explain_items(operator: Operator, condition: Any, found: Any, path: str) ->
     return Explanation(
         kind="items",
         # The operator's own test combines what the items gave: results stand in for items.
-        result=operator.build(lambda truth: truth)(results),
+        result=operator.build(_same)(results),
         path=path,
         op=operator.name,
         found=found,
-        reason=None if kind is list else _why_unknown(operator, found),
+        reason=None if type(found) is ARRAY else _why_unknown(operator, found),
         children=children,
     )
+
+
+def _same(truth: Truth) -> Truth:
+    return truth
 
 
 def _results(children: tuple[Explanation, ...]) -> list[Truth]:
@@ -137,6 +141,6 @@ def _why_unknown(operator: Operator, found: Any) -> Reason:
     if type(found) is str and found == REDACTED:
         return "redacted"
     # An array that could be compared and still is unknown has a redacted item.
-    if type(found) is list and operator.compares_arrays:
+    if type(found) is ARRAY and operator.compares_arrays:
         return "redacted"
     return "wrong_type"

@@ -19,6 +19,7 @@ from typing import Any, Final, Literal, TypeAlias
 from attrs import frozen
 
 from segmentflow_core.domain.condition.values import (
+    ARRAY,
     DATE_TIME,
     NUMBER,
     NUMBER_RANGE,
@@ -216,8 +217,7 @@ def _equals(expected: Any) -> Test:
         return lambda value: value is expected if type(value) is bool else None
 
     def test_number(value: Any) -> Truth:
-        kind = type(value)
-        return value == expected if kind is int or kind is float else None
+        return value == expected if type(value) is int or type(value) is float else None
 
     return test_number
 
@@ -229,12 +229,11 @@ def _is_in(expected: list[Any]) -> Test:
     numbers = frozenset(item for item in expected if type(item) in (int, float))
 
     def test(value: Any) -> Truth:
-        kind = type(value)
-        if kind is str:
+        if type(value) is str:
             return value in strings if strings and value != REDACTED else None
-        if kind is bool:
+        if type(value) is bool:
             return value in booleans if booleans else None
-        if kind is int or kind is float:
+        if type(value) is int or type(value) is float:
             return value in numbers if numbers else None
         return None
 
@@ -252,8 +251,7 @@ def _not(build: Callable[[Any], Test]) -> Callable[[Any], Test]:
 def _number(compare: Callable[[Any, Any], bool]) -> Callable[[Any], Test]:
     def build(bound: float) -> Test:
         def test(value: Any) -> Truth:
-            kind = type(value)
-            return compare(value, bound) if kind is int or kind is float else None
+            return compare(value, bound) if type(value) is int or type(value) is float else None
 
         return test
 
@@ -264,8 +262,7 @@ def _between(bounds: list[float]) -> Test:
     low, high = bounds
 
     def test(value: Any) -> Truth:
-        kind = type(value)
-        return low <= value <= high if kind is int or kind is float else None
+        return low <= value <= high if type(value) is int or type(value) is float else None
 
     return test
 
@@ -284,7 +281,7 @@ def _contains(expected: Any) -> Test:
     equals = _equals(expected)
 
     def test(value: Any) -> Truth:
-        if type(value) is list:
+        if type(value) is ARRAY:
             if any(equals(item) for item in value):
                 return True
             # A hidden item may be the one that was asked for.
@@ -316,7 +313,7 @@ def _date_time(compare: Callable[[datetime, datetime], bool]) -> Callable[[Any],
 def _items(combine: Callable[[Iterable[Truth]], Truth]) -> Callable[[Any], Test]:
     def build(test_item: Test) -> Test:
         def test(value: Any) -> Truth:
-            return combine(map(test_item, value)) if type(value) is list else None
+            return combine(map(test_item, value)) if type(value) is ARRAY else None
 
         return test
 

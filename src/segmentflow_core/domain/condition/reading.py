@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from segmentflow_core.domain.condition.values import ARRAY, OBJECT
 from segmentflow_core.domain.json_value import MISSING
 from segmentflow_core.domain.pointer import Tokens, array_index
 from segmentflow_core.domain.redaction import REDACTED
@@ -24,11 +25,14 @@ def read(document: Any, tokens: Tokens) -> Any:
     """
     value = document
     for token in tokens:
-        if type(value) is dict:
-            value = value.get(token, MISSING)
-        elif type(value) is list:
-            index = array_index(token, len(value))
-            value = MISSING if index is None else value[index]
-        else:
-            return REDACTED if type(value) is str and value == REDACTED else MISSING
+        value = _read_token(value, token)
     return value
+
+
+def _read_token(value: Any, token: str) -> Any:
+    if type(value) is OBJECT:
+        return value.get(token, MISSING)
+    if type(value) is ARRAY:
+        index = array_index(token, len(value))
+        return MISSING if index is None else value[index]
+    return REDACTED if type(value) is str and value == REDACTED else MISSING

@@ -25,15 +25,22 @@ from segmentflow_core.domain.redaction import REDACTED
 from segmentflow_core.errors import Violation
 
 __all__ = [
+    "ARRAY",
     "DATE_TIME",
     "LIST_LIMIT",
     "NUMBER",
     "NUMBER_RANGE",
+    "OBJECT",
     "SCALAR",
     "SCALARS",
     "TEXT",
     "ValueRule",
 ]
+
+# What an admitted object and array are, exactly. Untyped on purpose: narrowed to `dict`, a
+# value would be an object of members whose types no type checker knows.
+OBJECT: Final[type[Any]] = dict
+ARRAY: Final[type[Any]] = list
 
 LIST_LIMIT: Final = 10_000
 """How many values `in` and `not_in` take."""
@@ -96,7 +103,7 @@ def _scalar_fault(value: object) -> str | None:
 
 
 def _one(find_fault: Callable[[object], str | None]) -> _Faults:
-    def find_faults(value: object, path: str) -> list[Violation]:
+    def find_faults(value: Any, path: str) -> list[Violation]:
         message = find_fault(value)
         return [] if message is None else [Violation(path, message)]
 
@@ -106,8 +113,8 @@ def _one(find_fault: Callable[[object], str | None]) -> _Faults:
 def _each(
     find_fault: Callable[[object], str | None], least: int, most: int, summary: str
 ) -> _Faults:
-    def find_faults(value: object, path: str) -> list[Violation]:
-        if type(value) is not list or not least <= len(value) <= most:
+    def find_faults(value: Any, path: str) -> list[Violation]:
+        if type(value) is not ARRAY or not least <= len(value) <= most:
             return [Violation(path, f"must be {summary}")]
         faults = ((index, find_fault(item)) for index, item in enumerate(value))
         return [
@@ -119,9 +126,9 @@ def _each(
     return find_faults
 
 
-def _range_faults(value: object, path: str) -> list[Violation]:
+def _range_faults(value: Any, path: str) -> list[Violation]:
     faults = _each(_number_fault, 2, 2, NUMBER_RANGE.summary)(value, path)
-    if not faults and type(value) is list and value[0] > value[1]:
+    if not faults and value[0] > value[1]:
         return [Violation(path, "must have its low bound first")]
     return faults
 
