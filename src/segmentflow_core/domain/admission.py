@@ -1,0 +1,194 @@
+"""Which values may enter: strict JSON, bounded in depth and size (design: 4.1).
+
+Knows what JSON is and nothing of what a request means. What it returns is plain
+(`dict`, `list`, `str`, `int`, `float`, `bool`, None) and shares nothing with what
+it was given. Must never put a value into a message.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+from attrs import define, field, frozen
+
+from segmentflow_core.domain.json_value import JsonValue
+from segmentflow_core.domain.pointer import Tokens
+
+__all__ = [
+    "INADMISSIBLE",
+    "MAX_INTEGER",
+    "MIN_INTEGER",
+    "NOT_FINITE",
+    "OUT_OF_RANGE",
+    "Admission",
+    "Flaw",
+    "FlawedObject",
+    "text_fault",
+]
+
+MIN_INTEGER: Final = -(2**63)
+MAX_INTEGER: Final = 2**64 - 1
+
+
+class Inadmissible:
+    """The type of `INADMISSIBLE`, which stands where a refused value stood."""
+
+
+INADMISSIBLE: Final = Inadmissible()
+
+
+@frozen
+class Flaw:
+    """Stands in a parsed document for something Python's types cannot hold, such as 1e400."""
+
+    message: str
+
+
+class FlawedObject(dict[str, Any]):
+    """An object that named some members twice; `repeated` says which."""
+
+    repeated: tuple[str, ...] = ()
+
+
+NOT_FINITE: Final = "must be a finite number: NaN and infinities are not JSON"
+OUT_OF_RANGE: Final = "must be an integer between -2^63 and 2^64-1"
+REPEATED_NAME: Final = "is given more than once"
+_NOT_JSON: Final = "must be a JSON value: object, array, string, number, boolean or null"
+
+
+def text_fault(text: str) -> str | None:
+    """Say why a string may not be stored, or return None.
+
+    U+0000 and lone surrogates are refused: not every store and no UTF-8 can hold them.
+    """
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return "must not hold a lone surrogate"
+    if "\0" in text:
+        return "must not hold the character U+0000"
+    return None
+
+
+@define
+class Admission:
+    """One pass over one document: copies what may enter, notes what may not.
+
+    Attributes:
+        max_depth: how deep objects and arrays may nest; the document itself is 1.
+        max_size: a lower bound of the JSON's length, in characters, past which the pass gives up.
+        faults: (where, why) for every refused value, in document order.
+        size: the lower bound reached so far.
+    """
+
+    max_depth: int
+    max_size: int
+    faults: list[tuple[Tokens, str]] = field(factory=list)
+    size: int = 0
+
+    @property
+    def too_large(self) -> bool:
+        """Whether the pass gave up because of the document's size."""
+        return self.size > self.max_size
+
+    def admit(self, value: Any, at: Tokens = (), depth: int = 1) -> Any:
+        """Return a plain copy of `value`, with `INADMISSIBLE` where a value was refused.
+
+        Bounded whatever it is given: a cycle ends at `max_depth`, and shared
+        parts that would unfold without end stop at `max_size`.
+        """
+        kind = type(value)
+        if kind is str:
+            self.size += len(value)
+            if value.isascii() and "\0" not in value:
+                return value
+            return self._text(value, at)
+        if value is None or kind is bool:
+            return value
+        if kind is int:
+            if MIN_INTEGER <= value <= MAX_INTEGER:
+                return value
+            return self.refuse(at, OUT_OF_RANGE)
+        if kind is float:
+            if math.isfinite(value):
+                return value
+            return self.refuse(at, NOT_FINITE)
+        if kind is dict:
+            return self._object(value, at, depth)
+        if kind is list or kind is tuple:
+            return self._array(value, at, depth)
+        return self._other(value, at, depth)
+
+    def refuse(self, at: Tokens, why: str) -> Inadmissible:
+        """Note a fault and return the stand-in."""
+        self.faults.append((at, why))
+        return INADMISSIBLE
+
+    def _text(self, text: str, at: Tokens) -> str | Inadmissible:
+        fault = text_fault(text)
+        return text if fault is None else self.refuse(at, fault)
+
+    def _object(self, value: Mapping[Any, Any], at: Tokens, depth: int) -> Any:
+        if depth > self.max_depth:
+            return self.refuse(at, f"is nested deeper than {self.max_depth}")
+        self.size += 2 * len(value) + 2
+        admitted: dict[str, JsonValue] = {}
+        for name, item in value.items():
+            if self.too_large:
+                break
+            if type(name) is not str:
+                if not isinstance(name, str):
+                    self.refuse(at, "must have strings as member names")
+                    continue
+                name = str.__str__(name)  # noqa: PLW2901 - a str subclass becomes plain
+            self.size += len(name)
+            here = (*at, name)
+            if not (name.isascii() and "\0" not in name):
+                fault = text_fault(name)
+                if fault is not None:
+                    self.refuse(here, f"has a name that {fault}")
+                    continue
+            kind = type(item)
+            # The two commonest kinds, without a call.
+            if kind is str and item.isascii() and "\0" not in item:
+                self.size += len(item)
+                admitted[name] = item
+            elif item is None or kind is bool:
+                admitted[name] = item
+            else:
+                admitted[name] = self.admit(item, here, depth + 1)
+        return admitted
+
+    def _array(self, value: list[Any] | tuple[Any, ...], at: Tokens, depth: int) -> Any:
+        if depth > self.max_depth:
+            return self.refuse(at, f"is nested deeper than {self.max_depth}")
+        self.size += 2 * len(value) + 2
+        admitted: list[JsonValue] = []
+        for index, item in enumerate(value):
+            if self.too_large:
+                break
+            admitted.append(self.admit(item, (*at, str(index)), depth + 1))
+        return admitted
+
+    def _other(self, value: Any, at: Tokens, depth: int) -> Any:
+        """Make a subclass of a JSON type plain; refuse everything else."""
+        if isinstance(value, FlawedObject):
+            for name in value.repeated:
+                self.refuse((*at, name), REPEATED_NAME)
+            return self._object(value, at, depth)
+        if isinstance(value, Flaw):
+            return self.refuse(at, value.message)
+        if isinstance(value, str):
+            return self.admit(str.__str__(value), at, depth)
+        if isinstance(value, int):
+            return self.admit(int.__index__(value), at, depth)
+        if isinstance(value, float):
+            return self.admit(float.__float__(value), at, depth)
+        if isinstance(value, Mapping):
+            return self._object(value, at, depth)
+        if isinstance(value, (list, tuple)):
+            return self._array(value, at, depth)
+        return self.refuse(at, _NOT_JSON)

@@ -1,0 +1,37 @@
+"""ISO 8601 durations of fixed length: weeks, days, hours, minutes, seconds."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Final
+
+__all__ = ["parse_duration"]
+
+_DURATION: Final = re.compile(
+    r"P(?:([0-9]{1,6})W)?(?:([0-9]{1,6})D)?"
+    r"(?:T(?=[0-9])(?:([0-9]{1,6})H)?(?:([0-9]{1,6})M)?(?:([0-9]{1,9}(?:\.[0-9]{1,6})?)S)?)?"
+)
+
+
+def parse_duration(text: str) -> timedelta:
+    """Read an ISO 8601 duration, such as ``P1DT12H`` or ``PT30M``.
+
+    Years and months are refused, because their length depends on the calendar.
+
+    Raises:
+        ValueError: the text is no such duration, or is no longer than nothing.
+
+    >>> parse_duration("P1DT12H")
+    datetime.timedelta(days=1, seconds=43200)
+    """
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError(
+            "must be an ISO 8601 duration of weeks, days, hours, minutes and seconds, like P1DT12H"
+        )
+    weeks, days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    length = timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
+    if not length:
+        raise ValueError("must be longer than nothing")
+    return length

@@ -1,0 +1,188 @@
+"""What is recorded: the UserEvent, its Outcomes, the Enrollments it caused, the Receipt.
+
+Knows only what may be stored: data is redacted before it comes here.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final, Literal, TypeAlias
+
+from attrs import field, frozen
+
+from segmentflow_core.domain.json_value import JsonObject
+
+__all__ = [
+    "SKIP_REASONS",
+    "Enrollment",
+    "EnrollmentStatus",
+    "Outcome",
+    "OutcomeKind",
+    "Receipt",
+    "SkipReason",
+    "UserEvent",
+]
+
+
+class SkipReason(StrEnum):
+    """Why a matched Journey did not enrol the Profile. Stable codes."""
+
+    CONDITION_NOT_MET = "condition_not_met"
+    CONDITION_UNKNOWN = "condition_unknown"
+    ALREADY_ENROLLED = "already_enrolled"
+    COOLING_DOWN = "cooling_down"
+    ENTRY_KEY_MISSING = "entry_key_missing"
+    TOO_LATE = "too_late"
+    OUTSIDE_WINDOW = "outside_window"
+    SAMPLED_OUT = "sampled_out"
+
+
+SKIP_REASONS: Final[dict[SkipReason, str]] = {
+    SkipReason.OUTSIDE_WINDOW: "The event happened outside the Journey's active window.",
+    SkipReason.TOO_LATE: "The event was received longer after it happened than the Journey allows.",
+    SkipReason.SAMPLED_OUT: "The Profile is not in the Journey's sample.",
+    SkipReason.CONDITION_NOT_MET: "The Journey's condition is false.",
+    SkipReason.CONDITION_UNKNOWN: "The Journey's condition reads something missing, null, of"
+    " another type or redacted, and so is neither true nor false.",
+    SkipReason.ENTRY_KEY_MISSING: "A part of the Journey's entry key is missing or redacted.",
+    SkipReason.ALREADY_ENROLLED: "The Profile has entered before, and the Journey lets it in once.",
+    SkipReason.COOLING_DOWN: "The Profile entered too short a time ago.",
+}
+"""Every reason, in the order they are looked at, with its explanation."""
+
+OutcomeKind: TypeAlias = Literal["enrolled", "skipped"]
+
+
+@frozen
+class Outcome:
+    """What one matched Journey did with one event.
+
+    Attributes:
+        journey_id: the Journey.
+        version: the version of it that decided.
+        outcome: ``"enrolled"`` or ``"skipped"``.
+        reason: why it was skipped; None when enrolled.
+    """
+
+    journey_id: str
+    version: int
+    outcome: OutcomeKind
+    reason: SkipReason | None = None
+
+
+@frozen(repr=False)
+class UserEvent:
+    """One recorded event.
+
+    Attributes:
+        event_id: UUIDv7.
+        profile_id: whose event it is.
+        event: its name.
+        data: redacted.
+        profile: the ``/profile`` part of the state document, as this event left it.
+        reference_id: the host's own id, or None.
+        occurred_at: when it happened.
+        received_at: when it was received.
+        outcomes: one for every matched Journey, by Journey id.
+    """
+
+    event_id: str
+    profile_id: str
+    event: str
+    data: JsonObject
+    profile: JsonObject
+    reference_id: str | None
+    occurred_at: datetime
+    received_at: datetime
+    outcomes: tuple[Outcome, ...]
+
+    def __repr__(self) -> str:
+        """Name the event without showing what it holds."""
+        return f"<UserEvent {self.event_id}>"
+
+    def state(self) -> dict[str, Any]:
+        """Return the state document the Journeys saw (design: one addressing scheme)."""
+        return {"event": self.data, "profile": self.profile}
+
+
+class EnrollmentStatus(StrEnum):
+    """Where an Enrollment stands in its hand-over to a worker."""
+
+    PENDING = "pending"
+    CLAIMED = "claimed"
+    COMPLETED = "completed"
+    DEAD = "dead"
+
+
+@frozen
+class Enrollment:
+    """One entry of one Profile into one Journey, caused by one UserEvent.
+
+    Attributes:
+        enrollment_id: UUIDv7.
+        journey_id: the Journey entered.
+        version: the version of it that was entered.
+        profile_id: who entered.
+        event_id: what caused it.
+        entry_key: what re-entry is counted by: ``""`` for once, a digest of the key parts for
+            once_per_key, None where entries are not limited. Unique per Journey and Profile.
+        entered_at: when the event was received.
+        status: where it stands in its hand-over.
+        available_at: not handed over before this instant.
+        attempts: how often it was handed over.
+        lease_until: when a claimed one falls free again.
+        token: fences the worker that holds the lease; it grows with every hand-over.
+        completed_at: when a worker completed it.
+    """
+
+    enrollment_id: str
+    journey_id: str
+    version: int
+    profile_id: str
+    event_id: str
+    entry_key: str | None
+    entered_at: datetime
+    status: EnrollmentStatus = EnrollmentStatus.PENDING
+    available_at: datetime | None = None
+    attempts: int = 0
+    lease_until: datetime | None = None
+    token: str | None = None
+    completed_at: datetime | None = None
+
+
+@frozen
+class Receipt:
+    """The answer to an accepted event; a replay gets an equal one.
+
+    Attributes:
+        event_id: the UserEvent, UUIDv7.
+        profile_id: the Profile it belongs to.
+        matched_journeys: active Journeys that listen for the event.
+        enrolled_journeys: how many of them the Profile entered.
+        skipped_journeys: how many it did not; matched = enrolled + skipped.
+        replayed: whether this call repeated an earlier one.
+        unmatched_paths: redaction paths that named nothing in the data, sorted.
+    """
+
+    event_id: str
+    profile_id: str
+    matched_journeys: int
+    enrolled_journeys: int
+    skipped_journeys: int
+    replayed: bool = field(default=False, eq=False)
+    unmatched_paths: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, event: UserEvent, unmatched_paths: tuple[str, ...] = ()) -> Receipt:
+        """Derive the receipt of a UserEvent from its outcomes."""
+        matched = len(event.outcomes)
+        enrolled = sum(outcome.outcome == "enrolled" for outcome in event.outcomes)
+        return cls(
+            event.event_id,
+            event.profile_id,
+            matched,
+            enrolled,
+            matched - enrolled,
+            unmatched_paths=unmatched_paths,
+        )

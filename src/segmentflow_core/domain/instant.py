@@ -1,0 +1,77 @@
+"""Instants: RFC 3339 date-times in, UTC out. Knows the calendar; must never ask what time it is."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Final
+
+__all__ = ["format_instant", "from_microseconds", "parse_instant", "to_microseconds"]
+
+_DATE_TIME: Final = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,40}))?)?"
+    r"(?:([Zz])|([+-])([0-9]{2}):([0-9]{2}))"
+)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+def parse_instant(text: str) -> datetime:
+    """Read an RFC 3339 date-time (section 5.6) as an aware datetime in UTC.
+
+    Seconds may be left out; the offset, or Z, may not. Digits beyond the
+    microsecond are cut off. A leap second has no place in a datetime and is refused.
+
+    Raises:
+        ValueError: the text is no such date-time, or names a day the calendar
+            does not have. The message holds no part of the text.
+
+    >>> parse_instant("2026-05-31T14:00+02:00").isoformat()
+    '2026-05-31T12:00:00+00:00'
+    """
+    match = _DATE_TIME.fullmatch(text)
+    if match is None:
+        raise ValueError("is not an RFC 3339 date-time with an offset or Z")
+    year, month, day, hour, minute, second, fraction, zulu, sign, hours, minutes = match.groups()
+    try:
+        moment = datetime(
+            int(year),
+            int(month),
+            int(day),
+            int(hour),
+            int(minute),
+            int(second or 0),
+            int(fraction[:6].ljust(6, "0")) if fraction else 0,
+            UTC,
+        )
+        if zulu is not None:
+            return moment
+        if int(minutes) > 59:
+            raise ValueError
+        offset = timedelta(hours=int(hours), minutes=int(minutes))
+        return moment.replace(
+            tzinfo=timezone(offset if sign == "+" else -offset),
+        ).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("is not a date and time of the calendar") from None
+
+
+def format_instant(moment: datetime) -> str:
+    """Write an aware datetime as RFC 3339 in UTC: milliseconds, or microseconds where needed.
+
+    >>> format_instant(parse_instant("2026-05-31T12:00Z"))
+    '2026-05-31T12:00:00.000Z'
+    """
+    utc = moment.astimezone(UTC)
+    precision = "microseconds" if utc.microsecond % 1000 else "milliseconds"
+    return utc.replace(tzinfo=None).isoformat(timespec=precision) + "Z"
+
+
+def to_microseconds(moment: datetime) -> int:
+    """Count the microseconds from 1970-01-01T00:00Z to an aware datetime, exactly."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def from_microseconds(count: int) -> datetime:
+    """Turn a count of microseconds since 1970-01-01T00:00Z into an aware datetime."""
+    return _EPOCH + timedelta(microseconds=count)

@@ -1,0 +1,93 @@
+"""Profiles and their Properties (design: 4.3, 4.4).
+
+Knows that a late event must not undo a newer change. Must never take anything from
+an event's data: Properties come from the request's profile alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from attrs import evolve, frozen
+
+from segmentflow_core.domain.instant import to_microseconds
+from segmentflow_core.domain.json_value import JsonObject, JsonValue
+
+__all__ = ["Profile", "PropertyTime", "with_properties"]
+
+PropertyTime: TypeAlias = tuple[int, int]
+"""When a property was set: (event time, receipt time), microseconds since 1970 UTC."""
+
+
+@frozen(repr=False)
+class Profile:
+    """An identified contact of an Organization.
+
+    Attributes:
+        profile_id: UUIDv7.
+        email: the identifying form, lowercased; None only where a setting allows it.
+        external_id: the host's own id, or None.
+        properties: the current Profile Properties.
+        property_times: when each property was last set or removed; a removed one keeps its
+            time, so that an older event cannot revive it.
+        created_at: when the first event of the Profile was received.
+        updated_at: when it last changed.
+    """
+
+    profile_id: str
+    email: str | None
+    external_id: str | None
+    properties: JsonObject
+    property_times: Mapping[str, PropertyTime]
+    created_at: datetime
+    updated_at: datetime
+
+    def __repr__(self) -> str:
+        """Name the Profile without showing whose it is."""
+        return f"<Profile {self.profile_id}>"
+
+    def state(self) -> dict[str, Any]:
+        """Return the Profile as the ``/profile`` part of the state document."""
+        state: dict[str, Any] = {}
+        if self.email is not None:
+            state["email"] = self.email
+        if self.external_id is not None:
+            state["externalId"] = self.external_id
+        state["properties"] = self.properties
+        return state
+
+
+def with_properties(
+    profile: Profile, changes: JsonObject, occurred_at: datetime, received_at: datetime
+) -> Profile:
+    """Return the Profile with `changes` applied, per key, where nothing newer stands.
+
+    A value replaces and None removes. The event time decides, the receipt time breaks
+    ties, and an event time after the receipt counts as the receipt time.
+
+    Args:
+        profile: as it stands.
+        changes: admitted Properties.
+        occurred_at: when the event happened.
+        received_at: when it was received.
+    """
+    if not changes:
+        return profile
+    received = to_microseconds(received_at)
+    time = (min(to_microseconds(occurred_at), received), received)
+    properties: dict[str, JsonValue] = dict(profile.properties)
+    times = dict(profile.property_times)
+    for name, value in changes.items():
+        known = times.get(name)
+        if known is not None and known > time:
+            continue
+        times[name] = time
+        if value is None:
+            properties.pop(name, None)
+        else:
+            properties[name] = value
+    if times == profile.property_times and properties == profile.properties:
+        return profile
+    return evolve(profile, properties=properties, property_times=times, updated_at=received_at)

@@ -1,0 +1,112 @@
+"""Raw JSON in: strict parsing (RFC 8259) that reports a fault instead of guessing.
+
+Python's parser accepts more than JSON and forgets what it saw: NaN, 1e400 as
+infinity, the first of two members of one name. Here each of these leaves a mark in
+the parsed document, so that the request check can say where it was, together with
+everything else that is wrong. Must never repeat any of the text in a message.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, Final
+
+from segmentflow_core.domain.admission import NOT_FINITE, OUT_OF_RANGE, Flaw, FlawedObject
+from segmentflow_core.domain.request import DEFAULT_LIMITS, Limits, RequestDocument
+from segmentflow_core.errors import InvalidRequest, PayloadTooLarge, Violation
+
+__all__ = ["parse_json", "parse_request"]
+
+_BYTE_ORDER_MARK: Final = "\ufeff"
+_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BRACKET: Final = re.compile(r"[\[\]{}]")
+_MAX_DIGITS: Final = 21
+_PARSER_DEPTH: Final = 200
+
+
+def parse_request(raw: bytes | str, limits: Limits = DEFAULT_LIMITS) -> RequestDocument:
+    """Parse the JSON text of a request; `track` then checks what it says.
+
+    Args:
+        raw: UTF-8 bytes, or text.
+        limits: `max_bytes` is held against the raw text.
+
+    Raises:
+        PayloadTooLarge: the text is longer than `limits.max_bytes`.
+        InvalidRequest: the text is not UTF-8, not JSON, or starts with a byte order mark.
+    """
+    size = len(raw) if isinstance(raw, (bytes, bytearray)) else len(raw.encode("utf-8", "replace"))
+    if size > limits.max_bytes:
+        raise PayloadTooLarge(details={"maxBytes": limits.max_bytes})
+    return RequestDocument(parse_json(raw))
+
+
+def parse_json(raw: bytes | str) -> Any:
+    """Parse JSON text; what Python cannot hold faithfully becomes a `Flaw` in its place.
+
+    Raises:
+        InvalidRequest: the text is not UTF-8, not JSON, nested beyond reading, or
+            starts with a byte order mark (RFC 8259, section 8.1).
+    """
+    if isinstance(raw, str):
+        text = raw
+    else:
+        try:
+            text = bytes(raw).decode()
+        except UnicodeDecodeError:
+            raise _refusal("is not UTF-8") from None
+    if text.startswith(_BYTE_ORDER_MARK):
+        raise _refusal("must not start with a byte order mark")
+    if text.count("[") + text.count("{") > _PARSER_DEPTH and _depth(text) > _PARSER_DEPTH:
+        raise _refusal("is nested too deep to read")
+    try:
+        return _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise _refusal(f"is not valid JSON, at {where}") from None
+
+
+def _refusal(message: str) -> InvalidRequest:
+    return InvalidRequest.from_violations([Violation("", message)])
+
+
+def _depth(text: str) -> int:
+    depth = deepest = 0
+    for bracket in _BRACKET.findall(_STRING.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _parse_integer(digits: str) -> int | Flaw:
+    return Flaw(OUT_OF_RANGE) if len(digits) > _MAX_DIGITS else int(digits)
+
+
+def _parse_real(text: str) -> float | Flaw:
+    number = float(text)
+    return number if math.isfinite(number) else Flaw(NOT_FINITE)
+
+
+def _parse_constant(_name: str) -> Flaw:
+    return Flaw(NOT_FINITE)
+
+
+def _parse_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) == len(pairs):
+        return members
+    seen: set[str] = set()
+    repeated = [name for name, _ in pairs if name in seen or seen.add(name)]  # type: ignore[func-returns-value]
+    flawed = FlawedObject(members)
+    flawed.repeated = tuple(dict.fromkeys(repeated))
+    return flawed
+
+
+_DECODER: Final = json.JSONDecoder(
+    parse_int=_parse_integer,
+    parse_float=_parse_real,
+    parse_constant=_parse_constant,
+    object_pairs_hook=_parse_object,
+)
