@@ -5,13 +5,13 @@ Knows only what may be stored: data is redacted before it comes here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, Literal, TypeAlias
 
 from attrs import field, frozen
 
-from segmentflow_core.domain.json_value import JsonObject
 
 __all__ = [
     "SKIP_REASONS",
@@ -90,8 +90,8 @@ class UserEvent:
     event_id: str
     profile_id: str
     event: str
-    data: JsonObject
-    profile: JsonObject
+    data: Mapping[str, Any]
+    profile: Mapping[str, Any]
     reference_id: str | None
     occurred_at: datetime
     received_at: datetime

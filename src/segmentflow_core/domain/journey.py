@@ -374,9 +374,7 @@ def journey_definitions(document: object) -> tuple[JourneyDefinition, ...]:
             every fault of every Journey is listed.
     """
     if not isinstance(document, Mapping) or not isinstance(document.get("journeys"), list):
-        raise InvalidJourney.from_violations(
-            [Violation("/journeys", "must be a list of Journeys")]
-        )
+        raise InvalidJourney.from_violations([Violation("/journeys", "must be a list of Journeys")])
     violations = [
         Violation(format_pointer(str(name)), "is not a known field")
         for name in document

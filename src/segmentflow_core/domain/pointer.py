@@ -12,7 +12,14 @@ from jsonpointer import JsonPointer, JsonPointerException
 
 from segmentflow_core.domain.json_value import MISSING, JsonValue, Missing
 
-__all__ = ["PointerSyntaxError", "Tokens", "array_index", "format_pointer", "parse_pointer", "resolve"]
+__all__ = [
+    "PointerSyntaxError",
+    "Tokens",
+    "array_index",
+    "format_pointer",
+    "parse_pointer",
+    "resolve",
+]
 
 Tokens: TypeAlias = tuple[str, ...]
 """The unescaped reference tokens of a pointer."""

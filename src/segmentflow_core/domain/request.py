@@ -249,9 +249,7 @@ class _Check:
             self.faults.append((("idempotencyKey",), "is required"))
             return True
         if not isinstance(key, str) or _KEY.fullmatch(key) is None:
-            self.faults.append(
-                (("idempotencyKey",), "must be 1 to 255 printable ASCII characters")
-            )
+            self.faults.append((("idempotencyKey",), "must be 1 to 255 printable ASCII characters"))
         return False
 
     def request(self, document: Any, moment: datetime | None) -> ValidRequest | None:

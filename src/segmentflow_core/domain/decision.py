@@ -1,0 +1,326 @@
+"""The decision of `events.track`: one pure function over a batch (design: 3).
+
+Request, what the store knows, the time and fresh ids go in; what to write and one
+receipt or error per item come out. Items are applied one after another to the state in
+hand, so an event is a batch of one. Must never read or write anything itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from attrs import evolve, frozen
+
+from segmentflow_core.domain.event import (
+    Enrollment,
+    Outcome,
+    OutcomeKind,
+    Receipt,
+    UserEvent,
+)
+from segmentflow_core.domain.fingerprint import (
+    Fingerprint,
+    FingerprintKeys,
+    changed_paths,
+    fingerprint_canonical,
+    path_digests,
+    same_request,
+)
+from segmentflow_core.domain.identity import REFUSALS, RESOLUTIONS, Resolution, classify
+from segmentflow_core.domain.journey import Journey, PriorEntries
+from segmentflow_core.domain.profile import Profile, with_properties
+from segmentflow_core.domain.request import ValidRequest
+from segmentflow_core.domain.tracking import Changes, Claim, Known, Probe
+from segmentflow_core.errors import IdempotencyKeyReuse, SegmentflowError
+
+__all__ = ["Decision", "Item", "claim_for", "decide"]
+
+
+@frozen(repr=False)
+class Item:
+    """One valid request with the claim made for it."""
+
+    request: ValidRequest
+    claim: Claim
+
+
+@frozen(repr=False)
+class Decision:
+    """What came of a batch.
+
+    Attributes:
+        results: a receipt or the refusal, item by item.
+        changes: what to write.
+        probes: earlier entries the decision must know and was not told; while there are
+            any, the rest is provisional and the batch is to be decided again.
+    """
+
+    results: tuple[Receipt | SegmentflowError, ...]
+    changes: Changes
+    probes: tuple[Probe, ...]
+
+
+def decide(
+    items: Sequence[Item],
+    known: Known,
+    prior_entries: Mapping[Probe, PriorEntries],
+    *,
+    keys: FingerprintKeys,
+    now: datetime,
+    new_id: Callable[[], str],
+    create_without_email: bool = False,
+) -> Decision:
+    """Decide a batch.
+
+    Args:
+        items: in the order they were sent. Two may share a key.
+        known: what the store answered; every claim it does not hold is this batch's.
+        prior_entries: answers to the probes of an earlier run.
+        keys: to compare with fingerprints made under an older key.
+        now: when the batch was received.
+        new_id: gives a fresh id on every call.
+        create_without_email: whether a new external id alone creates a Profile.
+    """
+    batch = _Batch(known, prior_entries, keys, now, new_id, create_without_email)
+    results = tuple([batch.apply(item) for item in items])
+    return Decision(results, batch.changes(), tuple(batch.probes))
+
+
+_NOTHING_PRIOR: Final = PriorEntries()
+
+
+class _Batch:
+    """The state in hand while a batch is decided."""
+
+    def __init__(
+        self,
+        known: Known,
+        prior_entries: Mapping[Probe, PriorEntries],
+        keys: FingerprintKeys,
+        now: datetime,
+        new_id: Callable[[], str],
+        create_without_email: bool,
+    ) -> None:
+        self.held = known.held
+        self.prior_entries = prior_entries
+        self.keys = keys
+        self.now = now
+        self.new_id = new_id
+        self.create_without_email = create_without_email
+        self.by_email = {p.email: p for p in known.profiles if p.email is not None}
+        self.by_external_id = {
+            p.external_id: p for p in known.profiles if p.external_id is not None
+        }
+        self.journeys: dict[str, list[Journey]] = {}
+        for journey in sorted(known.journeys, key=lambda journey: journey.journey_id):
+            self.journeys.setdefault(journey.definition.trigger.event, []).append(journey)
+        self.claimed: dict[str, Claim] = {}
+        self.accepted: dict[str, tuple[Claim, Receipt]] = {}
+        self.created: dict[str, Profile] = {}
+        self.changed: dict[str, Profile] = {}
+        self.events: list[UserEvent] = []
+        self.enrollments: list[Enrollment] = []
+        self.entered: dict[tuple[str, str], set[str | None]] = {}
+        self.probes: dict[Probe, None] = {}
+
+    def apply(self, item: Item) -> Receipt | SegmentflowError:
+        """Decide one item and keep what follows from it."""
+        claim = item.claim
+        key = claim.key
+        held = self.held.get(key)
+        if held is not None:
+            return self._replay(item, held.claim, held.receipt)
+        accepted = self.accepted.get(key)
+        if accepted is not None:
+            return self._replay(item, *accepted)
+        self.claimed.setdefault(key, claim)
+        try:
+            receipt = self._track(item)
+        except SegmentflowError as refusal:
+            return refusal
+        self.accepted[key] = (claim, receipt)
+        return receipt
+
+    def changes(self) -> Changes:
+        """Collect what the batch writes."""
+        released: list[str] = []
+        reclaimed: list[Claim] = []
+        for key, first in self.claimed.items():
+            taken, _ = self.accepted.get(key, (None, None))
+            if taken is not first:
+                released.append(key)
+                if taken is not None:
+                    reclaimed.append(taken)
+        return Changes(
+            released=tuple(sorted(released)),
+            reclaimed=tuple(reclaimed),
+            created_profiles=tuple(self.created.values()),
+            changed_profiles=tuple(self.changed.values()),
+            events=tuple(self.events),
+            enrollments=tuple(self.enrollments),
+        )
+
+    def _replay(self, item: Item, first: Claim, receipt: Receipt) -> Receipt | SegmentflowError:
+        """Answer a key that is taken: the receipt again, or a refusal that names what changed."""
+        stored = first.fingerprint
+        sent: Fingerprint = item.claim.fingerprint
+        try:
+            key = self.keys.find(stored.key_id)
+        except SegmentflowError as unknown_key:
+            return unknown_key
+        if sent.key_id != stored.key_id:
+            sent = fingerprint_canonical(item.request.canonical, key)
+        if same_request(stored, sent):
+            # Our own event id means that an earlier run of this very call did commit.
+            replayed = first.event_id != item.claim.event_id
+            unmatched = item.request.redaction.apply(item.request.data).unmatched
+            return evolve(receipt, replayed=replayed, unmatched_paths=unmatched)
+        paths = path_digests(item.request.document, key, salt=stored.digest)
+        return IdempotencyKeyReuse(
+            details={"changedPaths": list(changed_paths(first.paths, paths))}
+        )
+
+    def _track(self, item: Item) -> Receipt:
+        request = item.request
+        occurred_at = self.now if request.occurred_at is None else request.occurred_at
+        profile = self._resolve(request)
+        profile = with_properties(profile, request.properties, occurred_at, self.now)
+        self._keep(profile)
+        redacted = request.redaction.apply(request.data)
+        profile_state = profile.state()
+        state = {"event": redacted.data, "profile": profile_state}
+        outcomes: list[Outcome] = []
+        for journey in self.journeys.get(request.event, ()):
+            outcome = self._outcome(journey, state, profile, occurred_at, item.claim.event_id)
+            outcomes.append(outcome)
+        event = UserEvent(
+            item.claim.event_id,
+            profile.profile_id,
+            request.event,
+            redacted.data,
+            profile_state,
+            request.reference_id,
+            occurred_at,
+            self.now,
+            tuple(outcomes),
+        )
+        self.events.append(event)
+        return Receipt.of(event, redacted.unmatched)
+
+    def _resolve(self, request: ValidRequest) -> Profile:
+        email, external_id = request.email, request.external_id
+        by_email = None if email is None else self.by_email.get(email)
+        by_external_id = None if external_id is None else self.by_external_id.get(external_id)
+        resolution = RESOLUTIONS[
+            classify(
+                email,
+                external_id,
+                None if by_email is None else by_email.profile_id,
+                None if by_external_id is None else by_external_id.profile_id,
+                None if by_email is None else by_email.external_id,
+            )
+        ]
+        if resolution is Resolution.EMAIL_REQUIRED and self.create_without_email:
+            resolution = Resolution.CREATE
+        if resolution in REFUSALS:
+            raise REFUSALS[resolution]
+        if resolution is Resolution.CREATE:
+            return Profile(self.new_id(), email, external_id, {}, {}, self.now, self.now)
+        if resolution is Resolution.E_TAKES_EXTERNAL_ID:
+            assert by_email is not None
+            return evolve(by_email, external_id=external_id, updated_at=self.now)
+        if resolution is Resolution.X_TAKES_EMAIL:
+            assert by_external_id is not None
+            if by_external_id.email is not None:
+                del self.by_email[by_external_id.email]
+            return evolve(by_external_id, email=email, updated_at=self.now)
+        found = by_email if resolution is Resolution.USE_E else by_external_id
+        assert found is not None
+        return found
+
+    def _keep(self, profile: Profile) -> None:
+        """Make `profile` the one in hand, and note it for writing if it differs."""
+        profile_id = profile.profile_id
+        before = None
+        if profile.email is not None:
+            before = self.by_email.get(profile.email)
+        if before is None and profile.external_id is not None:
+            before = self.by_external_id.get(profile.external_id)
+        if profile is before:
+            return
+        if profile.email is not None:
+            self.by_email[profile.email] = profile
+        if profile.external_id is not None:
+            self.by_external_id[profile.external_id] = profile
+        if before is None or profile_id in self.created:
+            self.created[profile_id] = profile
+        else:
+            self.changed[profile_id] = profile
+
+    def _outcome(
+        self,
+        journey: Journey,
+        state: dict[str, Any],
+        profile: Profile,
+        occurred_at: datetime,
+        event_id: str,
+    ) -> Outcome:
+        rules = journey.rules
+        profile_id = profile.profile_id
+        passage = rules.judge(state, occurred_at, self.now, profile_id)
+        reason = passage.reason
+        if reason is None and passage.needs_history:
+            prior = self._prior(journey.journey_id, profile_id, passage.entry_key)
+            reason = rules.readmit(prior, self.now)
+        if reason is None:
+            self._enroll(journey, profile_id, passage.entry_key, event_id)
+        kind: OutcomeKind = "enrolled" if reason is None else "skipped"
+        return Outcome(journey.journey_id, journey.version, kind, reason)
+
+    def _prior(self, journey_id: str, profile_id: str, entry_key: str | None) -> PriorEntries:
+        """Return earlier entries: those of this batch, and those the store told of."""
+        probe = Probe(journey_id, profile_id, entry_key)
+        prior = _NOTHING_PRIOR
+        if profile_id not in self.created:
+            answer = self.prior_entries.get(probe)
+            if answer is None:
+                self.probes[probe] = None
+            else:
+                prior = answer
+        entered = self.entered.get((journey_id, profile_id))
+        if entered is not None:
+            prior = PriorEntries(self.now, prior.key_taken or entry_key in entered)
+        return prior
+
+    def _enroll(
+        self, journey: Journey, profile_id: str, entry_key: str | None, event_id: str
+    ) -> None:
+        self.entered.setdefault((journey.journey_id, profile_id), set()).add(entry_key)
+        self.enrollments.append(
+            Enrollment(
+                self.new_id(),
+                journey.journey_id,
+                journey.version,
+                profile_id,
+                event_id,
+                entry_key,
+                self.now,
+                available_at=self.now,
+            )
+        )
+
+
+def claim_for(
+    request: ValidRequest,
+    key: str,
+    event_id: str,
+    keys: FingerprintKeys,
+    now: datetime,
+    expires_at: datetime | None,
+) -> Claim:
+    """Make the claim of a request's idempotency key, under the current fingerprint key."""
+    fingerprint = fingerprint_canonical(request.canonical, keys.current)
+    paths = path_digests(request.document, keys.current, salt=fingerprint.digest)
+    return Claim(key, event_id, fingerprint, paths, now, expires_at)

@@ -1,0 +1,117 @@
+"""What tracking asks of a store and tells it: plain values that cross the ports.
+
+Knows what is claimed, loaded and written, in the shape of a batch. Must never know how
+a store keeps any of it, nor hold anything that redaction took away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from attrs import field, frozen
+
+from segmentflow_core.domain.event import Enrollment, Receipt, UserEvent
+from segmentflow_core.domain.fingerprint import Fingerprint
+from segmentflow_core.domain.journey import Journey
+from segmentflow_core.domain.profile import Profile
+
+__all__ = ["Changes", "Claim", "HeldClaim", "Intent", "Known", "Probe"]
+
+
+@frozen
+class Claim:
+    """One idempotency key taken for one event. Written once, never changed.
+
+    Attributes:
+        key: the idempotency key.
+        event_id: the event the claim is for.
+        fingerprint: of the request.
+        paths: keyed digests by request path, to name what a later request changed.
+        claimed_at: when the request was received.
+        expires_at: from when on the key is free again; None keeps it for ever.
+    """
+
+    key: str
+    event_id: str
+    fingerprint: Fingerprint
+    paths: Mapping[str, str] = field(repr=False)
+    claimed_at: datetime
+    expires_at: datetime | None
+
+
+@frozen
+class HeldClaim:
+    """A committed claim that has not expired, with the receipt of its event."""
+
+    claim: Claim
+    receipt: Receipt
+
+
+@frozen(repr=False)
+class Intent:
+    """What a batch needs from the store before it can be decided.
+
+    Attributes:
+        claims: the keys to take, sorted by key, each once.
+        emails: identifying emails that occur, sorted.
+        external_ids: external ids that occur, sorted.
+        events: names whose active Journeys matter, sorted; empty when none shall.
+        now: when the batch was received; a claim whose `expires_at` is not after it is free.
+    """
+
+    claims: tuple[Claim, ...]
+    emails: tuple[str, ...]
+    external_ids: tuple[str, ...]
+    events: tuple[str, ...]
+    now: datetime
+
+
+@frozen(repr=False)
+class Known:
+    """What the store answered to an `Intent`.
+
+    Attributes:
+        held: for every key that could not be taken, the claim that holds it.
+        profiles: every Profile with one of the emails or external ids, each once.
+        journeys: every active Journey that listens for one of the events.
+    """
+
+    held: Mapping[str, HeldClaim]
+    profiles: tuple[Profile, ...]
+    journeys: tuple[Journey, ...]
+
+
+@frozen
+class Probe:
+    """A question about earlier entries: answered by a `PriorEntries`."""
+
+    journey_id: str
+    profile_id: str
+    entry_key: str | None
+
+
+@frozen(repr=False)
+class Changes:
+    """What a decided batch writes.
+
+    Attributes:
+        released: keys this transaction took whose request was refused, sorted.
+        reclaimed: claims to write for keys just released.
+        created_profiles: new Profiles, in the order they were decided.
+        changed_profiles: existing Profiles in their new state.
+        events: the accepted events.
+        enrollments: the entries they caused.
+    """
+
+    released: tuple[str, ...] = ()
+    reclaimed: tuple[Claim, ...] = ()
+    created_profiles: tuple[Profile, ...] = ()
+    changed_profiles: tuple[Profile, ...] = ()
+    events: tuple[UserEvent, ...] = ()
+    enrollments: tuple[Enrollment, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return not (self.released or self.events)

@@ -1,0 +1,276 @@
+"""What the core needs from outside, as Protocols, and the values that cross them.
+
+One set of protocols serves both colours: a synchronous adapter writes these methods
+with `def`, an asynchronous one with `async def`, under the same names; neither inherits
+from anything. Must never know how any of it is done.
+
+Every method may raise `StorageUnavailable` when the store cannot be reached and
+`IdempotencyInProgress` when a concurrent holder of a key did not finish within the
+adapter's bound. A driver's own errors never come through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol, TypeAlias, TypeVar
+
+from segmentflow_core.domain.event import (
+    Enrollment,
+    EnrollmentStatus,
+    Outcome,
+    Receipt,
+    SkipReason,
+    UserEvent,
+)
+from segmentflow_core.domain.fingerprint import Fingerprint
+from segmentflow_core.domain.instant import (
+    format_instant,
+    from_microseconds,
+    parse_instant,
+    to_microseconds,
+)
+from segmentflow_core.domain.journey import (
+    Journey,
+    JourneyDefinition,
+    JourneyStatus,
+    PriorEntries,
+    journey_definition,
+    journey_document,
+)
+from segmentflow_core.domain.profile import Profile, PropertyTime
+from segmentflow_core.domain.tracking import Changes, Claim, HeldClaim, Intent, Known, Probe
+
+__all__ = [
+    "AsyncStorage",
+    "Changes",
+    "Claim",
+    "Clock",
+    "Enrollment",
+    "EnrollmentRepository",
+    "EnrollmentStatus",
+    "EventRepository",
+    "Fingerprint",
+    "HeldClaim",
+    "IdFactory",
+    "IdempotencyRepository",
+    "Intent",
+    "Journey",
+    "JourneyDefinition",
+    "JourneyRepository",
+    "JourneyStatus",
+    "Known",
+    "MaybeAwaitable",
+    "Outcome",
+    "PriorEntries",
+    "Probe",
+    "Profile",
+    "ProfileRepository",
+    "PropertyTime",
+    "Receipt",
+    "SkipReason",
+    "Storage",
+    "TrackingRepository",
+    "Transaction",
+    "UserEvent",
+    "format_instant",
+    "from_microseconds",
+    "journey_definition",
+    "journey_document",
+    "parse_instant",
+    "to_microseconds",
+]
+
+T = TypeVar("T")
+MaybeAwaitable: TypeAlias = T | Awaitable[T]
+
+
+class Clock(Protocol):
+    """Tells the time."""
+
+    def now(self) -> datetime:
+        """Return the current instant, aware, in UTC, to the microsecond."""
+        ...
+
+
+class IdFactory(Protocol):
+    """Makes ids."""
+
+    def new_id(self) -> str:
+        """Return a fresh UUIDv7 (RFC 9562, section 5.7) in its lowercase text form."""
+        ...
+
+
+class TrackingRepository(Protocol):
+    """The two exchanges a tracked batch costs, and a third where re-entry is limited.
+
+    They are batch-shaped so that an adapter can send what does not depend on each other
+    together, whatever the batch's size.
+    """
+
+    def load(self, organization_id: str, intent: Intent) -> MaybeAwaitable[Known]:
+        """Take the batch's keys, then read what the decision needs.
+
+        The claims come first, in the order given, which is sorted by key. One statement
+        takes a key that is new or expired, and waits for a concurrent holder of it. A key
+        held by a committed, unexpired claim is not taken: it is returned in `held` with
+        that claim and the receipt of its event.
+
+        Profiles are locked until the transaction ends, in the order of their ids; a
+        concurrent batch about one of them waits here. Journeys are read, not locked.
+
+        Raises:
+            IdempotencyInProgress: a concurrent holder did not finish in time.
+        """
+        ...
+
+    def prior_entries(
+        self, organization_id: str, probes: Sequence[Probe]
+    ) -> MaybeAwaitable[Mapping[Probe, PriorEntries]]:
+        """Answer every probe about earlier entries, of whatever version.
+
+        `last_entered_at` is of the Profile's latest entry into the Journey with any key;
+        `key_taken` tells of an entry with the probe's own key, where it has one.
+        """
+        ...
+
+    def write(self, organization_id: str, changes: Changes) -> MaybeAwaitable[None]:
+        """Write a decided batch: all of it within this transaction.
+
+        Order: release keys, write reclaimed ones, update changed Profiles, create new
+        ones, then events and Enrollments. Where a unique rule shows that a concurrent
+        transaction was first (email, external id, entry key), nothing may be kept: the
+        adapter rolls back and runs the work again.
+        """
+        ...
+
+
+class IdempotencyRepository(Protocol):
+    """The claims of idempotency keys."""
+
+    def purge(self, now: datetime, limit: int) -> MaybeAwaitable[int]:
+        """Remove at most `limit` claims that expired at or before `now`; return how many.
+
+        Of every Organization; in no order. An expired claim is free with or without this.
+        """
+        ...
+
+
+class ProfileRepository(Protocol):
+    """The Profiles of an Organization."""
+
+    def get(self, organization_id: str, profile_id: str) -> MaybeAwaitable[Profile | None]:
+        """Return a Profile, or None where this Organization has none of that id."""
+        ...
+
+
+class EventRepository(Protocol):
+    """The recorded events of an Organization."""
+
+    def get(self, organization_id: str, event_id: str) -> MaybeAwaitable[UserEvent | None]:
+        """Return an event, or None where this Organization has none of that id."""
+        ...
+
+    def list(
+        self, organization_id: str, limit: int, before: str | None = None
+    ) -> MaybeAwaitable[Sequence[UserEvent]]:
+        """Return at most `limit` events, newest first by id; only ids below `before`."""
+        ...
+
+
+class JourneyRepository(Protocol):
+    """The published Journeys of an Organization."""
+
+    def list(self, organization_id: str) -> MaybeAwaitable[Sequence[Journey]]:
+        """Return the current version of every Journey, by id, whatever its status."""
+        ...
+
+    def get(
+        self, organization_id: str, journey_id: str, version: int | None = None
+    ) -> MaybeAwaitable[Journey | None]:
+        """Return one version of a Journey, the current one by default, or None.
+
+        An older version is returned with the Journey's current status.
+        """
+        ...
+
+    def publish(self, organization_id: str, journeys: Sequence[Journey]) -> MaybeAwaitable[None]:
+        """Make each Journey's version and status the current ones.
+
+        A version that is stored already is left as it is. Where a concurrent transaction
+        published the same version first, the adapter runs the work again.
+        """
+        ...
+
+
+class EnrollmentRepository(Protocol):
+    """The Enrollments of an Organization."""
+
+    def list(
+        self,
+        organization_id: str,
+        limit: int,
+        before: str | None = None,
+        journey_id: str | None = None,
+    ) -> MaybeAwaitable[Sequence[Enrollment]]:
+        """Return at most `limit` Enrollments, newest first by id; only ids below `before`."""
+        ...
+
+
+class Transaction(Protocol):
+    """One transaction: everything done through it happens, or nothing does."""
+
+    @property
+    def tracking(self) -> TrackingRepository:
+        """Load and write of tracked batches."""
+        ...
+
+    @property
+    def idempotency(self) -> IdempotencyRepository:
+        """Claims."""
+        ...
+
+    @property
+    def profiles(self) -> ProfileRepository:
+        """Profiles."""
+        ...
+
+    @property
+    def events(self) -> EventRepository:
+        """Events."""
+        ...
+
+    @property
+    def journeys(self) -> JourneyRepository:
+        """Journeys."""
+        ...
+
+    @property
+    def enrollments(self) -> EnrollmentRepository:
+        """Enrollments."""
+        ...
+
+
+class Storage(Protocol):
+    """A synchronous store."""
+
+    def run(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in a transaction, commit, and return what it returned.
+
+        An exception from `work` rolls back and comes through. On a serialization failure
+        or a lost race the whole work runs again, a bounded number of times; so `work` may
+        run more than once, but takes effect once.
+
+        Raises:
+            StorageUnavailable: the store cannot be reached, or stayed too busy.
+            IdempotencyInProgress: a concurrent holder of a key did not finish in time.
+        """
+        ...
+
+
+class AsyncStorage(Protocol):
+    """An asynchronous store; as `Storage`, awaited."""
+
+    async def run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run `work` in a transaction, commit, and return what it returned."""
+        ...

@@ -1,0 +1,62 @@
+"""Publishing Journeys: what would change, and changing it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from attrs import evolve, frozen
+
+from segmentflow_core.domain.journey import Journey, JourneyDefinition, definition_digest
+from segmentflow_core.ports import Transaction
+from segmentflow_core.usecases import settle
+
+__all__ = ["JourneyChange", "PublishedJourney", "publish_journeys"]
+
+JourneyChange: TypeAlias = Literal["created", "new_version", "new_status", "unchanged"]
+
+
+@frozen
+class PublishedJourney:
+    """What publishing did, or would do, to one Journey.
+
+    Attributes:
+        journey: as it stands afterwards.
+        change: ``created``, ``new_version``, ``new_status`` or ``unchanged``.
+    """
+
+    journey: Journey
+    change: JourneyChange
+
+
+async def publish_journeys(
+    transaction: Transaction,
+    organization_id: str,
+    definitions: Sequence[JourneyDefinition],
+    now: datetime,
+    *,
+    dry_run: bool,
+) -> list[PublishedJourney]:
+    """Publish definitions; Journeys not named are left alone. Doing it twice changes nothing."""
+    stored = await settle(transaction.journeys.list(organization_id))
+    current = {journey.journey_id: journey for journey in stored}
+    published = [_published(current.get(d.journey_id), d, now) for d in definitions]
+    changed = [item.journey for item in published if item.change != "unchanged"]
+    if changed and not dry_run:
+        await settle(transaction.journeys.publish(organization_id, changed))
+    return published
+
+
+def _published(
+    current: Journey | None, definition: JourneyDefinition, now: datetime
+) -> PublishedJourney:
+    digest = definition_digest(definition)
+    if current is None:
+        return PublishedJourney(Journey(definition, 1, digest, now), "created")
+    if current.digest != digest:
+        journey = Journey(definition, current.version + 1, digest, now)
+        return PublishedJourney(journey, "new_version")
+    if current.definition.status != definition.status:
+        return PublishedJourney(evolve(current, definition=definition), "new_status")
+    return PublishedJourney(current, "unchanged")

@@ -1,0 +1,133 @@
+"""`events.track`: check, claim and load, decide, write.
+
+Knows the order of the steps and nothing of how any of them is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, TypeAlias
+
+from attrs import frozen
+
+from segmentflow_core.domain.decision import Item, claim_for, decide
+from segmentflow_core.domain.event import Receipt
+from segmentflow_core.domain.fingerprint import FingerprintKeys
+from segmentflow_core.domain.journey import PriorEntries
+from segmentflow_core.domain.request import (
+    Limits,
+    RequestDocument,
+    TrackRequest,
+    check_request,
+)
+from segmentflow_core.domain.tracking import Intent, Probe
+from segmentflow_core.errors import SegmentflowError
+from segmentflow_core.ports import Clock, IdFactory, Transaction
+from segmentflow_core.usecases import settle
+
+__all__ = ["AnyRequest", "Prepared", "Settings", "prepare", "track"]
+
+AnyRequest: TypeAlias = TrackRequest | Mapping[str, Any] | RequestDocument
+"""A request as a value, as a mapping with the wire's names, or as parsed raw JSON."""
+
+
+@frozen
+class Settings:
+    """How a host wants its events tracked.
+
+    Attributes:
+        keys: fingerprint keys.
+        limits: how much JSON a request may hold.
+        key_lifetime: how long an idempotency key is remembered; None is for ever.
+        create_without_email: whether a new external id alone creates a Profile.
+    """
+
+    keys: FingerprintKeys
+    limits: Limits
+    key_lifetime: timedelta | None
+    create_without_email: bool
+
+
+@frozen(repr=False)
+class Prepared:
+    """A batch that was checked: what goes on, and what was refused already, by position."""
+
+    items: tuple[tuple[int, Item], ...]
+    refused: Mapping[int, SegmentflowError]
+    intent: Intent
+
+
+def prepare(
+    calls: Sequence[tuple[AnyRequest, str | None]],
+    settings: Settings,
+    clock: Clock,
+    ids: IdFactory,
+    *,
+    match_journeys: bool,
+) -> Prepared:
+    """Check every request and make the claims, before anything touches the store.
+
+    Time and event ids are drawn here, once, so that a second run of the same work is the
+    same call: it recognises its own event where a commit went through unheard.
+    """
+    now = clock.now()
+    lifetime = settings.key_lifetime
+    expires_at = None if lifetime is None else now + lifetime
+    items: list[tuple[int, Item]] = []
+    refused: dict[int, SegmentflowError] = {}
+    for index, (request, key) in enumerate(calls):
+        try:
+            valid = check_request(request, key, settings.limits)
+        except SegmentflowError as refusal:
+            refused[index] = refusal
+            continue
+        assert key is not None
+        claim = claim_for(valid, key, ids.new_id(), settings.keys, now, expires_at)
+        items.append((index, Item(valid, claim)))
+    requests = [item.request for _, item in items]
+    claims = {}
+    for _, item in items:
+        claims.setdefault(item.claim.key, item.claim)
+    intent = Intent(
+        claims=tuple([claims[key] for key in sorted(claims)]),
+        emails=tuple(sorted({r.email for r in requests if r.email is not None})),
+        external_ids=tuple(sorted({r.external_id for r in requests if r.external_id is not None})),
+        events=tuple(sorted({r.event for r in requests})) if match_journeys else (),
+        now=now,
+    )
+    return Prepared(tuple(items), refused, intent)
+
+
+async def track(
+    transaction: Transaction,
+    organization_id: str,
+    prepared: Prepared,
+    settings: Settings,
+    ids: IdFactory,
+) -> list[Receipt | SegmentflowError]:
+    """Track a prepared batch within one transaction; return one result per call, in order."""
+    items = [item for _, item in prepared.items]
+    known = await settle(transaction.tracking.load(organization_id, prepared.intent))
+    answers: Mapping[Probe, PriorEntries] = {}
+    while True:
+        decision = decide(
+            items,
+            known,
+            answers,
+            keys=settings.keys,
+            now=prepared.intent.now,
+            new_id=ids.new_id,
+            create_without_email=settings.create_without_email,
+        )
+        if not decision.probes:
+            break
+        # The next run asks nothing the store has been asked: an answer only ever narrows.
+        asked = (*answers, *decision.probes)
+        answers = await settle(transaction.tracking.prior_entries(organization_id, asked))
+    if not decision.changes.empty:
+        await settle(transaction.tracking.write(organization_id, decision.changes))
+    results: dict[int, Receipt | SegmentflowError] = dict(prepared.refused)
+    for (index, _), result in zip(prepared.items, decision.results, strict=True):
+        results[index] = result
+    return [results[index] for index in range(len(results))]

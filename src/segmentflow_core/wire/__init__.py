@@ -1,0 +1,1 @@
+"""JSON in and out: strict parsing, and camelCase documents of what the core returns."""

@@ -1,0 +1,84 @@
+"""What the library returns, as JSON documents: camelCase names, instants as RFC 3339.
+
+cattrs unstructures; one converter, configured once. Must never see a request.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final, TypeVar
+
+import cattrs
+from cattrs.gen import make_dict_unstructure_fn, override
+
+from segmentflow_core.domain.event import Enrollment, Outcome, Receipt, UserEvent
+from segmentflow_core.domain.instant import format_instant
+from segmentflow_core.domain.journey import Journey, journey_document
+
+__all__ = [
+    "enrollment_document",
+    "event_document",
+    "published_document",
+    "receipt_document",
+]
+
+T = TypeVar("T")
+
+
+def _camel_case(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.title() for word in rest)
+
+
+def _converter() -> cattrs.Converter:
+    converter = cattrs.Converter()
+    converter.register_unstructure_hook(datetime, format_instant)
+    converter.register_unstructure_hook(StrEnum, str)
+
+    def register(kind: type[Any], *hidden: str) -> None:
+        names = [a.name for a in kind.__attrs_attrs__]
+        converter.register_unstructure_hook(
+            kind,
+            make_dict_unstructure_fn(
+                kind,
+                converter,
+                **{n: override(omit=n in hidden, rename=_camel_case(n)) for n in names},
+            ),
+        )
+
+    register(Outcome)
+    register(Receipt, "replayed", "unmatched_paths")
+    register(UserEvent, "profile")
+    register(Enrollment, "lease_until", "token")
+    return converter
+
+
+_CONVERTER: Final = _converter()
+
+
+def receipt_document(receipt: Receipt) -> dict[str, Any]:
+    """Write a receipt as its answer on the wire; a replay's is the same."""
+    document: dict[str, Any] = _CONVERTER.unstructure(receipt)
+    return document
+
+
+def event_document(event: UserEvent) -> dict[str, Any]:
+    """Write an event with its outcomes; its data is redacted already."""
+    document: dict[str, Any] = _CONVERTER.unstructure(event)
+    document["data"] = event.data
+    return document
+
+
+def enrollment_document(enrollment: Enrollment) -> dict[str, Any]:
+    """Write an Enrollment, without the lease of whoever holds it."""
+    document: dict[str, Any] = _CONVERTER.unstructure(enrollment)
+    return document
+
+
+def published_document(journey: Journey) -> dict[str, Any]:
+    """Write a published Journey: its definition, version and when that was published."""
+    document = journey_document(journey.definition)
+    document["version"] = journey.version
+    document["publishedAt"] = format_instant(journey.published_at)
+    return document
