@@ -1,1 +1,8 @@
-"""Adapter."""
+"""SQL storage: SQLAlchemy Core tables and statements, run through the database's own driver."""
+
+from __future__ import annotations
+
+from segmentflow_sql.schema import SCHEMA_VERSION, metadata
+from segmentflow_sql.storage import SqlStorage, open_storage
+
+__all__ = ["SCHEMA_VERSION", "SqlStorage", "metadata", "open_storage"]
