@@ -1,1 +1,7 @@
-"""Adapter."""
+"""The `segmentflow` command."""
+
+from __future__ import annotations
+
+from segmentflow_cli.app import main
+
+__all__ = ["main"]

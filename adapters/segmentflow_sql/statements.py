@@ -16,6 +16,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     func,
+    literal_column,
     or_,
     select,
     tuple_,
@@ -37,6 +38,10 @@ from segmentflow_sql.schema import (
 )
 
 _DIALECT: Final = sqlite_dialect(paramstyle="named")  # type: ignore[no-untyped-call]
+
+
+# SQLite's compiler writes an OFFSET beside every LIMIT; a literal one needs no parameter.
+_NO_OFFSET: Final = literal_column("0")
 
 
 def _compiled(statement: Executable) -> str:
@@ -61,9 +66,15 @@ def _page(table: Table, identifier: str, *more: ColumnElement[bool]) -> Select[A
     column = table.c[identifier]
     return (
         select(table)
-        .where(_is(table, "organization_id"), or_(before.is_(None), column < before), *more)
+        # Ids are hexadecimal: "~" sorts after every one of them.
+        .where(
+            _is(table, "organization_id"),
+            column < func.coalesce(before, literal_column("'~'")),
+            *more,
+        )
         .order_by(column.desc())
         .limit(bindparam("limit"))
+        .offset(_NO_OFFSET)
     )
 
 
@@ -94,6 +105,7 @@ _expired = (
     select(claims.c.organization_id, claims.c.operation, claims.c.key)
     .where(claims.c.expires_at <= bindparam("now"))
     .limit(bindparam("limit"))
+    .offset(_NO_OFFSET)
 )
 PURGE_CLAIMS: Final = _compiled(
     delete(claims).where(

@@ -1,0 +1,219 @@
+"""The command's tree: arguments in, one document or a page for people out.
+
+With ``--json`` every command prints one JSON document on stdout, and a refusal's
+envelope on stderr. Exit status 0; 1 refused, with the error's code; 2 usage.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from attrs import frozen
+from cyclopts import App, CycloptsError, Parameter
+
+from segmentflow_cli.demo import run_demo
+from segmentflow_cli.journey_files import read_journey_file
+from segmentflow_cli.printing import Printer
+from segmentflow_cli.stores import create_secret, find_secret, open_store, secret_file
+from segmentflow_core import (
+    SegmentflowError,
+    Tracker,
+    __version__,
+    enrollment_document,
+    event_document,
+    parse_request,
+    published_document,
+    receipt_document,
+)
+
+__all__ = ["app", "main"]
+
+DEFAULT_STORE: Final = "sqlite:///segmentflow.db"
+
+
+@Parameter(name="*")
+@frozen
+class Common:
+    """What every command understands."""
+
+    store: Annotated[str, Parameter(help="URL of the store.", env_var="SEGMENTFLOW_STORE")] = (
+        DEFAULT_STORE
+    )
+    organization: Annotated[str, Parameter(help="Whose data it is.")] = "default"
+    json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False
+
+    def tracker(self) -> Tracker:
+        """Return a tracker on the store, with the store's own secret."""
+        return Tracker(open_store(self.store), fingerprint_key=find_secret(self.store))
+
+    @property
+    def printer(self) -> Printer:
+        """Return what prints results in the form asked for."""
+        return Printer(as_json=self.json)
+
+
+_COMMON: Final = Common()
+
+app = App(
+    name="segmentflow",
+    help="Record business events durably and exactly once.",
+    version=__version__,
+    result_action="return_value",
+)
+journeys = App(name="journeys", help="Publish and read Journeys.")
+events = App(name="events", help="Read recorded events.")
+enrollments = App(name="enrollments", help="Read Enrollments.")
+for group in (journeys, events, enrollments):
+    app.command(group)
+
+Limit = Annotated[int, Parameter(help="How many at most.")]
+Before = Annotated[str | None, Parameter(help="Only ids below this one: the next page.")]
+
+
+@app.command
+def demo(
+    *,
+    store: Annotated[
+        str | None, Parameter(help="Use this store in place of a temporary one.")
+    ] = None,
+    json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False,
+) -> None:
+    """Take the documented request through `events.track`, end to end, and show what is stored."""
+    run_demo(store, Printer(as_json=json))
+
+
+@app.command
+def init(*, common: Common = _COMMON) -> None:
+    """Create the store's tables and its fingerprint secret. Doing it twice changes nothing."""
+    opened = open_store(common.store)
+    create = getattr(opened, "create_all", None)
+    if create is not None:
+        create()
+    created = create_secret(common.store)
+    beside = secret_file(common.store)
+    secret: str | None = None
+    if created is not None or (beside is not None and beside.exists()):
+        secret = str(beside)
+    common.printer.initialised(secret, created=created is not None)
+
+
+@app.command
+def track(
+    file: Annotated[str, Parameter(help="The request as JSON; - reads standard input.")],
+    *,
+    idempotency_key: Annotated[
+        str | None, Parameter(help="The same for every retry of this request.")
+    ] = None,
+    common: Common = _COMMON,
+) -> None:
+    """Track one event and print its receipt."""
+    raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    receipt = common.tracker().track(
+        parse_request(raw), idempotency_key, organization_id=common.organization
+    )
+    common.printer.receipt(receipt_document(receipt), replayed=receipt.replayed)
+
+
+@journeys.command(name="apply")
+def apply_journeys(
+    file: Annotated[Path, Parameter(help="YAML, TOML or JSON.")],
+    *,
+    dry_run: Annotated[bool, Parameter(help="Only say what would change.", negative="")] = False,
+    common: Common = _COMMON,
+) -> None:
+    """Publish the Journeys of a file; those it does not name stay as they are."""
+    document = read_journey_file(file)
+    tracker = common.tracker()
+    plan = tracker.publish_journeys(document, organization_id=common.organization, dry_run=True)
+    common.printer.plan(plan)
+    if not dry_run:
+        tracker.publish_journeys(document, organization_id=common.organization)
+    common.printer.published(plan, dry_run=dry_run)
+
+
+@journeys.command(name="list")
+def list_journeys(*, common: Common = _COMMON) -> None:
+    """List every Journey in its current version."""
+    found = common.tracker().journeys(organization_id=common.organization)
+    common.printer.journeys([published_document(journey) for journey in found])
+
+
+@journeys.command(name="show")
+def show_journey(
+    journey_id: Annotated[str, Parameter(name="ID", help="The Journey's id.")],
+    /,
+    *,
+    version: Annotated[int | None, Parameter(help="An earlier version.")] = None,
+    common: Common = _COMMON,
+) -> None:
+    """Show one Journey."""
+    journey = common.tracker().journey(journey_id, version, organization_id=common.organization)
+    common.printer.document(published_document(journey))
+
+
+@events.command(name="list")
+def list_events(*, limit: Limit = 20, before: Before = None, common: Common = _COMMON) -> None:
+    """List recorded events, newest first."""
+    found = common.tracker().events(limit=limit, before=before, organization_id=common.organization)
+    common.printer.events([event_document(event) for event in found])
+
+
+@events.command(name="show")
+def show_event(
+    event_id: Annotated[str, Parameter(name="ID", help="The event's id.")],
+    /,
+    *,
+    common: Common = _COMMON,
+) -> None:
+    """Show one event with what each Journey did with it."""
+    event = common.tracker().event(event_id, organization_id=common.organization)
+    common.printer.document(event_document(event))
+
+
+@enrollments.command(name="list")
+def list_enrollments(
+    *,
+    journey: Annotated[str | None, Parameter(help="Only of this Journey.")] = None,
+    limit: Limit = 20,
+    before: Before = None,
+    common: Common = _COMMON,
+) -> None:
+    """List Enrollments, newest first."""
+    found = common.tracker().enrollments(
+        journey_id=journey, limit=limit, before=before, organization_id=common.organization
+    )
+    common.printer.enrollments([enrollment_document(enrollment) for enrollment in found])
+
+
+@app.command
+def purge(
+    *,
+    batch: Annotated[int, Parameter(help="How many keys one transaction removes.")] = 1000,
+    common: Common = _COMMON,
+) -> None:
+    """Remove expired idempotency keys, batch by batch."""
+    tracker = common.tracker()
+    removed = 0
+    while count := tracker.purge(limit=max(batch, 1)):
+        removed += count
+    common.printer.purged(removed)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status."""
+    tokens = sys.argv[1:] if arguments is None else list(arguments)
+    printer = Printer(as_json="--json" in tokens)
+    try:
+        app(tokens, exit_on_error=False)
+    except CycloptsError:
+        return 2
+    except SegmentflowError as error:
+        printer.refused(error)
+        return 1
+    except OSError as error:
+        printer.unreadable(error.filename, error.strerror or "cannot be read")
+        return 2
+    return 0

@@ -1,0 +1,140 @@
+"""The demo: the documented request, end to end, on a real store."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.text import Text
+
+from segmentflow_cli.journey_files import read_journey_file
+from segmentflow_cli.printing import Printer, shown_json
+from segmentflow_cli.stores import create_secret, find_secret, open_store
+from segmentflow_core import (
+    IdempotencyKeyReuse,
+    Receipt,
+    Tracker,
+    UserEvent,
+    event_document,
+    receipt_document,
+)
+
+__all__ = ["REQUEST", "run_demo"]
+
+REQUEST: Final[dict[str, Any]] = {
+    "event": "order.created",
+    "profile": {
+        "email": "alex@example.com",
+        "externalId": "cus_123",
+        "properties": {"firstName": "Alex", "plan": "Pro"},
+    },
+    "data": {"orderId": "ord_9421", "total": 49, "payment": {"token": "tok_live_abc"}},
+    "redactedDataPaths": ["/event/payment/token"],
+    "referenceId": "ord_9421",
+    "occurredAt": "2026-05-31T12:00:00.000Z",
+}
+"""The documented request (design: 8)."""
+
+_KEY: Final = "order.created:ord_9421"
+_JOURNEYS: Final = "demo-journeys.yaml"
+
+
+def run_demo(store: str | None, printer: Printer) -> None:
+    """Tell the story on `store`, or on a temporary SQLite file that is removed afterwards."""
+    if store is not None:
+        _tell(store, printer)
+        return
+    with tempfile.TemporaryDirectory(prefix="segmentflow-") as folder:
+        _tell(f"sqlite:///{Path(folder) / 'segmentflow.db'}", printer)
+
+
+def _tell(url: str, printer: Printer) -> None:
+    storage = open_store(url)
+    create = getattr(storage, "create_all", None)
+    if create is not None:
+        create()
+    create_secret(url)
+    tracker = Tracker(storage, fingerprint_key=find_secret(url))
+    try:
+        with _journey_file() as path:
+            tracker.publish_journeys(read_journey_file(path))
+        first = tracker.track(REQUEST, _KEY)
+        again = tracker.track(REQUEST, _KEY)
+        changed = {**REQUEST, "data": {**REQUEST["data"], "total": 59}}
+        refusal = _refusal_of(tracker, changed)
+        event = tracker.event(first.event_id)
+    finally:
+        close = getattr(storage, "close", None)
+        if close is not None:
+            close()
+    if printer.as_json:
+        printer.document(
+            {
+                "receipt": receipt_document(first),
+                "replay": receipt_document(again),
+                "refusal": refusal.envelope(),
+                "event": event_document(event),
+            }
+        )
+    else:
+        _show(printer.console, first, again, refusal, event)
+
+
+def _journey_file() -> Any:
+    from importlib.resources import as_file
+
+    return as_file(files("segmentflow_cli") / _JOURNEYS)
+
+
+def _refusal_of(tracker: Tracker, request: dict[str, Any]) -> IdempotencyKeyReuse:
+    try:
+        tracker.track(request, _KEY)
+    except IdempotencyKeyReuse as refusal:
+        return refusal
+    raise AssertionError("a changed request was accepted under a used key")
+
+
+def _show(
+    console: Console,
+    first: Receipt,
+    again: Receipt,
+    refusal: IdempotencyKeyReuse,
+    event: UserEvent,
+) -> None:
+    def heading(number: int, text: str) -> None:
+        console.print()
+        console.print(Text(f"{number}. {text}", "bold cyan"))
+
+    console.print(Text("segmentflow: one business event, exactly once", "bold"))
+    heading(1, "A shop tracks an order, with a card token it wants kept out of storage")
+    # What is shown was never allowed to hold the token.
+    shown = {**REQUEST, "data": {**REQUEST["data"], "payment": {"token": "…"}}}
+    console.print(shown_json(shown))
+    if first.replayed:
+        console.print(Text("   This store has seen the demo before: its receipt again.", "yellow"))
+    console.print(Text(json.dumps(receipt_document(first), indent=2)))
+    heading(2, "The network fails and the shop sends it again, with the same key")
+    same = receipt_document(again) == receipt_document(first)
+    console.print(
+        Text("   Replayed: ", "green").append(
+            "the very same receipt; nothing was written." if same else "another receipt!", "default"
+        )
+    )
+    heading(3, "A bug sends another total under the same key")
+    console.print(
+        Text(f"   Refused: {refusal.code}", "red").append(
+            f"; changed: {', '.join(refusal.details['changedPaths'])}", "default"
+        )
+    )
+    heading(4, "What the store holds: one event, its token gone, and what each Journey did")
+    console.print(shown_json(event_document(event)))
+    for outcome in event.outcomes:
+        colour = "green" if outcome.outcome == "enrolled" else "yellow"
+        reason = "" if outcome.reason is None else f" ({outcome.reason})"
+        console.print(
+            Text(f"   {outcome.journey_id}: ").append(f"{outcome.outcome}{reason}", colour)
+        )

@@ -1,0 +1,164 @@
+"""What the command prints: JSON for programs, tables and colour for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from attrs import frozen
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from segmentflow_core import PublishedJourney, SegmentflowError, published_document
+
+__all__ = ["Printer", "shown_json"]
+
+_CHANGES: Final = {
+    "created": "new, version {version}",
+    "new_version": "changed, version {version}",
+    "new_status": "now {status}",
+    "unchanged": "unchanged",
+}
+_REDACTED: Final = '"[REDACTED]"'
+
+
+def shown_json(document: Any) -> Text:
+    """Write a document with its redacted parts standing out."""
+    text = Text(json.dumps(document, indent=2, ensure_ascii=False))
+    text.highlight_words([_REDACTED], "bold magenta")
+    return text
+
+
+@frozen
+class Printer:
+    """Prints results in one of two forms.
+
+    Attributes:
+        as_json: whether stdout is for a program.
+    """
+
+    as_json: bool
+
+    @property
+    def console(self) -> Console:
+        """Return the console for people."""
+        return Console(highlight=False, soft_wrap=True)
+
+    def document(self, document: Any) -> None:
+        """Print one document."""
+        if self.as_json:
+            print(json.dumps(document, ensure_ascii=False))
+        else:
+            self.console.print(shown_json(document))
+
+    def initialised(self, secret: str | None, *, created: bool) -> None:
+        """Say that a store is ready."""
+        if self.as_json:
+            self.document({"secretFile": secret, "secretCreated": created})
+            return
+        self.console.print("[green]The store is ready.[/]")
+        if secret is not None:
+            word = "Its new secret is" if created else "Its secret was already"
+            self.console.print(Text(f"{word} in {secret}; keep it as safe as a password."))
+
+    def receipt(self, receipt: dict[str, Any], *, replayed: bool) -> None:
+        """Print a receipt."""
+        if not self.as_json and replayed:
+            self.console.print("[yellow]Replayed:[/] this request was tracked before.")
+        self.document(receipt)
+
+    def plan(self, plan: Sequence[PublishedJourney]) -> None:
+        """Say what publishing will change, before it does."""
+        if self.as_json:
+            return
+        for item in plan:
+            journey = item.journey
+            what = _CHANGES[item.change].format(
+                version=journey.version, status=journey.definition.status
+            )
+            colour = "dim" if item.change == "unchanged" else "green"
+            line = Text(f"  {journey.journey_id}: ")
+            self.console.print(line.append(what, colour))
+
+    def published(self, plan: Sequence[PublishedJourney], *, dry_run: bool) -> None:
+        """Say what publishing changed."""
+        changed = sum(item.change != "unchanged" for item in plan)
+        if self.as_json:
+            self.document(
+                [{**published_document(item.journey), "change": item.change} for item in plan]
+            )
+        elif dry_run:
+            self.console.print(f"{changed} of {len(plan)} would change.")
+        else:
+            self.console.print(f"{changed} of {len(plan)} changed.")
+
+    def journeys(self, found: Sequence[dict[str, Any]]) -> None:
+        """Print a list of Journeys."""
+        rows = [
+            (item["id"], item["version"], item["status"], item["trigger"]["event"], item["name"])
+            for item in found
+        ]
+        self._list(found, ("journey", "version", "status", "event", "name"), rows)
+
+    def events(self, found: Sequence[dict[str, Any]]) -> None:
+        """Print a list of events."""
+        rows = [
+            (
+                item["eventId"],
+                item["event"],
+                item["profileId"],
+                item["occurredAt"],
+                sum(outcome["outcome"] == "enrolled" for outcome in item["outcomes"]),
+                len(item["outcomes"]),
+            )
+            for item in found
+        ]
+        columns = ("event id", "event", "profile", "occurred", "enrolled", "matched")
+        self._list(found, columns, rows)
+
+    def enrollments(self, found: Sequence[dict[str, Any]]) -> None:
+        """Print a list of Enrollments."""
+        names = ("enrollmentId", "journeyId", "version", "profileId", "status", "enteredAt")
+        rows = [tuple(item[name] for name in names) for item in found]
+        self._list(
+            found, ("enrollment", "journey", "version", "profile", "status", "entered"), rows
+        )
+
+    def purged(self, count: int) -> None:
+        """Say how many keys were removed."""
+        if self.as_json:
+            self.document({"purged": count})
+        else:
+            self.console.print(f"Removed {count} expired idempotency keys.")
+
+    def refused(self, error: SegmentflowError) -> None:
+        """Print a refusal on stderr."""
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        if self.as_json:
+            console.print(Text(json.dumps(error.envelope(), ensure_ascii=False)))
+            return
+        console.print(Text(error.code, "bold red").append(f": {error.message}", "default"))
+        for violation in error.details.get("violations", ()):
+            where = violation["path"] or "the document"
+            console.print(Text(f"  {where} {violation['message']}"))
+        for path in error.details.get("changedPaths", ()):
+            console.print(Text(f"  {path or 'the request'} differs"))
+
+    def unreadable(self, name: object, why: str) -> None:
+        """Say on stderr that a file cannot be used."""
+        Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"{name}: {why}"))
+
+    def _list(
+        self, found: Sequence[Any], columns: Iterable[str], rows: Iterable[Sequence[Any]]
+    ) -> None:
+        if self.as_json:
+            self.document(list(found))
+            return
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(str(cell)) for cell in row))
+        self.console.print(table)

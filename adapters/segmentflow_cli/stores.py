@@ -1,0 +1,79 @@
+"""Finding a store by its URL, and the secret that belongs to it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Final
+
+from segmentflow_core.errors import ConfigurationError
+
+__all__ = ["SECRET_VARIABLE", "create_secret", "find_secret", "open_store", "secret_file"]
+
+SECRET_VARIABLE: Final = "SEGMENTFLOW_FINGERPRINT_KEY"
+_GROUP: Final = "segmentflow.storages"
+_SQLITE: Final = "sqlite:///"
+
+
+def open_store(url: str) -> Any:
+    """Open the store at `url` with the adapter registered for its scheme.
+
+    Raises:
+        ConfigurationError: no adapter is registered for it, or the adapter refuses.
+    """
+    scheme = url.partition(":")[0].partition("+")[0]
+    known = entry_points(group=_GROUP)
+    if scheme not in known.names:
+        raise ConfigurationError(
+            "No storage adapter is installed for this kind of store URL.",
+            details={"installed": sorted(known.names)},
+        )
+    return known[scheme].load()(url)
+
+
+def secret_file(url: str) -> Path | None:
+    """Return where the secret of a SQLite store is kept: beside its file."""
+    path = url.removeprefix(_SQLITE).partition("?")[0]
+    if not url.startswith(_SQLITE) or path in ("", ":memory:"):
+        return None
+    return Path(f"{path}.fingerprint-key")
+
+
+def find_secret(url: str) -> str:
+    """Return the fingerprint secret: of the environment, or of the file beside the store.
+
+    Raises:
+        ConfigurationError: there is neither.
+    """
+    secret = os.environ.get(SECRET_VARIABLE)
+    if secret:
+        return secret
+    path = secret_file(url)
+    if path is not None and path.exists():
+        return path.read_text(encoding="utf-8").strip()
+    raise ConfigurationError(
+        f"There is no fingerprint secret. Set {SECRET_VARIABLE}, or run `segmentflow init`."
+    )
+
+
+def create_secret(url: str) -> Path | None:
+    """Write a fresh secret beside a SQLite store, readable by its owner only.
+
+    Returns:
+        The file, or None where it exists already, the environment has a secret, or the
+        store has no file to put it beside.
+    """
+    path = secret_file(url)
+    if path is None or os.environ.get(SECRET_VARIABLE):
+        return None
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return None
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(secrets.token_urlsafe(48) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return path
