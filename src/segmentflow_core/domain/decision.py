@@ -33,7 +33,7 @@ from segmentflow_core.domain.journey import Journey, PriorEntries
 from segmentflow_core.domain.profile import Profile, with_properties
 from segmentflow_core.domain.request import ValidRequest
 from segmentflow_core.domain.tracking import Changes, Claim, Known, Probe
-from segmentflow_core.errors import IdempotencyKeyReuse, SegmentflowError
+from segmentflow_core.errors import FingerprintKeyUnknown, IdempotencyKeyReuse, SegmentflowError
 
 __all__ = ["Decision", "Item", "claim_for", "decide"]
 
@@ -170,6 +170,9 @@ class _Batch:
             key = self.keys.find(stored.key_id)
         except SegmentflowError as unknown_key:
             return unknown_key
+        if stored.scheme != sent.scheme:
+            # Nothing can be said of a fingerprint made in a way this version does not know.
+            return FingerprintKeyUnknown(details={"scheme": stored.scheme})
         if sent.key_id != stored.key_id:
             sent = fingerprint_canonical(item.request.canonical, key)
         if same_request(stored, sent):

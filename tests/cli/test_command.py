@@ -1,0 +1,301 @@
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from segmentflow_cli import main
+from segmentflow_core.testing import DOCUMENTED_KEY, DOCUMENTED_REQUEST, a_journey
+
+TOKEN = "tok_live_abc"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("SEGMENTFLOW_STORE", "SEGMENTFLOW_FINGERPRINT_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def run(capsys):
+    """Run the command; give its exit status, stdout and stderr."""
+
+    def run(*arguments):
+        status = main([str(argument) for argument in arguments])
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture
+def request_file(folder):
+    path = folder / "request.json"
+    path.write_text(json.dumps(DOCUMENTED_REQUEST))
+    return path
+
+
+@pytest.fixture
+def store(run):
+    assert run("init")[0] == 0
+
+
+def answer(result):
+    status, out, err = result
+    assert (status, err) == (0, "")
+    return json.loads(out)
+
+
+def test_the_demo_tells_the_whole_story_and_keeps_the_secret(folder):
+    path = folder / "demo.db"
+    done = subprocess.run(
+        [sys.executable, "-m", "segmentflow_cli", "demo", "--store", f"sqlite:///{path}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for part in ("Replayed", "idempotency_key_reuse", "/data/total", "[REDACTED]", "enrolled"):
+        assert part in done.stdout
+    assert done.stderr == ""
+    assert TOKEN not in done.stdout
+    left = list(folder.iterdir())
+    assert path in left
+    assert not any(TOKEN.encode() in file.read_bytes() for file in left)
+
+
+def test_the_demo_leaves_nothing_behind_without_a_store(run, folder):
+    status, out, _ = run("demo")
+    assert status == 0
+    assert "[REDACTED]" in out
+    assert list(folder.iterdir()) == []
+
+
+def test_the_demo_as_json_is_one_document(run):
+    story = answer(run("demo", "--json"))
+    assert story["receipt"] == story["replay"]
+    assert story["refusal"]["details"] == {"changedPaths": ["/data/total"]}
+    assert story["event"]["data"]["payment"] == {"token": "[REDACTED]"}
+    assert [outcome["outcome"] for outcome in story["event"]["outcomes"]] == ["skipped", "enrolled"]
+
+
+def test_the_demo_may_be_run_twice_on_one_store(run):
+    url = ("--store", "sqlite:///demo.db")
+    first = answer(run("demo", "--json", *url))
+    assert answer(run("demo", "--json", *url)) == first
+    assert "seen the demo before" in run("demo", *url)[1]
+
+
+def test_init_creates_the_store_and_a_secret_only_its_owner_can_read(run, folder):
+    created = answer(run("init", "--json"))
+    secret = folder / created["secretFile"]
+    assert created["secretCreated"]
+    assert len(secret.read_text().strip().encode()) >= 32
+    if os.name == "posix":
+        assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    before = secret.read_bytes()
+    assert not answer(run("init", "--json"))["secretCreated"]
+    assert secret.read_bytes() == before
+    assert before.decode().strip() not in run("init")[1]
+
+
+def test_init_writes_no_secret_where_the_environment_has_one(run, folder, monkeypatch):
+    monkeypatch.setenv("SEGMENTFLOW_FINGERPRINT_KEY", "x" * 32)
+    assert answer(run("init", "--json")) == {"secretFile": None, "secretCreated": False}
+    assert [path.name for path in folder.iterdir()] == ["segmentflow.db"]
+
+
+@pytest.mark.usefixtures("store")
+def test_track_prints_the_receipt_and_events_show_what_is_stored(run, request_file):
+    key = ("--idempotency-key", DOCUMENTED_KEY)
+    receipt = answer(run("track", request_file, *key, "--json"))
+    assert list(receipt) == [
+        "eventId",
+        "profileId",
+        "matchedJourneys",
+        "enrolledJourneys",
+        "skippedJourneys",
+    ]
+    assert answer(run("track", request_file, *key, "--json")) == receipt
+    assert "Replayed" in run("track", request_file, *key)[1]
+    event = answer(run("events", "show", receipt["eventId"], "--json"))
+    assert list(event) == [
+        "eventId",
+        "profileId",
+        "event",
+        "data",
+        "referenceId",
+        "occurredAt",
+        "receivedAt",
+        "outcomes",
+    ]
+    assert event["occurredAt"] == "2026-05-31T12:00:00.000Z"
+    assert event["data"]["payment"] == {"token": "[REDACTED]"}
+    assert answer(run("events", "list", "--json")) == [event]
+    assert receipt["eventId"] in run("events", "show", receipt["eventId"])[1]
+
+
+@pytest.mark.usefixtures("store")
+def test_a_request_may_come_from_standard_input(folder):
+    done = subprocess.run(
+        [sys.executable, "-m", "segmentflow_cli", "track", "-", "--idempotency-key", "k", "--json"],
+        input=json.dumps(DOCUMENTED_REQUEST).encode(),
+        capture_output=True,
+        check=True,
+    )
+    assert json.loads(done.stdout)["matchedJourneys"] == 0
+
+
+@pytest.mark.usefixtures("store")
+def test_journeys_are_applied_listed_and_shown(run, folder, request_file):
+    yaml, toml, other = (folder / name for name in ("j.yaml", "j.toml", "j.json"))
+    yaml.write_text(
+        """
+journeys:
+  - id: order-confirmation
+    name: Order confirmation
+    status: active
+    trigger:
+      event: order.created
+      where:
+        all:
+          - {path: /event/total, op: gte, value: 40}
+          - {path: /profile/properties/plan, op: eq, value: Pro}
+    reentry: {policy: once_per_key, key: [/event/orderId]}
+    window: {from: 2026-01-01T00:00:00Z, until: 2027-01-01T00:00:00Z}
+"""
+    )
+    toml.write_text(
+        '[[journeys]]\nid = "t"\nstatus = "paused"\ntrigger = {event = "order.created"}\n'
+        "window = {from = 2026-01-01T00:00:00Z}\n"
+    )
+    other.write_text(json.dumps({"journeys": [a_journey("j")]}))
+    assert "would change" in run("journeys", "apply", yaml, "--dry-run")[1]
+    assert answer(run("journeys", "list", "--json")) == []
+    assert "new, version 1" in run("journeys", "apply", yaml)[1]
+    (again,) = answer(run("journeys", "apply", yaml, "--json"))
+    assert (again["change"], again["version"]) == ("unchanged", 1)
+    for file in (toml, other):
+        assert run("journeys", "apply", file)[0] == 0
+    listed = answer(run("journeys", "list", "--json"))
+    assert [journey["id"] for journey in listed] == ["j", "order-confirmation", "t"]
+    shown = answer(run("journeys", "show", "order-confirmation", "--json"))
+    assert shown["reentry"] == {"policy": "once_per_key", "key": ["/event/orderId"]}
+    assert shown["window"]["until"] == "2027-01-01T00:00:00.000Z"
+    receipt = answer(run("track", request_file, "--idempotency-key", "k", "--json"))
+    assert (receipt["matchedJourneys"], receipt["enrolledJourneys"]) == (2, 2)
+    entered = answer(run("enrollments", "list", "--journey", "j", "--json"))
+    assert [item["eventId"] for item in entered] == [receipt["eventId"]]
+    assert "order-confirmation" in run("journeys", "list")[1]
+    assert "pending" in run("enrollments", "list")[1]
+    assert "order.created" in run("events", "list")[1]
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(
+    ("name", "text", "path"),
+    [
+        ("a.yaml", "journeys: [{id: a, id: b}]", ""),
+        ("a.yaml", "journeys: &x [*x]", ""),
+        ("a.yaml", "{", ""),
+        ("a.toml", "=", ""),
+        ("a.json", "{", ""),
+        ("a.json", "[]", "/journeys"),
+        ("a.yaml", "journeys: [{id: a, status: on, trigger: {event: x}}]", "/journeys/0/status"),
+        ("a.yaml", "x" * (4 * 1024 * 1024 + 1), ""),
+    ],
+)
+def test_a_bad_journey_file_is_refused_with_the_path(run, folder, name, text, path):
+    (folder / name).write_text(text)
+    status, out, err = run("journeys", "apply", name, "--json")
+    refusal = json.loads(err)
+    assert (status, out) == (1, "")
+    assert refusal["error"] in ("invalid_journey", "invalid_request")
+    assert refusal["details"]["violations"][0]["path"] == path
+    assert answer(run("journeys", "list", "--json")) == []
+
+
+@pytest.mark.usefixtures("store")
+def test_a_refusal_lists_every_fault_and_shows_no_value(run, folder):
+    bad = folder / "bad.json"
+    bad.write_text(
+        '{"event": "", "profile": {"email": "canary-1"}, "redactedDataPath": "canary-2"}'
+    )
+    status, out, err = run("track", bad, "--idempotency-key", "k")
+    assert (status, out) == (1, "")
+    for path in ("invalid_request", "/event", "/profile/email", "/redactedDataPath"):
+        assert path in err
+    assert "canary" not in err
+
+
+@pytest.mark.usefixtures("store")
+def test_a_missing_key_and_a_changed_request_are_refused_by_code(run, request_file, folder):
+    status, _, err = run("track", request_file, "--json")
+    assert (status, json.loads(err)["error"]) == (1, "idempotency_key_required")
+    run("track", request_file, "--idempotency-key", "k")
+    changed = folder / "changed.json"
+    changed.write_text(json.dumps({**DOCUMENTED_REQUEST, "event": "order.paid"}))
+    status, _, err = run("track", changed, "--idempotency-key", "k")
+    assert status == 1
+    assert "idempotency_key_reuse" in err
+    assert "/event differs" in err
+
+
+@pytest.mark.usefixtures("store")
+def test_organizations_are_apart(run, request_file):
+    run("track", request_file, "--idempotency-key", "k", "--organization", "acme")
+    assert answer(run("events", "list", "--json")) == []
+    assert len(answer(run("events", "list", "--json", "--organization", "acme"))) == 1
+
+
+@pytest.mark.usefixtures("store")
+def test_purge_says_how_many_keys_it_removed(run, request_file):
+    run("track", request_file, "--idempotency-key", "k")
+    assert answer(run("purge", "--json")) == {"purged": 0}
+    assert "Removed 0" in run("purge")[1]
+
+
+def test_an_unknown_event_is_not_found(run):
+    run("init")
+    status, _, err = run("events", "show", "nothing", "--json")
+    assert (status, json.loads(err)["error"]) == (1, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("events", "list"), "no fingerprint secret"),
+        (("events", "list", "--store", "unknown://x"), "No storage adapter"),
+        (("init", "--store", "memory://named"), "memory://"),
+    ],
+)
+def test_a_wrong_setting_is_explained(run, arguments, why):
+    status, _, err = run(*arguments)
+    assert status == 1
+    assert "invalid_configuration" in err
+    assert why in err
+
+
+@pytest.mark.parametrize(
+    "arguments", [("nonsense",), ("track",), ("events", "list", "--limit", "x")]
+)
+def test_wrong_usage_has_a_status_of_its_own(run, arguments):
+    assert run(*arguments)[0] == 2
+
+
+def test_a_file_that_is_not_there_is_wrong_usage(run):
+    run("init")
+    status, _, err = run("track", "nothing.json", "--idempotency-key", "k")
+    assert status == 2
+    assert "nothing.json" in err
+
+
+def test_the_store_may_be_named_by_the_environment(run, folder, monkeypatch):
+    monkeypatch.setenv("SEGMENTFLOW_STORE", "sqlite:///elsewhere.db")
+    assert run("init")[0] == 0
+    assert (folder / "elsewhere.db").exists()

@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, event
+
+from segmentflow_core import (
+    ConfigurationError,
+    IdempotencyInProgress,
+    StorageUnavailable,
+    Tracker,
+)
+from segmentflow_core.testing import (
+    DOCUMENTED_KEY,
+    DOCUMENTED_REQUEST,
+    FINGERPRINT_SECRET,
+    StorageContract,
+    a_request,
+)
+from segmentflow_sql import SqlStorage, metadata, open_storage
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "store.db"
+
+
+@pytest.fixture
+def storage(path):
+    storage = open_storage(f"sqlite:///{path}")
+    storage.create_all()
+    yield storage
+    assert storage._engine.pool.checkedout() == 0
+    storage.close()
+
+
+class TestSqliteStorage(StorageContract):
+    @pytest.fixture
+    def storage(self, path):
+        storage = SqlStorage(create_engine(f"sqlite:///{path}"), wait=30)
+        storage.create_all()
+        yield storage
+        assert storage._engine.pool.checkedout() == 0
+        storage.close()
+
+
+def a_tracker(storage):
+    return Tracker(storage, fingerprint_key=FINGERPRINT_SECRET)
+
+
+def test_the_database_survives_a_power_cut_by_its_settings(storage, path):
+    storage.run(lambda transaction: None)
+    pooled = storage._engine.raw_connection()
+    try:
+        read = pooled.driver_connection.execute
+        assert read("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert read("PRAGMA synchronous").fetchone() == (2,)
+    finally:
+        pooled.close()
+
+
+def test_the_secret_is_nowhere_in_the_files_or_the_logs(storage, path, caplog):
+    caplog.set_level(logging.DEBUG)
+    a_tracker(storage).track(DOCUMENTED_REQUEST, DOCUMENTED_KEY)
+    files = {file.name: file.read_bytes() for file in path.parent.iterdir()}
+    assert set(files) == {"store.db", "store.db-wal", "store.db-shm"}
+    assert b"ord_9421" in files["store.db"] + files["store.db-wal"]
+    assert not any(b"tok_live_abc" in content for content in files.values())
+    assert "tok_live_abc" not in caplog.text
+
+
+def test_a_store_without_tables_is_named_as_such_and_not_created(path):
+    with pytest.raises(ConfigurationError, match="no tables yet"):
+        a_tracker(open_storage(f"sqlite:///{path}")).events()
+    assert not path.exists()
+
+
+def test_a_store_of_another_version_is_refused(storage, path):
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE segmentflow_schema SET version = 99")
+    connection.close()
+    other = open_storage(f"sqlite:///{path}")
+    for use in (other.create_all, lambda: a_tracker(other).events()):
+        with pytest.raises(ConfigurationError) as refusal:
+            use()
+        assert refusal.value.details == {"found": 99, "expected": 1}
+    other.close()
+
+
+def test_create_all_may_be_called_again(storage):
+    receipt = a_tracker(storage).track(a_request(), "key")
+    storage.create_all()
+    assert a_tracker(storage).track(a_request(), "key") == receipt
+
+
+def test_the_hosts_own_metadata_can_create_the_tables(tmp_path):
+    engine = create_engine(f"sqlite:///{tmp_path / 'host.db'}")
+    metadata.create_all(engine)
+    storage = SqlStorage(engine)
+    storage.create_all()
+    assert a_tracker(storage).track(a_request(), "key").matched_journeys == 0
+    storage.close()
+
+
+def test_a_concurrent_writer_is_waited_for_no_longer_than_the_bound(storage, path):
+    impatient = SqlStorage(create_engine(f"sqlite:///{path}"), wait=0)
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    with pytest.raises(IdempotencyInProgress):
+        a_tracker(impatient).track(a_request(), "key")
+    holder.execute("ROLLBACK")
+    holder.close()
+    assert not a_tracker(impatient).track(a_request(), "key").replayed
+    impatient.close()
+
+
+def test_an_error_of_the_driver_shows_its_code_and_nothing_it_was_writing(storage, path):
+    tracker = a_tracker(storage)
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE segmentflow_events")
+    connection.close()
+    with pytest.raises(StorageUnavailable) as failure:
+        tracker.track(DOCUMENTED_REQUEST, DOCUMENTED_KEY)
+    assert failure.value.details == {"error": "SQLITE_ERROR"}
+    assert failure.value.__cause__ is None
+    assert failure.value.__context__ is None
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path):
+    path = tmp_path / "store.db"
+    path.write_bytes(b"no database at all" * 100)
+    storage = open_storage(f"sqlite:///{path}")
+    with pytest.raises(StorageUnavailable):
+        storage.create_all()
+    storage.close()
+
+
+def test_an_engine_for_something_else_is_refused():
+    with pytest.raises(ConfigurationError):
+        SqlStorage(create_engine("sqlite+aiosqlite://"))
+    with pytest.raises(ConfigurationError):
+        open_storage("nonsense")
+
+
+def test_a_batch_costs_as_many_reads_as_one_event(storage):
+    """A list is one parameter: only claims and rows are written one by one."""
+    reads: list[str] = []
+    storage.run(lambda transaction: None)
+
+    @event.listens_for(storage._engine, "checkout")
+    def trace(driver, record, proxy):
+        driver.set_trace_callback(
+            lambda sql: reads.append(sql) if sql.startswith("SELECT") else None
+        )
+
+    counts = []
+    for size in (1, 200):
+        reads.clear()
+        calls = [
+            (a_request(profile={"email": f"{size}-{n}@example.com"}), f"{size}-{n}")
+            for n in range(size)
+        ]
+        a_tracker(storage).track_many(calls)
+        counts.append(len(reads))
+    assert counts[0] == counts[1] > 0
+
+
+_PAIRS = 200
+_PROGRAM = textwrap.dedent(
+    """
+    import json, random, sys
+    from sqlalchemy import create_engine
+    from segmentflow_core import Tracker
+    from segmentflow_core.testing import FINGERPRINT_SECRET, a_request
+    from segmentflow_sql import SqlStorage
+
+    url, seed, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    storage = SqlStorage(create_engine(url), wait=60)
+    tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET)
+    numbers = list(range(count))
+    random.Random(seed).shuffle(numbers)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for number in numbers:
+        request = a_request(
+            data={"number": number}, profile={"email": f"p{number % 20}@example.com"}
+        )
+        receipt = tracker.track(request, f"key {number}")
+        print(json.dumps([number, receipt.event_id, receipt.profile_id]), flush=True)
+    """
+)
+
+
+def start(path: Path, seed: int, count: int) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", _PROGRAM, f"sqlite:///{path}", str(seed), str(count)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def begin(processes: list[subprocess.Popen[str]]) -> None:
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.close()
+        process.stdin = None
+
+
+def test_eight_processes_with_the_same_pairs_make_one_event_each(storage, path):
+    processes = [start(path, seed, _PAIRS) for seed in range(8)]
+    begin(processes)
+    answers = [process.communicate(timeout=300)[0].splitlines() for process in processes]
+    assert [process.returncode for process in processes] == [0] * 8
+    receipts = [dict((number, rest) for number, *rest in map(json.loads, a)) for a in answers]
+    assert all(receipt == receipts[0] for receipt in receipts)
+    assert len(receipts[0]) == _PAIRS
+    events = a_tracker(storage).events(limit=_PAIRS * 8)
+    assert {e.event_id for e in events} == {event_id for event_id, _ in receipts[0].values()}
+    assert len(events) == _PAIRS
+    assert len({e.profile_id for e in events}) == 20
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_a_killed_process_loses_nothing_it_acknowledged_and_leaves_no_key_stuck(storage, path):
+    acknowledged = {}
+    for attempt in range(5):
+        process = start(path, seed=attempt, count=_PAIRS)
+        begin([process])
+        for _ in range(5 + 3 * attempt):
+            number, event_id, _ = json.loads(process.stdout.readline())
+            assert acknowledged.setdefault(number, event_id) == event_id
+        os.kill(process.pid, signal.SIGKILL)
+        for line in process.communicate()[0].splitlines():
+            if line.endswith("]"):
+                number, event_id, _ = json.loads(line)
+                assert acknowledged.setdefault(number, event_id) == event_id
+    survivor = start(path, seed=99, count=_PAIRS)
+    begin([survivor])
+    final = {n: e for n, e, _ in map(json.loads, survivor.communicate(timeout=300)[0].splitlines())}
+    assert survivor.returncode == 0
+    assert len(final) == _PAIRS
+    assert acknowledged.items() <= final.items()
+    stored = a_tracker(storage).events(limit=_PAIRS * 8)
+    assert sorted(e.event_id for e in stored) == sorted(final.values())
