@@ -7,9 +7,10 @@ envelope on stderr. Exit status 0; 1 refused, with the error's code; 2 usage.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from attrs import frozen
 from cyclopts import App, CycloptsError, Parameter
@@ -17,7 +18,7 @@ from cyclopts import App, CycloptsError, Parameter
 from segmentflow_cli.demo import run_demo
 from segmentflow_cli.journey_files import read_journey_file
 from segmentflow_cli.printing import Printer
-from segmentflow_cli.stores import create_secret, find_secret, open_store, secret_file
+from segmentflow_cli.stores import create_secret, find_secret, opened, secret_file
 from segmentflow_core import (
     SegmentflowError,
     Tracker,
@@ -45,9 +46,11 @@ class Common:
     organization: Annotated[str, Parameter(help="Whose data it is.")] = "default"
     json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False
 
-    def tracker(self) -> Tracker:
-        """Return a tracker on the store, with the store's own secret."""
-        return Tracker(open_store(self.store), fingerprint_key=find_secret(self.store))
+    @contextmanager
+    def tracker(self) -> Iterator[Tracker]:
+        """Give a tracker on the store, with the store's own secret, and close it afterwards."""
+        with opened(self.store) as storage:
+            yield Tracker(storage, fingerprint_key=find_secret(self.store))
 
     @property
     def printer(self) -> Printer:
@@ -88,10 +91,8 @@ def demo(
 @app.command
 def init(*, common: Common = _COMMON) -> None:
     """Create the store's tables and its fingerprint secret. Doing it twice changes nothing."""
-    opened = open_store(common.store)
-    create = getattr(opened, "create_all", None)
-    if create is not None:
-        create()
+    with opened(common.store, create=True):
+        pass
     created = create_secret(common.store)
     beside = secret_file(common.store)
     secret: str | None = None
@@ -102,7 +103,10 @@ def init(*, common: Common = _COMMON) -> None:
 
 @app.command
 def track(
-    file: Annotated[str, Parameter(help="The request as JSON; - reads standard input.")],
+    file: Annotated[
+        str,
+        Parameter(help="The request as JSON; - reads standard input.", allow_leading_hyphen=True),
+    ],
     *,
     idempotency_key: Annotated[
         str | None, Parameter(help="The same for every retry of this request.")
@@ -111,9 +115,10 @@ def track(
 ) -> None:
     """Track one event and print its receipt."""
     raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    receipt = common.tracker().track(
-        parse_request(raw), idempotency_key, organization_id=common.organization
-    )
+    with common.tracker() as tracker:
+        receipt = tracker.track(
+            parse_request(raw), idempotency_key, organization_id=common.organization
+        )
     common.printer.receipt(receipt_document(receipt), replayed=receipt.replayed)
 
 
@@ -126,18 +131,20 @@ def apply_journeys(
 ) -> None:
     """Publish the Journeys of a file; those it does not name stay as they are."""
     document = read_journey_file(file)
-    tracker = common.tracker()
-    plan = tracker.publish_journeys(document, organization_id=common.organization, dry_run=True)
-    common.printer.plan(plan)
-    if not dry_run:
-        tracker.publish_journeys(document, organization_id=common.organization)
+    whose = common.organization
+    with common.tracker() as tracker:
+        plan = tracker.publish_journeys(document, organization_id=whose, dry_run=True)
+        common.printer.plan(plan)
+        if not dry_run:
+            plan = tracker.publish_journeys(document, organization_id=whose)
     common.printer.published(plan, dry_run=dry_run)
 
 
 @journeys.command(name="list")
 def list_journeys(*, common: Common = _COMMON) -> None:
     """List every Journey in its current version."""
-    found = common.tracker().journeys(organization_id=common.organization)
+    with common.tracker() as tracker:
+        found = tracker.journeys(organization_id=common.organization)
     common.printer.journeys([published_document(journey) for journey in found])
 
 
@@ -150,14 +157,16 @@ def show_journey(
     common: Common = _COMMON,
 ) -> None:
     """Show one Journey."""
-    journey = common.tracker().journey(journey_id, version, organization_id=common.organization)
+    with common.tracker() as tracker:
+        journey = tracker.journey(journey_id, version, organization_id=common.organization)
     common.printer.document(published_document(journey))
 
 
 @events.command(name="list")
 def list_events(*, limit: Limit = 20, before: Before = None, common: Common = _COMMON) -> None:
     """List recorded events, newest first."""
-    found = common.tracker().events(limit=limit, before=before, organization_id=common.organization)
+    with common.tracker() as tracker:
+        found = tracker.events(limit=limit, before=before, organization_id=common.organization)
     common.printer.events([event_document(event) for event in found])
 
 
@@ -169,7 +178,8 @@ def show_event(
     common: Common = _COMMON,
 ) -> None:
     """Show one event with what each Journey did with it."""
-    event = common.tracker().event(event_id, organization_id=common.organization)
+    with common.tracker() as tracker:
+        event = tracker.event(event_id, organization_id=common.organization)
     common.printer.document(event_document(event))
 
 
@@ -182,9 +192,10 @@ def list_enrollments(
     common: Common = _COMMON,
 ) -> None:
     """List Enrollments, newest first."""
-    found = common.tracker().enrollments(
-        journey_id=journey, limit=limit, before=before, organization_id=common.organization
-    )
+    with common.tracker() as tracker:
+        found = tracker.enrollments(
+            journey_id=journey, limit=limit, before=before, organization_id=common.organization
+        )
     common.printer.enrollments([enrollment_document(enrollment) for enrollment in found])
 
 
@@ -195,10 +206,10 @@ def purge(
     common: Common = _COMMON,
 ) -> None:
     """Remove expired idempotency keys, batch by batch."""
-    tracker = common.tracker()
     removed = 0
-    while count := tracker.purge(limit=max(batch, 1)):
-        removed += count
+    with common.tracker() as tracker:
+        while count := tracker.purge(limit=max(batch, 1)):
+            removed += count
     common.printer.purged(removed)
 
 

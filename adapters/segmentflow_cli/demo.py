@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from importlib.resources import files
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from rich.text import Text
 
 from segmentflow_cli.journey_files import read_journey_file
 from segmentflow_cli.printing import Printer, shown_json
-from segmentflow_cli.stores import create_secret, find_secret, open_store
+from segmentflow_cli.stores import create_secret, find_secret, opened
 from segmentflow_core import (
     IdempotencyKeyReuse,
     Receipt,
@@ -53,24 +53,16 @@ def run_demo(store: str | None, printer: Printer) -> None:
 
 
 def _tell(url: str, printer: Printer) -> None:
-    storage = open_store(url)
-    create = getattr(storage, "create_all", None)
-    if create is not None:
-        create()
-    create_secret(url)
-    tracker = Tracker(storage, fingerprint_key=find_secret(url))
-    try:
-        with _journey_file() as path:
+    with opened(url, create=True) as storage:
+        create_secret(url)
+        tracker = Tracker(storage, fingerprint_key=find_secret(url))
+        with as_file(files("segmentflow_cli") / _JOURNEYS) as path:
             tracker.publish_journeys(read_journey_file(path))
         first = tracker.track(REQUEST, _KEY)
         again = tracker.track(REQUEST, _KEY)
         changed = {**REQUEST, "data": {**REQUEST["data"], "total": 59}}
         refusal = _refusal_of(tracker, changed)
         event = tracker.event(first.event_id)
-    finally:
-        close = getattr(storage, "close", None)
-        if close is not None:
-            close()
     if printer.as_json:
         printer.document(
             {
@@ -82,12 +74,6 @@ def _tell(url: str, printer: Printer) -> None:
         )
     else:
         _show(printer.console, first, again, refusal, event)
-
-
-def _journey_file() -> Any:
-    from importlib.resources import as_file
-
-    return as_file(files("segmentflow_cli") / _JOURNEYS)
 
 
 def _refusal_of(tracker: Tracker, request: dict[str, Any]) -> IdempotencyKeyReuse:

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final
 
 from segmentflow_core.errors import ConfigurationError
 
-__all__ = ["SECRET_VARIABLE", "create_secret", "find_secret", "open_store", "secret_file"]
+__all__ = ["SECRET_VARIABLE", "create_secret", "find_secret", "opened", "secret_file"]
 
 SECRET_VARIABLE: Final = "SEGMENTFLOW_FINGERPRINT_KEY"
 _GROUP: Final = "segmentflow.storages"
 _SQLITE: Final = "sqlite:///"
 
 
-def open_store(url: str) -> Any:
-    """Open the store at `url` with the adapter registered for its scheme.
+@contextmanager
+def opened(url: str, *, create: bool = False) -> Iterator[Any]:
+    """Open the store at `url` with the adapter registered for its scheme; close it afterwards.
+
+    Args:
+        url: the store's URL.
+        create: whether to create its tables, where it has any.
 
     Raises:
         ConfigurationError: no adapter is registered for it, or the adapter refuses.
@@ -30,7 +37,14 @@ def open_store(url: str) -> Any:
             "No storage adapter is installed for this kind of store URL.",
             details={"installed": sorted(known.names)},
         )
-    return known[scheme].load()(url)
+    storage = known[scheme].load()(url)
+    try:
+        if create and hasattr(storage, "create_all"):
+            storage.create_all()
+        yield storage
+    finally:
+        if hasattr(storage, "close"):
+            storage.close()
 
 
 def secret_file(url: str) -> Path | None:

@@ -2,9 +2,9 @@
 
 One transaction runs at a time, under a lock that a waiting duplicate waits for like any
 other caller. A transaction writes in place and notes how to undo each write; a failed
-work is undone, last write first, so it leaves nothing. What is written was made by the core for this
-store alone; what is read is the same values, which are frozen, with their JSON copied on
-the way out.
+work is undone, last write first, so it leaves nothing. What is written was made by the
+core for this store alone; what is read is the same values, which are frozen, with their
+JSON copied on the way out.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from sqlalchemy import (
     delete,
     func,
     literal_column,
+    null,
     or_,
     select,
     tuple_,
@@ -139,7 +140,7 @@ CHANGE_PROFILE: Final = _compiled(
 FREE_IDENTITIES: Final = _compiled(
     update(profiles)
     .where(_is(profiles, "organization_id"), _in(profiles.c.profile_id, "profile_ids"))
-    .values(email=None, external_id=None)
+    .values(email=null(), external_id=null())
 )
 
 WRITE_EVENT: Final = _compiled(_insert(events))

@@ -12,7 +12,7 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -464,17 +464,15 @@ def _wrong_version(found: int | None) -> ConfigurationError:
     )
 
 
-def _definitions() -> tuple[str, ...]:
+def _definitions() -> Iterator[str]:
     dialect = sqlite_dialect()  # type: ignore[no-untyped-call]
-    collected: list[str] = []
     for table in metadata.sorted_tables:
-        collected.append(str(CreateTable(table, if_not_exists=True).compile(dialect=dialect)))
+        yield str(CreateTable(table, if_not_exists=True).compile(dialect=dialect))
         for index in sorted(table.indexes, key=lambda index: str(index.name)):
-            collected.append(str(CreateIndex(index, if_not_exists=True).compile(dialect=dialect)))
-    return tuple(collected)
+            yield str(CreateIndex(index, if_not_exists=True).compile(dialect=dialect))
 
 
-_DEFINITIONS: Final = _definitions()
+_DEFINITIONS: Final = tuple(_definitions())
 
 
 def open_storage(url: str) -> SqlStorage:

@@ -93,6 +93,7 @@ class _Core:
 
     def __init__(
         self,
+        *,
         fingerprint_key: FingerprintKeySource,
         clock: Clock | None,
         ids: IdFactory | None,
@@ -216,7 +217,14 @@ class Tracker:
         key_lifetime: timedelta | None = DEFAULT_KEY_LIFETIME,
         create_without_email: bool = False,
     ) -> None:
-        self._core = _Core(fingerprint_key, clock, ids, limits, key_lifetime, create_without_email)
+        self._core = _Core(
+            fingerprint_key=fingerprint_key,
+            clock=clock,
+            ids=ids,
+            limits=limits,
+            key_lifetime=key_lifetime,
+            create_without_email=create_without_email,
+        )
         self._storage = storage
 
     def track(
@@ -368,7 +376,14 @@ class AsyncTracker:
         key_lifetime: timedelta | None = DEFAULT_KEY_LIFETIME,
         create_without_email: bool = False,
     ) -> None:
-        self._core = _Core(fingerprint_key, clock, ids, limits, key_lifetime, create_without_email)
+        self._core = _Core(
+            fingerprint_key=fingerprint_key,
+            clock=clock,
+            ids=ids,
+            limits=limits,
+            key_lifetime=key_lifetime,
+            create_without_email=create_without_email,
+        )
         self._storage = storage
 
     async def track(

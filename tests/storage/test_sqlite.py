@@ -223,7 +223,7 @@ def test_eight_processes_with_the_same_pairs_make_one_event_each(storage, path):
     begin(processes)
     answers = [process.communicate(timeout=300)[0].splitlines() for process in processes]
     assert [process.returncode for process in processes] == [0] * 8
-    receipts = [dict((number, rest) for number, *rest in map(json.loads, a)) for a in answers]
+    receipts = [{number: rest for number, *rest in map(json.loads, a)} for a in answers]
     assert all(receipt == receipts[0] for receipt in receipts)
     assert len(receipts[0]) == _PAIRS
     events = a_tracker(storage).events(limit=_PAIRS * 8)

@@ -83,7 +83,14 @@ def decide(
         new_id: gives a fresh id on every call.
         create_without_email: whether a new external id alone creates a Profile.
     """
-    batch = _Batch(known, prior_entries, keys, now, new_id, create_without_email)
+    batch = _Batch(
+        known,
+        prior_entries,
+        keys=keys,
+        now=now,
+        new_id=new_id,
+        create_without_email=create_without_email,
+    )
     results = tuple([batch.apply(item) for item in items])
     return Decision(results, batch.changes(), tuple(batch.probes))
 
@@ -98,6 +105,7 @@ class _Batch:
         self,
         known: Known,
         prior_entries: Mapping[Probe, PriorEntries],
+        *,
         keys: FingerprintKeys,
         now: datetime,
         new_id: Callable[[], str],
@@ -320,6 +328,7 @@ def claim_for(
     key: str,
     event_id: str,
     keys: FingerprintKeys,
+    *,
     now: datetime,
     expires_at: datetime | None,
 ) -> Claim:

@@ -12,7 +12,6 @@ from typing import Any, Final, Literal, TypeAlias
 
 from attrs import field, frozen
 
-
 __all__ = [
     "SKIP_REASONS",
     "Enrollment",

@@ -1,4 +1,4 @@
-"""The conformance kit: subclass `StorageContract`, give it one fixture, know whether it is right."""
+"""The conformance kit: subclass `StorageContract`, give it one fixture, run pytest."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def prepare(
             refused[index] = refusal
             continue
         assert key is not None
-        claim = claim_for(valid, key, ids.new_id(), settings.keys, now, expires_at)
+        claim = claim_for(valid, key, ids.new_id(), settings.keys, now=now, expires_at=expires_at)
         items.append((index, Item(valid, claim)))
     requests = [item.request for _, item in items]
     claims = {}
