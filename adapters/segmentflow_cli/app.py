@@ -7,7 +7,7 @@ envelope on stderr. Exit status 0; 1 refused, with the error's code; 2 usage.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final
@@ -47,7 +47,7 @@ class Common:
     json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False
 
     @contextmanager
-    def tracker(self) -> Iterator[Tracker]:
+    def tracker(self) -> Generator[Tracker]:
         """Give a tracker on the store, with the store's own secret, and close it afterwards."""
         with opened(self.store) as storage:
             yield Tracker(storage, fingerprint_key=find_secret(self.store))

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import yaml
 
-from segmentflow_core import InvalidJourney, Violation, parse_json
+from segmentflow_core import InvalidJourney, InvalidRequest, Violation, parse_json
 
 __all__ = ["read_journey_file"]
 
@@ -20,9 +20,9 @@ class _Loader(yaml.SafeLoader):
     """YAML's JSON-like part: no dates (they are text here), no member twice, no aliases."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):  # type: ignore[no-untyped-call]
+        if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases are not allowed")
-        return super().compose_node(parent, index)  # type: ignore[no-untyped-call]
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         names = [key.value for key, _ in node.value]
@@ -48,13 +48,15 @@ def read_journey_file(path: Path) -> Any:
         raise _refusal(f"must not be larger than {_MAX_BYTES} bytes")
     raw = path.read_bytes()
     suffix = path.suffix.lower()
-    if suffix == ".json":
-        return parse_json(raw)
     try:
+        if suffix == ".json":
+            return parse_json(raw)
         text = raw.decode()
         if suffix == ".toml":
             return _without_dates(tomllib.loads(text))
         return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader, made stricter
+    except InvalidRequest as error:
+        raise InvalidJourney.from_violations(error.violations) from None
     except (ValueError, yaml.YAMLError, RecursionError):
         pass
     raise _refusal(f"is not valid {'TOML' if suffix == '.toml' else 'YAML'}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -20,7 +20,7 @@ _SQLITE: Final = "sqlite:///"
 
 
 @contextmanager
-def opened(url: str, *, create: bool = False) -> Iterator[Any]:
+def opened(url: str, *, create: bool = False) -> Generator[Any]:
     """Open the store at `url` with the adapter registered for its scheme; close it afterwards.
 
     Args:

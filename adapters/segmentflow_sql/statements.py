@@ -25,8 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.sql.base import Executable
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.elements import ClauseElement, ColumnElement
 
 from segmentflow_sql.schema import (
     claims,
@@ -38,15 +37,15 @@ from segmentflow_sql.schema import (
     schema,
 )
 
-_DIALECT: Final = sqlite_dialect(paramstyle="named")  # type: ignore[no-untyped-call]
+_DIALECT: Final = sqlite_dialect(paramstyle="named")
 
 
 # SQLite's compiler writes an OFFSET beside every LIMIT; a literal one needs no parameter.
-_NO_OFFSET: Final = literal_column("0")
+_NO_OFFSET: Final[ColumnElement[Any]] = literal_column("0")
 
 
-def _compiled(statement: Executable) -> str:
-    return str(statement.compile(dialect=_DIALECT))  # type: ignore[attr-defined]
+def _compiled(statement: ClauseElement) -> str:
+    return str(statement.compile(dialect=_DIALECT))
 
 
 def _in(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:

@@ -465,7 +465,7 @@ def _wrong_version(found: int | None) -> ConfigurationError:
 
 
 def _definitions() -> Iterator[str]:
-    dialect = sqlite_dialect()  # type: ignore[no-untyped-call]
+    dialect = sqlite_dialect()
     for table in metadata.sorted_tables:
         yield str(CreateTable(table, if_not_exists=True).compile(dialect=dialect))
         for index in sorted(table.indexes, key=lambda index: str(index.name)):

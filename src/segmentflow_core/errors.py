@@ -7,7 +7,7 @@ from a request: messages are fixed sentences, details hold paths, names and limi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 
 from attrs import frozen
 
@@ -92,7 +92,7 @@ class InvalidRequest(_Refusal):
     default_message = "The request is not valid."
 
     @classmethod
-    def from_violations(cls, violations: Sequence[Violation]) -> InvalidRequest:
+    def from_violations(cls, violations: Sequence[Violation]) -> Self:
         """Build the error that lists `violations`, in the order given."""
         return cls(details={"violations": _as_json(violations)})
 

@@ -9,13 +9,18 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from segmentflow_core.domain.event import Enrollment, Receipt, UserEvent
 from segmentflow_core.domain.fingerprint import FingerprintKeys, FingerprintKeySource
-from segmentflow_core.domain.journey import Journey, JourneyDefinition, journey_definitions
+from segmentflow_core.domain.journey import (
+    Journey,
+    JourneyDefinition,
+    journey_definitions,
+    journey_document,
+)
 from segmentflow_core.domain.profile import Profile
 from segmentflow_core.domain.request import DEFAULT_LIMITS, Limits
 from segmentflow_core.errors import ConfigurationError, NotFound, SegmentflowError
@@ -131,14 +136,7 @@ class _Core:
         self, journeys: object, organization_id: str, dry_run: bool
     ) -> Callable[[Transaction], Coroutine[Any, Any, list[PublishedJourney]]]:
         _check_organization(organization_id)
-        if isinstance(journeys, Iterable) and not isinstance(journeys, (str, bytes, dict)):
-            given = list(journeys)
-        else:
-            given = []
-        if given and all(isinstance(item, JourneyDefinition) for item in given):
-            definitions: Sequence[JourneyDefinition] = given
-        else:
-            definitions = journey_definitions(journeys)
+        definitions = _definitions(journeys)
         now = self.clock.now()
 
         async def work(transaction: Transaction) -> list[PublishedJourney]:
@@ -147,6 +145,18 @@ class _Core:
             )
 
         return work
+
+
+def _definitions(journeys: object) -> Sequence[JourneyDefinition]:
+    """Take definitions as they are, by way of their JSON, so that both are held to the rules."""
+    if isinstance(journeys, (list, tuple)):
+        given = cast("Sequence[object]", journeys)
+        documents = [
+            journey_document(item) if isinstance(item, JourneyDefinition) else item
+            for item in given
+        ]
+        return journey_definitions({"journeys": documents})
+    return journey_definitions(journeys)
 
 
 class _NothingToTrack(Exception):
@@ -166,7 +176,7 @@ def _reading(
     return work
 
 
-def _check_organization(organization_id: str) -> None:
+def _check_organization(organization_id: object) -> None:
     if not isinstance(organization_id, str) or not 0 < len(organization_id) <= _MAX_ORGANIZATION:
         raise ConfigurationError(
             f"organization_id must be a string of 1 to {_MAX_ORGANIZATION} characters."
@@ -283,7 +293,7 @@ class Tracker:
         organization_id: str = DEFAULT_ORGANIZATION,
         dry_run: bool = False,
     ) -> list[PublishedJourney]:
-        """Publish Journeys: a file's document, ``{"journeys": [...]}``, or definitions.
+        """Publish Journeys: a file's document, ``{"journeys": [...]}``, or a list of definitions.
 
         Args:
             journeys: what to publish; Journeys not in it stay as they are.

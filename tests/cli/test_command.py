@@ -215,7 +215,7 @@ def test_a_bad_journey_file_is_refused_with_the_path(run, folder, name, text, pa
     status, out, err = run("journeys", "apply", name, "--json")
     refusal = json.loads(err)
     assert (status, out) == (1, "")
-    assert refusal["error"] in ("invalid_journey", "invalid_request")
+    assert refusal["error"] == "invalid_journey"
     assert refusal["details"]["violations"][0]["path"] == path
     assert answer(run("journeys", "list", "--json")) == []
 

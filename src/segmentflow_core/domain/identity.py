@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 from segmentflow_core.errors import IdentityConflict, ProfileEmailRequired, SegmentflowError
 
-__all__ = ["RESOLUTIONS", "REFUSALS", "Given", "Holders", "Resolution", "classify"]
+__all__ = ["REFUSALS", "RESOLUTIONS", "Given", "Holders", "Resolution", "classify"]
 
 
 class Given(StrEnum):

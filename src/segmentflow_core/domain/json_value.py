@@ -1,4 +1,4 @@
-"""What counts as JSON here, as types. Knows shapes only; the rules of admission are in `admission`."""
+"""What counts as JSON here, as types; `admission` holds the rules."""
 
 from __future__ import annotations
 

@@ -48,8 +48,8 @@ def parse_pointer(text: str) -> Tokens:
 def format_pointer(*tokens: str | int) -> str:
     """Join tokens into a pointer, escaping as RFC 6901 section 3 says.
 
-    A character no text channel could carry (a lone surrogate, U+0000) is written as an escape, so that
-    the path of a fault can always be printed.
+    A character no text channel could carry (a lone surrogate, U+0000) is written as an
+    escape, so that the path of a fault can always be printed.
 
     >>> format_pointer("data", "a/b", 0)
     '/data/a~1b/0'
@@ -79,9 +79,10 @@ def resolve(document: JsonValue, tokens: Tokens) -> JsonValue | Missing:
     value: Any = document
     for token in tokens:
         if type(value) is dict:
-            value = value.get(token, MISSING)
-            if value is MISSING:
+            members: dict[str, Any] = value
+            if token not in members:
                 return MISSING
+            value = members[token]
         elif type(value) is list:
             index = array_index(token, len(value))
             if index is None:

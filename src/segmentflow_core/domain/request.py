@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from attrs import field, frozen
+from attrs import frozen
 
 from segmentflow_core.domain.admission import INADMISSIBLE, Admission
 from segmentflow_core.domain.canonical import canonical_json
@@ -59,11 +59,11 @@ _FIELDS: Final = frozenset(
 _PROFILE_FIELDS: Final = frozenset({"email", "externalId", "properties"})
 
 
-def _given(request: Any) -> str:
+def _given(self: Any) -> str:
     """Name the fields that are set; a repr must not show what they hold."""
-    names = [name for name in request.__slots__ if name[0] != "_"]
-    given = [name for name in names if getattr(request, name) is not None]
-    return f"<{type(request).__name__} with {', '.join(given) or 'nothing'}>"
+    names = [name for name in self.__slots__ if name[0] != "_"]
+    given = [name for name in names if getattr(self, name) is not None]
+    return f"<{type(self).__name__} with {', '.join(given) or 'nothing'}>"
 
 
 @frozen(repr=False)
@@ -355,7 +355,7 @@ class _Check:
 
     def _email(self, value: Any) -> str | None:
         if type(value) is str:
-            # The pattern is held against what was sent: lowercasing can turn other letters into ASCII.
+            # Held against what was sent: lowercasing turns some other letters into ASCII.
             trimmed = value.strip()
             if len(trimmed) <= _MAX_EMAIL and _EMAIL.match(trimmed) is not None:
                 return trimmed.lower()

@@ -376,7 +376,7 @@ class StorageContract:
     def test_events_are_listed_newest_first_and_page_by_page(
         self, tracker: Any, clock: FixedClock
     ) -> None:
-        sent = []
+        sent: list[str] = []
         for number in range(5):
             sent.append(tracker.track(a_request(), str(number)).event_id)
             clock.advance(seconds=1)
@@ -475,7 +475,7 @@ class StorageContract:
     def test_a_cooldown_counts_from_the_last_entry(self, tracker: Any, clock: FixedClock) -> None:
         reentry = {"policy": "cooldown", "duration": "PT1H"}
         tracker.publish_journeys({"journeys": [a_journey(reentry=reentry)]})
-        enrolled = []
+        enrolled: list[int] = []
         for minutes in (0, 30, 30, 59, 1):
             clock.advance(minutes=minutes)
             receipt = tracker.track(a_request(), f"{len(enrolled)}")
@@ -578,15 +578,16 @@ class StorageContract:
     def test_another_organizations_ids_are_not_found(self, tracker: Any) -> None:
         tracker.publish_journeys({"journeys": [a_journey()]}, organization_id="a")
         receipt = tracker.track(a_request(), "key", organization_id="a")
-        for read in (
-            lambda: tracker.event(receipt.event_id, organization_id="b"),
-            lambda: tracker.profile(receipt.profile_id, organization_id="b"),
-            lambda: tracker.journey("welcome", organization_id="b"),
-            lambda: tracker.journey("welcome", 1, organization_id="b"),
-            lambda: tracker.journey("welcome", 2, organization_id="a"),
+        elsewhere = {"organization_id": "b"}
+        for read, arguments, where in (
+            (tracker.event, (receipt.event_id,), elsewhere),
+            (tracker.profile, (receipt.profile_id,), elsewhere),
+            (tracker.journey, ("welcome",), elsewhere),
+            (tracker.journey, ("welcome", 1), elsewhere),
+            (tracker.journey, ("welcome", 2), {"organization_id": "a"}),
         ):
             with pytest.raises(NotFound):
-                read()
+                read(*arguments, **where)
 
 
 def _everything(tracker: Any) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ __all__ = ["json_objects", "json_values"]
 
 
 def _texts() -> st.SearchStrategy[str]:
-    return st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=12)
+    return st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 
 
 def json_values() -> st.SearchStrategy[Any]:

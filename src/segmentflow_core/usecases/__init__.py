@@ -8,7 +8,7 @@ from an `async def`. Over a synchronous adapter a use case therefore never suspe
 from __future__ import annotations
 
 from collections.abc import Awaitable, Coroutine
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 __all__ = ["drive", "settle"]
 
@@ -17,9 +17,11 @@ T = TypeVar("T")
 
 async def settle(given: T | Awaitable[T]) -> T:
     """Return a value, or await it first where it has to be awaited."""
-    if hasattr(given, "__await__"):
-        return await cast("Awaitable[T]", given)
-    return cast("T", given)
+    result: Any = given
+    if hasattr(result, "__await__"):
+        result = await result
+    settled: T = result
+    return settled
 
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -31,6 +33,7 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
     try:
         coroutine.send(None)
     except StopIteration as finished:
-        return cast("T", finished.value)
+        result: T = finished.value
+        return result
     coroutine.close()
     raise RuntimeError("An asynchronous storage needs an AsyncTracker.")

@@ -21,7 +21,7 @@ from segmentflow_core.domain.request import (
     TrackRequest,
     check_request,
 )
-from segmentflow_core.domain.tracking import Intent, Probe
+from segmentflow_core.domain.tracking import Claim, Intent, Probe
 from segmentflow_core.errors import SegmentflowError
 from segmentflow_core.ports import Clock, IdFactory, Transaction
 from segmentflow_core.usecases import settle
@@ -86,7 +86,7 @@ def prepare(
         claim = claim_for(valid, key, ids.new_id(), settings.keys, now=now, expires_at=expires_at)
         items.append((index, Item(valid, claim)))
     requests = [item.request for _, item in items]
-    claims = {}
+    claims: dict[str, Claim] = {}
     for _, item in items:
         claims.setdefault(item.claim.key, item.claim)
     intent = Intent(

@@ -38,12 +38,13 @@ def _converter() -> cattrs.Converter:
 
     def register(kind: type[Any], *hidden: str) -> None:
         names = [a.name for a in kind.__attrs_attrs__]
+        renamed: Any = {n: override(omit=n in hidden, rename=_camel_case(n)) for n in names}
         converter.register_unstructure_hook(
             kind,
             make_dict_unstructure_fn(
                 kind,
                 converter,
-                **{n: override(omit=n in hidden, rename=_camel_case(n)) for n in names},
+                **renamed,
             ),
         )
 
