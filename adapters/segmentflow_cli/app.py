@@ -25,6 +25,7 @@ from segmentflow_core import (
     __version__,
     enrollment_document,
     event_document,
+    journey_definitions,
     parse_request,
     published_document,
     receipt_document,
@@ -130,13 +131,13 @@ def apply_journeys(
     common: Common = _COMMON,
 ) -> None:
     """Publish the Journeys of a file; those it does not name stay as they are."""
-    document = read_journey_file(file)
+    definitions = journey_definitions(read_journey_file(file))
     whose = common.organization
     with common.tracker() as tracker:
-        plan = tracker.publish_journeys(document, organization_id=whose, dry_run=True)
+        plan = tracker.publish_journeys(definitions, organization_id=whose, dry_run=True)
         common.printer.plan(plan)
         if not dry_run:
-            plan = tracker.publish_journeys(document, organization_id=whose)
+            plan = tracker.publish_journeys(definitions, organization_id=whose)
     common.printer.published(plan, dry_run=dry_run)
 
 

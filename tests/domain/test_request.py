@@ -1,0 +1,320 @@
+from __future__ import annotations
+
+import copy
+import json
+from collections import UserDict
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from enum import StrEnum
+from types import MappingProxyType
+
+import pytest
+
+from segmentflow_core import (
+    ConfigurationError,
+    IdempotencyKeyRequired,
+    InvalidRequest,
+    Limits,
+    PayloadTooLarge,
+    ProfileInput,
+    TrackRequest,
+    parse_request,
+)
+from segmentflow_core.domain.request import check_request
+from segmentflow_core.testing import DOCUMENTED_REQUEST, a_request
+
+CANARY = "canary-4111"
+
+
+def violations(request, key="key", limits=None):
+    """Give what is wrong with a request, as (path, message) pairs."""
+    with pytest.raises(InvalidRequest) as refusal:
+        check_request(request, key, limits or Limits())
+    shown = f"{refusal.value!r} {refusal.value} {refusal.value.envelope()}"
+    assert CANARY not in shown
+    assert refusal.value.__cause__ is None
+    return [(v.path, v.message) for v in refusal.value.violations]
+
+
+def paths(request, key="key"):
+    return [path for path, _ in violations(request, key)]
+
+
+def nested(depth):
+    value = {}
+    for _ in range(depth - 1):
+        value = {"a": value}
+    return value
+
+
+def test_the_documented_request_is_valid_in_every_form():
+    as_value = TrackRequest(
+        event="order.created",
+        profile=ProfileInput(
+            "alex@example.com", "cus_123", properties={"firstName": "Alex", "plan": "Pro"}
+        ),
+        data=DOCUMENTED_REQUEST["data"],
+        redacted_data_paths=("/event/payment/token",),
+        reference_id="ord_9421",
+        occurred_at=datetime(2026, 5, 31, 14, tzinfo=timezone(timedelta(hours=2))),
+    )
+    forms = [as_value, DOCUMENTED_REQUEST, parse_request(json.dumps(DOCUMENTED_REQUEST))]
+    checked = [check_request(form, "key") for form in forms]
+    assert len({valid.canonical for valid in checked}) == 1
+    assert checked[0] == checked[1] == checked[2]
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        ({"event": None}, "/event"),
+        ({"event": ""}, "/event"),
+        ({"event": "x" * 256}, "/event"),
+        ({"event": 5}, "/event"),
+        ({"event": f"{CANARY}\0"}, "/event"),
+        ({"event": f"{CANARY}\ud800"}, "/event"),
+        ({"profile": None}, "/profile"),
+        ({"profile": CANARY}, "/profile"),
+        ({"profile": {}}, "/profile"),
+        ({"profile": {"properties": {}}}, "/profile"),
+        ({"profile": {"email": CANARY}}, "/profile/email"),
+        ({"profile": {"email": None}}, "/profile/email"),
+        ({"profile": {"email": f"{CANARY}@example"}}, "/profile/email"),
+        ({"profile": {"email": f".{CANARY}@example.com"}}, "/profile/email"),
+        ({"profile": {"email": f"{CANARY}..a@example.com"}}, "/profile/email"),
+        ({"profile": {"email": "\u212a@example.com"}}, "/profile/email"),
+        ({"profile": {"email": f"{'a' * 320}@example.com"}}, "/profile/email"),
+        ({"profile": {"email": f"{CANARY}\ud800@example.com"}}, "/profile/email"),
+        ({"profile": {"externalId": ""}}, "/profile/externalId"),
+        ({"profile": {"externalId": "x" * 256}}, "/profile/externalId"),
+        ({"profile": {"externalId": 7}}, "/profile/externalId"),
+        ({"profile": {"externalId": "x", "properties": [CANARY]}}, "/profile/properties"),
+        ({"profile": {"externalId": "x", "name": CANARY}}, "/profile/name"),
+        ({"data": None}, "/data"),
+        ({"data": [CANARY]}, "/data"),
+        ({"data": {"a": [{"b": float("nan")}]}}, "/data/a/0/b"),
+        ({"data": {"a": float("inf")}}, "/data/a"),
+        ({"data": {"a": 10**29}}, "/data/a"),
+        ({"data": {"a": -(2**63) - 1}}, "/data/a"),
+        ({"data": {"a": 2**64}}, "/data/a"),
+        ({"data": {"a": Decimal(1)}}, "/data/a"),
+        ({"data": {"a": date(2026, 1, 1)}}, "/data/a"),
+        ({"data": {"a": {CANARY}}}, "/data/a"),
+        ({"data": {"a": CANARY.encode()}}, "/data/a"),
+        ({"data": {"a": f"{CANARY}\0"}}, "/data/a"),
+        ({"data": {"a": f"é{CANARY}\0"}}, "/data/a"),
+        ({"data": {"a": f"{CANARY}\udfff"}}, "/data/a"),
+        ({"data": {"a\0": 1}}, "/data/a\\u0000"),
+        ({"data": {"a\ud800": 1}}, "/data/a\\ud800"),
+        ({"data": {5: CANARY}}, "/data"),
+        ({"referenceId": ""}, "/referenceId"),
+        ({"referenceId": None}, "/referenceId"),
+        ({"redactedDataPaths": "/event/a"}, "/redactedDataPaths"),
+        ({"redactedDataPaths": None}, "/redactedDataPaths"),
+        ({"redactedDataPaths": {"/event/a"}}, "/redactedDataPaths"),
+        ({"redactedDataPaths": ["/event/a", 5]}, "/redactedDataPaths/1"),
+        ({"redactedDataPaths": ["/event/a", float("nan")]}, "/redactedDataPaths/1"),
+        ({"redactedDataPaths": [CANARY]}, "/redactedDataPaths/0"),
+        ({"redactedDataPaths": ["/event"]}, "/redactedDataPaths/0"),
+        ({"redactedDataPaths": ["/event/~2"]}, "/redactedDataPaths/0"),
+        ({"occurredAt": "2025-02-29T00:00Z"}, "/occurredAt"),
+        ({"occurredAt": "2026-05-31T12:00:00"}, "/occurredAt"),
+        ({"occurredAt": "٢٠٢٦-05-31T12:00:00Z"}, "/occurredAt"),
+        ({"occurredAt": 1748692800}, "/occurredAt"),
+        ({"occurredAt": None}, "/occurredAt"),
+        ({"occurredAt": float("nan")}, "/occurredAt"),
+        ({"occurredAt": datetime(2026, 5, 31)}, "/occurredAt"),  # noqa: DTZ001
+        (
+            {"occurredAt": datetime.max.replace(tzinfo=timezone(timedelta(hours=-5)))},
+            "/occurredAt",
+        ),
+        ({"redactedDataPath": ["/event/card"]}, "/redactedDataPath"),
+        ({"a/b~c": CANARY}, "/a~1b~0c"),
+    ],
+)
+def test_each_broken_rule_is_named_by_its_path_and_no_value(change, path):
+    assert paths(a_request(**change)) == [path]
+
+
+def test_every_fault_is_listed_at_once():
+    request = {
+        "event": "",
+        "profile": {"email": CANARY, "externalId": "", "x": 1},
+        "data": {"a": float("nan"), "b": [10**30]},
+        "redactedDataPaths": ["nonsense", "/event/ok"],
+        "referenceId": 5,
+        "occurredAt": CANARY,
+        "unknown": 1,
+    }
+    assert sorted(paths(request, "")) == sorted(
+        [
+            "/data/a",
+            "/data/b/0",
+            "/unknown",
+            "/event",
+            "/profile/x",
+            "/profile/email",
+            "/profile/externalId",
+            "/redactedDataPaths/0",
+            "/referenceId",
+            "/occurredAt",
+            "/idempotencyKey",
+        ]
+    )
+
+
+def test_what_is_missing_is_named():
+    assert violations({}) == [("/event", "is required"), ("/profile", "is required")]
+    assert violations(TrackRequest("x", None)) == [("/profile", "is required")]
+    assert violations(TrackRequest("x", ProfileInput())) == [
+        ("/profile", "must have an email or an externalId")
+    ]
+
+
+@pytest.mark.parametrize("request_", [None, 5, [], "text", float("nan"), object()])
+def test_what_is_no_object_is_refused_as_a_whole(request_):
+    assert paths(request_) == [""]
+
+
+@pytest.mark.parametrize("key", [None, ""])
+def test_a_missing_key_has_a_code_of_its_own(key):
+    with pytest.raises(IdempotencyKeyRequired) as refusal:
+        check_request(a_request(event=""), key)
+    assert refusal.value.code == "idempotency_key_required"
+    assert [v.path for v in refusal.value.violations] == ["/event", "/idempotencyKey"]
+
+
+@pytest.mark.parametrize("key", ["x" * 256, "a\tb", "a\nb", "\x7f", "é", 5, b"key"])
+def test_a_bad_key_is_refused(key):
+    assert paths(a_request(), key) == ["/idempotencyKey"]
+
+
+@pytest.mark.parametrize("key", ["x", "x" * 255, "a b~!"])
+def test_a_good_key_is_taken(key):
+    assert check_request(a_request(), key).event == "order.created"
+
+
+def test_depth_64_is_taken_and_65_is_refused_with_its_path():
+    assert check_request(a_request(data=nested(63)), "key").data
+    ((path, message),) = violations(a_request(data=nested(64)))
+    assert path == "/data" + "/a" * 63
+    assert "64" in message
+    arrays = []
+    for _ in range(70):
+        arrays = [arrays]
+    assert paths(a_request(data={"a": arrays})) == ["/data/a" + "/0" * 62]
+
+
+def test_256_kib_are_taken_and_more_is_too_large():
+    room = 256 * 1024 - len(check_request(a_request(data={"a": ""}), "key").canonical)
+    assert check_request(a_request(data={"a": "x" * room}), "key")
+    for size in (room + 1, 300 * 1024):
+        with pytest.raises(PayloadTooLarge) as refusal:
+            check_request(a_request(data={"a": "x" * size}), "key")
+        assert refusal.value.details == {"maxBytes": 256 * 1024}
+
+
+def test_the_limits_are_settings():
+    with pytest.raises(PayloadTooLarge):
+        check_request(a_request(data={"a": "é" * 60}), "key", Limits(max_bytes=150))
+    assert violations(a_request(data={"a": {}}), limits=Limits(max_depth=2))[0][0] == "/data/a"
+    for wrong in ({"max_bytes": 0}, {"max_depth": 0}, {"max_depth": 129}):
+        with pytest.raises(ConfigurationError):
+            Limits(**wrong)
+
+
+def test_shared_and_cyclic_objects_are_bounded():
+    bomb = ["x"]
+    for _ in range(60):
+        bomb = [bomb, bomb]
+    with pytest.raises(PayloadTooLarge):
+        check_request(a_request(data={"bomb": bomb}), "key")
+    wide = {str(number): None for number in range(200_000)}
+    with pytest.raises(PayloadTooLarge):
+        check_request(a_request(data={"a": wide, "b": 1}), "key")
+    cycle = {}
+    cycle["again"] = cycle
+    assert len(paths(a_request(data=cycle))) == 1
+
+
+def test_the_list_of_faults_is_bounded_and_says_how_many_it_leaves_out():
+    with pytest.raises(InvalidRequest) as refusal:
+        check_request(a_request(data={"a": [float("nan")] * 1500}), "key")
+    assert len(refusal.value.violations) == 1000
+    assert refusal.value.details["omittedViolations"] == 500
+
+
+def test_a_path_too_long_to_show_is_cut_at_an_ancestor():
+    assert paths(a_request(data={"a": {"x" * 2000: float("nan")}})) == ["/data/a"]
+
+
+def test_names_below_a_redacted_path_are_not_shown():
+    request = a_request(
+        data={"card": {CANARY: float("nan")}, "cards": float("nan")},
+        redactedDataPaths=["/event/card"],
+    )
+    assert paths(request) == ["/data/card", "/data/cards"]
+
+
+def test_lookalikes_of_json_types_become_plain_and_nothing_is_shared():
+    class Plan(StrEnum):
+        PRO = "Pro"
+
+    class Count(int):
+        pass
+
+    class Price(float):
+        pass
+
+    class Name(str):
+        __slots__ = ()
+
+    original = {"list": [1, {"a": 1}], "tuple": (1,), "proxy": MappingProxyType({"a": 1})}
+    data = {
+        **original,
+        "plan": Plan.PRO,
+        "count": Count(3),
+        "price": Price(1.5),
+        "user": UserDict({"b": 2}),
+        Name("name"): 1,
+        "rows": type("Rows", (list,), {})([1]),
+    }
+    before = copy.deepcopy(original["list"])
+    valid = check_request(a_request(data=data), "key")
+    assert valid.data["tuple"] == [1]
+    assert valid.data["proxy"] == {"a": 1}
+    assert [type(valid.data[name]) for name in ("plan", "count", "price", "user", "rows")] == [
+        str,
+        int,
+        float,
+        dict,
+        list,
+    ]
+    assert {type(name) for name in valid.data} == {str}
+    valid.data["list"][1]["a"] = 2
+    assert original["list"] == before
+
+
+def test_absent_is_not_null_and_1_is_1_0_in_what_is_hashed():
+    def hashed(**fields):
+        return check_request(a_request(**fields), "key").canonical
+
+    assert hashed() != hashed(data={})
+    assert hashed(data={"a": 1}) == hashed(data={"a": 1.0})
+    assert hashed(data={"a": None}) != hashed(data={})
+    assert hashed(occurredAt="2026-05-31T12:00Z") == hashed(occurredAt="2026-05-31T14:00:00+02:00")
+    assert hashed(occurredAt="2026-05-31T12:00Z") == hashed(
+        occurredAt=datetime(2026, 5, 31, 12, tzinfo=UTC)
+    )
+    two = ["/event/b", "/event/a"]
+    assert hashed(redactedDataPaths=two) == hashed(redactedDataPaths=[*two[::-1], "/event/a"])
+    assert hashed(profile={"email": "A@example.com"}) != hashed(profile={"email": "a@example.com"})
+
+
+def test_a_repr_names_fields_and_shows_no_value():
+    request = TrackRequest(CANARY, ProfileInput(CANARY), data={"a": CANARY})
+    assert repr(request) == "<TrackRequest with event, profile, data>"
+    assert repr(request.profile) == "<ProfileInput with email>"
+    assert repr(ProfileInput()) == "<ProfileInput with nothing>"
+    assert CANARY not in repr(check_request(a_request(data={"a": CANARY}), "key"))
+    assert CANARY not in repr(parse_request(f'"{CANARY}"'))

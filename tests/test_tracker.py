@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from segmentflow_core import (
+    AsyncTracker,
+    ConfigurationError,
+    FingerprintKey,
+    FingerprintKeys,
+    FingerprintKeyUnknown,
+    InvalidRequest,
+    NotFound,
+    Receipt,
+    SystemClock,
+    Tracker,
+    Uuid7Factory,
+    journey_definition,
+    receipt_document,
+)
+from segmentflow_core.domain.decision import Item, claim_for, decide
+from segmentflow_core.domain.fingerprint import Fingerprint
+from segmentflow_core.domain.request import check_request
+from segmentflow_core.domain.tracking import Changes, Claim, HeldClaim, Intent, Known
+from segmentflow_core.testing import (
+    DOCUMENTED_KEY,
+    DOCUMENTED_REQUEST,
+    FINGERPRINT_SECRET,
+    FaultyStorage,
+    FixedClock,
+    InjectedFault,
+    SequentialIds,
+    a_journey,
+    a_request,
+)
+from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
+
+
+def a_tracker(storage=None, **options):
+    options.setdefault("fingerprint_key", FINGERPRINT_SECRET)
+    return Tracker(storage or MemoryStorage(), **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"fingerprint_key": "too short"},
+        {"fingerprint_key": 5},
+        {"key_lifetime": timedelta()},
+    ],
+)
+def test_a_wrong_setting_is_refused_when_the_tracker_is_made(options):
+    with pytest.raises(ConfigurationError):
+        a_tracker(**options)
+
+
+@pytest.mark.parametrize("organization", ["", "x" * 256, None, 5, "a\0b", "a\nb"])
+def test_a_wrong_organization_is_refused(organization):
+    tracker = a_tracker()
+    with pytest.raises(ConfigurationError):
+        tracker.track(a_request(), "key", organization_id=organization)
+    with pytest.raises(ConfigurationError):
+        tracker.publish_journeys({"journeys": []}, organization_id=organization)
+
+
+def test_definitions_may_be_published_as_values():
+    tracker = a_tracker()
+    definition = journey_definition(a_journey())
+    (published,) = tracker.publish_journeys([definition])
+    assert published.change == "created"
+    assert tracker.journey("welcome").definition == definition
+    (again,) = tracker.publish_journeys([a_journey()])
+    assert again.change == "unchanged"
+
+
+def test_a_batch_of_nothing_and_of_refusals_touches_no_store():
+    tracker = a_tracker(FaultyStorage(MemoryStorage(), 0))
+    assert tracker.track_many([]) == []
+    (refused,) = tracker.track_many([({}, "key")])
+    assert isinstance(refused, InvalidRequest)
+    with pytest.raises(InjectedFault):
+        tracker.track(a_request(), "key")
+
+
+def test_both_colours_give_the_same_answers():
+    def options():
+        return {
+            "fingerprint_key": FINGERPRINT_SECRET,
+            "clock": FixedClock(),
+            "ids": SequentialIds(),
+        }
+
+    plain = Tracker(MemoryStorage(), **options())
+
+    async def with_async():
+        tracker = AsyncTracker(AsyncMemoryStorage(), **options())
+        answers = [await tracker.publish_journeys({"journeys": [a_journey()]})]
+        receipt = await tracker.track(DOCUMENTED_REQUEST, DOCUMENTED_KEY)
+        answers += [receipt, await tracker.track_many([({}, "k"), (a_request(), "k")])]
+        answers += [await tracker.event(receipt.event_id), await tracker.events()]
+        answers += [await tracker.profile(receipt.profile_id), await tracker.enrollments()]
+        answers += [await tracker.journeys(), await tracker.journey("welcome")]
+        answers += [await tracker.purge(), await tracker.track_many([])]
+        with pytest.raises(InvalidRequest):
+            await tracker.track({}, "k")
+        with pytest.raises(NotFound):
+            await tracker.event("nothing")
+        return answers
+
+    answers = [plain.publish_journeys({"journeys": [a_journey()]})]
+    receipt = plain.track(DOCUMENTED_REQUEST, DOCUMENTED_KEY)
+    answers += [receipt, plain.track_many([({}, "k"), (a_request(), "k")])]
+    answers += [plain.event(receipt.event_id), plain.events()]
+    answers += [plain.profile(receipt.profile_id), plain.enrollments()]
+    answers += [plain.journeys(), plain.journey("welcome"), plain.purge(), plain.track_many([])]
+    for mine, theirs in zip(answers, asyncio.run(with_async()), strict=True):
+        assert str(mine) == str(theirs)
+
+
+def test_a_tracker_refuses_a_storage_that_has_to_be_awaited():
+    class Suspending:
+        def __await__(self):
+            yield
+
+    class AsyncTransaction:
+        class tracking:  # noqa: N801 - stands for an attribute
+            @staticmethod
+            def load(organization_id, intent):
+                return Suspending()
+
+    class Storage:
+        def run(self, work):
+            return work(AsyncTransaction())
+
+    with pytest.raises(RuntimeError, match="AsyncTracker"):
+        a_tracker(Storage()).track(a_request(), "key")
+
+
+def test_ids_are_uuid7_and_sort_in_the_order_they_were_made():
+    factory = Uuid7Factory()
+    ids = [factory.new_id() for _ in range(5000)]
+    assert ids == sorted(set(ids))
+    assert {(UUID(i).version, UUID(i).variant) for i in ids} == {(7, UUID(ids[0]).variant)}
+    assert all(str(UUID(identifier)) == identifier for identifier in ids)
+
+
+def test_the_clock_tells_utc():
+    assert SystemClock().now().utcoffset() == timedelta()
+
+
+def test_a_receipt_is_the_documented_answer():
+    receipt = a_tracker().track(DOCUMENTED_REQUEST, DOCUMENTED_KEY)
+    assert receipt_document(receipt) == {
+        "eventId": receipt.event_id,
+        "profileId": receipt.profile_id,
+        "matchedJourneys": 0,
+        "enrolledJourneys": 0,
+        "skippedJourneys": 0,
+    }
+
+
+def test_paths_that_named_nothing_are_reported_on_replays_too():
+    tracker = a_tracker()
+    request = a_request(data={"a": 1}, redactedDataPaths=["/event/a", "/event/b"])
+    assert tracker.track(request, "key").unmatched_paths == ("/event/b",)
+    assert tracker.track(request, "key").unmatched_paths == ("/event/b",)
+
+
+def test_an_unknown_fingerprint_key_fails_closed():
+    storage = MemoryStorage()
+    a_tracker(storage).track(a_request(), "key")
+    other = a_tracker(storage, fingerprint_key="another secret, as long as it must be")
+    with pytest.raises(FingerprintKeyUnknown):
+        other.track(a_request(), "key")
+    assert len(other.events()) == 1
+
+
+KEYS = FingerprintKeys.of(FINGERPRINT_SECRET)
+NOW = FixedClock().now()
+
+
+def an_item(event_id="mine", **fields):
+    request = check_request(a_request(**fields), "key")
+    return Item(request, claim_for(request, "key", event_id, KEYS, now=NOW, expires_at=None))
+
+
+def decided(item, held, keys=KEYS):
+    known = Known({"key": held}, (), ())
+    ids = SequentialIds()
+    decision = decide([item], known, {}, keys=keys, now=NOW, new_id=ids.new_id)
+    assert decision.changes == Changes()
+    assert decision.changes.empty
+    return decision.results[0]
+
+
+def test_a_commit_that_went_through_unheard_is_recognised_as_ones_own():
+    item = an_item("mine")
+    own = decided(item, HeldClaim(item.claim, Receipt("mine", "p", 0, 0, 0)))
+    assert not own.replayed
+    theirs = decided(an_item("other"), HeldClaim(item.claim, Receipt("mine", "p", 0, 0, 0)))
+    assert theirs.replayed
+
+
+def test_a_fingerprint_of_an_unknown_scheme_fails_closed():
+    item = an_item()
+    stored = Fingerprint("md5/guess/0", KEYS.current.key_id, item.claim.fingerprint.digest)
+    claim = Claim("key", "theirs", stored, {}, NOW, None)
+    result = decided(item, HeldClaim(claim, Receipt("theirs", "p", 0, 0, 0)))
+    assert isinstance(result, FingerprintKeyUnknown)
+    assert result.details == {"scheme": "md5/guess/0"}
+
+
+def test_values_that_cross_the_ports_show_nothing_of_the_request():
+    item = an_item(data={"card": "canary"}, profile={"email": "canary@example.com"})
+    intent = Intent((item.claim,), ("canary@example.com",), (), (), NOW)
+    tracker = a_tracker()
+    receipt = tracker.track(a_request(data={"card": "canary"}), "key")
+    shown = [item, intent, Known({}, (), ()), Changes(), item.request, item.claim]
+    shown += [tracker.event(receipt.event_id), tracker.profile(receipt.profile_id)]
+    assert "canary" not in repr(shown)
+    assert FINGERPRINT_SECRET not in repr(
+        [KEYS, FingerprintKey.derive(FINGERPRINT_SECRET), tracker.__dict__]
+    )
