@@ -26,6 +26,69 @@ class TestAsyncMemoryStorage(StorageContract):
         return asyncio.run
 
 
+class Awaited:
+    """A transaction, or a part of one, whose methods have to be awaited."""
+
+    def __init__(self, inner):
+        self._inner = inner
+
+    def __getattr__(self, name):
+        found = getattr(self._inner, name)
+        if not callable(found):
+            return Awaited(found)
+
+        async def method(*args):
+            return found(*args)
+
+        return method
+
+
+class AwaitedStorage:
+    """The memory store as an adapter that is asynchronous all through."""
+
+    def __init__(self):
+        self._storage = AsyncMemoryStorage()
+
+    async def run(self, work):
+        return await self._storage.run(lambda transaction: work(Awaited(transaction)))
+
+
+class TestAwaitedStorage(StorageContract):
+    @pytest.fixture
+    def storage(self):
+        return AwaitedStorage()
+
+    @pytest.fixture
+    def run_async(self):
+        return asyncio.run
+
+
+def test_the_contract_says_which_fixtures_are_missing(pytester):
+    pytester.makepyfile(
+        """
+        from segmentflow_core.testing import StorageContract
+
+        class TestNothingGiven(StorageContract):
+            pass
+
+        class TestNoRunner(StorageContract):
+            import pytest
+
+            @pytest.fixture
+            def storage(self):
+                class Storage:
+                    async def run(self, work):
+                        pass
+                return Storage()
+        """
+    )
+    result = pytester.runpytest("-k", "documented")
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(
+        ["*Give a fixture named `storage`*", "*Give a fixture named `run_async`*"]
+    )
+
+
 def test_a_caller_that_waited_too_long_is_told_to_try_again():
     storage = MemoryStorage(wait=0)
     inside, leave = threading.Event(), threading.Event()

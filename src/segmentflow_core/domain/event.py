@@ -100,10 +100,6 @@ class UserEvent:
         """Name the event without showing what it holds."""
         return f"<UserEvent {self.event_id}>"
 
-    def state(self) -> dict[str, Any]:
-        """Return the state document the Journeys saw (design: one addressing scheme)."""
-        return {"event": self.data, "profile": self.profile}
-
 
 class EnrollmentStatus(StrEnum):
     """Where an Enrollment stands in its hand-over to a worker."""

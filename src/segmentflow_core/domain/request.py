@@ -36,7 +36,6 @@ __all__ = [
     "TrackRequest",
     "ValidRequest",
     "check_request",
-    "normalize_email",
     "request_document",
 ]
 
@@ -164,11 +163,6 @@ class ValidRequest:
     __repr__ = _given
 
 
-def normalize_email(text: str) -> str:
-    """Return the form of an email that identifies: trimmed and lowercased."""
-    return text.strip().lower()
-
-
 def request_document(request: TrackRequest) -> dict[str, Any]:
     """Return the request as it would be sent over the wire; fields left at None are absent."""
     profile: Any = request.profile
@@ -290,11 +284,10 @@ class _Check:
 
     def error(self, kind: type[InvalidRequest]) -> InvalidRequest:
         """Build the one error that lists every fault."""
-        violations: list[Violation] = []
-        for tokens, message in self.faults[:_MAX_VIOLATIONS]:
-            violation = Violation(_shown_path(self._without_secret_names(tokens)), message)
-            if violation not in violations[-1:]:
-                violations.append(violation)
+        violations = [
+            Violation(_shown_path(self._without_secret_names(tokens)), message)
+            for tokens, message in self.faults[:_MAX_VIOLATIONS]
+        ]
         error = kind.from_violations(violations)
         if len(self.faults) > _MAX_VIOLATIONS:
             error.details["omittedViolations"] = len(self.faults) - _MAX_VIOLATIONS

@@ -327,6 +327,9 @@ class StorageContract:
         ]
         assert len(set(profiles)) == 2
         assert tracker.profile(profiles[0]).email is None
+        both = {"email": "a@example.com", "externalId": "A"}
+        assert tracker.track(a_request(profile=both), "C").profile_id == profiles[0]
+        assert tracker.profile(profiles[0]).email == "a@example.com"
 
     def test_an_older_event_neither_overwrites_nor_revives_a_property(self, tracker: Any) -> None:
         def send(key: str, occurred_at: str, **properties: Any) -> str:

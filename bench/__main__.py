@@ -1,0 +1,42 @@
+"""``python -m bench``: prints one table. ``--quick`` for a look, ``--full`` for every size."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sqlite3
+
+from rich.console import Console
+from rich.table import Table
+
+from bench import core, sqlite
+
+
+def main() -> None:
+    """Measure everything and print the table."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer calls and smaller sizes")
+    parser.add_argument("--full", action="store_true", help="up to 1,000,000 Profiles")
+    options = parser.parse_args()
+    table = Table(
+        "work",
+        "figure",
+        "times compared",
+        "target",
+        "met",
+        title=f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}",
+    )
+    console = Console()
+    with console.status("measuring"):
+        for line in (
+            *core.measure(quick=options.quick, full=options.full),
+            *sqlite.measure(quick=options.quick),
+        ):
+            table.add_row(
+                line.name, line.figure, line.detail, line.target, "yes" if line.met else "NO"
+            )
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()

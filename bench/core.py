@@ -1,0 +1,124 @@
+"""The core alone: tracking on memory, canonical form and hash, redaction, conditions."""
+
+from __future__ import annotations
+
+import hmac
+import itertools
+import json
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import rfc8785
+
+from bench.report import Line, compared, limited
+from bench.timing import alternate
+from segmentflow_core import Tracker
+from segmentflow_core.domain.condition import compile_condition
+from segmentflow_core.domain.fingerprint import FingerprintKey, compute_fingerprint
+from segmentflow_core.domain.redaction import compile_redaction
+from segmentflow_core.testing import DOCUMENTED_REQUEST, FINGERPRINT_SECRET, a_journey, a_request
+from segmentflow_memory import MemoryStorage
+
+__all__ = ["measure"]
+
+_WHERE = {
+    "all": [
+        {"path": "/event/total", "op": "gte", "value": 40},
+        {"path": "/profile/properties/plan", "op": "eq", "value": "Pro"},
+    ]
+}
+_LISTENING = a_journey(trigger={"event": "order.created", "where": _WHERE})
+
+
+def _tracker(other_journeys: int = 0, profiles: int = 1) -> Tracker:
+    tracker = Tracker(MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET)
+    others = [
+        a_journey(f"other-{number}", trigger={"event": f"other.{number}"})
+        for number in range(other_journeys)
+    ]
+    tracker.publish_journeys([_LISTENING])
+    for start in range(0, len(others), 10_000):
+        tracker.publish_journeys(others[start : start + 10_000])
+    for start in range(0, profiles, 10_000):
+        tracker.track_many(
+            [
+                (
+                    a_request("signed.up", profile={"email": f"p{number}@example.com"}),
+                    f"profile {number}",
+                )
+                for number in range(start, min(start + 10_000, profiles))
+            ]
+        )
+    return tracker
+
+
+_keys = map(str, itertools.count())
+
+
+def _step(tracker: Tracker) -> Any:
+    return lambda: tracker.track(DOCUMENTED_REQUEST, next(_keys))
+
+
+def measure(*, quick: bool, full: bool) -> Iterator[Line]:
+    """Yield one line per measurement."""
+    calls, rounds = (1000, 3) if quick else (5000, 7)
+    few = _tracker(other_journeys=10)
+    alone, _ = alternate(_step(_tracker()), _step(_tracker()), calls, rounds)
+    yield limited("track on memory, one Journey", alone, 60e-6)
+
+    many = 10_000 if quick else 100_000
+    small, large = alternate(_step(few), _step(_tracker(other_journeys=many)), calls, rounds)
+    yield compared(f"  10 to {many:,} Journeys on other events", large, small, at_most=1.1)
+    profiles = 10_000 if quick else 1_000_000 if full else 100_000
+    small, large = alternate(
+        _step(_tracker(profiles=1000)), _step(_tracker(profiles=profiles)), calls, rounds
+    )
+    yield compared(f"  1,000 to {profiles:,} Profiles", large, small, at_most=1.1)
+
+    key = FingerprintKey.derive(FINGERPRINT_SECRET)
+    random_ = random.Random(7)
+    documents = {
+        "the documented request": (dict(DOCUMENTED_REQUEST), calls),
+        "50 kB": (_fifty_kilobytes(random_), max(calls // 50, 10)),
+    }
+    for name, (document, times) in documents.items():
+        ours, theirs = alternate(
+            lambda document=document: compute_fingerprint(document, key),
+            lambda document=document: hmac.digest(
+                key.secret, rfc8785.dumps({"request": document, "v": 1}), "sha256"
+            ),
+            times,
+            rounds,
+        )
+        yield compared(f"canonical + HMAC against rfc8785, {name}", theirs, ours, at_least=3)
+
+    data = DOCUMENTED_REQUEST["data"]
+    paths = DOCUMENTED_REQUEST["redactedDataPaths"]
+    compiled = compile_redaction(paths)
+    with_compile, apply = alternate(
+        lambda: compile_redaction(paths).apply(data), lambda: compiled.apply(data), calls, rounds
+    )
+    yield limited("redaction, one path", apply, 5e-6)
+    yield limited("redaction, one path, compiling included", with_compile, 5e-6)
+
+    condition = compile_condition(_WHERE)
+    state = {"event": data, "profile": {"properties": {"plan": "Pro"}}}
+    evaluate = condition.evaluate
+    taken, _ = alternate(lambda: evaluate(state), lambda: evaluate(state), calls * 10, rounds)
+    yield limited("a two-leaf condition", taken, 1e-6)
+
+
+def _fifty_kilobytes(random_: random.Random) -> dict[str, Any]:
+    items: list[dict[str, Any]] = []
+    while len(json.dumps(items)) < 50_000:
+        items.append(
+            {
+                "sku": f"sku-{random_.randrange(10**6)}",
+                "price": round(random_.uniform(1, 500), 2),
+                "quantity": random_.randrange(1, 9),
+                "tags": ["new", "sale", "größe"],
+                "gift": random_.random() < 0.5,
+            }
+        )
+    return {"event": "order.created", "data": {"items": items}}

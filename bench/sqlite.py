@@ -1,0 +1,138 @@
+"""Tracking on SQLite against code written by hand: the same rows, the same durability.
+
+The hand-written side takes the key, reads the Profile, reads the listening Journeys and
+writes the same columns with sqlite3 alone; its values are made beforehand, so it does no
+checking, hashing, redaction or matching at all.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import create_engine
+
+from bench.report import Line, compared
+from bench.timing import alternate
+from segmentflow_core import Tracker, Uuid7Factory
+from segmentflow_core.testing import DOCUMENTED_REQUEST, FINGERPRINT_SECRET, a_journey
+from segmentflow_sql import SqlStorage
+
+__all__ = ["measure"]
+
+_BATCH = 100
+_ID = Uuid7Factory().new_id
+_keys = map(str, itertools.count())
+
+
+class _ByHand:
+    """What a careful programmer would write for this one event."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(path, isolation_level=None)
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = FULL")
+        read = self._connection.execute
+        self._claim = read("SELECT * FROM segmentflow_claims LIMIT 1").fetchone()
+        self._event = read("SELECT * FROM segmentflow_events LIMIT 1").fetchone()
+        self._enrollment = read("SELECT * FROM segmentflow_enrollments LIMIT 1").fetchone()
+        self._profile = read("SELECT * FROM segmentflow_profiles LIMIT 1").fetchone()
+        self._data = json.loads(self._event[4])
+
+    def one(self) -> None:
+        self.many(1)
+
+    def batch(self) -> None:
+        self.many(_BATCH)
+
+    def many(self, count: int) -> None:
+        run, run_many = self._connection.execute, self._connection.executemany
+        run("BEGIN IMMEDIATE")
+        claims: list[tuple[Any, ...]] = []
+        events: list[tuple[Any, ...]] = []
+        enrollments: list[tuple[Any, ...]] = []
+        for _ in range(count):
+            event_id = _ID()
+            claims.append((*self._claim[:2], f"hand {next(_keys)}", event_id, *self._claim[4:]))
+            data = json.dumps(self._data, separators=(",", ":"))
+            events.append((self._event[0], event_id, *self._event[2:4], data, *self._event[5:]))
+            enrollments.append(
+                (
+                    self._enrollment[0],
+                    _ID(),
+                    *self._enrollment[2:5],
+                    event_id,
+                    *self._enrollment[6:],
+                )
+            )
+        run_many(
+            "INSERT INTO segmentflow_claims VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+            claims,
+        )
+        run(
+            "SELECT * FROM segmentflow_profiles WHERE organization_id = ? AND "
+            "(email = ? OR external_id = ?)",
+            (self._profile[0], self._profile[2], self._profile[3]),
+        ).fetchall()
+        run(
+            "SELECT * FROM segmentflow_journeys JOIN segmentflow_journey_versions "
+            "USING (organization_id, journey_id, version) "
+            "WHERE organization_id = ? AND event = ? AND status = 'active'",
+            (self._profile[0], self._event[3]),
+        ).fetchall()
+        run(
+            "UPDATE segmentflow_profiles SET properties = ?, property_times = ?, updated_at = ? "
+            "WHERE organization_id = ? AND profile_id = ?",
+            (*self._profile[4:6], self._profile[7], *self._profile[:2]),
+        )
+        run_many("INSERT INTO segmentflow_events VALUES (?,?,?,?,?,?,?,?,?,?)", events)
+        run_many(
+            "INSERT INTO segmentflow_enrollments VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            enrollments,
+        )
+        run("COMMIT")
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def measure(*, quick: bool) -> Iterator[Line]:
+    """Yield one line per measurement."""
+    calls, rounds = (100, 3) if quick else (300, 9)
+    # A request whose time moves on: every event updates the Profile, on both sides.
+    request = {name: value for name, value in DOCUMENTED_REQUEST.items() if name != "occurredAt"}
+    with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR", ".")) as folder:
+        path = Path(folder) / "bench.db"
+        storage = SqlStorage(create_engine(f"sqlite:///{path}"))
+        storage.create_all()
+        tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET)
+        tracker.publish_journeys([a_journey()])
+        tracker.track(request, "first")
+        hand = _ByHand(path)
+        ours, theirs = alternate(
+            lambda: tracker.track(request, next(_keys)), hand.one, calls, rounds
+        )
+        yield compared("one event on SQLite against hand-written", theirs, ours, at_least=0.8)
+        batch, by_hand = alternate(
+            lambda: tracker.track_many([(request, next(_keys)) for _ in range(_BATCH)]),
+            hand.batch,
+            max(calls // 20, 5),
+            rounds,
+        )
+        yield compared(
+            f"a batch of {_BATCH} on SQLite against our single events",
+            ours,
+            batch / _BATCH,
+            at_least=10,
+        )
+        yield compared(
+            f"a batch of {_BATCH} on SQLite against hand-written bulk", by_hand, batch, at_least=0.4
+        )
+        hand.close()
+        storage.close()
