@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from segmentflow_core.ports import (
     Claim,
@@ -19,6 +19,7 @@ from segmentflow_core.ports import (
     Profile,
     SkipReason,
     UserEvent,
+    encode_json,
     from_microseconds,
     journey_definition,
     journey_document,
@@ -40,14 +41,10 @@ __all__ = [
     "version_row",
 ]
 
-_encode: Final = json.JSONEncoder(
-    ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
-).encode
-
 
 def json_list(values: Iterable[str]) -> str:
     """Write strings as one JSON array, for a parameter that stands for a list."""
-    return _encode(list(values))
+    return encode_json(list(values))
 
 
 def _maybe_count(moment: datetime | None) -> int | None:
@@ -68,7 +65,7 @@ def claim_row(organization_id: str, operation: str, claim: Claim) -> dict[str, A
         "scheme": claim.fingerprint.scheme,
         "key_id": claim.fingerprint.key_id,
         "digest": claim.fingerprint.digest,
-        "paths": _encode(claim.paths),
+        "paths": encode_json(claim.paths),
         "claimed_at": to_microseconds(claim.claimed_at),
         "expires_at": _maybe_count(claim.expires_at),
     }
@@ -94,8 +91,8 @@ def profile_row(organization_id: str, profile: Profile) -> dict[str, Any]:
         "profile_id": profile.profile_id,
         "email": profile.email,
         "external_id": profile.external_id,
-        "properties": _encode(profile.properties),
-        "property_times": _encode(profile.property_times),
+        "properties": encode_json(profile.properties),
+        "property_times": encode_json(profile.property_times),
         "created_at": to_microseconds(profile.created_at),
         "updated_at": to_microseconds(profile.updated_at),
     }
@@ -122,12 +119,12 @@ def event_row(organization_id: str, event: UserEvent) -> dict[str, Any]:
         "event_id": event.event_id,
         "profile_id": event.profile_id,
         "event": event.event,
-        "data": _encode(event.data),
-        "profile": _encode(event.profile),
+        "data": encode_json(event.data),
+        "profile": encode_json(event.profile),
         "reference_id": event.reference_id,
         "occurred_at": to_microseconds(event.occurred_at),
         "received_at": to_microseconds(event.received_at),
-        "outcomes": _encode([_outcome_document(outcome) for outcome in event.outcomes]),
+        "outcomes": encode_json([_outcome_document(outcome) for outcome in event.outcomes]),
     }
 
 
@@ -168,7 +165,7 @@ def version_row(organization_id: str, journey: Journey) -> dict[str, Any]:
         "journey_id": journey.journey_id,
         "version": journey.version,
         "digest": journey.digest,
-        "definition": _encode(journey_document(journey.definition)),
+        "definition": encode_json(journey_document(journey.definition)),
         "published_at": to_microseconds(journey.published_at),
     }
 

@@ -136,8 +136,9 @@ class Admission:
             return self.refuse(at, f"is nested deeper than {self.max_depth}")
         self.size += 2 * len(value) + 2
         admitted: dict[str, JsonValue] = {}
+        limit = self.max_size
         for name, item in value.items():
-            if self.too_large:
+            if self.size > limit:
                 break
             if type(name) is not str:
                 if not isinstance(name, str):
@@ -145,21 +146,20 @@ class Admission:
                     continue
                 name = str.__str__(name)  # noqa: PLW2901 - a str subclass becomes plain
             self.size += len(name)
-            here = (*at, name)
-            if not (name.isascii() and "\0" not in name):
+            if not name.isascii() or "\0" in name:
                 fault = text_fault(name)
                 if fault is not None:
-                    self.refuse(here, f"has a name that {fault}")
+                    self.refuse((*at, name), f"has a name that {fault}")
                     continue
             kind = type(item)
             # The two commonest kinds, without a call.
             if kind is str and item.isascii() and "\0" not in item:
                 self.size += len(item)
                 admitted[name] = item
-            elif item is None or kind is bool:
+            elif item is None or kind is bool or (kind is int and 0 <= item <= MAX_INTEGER):
                 admitted[name] = item
             else:
-                admitted[name] = self.admit(item, here, depth + 1)
+                admitted[name] = self.admit(item, (*at, name), depth + 1)
         return admitted
 
     def _array(self, value: list[Any] | tuple[Any, ...], at: Tokens, depth: int) -> Any:

@@ -19,7 +19,7 @@ from typing import Any, Final, cast
 
 from segmentflow_core.domain.json_value import JsonValue
 
-__all__ = ["CanonicalizationError", "canonical_json"]
+__all__ = ["CanonicalizationError", "canonical_json", "encode_json"]
 
 
 class CanonicalizationError(ValueError):
@@ -54,13 +54,34 @@ def canonical_json(value: JsonValue) -> bytes:
     raise CanonicalizationError("The value is not admitted JSON.")
 
 
-_c_encode: Final = json.JSONEncoder(
-    ensure_ascii=False,
-    allow_nan=False,
-    check_circular=False,
-    sort_keys=True,
-    separators=(",", ":"),
-).encode
+def _encoder(*, sort_keys: bool) -> Callable[[Any], str]:
+    """Return the standard library's encoder, set up once instead of at every call.
+
+    `JSONEncoder.encode` makes its C encoder anew each time, which takes longer than
+    encoding a small value; where there is none to be had, it is used as it is.
+    """
+    make: Any = getattr(json.encoder, "c_make_encoder", None)
+    plain = json.JSONEncoder(
+        ensure_ascii=False,
+        allow_nan=False,
+        check_circular=False,
+        sort_keys=sort_keys,
+        separators=(",", ":"),
+    )
+    if make is None:  # pragma: no cover - an interpreter without the C accelerator
+        return plain.encode
+    encode = make(None, plain.default, encode_basestring, None, ":", ",", sort_keys, False, False)
+
+    def encode_text(value: Any) -> str:
+        return "".join(encode(value, 0))
+
+    return encode_text
+
+
+_c_encode: Final = _encoder(sort_keys=True)
+
+encode_json: Final = _encoder(sort_keys=False)
+"""Write an admitted value as compact JSON text that reads back as the very same value."""
 
 
 def _encode_quickly(value: JsonValue) -> bytes:

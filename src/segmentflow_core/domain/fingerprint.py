@@ -260,12 +260,26 @@ def path_digests(document: JsonObject, key: FingerprintKey, *, salt: bytes = b""
         else:
             # A pointer holds no U+0000, so no other pair runs together to these bytes.
             entry = hasher.copy()
-            entry.update(b"%b\0%b" % (pointer.encode("utf-8"), canonical_json(value)))
+            entry.update(b"%b\0%b" % (pointer.encode("utf-8"), _spelt(value)))
             digests[pointer] = entry.hexdigest()
     return digests
 
 
 _CONTAINERS: Final = frozenset({dict, list})
+
+
+def _spelt(value: JsonValue) -> bytes:
+    """Give the bytes that stand for a value: canonical JSON, or a string behind one quote.
+
+    No JSON text is a quote with a string unescaped behind it and none at its end, unless
+    it ends in a quote itself; so strings that do are written as JSON like everything else.
+    """
+    if type(value) is str and not value.endswith('"'):
+        try:
+            return b'"%b' % value.encode("utf-8")
+        except UnicodeEncodeError:
+            pass  # never admitted: canonical_json says so without showing it
+    return canonical_json(value)
 
 
 def _closed_paths(document: JsonObject) -> set[str]:

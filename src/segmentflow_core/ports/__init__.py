@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol, TypeAlias, TypeVar
 
+from segmentflow_core.domain.canonical import encode_json
 from segmentflow_core.domain.event import (
     Enrollment,
     EnrollmentStatus,
@@ -73,6 +74,7 @@ __all__ = [
     "TrackingRepository",
     "Transaction",
     "UserEvent",
+    "encode_json",
     "format_instant",
     "from_microseconds",
     "journey_definition",
