@@ -25,7 +25,6 @@ PACKAGES = (
     "segmentflow_core",
     "segmentflow_memory",
     "segmentflow_sql",
-    "segmentflow_http",
     "segmentflow_cli",
 )
 ROOT = Path(__file__).parent
