@@ -17,7 +17,6 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    UniqueConstraint,
 )
 
 __all__ = [
@@ -84,8 +83,8 @@ profiles = Table(
     _json("property_times"),
     _instant("created_at"),
     _instant("updated_at"),
-    UniqueConstraint("organization_id", "email"),
-    UniqueConstraint("organization_id", "external_id"),
+    Index("segmentflow_profiles_email", "organization_id", "email", unique=True),
+    Index("segmentflow_profiles_external_id", "organization_id", "external_id", unique=True),
     sqlite_with_rowid=False,
 )
 
@@ -113,7 +112,8 @@ journeys = Table(
     Column("event", _NAME, nullable=False),
     Column("status", String(16), nullable=False),
     Column("version", Integer, nullable=False),
-    Index("segmentflow_journeys_listening", "organization_id", "event", "status"),
+    # With the version it answers alone what tracking asks, and so is the one SQLite takes.
+    Index("segmentflow_journeys_listening", "organization_id", "event", "status", "version"),
     sqlite_with_rowid=False,
 )
 
@@ -147,7 +147,14 @@ enrollments = Table(
     Column("token", _ID),
     _instant("completed_at", nullable=True),
     # NULL is distinct from NULL: entries that are not limited carry no key.
-    UniqueConstraint("organization_id", "journey_id", "profile_id", "entry_key"),
+    Index(
+        "segmentflow_enrollments_entry",
+        "organization_id",
+        "journey_id",
+        "profile_id",
+        "entry_key",
+        unique=True,
+    ),
     Index(
         "segmentflow_enrollments_latest",
         "organization_id",

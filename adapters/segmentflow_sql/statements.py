@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     BindParameter,
+    Join,
     Select,
     Table,
     Text,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     or_,
     select,
     tuple_,
+    union_all,
     update,
 )
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
@@ -51,6 +53,17 @@ def _compiled(statement: ClauseElement) -> str:
 def _in(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
     each = func.json_each(bindparam(name, type_=Text)).table_valued("value")
     return column.in_(select(each.c.value))
+
+
+def _each(name: str, table: Table, column: ColumnElement[Any], *also: ColumnElement[bool]) -> Join:
+    """Look rows of `table` up by `column`, once for each item of a list.
+
+    An outer join, because SQLite keeps its order: from the list to the index. Without
+    statistics it would take an IN, or an inner join, as a reason to read the whole
+    Organization. An item that finds nothing gives a row of NULLs.
+    """
+    each = func.json_each(bindparam(name, type_=Text)).table_valued("value", name=f"each_{name}")
+    return each.outerjoin(table, and_(_is(table, "organization_id"), column == each.c.value, *also))
 
 
 def _is(table: Table, *names: str) -> ColumnElement[bool]:
@@ -114,14 +127,13 @@ PURGE_CLAIMS: Final = _compiled(
 )
 
 FIND_PROFILES: Final = _compiled(
-    select(profiles)
-    .where(_is(profiles, "organization_id"), _in(profiles.c.email, "emails"))
-    .union(
-        select(profiles).where(
-            _is(profiles, "organization_id"), _in(profiles.c.external_id, "external_ids")
-        )
+    union_all(
+        select(profiles).select_from(_each("emails", profiles, profiles.c.email)),
+        select(profiles).select_from(_each("external_ids", profiles, profiles.c.external_id)),
     )
 )
+"""A Profile found by both its email and its external id is listed twice."""
+
 GET_PROFILE: Final = _compiled(
     select(profiles).where(_is(profiles, "organization_id", "profile_id"))
 )
@@ -162,7 +174,14 @@ _current = _journey.join(
     journey_versions, and_(_same_journey, journey_versions.c.version == journeys.c.version)
 ).where(_is(journeys, "organization_id"))
 LISTENING_JOURNEYS: Final = _compiled(
-    _current.where(_in(journeys.c.event, "events"), journeys.c.status == bindparam("status"))
+    _journey.select_from(
+        _each(
+            "events", journeys, journeys.c.event, journeys.c.status == bindparam("status")
+        ).outerjoin(
+            journey_versions,
+            and_(_same_journey, journey_versions.c.version == journeys.c.version),
+        )
+    )
 )
 LIST_JOURNEYS: Final = _compiled(_current.order_by(journeys.c.journey_id))
 GET_JOURNEY: Final = _compiled(
@@ -182,11 +201,15 @@ PUBLISH_JOURNEY: Final = _compiled(
 WRITE_VERSION: Final = _compiled(_insert(journey_versions).on_conflict_do_nothing())
 
 WRITE_ENROLLMENT: Final = _compiled(_insert(enrollments))
+_entries = _is(enrollments, "organization_id", "journey_id", "profile_id")
 LAST_ENTRY: Final = _compiled(
     select(
-        func.max(enrollments.c.entered_at),
-        func.max(enrollments.c.entry_key == bindparam("entry_key", type_=Text)),
-    ).where(_is(enrollments, "organization_id", "journey_id", "profile_id"))
+        select(func.max(enrollments.c.entered_at)).where(_entries).scalar_subquery(),
+        select(func.count())
+        .select_from(enrollments)
+        .where(_entries, enrollments.c.entry_key == bindparam("entry_key", type_=Text))
+        .scalar_subquery(),
+    )
 )
 _journey_id: BindParameter[str | None] = bindparam("journey_id", type_=Text)
 LIST_ENROLLMENTS: Final = _compiled(

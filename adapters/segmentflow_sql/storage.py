@@ -111,7 +111,7 @@ class _Tracking:
                 refused.append(claim.key)
         organization = {"organization_id": organization_id}
         held = self._held(organization_id, refused) if refused else {}
-        profiles: list[Profile] = []
+        profiles: dict[str, Profile] = {}
         journeys: list[Journey] = []
         if len(refused) < len(intent.claims):
             identities = {
@@ -119,7 +119,10 @@ class _Tracking:
                 "emails": rows.json_list(intent.emails),
                 "external_ids": rows.json_list(intent.external_ids),
             }
-            profiles = [rows.profile_from(row) for row in run(statements.FIND_PROFILES, identities)]
+            for row in run(statements.FIND_PROFILES, identities):
+                profile_id = row[1]
+                if profile_id is not None and profile_id not in profiles:
+                    profiles[profile_id] = rows.profile_from(row)
             if intent.events:
                 listening = {
                     **organization,
@@ -129,8 +132,9 @@ class _Tracking:
                 journeys = [
                     self._cache.journey(organization_id, row)
                     for row in run(statements.LISTENING_JOURNEYS, listening)
+                    if row[0] is not None
                 ]
-        return Known(held, tuple(profiles), tuple(journeys))
+        return Known(held, tuple(profiles.values()), tuple(journeys))
 
     def _held(self, organization_id: str, keys: list[str]) -> dict[str, HeldClaim]:
         held: dict[str, HeldClaim] = {}

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -26,7 +27,7 @@ from segmentflow_core.testing import (
     StorageContract,
     a_request,
 )
-from segmentflow_sql import SqlStorage, metadata, open_storage
+from segmentflow_sql import SqlStorage, metadata, open_storage, statements
 
 
 @pytest.fixture
@@ -254,3 +255,24 @@ def test_a_killed_process_loses_nothing_it_acknowledged_and_leaves_no_key_stuck(
     assert acknowledged.items() <= final.items()
     stored = a_tracker(storage).events(limit=_PAIRS * 8)
     assert sorted(e.event_id for e in stored) == sorted(final.values())
+
+
+_PLANS = {
+    name: text
+    for name, text in vars(statements).items()
+    if name.isupper() and isinstance(text, str) and not name.startswith(("LIST_", "SCHEMA_"))
+}
+
+
+@pytest.mark.parametrize("name", _PLANS)
+def test_no_statement_reads_more_than_an_index_leads_it_to(storage, path, name):
+    """Every look-up goes by more than the Organization, whatever its size."""
+    connection = sqlite3.connect(path)
+    parameters = dict.fromkeys(re.findall(r":(\w+)", _PLANS[name]), "[]")
+    plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {_PLANS[name]}", parameters)]
+    connection.close()
+    for step in plan:
+        if "SCAN" in step:
+            assert re.search(r"SCAN (each_\w+|anon_\d+|CONSTANT ROW)", step), plan
+        elif step.startswith("SEARCH"):
+            assert "(organization_id=?)" not in step, plan

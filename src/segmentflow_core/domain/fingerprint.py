@@ -13,7 +13,6 @@ after the whole digests were found to differ.
 from __future__ import annotations
 
 import hmac
-from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from hashlib import blake2s
@@ -248,20 +247,20 @@ def path_digests(document: JsonObject, key: FingerprintKey, *, salt: bytes = b""
     hasher = blake2s(
         key=key.paths_key, digest_size=_PATH_DIGEST_BYTES, salt=salt[: blake2s.SALT_SIZE]
     )
+    copy = hasher.copy
     digests: dict[str, str] = {}
-    waiting: deque[tuple[str, JsonValue]] = deque([("", document)])
-    while waiting:
-        pointer, value = waiting.popleft()
-        below: list[tuple[str, JsonValue]] = []
+    opened: list[tuple[str, JsonValue]] = [("", document)]
+    # Opened subtrees add to the list that is walked: breadth first, without a queue.
+    for number, (pointer, value) in enumerate(opened, 1):
         if type(value) in _CONTAINERS and pointer not in closed:
-            below = _open(pointer, value, room=MAX_PATHS - len(digests) - len(waiting))
-        if below:
-            waiting.extend(below)
-        else:
-            # A pointer holds no U+0000, so no other pair runs together to these bytes.
-            entry = hasher.copy()
-            entry.update(b"%b\0%b" % (pointer.encode("utf-8"), _spelt(value)))
-            digests[pointer] = entry.hexdigest()
+            below = _open(pointer, value, room=MAX_PATHS - len(digests) - len(opened) + number)
+            if below:
+                opened += below
+                continue
+        # A pointer holds no U+0000, so no other pair runs together to these bytes.
+        entry = copy()
+        entry.update(b"%b\0%b" % (pointer.encode(), _spelt(value)))
+        digests[pointer] = entry.hexdigest()
     return digests
 
 
