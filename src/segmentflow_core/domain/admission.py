@@ -167,8 +167,9 @@ class Admission:
             return self.refuse(at, f"is nested deeper than {self.max_depth}")
         self.size += 2 * len(value) + 2
         admitted: list[JsonValue] = []
+        limit = self.max_size
         for index, item in enumerate(value):
-            if self.too_large:
+            if self.size > limit:
                 break
             admitted.append(self.admit(item, (*at, str(index)), depth + 1))
         return admitted
