@@ -134,32 +134,35 @@ class Admission:
     def _object(self, value: Mapping[Any, Any], at: Tokens, depth: int) -> Any:
         if depth > self.max_depth:
             return self.refuse(at, f"is nested deeper than {self.max_depth}")
-        self.size += 2 * len(value) + 2
-        admitted: dict[str, JsonValue] = {}
+        size = self.size + 2 * len(value) + 2
         limit = self.max_size
+        admitted: dict[str, JsonValue] = {}
         for name, item in value.items():
-            if self.size > limit:
+            if size > limit:
                 break
             if type(name) is not str:
                 if not isinstance(name, str):
                     self.refuse(at, "must have strings as member names")
                     continue
                 name = str.__str__(name)  # noqa: PLW2901 - a str subclass becomes plain
-            self.size += len(name)
+            size += len(name)
             if not name.isascii() or "\0" in name:
                 fault = text_fault(name)
                 if fault is not None:
                     self.refuse((*at, name), f"has a name that {fault}")
                     continue
             kind = type(item)
-            # The two commonest kinds, without a call.
+            # The commonest kinds, without a call.
             if kind is str and item.isascii() and "\0" not in item:
-                self.size += len(item)
+                size += len(item)
                 admitted[name] = item
             elif item is None or kind is bool or (kind is int and 0 <= item <= MAX_INTEGER):
                 admitted[name] = item
             else:
+                self.size = size
                 admitted[name] = self.admit(item, (*at, name), depth + 1)
+                size = self.size
+        self.size = size
         return admitted
 
     def _array(self, value: list[Any] | tuple[Any, ...], at: Tokens, depth: int) -> Any:

@@ -172,7 +172,7 @@ class Receipt:
     def of(cls, event: UserEvent, unmatched_paths: tuple[str, ...] = ()) -> Receipt:
         """Derive the receipt of a UserEvent from its outcomes."""
         matched = len(event.outcomes)
-        enrolled = sum(outcome.outcome == "enrolled" for outcome in event.outcomes)
+        enrolled = [outcome.outcome for outcome in event.outcomes].count("enrolled")
         return cls(
             event.event_id,
             event.profile_id,

@@ -47,6 +47,10 @@ def redaction_path_fault(text: str) -> str | None:
     A path is a JSON Pointer (RFC 6901) that starts with ``/event/``. The answer
     repeats no part of it.
     """
+    return _fault_cached(text) if len(text) <= _CACHED_LENGTH else _fault(text)
+
+
+def _fault(text: str) -> str | None:
     try:
         tokens = parse_pointer(text)
     except PointerSyntaxError:
@@ -54,6 +58,9 @@ def redaction_path_fault(text: str) -> str | None:
     if len(tokens) < 2 or tokens[0] != _ROOT:
         return "must start with /event/"
     return None
+
+
+_fault_cached = lru_cache(maxsize=2048)(_fault)
 
 
 @frozen
