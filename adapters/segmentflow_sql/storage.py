@@ -357,7 +357,10 @@ class SqlStorage:
                 connection.run(statement, {})
             connection.run(statements.WRITE_SCHEMA_VERSION, version)
 
-        self._attempts(work)
+        try:
+            self._attempts(work)
+        except IdempotencyInProgress:
+            raise StorageUnavailable(details={"error": "SQLITE_BUSY"}) from None
         self._schema_checked = True
 
     def run(self, work: Callable[[Transaction], T]) -> T:
@@ -433,22 +436,32 @@ class SqlStorage:
 
     def _prepare(self, driver: sqlite3.Connection) -> None:
         driver.execute(f"PRAGMA busy_timeout = {int(self._wait * 1000)}")
-        # Changing the mode of a file that others use may itself be told to wait.
-        driver.execute("PRAGMA journal_mode = WAL")
+        deadline = time.monotonic() + self._wait
+        while driver.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+            try:
+                # Two that change a new file's mode at once are told "busy" without any wait.
+                driver.execute("PRAGMA journal_mode = WAL")
+                break
+            except sqlite3.OperationalError as error:
+                if not _is_busy(error) or time.monotonic() > deadline:
+                    raise
+            time.sleep(random.uniform(0.001, 0.02))  # noqa: S311 - jitter
         driver.execute("PRAGMA synchronous = FULL")
 
 
 def _translated(error: sqlite3.Error) -> Exception:
     if isinstance(error, sqlite3.IntegrityError):
         return _LostRace()
-    if getattr(error, "sqlite_errorcode", 0) & 0xFF in (
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-    ):
+    if _is_busy(error):
         return IdempotencyInProgress()
     # The name of the code, such as SQLITE_FULL, holds nothing of what was written.
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     return StorageUnavailable(details={"error": name})
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _schema_version(connection: _Connection) -> int | None:

@@ -124,6 +124,27 @@ def test_a_concurrent_writer_is_waited_for_no_longer_than_the_bound(storage, pat
     impatient.close()
 
 
+def test_tables_cannot_be_created_while_another_writer_holds_the_store(path):
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    holder.execute("CREATE TABLE orders (id)")
+    impatient = SqlStorage(create_engine(f"sqlite:///{path}"), wait=0.05)
+    with pytest.raises(StorageUnavailable):
+        impatient.create_all()
+    holder.execute("COMMIT")
+    holder.close()
+    impatient.create_all()
+    impatient.close()
+
+
+def test_a_store_in_memory_works_within_its_one_connection():
+    storage = SqlStorage(create_engine("sqlite://"))
+    storage.create_all()
+    assert not a_tracker(storage).track(a_request(), "key").replayed
+    assert a_tracker(storage).track(a_request(), "key").replayed
+    storage.close()
+
+
 def test_an_error_of_the_driver_shows_its_code_and_nothing_it_was_writing(storage, path):
     tracker = a_tracker(storage)
     with sqlite3.connect(path) as connection:
@@ -276,3 +297,34 @@ def test_no_statement_reads_more_than_an_index_leads_it_to(storage, path, name):
             assert re.search(r"SCAN (each_\w+|anon_\d+|CONSTANT ROW)", step), plan
         elif step.startswith("SEARCH"):
             assert "(organization_id=?)" not in step, plan
+
+
+_CREATE = textwrap.dedent(
+    """
+    import sys
+    from segmentflow_sql import open_storage
+
+    print("ready", flush=True)
+    sys.stdin.readline()
+    open_storage(sys.argv[1]).create_all()
+    """
+)
+
+
+def test_many_processes_may_create_one_store_at_once(path):
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", _CREATE, f"sqlite:///{path}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(8)
+    ]
+    begin(processes)
+    for process in processes:
+        process.communicate(timeout=60)
+    assert [process.returncode for process in processes] == [0] * 8
+    storage = open_storage(f"sqlite:///{path}")
+    assert not a_tracker(storage).track(a_request(), "key").replayed
+    storage.close()
