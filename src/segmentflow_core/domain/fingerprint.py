@@ -247,38 +247,46 @@ def path_digests(document: JsonObject, key: FingerprintKey, *, salt: bytes = b""
     hasher = blake2s(
         key=key.paths_key, digest_size=_PATH_DIGEST_BYTES, salt=salt[: blake2s.SALT_SIZE]
     )
-    copy = hasher.copy
     digests: dict[str, str] = {}
-    opened: list[tuple[str, JsonValue]] = [("", document)]
-    # Opened subtrees add to the list that is walked: breadth first, without a queue.
-    for number, (pointer, value) in enumerate(opened, 1):
-        if type(value) in _CONTAINERS and pointer not in closed:
-            below = _open(pointer, value, room=MAX_PATHS - len(digests) - len(opened) + number)
-            if below:
-                opened += below
-                continue
-        # A pointer holds no U+0000, so no other pair runs together to these bytes.
-        entry = copy()
-        entry.update(b"%b\0%b" % (pointer.encode(), _spelt(value)))
+
+    def digest(pointer: str, value: JsonValue) -> None:
+        entry = hasher.copy()
+        entry.update(_spelt(pointer, value))
         digests[pointer] = entry.hexdigest()
+
+    entries = 1
+    containers: list[tuple[str, JsonValue]] = [("", document)]
+    # What is opened adds to the list that is walked: breadth first, without a queue.
+    for pointer, value in containers:
+        below = [] if pointer in closed else _open(pointer, value, room=MAX_PATHS - entries + 1)
+        if not below:
+            digest(pointer, value)
+            continue
+        entries += len(below) - 1
+        for path, child in below:
+            if type(child) in _CONTAINERS:
+                containers.append((path, child))
+            else:
+                digest(path, child)
     return digests
 
 
 _CONTAINERS: Final = frozenset({dict, list})
 
 
-def _spelt(value: JsonValue) -> bytes:
-    """Give the bytes that stand for a value: canonical JSON, or a string behind one quote.
+def _spelt(pointer: str, value: JsonValue) -> bytes:
+    """Give the bytes that stand for a value at its place.
 
-    No JSON text is a quote with a string unescaped behind it and none at its end, unless
-    it ends in a quote itself; so strings that do are written as JSON like everything else.
+    A pointer holds no U+0000, so no two pairs run together. The value is canonical JSON,
+    or, quicker, a string behind one quote: no JSON text starts with a quote and does not
+    end with one, so strings that do end with one are written as JSON too.
     """
     if type(value) is str and not value.endswith('"'):
         try:
-            return b'"%b' % value.encode("utf-8")
+            return f'{pointer}\0"{value}'.encode()
         except UnicodeEncodeError:
             pass  # never admitted: canonical_json says so without showing it
-    return canonical_json(value)
+    return b"%b\0%b" % (pointer.encode(), canonical_json(value))
 
 
 def _closed_paths(document: JsonObject) -> set[str]:
