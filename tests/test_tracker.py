@@ -66,6 +66,14 @@ def test_a_wrong_organization_is_refused(organization):
         tracker.publish_journeys({"journeys": []}, organization_id=organization)
 
 
+@pytest.mark.parametrize("limit", [0, -1, 100_001, "5", None])
+def test_a_wrong_limit_is_refused(limit):
+    tracker = a_tracker()
+    for read in (tracker.events, tracker.enrollments, tracker.purge):
+        with pytest.raises(ConfigurationError, match="limit"):
+            read(limit=limit)
+
+
 def test_definitions_may_be_published_as_values():
     tracker = a_tracker()
     definition = journey_definition(a_journey())

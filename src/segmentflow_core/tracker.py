@@ -50,6 +50,7 @@ T = TypeVar("T")
 DEFAULT_ORGANIZATION: Final = "default"
 DEFAULT_KEY_LIFETIME: Final = timedelta(days=30)
 _MAX_ORGANIZATION: Final = 255
+_MAX_LIMIT: Final = 100_000
 
 
 class SystemClock:
@@ -183,6 +184,11 @@ def _check_organization(organization_id: object) -> None:
         )
     if not organization_id.isprintable():
         raise ConfigurationError("organization_id must be printable.")
+
+
+def _check_limit(limit: object) -> None:
+    if not isinstance(limit, int) or not 1 <= limit <= _MAX_LIMIT:
+        raise ConfigurationError(f"limit must be an integer from 1 to {_MAX_LIMIT}.")
 
 
 def _one(results: list[Receipt | SegmentflowError]) -> Receipt:
@@ -339,6 +345,7 @@ class Tracker:
         organization_id: str = DEFAULT_ORGANIZATION,
     ) -> Sequence[UserEvent]:
         """Return events, newest first; `before` is the last id of the page before."""
+        _check_limit(limit)
         return self._read(lambda t: t.events.list(organization_id, limit, before))
 
     def profile(self, profile_id: str, *, organization_id: str = DEFAULT_ORGANIZATION) -> Profile:
@@ -358,10 +365,12 @@ class Tracker:
         organization_id: str = DEFAULT_ORGANIZATION,
     ) -> Sequence[Enrollment]:
         """Return Enrollments, newest first; `before` is the last id of the page before."""
+        _check_limit(limit)
         return self._read(lambda t: t.enrollments.list(organization_id, limit, before, journey_id))
 
     def purge(self, *, limit: int = 1000) -> int:
         """Remove at most `limit` expired idempotency keys; return how many. Repeat until 0."""
+        _check_limit(limit)
         now = self._core.clock.now()
         return self._read(lambda t: t.idempotency.purge(now, limit))
 
@@ -467,6 +476,7 @@ class AsyncTracker:
         organization_id: str = DEFAULT_ORGANIZATION,
     ) -> Sequence[UserEvent]:
         """Return events, newest first; as `Tracker.events`."""
+        _check_limit(limit)
         return await self._read(lambda t: t.events.list(organization_id, limit, before))
 
     async def profile(
@@ -484,12 +494,14 @@ class AsyncTracker:
         organization_id: str = DEFAULT_ORGANIZATION,
     ) -> Sequence[Enrollment]:
         """Return Enrollments, newest first; as `Tracker.enrollments`."""
+        _check_limit(limit)
         return await self._read(
             lambda t: t.enrollments.list(organization_id, limit, before, journey_id)
         )
 
     async def purge(self, *, limit: int = 1000) -> int:
         """Remove expired idempotency keys; as `Tracker.purge`."""
+        _check_limit(limit)
         now = self._core.clock.now()
         return await self._read(lambda t: t.idempotency.purge(now, limit))
 
