@@ -444,3 +444,19 @@ def test_an_array_that_outgrew_its_share_is_named_as_a_whole() -> None:
     first = request(data={"items": list(range(5))})
     second = request(data={"items": list(range(500))})
     assert changes_between(first, second) == ("/data/items",)
+
+
+def test_a_string_that_was_never_admitted_is_refused_without_being_shown() -> None:
+    key = FingerprintKey.derive("a secret of at least 32 bytes......")
+    with pytest.raises(CanonicalizationError) as refusal:
+        path_digests({"event": "canary \ud800"}, key)
+    assert "canary" not in str(refusal.value)
+    assert refusal.value.__context__ is None or "canary" not in repr(refusal.value.__context__)
+
+
+def test_strings_are_told_apart_however_they_end() -> None:
+    key = FingerprintKey.derive("a secret of at least 32 bytes......")
+    texts = ["a", 'a"', '"a', '"a"', "", '"', "1", "null"]
+    values = [*texts, 1, None, "a\\u0022"]
+    digests = {path_digests({"event": value}, key)["/event"] for value in values}
+    assert len(digests) == len(values)
