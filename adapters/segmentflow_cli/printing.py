@@ -13,7 +13,7 @@ from rich.text import Text
 
 from segmentflow_core import PublishedJourney, SegmentflowError, published_document
 
-__all__ = ["Printer", "shown_json"]
+__all__ = ["Printer", "shown_json", "visible"]
 
 _CHANGES: Final = {
     "created": "new, version {version}",
@@ -24,9 +24,21 @@ _CHANGES: Final = {
 _REDACTED: Final = '"[REDACTED]"'
 
 
+def visible(text: str) -> str:
+    """Write what a terminal would obey, or turn around, as an escape instead.
+
+    An event's name may hold anything; a person who lists events is not to run it.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char == "\n" else f"\\u{ord(char):04x}" for char in text
+    )
+
+
 def shown_json(document: Any) -> Text:
     """Write a document with its redacted parts standing out."""
-    text = Text(json.dumps(document, indent=2, ensure_ascii=False))
+    text = Text(visible(json.dumps(document, indent=2, ensure_ascii=False)))
     text.highlight_words([_REDACTED], "bold magenta")
     return text
 
@@ -142,9 +154,9 @@ class Printer:
         console.print(Text(error.code, "bold red").append(f": {error.message}", "default"))
         for violation in error.details.get("violations", ()):
             where = violation["path"] or "the document"
-            console.print(Text(f"  {where} {violation['message']}"))
+            console.print(Text(visible(f"  {where} {violation['message']}")))
         for path in error.details.get("changedPaths", ()):
-            console.print(Text(f"  {path or 'the request'} differs"))
+            console.print(Text(visible(f"  {path or 'the request'} differs")))
 
     def unreadable(self, name: object, why: str) -> None:
         """Say on stderr that a file cannot be used."""
@@ -160,5 +172,5 @@ class Printer:
         for column in columns:
             table.add_column(column, overflow="fold")
         for row in rows:
-            table.add_row(*(Text(str(cell)) for cell in row))
+            table.add_row(*(Text(visible(str(cell))) for cell in row))
         self.console.print(table)

@@ -299,3 +299,23 @@ def test_the_store_may_be_named_by_the_environment(run, folder, monkeypatch):
     monkeypatch.setenv("SEGMENTFLOW_STORE", "sqlite:///elsewhere.db")
     assert run("init")[0] == 0
     assert (folder / "elsewhere.db").exists()
+
+
+@pytest.mark.usefixtures("store")
+def test_what_a_terminal_would_obey_is_shown_as_an_escape(run, folder, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    sent = {
+        "event": "\x1b[2J\x9b\u202e",
+        "profile": {"email": "a@example.com"},
+        "data": {"\x9b": 1},
+    }
+    path = folder / "request.json"
+    path.write_text(json.dumps(sent))
+    receipt = answer(run("track", path, "--idempotency-key", "k", "--json"))
+    pages = [run("events", "list")[1], run("events", "show", receipt["eventId"])[1]]
+    path.write_text(json.dumps({**sent, "\x9b": 1}))
+    pages.append(run("track", path, "--idempotency-key", "other")[2])
+    for page in pages:
+        assert "\\u009b" in page
+        assert not set("\x1b\x9b\u202e") & set(page)
+    assert answer(run("events", "list", "--json"))[0]["event"] == sent["event"]
