@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -189,6 +190,13 @@ def test_at_equal_event_times_the_later_receipt_wins():
     first = with_properties(a_profile(), {"a": 1}, when, later)
     assert with_properties(first, {"a": 2}, when, NOW).properties == {"a": 1}
     assert with_properties(first, {"a": 2}, when, later).properties == {"a": 2}
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, True), (1, 1.0), (False, 0), ([0], [False])])
+def test_a_value_python_takes_for_equal_is_still_a_change(before, after):
+    first = with_properties(a_profile(), {"a": before}, NOW, NOW)
+    second = with_properties(first, {"a": after}, NOW, NOW)
+    assert json.dumps(second.properties) == json.dumps({"a": after})
 
 
 def test_an_event_of_the_future_counts_as_of_its_receipt():

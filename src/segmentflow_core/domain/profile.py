@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from attrs import evolve, frozen
 
+from segmentflow_core.domain.canonical import encode_json
 from segmentflow_core.domain.instant import to_microseconds
 from segmentflow_core.domain.json_value import JsonObject, JsonValue
 
@@ -88,6 +89,9 @@ def with_properties(
             properties.pop(name, None)
         else:
             properties[name] = value
-    if times == profile.property_times and properties == profile.properties:
+    # Python takes True and 1.0 for 1; a Property may change from one to the other.
+    if times == profile.property_times and (
+        encode_json(properties) == encode_json(profile.properties)
+    ):
         return profile
     return evolve(profile, properties=properties, property_times=times, updated_at=received_at)
