@@ -23,12 +23,15 @@ __all__ = [
     "InternalError",
     "InvalidJourney",
     "InvalidRequest",
+    "InvalidTemplate",
+    "LeaseLost",
     "MethodNotAllowed",
     "NotFound",
     "PayloadTooLarge",
     "ProfileEmailRequired",
     "SegmentflowError",
     "StorageUnavailable",
+    "TemplateStateMissing",
     "Unauthorized",
     "UnsupportedMediaType",
     "Violation",
@@ -116,6 +119,13 @@ class InvalidJourney(InvalidRequest):
     default_message = "The Journey definition is not valid."
 
 
+class InvalidTemplate(InvalidRequest):
+    """A template breaks one or more rules."""
+
+    code = "invalid_template"
+    default_message = "The template is not valid."
+
+
 class Unauthorized(_Refusal):
     """The caller is not known."""
 
@@ -174,6 +184,14 @@ class IdempotencyInProgress(SegmentflowError):
     default_message = "A request with this idempotency key is still in progress. Try again."
 
 
+class LeaseLost(_Refusal):
+    """The token does not hold the Enrollment: it was given back, or handed over to another."""
+
+    code = "lease_lost"
+    status = 409
+    default_message = "This token does not hold the Enrollment any more."
+
+
 class PayloadTooLarge(_Refusal):
     """The request is larger than the limit; `details["maxBytes"]` says the limit."""
 
@@ -196,6 +214,14 @@ class ProfileEmailRequired(_Refusal):
     code = "profile_email_required"
     status = 422
     default_message = "An email is required to create this Profile."
+
+
+class TemplateStateMissing(_Refusal):
+    """The state has nothing where a template reads; `details["missingPaths"]` says where."""
+
+    code = "template_state_missing"
+    status = 422
+    default_message = "The state document lacks something that the template needs."
 
 
 class StorageUnavailable(SegmentflowError):
@@ -237,6 +263,7 @@ ERROR_CLASSES: Final[tuple[type[SegmentflowError], ...]] = (
     InvalidRequest,
     IdempotencyKeyRequired,
     InvalidJourney,
+    InvalidTemplate,
     Unauthorized,
     InsufficientScope,
     NotFound,
@@ -244,9 +271,11 @@ ERROR_CLASSES: Final[tuple[type[SegmentflowError], ...]] = (
     IdempotencyKeyReuse,
     IdentityConflict,
     IdempotencyInProgress,
+    LeaseLost,
     PayloadTooLarge,
     UnsupportedMediaType,
     ProfileEmailRequired,
+    TemplateStateMissing,
     StorageUnavailable,
     InternalError,
 )

@@ -225,6 +225,14 @@ def test_an_explanation_of_an_array_has_one_child_for_each_item_with_its_index()
     ]
 
 
+def test_an_explanation_of_a_long_array_shows_its_first_items_and_counts_them_all() -> None:
+    node = {"path": "/event/items", "op": "any_item", "value": leaf("/sku")}
+    data: dict[str, Any] = {"items": [{}] * 149 + [{"sku": "a"}]}
+    explanation = compile_condition(node).explain({"event": data})
+    assert (explanation.result, len(explanation.children)) == (True, 100)
+    assert explanation_document(explanation)["omitted"] == 50
+
+
 def test_an_explanation_of_an_empty_array_has_no_children() -> None:
     node = {"path": "/event/items", "op": "all_items", "value": leaf("")}
     explanation = compile_condition(node).explain({"event": {"items": []}})

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 import pytest
 
+from json_schema import accepts
 from segmentflow_core.domain.condition import (
     OPERATORS,
     check_condition,
@@ -15,59 +15,6 @@ from segmentflow_core.domain.condition import (
 )
 
 SCHEMA = condition_json_schema()
-TYPES: dict[str, tuple[type, ...]] = {
-    "object": (dict,),
-    "array": (list,),
-    "string": (str,),
-    "number": (int, float),
-    "boolean": (bool,),
-}
-
-
-def accepts(schema: dict[str, Any], value: Any) -> bool:
-    """Validate by the few keywords the schema uses; an unknown keyword fails the test."""
-    return all(KEYWORDS[keyword](argument, value, schema) for keyword, argument in schema.items())
-
-
-def _is_one_of(names: str | list[str], value: Any) -> bool:
-    kinds = [
-        kind for name in ([names] if isinstance(names, str) else names) for kind in TYPES[name]
-    ]
-    return type(value) in kinds
-
-
-def _resolved(reference: str) -> dict[str, Any]:
-    return SCHEMA["$defs"][reference.removeprefix("#/$defs/")]  # type: ignore[no-any-return]
-
-
-KEYWORDS: dict[str, Any] = {
-    "$schema": lambda *_: True,
-    "$defs": lambda *_: True,
-    "title": lambda *_: True,
-    "description": lambda *_: True,
-    "format": lambda *_: True,
-    "$ref": lambda name, value, _: accepts(_resolved(name), value),
-    "type": lambda names, value, _: _is_one_of(names, value),
-    "const": lambda wanted, value, _: value == wanted,
-    "not": lambda inner, value, _: not accepts(inner, value),
-    "oneOf": lambda inner, value, _: sum(accepts(one, value) for one in inner) == 1,
-    "pattern": lambda regex, value, _: (
-        not isinstance(value, str) or re.search(regex, value) is not None
-    ),
-    "items": lambda inner, value, _: (
-        not isinstance(value, list) or all(accepts(inner, item) for item in value)
-    ),
-    "minItems": lambda least, value, _: not isinstance(value, list) or len(value) >= least,
-    "maxItems": lambda most, value, _: not isinstance(value, list) or len(value) <= most,
-    "required": lambda names, value, _: not isinstance(value, dict) or value.keys() >= set(names),
-    "properties": lambda members, value, _: (
-        not isinstance(value, dict)
-        or all(accepts(members[name], item) for name, item in value.items() if name in members)
-    ),
-    "additionalProperties": lambda _, value, schema: (
-        not isinstance(value, dict) or value.keys() <= schema["properties"].keys()
-    ),
-}
 
 
 def leaf(op: str, *value: Any, path: str = "/event/x") -> dict[str, Any]:

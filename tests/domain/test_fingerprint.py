@@ -312,6 +312,11 @@ def test_long_names_are_not_stored() -> None:
     assert paths_of({"data": {"a": {"n" * 300: 1}, "b": {"c": 2}}}) == {"/data/a", "/data/b/c"}
 
 
+def test_many_names_are_named_however_long_they_are_together() -> None:
+    names = [f"{index:0200}" for index in range(5)]
+    assert paths_of({"data": dict.fromkeys(names, 1)}) == {f"/data/{name}" for name in names}
+
+
 @given(requests)
 def test_no_request_takes_more_than_its_share_of_paths(document: dict[str, Any]) -> None:
     digests = path_digests(document, KEY)

@@ -12,6 +12,7 @@ from segmentflow_core import (
     journey_definition,
     journey_definitions,
     journey_document,
+    parse_json,
 )
 from segmentflow_core.domain.journey import Sample, in_sample
 from segmentflow_core.testing import FINGERPRINT_SECRET, FixedClock, a_journey, a_request
@@ -133,8 +134,10 @@ def test_every_fault_of_every_journey_is_listed():
         "/journeys/0/status",
         "/journeys/0/trigger",
         "/journeys/2/status",
+        "/journeys/2/id",
         "/journeys/3/id",
     ]
+    assert refusal.value.violations[-1].message == "is also the id of the Journey at /journeys/1"
 
 
 @pytest.mark.parametrize("document", [None, [], {}, {"journeys": {}}])
@@ -144,9 +147,144 @@ def test_a_file_must_list_journeys(document):
     assert [v.path for v in refusal.value.violations] == ["/journeys"]
 
 
+def faults_of_file(document):
+    with pytest.raises(InvalidJourney) as refusal:
+        journey_definitions(document)
+    return [(v.path, v.message) for v in refusal.value.violations]
+
+
 def test_a_definition_of_more_than_4_mib_is_refused():
     where = {"path": "/event/a", "op": "eq", "value": "x" * (5 * 1024 * 1024)}
     assert paths(a_journey(trigger={"event": "x", "where": where})) == [""]
+
+
+def test_a_file_of_10_mb_is_refused_though_each_of_its_journeys_is_small():
+    journeys = [a_journey(f"{number}", name="x" * 250) for number in range(40_000)]
+    too_large = ("", "must not hold more than 4194304 bytes of JSON")
+    assert faults_of_file({"journeys": journeys}) == [too_large]
+
+
+def nested(node, depth, make):
+    for _ in range(depth):
+        node = make(node)
+    return node
+
+
+@pytest.mark.parametrize(
+    ("where", "path", "message"),
+    [
+        (
+            nested({"path": "/event/a", "op": "exists"}, 32, lambda node: {"not": node}),
+            "/not" * 32,
+            "must not nest deeper than 32 conditions",
+        ),
+        (
+            nested(1, 100_000, lambda node: [node]),
+            "/0" * 96,
+            "is nested deeper than 100",
+        ),
+        (
+            {"path": "/event/a", "op": "eq", "value": nested(1, 200, lambda node: {"a": node})},
+            "/value" + "/a" * 95,
+            "is nested deeper than 100",
+        ),
+    ],
+)
+def test_what_is_nested_too_deep_is_refused_where_it_gets_too_deep(where, path, message):
+    journey = a_journey(trigger={"event": "x", "where": where})
+    assert (f"/journeys/0/trigger/where{path}", message) in faults_of_file({"journeys": [journey]})
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ('{"journeys": [], "journeys": []}', "/journeys"),
+        ('{"journeys": [{"id": "a", "id": "b"}]}', "/journeys/0/id"),
+        (
+            '{"journeys": [{"sample": {"percent": 1e400, "seed": "s"}}]}',
+            "/journeys/0/sample/percent",
+        ),
+        ('{"journeys": NaN}', "/journeys"),
+    ],
+)
+def test_what_json_cannot_say_plainly_is_refused(text, path):
+    found = [where for where, _ in faults_of_file(parse_json(text))]
+    assert found.count(path) == 1
+
+
+def test_of_very_many_faults_the_first_are_listed_and_the_rest_counted():
+    with pytest.raises(InvalidJourney) as refusal:
+        journey_definitions({"journeys": [5] * 1500})
+    assert len(refusal.value.violations) == 1000
+    assert refusal.value.details["omittedViolations"] == 500
+
+
+def test_a_refused_file_publishes_nothing():
+    tracker = Tracker(MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET)
+    with pytest.raises(InvalidJourney):
+        tracker.publish_journeys({"journeys": [a_journey("good"), a_journey("bad", status="x")]})
+    assert not tracker.journeys()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"id": "canary" * 50},
+        {"status": "canary"},
+        {"trigger": {"event": "x", "where": {"path": "canary", "op": "canary", "value": "canary"}}},
+        {"reentry": {"policy": "canary"}},
+        {"reentry": {"policy": "cooldown", "duration": "canary"}},
+        {"window": {"from": "canary"}},
+        {"sample": {"percent": "canary", "seed": ["canary"]}},
+    ],
+)
+def test_no_message_repeats_a_value(bad):
+    assert "canary" not in str(faults_of_file({"journeys": [a_journey(**bad)]}))
+
+
+@pytest.mark.parametrize(
+    ("change", "paths"),
+    [
+        ({}, []),
+        ({"name": "Other", "status": "paused"}, ["/name", "/status"]),
+        ({"sample": {"percent": 50.0, "seed": "t"}}, ["/sample/seed"]),
+        ({"window": {"from": "2026-01-01T00:00:00.000Z"}}, ["/window/until"]),
+        ({"reentry": {"policy": "once"}}, ["/reentry/policy", "/reentry/key"]),
+        (
+            {"reentry": {"policy": "once_per_key", "key": ["/event/orderId", "/event/line"]}},
+            ["/reentry/key/1"],
+        ),
+        ({"reentry": {"policy": "once_per_key", "key": ["/event/orderId"]}}, ["/reentry/key"]),
+        ({"trigger": {"event": "order.created"}}, ["/trigger/where"]),
+        (
+            {
+                "trigger": {
+                    "event": "order.created",
+                    "where": {"any": [{"path": "/event/total", "op": "eq", "value": 1}]},
+                }
+            },
+            ["/trigger/where/any/0/op", "/trigger/where/any/0/value"],
+        ),
+    ],
+)
+def test_a_new_version_says_where_it_differs(change, paths):
+    tracker = Tracker(MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET)
+    (created,) = tracker.publish_journeys([FULL])
+    (published,) = tracker.publish_journeys([{**FULL, **change}], dry_run=True)
+    assert created.changed == ()
+    assert list(published.changed) == paths
+
+
+def test_a_value_python_takes_for_equal_is_a_new_version():
+    def journey(value):
+        where = {"path": "/event/gift", "op": "eq", "value": value}
+        return a_journey(trigger={"event": "order.created", "where": where})
+
+    tracker = Tracker(MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET)
+    tracker.publish_journeys([journey(1)])
+    assert tracker.publish_journeys([journey(1.0)])[0].change == "unchanged"
+    (published,) = tracker.publish_journeys([journey(True)])
+    assert (published.change, published.changed) == ("new_version", ("/trigger/where/value",))
 
 
 def outcome(journey, request=None, clock=None):

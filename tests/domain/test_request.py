@@ -318,3 +318,12 @@ def test_a_repr_names_fields_and_shows_no_value():
     assert repr(ProfileInput()) == "<ProfileInput with nothing>"
     assert CANARY not in repr(check_request(a_request(data={"a": CANARY}), "key"))
     assert CANARY not in repr(parse_request(f'"{CANARY}"'))
+
+
+def test_a_negative_zero_is_zero_everywhere_in_a_request():
+    request = a_request(
+        data={"a": -0.0, "list": [-0.0]},
+        profile={"email": "a@example.com", "properties": {"balance": -0.0}},
+    )
+    valid = check_request(request, "key")
+    assert str((valid.data, valid.properties)) == "({'a': 0.0, 'list': [0.0]}, {'balance': 0.0})"

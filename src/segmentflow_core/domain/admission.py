@@ -114,7 +114,8 @@ class Admission:
             return self.refuse(at, OUT_OF_RANGE)
         if kind is float:
             if math.isfinite(value):
-                return value
+                # RFC 8785 writes -0.0 as 0, and not every store can hold a negative zero.
+                return value + 0.0
             return self.refuse(at, NOT_FINITE)
         if kind is dict:
             return self._object(value, at, depth)

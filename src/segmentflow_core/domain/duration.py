@@ -6,12 +6,15 @@ import re
 from datetime import timedelta
 from typing import Final
 
-__all__ = ["parse_duration"]
+__all__ = ["DURATION_PATTERN", "parse_duration"]
 
-_DURATION: Final = re.compile(
+DURATION_PATTERN: Final = (
     r"P(?:([0-9]{1,6})W)?(?:([0-9]{1,6})D)?"
     r"(?:T(?=[0-9])(?:([0-9]{1,6})H)?(?:([0-9]{1,6})M)?(?:([0-9]{1,9}(?:\.[0-9]{1,6})?)S)?)?"
 )
+"""What all of a duration's text must match; it must also be longer than nothing."""
+
+_DURATION: Final = re.compile(DURATION_PATTERN)
 
 
 def parse_duration(text: str) -> timedelta:

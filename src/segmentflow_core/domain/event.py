@@ -124,10 +124,10 @@ class Enrollment:
             once_per_key, None where entries are not limited. Unique per Journey and Profile.
         entered_at: when the event was received.
         status: where it stands in its hand-over.
-        available_at: not handed over before this instant.
+        available_at: not handed over before this instant; the end of its lease while claimed.
         attempts: how often it was handed over.
-        lease_until: when a claimed one falls free again.
-        token: fences the worker that holds the lease; it grows with every hand-over.
+        lease_until: when its lease runs out; None while nobody holds one.
+        token: of the claim that handed it over last; it fences whoever held it before.
         completed_at: when a worker completed it.
     """
 

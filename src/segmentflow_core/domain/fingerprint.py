@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import blake2s
 from typing import Any, Final, TypeAlias, cast
 
@@ -50,6 +50,9 @@ MAX_PATHS: Final = 64
 
 _MAX_POINTER: Final = 255
 """A pointer longer than this is not stored: long names must not multiply in a row."""
+
+_CACHED_SHAPES: Final = 1024
+_CACHED_LENGTH: Final = 512
 
 _PATH_DIGEST_BYTES: Final = 8
 _KEY_ID_BYTES: Final = 8
@@ -244,30 +247,31 @@ def path_digests(document: JsonObject, key: FingerprintKey, *, salt: bytes = b""
         CanonicalizationError: `document` was never admitted.
     """
     closed = _closed_paths(document)
-    hasher = blake2s(
+    # Keyed and salted once; each path goes on from a copy, which is cheaper than a new hash.
+    start = blake2s(
         key=key.paths_key, digest_size=_PATH_DIGEST_BYTES, salt=salt[: blake2s.SALT_SIZE]
-    )
+    ).copy
     digests: dict[str, str] = {}
-
-    def digest(pointer: str, value: JsonValue) -> None:
-        entry = hasher.copy()
-        entry.update(_spelt(pointer, value))
-        digests[pointer] = entry.hexdigest()
-
-    entries = 1
-    containers: list[tuple[str, JsonValue]] = [("", document)]
+    room = MAX_PATHS
+    containers: list[tuple[str, Any]] = [("", document)]
     # What is opened adds to the list that is walked: breadth first, without a queue.
-    for pointer, value in containers:
-        below = [] if pointer in closed else _open(pointer, value, room=MAX_PATHS - entries + 1)
-        if not below:
-            digest(pointer, value)
+    for pointer, container in containers:
+        paths = () if pointer in closed else _paths_below(pointer, container, room)
+        if paths:
+            room -= len(paths) - 1
+        else:
+            entry = start()
+            entry.update(_spelt(pointer, container))
+            digests[pointer] = entry.hexdigest()
             continue
-        entries += len(below) - 1
-        for path, child in below:
-            if type(child) in _CONTAINERS:
-                containers.append((path, child))
+        values = container.values() if type(container) is dict else container
+        for path, value in zip(paths, values, strict=True):
+            if type(value) in _CONTAINERS:
+                containers.append((path, value))
             else:
-                digest(path, child)
+                entry = start()
+                entry.update(_spelt(path, value))
+                digests[path] = entry.hexdigest()
     return digests
 
 
@@ -281,11 +285,13 @@ def _spelt(pointer: str, value: JsonValue) -> bytes:
     or, quicker, a string behind one quote: no JSON text starts with a quote and does not
     end with one, so strings that do end with one are written as JSON too.
     """
-    if type(value) is str and not value.endswith('"'):
+    if type(value) is str and value[-1:] != '"':
         try:
             return f'{pointer}\0"{value}'.encode()
         except UnicodeEncodeError:
             pass  # never admitted: canonical_json says so without showing it
+    if type(value) is int:
+        return f"{pointer}\0{value}".encode()
     return b"%b\0%b" % (pointer.encode(), canonical_json(value))
 
 
@@ -296,23 +302,28 @@ def _closed_paths(document: JsonObject) -> set[str]:
     return {f"/data{path.removeprefix('/event')}" for path in redacted} | _UNORDERED_FIELDS
 
 
-def _open(pointer: str, value: JsonValue, *, room: int) -> list[tuple[str, JsonValue]]:
-    """List what an object or array holds, by pointer; nothing where it must stay closed."""
-    children = cast("dict[str, JsonValue] | list[JsonValue]", value)
-    if len(children) > room:
-        return []
-    if isinstance(children, list):
-        below = [(f"{pointer}/{index}", child) for index, child in enumerate(children)]
+def _paths_below(pointer: str, container: Any, room: int) -> tuple[str, ...]:
+    """Name what an object or array holds, in its order; nothing where it must stay closed."""
+    if len(container) > room:
+        return ()
+    if type(container) is dict:
+        names = tuple(container)
+        if len(pointer) + len("".join(names)) <= _CACHED_LENGTH:
+            return _joined_cached(pointer, names)
     else:
-        below = [
-            # Nothing in an identifier needs an escape, and most names are one.
-            (f"{pointer}/{name}" if name.isidentifier() else pointer + format_pointer(name), child)
-            for name, child in children.items()
-        ]
-    for path, _ in below:
-        if len(path) > _MAX_POINTER:
-            return []
-    return below
+        names = tuple(map(str, range(len(container))))
+    return _joined(pointer, names)
+
+
+def _joined(pointer: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Write the pointers of names below `pointer`; none of them where one is too long."""
+    paths = tuple([pointer + format_pointer(name) for name in names])
+    return () if paths and len(max(paths, key=len)) > _MAX_POINTER else paths
+
+
+# Hosts send requests of few shapes. The names of a shape are kept, never a value; and
+# equal requests share their paths wherever those are held.
+_joined_cached = lru_cache(maxsize=_CACHED_SHAPES)(_joined)
 
 
 def changed_paths(stored: Mapping[str, str], sent: Mapping[str, str]) -> tuple[str, ...]:

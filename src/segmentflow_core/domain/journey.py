@@ -7,7 +7,7 @@ a store: when it happened and what was entered before are given.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
@@ -29,6 +29,8 @@ from segmentflow_core.errors import InvalidJourney, Violation
 __all__ = [
     "ENTRY_KEY_FOR_ONCE",
     "MAX_JOURNEYS_BYTES",
+    "MAX_KEY_PARTS",
+    "MAX_NAME",
     "REENTRY_MEMBERS",
     "Journey",
     "JourneyDefinition",
@@ -42,9 +44,11 @@ __all__ = [
     "Trigger",
     "Window",
     "check_journey",
+    "definition_changes",
     "definition_digest",
     "entry_key_of",
     "in_sample",
+    "is_within",
     "journey_definition",
     "journey_definitions",
     "journey_document",
@@ -201,6 +205,24 @@ def definition_digest(definition: JourneyDefinition) -> str:
     return hashlib.sha256(canonical_json(document)).hexdigest()
 
 
+def definition_changes(before: JourneyDefinition, after: JourneyDefinition) -> tuple[str, ...]:
+    """Return where two definitions differ: JSON Pointers, of lists of two lengths the list's."""
+    return tuple(_differences(journey_document(before), journey_document(after), ""))
+
+
+def _differences(before: Any, after: Any, path: str) -> Iterator[str]:
+    if type(before) is dict and type(after) is dict:
+        for name in dict.fromkeys((*before, *after)):
+            inner = before.get(name, MISSING), after.get(name, MISSING)
+            yield from _differences(*inner, path + format_pointer(name))
+    elif type(before) is list and type(after) is list and len(before) == len(after):
+        for index, pair in enumerate(zip(before, after, strict=True)):
+            yield from _differences(*pair, path + format_pointer(index))
+    # Python takes True for 1; in canonical JSON they differ, and 1 and 1.0 do not.
+    elif MISSING in (before, after) or canonical_json(before) != canonical_json(after):
+        yield path
+
+
 @frozen
 class Rules:
     """A compiled definition: judges events without looking at JSON again."""
@@ -240,7 +262,7 @@ class Rules:
 
         The order is fixed and documented: window, lateness, sample, condition, entry key.
         """
-        if self.window is not None and not _within(self.window, occurred_at):
+        if self.window is not None and not is_within(self.window, occurred_at):
             return Passage(SkipReason.OUTSIDE_WINDOW)
         if self.max_lateness is not None and received_at - occurred_at > self.max_lateness:
             return Passage(SkipReason.TOO_LATE)
@@ -256,12 +278,16 @@ class Rules:
             return _OPEN
         if self.policy is ReentryPolicy.COOLDOWN:
             return Passage(None, None, needs_history=True)
-        if self.policy is ReentryPolicy.ONCE:
-            return Passage(None, ENTRY_KEY_FOR_ONCE, needs_history=True)
-        entry_key = entry_key_of(state, self.key)
+        entry_key = self.entry_key(state)
         if entry_key is None:
             return Passage(SkipReason.ENTRY_KEY_MISSING)
         return Passage(None, entry_key, needs_history=True)
+
+    def entry_key(self, state: JsonObject) -> str | None:
+        """Return what re-entry is counted by; None where a part is missing, or none is used."""
+        if self.policy is ReentryPolicy.ONCE_PER_KEY:
+            return entry_key_of(state, self.key)
+        return ENTRY_KEY_FOR_ONCE if self.policy is ReentryPolicy.ONCE else None
 
     def readmit(self, prior: PriorEntries, received_at: datetime) -> SkipReason | None:
         """Say why a Profile with earlier entries may not enter again now, or None."""
@@ -281,7 +307,8 @@ _NOT_MET: Final = Passage(SkipReason.CONDITION_NOT_MET)
 _UNKNOWN: Final = Passage(SkipReason.CONDITION_UNKNOWN)
 
 
-def _within(window: Window, moment: datetime) -> bool:
+def is_within(window: Window, moment: datetime) -> bool:
+    """Say whether an event that happened at `moment` happened within the active window."""
     if window.starts_at is not None and moment < window.starts_at:
         return False
     return window.ends_at is None or moment < window.ends_at
@@ -314,9 +341,15 @@ def entry_key_of(state: JsonObject, key: tuple[Tokens, ...]) -> str | None:
 MAX_JOURNEYS_BYTES: Final = 4 * 1024 * 1024
 """How much JSON a Journey file may hold."""
 
+MAX_NAME: Final = 255
+"""How many characters an id, a name, an event's name or a seed may have."""
+
+MAX_KEY_PARTS: Final = 8
+"""How many parts an entry key may have."""
+
 _MAX_DEPTH: Final = 100
-_MAX_NAME: Final = 255
-_MAX_KEY_PARTS: Final = 8
+_MAX_VIOLATIONS: Final = 1000
+_FILE_MEMBER: Final = "journeys"
 _MEMBERS: Final = (
     "id",
     "name",
@@ -349,20 +382,11 @@ def journey_definition(document: object, path: str = "") -> JourneyDefinition:
     Raises:
         InvalidJourney: it breaks one or more rules; each is listed.
     """
-    admission = Admission(_MAX_DEPTH, MAX_JOURNEYS_BYTES)
-    admitted = admission.admit(document)
-    if admission.too_large:
-        raise InvalidJourney.from_violations(
-            [Violation(path, f"must not hold more than {MAX_JOURNEYS_BYTES} bytes of JSON")]
-        )
-    violations = [Violation(path + format_pointer(*at), why) for at, why in admission.faults]
-    violations += [
-        violation
-        for violation in check_journey(admitted, path)
-        if not any(violation.path == other.path for other in violations)
-    ]
+    admitted, violations = _admitted(document, path)
+    named = {violation.path for violation in violations}
+    violations += [v for v in check_journey(admitted, path) if v.path not in named]
     if violations:
-        raise InvalidJourney.from_violations(violations)
+        raise _refusal(violations)
     return _built(admitted)
 
 
@@ -373,31 +397,54 @@ def journey_definitions(document: object) -> tuple[JourneyDefinition, ...]:
         InvalidJourney: the file or any Journey in it breaks a rule, or two share an id;
             every fault of every Journey is listed.
     """
-    if not isinstance(document, Mapping) or not isinstance(document.get("journeys"), list):
-        raise InvalidJourney.from_violations([Violation("/journeys", "must be a list of Journeys")])
-    violations = [
-        Violation(format_pointer(str(name)), "is not a known field")
-        for name in document
-        if name != "journeys"
+    admitted, violations = _admitted(document, "")
+    # What is no JSON has been named; that it is no name or condition either goes without saying.
+    named = {violation.path for violation in violations}
+    journeys = admitted.get(_FILE_MEMBER) if type(admitted) is dict else None
+    if type(journeys) is not list:
+        path = format_pointer(_FILE_MEMBER)
+        if path not in named:
+            violations.append(Violation(path, "must be a list of Journeys"))
+        raise _refusal(violations)
+    violations += [
+        Violation(format_pointer(name), f"is not a known field; known: {_FILE_MEMBER}")
+        for name in admitted
+        if name != _FILE_MEMBER
     ]
-    definitions: list[JourneyDefinition] = []
     first_of: dict[str, int] = {}
-    for index, item in enumerate(document["journeys"]):
-        path = format_pointer("journeys", index)
-        try:
-            definition = journey_definition(item, path)
-        except InvalidJourney as error:
-            violations += error.violations
-            continue
-        first = first_of.setdefault(definition.journey_id, index)
-        if first != index:
-            violations.append(
-                Violation(f"{path}/id", f"is also the id of the Journey at /journeys/{first}")
-            )
-        definitions.append(definition)
+    for index, item in enumerate(journeys):
+        path = format_pointer(_FILE_MEMBER, index)
+        violations += [v for v in check_journey(item, path) if v.path not in named]
+        journey_id = item.get("id") if type(item) is dict else None
+        if type(journey_id) is str and first_of.setdefault(journey_id, index) != index:
+            first = format_pointer(_FILE_MEMBER, first_of[journey_id])
+            violations.append(Violation(f"{path}/id", f"is also the id of the Journey at {first}"))
     if violations:
-        raise InvalidJourney.from_violations(violations)
-    return tuple(definitions)
+        raise _refusal(violations)
+    return tuple([_built(item) for item in journeys])
+
+
+def _admitted(document: object, path: str) -> tuple[Any, list[Violation]]:
+    """Copy what is plain JSON of a document, and name what is not.
+
+    Raises:
+        InvalidJourney: it is too large to go on.
+    """
+    admission = Admission(_MAX_DEPTH, MAX_JOURNEYS_BYTES)
+    admitted = admission.admit(document)
+    if admission.too_large:
+        raise InvalidJourney.from_violations(
+            [Violation(path, f"must not hold more than {MAX_JOURNEYS_BYTES} bytes of JSON")]
+        )
+    return admitted, [Violation(path + format_pointer(*at), why) for at, why in admission.faults]
+
+
+def _refusal(violations: list[Violation]) -> InvalidJourney:
+    """Build the one error that lists every fault; of very many, the first."""
+    error = InvalidJourney.from_violations(violations[:_MAX_VIOLATIONS])
+    if len(violations) > _MAX_VIOLATIONS:
+        error.details["omittedViolations"] = len(violations) - _MAX_VIOLATIONS
+    return error
 
 
 def journey_document(definition: JourneyDefinition) -> dict[str, Any]:
@@ -505,8 +552,8 @@ class _Check:
     def name(self, document: dict[str, Any], *at: str) -> None:
         if at[-1] in document:
             value = document[at[-1]]
-            if type(value) is not str or not 0 < len(value) <= _MAX_NAME:
-                self.refuse(f"must be a string of 1 to {_MAX_NAME} characters", *at)
+            if type(value) is not str or not 0 < len(value) <= MAX_NAME:
+                self.refuse(f"must be a string of 1 to {MAX_NAME} characters", *at)
 
     def trigger(self, trigger: Any) -> None:
         if not self.members(trigger, ("event", "where"), ("event",), "trigger"):
@@ -537,9 +584,9 @@ class _Check:
     def entry_key(self, key: Any) -> None:
         if type(key) is str:
             self.pointer(key, "reentry", "key")
-        elif type(key) is not list or not 1 <= len(key) <= _MAX_KEY_PARTS:
+        elif type(key) is not list or not 1 <= len(key) <= MAX_KEY_PARTS:
             self.refuse(
-                f"must be a JSON Pointer or a list of 1 to {_MAX_KEY_PARTS}", "reentry", "key"
+                f"must be a JSON Pointer or a list of 1 to {MAX_KEY_PARTS}", "reentry", "key"
             )
         else:
             for index, part in enumerate(key):

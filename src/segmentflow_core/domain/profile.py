@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from segmentflow_core.domain.canonical import encode_json
 from segmentflow_core.domain.instant import to_microseconds
@@ -94,4 +94,12 @@ def with_properties(
         encode_json(properties) == encode_json(profile.properties)
     ):
         return profile
-    return evolve(profile, properties=properties, property_times=times, updated_at=received_at)
+    return Profile(
+        profile.profile_id,
+        profile.email,
+        profile.external_id,
+        properties,
+        times,
+        profile.created_at,
+        received_at,
+    )

@@ -30,6 +30,8 @@ from segmentflow_core.errors import (
 __all__ = [
     "DEFAULT_LIMITS",
     "EMAIL_PATTERN",
+    "MAX_EMAIL",
+    "MAX_NAME",
     "Limits",
     "ProfileInput",
     "RequestDocument",
@@ -47,8 +49,8 @@ EMAIL_PATTERN: Final = (
 
 _EMAIL: Final = re.compile(EMAIL_PATTERN)
 _KEY: Final = re.compile(r"[\x20-\x7e]{1,255}")
-_MAX_NAME: Final = 255
-_MAX_EMAIL: Final = 320
+MAX_NAME: Final = 255
+MAX_EMAIL: Final = 320
 _MAX_VIOLATIONS: Final = 1000
 _MAX_PATH: Final = 1024
 
@@ -310,7 +312,7 @@ class _Check:
     ) -> str | None:
         value = document.get(name)
         if type(value) is str:
-            if 0 < len(value) <= _MAX_NAME:
+            if 0 < len(value) <= MAX_NAME:
                 return value
         elif value is INADMISSIBLE:
             return None
@@ -350,12 +352,12 @@ class _Check:
         if type(value) is str:
             # Held against what was sent: lowercasing turns some other letters into ASCII.
             trimmed = value.strip()
-            if len(trimmed) <= _MAX_EMAIL and _EMAIL.match(trimmed) is not None:
+            if len(trimmed) <= MAX_EMAIL and _EMAIL.match(trimmed) is not None:
                 return trimmed.lower()
         elif value is INADMISSIBLE:
             return None
         self.faults.append(
-            (("profile", "email"), f"must be an email address of at most {_MAX_EMAIL} characters")
+            (("profile", "email"), f"must be an email address of at most {MAX_EMAIL} characters")
         )
         return None
 

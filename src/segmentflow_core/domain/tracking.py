@@ -53,7 +53,7 @@ class Intent:
     """What a batch needs from the store before it can be decided.
 
     Attributes:
-        claims: the keys to take, sorted by key, each once.
+        claims: the keys to take, sorted by key, each once; without any, the store only looks.
         emails: identifying emails that occur, sorted.
         external_ids: external ids that occur, sorted.
         events: names whose active Journeys matter, sorted; empty when none shall.
@@ -84,11 +84,19 @@ class Known:
 
 @frozen
 class Probe:
-    """A question about earlier entries: answered by a `PriorEntries`."""
+    """A question about earlier entries: answered by a `PriorEntries`.
+
+    Attributes:
+        journey_id: the Journey, of whatever version.
+        profile_id: who entered it.
+        entry_key: the key that may be taken, or None where keys do not matter.
+        before: count only entries caused by events with ids below this one; None counts all.
+    """
 
     journey_id: str
     profile_id: str
     entry_key: str | None
+    before: str | None = None
 
 
 @frozen(repr=False)

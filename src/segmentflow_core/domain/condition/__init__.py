@@ -14,7 +14,12 @@ from segmentflow_core.domain.condition.check import (
     check_condition,
 )
 from segmentflow_core.domain.condition.compiled import Condition, compile_condition
-from segmentflow_core.domain.condition.explain import Explanation, explanation_document
+from segmentflow_core.domain.condition.explain import (
+    Explanation,
+    Reason,
+    explanation_document,
+    why_unknown,
+)
 from segmentflow_core.domain.condition.json_schema import condition_json_schema
 from segmentflow_core.domain.condition.operators import (
     OPERATORS,
@@ -31,6 +36,7 @@ __all__ = [
     "Condition",
     "Explanation",
     "Operator",
+    "Reason",
     "TruthRow",
     "ValueRule",
     "check_condition",
@@ -38,4 +44,5 @@ __all__ = [
     "condition_json_schema",
     "explanation_document",
     "truth_table",
+    "why_unknown",
 ]

@@ -6,9 +6,9 @@ checked definitions and redacted state. Must never see a value from before redac
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
-from attrs import frozen
+from attrs import field, frozen
 
 from segmentflow_core.domain.condition.operators import (
     OPERATORS,
@@ -24,7 +24,15 @@ from segmentflow_core.domain.json_value import MISSING, JsonValue, Missing
 from segmentflow_core.domain.pointer import format_pointer, parse_pointer
 from segmentflow_core.domain.redaction import REDACTED
 
-__all__ = ["Explanation", "Kind", "Reason", "explain_node", "explanation_document"]
+__all__ = [
+    "ITEM_LIMIT",
+    "Explanation",
+    "Kind",
+    "Reason",
+    "explain_node",
+    "explanation_document",
+    "why_unknown",
+]
 
 Kind: TypeAlias = Literal["all", "any", "not", "leaf", "items"]
 """What a part is; `items` is a leaf with a condition on each item of an array."""
@@ -47,6 +55,7 @@ class Explanation:
             is redacted.
         reason: why a leaf is unknown; None where it is not, or where `children` say why.
         children: the parts of a combination, or one for each item of an array.
+        omitted: how many further items of the array count for the result and are not shown.
     """
 
     kind: Kind
@@ -54,9 +63,14 @@ class Explanation:
     path: str | None = None
     op: str | None = None
     expected: JsonValue | Missing = MISSING
-    found: JsonValue | Missing = MISSING
+    found: JsonValue | Missing = field(default=MISSING, repr=False)
     reason: Reason | None = None
     children: tuple[Explanation, ...] = ()
+    omitted: int = 0
+
+
+ITEM_LIMIT: Final = 100
+"""How many items of one array an explanation shows."""
 
 
 def explanation_document(explanation: Explanation) -> dict[str, Any]:
@@ -72,6 +86,8 @@ def explanation_document(explanation: Explanation) -> dict[str, Any]:
         document["reason"] = explanation.reason
     if explanation.children or explanation.kind != "leaf":
         document["children"] = [explanation_document(child) for child in explanation.children]
+    if explanation.omitted:
+        document["omitted"] = explanation.omitted
     return document
 
 
@@ -99,20 +115,20 @@ def explain_node(node: Any, state: Any, at: str = "") -> Explanation:
         op=operator.name,
         expected=node.get("value", MISSING),
         found=found,
-        reason=_why_unknown(operator, found) if result is None else None,
+        reason=_why_leaf_is_unknown(operator, found) if result is None else None,
     )
 
 
 def _explain_items(operator: Operator, condition: Any, found: Any, path: str) -> Explanation:
-    if type(found) is not ARRAY:
-        children: tuple[Explanation, ...] = ()
-        results = found
-    else:
-        children = tuple(
-            explain_node(condition, item, path + format_pointer(index))
-            for index, item in enumerate(found)
-        )
-        results = _results(children)
+    children: list[Explanation] = []
+    results = found
+    if type(found) is ARRAY:
+        results = []
+        for index, item in enumerate(found):
+            child = explain_node(condition, item, path + format_pointer(index))
+            results.append(child.result)
+            if index < ITEM_LIMIT:
+                children.append(child)
     return Explanation(
         kind="items",
         # The operator's own test combines what the items gave: results stand in for items.
@@ -120,8 +136,9 @@ def _explain_items(operator: Operator, condition: Any, found: Any, path: str) ->
         path=path,
         op=operator.name,
         found=found,
-        reason=None if type(found) is ARRAY else _why_unknown(operator, found),
-        children=children,
+        reason=None if type(found) is ARRAY else why_unknown(found),
+        children=tuple(children),
+        omitted=len(found) - len(children) if type(found) is ARRAY else 0,
     )
 
 
@@ -133,14 +150,17 @@ def _results(children: tuple[Explanation, ...]) -> list[Truth]:
     return [child.result for child in children]
 
 
-def _why_unknown(operator: Operator, found: Any) -> Reason:
+def why_unknown(found: Any) -> Reason:
+    """Say why what was found is nothing to compare with."""
     if found is MISSING:
         return "missing"
     if found is None:
         return "null"
-    if type(found) is str and found == REDACTED:
-        return "redacted"
+    return "redacted" if found == REDACTED else "wrong_type"
+
+
+def _why_leaf_is_unknown(operator: Operator, found: Any) -> Reason:
     # An array that could be compared and still is unknown has a redacted item.
     if type(found) is ARRAY and operator.compares_arrays:
         return "redacted"
-    return "wrong_type"
+    return why_unknown(found)

@@ -1,0 +1,157 @@
+"""API Keys: what a server-side credential looks like, and what is kept of it (design: 2).
+
+A key is ``sk_live_`` or ``sk_test_`` and 256 random bits. Of the key itself only a SHA-256
+digest is kept: what has 256 random bits cannot be guessed from its digest, so no slow hash
+is needed. Must never keep or show the key, and rolls no dice: the random bytes come in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from base64 import urlsafe_b64encode
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from attrs import field, frozen
+
+from segmentflow_core.errors import InvalidRequest, Violation
+
+__all__ = [
+    "SCOPES",
+    "SECRET_BYTES",
+    "ApiKey",
+    "CreatedApiKey",
+    "check_key_request",
+    "digest_secret",
+    "find_match",
+    "is_write_key",
+    "lookup_of",
+    "make_secret",
+    "needs_note",
+]
+
+SCOPES: Final = {"events:write": "Track events."}
+"""Every scope a key may have, with what it allows."""
+
+SECRET_BYTES: Final = 32
+USE_PRECISION: Final = timedelta(hours=1)
+"""How coarse `last_used_at` is: at most one write per key in this time."""
+
+_SECRET: Final = re.compile(r"sk_(?:live|test)_[A-Za-z0-9_-]{43}")
+_WRITE_KEY: Final = "wk_"
+_MAX_LABEL: Final = 255
+_LOOKUP_DIGITS: Final = 16
+
+
+@frozen
+class ApiKey:
+    """What is kept of one API Key.
+
+    Attributes:
+        key_id: UUIDv7; names the key in lists, and says nothing about its secret.
+        organization_id: whom its bearer acts for.
+        digest: SHA-256 of the key.
+        scopes: what its bearer may do, sorted.
+        label: what people call it, or None.
+        test: whether it is an ``sk_test_`` key.
+        created_at: when it was made.
+        last_used_at: when it was last used, to the hour; None is never.
+        revoked_at: since when it is refused; None while it works.
+    """
+
+    key_id: str
+    organization_id: str
+    digest: bytes = field(repr=False)
+    scopes: tuple[str, ...]
+    label: str | None
+    test: bool
+    created_at: datetime
+    last_used_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+    @property
+    def lookup(self) -> str:
+        """Return what the key is looked up by: the first digits of its digest."""
+        return lookup_of(self.digest)
+
+
+@frozen
+class CreatedApiKey:
+    """A new API Key and its secret, which is shown this once.
+
+    Attributes:
+        secret: what its bearer sends as ``x-api-key``. It cannot be read again.
+        api_key: what is kept.
+    """
+
+    secret: str = field(repr=False)
+    api_key: ApiKey
+
+
+def check_key_request(scopes: Sequence[str], label: str | None) -> tuple[str, ...]:
+    """Hold what a new key is asked to be against the rules; return its scopes, sorted.
+
+    Raises:
+        InvalidRequest: with every violation.
+    """
+    violations = [
+        Violation(f"/scopes/{index}", f"must be one of {', '.join(SCOPES)}")
+        for index, scope in enumerate(scopes)
+        if scope not in SCOPES
+    ]
+    if not scopes:
+        violations.append(Violation("/scopes", "must name at least one scope"))
+    if label is not None and not (0 < len(label) <= _MAX_LABEL and label.isprintable()):
+        message = f"must be 1 to {_MAX_LABEL} printable characters"
+        violations.append(Violation("/label", message))
+    if violations:
+        raise InvalidRequest.from_violations(violations)
+    return tuple(sorted(set(scopes)))
+
+
+def make_secret(entropy: bytes, *, test: bool) -> str:
+    """Write 32 random bytes as a key.
+
+    >>> make_secret(bytes(32), test=True)
+    'sk_test_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'
+    """
+    assert len(entropy) == SECRET_BYTES
+    return f"sk_{'test' if test else 'live'}_" + urlsafe_b64encode(entropy).decode().rstrip("=")
+
+
+def digest_secret(secret: str) -> bytes | None:
+    """Return the digest of a key, or None for text that cannot be one."""
+    if _SECRET.fullmatch(secret) is None:
+        return None
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def is_write_key(secret: str) -> bool:
+    """Tell the public credential of the Ingest API, which is refused here."""
+    return secret.startswith(_WRITE_KEY)
+
+
+def lookup_of(digest: bytes) -> str:
+    """Return the part of a digest that keys are looked up by.
+
+    >>> lookup_of(bytes(32))
+    '0000000000000000'
+    """
+    return digest.hex()[:_LOOKUP_DIGITS]
+
+
+def find_match(digest: bytes, candidates: Sequence[ApiKey]) -> ApiKey | None:
+    """Return the key of this digest that works, comparing each in constant time."""
+    found: ApiKey | None = None
+    for candidate in candidates:
+        if hmac.compare_digest(candidate.digest, digest) and candidate.revoked_at is None:
+            found = candidate
+    return found
+
+
+def needs_note(last_used_at: datetime | None, now: datetime) -> bool:
+    """Tell whether the last use on record is old enough to be written anew."""
+    return last_used_at is None or now - last_used_at >= USE_PRECISION

@@ -1,0 +1,327 @@
+"""Why each Journey lets a Profile in with one event, or does not: every fact behind the outcome.
+
+The outcome is what a Journey's own `Rules` say, the same that tracking asks; beside it
+stands each thing they look at, also those that no longer mattered. Knows one event as it
+is stored, or would be, and earlier entries. Must never ask the time, nor see a value from
+before redaction.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Literal
+
+from attrs import evolve, field, frozen
+
+from segmentflow_core.domain.condition import Explanation, Reason, why_unknown
+from segmentflow_core.domain.condition.reading import read
+from segmentflow_core.domain.event import Outcome, OutcomeKind, SkipReason, UserEvent
+from segmentflow_core.domain.journey import (
+    Journey,
+    JourneyStatus,
+    PriorEntries,
+    ReentryPolicy,
+    Rules,
+    Sample,
+    Window,
+    in_sample,
+    is_within,
+)
+from segmentflow_core.domain.json_value import JsonObject, JsonValue, Missing
+from segmentflow_core.domain.pointer import format_pointer
+from segmentflow_core.domain.redaction import REDACTED
+from segmentflow_core.domain.tracking import Probe
+
+__all__ = [
+    "ExplainedEvent",
+    "ExplainedJourney",
+    "KeyPart",
+    "LatenessFact",
+    "ReentryFact",
+    "SampleFact",
+    "SilentJourney",
+    "WindowFact",
+    "explain_journey",
+    "outcome_of",
+    "probe_for",
+]
+
+
+@frozen
+class WindowFact:
+    """The active window, held against when the event happened.
+
+    Attributes:
+        window: the definition's.
+        met: whether the event happened within it.
+    """
+
+    window: Window
+    met: bool
+
+
+@frozen
+class LatenessFact:
+    """The maximum lateness, held against when the event was received.
+
+    Attributes:
+        limit: the definition's ISO 8601 duration.
+        lateness: from occurrence to receipt; negative for an event of the future.
+        met: whether it was received in time.
+    """
+
+    limit: str
+    lateness: timedelta
+    met: bool
+
+
+@frozen
+class SampleFact:
+    """The sample, held against the Profile.
+
+    Attributes:
+        sample: the definition's.
+        met: whether the Profile is in it; None where that is settled only when the Profile
+            is created, because the id decides.
+    """
+
+    sample: Sample
+    met: bool | None
+
+
+@frozen
+class KeyPart:
+    """One part of an entry key.
+
+    Attributes:
+        path: JSON Pointer into the state document.
+        found: what the state has there; the redaction marker where that or a parent of it
+            is redacted.
+        reason: why that is no part of a key; None where it is one.
+    """
+
+    path: str
+    found: JsonValue | Missing = field(repr=False)
+    reason: Reason | None = None
+
+
+@frozen
+class ReentryFact:
+    """The re-entry policy, held against the Profile's earlier entries into the Journey.
+
+    Attributes:
+        policy: the definition's.
+        key: the parts of the entry key; of `once_per_key` only.
+        duration: the cooldown as an ISO 8601 duration; of `cooldown` only.
+        last_entered_at: the latest earlier entry, with any key; of `every_event`, which does
+            not ask, None.
+        key_taken: whether an earlier entry has the same key.
+        free_at: when a cooldown that is not over ends.
+        met: whether the policy lets the Profile in; None where a part of the key is missing.
+    """
+
+    policy: ReentryPolicy
+    key: tuple[KeyPart, ...] = ()
+    duration: str | None = None
+    last_entered_at: datetime | None = None
+    key_taken: bool = False
+    free_at: datetime | None = None
+    met: bool | None = True
+
+
+@frozen(repr=False)
+class ExplainedJourney:
+    """What one Journey that listens makes of one event, and why.
+
+    Attributes:
+        journey_id: the Journey.
+        name: for people.
+        version: the version asked; None for a draft that is not published as it stands.
+        outcome: ``"enrolled"`` or ``"skipped"``.
+        reason: why it skips; None where it enrols.
+        window: None where the definition has none; so for `lateness` and `sample`.
+        lateness: how late the event came.
+        sample: whether the Profile is in it.
+        condition: the condition's tree; None where the definition has none.
+        reentry: the policy and what was entered before.
+        recorded: what a stored event has as this Journey's outcome; None where it has none.
+    """
+
+    journey_id: str
+    name: str
+    version: int | None
+    outcome: OutcomeKind
+    reason: SkipReason | None
+    window: WindowFact | None
+    lateness: LatenessFact | None
+    sample: SampleFact | None
+    condition: Explanation | None
+    reentry: ReentryFact
+    recorded: Outcome | None
+
+    def __repr__(self) -> str:
+        """Name the Journey and the outcome; the facts hold what the event holds."""
+        return f"<ExplainedJourney {self.journey_id} {self.reason or self.outcome}>"
+
+
+@frozen
+class SilentJourney:
+    """A Journey that was asked about and does not listen for the event.
+
+    Attributes:
+        journey_id: the Journey.
+        status: its status.
+        event: the event name it would listen for.
+        reason: ``"event"`` where that is another one; ``"status"`` where only its status is
+            in the way.
+    """
+
+    journey_id: str
+    status: JourneyStatus
+    event: str
+    reason: Literal["event", "status"]
+
+    @classmethod
+    def of(cls, journey: Journey, event: str) -> SilentJourney:
+        """Say why `journey` does not listen for the event of that name."""
+        definition = journey.definition
+        listens_for = definition.trigger.event
+        return cls(
+            journey.journey_id,
+            definition.status,
+            listens_for,
+            "status" if listens_for == event else "event",
+        )
+
+
+@frozen(repr=False)
+class ExplainedEvent:
+    """One event, stored or not yet sent, and what every Journey that listens makes of it.
+
+    Attributes:
+        event_id: of a stored event; None for a request.
+        profile_id: whose event it is; None where tracking would create the Profile.
+        event: its name.
+        occurred_at: when it happened.
+        received_at: when it was received; for a request, when it was explained.
+        unmatched_paths: redaction paths of a request that name nothing in its data, sorted.
+        journeys: one for each Journey that listens, by Journey id.
+        silent: those asked about, by id or as drafts, that do not listen.
+    """
+
+    event_id: str | None
+    profile_id: str | None
+    event: str
+    occurred_at: datetime
+    received_at: datetime
+    unmatched_paths: tuple[str, ...]
+    journeys: tuple[ExplainedJourney, ...]
+    silent: tuple[SilentJourney, ...] = ()
+
+    def __repr__(self) -> str:
+        """Name the event without showing what it holds."""
+        return f"<ExplainedEvent {self.event_id or 'not stored'}>"
+
+
+def probe_for(journey: Journey, event: UserEvent, before: str | None) -> Probe | None:
+    """Return what must be known of earlier entries to explain `journey`, or None."""
+    rules = journey.rules
+    if rules.policy is ReentryPolicy.EVERY_EVENT:
+        return None
+    entry_key = rules.entry_key(_state(event))
+    if entry_key is None and rules.policy is ReentryPolicy.ONCE_PER_KEY:
+        return None
+    return Probe(journey.journey_id, event.profile_id, entry_key, before)
+
+
+def explain_journey(
+    journey: Journey,
+    event: UserEvent,
+    prior: PriorEntries,
+    *,
+    version: int | None,
+    profile_exists: bool = True,
+) -> ExplainedJourney:
+    """Say what `journey` makes of `event`, and why.
+
+    Args:
+        journey: listens for the event.
+        event: as stored, or as tracking would store it.
+        prior: the answer to `probe_for`; where that is None, nothing.
+        version: to name in the answer.
+        profile_exists: False where the Profile's id is not its own yet. Whether it will be
+            in a sample is then open, and the rest is explained as if it were.
+    """
+    rules = journey.rules
+    state = _state(event)
+    sample = _sample(rules.sample, event.profile_id, profile_exists=profile_exists)
+    if sample is not None and sample.met is None:
+        rules = evolve(rules, sample=None)
+    reason = outcome_of(rules, event, prior)
+    definition = journey.definition
+    lateness = event.received_at - event.occurred_at
+    return ExplainedJourney(
+        journey_id=journey.journey_id,
+        name=definition.name,
+        version=version,
+        outcome="enrolled" if reason is None else "skipped",
+        reason=reason,
+        window=None
+        if rules.window is None
+        else WindowFact(rules.window, is_within(rules.window, event.occurred_at)),
+        lateness=None
+        if rules.max_lateness is None or definition.max_lateness is None
+        else LatenessFact(definition.max_lateness, lateness, lateness <= rules.max_lateness),
+        sample=sample,
+        condition=None if rules.condition is None else rules.condition.explain(state),
+        reentry=_reentry(rules, definition.reentry.duration, state, prior, event.received_at),
+        recorded=next((o for o in event.outcomes if o.journey_id == journey.journey_id), None),
+    )
+
+
+def outcome_of(rules: Rules, event: UserEvent, prior: PriorEntries) -> SkipReason | None:
+    """Say why an event does not enrol its Profile, or None where it does."""
+    passage = rules.judge(_state(event), event.occurred_at, event.received_at, event.profile_id)
+    if passage.reason is None and passage.needs_history:
+        return rules.readmit(prior, event.received_at)
+    return passage.reason
+
+
+def _state(event: UserEvent) -> JsonObject:
+    return {"event": event.data, "profile": event.profile}
+
+
+def _sample(sample: Sample | None, profile_id: str, *, profile_exists: bool) -> SampleFact | None:
+    if sample is None:
+        return None
+    settled = profile_exists or sample.percent in (0, 100)
+    return SampleFact(sample, in_sample(sample, profile_id) if settled else None)
+
+
+def _reentry(
+    rules: Rules,
+    duration: str | None,
+    state: JsonObject,
+    prior: PriorEntries,
+    received_at: datetime,
+) -> ReentryFact:
+    parts: list[KeyPart] = []
+    for tokens in rules.key:
+        found = read(state, tokens)
+        usable = type(found) in (str, int, float, bool) and found != REDACTED
+        parts.append(
+            KeyPart(format_pointer(*tokens), found, None if usable else why_unknown(found))
+        )
+    if any(part.reason is not None for part in parts):
+        return ReentryFact(rules.policy, tuple(parts), met=None)
+    last = prior.last_entered_at
+    free_at = None if last is None or rules.cooldown is None else last + rules.cooldown
+    return ReentryFact(
+        rules.policy,
+        tuple(parts),
+        duration,
+        last,
+        prior.key_taken,
+        free_at if free_at is not None and free_at > received_at else None,
+        rules.readmit(prior, received_at) is None,
+    )

@@ -1,0 +1,198 @@
+"""Handing Enrollments over to workers (design: 4.6): the outbox and its rules, as pure functions.
+
+Knows statuses, leases, attempts and the token that fences a late finisher. Must never
+know what a worker does with an Enrollment, nor how a store keeps the queue.
+
+A lease is held from the claim until it is given back or somebody else claims. It may run
+out in between: then the Enrollment is available to others, and until one of them takes it,
+its holder can still finish.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+from zlib import crc32
+
+from attrs import evolve, frozen
+
+from segmentflow_core.domain.event import Enrollment, EnrollmentStatus, UserEvent
+
+__all__ = [
+    "AVAILABLE_STATUSES",
+    "ENROLLMENT_STATUSES",
+    "ClaimedEnrollment",
+    "HandOver",
+    "Lease",
+    "completed",
+    "extended",
+    "handed_over",
+    "released",
+    "revived",
+]
+
+ENROLLMENT_STATUSES: Final[dict[EnrollmentStatus, str]] = {
+    EnrollmentStatus.PENDING: "Waits for a worker, from `available_at` on.",
+    EnrollmentStatus.CLAIMED: "A worker has it; available to others once its lease has run out.",
+    EnrollmentStatus.COMPLETED: "A worker completed it, once and for all.",
+    EnrollmentStatus.DEAD: "Its attempts are used up; handed over again only when revived.",
+}
+"""Every status an Enrollment can have, with its explanation."""
+
+AVAILABLE_STATUSES: Final = frozenset({EnrollmentStatus.PENDING, EnrollmentStatus.CLAIMED})
+"""The statuses that are handed over from `available_at` on, which a lease moves to its end."""
+
+
+@frozen
+class Lease:
+    """What a worker shows to finish an Enrollment it has claimed.
+
+    Attributes:
+        organization_id: whose Enrollment it is.
+        enrollment_id: the Enrollment.
+        token: of the claim that handed it over.
+    """
+
+    organization_id: str
+    enrollment_id: str
+    token: str
+
+
+@frozen
+class HandOver:
+    """What a worker asks for, and what its claim marks.
+
+    Attributes:
+        organization_id: whose Enrollments; None is every Organization's.
+        journey_id: of which Journey; None is of any.
+        limit: how many at most.
+        now: when it asks.
+        lease_until: when its lease on each of them runs out.
+        token: fresh with each claim, and so with each time one Enrollment is handed over.
+        max_attempts: an Enrollment handed over this often already is buried instead.
+    """
+
+    organization_id: str | None
+    journey_id: str | None
+    limit: int
+    now: datetime
+    lease_until: datetime
+    token: str
+    max_attempts: int
+
+    @property
+    def turn(self) -> int:
+        """Return a number that says, modulo their count, which Organization is first.
+
+        It differs from claim to claim, so that none is always the last, however few
+        Enrollments each claim takes.
+        """
+        return crc32(self.token.encode())
+
+
+@frozen
+class ClaimedEnrollment:
+    """An Enrollment as handed over to a worker, with what its work needs.
+
+    Attributes:
+        organization_id: whose it is.
+        enrollment: as the claim left it, with attempts, lease and token.
+        event: the UserEvent that caused it, redacted.
+    """
+
+    organization_id: str
+    enrollment: Enrollment
+    event: UserEvent
+
+    @property
+    def lease(self) -> Lease:
+        """Return what completes, extends or releases it."""
+        token = self.enrollment.token
+        assert token is not None
+        return Lease(self.organization_id, self.enrollment.enrollment_id, token)
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """Return the state document that templates read: ``/event/…`` and ``/profile/…``."""
+        return {"event": self.event.data, "profile": self.event.profile}
+
+
+def handed_over(enrollment: Enrollment, hand_over: HandOver) -> Enrollment:
+    """Return an available Enrollment as claimed, or as dead where its attempts are used up.
+
+    What dies keeps its lease: whoever held it last may still have done the work.
+    """
+    if enrollment.attempts >= hand_over.max_attempts:
+        return evolve(enrollment, status=EnrollmentStatus.DEAD)
+    return evolve(
+        enrollment,
+        status=EnrollmentStatus.CLAIMED,
+        available_at=hand_over.lease_until,
+        attempts=enrollment.attempts + 1,
+        lease_until=hand_over.lease_until,
+        token=hand_over.token,
+    )
+
+
+def completed(enrollment: Enrollment, token: str, now: datetime) -> Enrollment | None:
+    """Return the Enrollment as completed, or None where `token` does not hold it.
+
+    A second completion with the same token changes nothing.
+    """
+    if enrollment.token != token:
+        return None
+    if enrollment.status is EnrollmentStatus.COMPLETED:
+        return enrollment
+    if enrollment.lease_until is None:
+        return None
+    return evolve(enrollment, status=EnrollmentStatus.COMPLETED, lease_until=None, completed_at=now)
+
+
+def released(
+    enrollment: Enrollment, token: str, available_at: datetime, max_attempts: int, *, failed: bool
+) -> Enrollment | None:
+    """Return the Enrollment as given back, or None where `token` does not hold it.
+
+    A failure counts, and the last one allowed is followed by no other attempt; what is
+    given back without one counts as never handed over. A second release with the same
+    token changes nothing.
+    """
+    if enrollment.token != token or enrollment.status is EnrollmentStatus.COMPLETED:
+        return None
+    if enrollment.lease_until is None:
+        return enrollment
+    dead = failed and enrollment.attempts >= max_attempts
+    return evolve(
+        enrollment,
+        status=EnrollmentStatus.DEAD if dead else EnrollmentStatus.PENDING,
+        available_at=available_at,
+        attempts=enrollment.attempts - (not failed),
+        lease_until=None,
+    )
+
+
+def extended(enrollment: Enrollment, token: str, lease_until: datetime) -> Enrollment | None:
+    """Return the Enrollment with its lease ending later, or None where `token` does not hold it."""
+    if enrollment.token != token or enrollment.lease_until is None:
+        return None
+    return evolve(
+        enrollment,
+        status=EnrollmentStatus.CLAIMED,
+        available_at=lease_until,
+        lease_until=lease_until,
+    )
+
+
+def revived(enrollment: Enrollment, now: datetime) -> Enrollment | None:
+    """Return a dead Enrollment as pending, all its attempts before it, or None if it lives."""
+    if enrollment.status is not EnrollmentStatus.DEAD:
+        return None
+    return evolve(
+        enrollment,
+        status=EnrollmentStatus.PENDING,
+        available_at=now,
+        attempts=0,
+        lease_until=None,
+        token=None,
+    )

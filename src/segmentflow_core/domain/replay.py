@@ -1,0 +1,119 @@
+"""A replay: what a draft would have made of one stored event after another.
+
+Knows the entries the replay has made, and asks for those before it. Must never read a
+store, nor count an entry that was made during the period by what was published then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+from attrs import define, field, frozen
+
+from segmentflow_core.domain.event import SkipReason, UserEvent
+from segmentflow_core.domain.explanation import outcome_of, probe_for
+from segmentflow_core.domain.journey import Journey, PriorEntries
+from segmentflow_core.domain.tracking import Probe
+
+__all__ = ["Replay", "ReplayedJourney", "Tally"]
+
+_NOTHING_PRIOR: Final = PriorEntries()
+
+
+@frozen
+class ReplayedJourney:
+    """What a draft would have made of the events of a period.
+
+    Attributes:
+        journey_id: the Journey.
+        name: for people.
+        matched: events it would have listened for.
+        entered: how many of them would have enrolled their Profile.
+        profiles: how many Profiles that would have been.
+        skipped: how many it would have skipped, by reason, in the order reasons are looked at.
+    """
+
+    journey_id: str
+    name: str
+    matched: int
+    entered: int
+    profiles: int
+    skipped: Mapping[SkipReason, int]
+
+
+@frozen
+class Replay:
+    """A replay of a period.
+
+    Attributes:
+        since: events received at this instant or later were replayed.
+        until: and before this one; None where the period has no end.
+        events: how many there were, whatever their name.
+        journeys: one for each draft that listens, by Journey id.
+    """
+
+    since: datetime
+    until: datetime | None
+    events: int
+    journeys: tuple[ReplayedJourney, ...]
+
+
+@define
+class Tally:
+    """What one draft has come to so far, event by event, oldest first.
+
+    Attributes:
+        journey: the draft.
+        matched: events so far.
+        entered: entries so far.
+        skipped: events skipped so far, by reason.
+        last_entered_at: the latest entry of each Profile that entered.
+        keys: entry keys taken, each with its Profile.
+    """
+
+    journey: Journey
+    matched: int = 0
+    entered: int = 0
+    skipped: dict[SkipReason, int] = field(factory=lambda: dict.fromkeys(SkipReason, 0))
+    last_entered_at: dict[str, datetime] = field(factory=dict[str, datetime])
+    keys: set[tuple[str, str]] = field(factory=set[tuple[str, str]])
+
+    def add(self, event: UserEvent, answers: Mapping[Probe, PriorEntries], first: str) -> None:
+        """Judge one event and keep what follows from it.
+
+        Args:
+            event: the next one the draft listens for.
+            answers: what the store knows of entries caused by events before `first`.
+            first: the id of the period's first event.
+        """
+        probe = probe_for(self.journey, event, first)
+        reason = outcome_of(self.journey.rules, event, self._prior(probe, answers))
+        self.matched += 1
+        if reason is not None:
+            self.skipped[reason] += 1
+            return
+        self.entered += 1
+        self.last_entered_at[event.profile_id] = event.received_at
+        if probe is not None and probe.entry_key is not None:
+            self.keys.add((event.profile_id, probe.entry_key))
+
+    def _prior(self, probe: Probe | None, answers: Mapping[Probe, PriorEntries]) -> PriorEntries:
+        if probe is None:
+            return _NOTHING_PRIOR
+        stored = answers[probe]
+        last = self.last_entered_at.get(probe.profile_id, stored.last_entered_at)
+        taken = (probe.profile_id, probe.entry_key or "") in self.keys
+        return PriorEntries(last, stored.key_taken or taken)
+
+    def result(self) -> ReplayedJourney:
+        """Return what it has come to."""
+        return ReplayedJourney(
+            journey_id=self.journey.journey_id,
+            name=self.journey.definition.name,
+            matched=self.matched,
+            entered=self.entered,
+            profiles=len(self.last_entered_at),
+            skipped={reason: count for reason, count in self.skipped.items() if count},
+        )

@@ -1,0 +1,218 @@
+"""Templates: JSON with places that a state document fills in (design: 4.6).
+
+``{"$state": "/event/orderId"}``, wherever a value may stand, becomes what the state
+document has there, its type kept. That is all a template can do: nothing is computed, and
+no text is ever run. Knows templates and redacted state. Must never know what is made of
+the result, nor put a value of the state into a message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+from attrs import define, field, frozen
+
+from segmentflow_core.domain.admission import INADMISSIBLE, Admission
+from segmentflow_core.domain.condition.reading import read
+from segmentflow_core.domain.json_value import MISSING, JsonObject, JsonValue, Missing
+from segmentflow_core.domain.pointer import (
+    PointerSyntaxError,
+    Tokens,
+    format_pointer,
+    parse_pointer,
+)
+from segmentflow_core.errors import (
+    ConfigurationError,
+    InvalidTemplate,
+    TemplateStateMissing,
+    Violation,
+)
+
+__all__ = [
+    "MAX_TEMPLATE_BYTES",
+    "OnMissing",
+    "Template",
+    "check_template",
+    "compile_template",
+]
+
+OnMissing: TypeAlias = Literal["omit", "null", "error"]
+"""What becomes of a place whose path names nothing."""
+
+MAX_TEMPLATE_BYTES: Final = 1024 * 1024
+"""How much JSON a template may hold."""
+
+_MAX_DEPTH: Final = 64
+_MAX_PLACES: Final = 1000
+_STATE: Final = "$state"
+
+_Fill: TypeAlias = "Callable[[Any, None | Missing, dict[str, None]], Any]"
+# Takes the state, what to put where nothing is, and notes the paths that named nothing.
+
+
+@frozen
+class Template:
+    """A template ready to be rendered.
+
+    Attributes:
+        document: its definition, as plain JSON; a copy of what was compiled.
+        paths: JSON Pointers of the state it reads, in the order it first does.
+    """
+
+    document: JsonValue
+    paths: tuple[str, ...] = field(repr=False, eq=False)
+    _fill: _Fill = field(alias="fill", repr=False, eq=False)
+
+    def render(self, state: JsonObject, on_missing: OnMissing = "omit") -> Any:
+        """Return the document with every place filled in; it shares nothing with `state`.
+
+        What the state has as null is null, and is not missing. What was redacted, or lies
+        inside something redacted, is the string ``"[REDACTED]"``.
+
+        Args:
+            state: the state document, of admitted JSON: ``{"event": …, "profile": …}``.
+            on_missing: ``"omit"`` drops the member or item that the place is the value of;
+                a template that is one such place itself becomes null. ``"null"`` puts null
+                there. ``"error"`` refuses.
+
+        Raises:
+            TemplateStateMissing: with ``"error"``; its details list every missing path.
+            ConfigurationError: there is no such `on_missing`.
+        """
+        if on_missing not in get_args(OnMissing):
+            raise ConfigurationError(f"on_missing must be one of {', '.join(get_args(OnMissing))}.")
+        missing: dict[str, None] = {}
+        result = self._fill(state, None if on_missing == "null" else MISSING, missing)
+        if missing and on_missing == "error":
+            raise TemplateStateMissing(details={"missingPaths": list(missing)})
+        return None if result is MISSING else result
+
+
+def check_template(document: object) -> list[Violation]:
+    """Name every fault of a template's definition, each with its path into the template.
+
+    Args:
+        document: the definition, as plain JSON; anything at all may be given.
+
+    >>> check_template({"subject": {"$state": "event/orderId"}})
+    [Violation(path='/subject/$state', message='must be a JSON Pointer (RFC 6901)')]
+    """
+    _, violations = _checked(document)
+    return violations
+
+
+def compile_template(document: object) -> Template:
+    """Compile a template's definition.
+
+    Raises:
+        InvalidTemplate: it breaks a rule; `violations` lists every one.
+
+    >>> template = compile_template({"order": {"$state": "/event/orderId"}, "copies": 2})
+    >>> template.render({"event": {"orderId": 9421}, "profile": {}})
+    {'order': 9421, 'copies': 2}
+    """
+    admitted, violations = _checked(document)
+    if violations:
+        raise InvalidTemplate.from_violations(violations)
+    paths: dict[str, None] = {}
+    fill = _compile(admitted, paths)
+    return Template(document=admitted, paths=tuple(paths), fill=fill)
+
+
+def _checked(document: object) -> tuple[Any, list[Violation]]:
+    admission = Admission(_MAX_DEPTH, MAX_TEMPLATE_BYTES)
+    admitted = admission.admit(document)
+    if admission.too_large:
+        return None, [Violation("", f"must not hold more than {MAX_TEMPLATE_BYTES} bytes of JSON")]
+    violations = [Violation(format_pointer(*at), why) for at, why in admission.faults]
+    check = _Check(violations)
+    check.node(admitted, "")
+    if check.places > _MAX_PLACES:
+        violations.append(Violation("", f"must not hold more than {_MAX_PLACES} of {_STATE}"))
+    return admitted, violations
+
+
+@define
+class _Check:
+    violations: list[Violation]
+    places: int = 0
+
+    def node(self, node: Any, path: str) -> None:
+        if type(node) is dict:
+            if _STATE in node:
+                self.place(node, path)
+                return
+            for name, inner in node.items():
+                self.node(inner, path + format_pointer(name))
+        elif type(node) is list:
+            for index, inner in enumerate(node):
+                self.node(inner, path + format_pointer(index))
+
+    def place(self, node: dict[str, Any], path: str) -> None:
+        self.places += 1
+        if len(node) > 1:
+            self.violations.append(Violation(path, f"must have no member beside {_STATE}"))
+        fault = _path_fault(node[_STATE])
+        if fault is not None:
+            self.violations.append(Violation(path + format_pointer(_STATE), fault))
+
+
+def _path_fault(path: Any) -> str | None:
+    if type(path) is not str:
+        # What is no JSON at all has been named already.
+        return None if path is INADMISSIBLE else "must be a string"
+    try:
+        tokens = parse_pointer(path)
+    except PointerSyntaxError:
+        return "must be a JSON Pointer (RFC 6901)"
+    match tokens:
+        case ("event", *_) | ("profile", "properties", *_) | ("profile", "email" | "externalId"):
+            return None
+        case ("data", *_):
+            return "must not start with /data, which belongs to EmailSend"
+        case _:
+            return (
+                "must start with /event or /profile/properties,"
+                " or be /profile/email or /profile/externalId"
+            )
+
+
+def _compile(node: Any, paths: dict[str, None]) -> _Fill:
+    if type(node) is dict:
+        if _STATE in node:
+            path: str = node[_STATE]
+            paths[path] = None
+            return _place(parse_pointer(path), path)
+        return _object([(name, _compile(inner, paths)) for name, inner in node.items()])
+    if type(node) is list:
+        return _array([_compile(inner, paths) for inner in node])
+    return lambda _state, _fallback, _missing: node
+
+
+def _place(tokens: Tokens, path: str) -> _Fill:
+    def fill(state: Any, fallback: None | Missing, missing: dict[str, None]) -> Any:
+        value = read(state, tokens)
+        if value is MISSING:
+            missing[path] = None
+            return fallback
+        return deepcopy(value)
+
+    return fill
+
+
+def _object(members: list[tuple[str, _Fill]]) -> _Fill:
+    def fill(state: Any, fallback: None | Missing, missing: dict[str, None]) -> Any:
+        filled = [(name, inner(state, fallback, missing)) for name, inner in members]
+        return {name: value for name, value in filled if value is not MISSING}
+
+    return fill
+
+
+def _array(items: list[_Fill]) -> _Fill:
+    def fill(state: Any, fallback: None | Missing, missing: dict[str, None]) -> Any:
+        filled = [inner(state, fallback, missing) for inner in items]
+        return [value for value in filled if value is not MISSING]
+
+    return fill
