@@ -2,27 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import assert_type
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, assert_type
 
 from sqlalchemy import create_engine
 
 from segmentflow_core import (
+    ApiKey,
+    ApiKeys,
+    AsyncApiKeys,
     AsyncTracker,
+    ClaimedEnrollment,
+    CreatedApiKey,
     Enrollment,
+    EnrollmentStatus,
+    ExplainedEvent,
+    ExplainedJourney,
+    Explanation,
     Journey,
+    Lease,
     Outcome,
     Profile,
     ProfileInput,
     PublishedJourney,
     Receipt,
+    Replay,
     SegmentflowError,
     SkipReason,
     Tracker,
     TrackRequest,
     UserEvent,
+    compile_template,
 )
 from segmentflow_core.ports import AsyncStorage, Storage
+from segmentflow_http import (
+    ApiKeyAuthenticator,
+    AsgiApp,
+    AsyncApiKeyAuthenticator,
+    AsyncEndpoint,
+    Authenticator,
+    Endpoint,
+    KnownKeys,
+    Response,
+    WsgiApp,
+)
+from segmentflow_http.client import AsyncClient, Client
 from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
 from segmentflow_sql import SqlStorage
 
@@ -51,8 +76,29 @@ assert_type(tracker.events(), Sequence[UserEvent])
 assert_type(tracker.profile("id"), Profile)
 assert_type(tracker.journeys(), Sequence[Journey])
 assert_type(tracker.enrollments(), Sequence[Enrollment])
+assert_type(tracker.enrollments(status=EnrollmentStatus.DEAD), Sequence[Enrollment])
+assert_type(tracker.enrollment("id"), Enrollment)
+(claimed,) = tracker.claim_enrollments(lease=timedelta(minutes=1), organization_id=None)
+assert_type(claimed, ClaimedEnrollment)
+assert_type(claimed.lease, Lease)
+assert_type(claimed.state, Mapping[str, Any])
+assert_type(tracker.complete_enrollment(claimed.lease), Enrollment)
+assert_type(tracker.release_enrollment(claimed.lease, delay=timedelta(minutes=1)), Enrollment)
+assert_type(tracker.extend_enrollments([claimed.lease]), list[Enrollment | SegmentflowError])
+assert_type(tracker.revive_enrollment("id"), Enrollment)
 assert_type(tracker.publish_journeys({"journeys": []}), list[PublishedJourney])
 assert_type(tracker.purge(), int)
+
+explained = tracker.explain(request)
+assert_type(explained, ExplainedEvent)
+assert_type(explained.journeys, tuple[ExplainedJourney, ...])
+assert_type(explained.journeys[0].condition, Explanation | None)
+assert_type(tracker.explain(event_id="id", journeys={"journeys": []}), ExplainedEvent)
+moment = datetime.fromisoformat("2026-05-31T12:00:00Z")
+assert_type(tracker.replay([], since=moment, on_progress=print), Replay)
+template = compile_template({"to": {"$state": "/profile/email"}})
+assert_type(template.paths, tuple[str, ...])
+template.render({"event": {}, "profile": {}}, "error")
 
 
 async def use_async() -> None:
@@ -62,3 +108,32 @@ async def use_async() -> None:
     assert_type(await async_tracker.track(request, "key"), Receipt)
     assert_type(await async_tracker.track_many([]), list[Receipt | SegmentflowError])
     assert_type(await async_tracker.event("id"), UserEvent)
+    assert_type(await async_tracker.claim_enrollments(), list[ClaimedEnrollment])
+    assert_type(await async_tracker.complete_enrollment(claimed.lease), Enrollment)
+    assert_type(await async_tracker.revive_enrollments([]), list[Enrollment | SegmentflowError])
+
+
+api_keys = ApiKeys(sql)
+assert_type(api_keys.create(["events:write"], label="shop"), CreatedApiKey)
+assert_type(api_keys.list(), Sequence[ApiKey])
+assert_type(api_keys.authenticate("sk_live_x", "events:write"), ApiKey)
+
+known: Authenticator = KnownKeys(["x" * 32])
+stored: Authenticator = ApiKeyAuthenticator(api_keys)
+endpoint = Endpoint(tracker, stored, prefix="/tracking")
+assert_type(endpoint("POST", "/api/v1/events", {"x-api-key": "x"}, b""), Response)
+assert_type(endpoint("GET", "/healthz", [(b"accept", b"*/*")], b"").status, int)
+WsgiApp(endpoint)
+AsgiApp(endpoint, threads=4)
+assert_type(Client("http://x", "sk_x").track(request, "key"), Receipt)
+
+
+async def use_async_over_http() -> None:
+    async_tracker = AsyncTracker(async_memory, fingerprint_key="a secret of at least 32 bytes...")
+    async_keys: Authenticator = AsyncApiKeyAuthenticator(AsyncApiKeys(async_memory))
+    async_endpoint = AsyncEndpoint(async_tracker, async_keys)
+    assert_type(await async_endpoint("GET", "/healthz", {}, b""), Response)
+    AsgiApp(async_endpoint)
+    assert_type(await AsyncClient("http://x", "sk_x").track({}, generate_key=True), Receipt)
+    assert_type(await async_tracker.explain(event_id="id"), ExplainedEvent)
+    assert_type(await async_tracker.replay([], since=moment), Replay)

@@ -25,6 +25,18 @@ from segmentflow_core.domain.event import (
     UserEvent,
 )
 from segmentflow_core.domain.fingerprint import Fingerprint
+from segmentflow_core.domain.hand_over import (
+    AVAILABLE_STATUSES,
+    ClaimedEnrollment,
+    HandOver,
+    Lease,
+    completed,
+    extended,
+    handed_over,
+    released,
+    revived,
+)
+from segmentflow_core.domain.identifier import is_id
 from segmentflow_core.domain.instant import (
     format_instant,
     from_microseconds,
@@ -43,15 +55,19 @@ from segmentflow_core.domain.profile import Profile, PropertyTime
 from segmentflow_core.domain.tracking import Changes, Claim, HeldClaim, Intent, Known, Probe
 
 __all__ = [
+    "AVAILABLE_STATUSES",
     "AsyncStorage",
     "Changes",
     "Claim",
+    "ClaimedEnrollment",
     "Clock",
     "Enrollment",
     "EnrollmentRepository",
     "EnrollmentStatus",
     "EventRepository",
     "Fingerprint",
+    "HandOver",
+    "HandOverRepository",
     "HeldClaim",
     "IdFactory",
     "IdempotencyRepository",
@@ -61,6 +77,7 @@ __all__ = [
     "JourneyRepository",
     "JourneyStatus",
     "Known",
+    "Lease",
     "MaybeAwaitable",
     "Outcome",
     "PriorEntries",
@@ -74,12 +91,18 @@ __all__ = [
     "TrackingRepository",
     "Transaction",
     "UserEvent",
+    "completed",
     "encode_json",
+    "extended",
     "format_instant",
     "from_microseconds",
+    "handed_over",
+    "is_id",
     "journey_definition",
     "journey_document",
     "parse_instant",
+    "released",
+    "revived",
     "to_microseconds",
 ]
 
@@ -121,6 +144,9 @@ class TrackingRepository(Protocol):
         Profiles are locked until the transaction ends, in the order of their ids; a
         concurrent batch about one of them waits here. Journeys are read, not locked.
 
+        An intent without claims only looks: nothing is taken and no Profile is locked, and
+        the Profiles and Journeys it asks for are returned as they stand.
+
         Raises:
             IdempotencyInProgress: a concurrent holder did not finish in time.
         """
@@ -132,7 +158,9 @@ class TrackingRepository(Protocol):
         """Answer every probe about earlier entries, of whatever version.
 
         `last_entered_at` is of the Profile's latest entry into the Journey with any key;
-        `key_taken` tells of an entry with the probe's own key, where it has one.
+        `key_taken` tells of an entry with the probe's own key, where it has one. A probe
+        with `before` is answered from the entries alone whose event's id is below it: what
+        was known when that event came.
         """
         ...
 
@@ -208,14 +236,77 @@ class JourneyRepository(Protocol):
 class EnrollmentRepository(Protocol):
     """The Enrollments of an Organization."""
 
+    def get(self, organization_id: str, enrollment_id: str) -> MaybeAwaitable[Enrollment | None]:
+        """Return an Enrollment, or None where this Organization has none of that id."""
+        ...
+
     def list(
         self,
         organization_id: str,
         limit: int,
         before: str | None = None,
         journey_id: str | None = None,
+        status: EnrollmentStatus | None = None,
     ) -> MaybeAwaitable[Sequence[Enrollment]]:
-        """Return at most `limit` Enrollments, newest first by id; only ids below `before`."""
+        """Return at most `limit` Enrollments, newest first by id; only ids below `before`.
+
+        Where a Journey or a status is given, only those of that Journey or status.
+        """
+        ...
+
+
+class HandOverRepository(Protocol):
+    """Enrollments as an outbox: one exchange for each call, whatever the batch's size.
+
+    An Enrollment is available when its status is one of `AVAILABLE_STATUSES` and its
+    `available_at` is not after now; a claim moves `available_at` to the end of the lease,
+    so one ordered index of the available ones answers every claim. What each call does to
+    an Enrollment is a pure function of the same name here: `handed_over`, `completed`,
+    `released`, `extended`, `revived`. A store may call it, or say the same in one statement.
+
+    No two transactions may act on one Enrollment at once: a claim passes over what another
+    transaction is changing, the other calls wait for it.
+    """
+
+    def claim(self, hand_over: HandOver) -> MaybeAwaitable[Sequence[ClaimedEnrollment]]:
+        """Hand over at most `limit` available Enrollments, and return them in any order.
+
+        Where an Organization or a Journey is given, only those of that one. Within an
+        Organization, what has been available longest comes first, then the lower id. Of
+        several Organizations each gives its first, then each its second, and so on; they
+        take turns in a circle sorted by id, starting with number `turn` modulo how many
+        have something available.
+
+        Those whose attempts are used up are returned as well, dead; they count towards
+        the limit.
+        """
+        ...
+
+    def complete(
+        self, leases: Sequence[Lease], now: datetime
+    ) -> MaybeAwaitable[Mapping[Lease, Enrollment]]:
+        """Complete what the leases hold, each given once; return what was completed.
+
+        Ordered by Organization and Enrollment id, here and below.
+        """
+        ...
+
+    def release(
+        self, leases: Sequence[Lease], available_at: datetime, max_attempts: int, failed: bool
+    ) -> MaybeAwaitable[Mapping[Lease, Enrollment]]:
+        """Give back what the leases hold, as failed or not; return what was given back."""
+        ...
+
+    def extend(
+        self, leases: Sequence[Lease], lease_until: datetime
+    ) -> MaybeAwaitable[Mapping[Lease, Enrollment]]:
+        """Move the end of the leases that hold; return what they hold."""
+        ...
+
+    def revive(
+        self, organization_id: str, enrollment_ids: Sequence[str], now: datetime
+    ) -> MaybeAwaitable[Mapping[str, Enrollment]]:
+        """Make dead Enrollments available from now on; return those, by id."""
         ...
 
 
@@ -250,6 +341,11 @@ class Transaction(Protocol):
     @property
     def enrollments(self) -> EnrollmentRepository:
         """Enrollments."""
+        ...
+
+    @property
+    def hand_over(self) -> HandOverRepository:
+        """Enrollments on their way to workers."""
         ...
 
 

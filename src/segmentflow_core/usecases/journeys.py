@@ -8,7 +8,12 @@ from typing import Literal, TypeAlias
 
 from attrs import evolve, frozen
 
-from segmentflow_core.domain.journey import Journey, JourneyDefinition, definition_digest
+from segmentflow_core.domain.journey import (
+    Journey,
+    JourneyDefinition,
+    definition_changes,
+    definition_digest,
+)
 from segmentflow_core.ports import Transaction
 from segmentflow_core.usecases import settle
 
@@ -24,10 +29,12 @@ class PublishedJourney:
     Attributes:
         journey: as it stands afterwards.
         change: ``created``, ``new_version``, ``new_status`` or ``unchanged``.
+        changed: where the definition differs from the one before: JSON Pointers into it.
     """
 
     journey: Journey
     change: JourneyChange
+    changed: tuple[str, ...] = ()
 
 
 async def publish_journeys(
@@ -54,9 +61,10 @@ def _published(
     digest = definition_digest(definition)
     if current is None:
         return PublishedJourney(Journey(definition, 1, digest, now), "created")
+    changed = definition_changes(current.definition, definition)
     if current.digest != digest:
         journey = Journey(definition, current.version + 1, digest, now)
-        return PublishedJourney(journey, "new_version")
+        return PublishedJourney(journey, "new_version", changed)
     if current.definition.status != definition.status:
-        return PublishedJourney(evolve(current, definition=definition), "new_status")
+        return PublishedJourney(evolve(current, definition=definition), "new_status", changed)
     return PublishedJourney(current, "unchanged")

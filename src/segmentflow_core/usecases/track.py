@@ -5,9 +5,9 @@ Knows the order of the steps and nothing of how any of them is done.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from attrs import frozen
 
@@ -25,6 +25,7 @@ from segmentflow_core.domain.tracking import Claim, Intent, Probe
 from segmentflow_core.errors import SegmentflowError
 from segmentflow_core.ports import Clock, IdFactory, Transaction
 from segmentflow_core.usecases import settle
+from segmentflow_core.usecases.observation import Observation
 
 __all__ = ["AnyRequest", "Prepared", "Settings", "prepare", "track"]
 
@@ -76,6 +77,10 @@ def prepare(
     expires_at = None if lifetime is None else now + lifetime
     items: list[tuple[int, Item]] = []
     refused: dict[int, SegmentflowError] = {}
+    claims: dict[str, Claim] = {}
+    emails: set[str | None] = set()
+    external_ids: set[str | None] = set()
+    events: set[str] = set()
     for index, (request, key) in enumerate(calls):
         try:
             valid = check_request(request, key, settings.limits)
@@ -85,18 +90,26 @@ def prepare(
         assert key is not None
         claim = claim_for(valid, key, ids.new_id(), settings.keys, now=now, expires_at=expires_at)
         items.append((index, Item(valid, claim)))
-    requests = [item.request for _, item in items]
-    claims: dict[str, Claim] = {}
-    for _, item in items:
-        claims.setdefault(item.claim.key, item.claim)
+        claims.setdefault(key, claim)
+        emails.add(valid.email)
+        external_ids.add(valid.external_id)
+        events.add(valid.event)
     intent = Intent(
-        claims=tuple([claims[key] for key in sorted(claims)]),
-        emails=tuple(sorted({r.email for r in requests if r.email is not None})),
-        external_ids=tuple(sorted({r.external_id for r in requests if r.external_id is not None})),
-        events=tuple(sorted({r.event for r in requests})) if match_journeys else (),
+        claims=tuple([claims[key] for key in _sorted(claims.keys())]),
+        emails=_sorted(emails - _NOBODY),
+        external_ids=_sorted(external_ids - _NOBODY),
+        events=_sorted(events) if match_journeys else (),
         now=now,
     )
     return Prepared(tuple(items), refused, intent)
+
+
+_NOBODY: Final = frozenset({None})
+
+
+def _sorted(values: Collection[Any]) -> tuple[str, ...]:
+    # One event is the common batch, and has nothing to sort.
+    return tuple(values) if len(values) < 2 else tuple(sorted(values))
 
 
 async def track(
@@ -105,8 +118,12 @@ async def track(
     prepared: Prepared,
     settings: Settings,
     ids: IdFactory,
+    *,
+    observation: Observation | None = None,
 ) -> list[Receipt | SegmentflowError]:
     """Track a prepared batch within one transaction; return one result per call, in order."""
+    if observation is not None:
+        observation.began()
     items = [item for _, item in prepared.items]
     known = await settle(transaction.tracking.load(organization_id, prepared.intent))
     answers: Mapping[Probe, PriorEntries] = {}
@@ -127,6 +144,8 @@ async def track(
         answers = await settle(transaction.tracking.prior_entries(organization_id, asked))
     if not decision.changes.empty:
         await settle(transaction.tracking.write(organization_id, decision.changes))
+        if observation is not None:
+            observation.wrote(decision.changes.events)
     results: dict[int, Receipt | SegmentflowError] = dict(prepared.refused)
     for (index, _), result in zip(prepared.items, decision.results, strict=True):
         results[index] = result

@@ -12,11 +12,16 @@ from typing import Any, Final, TypeVar
 import cattrs
 from cattrs.gen import make_dict_unstructure_fn, override
 
+from segmentflow_core.domain.api_key import ApiKey
 from segmentflow_core.domain.event import Enrollment, Outcome, Receipt, UserEvent
+from segmentflow_core.domain.hand_over import ClaimedEnrollment
 from segmentflow_core.domain.instant import format_instant
 from segmentflow_core.domain.journey import Journey, journey_document
 
 __all__ = [
+    "api_key_document",
+    "camel_case",
+    "claimed_document",
     "enrollment_document",
     "event_document",
     "published_document",
@@ -26,7 +31,8 @@ __all__ = [
 T = TypeVar("T")
 
 
-def _camel_case(name: str) -> str:
+def camel_case(name: str) -> str:
+    """Turn a name of Python's into the wire's."""
     first, *rest = name.split("_")
     return first + "".join(word.title() for word in rest)
 
@@ -38,7 +44,7 @@ def _converter() -> cattrs.Converter:
 
     def register(kind: type[Any], *hidden: str) -> None:
         names = [a.name for a in kind.__attrs_attrs__]
-        renamed: Any = {n: override(omit=n in hidden, rename=_camel_case(n)) for n in names}
+        renamed: Any = {n: override(omit=n in hidden, rename=camel_case(n)) for n in names}
         converter.register_unstructure_hook(
             kind,
             make_dict_unstructure_fn(
@@ -52,6 +58,7 @@ def _converter() -> cattrs.Converter:
     register(Receipt, "replayed", "unmatched_paths")
     register(UserEvent, "profile")
     register(Enrollment, "lease_until", "token")
+    register(ApiKey, "organization_id", "digest")
     return converter
 
 
@@ -77,9 +84,31 @@ def enrollment_document(enrollment: Enrollment) -> dict[str, Any]:
     return document
 
 
+def claimed_document(claimed: ClaimedEnrollment) -> dict[str, Any]:
+    """Write an Enrollment for the worker that claimed it: its lease, what caused it, its state."""
+    enrollment, event = claimed.enrollment, claimed.event
+    lease_until = enrollment.lease_until
+    return {
+        "organizationId": claimed.organization_id,
+        **enrollment_document(enrollment),
+        "leaseUntil": None if lease_until is None else format_instant(lease_until),
+        "token": enrollment.token,
+        "event": event.event,
+        "referenceId": event.reference_id,
+        "occurredAt": format_instant(event.occurred_at),
+        "state": claimed.state,
+    }
+
+
 def published_document(journey: Journey) -> dict[str, Any]:
     """Write a published Journey: its definition, version and when that was published."""
     document = journey_document(journey.definition)
     document["version"] = journey.version
     document["publishedAt"] = format_instant(journey.published_at)
+    return document
+
+
+def api_key_document(api_key: ApiKey) -> dict[str, Any]:
+    """Write an API Key as it is listed; nothing in it helps to guess the secret."""
+    document: dict[str, Any] = _CONVERTER.unstructure(api_key)
     return document

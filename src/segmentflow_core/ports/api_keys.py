@@ -1,0 +1,57 @@
+"""What the core needs to keep API Keys.
+
+An adapter whose hosts authenticate callers themselves can do without: its transactions
+then have no `api_keys`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from segmentflow_core.domain.api_key import ApiKey
+from segmentflow_core.ports import MaybeAwaitable
+
+__all__ = ["ApiKey", "ApiKeyRepository", "KeepsApiKeys"]
+
+
+class ApiKeyRepository(Protocol):
+    """The API Keys of every Organization."""
+
+    def create(self, api_key: ApiKey) -> MaybeAwaitable[None]:
+        """Write a new key."""
+        ...
+
+    def find(self, lookup: str) -> MaybeAwaitable[Sequence[ApiKey]]:
+        """Return the keys of whatever Organization whose `lookup` this is, revoked ones too.
+
+        The one read that no Organization leads: whose key it is, is what the caller asks.
+        """
+        ...
+
+    def list(self, organization_id: str) -> MaybeAwaitable[Sequence[ApiKey]]:
+        """Return the Organization's keys, newest first by id, revoked ones too."""
+        ...
+
+    def revoke(
+        self, organization_id: str, key_id: str, now: datetime
+    ) -> MaybeAwaitable[ApiKey | None]:
+        """Refuse a key from `now` on, or from when it was first revoked; return it as it stands.
+
+        None where this Organization has none of that id.
+        """
+        ...
+
+    def note_use(self, organization_id: str, key_id: str, now: datetime) -> MaybeAwaitable[None]:
+        """Set when a key was last used, unless a later use is on record."""
+        ...
+
+
+class KeepsApiKeys(Protocol):
+    """A transaction of an adapter that keeps API Keys."""
+
+    @property
+    def api_keys(self) -> ApiKeyRepository:
+        """API Keys."""
+        ...

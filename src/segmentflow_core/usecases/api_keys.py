@@ -1,0 +1,63 @@
+"""API Keys: making one, finding out who bears one, listing and revoking."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from segmentflow_core.domain.api_key import ApiKey, find_match, lookup_of
+from segmentflow_core.errors import ConfigurationError, NotFound
+from segmentflow_core.ports import Transaction
+from segmentflow_core.ports.api_keys import ApiKeyRepository
+from segmentflow_core.usecases import settle
+
+__all__ = [
+    "create_api_key",
+    "find_api_key",
+    "list_api_keys",
+    "note_api_key_use",
+    "revoke_api_key",
+]
+
+
+async def create_api_key(transaction: Transaction, api_key: ApiKey) -> None:
+    """Keep a new key."""
+    await settle(_repository(transaction).create(api_key))
+
+
+async def find_api_key(transaction: Transaction, digest: bytes) -> ApiKey | None:
+    """Return the key of this digest, if there is one and it works."""
+    candidates = await settle(_repository(transaction).find(lookup_of(digest)))
+    return find_match(digest, candidates)
+
+
+async def list_api_keys(transaction: Transaction, organization_id: str) -> Sequence[ApiKey]:
+    """Return an Organization's keys, newest first."""
+    return await settle(_repository(transaction).list(organization_id))
+
+
+async def revoke_api_key(
+    transaction: Transaction, organization_id: str, key_id: str, now: datetime
+) -> ApiKey:
+    """Refuse a key from now on; doing it twice changes nothing.
+
+    Raises:
+        NotFound: this Organization has no such key.
+    """
+    revoked = await settle(_repository(transaction).revoke(organization_id, key_id, now))
+    if revoked is None:
+        raise NotFound
+    return revoked
+
+
+async def note_api_key_use(transaction: Transaction, api_key: ApiKey, now: datetime) -> None:
+    """Write down that a key was used."""
+    repository = _repository(transaction)
+    await settle(repository.note_use(api_key.organization_id, api_key.key_id, now))
+
+
+def _repository(transaction: Transaction) -> ApiKeyRepository:
+    repository: ApiKeyRepository | None = getattr(transaction, "api_keys", None)
+    if repository is None:
+        raise ConfigurationError("This storage keeps no API Keys.")
+    return repository

@@ -1,0 +1,259 @@
+"""Explaining an event: the decision of tracking, with its reasons, and nothing written.
+
+A request not yet sent is decided as tracking would decide it, down to the Profile it is
+about; a stored event is taken as it was stored, at the time it was received. Either is
+then held against the Journeys that are published, or against drafts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Final
+
+from attrs import evolve, frozen
+
+from segmentflow_core.domain.decision import decide
+from segmentflow_core.domain.event import UserEvent
+from segmentflow_core.domain.explanation import (
+    ExplainedEvent,
+    ExplainedJourney,
+    SilentJourney,
+    explain_journey,
+    probe_for,
+)
+from segmentflow_core.domain.journey import (
+    Journey,
+    JourneyDefinition,
+    JourneyStatus,
+    PriorEntries,
+    definition_digest,
+)
+from segmentflow_core.domain.tracking import Intent
+from segmentflow_core.errors import NotFound, SegmentflowError
+from segmentflow_core.ports import Clock, IdFactory, Transaction
+from segmentflow_core.usecases import settle
+from segmentflow_core.usecases.track import AnyRequest, Prepared, Settings, prepare
+
+__all__ = [
+    "Asked",
+    "drafts",
+    "explain_request",
+    "explain_stored",
+    "listens",
+    "prepare_dry_run",
+]
+
+# Takes the place of the idempotency key that a dry run has no use for; it is never claimed.
+_KEY: Final = "dry run"
+_UNPUBLISHED: Final = 0
+_LISTENING: Final = (JourneyStatus.ACTIVE, JourneyStatus.DRAFT)
+
+
+@frozen(repr=False)
+class _Subject:
+    """An event to explain, stored or not."""
+
+    event: UserEvent
+    before: str | None
+    profile_exists: bool
+
+
+@frozen(repr=False)
+class Asked:
+    """Which Journeys an event is to be held against.
+
+    Attributes:
+        drafts: these, in place of those that are published; None for those.
+        journey_id: only the one of this id; None for every one that listens.
+    """
+
+    drafts: tuple[Journey, ...] | None
+    journey_id: str | None
+
+
+def drafts(definitions: Sequence[JourneyDefinition], now: datetime) -> tuple[Journey, ...]:
+    """Return definitions as Journeys that were never published, by id."""
+    found = [
+        Journey(definition, _UNPUBLISHED, definition_digest(definition), now)
+        for definition in definitions
+    ]
+    return tuple(sorted(found, key=lambda journey: journey.journey_id))
+
+
+def listens(journey: Journey) -> bool:
+    """Say whether a Journey that was handed in to be explained counts as listening.
+
+    A draft does, since to see what it would do is what it is asked for; what is paused or
+    archived does not.
+    """
+    return journey.definition.status in _LISTENING
+
+
+def prepare_dry_run(
+    request: AnyRequest, settings: Settings, clock: Clock, ids: IdFactory
+) -> Prepared:
+    """Check a request that is not to be tracked; the intent made of it claims nothing.
+
+    Raises:
+        InvalidRequest: with every violation; or another refusal of the request itself.
+    """
+    prepared = prepare([(request, _KEY)], settings, clock, ids, match_journeys=True)
+    for refusal in prepared.refused.values():
+        raise refusal
+    return evolve(prepared, intent=evolve(prepared.intent, claims=()))
+
+
+async def explain_request(
+    transaction: Transaction,
+    organization_id: str,
+    prepared: Prepared,
+    asked: Asked,
+    *,
+    settings: Settings,
+    new_id: Callable[[], str],
+) -> ExplainedEvent:
+    """Explain what tracking a request would do now.
+
+    Raises:
+        NotFound: there is no Journey of the id that was asked about.
+        SegmentflowError: tracking it would be refused, for whom it is about.
+    """
+    intent = prepared.intent
+    known = await settle(transaction.tracking.load(organization_id, intent))
+    ((_, item),) = prepared.items
+    decision = decide(
+        [item],
+        evolve(known, journeys=()),
+        {},
+        keys=settings.keys,
+        now=intent.now,
+        new_id=new_id,
+        create_without_email=settings.create_without_email,
+    )
+    (receipt,) = decision.results
+    if isinstance(receipt, SegmentflowError):
+        raise receipt
+    (event,) = decision.changes.events
+    exists = not decision.changes.created_profiles
+    subject = _Subject(event, None, exists)
+    explained = await _explain(transaction, organization_id, subject, asked, known.journeys)
+    return evolve(
+        explained,
+        event_id=None,
+        profile_id=event.profile_id if exists else None,
+        unmatched_paths=receipt.unmatched_paths,
+    )
+
+
+async def explain_stored(
+    transaction: Transaction,
+    organization_id: str,
+    event_id: str,
+    asked: Asked,
+) -> ExplainedEvent:
+    """Explain a stored event as it was received.
+
+    Earlier entries are those caused by events before it, so the answer is the same
+    whenever it is asked for.
+
+    Raises:
+        NotFound: there is no such event, or no Journey of the id that was asked about.
+    """
+    event = await settle(transaction.events.get(organization_id, event_id))
+    if event is None:
+        raise NotFound
+    published: Sequence[Journey] = ()
+    if asked.drafts is None:
+        intent = Intent((), (), (), (event.event,), event.received_at)
+        published = (await settle(transaction.tracking.load(organization_id, intent))).journeys
+    subject = _Subject(event, event.event_id, profile_exists=True)
+    return await _explain(transaction, organization_id, subject, asked, published)
+
+
+async def _explain(
+    transaction: Transaction,
+    organization_id: str,
+    subject: _Subject,
+    asked: Asked,
+    published: Sequence[Journey],
+) -> ExplainedEvent:
+    event = subject.event
+    if asked.drafts is None:
+        journeys = sorted(_of(published, asked), key=lambda journey: journey.journey_id)
+        versions = {journey.journey_id: journey.version for journey in journeys}
+        others = () if journeys else await _one_asked(transaction, organization_id, asked)
+    else:
+        found = _of(asked.drafts, asked)
+        if asked.journey_id is not None and not found:
+            raise NotFound
+        name = event.event
+        journeys = [j for j in found if listens(j) and j.definition.trigger.event == name]
+        versions = await _versions(transaction, organization_id, journeys)
+        others = tuple(journey for journey in found if journey not in journeys)
+    probes = {
+        journey.journey_id: probe
+        for journey in journeys
+        if subject.profile_exists
+        and (probe := probe_for(journey, event, subject.before)) is not None
+    }
+    answers = (
+        await settle(transaction.tracking.prior_entries(organization_id, list(probes.values())))
+        if probes
+        else {}
+    )
+    explained: list[ExplainedJourney] = []
+    for journey in journeys:
+        probe = probes.get(journey.journey_id)
+        explained.append(
+            explain_journey(
+                journey,
+                event,
+                _NOTHING_PRIOR if probe is None else answers[probe],
+                version=versions.get(journey.journey_id),
+                profile_exists=subject.profile_exists,
+            )
+        )
+    return ExplainedEvent(
+        event_id=event.event_id,
+        profile_id=event.profile_id,
+        event=event.event,
+        occurred_at=event.occurred_at,
+        received_at=event.received_at,
+        unmatched_paths=(),
+        journeys=tuple(explained),
+        silent=tuple(SilentJourney.of(journey, event.event) for journey in others),
+    )
+
+
+def _of(journeys: Sequence[Journey], asked: Asked) -> list[Journey]:
+    return [j for j in journeys if asked.journey_id in (None, j.journey_id)]
+
+
+async def _one_asked(
+    transaction: Transaction, organization_id: str, asked: Asked
+) -> tuple[Journey, ...]:
+    """Return the published Journey that was asked about and does not listen, if one was."""
+    if asked.journey_id is None:
+        return ()
+    journey = await settle(transaction.journeys.get(organization_id, asked.journey_id))
+    if journey is None:
+        raise NotFound
+    return (journey,)
+
+
+async def _versions(
+    transaction: Transaction, organization_id: str, journeys: Sequence[Journey]
+) -> dict[str, int]:
+    """Return the version of each draft that says what is published under its id already."""
+    if not journeys:
+        return {}
+    digests = {journey.journey_id: journey.digest for journey in journeys}
+    return {
+        journey.journey_id: journey.version
+        for journey in await settle(transaction.journeys.list(organization_id))
+        if digests.get(journey.journey_id) == journey.digest
+    }
+
+
+_NOTHING_PRIOR: Final = PriorEntries()

@@ -1,0 +1,106 @@
+"""Handing Enrollments over: claim, complete, release, extend, revive.
+
+Knows who is refused and why. What each call does to an Enrollment is `domain.hand_over`'s,
+and that it happens at once, whoever else asks, is the store's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from segmentflow_core.domain.event import Enrollment, EnrollmentStatus
+from segmentflow_core.domain.hand_over import ClaimedEnrollment, HandOver, Lease
+from segmentflow_core.domain.identifier import is_id
+from segmentflow_core.errors import LeaseLost, NotFound, SegmentflowError
+from segmentflow_core.ports import Transaction
+from segmentflow_core.usecases import settle
+
+__all__ = [
+    "claim_enrollments",
+    "complete_enrollments",
+    "extend_enrollments",
+    "release_enrollments",
+    "revive_enrollments",
+]
+
+
+async def claim_enrollments(
+    transaction: Transaction, hand_over: HandOver
+) -> list[ClaimedEnrollment]:
+    """Hand available Enrollments over, those entered first at the front; bury what is used up."""
+    while True:
+        taken = await settle(transaction.hand_over.claim(hand_over))
+        claimed = [c for c in taken if c.enrollment.status is EnrollmentStatus.CLAIMED]
+        # An empty answer says that nothing is available, not that the first ones died.
+        if claimed or len(taken) < hand_over.limit:
+            return sorted(claimed, key=lambda c: c.enrollment.enrollment_id)
+
+
+async def complete_enrollments(
+    transaction: Transaction, leases: Sequence[Lease], now: datetime
+) -> list[Enrollment | SegmentflowError]:
+    """Complete what the leases hold; one Enrollment or refusal per lease, in order."""
+    done = await settle(transaction.hand_over.complete(_ordered(leases), now))
+    return await _answers(transaction, leases, done)
+
+
+async def release_enrollments(
+    transaction: Transaction,
+    leases: Sequence[Lease],
+    available_at: datetime,
+    max_attempts: int,
+    *,
+    failed: bool,
+) -> list[Enrollment | SegmentflowError]:
+    """Give back what the leases hold; one Enrollment or refusal per lease, in order."""
+    done = await settle(
+        transaction.hand_over.release(_ordered(leases), available_at, max_attempts, failed)
+    )
+    return await _answers(transaction, leases, done)
+
+
+async def extend_enrollments(
+    transaction: Transaction, leases: Sequence[Lease], lease_until: datetime
+) -> list[Enrollment | SegmentflowError]:
+    """Let the leases end later; one Enrollment or refusal per lease, in order."""
+    done = await settle(transaction.hand_over.extend(_ordered(leases), lease_until))
+    return await _answers(transaction, leases, done)
+
+
+async def revive_enrollments(
+    transaction: Transaction, organization_id: str, enrollment_ids: Sequence[str], now: datetime
+) -> list[Enrollment | SegmentflowError]:
+    """Make dead Enrollments available again; the living stay as they are."""
+    ids = sorted(set(filter(is_id, enrollment_ids)))
+    done = await settle(transaction.hand_over.revive(organization_id, ids, now))
+    answers: list[Enrollment | SegmentflowError] = []
+    for enrollment_id in enrollment_ids:
+        enrollment = done.get(enrollment_id)
+        if enrollment is None and is_id(enrollment_id):
+            enrollment = await settle(transaction.enrollments.get(organization_id, enrollment_id))
+        answers.append(NotFound() if enrollment is None else enrollment)
+    return answers
+
+
+def _ordered(leases: Sequence[Lease]) -> list[Lease]:
+    """Return each lease once, in the one order in which every transaction locks them."""
+    possible = {lease for lease in leases if is_id(lease.enrollment_id) and is_id(lease.token)}
+    return sorted(possible, key=lambda lease: (lease.organization_id, lease.enrollment_id))
+
+
+async def _answers(
+    transaction: Transaction, leases: Sequence[Lease], done: Mapping[Lease, Enrollment]
+) -> list[Enrollment | SegmentflowError]:
+    answers: list[Enrollment | SegmentflowError] = []
+    for lease in leases:
+        enrollment = done.get(lease)
+        answers.append(await _refusal(transaction, lease) if enrollment is None else enrollment)
+    return answers
+
+
+async def _refusal(transaction: Transaction, lease: Lease) -> SegmentflowError:
+    if not is_id(lease.enrollment_id):
+        return NotFound()
+    found = await settle(transaction.enrollments.get(lease.organization_id, lease.enrollment_id))
+    return NotFound() if found is None else LeaseLost()

@@ -1,0 +1,163 @@
+"""Replaying stored events against drafts: who would have entered, had they been published.
+
+The events of a period are read twice, page by page, each page in a transaction of its
+own, so that a long period blocks nobody: once from the newest back, to find where the
+period starts; then from the oldest on, because an entry decides about the next one.
+Entries made in the replay stand in for those the store has from the period; entries from
+before it count as they are. Nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, TypeAlias
+
+from attrs import frozen
+
+from segmentflow_core.domain.event import UserEvent
+from segmentflow_core.domain.explanation import probe_for
+from segmentflow_core.domain.journey import Journey, PriorEntries
+from segmentflow_core.domain.replay import Replay, Tally
+from segmentflow_core.domain.tracking import Probe
+from segmentflow_core.ports import Transaction
+from segmentflow_core.usecases import settle
+
+__all__ = ["Replaying"]
+
+PAGE: Final = 500
+"""How many events one transaction reads."""
+
+
+@frozen(repr=False)
+class _Page:
+    """Events as one read found them, newest first, and earlier entries that matter to them."""
+
+    events: Sequence[UserEvent]
+    answers: Mapping[Probe, PriorEntries] = {}
+
+
+@frozen
+class _Span:
+    """Where a page of the period stands: ids from `low`, below `before`."""
+
+    low: str
+    before: str | None
+
+
+_Read: TypeAlias = Callable[[Transaction], Coroutine[Any, Any, _Page]]
+
+
+class Replaying:
+    """A replay under way: gives one read after another, and folds in what each found.
+
+    Args:
+        organization_id: whose events they are.
+        journeys: the drafts.
+        since: from when on events were received.
+        until: before when, or None.
+        page: how many events one transaction reads.
+    """
+
+    def __init__(
+        self,
+        organization_id: str,
+        journeys: Sequence[Journey],
+        since: datetime,
+        until: datetime | None,
+        page: int = PAGE,
+    ) -> None:
+        self.total: int | None = None
+        self.done = 0
+        self._organization_id = organization_id
+        self._since = since
+        self._until = until
+        self._limit = page
+        self._tallies = [Tally(journey) for journey in journeys]
+        self._spans: list[_Span] = []
+        self._found = 0
+        self._first = ""
+        self._before: str | None = None
+        self._newest: _Page | None = None
+
+    def reads(self) -> Iterator[_Read]:
+        """Yield what to read next; `fold` its result before asking for more."""
+        while self.total is None:
+            yield self._survey
+        while self._spans:
+            yield self._page
+
+    def fold(self, page: _Page) -> None:
+        """Take in what the last read found."""
+        if self.total is None:
+            self._note(page)
+            return
+        self._spans.pop()
+        for event in reversed(self._within(page.events)):
+            for tally in self._listening(event):
+                tally.add(event, page.answers, self._first)
+            self.done += 1
+
+    def result(self) -> Replay:
+        """Return what has come of it."""
+        results = tuple(tally.result() for tally in self._tallies)
+        return Replay(self._since, self._until, self.done, results)
+
+    async def _survey(self, transaction: Transaction) -> _Page:
+        found = transaction.events.list(self._organization_id, self._limit, self._before)
+        return _Page(await settle(found))
+
+    def _note(self, page: _Page) -> None:
+        events = page.events
+        within = self._within(events)
+        if within:
+            if not self._spans:
+                # The newest page has no id above it to start from again; it is kept instead,
+                # so that what is tracked meanwhile does not come into the replay.
+                self._newest = page
+            self._found += len(within)
+            self._first = within[-1].event_id
+            self._spans.append(_Span(self._first, self._before))
+        if len(events) < self._limit or all(e.received_at < self._since for e in events):
+            self.total = self._found
+        else:
+            self._before = events[-1].event_id
+
+    async def _page(self, transaction: Transaction) -> _Page:
+        events = await self._events(transaction, self._spans[-1])
+        probes: dict[Probe, None] = {}
+        for event in self._within(events):
+            for tally in self._listening(event):
+                probe = probe_for(tally.journey, event, self._first)
+                if probe is not None:
+                    probes[probe] = None
+        if not probes:
+            return _Page(events)
+        asked = transaction.tracking.prior_entries(self._organization_id, list(probes))
+        return _Page(events, await settle(asked))
+
+    async def _events(self, transaction: Transaction, span: _Span) -> Sequence[UserEvent]:
+        if len(self._spans) == 1 and self._newest is not None:
+            return self._newest.events
+        events: list[UserEvent] = []
+        before = span.before
+        while True:
+            page = transaction.events.list(self._organization_id, self._limit, before)
+            found = await settle(page)
+            events += [event for event in found if event.event_id >= span.low]
+            # One that was committed meanwhile may have pushed the oldest off the page.
+            if len(found) < self._limit or found[-1].event_id <= span.low:
+                return events
+            before = found[-1].event_id
+
+    def _within(self, events: Sequence[UserEvent]) -> list[UserEvent]:
+        since, until = self._since, self._until
+        return [
+            event
+            for event in events
+            if event.received_at >= since and (until is None or event.received_at < until)
+        ]
+
+    def _listening(self, event: UserEvent) -> list[Tally]:
+        name = event.event
+        return [t for t in self._tallies if t.journey.definition.trigger.event == name]

@@ -1,0 +1,135 @@
+"""What explaining returns, as JSON documents: camelCase names, instants as RFC 3339.
+
+Values stand beside each condition and key as the redacted state has them. Must never see
+a request.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from segmentflow_core.domain.condition import explanation_document
+from segmentflow_core.domain.event import Outcome
+from segmentflow_core.domain.explanation import (
+    ExplainedEvent,
+    ExplainedJourney,
+    KeyPart,
+    LatenessFact,
+    ReentryFact,
+    SampleFact,
+    WindowFact,
+)
+from segmentflow_core.domain.instant import format_instant
+from segmentflow_core.domain.json_value import MISSING
+from segmentflow_core.domain.replay import Replay
+
+__all__ = ["explained_document", "replay_document"]
+
+
+def explained_document(explained: ExplainedEvent) -> dict[str, Any]:
+    """Write an explanation; an answer that is not known is null."""
+    return {
+        "eventId": explained.event_id,
+        "profileId": explained.profile_id,
+        "event": explained.event,
+        "occurredAt": format_instant(explained.occurred_at),
+        "receivedAt": format_instant(explained.received_at),
+        "unmatchedPaths": list(explained.unmatched_paths),
+        "journeys": [_journey(journey) for journey in explained.journeys],
+        "silent": [
+            {
+                "journeyId": journey.journey_id,
+                "status": str(journey.status),
+                "event": journey.event,
+                "reason": journey.reason,
+            }
+            for journey in explained.silent
+        ],
+    }
+
+
+def replay_document(replay: Replay) -> dict[str, Any]:
+    """Write a replay; skipped events are counted by the code of the reason."""
+    return {
+        "since": format_instant(replay.since),
+        "until": None if replay.until is None else format_instant(replay.until),
+        "events": replay.events,
+        "journeys": [
+            {
+                "journeyId": journey.journey_id,
+                "name": journey.name,
+                "matched": journey.matched,
+                "entered": journey.entered,
+                "profiles": journey.profiles,
+                "skipped": {str(reason): count for reason, count in journey.skipped.items()},
+            }
+            for journey in replay.journeys
+        ],
+    }
+
+
+def _journey(journey: ExplainedJourney) -> dict[str, Any]:
+    condition, recorded = journey.condition, journey.recorded
+    return {
+        "journeyId": journey.journey_id,
+        "name": journey.name,
+        "version": journey.version,
+        "outcome": journey.outcome,
+        "reason": journey.reason,
+        "recorded": None if recorded is None else _outcome(recorded),
+        "window": None if journey.window is None else _window(journey.window),
+        "maxLateness": None if journey.lateness is None else _lateness(journey.lateness),
+        "sample": None if journey.sample is None else _sample(journey.sample),
+        "where": None if condition is None else explanation_document(condition),
+        "reentry": _reentry(journey.reentry),
+    }
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "version": outcome.version,
+        "outcome": outcome.outcome,
+        "reason": outcome.reason,
+    }
+
+
+def _window(fact: WindowFact) -> dict[str, Any]:
+    bounds = {"from": fact.window.starts_at, "until": fact.window.ends_at}
+    document: dict[str, Any] = {"result": fact.met}
+    return document | {
+        name: format_instant(moment) for name, moment in bounds.items() if moment is not None
+    }
+
+
+def _lateness(fact: LatenessFact) -> dict[str, Any]:
+    return {
+        "result": fact.met,
+        "limit": fact.limit,
+        "latenessSeconds": fact.lateness.total_seconds(),
+    }
+
+
+def _sample(fact: SampleFact) -> dict[str, Any]:
+    return {"result": fact.met, "percent": fact.sample.percent, "seed": fact.sample.seed}
+
+
+def _reentry(fact: ReentryFact) -> dict[str, Any]:
+    document: dict[str, Any] = {"result": fact.met, "policy": str(fact.policy)}
+    if fact.key:
+        document["key"] = [_key_part(part) for part in fact.key]
+        document["keyTaken"] = fact.key_taken
+    if fact.duration is not None:
+        document["duration"] = fact.duration
+    for name, moment in (("lastEnteredAt", fact.last_entered_at), ("freeAt", fact.free_at)):
+        if moment is not None:
+            document[name] = format_instant(moment)
+    return document
+
+
+def _key_part(part: KeyPart) -> dict[str, Any]:
+    document: dict[str, Any] = {"path": part.path}
+    if part.found is not MISSING:
+        document["found"] = part.found
+    if part.reason is not None:
+        document["reason"] = part.reason
+    return document
