@@ -22,19 +22,30 @@ from segmentflow_core.errors import ConfigurationError, IdempotencyInProgress, S
 from segmentflow_core.ports import (
     Changes,
     Claim,
+    ClaimedEnrollment,
     Enrollment,
+    EnrollmentStatus,
+    HandOver,
     HeldClaim,
     Intent,
     Journey,
     JourneyStatus,
     Known,
+    Lease,
     PriorEntries,
     Probe,
     Profile,
     Receipt,
     Transaction,
     UserEvent,
+    completed,
+    extended,
+    handed_over,
+    released,
+    revived,
 )
+from segmentflow_core.ports.api_keys import ApiKey
+from segmentflow_memory.queue import Queue, Undo
 
 __all__ = ["AsyncMemoryStorage", "MemoryStorage", "open_storage"]
 
@@ -47,36 +58,34 @@ _OPERATION = "events.track"
 class _Table(Generic[K, V]):
     """A dictionary that can undo what was done to it."""
 
-    def __init__(self, undo: list[Callable[[], object]]) -> None:
+    def __init__(self, undo: list[Undo]) -> None:
         self.rows: dict[K, V] = {}
         self._undo = undo
 
     def put(self, key: K, value: V) -> None:
         rows = self.rows
         if key in rows:
-            before = rows[key]
-            self._undo.append(lambda: rows.__setitem__(key, before))
+            self._undo.append((rows.__setitem__, (key, rows[key])))
         else:
-            self._undo.append(lambda: rows.pop(key))
+            self._undo.append((rows.pop, (key,)))
         rows[key] = value
 
     def remove(self, key: K) -> None:
         rows = self.rows
-        before = rows.pop(key)
-        self._undo.append(lambda: rows.__setitem__(key, before))
+        self._undo.append((rows.__setitem__, (key, rows.pop(key))))
 
 
 class _Order:
     """Sorted ids, per Organization, that can undo an addition."""
 
-    def __init__(self, undo: list[Callable[[], object]]) -> None:
+    def __init__(self, undo: list[Undo]) -> None:
         self._ids: dict[str, list[str]] = {}
         self._undo = undo
 
     def add(self, organization_id: str, identifier: str) -> None:
         ids = self._ids.setdefault(organization_id, [])
         insort(ids, identifier)
-        self._undo.append(lambda: ids.remove(identifier))
+        self._undo.append((ids.remove, (identifier,)))
 
     def newest(self, organization_id: str, before: str | None) -> Sequence[str]:
         ids = self._ids.get(organization_id, [])
@@ -84,11 +93,33 @@ class _Order:
         return ids[:end][::-1]
 
 
+class _History:
+    """What caused each entry of a Profile into a Journey, in the order written."""
+
+    def __init__(self, undo: list[Undo]) -> None:
+        self._entries: dict[tuple[str, str, str], list[tuple[str, datetime, str | None]]] = {}
+        self._undo = undo
+
+    def add(self, organization_id: str, entry: Enrollment) -> None:
+        pair = (organization_id, entry.journey_id, entry.profile_id)
+        entries = self._entries.setdefault(pair, [])
+        entries.append((entry.event_id, entry.entered_at, entry.entry_key))
+        self._undo.append((entries.pop, ()))
+
+    def prior(self, organization_id: str, probe: Probe, before: str) -> PriorEntries:
+        entries = self._entries.get((organization_id, probe.journey_id, probe.profile_id), ())
+        earlier = [entry for entry in entries if entry[0] < before]
+        return PriorEntries(
+            max((entered_at for _, entered_at, _ in earlier), default=None),
+            probe.entry_key is not None and any(key == probe.entry_key for *_, key in earlier),
+        )
+
+
 class _Data:
     """Everything that is kept; every key leads with the Organization."""
 
     def __init__(self) -> None:
-        self.undo: list[Callable[[], object]] = []
+        self.undo: list[Undo] = []
         undo = self.undo
         self.claims: _Table[tuple[str, str, str], Claim] = _Table(undo)
         self.profiles: _Table[tuple[str, str], Profile] = _Table(undo)
@@ -101,12 +132,22 @@ class _Data:
         self.listening: _Table[tuple[str, str], tuple[Journey, ...]] = _Table(undo)
         self.enrollments: _Table[tuple[str, str], Enrollment] = _Table(undo)
         self.enrollment_order = _Order(undo)
+        self.queue = Queue(undo)
         self.entries: _Table[tuple[str, str, str], datetime] = _Table(undo)
         self.entry_keys: _Table[tuple[str, str, str, str], str] = _Table(undo)
+        self.api_keys: _Table[tuple[str, str], ApiKey] = _Table(undo)
+        self.api_key_lookups: _Table[str, tuple[tuple[str, str], ...]] = _Table(undo)
+        self.history = _History(undo)
+
+    def put_enrollment(self, organization_id: str, enrollment: Enrollment) -> None:
+        at = (organization_id, enrollment.enrollment_id)
+        self.queue.move(organization_id, self.enrollments.rows.get(at), enrollment)
+        self.enrollments.put(at, enrollment)
 
     def roll_back(self) -> None:
         while self.undo:
-            self.undo.pop()()
+            take_back, arguments = self.undo.pop()
+            take_back(*arguments)
 
 
 class _Tracking:
@@ -134,7 +175,10 @@ class _Tracking:
             for value in values:
                 profile_id = index.get((organization_id, value))
                 if profile_id is not None:
-                    found[profile_id] = data.profiles.rows[organization_id, profile_id]
+                    profile = data.profiles.rows[organization_id, profile_id]
+                    # Who only looks is given a copy, as of whatever is read; a batch that
+                    # is decided changes no JSON that it was given.
+                    found[profile_id] = profile if intent.claims else _copied_profile(profile)
         journeys: list[Journey] = []
         for name in intent.events:
             journeys += data.listening.rows.get((organization_id, name), ())
@@ -146,6 +190,9 @@ class _Tracking:
         data = self._data
         answers: dict[Probe, PriorEntries] = {}
         for probe in probes:
+            if probe.before is not None:
+                answers[probe] = data.history.prior(organization_id, probe, probe.before)
+                continue
             pair = (organization_id, probe.journey_id, probe.profile_id)
             taken = probe.entry_key is not None and (
                 (*pair, probe.entry_key) in data.entry_keys.rows
@@ -170,8 +217,10 @@ class _Tracking:
             pair = (organization_id, enrollment.journey_id, enrollment.profile_id)
             if enrollment.entry_key is not None:
                 data.entry_keys.put((*pair, enrollment.entry_key), enrollment.enrollment_id)
-            data.entries.put(pair, enrollment.entered_at)
-            data.enrollments.put((organization_id, enrollment.enrollment_id), enrollment)
+            latest = data.entries.rows.get(pair, enrollment.entered_at)
+            data.entries.put(pair, max(latest, enrollment.entered_at))
+            data.put_enrollment(organization_id, enrollment)
+            data.history.add(organization_id, enrollment)
             data.enrollment_order.add(organization_id, enrollment.enrollment_id)
 
     def _forget_identity(self, organization_id: str, profile_id: str) -> None:
@@ -213,7 +262,7 @@ class _Profiles:
 
     def get(self, organization_id: str, profile_id: str) -> Profile | None:
         profile = self._data.profiles.rows.get((organization_id, profile_id))
-        return None if profile is None else evolve(profile, properties=deepcopy(profile.properties))
+        return None if profile is None else _copied_profile(profile)
 
 
 class _Events:
@@ -275,12 +324,16 @@ class _Enrollments:
     def __init__(self, data: _Data) -> None:
         self._data = data
 
+    def get(self, organization_id: str, enrollment_id: str) -> Enrollment | None:
+        return self._data.enrollments.rows.get((organization_id, enrollment_id))
+
     def list(
         self,
         organization_id: str,
         limit: int,
         before: str | None = None,
         journey_id: str | None = None,
+        status: EnrollmentStatus | None = None,
     ) -> list[Enrollment]:
         rows = self._data.enrollments.rows
         found: list[Enrollment] = []
@@ -288,9 +341,100 @@ class _Enrollments:
             if len(found) == limit:
                 break
             enrollment = rows[organization_id, identifier]
-            if journey_id is None or enrollment.journey_id == journey_id:
+            if (journey_id is None or enrollment.journey_id == journey_id) and (
+                status is None or enrollment.status == status
+            ):
                 found.append(enrollment)
         return found
+
+
+class _ApiKeys:
+    def __init__(self, data: _Data) -> None:
+        self._data = data
+
+    def create(self, api_key: ApiKey) -> None:
+        at = (api_key.organization_id, api_key.key_id)
+        self._data.api_keys.put(at, api_key)
+        others = self._data.api_key_lookups.rows.get(api_key.lookup, ())
+        self._data.api_key_lookups.put(api_key.lookup, (*others, at))
+
+    def find(self, lookup: str) -> list[ApiKey]:
+        rows = self._data.api_keys.rows
+        return [rows[at] for at in self._data.api_key_lookups.rows.get(lookup, ())]
+
+    def list(self, organization_id: str) -> list[ApiKey]:
+        rows = self._data.api_keys.rows
+        return [rows[at] for at in sorted(rows, reverse=True) if at[0] == organization_id]
+
+    def revoke(self, organization_id: str, key_id: str, now: datetime) -> ApiKey | None:
+        at = (organization_id, key_id)
+        found = self._data.api_keys.rows.get(at)
+        if found is not None and found.revoked_at is None:
+            found = evolve(found, revoked_at=now)
+            self._data.api_keys.put(at, found)
+        return found
+
+    def note_use(self, organization_id: str, key_id: str, now: datetime) -> None:
+        at = (organization_id, key_id)
+        found = self._data.api_keys.rows.get(at)
+        if found is not None and (found.last_used_at is None or found.last_used_at < now):
+            self._data.api_keys.put(at, evolve(found, last_used_at=now))
+
+
+class _HandOver:
+    def __init__(self, data: _Data) -> None:
+        self._data = data
+
+    def claim(self, hand_over: HandOver) -> list[ClaimedEnrollment]:
+        data = self._data
+        claimed: list[ClaimedEnrollment] = []
+        for organization_id, enrollment_id in data.queue.available(hand_over):
+            enrollment = handed_over(
+                data.enrollments.rows[organization_id, enrollment_id], hand_over
+            )
+            data.put_enrollment(organization_id, enrollment)
+            event = _copied(data.events.rows[organization_id, enrollment.event_id])
+            claimed.append(ClaimedEnrollment(organization_id, enrollment, event))
+        return claimed
+
+    def complete(self, leases: Sequence[Lease], now: datetime) -> dict[Lease, Enrollment]:
+        return self._held(leases, lambda held, token: completed(held, token, now))
+
+    def release(
+        self, leases: Sequence[Lease], available_at: datetime, max_attempts: int, failed: bool
+    ) -> dict[Lease, Enrollment]:
+        return self._held(
+            leases,
+            lambda held, token: released(held, token, available_at, max_attempts, failed=failed),
+        )
+
+    def extend(self, leases: Sequence[Lease], lease_until: datetime) -> dict[Lease, Enrollment]:
+        return self._held(leases, lambda held, token: extended(held, token, lease_until))
+
+    def revive(
+        self, organization_id: str, enrollment_ids: Sequence[str], now: datetime
+    ) -> dict[str, Enrollment]:
+        done: dict[str, Enrollment] = {}
+        for enrollment_id in enrollment_ids:
+            found = self._data.enrollments.rows.get((organization_id, enrollment_id))
+            enrollment = None if found is None else revived(found, now)
+            if enrollment is not None:
+                self._data.put_enrollment(organization_id, enrollment)
+                done[enrollment_id] = enrollment
+        return done
+
+    def _held(
+        self, leases: Sequence[Lease], change: Callable[[Enrollment, str], Enrollment | None]
+    ) -> dict[Lease, Enrollment]:
+        """Change what the leases hold, as the core's rule says."""
+        done: dict[Lease, Enrollment] = {}
+        for lease in leases:
+            found = self._data.enrollments.rows.get((lease.organization_id, lease.enrollment_id))
+            enrollment = None if found is None else change(found, lease.token)
+            if enrollment is not None:
+                self._data.put_enrollment(lease.organization_id, enrollment)
+                done[lease] = enrollment
+        return done
 
 
 class _Transaction:
@@ -301,6 +445,12 @@ class _Transaction:
         self.events = _Events(data)
         self.journeys = _Journeys(data)
         self.enrollments = _Enrollments(data)
+        self.api_keys = _ApiKeys(data)
+        self.hand_over = _HandOver(data)
+
+
+def _copied_profile(profile: Profile) -> Profile:
+    return evolve(profile, properties=deepcopy(profile.properties))
 
 
 def _copied(event: UserEvent) -> UserEvent:

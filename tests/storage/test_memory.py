@@ -6,24 +6,28 @@ import threading
 import pytest
 
 from segmentflow_core import ConfigurationError, IdempotencyInProgress, StorageUnavailable
-from segmentflow_core.testing import StorageContract
+from segmentflow_core.testing import Capabilities, StorageContract
 from segmentflow_memory import AsyncMemoryStorage, MemoryStorage, open_storage
+
+# Nothing survives the process, and an asynchronous transaction never suspends.
+SYNCHRONOUS = Capabilities(durable=False)
+ASYNCHRONOUS = Capabilities(durable=False, open_transactions=False)
 
 
 class TestMemoryStorage(StorageContract):
+    capabilities = SYNCHRONOUS
+
     @pytest.fixture
     def storage(self):
         return MemoryStorage()
 
 
 class TestAsyncMemoryStorage(StorageContract):
+    capabilities = ASYNCHRONOUS
+
     @pytest.fixture
     def storage(self):
         return AsyncMemoryStorage()
-
-    @pytest.fixture
-    def run_async(self):
-        return asyncio.run
 
 
 class Awaited:
@@ -54,39 +58,11 @@ class AwaitedStorage:
 
 
 class TestAwaitedStorage(StorageContract):
+    capabilities = ASYNCHRONOUS
+
     @pytest.fixture
     def storage(self):
         return AwaitedStorage()
-
-    @pytest.fixture
-    def run_async(self):
-        return asyncio.run
-
-
-def test_the_contract_says_which_fixtures_are_missing(pytester):
-    pytester.makepyfile(
-        """
-        from segmentflow_core.testing import StorageContract
-
-        class TestNothingGiven(StorageContract):
-            pass
-
-        class TestNoRunner(StorageContract):
-            import pytest
-
-            @pytest.fixture
-            def storage(self):
-                class Storage:
-                    async def run(self, work):
-                        pass
-                return Storage()
-        """
-    )
-    result = pytester.runpytest("-k", "documented")
-    result.assert_outcomes(errors=2)
-    result.stdout.fnmatch_lines(
-        ["*Give a fixture named `storage`*", "*Give a fixture named `run_async`*"]
-    )
 
 
 def test_a_caller_that_waited_too_long_is_told_to_try_again():

@@ -1,0 +1,89 @@
+"""The Enrollments that wait for a worker, sorted, so that a claim reads no others.
+
+Knows when each becomes available, and whose turn it is. Must never know what a claim does
+to an Enrollment.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from itertools import islice, takewhile
+from typing import Any, TypeAlias
+
+from segmentflow_core.ports import AVAILABLE_STATUSES, Enrollment, HandOver
+
+__all__ = ["Queue", "Undo"]
+
+Undo: TypeAlias = tuple[Callable[..., object], tuple[Any, ...]]
+"""What takes a write back, and its arguments: quicker to make than a closure."""
+
+_Entry: TypeAlias = tuple[datetime, str]
+"""When an Enrollment becomes available, and its id."""
+
+
+class Queue:
+    """Sorted entries per Organization and Journey, that can undo what was done to them."""
+
+    def __init__(self, undo: list[Undo]) -> None:
+        self._entries: dict[str, dict[str, list[_Entry]]] = {}
+        self._undo = undo
+
+    def move(self, organization_id: str, before: Enrollment | None, after: Enrollment) -> None:
+        """Take an Enrollment's old place away, if it had one, and give it its new one."""
+        for enrollment, act, undo in (
+            (before, self._remove, self._add),
+            (after, self._add, self._remove),
+        ):
+            if enrollment is None or enrollment.status not in AVAILABLE_STATUSES:
+                continue
+            place = (organization_id, enrollment.journey_id, _entry(enrollment))
+            act(*place)
+            self._undo.append((undo, place))
+
+    def available(self, hand_over: HandOver) -> list[tuple[str, str]]:
+        """Return what a claim takes: pairs of Organization and Enrollment id, in turn."""
+        wanted = hand_over.organization_id
+        organizations = sorted(self._entries) if wanted is None else [wanted]
+        waiting = [
+            (organization_id, ids)
+            for organization_id in organizations
+            if (ids := list(islice(self._due(organization_id, hand_over), hand_over.limit)))
+        ]
+        if not waiting:
+            return []
+        first = hand_over.turn % len(waiting)
+        circle = waiting[first:] + waiting[:first]
+        rounds = (
+            (organization_id, ids[rank])
+            for rank in range(hand_over.limit)
+            for organization_id, ids in circle
+            if rank < len(ids)
+        )
+        return list(islice(rounds, hand_over.limit))
+
+    def _due(self, organization_id: str, hand_over: HandOver) -> Iterator[str]:
+        """Yield the ids an Organization has available, longest first."""
+        journeys = self._entries.get(organization_id, {})
+        wanted = hand_over.journey_id
+        lists = journeys.values() if wanted is None else [journeys.get(wanted, [])]
+        due = takewhile(lambda entry: entry[0] <= hand_over.now, heapq.merge(*lists))
+        return (enrollment_id for _, enrollment_id in due)
+
+    def _add(self, organization_id: str, journey_id: str, entry: _Entry) -> None:
+        insort(self._entries.setdefault(organization_id, {}).setdefault(journey_id, []), entry)
+
+    def _remove(self, organization_id: str, journey_id: str, entry: _Entry) -> None:
+        journeys = self._entries[organization_id]
+        entries = journeys[journey_id]
+        del entries[bisect_left(entries, entry)]
+        if not entries:
+            del journeys[journey_id]
+        if not journeys:
+            del self._entries[organization_id]
+
+
+def _entry(enrollment: Enrollment) -> _Entry:
+    return enrollment.available_at or enrollment.entered_at, enrollment.enrollment_id
