@@ -3,6 +3,20 @@
 from __future__ import annotations
 
 from segmentflow_sql.schema import SCHEMA_VERSION, metadata
-from segmentflow_sql.storage import SqlStorage, open_storage
+from segmentflow_sql.storage import (
+    AsyncBoundSqlStorage,
+    AsyncSqlStorage,
+    BoundSqlStorage,
+    SqlStorage,
+    open_storage,
+)
 
-__all__ = ["SCHEMA_VERSION", "SqlStorage", "metadata", "open_storage"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "AsyncBoundSqlStorage",
+    "AsyncSqlStorage",
+    "BoundSqlStorage",
+    "SqlStorage",
+    "metadata",
+    "open_storage",
+]

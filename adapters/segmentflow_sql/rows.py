@@ -1,11 +1,19 @@
-"""Values to rows and back. Knows columns; must never change what a value says."""
+"""Values to rows and back. Knows columns; must never change what a value says.
+
+A row is a tuple in the order of its table's columns. Every database reads back alike:
+ids and JSON as text, instants as microseconds; how each wants them written, its
+`Codec` says.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final, TypeAlias
+
+from attrs import frozen
 
 from segmentflow_core.ports import (
     Claim,
@@ -25,8 +33,16 @@ from segmentflow_core.ports import (
     journey_document,
     to_microseconds,
 )
+from segmentflow_core.ports.api_keys import ApiKey
 
 __all__ = [
+    "POSTGRESQL",
+    "SQLITE",
+    "Codec",
+    "Row",
+    "api_key_from",
+    "api_key_row",
+    "change_row",
     "claim_from",
     "claim_row",
     "definition_from",
@@ -34,7 +50,8 @@ __all__ = [
     "enrollment_row",
     "event_from",
     "event_row",
-    "json_list",
+    "journey_row",
+    "may_be_stored",
     "outcomes_from",
     "profile_from",
     "profile_row",
@@ -42,33 +59,94 @@ __all__ = [
 ]
 
 
-def json_list(values: Iterable[str]) -> str:
-    """Write strings as one JSON array, for a parameter that stands for a list."""
+Row: TypeAlias = tuple[Any, ...]
+
+
+@frozen
+class Codec:
+    """How one kind of database wants values written.
+
+    Attributes:
+        instant: of an aware datetime in UTC.
+        json: of an admitted JSON value.
+        listed: of strings that are one parameter, a list.
+        may_be_id: whether a row could have this text for its id.
+    """
+
+    instant: Callable[[datetime], Any]
+    json: Callable[[Any], str]
+    listed: Callable[[Iterable[str]], str]
+    may_be_id: Callable[[str], bool]
+
+    def maybe(self, moment: datetime | None) -> Any:
+        """Write an instant that may be absent."""
+        return None if moment is None else self.instant(moment)
+
+
+def _json_array(values: Iterable[str]) -> str:
     return encode_json(list(values))
 
 
-def _maybe_count(moment: datetime | None) -> int | None:
-    return None if moment is None else to_microseconds(moment)
+def _array(values: Iterable[str]) -> str:
+    quoted = (value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
+    items = ",".join([f'"{value}"' for value in quoted])
+    return f"{{{items}}}"
+
+
+_STRING_OR_LARGE_FLOAT: Final = re.compile(r'"(?:[^"\\]|\\.)*"|-?[0-9.]+e\+[0-9]+')
+
+
+def _jsonb(value: Any) -> str:
+    """Write JSON so that JSONB, which keeps the digits of a number and no exponent, gives it back.
+
+    1e22 would come back as an integer; 10000000000000000000000.0 is the same float again.
+    """
+    text = encode_json(value)
+    if "e+" not in text:
+        return text
+    return _STRING_OR_LARGE_FLOAT.sub(_without_exponent, text)
+
+
+def _without_exponent(found: re.Match[str]) -> str:
+    return found[0] if found[0][0] == '"' else format(float(found[0]), ".1f")
+
+
+_NEVER_STORED: Final = re.compile("[\0\ud800-\udfff]")
+_UUID: Final = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def may_be_stored(text: str) -> bool:
+    """Say whether a row could hold a text: none holds U+0000 or a lone surrogate."""
+    return _NEVER_STORED.search(text) is None
+
+
+def _is_uuid(text: str) -> bool:
+    return _UUID.fullmatch(text) is not None
+
+
+SQLITE: Final = Codec(to_microseconds, encode_json, _json_array, may_be_stored)
+POSTGRESQL: Final = Codec(datetime.isoformat, _jsonb, _array, _is_uuid)
 
 
 def _maybe_moment(count: int | None) -> datetime | None:
     return None if count is None else from_microseconds(count)
 
 
-def claim_row(organization_id: str, operation: str, claim: Claim) -> dict[str, Any]:
+def claim_row(codec: Codec, organization_id: str, operation: str, claim: Claim) -> Row:
     """Return the columns of a claim."""
-    return {
-        "organization_id": organization_id,
-        "operation": operation,
-        "key": claim.key,
-        "event_id": claim.event_id,
-        "scheme": claim.fingerprint.scheme,
-        "key_id": claim.fingerprint.key_id,
-        "digest": claim.fingerprint.digest,
-        "paths": encode_json(claim.paths),
-        "claimed_at": to_microseconds(claim.claimed_at),
-        "expires_at": _maybe_count(claim.expires_at),
-    }
+    fingerprint = claim.fingerprint
+    return (
+        organization_id,
+        operation,
+        claim.key,
+        claim.event_id,
+        fingerprint.scheme,
+        fingerprint.key_id,
+        fingerprint.digest.hex(),
+        codec.json(claim.paths),
+        codec.instant(claim.claimed_at),
+        codec.maybe(claim.expires_at),
+    )
 
 
 def claim_from(row: Sequence[Any]) -> Claim:
@@ -77,25 +155,38 @@ def claim_from(row: Sequence[Any]) -> Claim:
     return Claim(
         key,
         event_id,
-        Fingerprint(scheme, key_id, bytes(digest)),
+        Fingerprint(scheme, key_id, bytes.fromhex(digest)),
         json.loads(paths),
         from_microseconds(claimed_at),
         _maybe_moment(expires_at),
     )
 
 
-def profile_row(organization_id: str, profile: Profile) -> dict[str, Any]:
+def profile_row(codec: Codec, organization_id: str, profile: Profile) -> Row:
     """Return the columns of a Profile."""
-    return {
-        "organization_id": organization_id,
-        "profile_id": profile.profile_id,
-        "email": profile.email,
-        "external_id": profile.external_id,
-        "properties": encode_json(profile.properties),
-        "property_times": encode_json(profile.property_times),
-        "created_at": to_microseconds(profile.created_at),
-        "updated_at": to_microseconds(profile.updated_at),
-    }
+    return (
+        organization_id,
+        profile.profile_id,
+        profile.email,
+        profile.external_id,
+        codec.json(profile.properties),
+        codec.json(profile.property_times),
+        codec.instant(profile.created_at),
+        codec.instant(profile.updated_at),
+    )
+
+
+def change_row(codec: Codec, organization_id: str, profile: Profile) -> Row:
+    """Return what changes of a Profile, then the key it is found by."""
+    return (
+        profile.email,
+        profile.external_id,
+        codec.json(profile.properties),
+        codec.json(profile.property_times),
+        codec.instant(profile.updated_at),
+        organization_id,
+        profile.profile_id,
+    )
 
 
 def profile_from(row: Sequence[Any]) -> Profile:
@@ -112,20 +203,20 @@ def profile_from(row: Sequence[Any]) -> Profile:
     )
 
 
-def event_row(organization_id: str, event: UserEvent) -> dict[str, Any]:
+def event_row(codec: Codec, organization_id: str, event: UserEvent) -> Row:
     """Return the columns of an event."""
-    return {
-        "organization_id": organization_id,
-        "event_id": event.event_id,
-        "profile_id": event.profile_id,
-        "event": event.event,
-        "data": encode_json(event.data),
-        "profile": encode_json(event.profile),
-        "reference_id": event.reference_id,
-        "occurred_at": to_microseconds(event.occurred_at),
-        "received_at": to_microseconds(event.received_at),
-        "outcomes": encode_json([_outcome_document(outcome) for outcome in event.outcomes]),
-    }
+    return (
+        organization_id,
+        event.event_id,
+        event.profile_id,
+        event.event,
+        codec.json(event.data),
+        codec.json(event.profile),
+        event.reference_id,
+        codec.instant(event.occurred_at),
+        codec.instant(event.received_at),
+        codec.json([_outcome_document(outcome) for outcome in event.outcomes]),
+    )
 
 
 def event_from(row: Sequence[Any]) -> UserEvent:
@@ -158,16 +249,28 @@ def outcomes_from(text: str) -> tuple[Outcome, ...]:
     )
 
 
-def version_row(organization_id: str, journey: Journey) -> dict[str, Any]:
+def journey_row(organization_id: str, journey: Journey) -> Row:
+    """Return the columns of a Journey as it stands."""
+    definition = journey.definition
+    return (
+        organization_id,
+        journey.journey_id,
+        definition.trigger.event,
+        str(definition.status),
+        journey.version,
+    )
+
+
+def version_row(codec: Codec, organization_id: str, journey: Journey) -> Row:
     """Return the columns of one version of a Journey."""
-    return {
-        "organization_id": organization_id,
-        "journey_id": journey.journey_id,
-        "version": journey.version,
-        "digest": journey.digest,
-        "definition": encode_json(journey_document(journey.definition)),
-        "published_at": to_microseconds(journey.published_at),
-    }
+    return (
+        organization_id,
+        journey.journey_id,
+        journey.version,
+        journey.digest,
+        codec.json(journey_document(journey.definition)),
+        codec.instant(journey.published_at),
+    )
 
 
 def definition_from(text: str, status: str) -> JourneyDefinition:
@@ -177,24 +280,24 @@ def definition_from(text: str, status: str) -> JourneyDefinition:
     return journey_definition(document)
 
 
-def enrollment_row(organization_id: str, enrollment: Enrollment) -> dict[str, Any]:
+def enrollment_row(codec: Codec, organization_id: str, enrollment: Enrollment) -> Row:
     """Return the columns of an Enrollment."""
-    return {
-        "organization_id": organization_id,
-        "enrollment_id": enrollment.enrollment_id,
-        "journey_id": enrollment.journey_id,
-        "version": enrollment.version,
-        "profile_id": enrollment.profile_id,
-        "event_id": enrollment.event_id,
-        "entry_key": enrollment.entry_key,
-        "entered_at": to_microseconds(enrollment.entered_at),
-        "status": str(enrollment.status),
-        "available_at": _maybe_count(enrollment.available_at),
-        "attempts": enrollment.attempts,
-        "lease_until": _maybe_count(enrollment.lease_until),
-        "token": enrollment.token,
-        "completed_at": _maybe_count(enrollment.completed_at),
-    }
+    return (
+        organization_id,
+        enrollment.enrollment_id,
+        enrollment.journey_id,
+        enrollment.version,
+        enrollment.profile_id,
+        enrollment.event_id,
+        enrollment.entry_key,
+        codec.instant(enrollment.entered_at),
+        str(enrollment.status),
+        codec.maybe(enrollment.available_at),
+        enrollment.attempts,
+        codec.maybe(enrollment.lease_until),
+        enrollment.token,
+        codec.maybe(enrollment.completed_at),
+    )
 
 
 def enrollment_from(row: Sequence[Any]) -> Enrollment:
@@ -215,4 +318,37 @@ def enrollment_from(row: Sequence[Any]) -> Enrollment:
         _maybe_moment(lease_until),
         token,
         _maybe_moment(completed_at),
+    )
+
+
+def api_key_row(codec: Codec, api_key: ApiKey) -> Row:
+    """Return the columns of an API Key."""
+    return (
+        api_key.organization_id,
+        api_key.key_id,
+        api_key.digest.hex(),
+        api_key.lookup,
+        codec.json(list(api_key.scopes)),
+        api_key.label,
+        int(api_key.test),
+        codec.instant(api_key.created_at),
+        codec.maybe(api_key.last_used_at),
+        codec.maybe(api_key.revoked_at),
+    )
+
+
+def api_key_from(row: Sequence[Any]) -> ApiKey:
+    """Read an API Key from its columns, in table order."""
+    organization_id, key_id, digest, _, scopes, label, test, *moments = row
+    created_at, last_used_at, revoked_at = moments
+    return ApiKey(
+        key_id,
+        organization_id,
+        bytes.fromhex(digest),
+        tuple(json.loads(scopes)),
+        label,
+        bool(test),
+        from_microseconds(created_at),
+        _maybe_moment(last_used_at),
+        _maybe_moment(revoked_at),
     )

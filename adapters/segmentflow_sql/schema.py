@@ -1,29 +1,40 @@
-"""The tables. Every key leads with organization_id, ids are UUIDv7 text, times are UTC.
+"""The tables. Every key leads with organization_id, ids are UUIDv7, times are UTC.
 
-Knows names, types and uniqueness, and no statement.
+Knows names, types and uniqueness, and no statement. PostgreSQL has types of its own for
+ids, instants and JSON; SQLite keeps them as text, microseconds and text.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
+    FromClause,
     Index,
     Integer,
-    LargeBinary,
     MetaData,
     String,
     Table,
     Text,
+    literal_column,
 )
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, UUID
+from sqlalchemy.types import TypeEngine
+
+from segmentflow_core.ports import AVAILABLE_STATUSES, EnrollmentStatus
 
 __all__ = [
+    "INSTANT",
     "SCHEMA_VERSION",
+    "api_keys",
     "claims",
     "enrollments",
     "events",
+    "is_available",
+    "is_open",
     "journey_versions",
     "journeys",
     "metadata",
@@ -36,17 +47,25 @@ SCHEMA_VERSION: Final = 1
 metadata = MetaData()
 """Every table, for the host's own migrations."""
 
-_ID: Final = String(36)
-_NAME: Final = String(255)
+
+def _text(length: int) -> String:
+    """Text that is compared and sorted by code point, in whatever database it is."""
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
+
+
+_ID: Final = String(36).with_variant(UUID(as_uuid=False), "postgresql")
+_NAME: Final = _text(255)
+_JSON: Final[TypeEngine[str]] = Text().with_variant(JSONB(), "postgresql")
+INSTANT: Final = BigInteger().with_variant(TIMESTAMP(timezone=True), "postgresql")
+"""Exact to the microsecond: counted since 1970 UTC where there is no type for it."""
 
 
 def _instant(name: str, *, nullable: bool = False) -> Column[int]:
-    """Microseconds since 1970 UTC: exact, sortable, and the same in every time zone."""
-    return Column(name, BigInteger, nullable=nullable)
+    return Column(name, INSTANT, nullable=nullable)
 
 
 def _json(name: str) -> Column[str]:
-    return Column(name, Text, nullable=False)
+    return Column(name, _JSON, nullable=False)
 
 
 schema = Table(
@@ -59,12 +78,12 @@ claims = Table(
     "segmentflow_claims",
     metadata,
     Column("organization_id", _NAME, primary_key=True),
-    Column("operation", String(64), primary_key=True),
+    Column("operation", _text(64), primary_key=True),
     Column("key", _NAME, primary_key=True),
     Column("event_id", _ID, nullable=False),
-    Column("scheme", String(64), nullable=False),
-    Column("key_id", String(64), nullable=False),
-    Column("digest", LargeBinary, nullable=False),
+    Column("scheme", _text(64), nullable=False),
+    Column("key_id", _text(64), nullable=False),
+    Column("digest", _text(64), nullable=False),
     _json("paths"),
     _instant("claimed_at"),
     _instant("expires_at", nullable=True),
@@ -77,7 +96,7 @@ profiles = Table(
     metadata,
     Column("organization_id", _NAME, primary_key=True),
     Column("profile_id", _ID, primary_key=True),
-    Column("email", String(320)),
+    Column("email", _text(320)),
     Column("external_id", _NAME),
     _json("properties"),
     _json("property_times"),
@@ -110,7 +129,7 @@ journeys = Table(
     Column("organization_id", _NAME, primary_key=True),
     Column("journey_id", _NAME, primary_key=True),
     Column("event", _NAME, nullable=False),
-    Column("status", String(16), nullable=False),
+    Column("status", _text(16), nullable=False),
     Column("version", Integer, nullable=False),
     # With the version it answers alone what tracking asks, and so is the one SQLite takes.
     Index("segmentflow_journeys_listening", "organization_id", "event", "status", "version"),
@@ -123,7 +142,7 @@ journey_versions = Table(
     Column("organization_id", _NAME, primary_key=True),
     Column("journey_id", _NAME, primary_key=True),
     Column("version", Integer, primary_key=True, autoincrement=False),
-    Column("digest", String(64), nullable=False),
+    Column("digest", _text(64), nullable=False),
     _json("definition"),
     _instant("published_at"),
     sqlite_with_rowid=False,
@@ -138,9 +157,9 @@ enrollments = Table(
     Column("version", Integer, nullable=False),
     Column("profile_id", _ID, nullable=False),
     Column("event_id", _ID, nullable=False),
-    Column("entry_key", String(64)),
+    Column("entry_key", _text(64)),
     _instant("entered_at"),
-    Column("status", String(16), nullable=False),
+    Column("status", _text(16), nullable=False),
     _instant("available_at", nullable=True),
     Column("attempts", Integer, nullable=False),
     _instant("lease_until", nullable=True),
@@ -164,3 +183,51 @@ enrollments = Table(
     ),
     sqlite_with_rowid=False,
 )
+
+api_keys = Table(
+    "segmentflow_api_keys",
+    metadata,
+    Column("organization_id", _NAME, primary_key=True),
+    # Not of the type of the other ids: people type it, and what is no UUID is only unknown.
+    Column("key_id", _text(36), primary_key=True),
+    Column("digest", _text(64), nullable=False),
+    Column("lookup", _text(16), nullable=False),
+    _json("scopes"),
+    Column("label", _NAME),
+    Column("test", Integer, nullable=False),
+    _instant("created_at"),
+    _instant("last_used_at", nullable=True),
+    _instant("revoked_at", nullable=True),
+    # Not unique: a database that is spread by Organization could not see to it.
+    Index("segmentflow_api_keys_lookup", "lookup"),
+    sqlite_with_rowid=False,
+)
+
+
+def is_available(table: FromClause) -> ColumnElement[bool]:
+    """Say of Enrollments that they are handed over from `available_at` on."""
+    listed: list[Any] = [literal_column(f"'{status}'") for status in sorted(AVAILABLE_STATUSES)]
+    return table.c.status.in_(listed)
+
+
+def is_open(table: FromClause) -> ColumnElement[bool]:
+    """Say of Enrollments that they may yet be handed over, now or after a revival."""
+    return table.c.status != literal_column(f"'{EnrollmentStatus.COMPLETED}'")
+
+
+# A queue is as long as the work that waits in it: what is completed is in none of these.
+for _name, _names, _part in (
+    ("available", ("available_at", "enrollment_id"), is_available(enrollments)),
+    (
+        "available_of_journey",
+        ("journey_id", "available_at", "enrollment_id"),
+        is_available(enrollments),
+    ),
+    ("open", ("status", "enrollment_id"), is_open(enrollments)),
+):
+    Index(
+        f"segmentflow_enrollments_{_name}",
+        *(enrollments.c[each] for each in ("organization_id", *_names)),
+        sqlite_where=_part,
+        postgresql_where=_part,
+    )

@@ -1,364 +1,123 @@
-"""Storage in SQLite, through SQLAlchemy's pool and the driver's own cursors.
+"""The storages: a transaction for each piece of work, run again where a race was lost.
 
-One transaction at a time writes: it starts with BEGIN IMMEDIATE, so that a concurrent
-duplicate waits at the door, for no longer than `wait`, and then finds the claim.
-Statements were compiled when they were imported; here they are only run. An error of
-the driver never leaves this module, because it may hold what was being written.
+Knows SQLAlchemy's engines and connections as the places where a driver's connection comes
+from and goes back to; statements and what they mean are elsewhere. Must never let a
+driver's own error out.
 """
 
 from __future__ import annotations
 
+import asyncio
 import random
-import sqlite3
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import Engine, create_engine, make_url
-from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
+from attrs import define, field
+from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.pool import SingletonThreadPool, StaticPool
+from sqlalchemy.util import greenlet_spawn
 
-from segmentflow_core.errors import ConfigurationError, IdempotencyInProgress, StorageUnavailable
-from segmentflow_core.ports import (
-    Changes,
-    Enrollment,
-    HeldClaim,
-    Intent,
-    Journey,
-    JourneyStatus,
-    Known,
-    PriorEntries,
-    Probe,
-    Profile,
-    Receipt,
-    Transaction,
-    UserEvent,
-    from_microseconds,
-    to_microseconds,
+from segmentflow_core.errors import (
+    ConfigurationError,
+    IdempotencyInProgress,
+    SegmentflowError,
+    StorageUnavailable,
 )
-from segmentflow_sql import rows, statements
-from segmentflow_sql.schema import SCHEMA_VERSION, metadata
+from segmentflow_core.ports import Transaction
+from segmentflow_sql.exchange import (
+    Call,
+    ConnectionLost,
+    LostRace,
+    PreparedElsewhere,
+    Rows,
+    Script,
+    perform,
+    perform_async,
+)
+from segmentflow_sql.schema import SCHEMA_VERSION
+from segmentflow_sql.sqlite import Sqlite
+from segmentflow_sql.statements import Statements
+from segmentflow_sql.transaction import JourneyCache, SqlTransaction
 
-__all__ = ["SqlStorage", "open_storage"]
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from segmentflow_sql.postgresql import Postgresql
+
+__all__ = [
+    "AsyncBoundSqlStorage",
+    "AsyncSqlStorage",
+    "BoundSqlStorage",
+    "SqlStorage",
+    "open_storage",
+]
 
 T = TypeVar("T")
-_OPERATION: Final = "events.track"
-_MAX_RUNS: Final = 5
-_MAX_CACHED_JOURNEYS: Final = 10_000
+_Database: TypeAlias = "Sqlite | Postgresql"
+
+DEFAULT_WAIT: Final = 2.0
+_MAX_RUNS: Final = 40
+_MAX_SECONDS: Final = 15.0
+_MAX_DELAY: Final = 0.25
 _PREPARED: Final = "segmentflow_prepared"
 
-
-class _LostRace(Exception):
-    """Another transaction was first; everything is to be run again."""
-
-
-class _Connection:
-    """A driver connection within a transaction: runs compiled statements."""
-
-    def __init__(self, driver: sqlite3.Connection) -> None:
-        self._driver = driver
-
-    def run(self, statement: str, parameters: Mapping[str, Any]) -> sqlite3.Cursor:
-        return self._driver.execute(statement, parameters)
-
-    def run_many(self, statement: str, parameters: Sequence[Mapping[str, Any]]) -> None:
-        if len(parameters) == 1:
-            self._driver.execute(statement, parameters[0])
-        elif parameters:
-            self._driver.executemany(statement, parameters)
-
-
-class _JourneyCache:
-    """Definitions parsed once. A version never changes, and its digest says which it is."""
-
-    def __init__(self) -> None:
-        self._journeys: dict[tuple[str, ...], Journey] = {}
-
-    def journey(self, organization_id: str, row: Sequence[Any]) -> Journey:
-        journey_id, status, version, digest, definition, published_at = row
-        at = (organization_id, journey_id, status, str(version), digest, str(published_at))
-        journey = self._journeys.get(at)
-        if journey is None:
-            journey = Journey(
-                rows.definition_from(definition, status),
-                version,
-                digest,
-                from_microseconds(published_at),
-            )
-            if len(self._journeys) >= _MAX_CACHED_JOURNEYS:
-                self._journeys.clear()
-            self._journeys[at] = journey
-        return journey
-
-
-class _Tracking:
-    def __init__(self, connection: _Connection, cache: _JourneyCache) -> None:
-        self._connection = connection
-        self._cache = cache
-
-    def load(self, organization_id: str, intent: Intent) -> Known:
-        run = self._connection.run
-        now = to_microseconds(intent.now)
-        refused: list[str] = []
-        for claim in intent.claims:
-            row = rows.claim_row(organization_id, _OPERATION, claim)
-            row["now"] = now
-            if run(statements.TAKE_CLAIM, row).rowcount == 0:
-                refused.append(claim.key)
-        organization = {"organization_id": organization_id}
-        held = self._held(organization_id, refused) if refused else {}
-        profiles: dict[str, Profile] = {}
-        journeys: list[Journey] = []
-        if len(refused) < len(intent.claims):
-            identities = {
-                **organization,
-                "emails": rows.json_list(intent.emails),
-                "external_ids": rows.json_list(intent.external_ids),
-            }
-            for row in run(statements.FIND_PROFILES, identities):
-                profile_id = row[1]
-                if profile_id is not None and profile_id not in profiles:
-                    profiles[profile_id] = rows.profile_from(row)
-            if intent.events:
-                listening = {
-                    **organization,
-                    "events": rows.json_list(intent.events),
-                    "status": str(JourneyStatus.ACTIVE),
-                }
-                journeys = [
-                    self._cache.journey(organization_id, row)
-                    for row in run(statements.LISTENING_JOURNEYS, listening)
-                    if row[0] is not None
-                ]
-        return Known(held, tuple(profiles.values()), tuple(journeys))
-
-    def _held(self, organization_id: str, keys: list[str]) -> dict[str, HeldClaim]:
-        held: dict[str, HeldClaim] = {}
-        parameters = {
-            "organization_id": organization_id,
-            "operation": _OPERATION,
-            "keys": rows.json_list(keys),
-        }
-        for *columns, profile_id, outcomes in self._connection.run(
-            statements.HELD_CLAIMS, parameters
-        ):
-            claim = rows.claim_from(columns)
-            outcome = rows.outcomes_from(outcomes)
-            enrolled = sum(o.outcome == "enrolled" for o in outcome)
-            held[claim.key] = HeldClaim(
-                claim,
-                Receipt(
-                    claim.event_id,
-                    profile_id,
-                    len(outcome),
-                    enrolled,
-                    len(outcome) - enrolled,
-                ),
-            )
-        return held
-
-    def prior_entries(
-        self, organization_id: str, probes: Sequence[Probe]
-    ) -> Mapping[Probe, PriorEntries]:
-        answers: dict[Probe, PriorEntries] = {}
-        for probe in probes:
-            parameters = {
-                "organization_id": organization_id,
-                "journey_id": probe.journey_id,
-                "profile_id": probe.profile_id,
-                "entry_key": probe.entry_key,
-            }
-            last, taken = self._connection.run(statements.LAST_ENTRY, parameters).fetchone()
-            answers[probe] = PriorEntries(
-                None if last is None else from_microseconds(last), bool(taken)
-            )
-        return answers
-
-    def write(self, organization_id: str, changes: Changes) -> None:
-        many = self._connection.run_many
-        many(
-            statements.RELEASE_CLAIM,
-            [
-                {"organization_id": organization_id, "operation": _OPERATION, "key": key}
-                for key in changes.released
-            ],
-        )
-        many(
-            statements.WRITE_CLAIM,
-            [rows.claim_row(organization_id, _OPERATION, claim) for claim in changes.reclaimed],
-        )
-        changed = changes.changed_profiles
-        if len(changed) > 1:
-            # Within a batch one Profile may take an identity another one gives up.
-            self._connection.run(
-                statements.FREE_IDENTITIES,
-                {
-                    "organization_id": organization_id,
-                    "profile_ids": rows.json_list(profile.profile_id for profile in changed),
-                },
-            )
-        many(statements.CHANGE_PROFILE, [rows.profile_row(organization_id, p) for p in changed])
-        many(
-            statements.CREATE_PROFILE,
-            [rows.profile_row(organization_id, p) for p in changes.created_profiles],
-        )
-        many(statements.WRITE_EVENT, [rows.event_row(organization_id, e) for e in changes.events])
-        many(
-            statements.WRITE_ENROLLMENT,
-            [rows.enrollment_row(organization_id, e) for e in changes.enrollments],
-        )
-
-
-class _Idempotency:
-    def __init__(self, connection: _Connection) -> None:
-        self._connection = connection
-
-    def purge(self, now: datetime, limit: int) -> int:
-        parameters = {"now": to_microseconds(now), "limit": limit}
-        return self._connection.run(statements.PURGE_CLAIMS, parameters).rowcount
-
-
-class _Profiles:
-    def __init__(self, connection: _Connection) -> None:
-        self._connection = connection
-
-    def get(self, organization_id: str, profile_id: str) -> Profile | None:
-        parameters = {"organization_id": organization_id, "profile_id": profile_id}
-        row = self._connection.run(statements.GET_PROFILE, parameters).fetchone()
-        return None if row is None else rows.profile_from(row)
-
-
-class _Events:
-    def __init__(self, connection: _Connection) -> None:
-        self._connection = connection
-
-    def get(self, organization_id: str, event_id: str) -> UserEvent | None:
-        parameters = {"organization_id": organization_id, "event_id": event_id}
-        row = self._connection.run(statements.GET_EVENT, parameters).fetchone()
-        return None if row is None else rows.event_from(row)
-
-    def list(self, organization_id: str, limit: int, before: str | None = None) -> list[UserEvent]:
-        parameters = {"organization_id": organization_id, "limit": limit, "before": before}
-        return [
-            rows.event_from(row) for row in self._connection.run(statements.LIST_EVENTS, parameters)
-        ]
-
-
-class _Journeys:
-    def __init__(self, connection: _Connection, cache: _JourneyCache) -> None:
-        self._connection = connection
-        self._cache = cache
-
-    def list(self, organization_id: str) -> list[Journey]:
-        found = self._connection.run(statements.LIST_JOURNEYS, {"organization_id": organization_id})
-        return [self._cache.journey(organization_id, row) for row in found]
-
-    def get(
-        self, organization_id: str, journey_id: str, version: int | None = None
-    ) -> Journey | None:
-        parameters = {
-            "organization_id": organization_id,
-            "journey_id": journey_id,
-            "version": version,
-        }
-        row = self._connection.run(statements.GET_JOURNEY, parameters).fetchone()
-        return None if row is None else self._cache.journey(organization_id, row)
-
-    def publish(self, organization_id: str, journeys: Sequence[Journey]) -> None:
-        self._connection.run_many(
-            statements.WRITE_VERSION, [rows.version_row(organization_id, j) for j in journeys]
-        )
-        self._connection.run_many(
-            statements.PUBLISH_JOURNEY,
-            [
-                {
-                    "organization_id": organization_id,
-                    "journey_id": journey.journey_id,
-                    "event": journey.definition.trigger.event,
-                    "status": str(journey.definition.status),
-                    "version": journey.version,
-                }
-                for journey in journeys
-            ],
-        )
-
-
-class _Enrollments:
-    def __init__(self, connection: _Connection) -> None:
-        self._connection = connection
-
-    def list(
-        self,
-        organization_id: str,
-        limit: int,
-        before: str | None = None,
-        journey_id: str | None = None,
-    ) -> list[Enrollment]:
-        parameters = {
-            "organization_id": organization_id,
-            "limit": limit,
-            "before": before,
-            "journey_id": journey_id,
-        }
-        found = self._connection.run(statements.LIST_ENROLLMENTS, parameters)
-        return [rows.enrollment_from(row) for row in found]
-
-
-class _Transaction:
-    def __init__(self, connection: _Connection, cache: _JourneyCache) -> None:
-        self.tracking = _Tracking(connection, cache)
-        self.idempotency = _Idempotency(connection)
-        self.profiles = _Profiles(connection)
-        self.events = _Events(connection)
-        self.journeys = _Journeys(connection, cache)
-        self.enrollments = _Enrollments(connection)
+# What a definition says is in its digest, so every storage of a process may share them.
+_CACHE: Final = JourneyCache()
 
 
 class SqlStorage:
-    """Storage behind a SQLAlchemy engine; shared by threads.
+    """Storage behind a SQLAlchemy engine, SQLite or PostgreSQL; shared by threads.
 
-    What was acknowledged survives a crash of the process and of the machine: the
-    database is kept in WAL mode with synchronous=FULL.
+    What was acknowledged survives a crash of the process and of the machine: SQLite is
+    kept in WAL mode with synchronous=FULL, PostgreSQL by its own settings.
 
     Args:
-        engine: an engine for SQLite, on the driver of the standard library.
-        wait: seconds a call waits for a concurrent writer.
+        engine: for SQLite on the standard library's driver, or PostgreSQL on psycopg 3.
+        wait: seconds a call waits for a concurrent one that holds what it needs.
 
     Raises:
-        ConfigurationError: the engine is for something else.
+        ConfigurationError: the engine is for something else, or its driver is missing.
     """
 
-    def __init__(self, engine: Engine, *, wait: float = 2.0) -> None:
-        if (engine.dialect.name, engine.dialect.driver) != ("sqlite", "pysqlite"):
-            raise ConfigurationError("SqlStorage needs an engine for sqlite (pysqlite).")
+    def __init__(self, engine: Engine, *, wait: float = DEFAULT_WAIT) -> None:
+        self._database = _database(engine.dialect, wait, asynchronous=False)
         self._engine = engine
         self._wait = wait
-        self._cache = _JourneyCache()
+        self._turns = _turns(engine)
         self._schema_checked = False
         self._check_lock = threading.Lock()
+
+    @staticmethod
+    def bound_to(connection: Any, *, wait: float = DEFAULT_WAIT) -> BoundSqlStorage:
+        """Return storage that takes part in the transaction of a host's own connection.
+
+        Args:
+            connection: a SQLAlchemy `Connection`, or a connection of psycopg or sqlite3.
+            wait: seconds a call waits for a concurrent one; SQLite goes by the
+                connection's own busy timeout.
+
+        Raises:
+            ConfigurationError: the connection is of another kind.
+        """
+        return BoundSqlStorage(connection, wait=wait)
 
     def create_all(self) -> None:
         """Create what is missing; safe to call at any time, from any number of processes.
 
         Raises:
             ConfigurationError: the database has a schema of another version.
+            StorageUnavailable: the database cannot be reached, or is held by a writer.
         """
-        version = {"version": SCHEMA_VERSION}
-
-        def work(connection: _Connection) -> None:
-            found = _schema_version(connection)
-            if found not in (None, SCHEMA_VERSION):
-                raise _wrong_version(found)
-            for statement in _DEFINITIONS:
-                connection.run(statement, {})
-            connection.run(statements.WRITE_SCHEMA_VERSION, version)
-
         try:
-            self._attempts(work)
+            self._run(lambda connection: perform(connection, _creation(self._database)))
         except IdempotencyInProgress:
             raise StorageUnavailable(details={"error": "SQLITE_BUSY"}) from None
         self._schema_checked = True
@@ -366,15 +125,18 @@ class SqlStorage:
     def run(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in a transaction, commit, and return what it returned.
 
+        Where a race was lost, a deadlock broken up, a serialization refused or the
+        connection lost, even while committing, the whole work runs again, a bounded number
+        of times and after a random delay: the claim of its key settles what had happened.
+
         Raises:
             ConfigurationError: the database has no tables of ours, or of another version.
-            IdempotencyInProgress: a concurrent writer did not finish in time.
+            IdempotencyInProgress: a concurrent call did not finish in time.
             StorageUnavailable: the database cannot be reached, or gave an error.
         """
         if not self._schema_checked:
             self._check_schema()
-        cache = self._cache
-        return self._attempts(lambda connection: work(_Transaction(connection, cache)))
+        return self._run(lambda connection: work(_transaction(self._database, connection)))
 
     def close(self) -> None:
         """Close the engine's pooled connections."""
@@ -384,94 +146,523 @@ class SqlStorage:
         with self._check_lock:
             if self._schema_checked:
                 return
-            path = self._engine.url.database
-            missing = path and not path.startswith((":", "file:")) and not Path(path).exists()
-            found = None if missing else self._attempts(_schema_version)
-            if found is None:
-                raise ConfigurationError(
-                    "The store has no tables yet. Run `segmentflow init`, or create_all()."
-                )
-            if found != SCHEMA_VERSION:
-                raise _wrong_version(found)
+            found = None
+            if not _is_missing_file(self._engine.url):
+                statements = self._database.kind.statements
+                found = self._run(lambda connection: perform(connection, _version(statements)))
+            _check_version(found)
             self._schema_checked = True
 
-    def _attempts(self, work: Callable[[_Connection], T]) -> T:
-        for attempt in range(_MAX_RUNS):
-            if attempt:
-                time.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 - jitter
+    def _run(self, work: Callable[[Any], T]) -> T:
+        lost = False
+        runs = _Runs()
+        delay: float | None = 0.0
+        while delay is not None:
+            if delay:
+                time.sleep(delay)
             try:
-                return self._once(work)
-            except _LostRace:
-                continue
+                return self._once(work, reconnecting=lost)
+            except _StaleConnection:
+                lost, delay = True, runs.at_once()
+            except LostRace:
+                delay = runs.after_a_while()
+            except ConnectionLost:
+                lost, delay = True, runs.after_a_while()
         raise StorageUnavailable
 
-    def _once(self, work: Callable[[_Connection], T]) -> T:
-        failure: Exception
+    def _once(self, work: Callable[[Any], T], *, reconnecting: bool) -> T:
+        if self._turns is None:
+            return self._on_connection(work, reconnecting=reconnecting)
+        if not self._turns.lock.acquire(timeout=self._wait):
+            raise IdempotencyInProgress
+        try:
+            return self._on_connection(work, reconnecting=reconnecting)
+        finally:
+            self._turns.lock.release()
+
+    def _on_connection(self, work: Callable[[Any], T], *, reconnecting: bool) -> T:
+        database = self._database
+        pooled = None
         try:
             pooled = self._engine.raw_connection()
-        except (sqlite3.Error, SQLAlchemyError):
-            pooled = None
+        except (SQLAlchemyError, *database.driver_errors):
+            pass  # told below, outside the handler: the driver's error must not ride along
         if pooled is None:
-            raise StorageUnavailable
+            raise _unreachable(reconnecting=reconnecting)
+        broken = True
         try:
             driver = pooled.driver_connection
-            assert isinstance(driver, sqlite3.Connection)
-            if _PREPARED not in pooled.info:
-                self._prepare(driver)
+            used_before = _PREPARED in pooled.info
+            if not used_before:
+                database.prepare(driver)
                 pooled.info[_PREPARED] = True
-            driver.execute("BEGIN IMMEDIATE")
+            connection = database.owned(driver)
             try:
-                result = work(_Connection(driver))
-                driver.commit()
-            except BaseException:
-                driver.rollback()
+                result = work(connection)
+                connection.commit()
+            except ConnectionLost:
+                if used_before:
+                    raise _StaleConnection from None
                 raise
+            except Exception:
+                with suppress(ConnectionLost, SegmentflowError):
+                    connection.rollback()
+                    connection.leave()
+                    broken = False
+                raise
+            connection.leave()
+            broken = False
             return result
-        except sqlite3.Error as error:
-            failure = _translated(error)
         finally:
+            # Interrupted anywhere: the connection goes, and what was open with it.
+            if broken and not _holds_the_store(self._engine):
+                pooled.invalidate()
             pooled.close()
-        # Outside the handler: the driver's error must not ride along as the context.
-        raise failure
 
-    def _prepare(self, driver: sqlite3.Connection) -> None:
-        driver.execute(f"PRAGMA busy_timeout = {int(self._wait * 1000)}")
-        deadline = time.monotonic() + self._wait
-        while driver.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+
+class BoundSqlStorage:
+    """Storage within the transaction of a host's own connection.
+
+    It never commits and never runs work again: a lost race is `StorageUnavailable`, and
+    the host decides whether to try its own transaction again. A refused call leaves the
+    host's transaction as it was before, and usable.
+    """
+
+    def __init__(self, connection: Any, *, wait: float = DEFAULT_WAIT) -> None:
+        self._connection = connection
+        self._database = _database_of(connection, wait, asynchronous=False)
+
+    def run(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` within the host's transaction, up to a savepoint.
+
+        Raises:
+            ConfigurationError: the host's connection is in no transaction, or its database
+                has no tables of ours, or of another version.
+            IdempotencyInProgress: a concurrent call did not finish in time.
+            StorageUnavailable: a race was lost, or the database gave an error.
+        """
+        for _ in range(2):
             try:
-                # Two that change a new file's mode at once are told "busy" without any wait.
-                driver.execute("PRAGMA journal_mode = WAL")
+                return self._once(work)
+            except PreparedElsewhere:
+                continue  # nothing was decided, and from now on nothing is prepared
+            except (LostRace, ConnectionLost):
+                break  # told below: what is internal must not ride along
+            except StorageUnavailable:
+                # Looked at only now: a host's calls are not to pay for it each time.
+                self._check_schema()
+                raise
+        raise StorageUnavailable
+
+    def _check_schema(self) -> None:
+        version = _version(self._database.kind.statements)
+        connection = self._database.bound(_driver_of(self._connection))
+        try:
+            found = perform(connection, version)
+            connection.commit()
+        finally:
+            connection.leave()
+        _check_version(found)
+
+    def _once(self, work: Callable[[Transaction], T]) -> T:
+        database = self._database
+        connection = database.bound(_driver_of(self._connection))
+        try:
+            result = work(_transaction(database, connection))
+            connection.commit()
+        except BaseException:
+            # Where undoing fails as well, the host's transaction is lost, and it will see.
+            with suppress(ConnectionLost, SegmentflowError):
+                connection.rollback()
+            raise
+        finally:
+            connection.leave()
+        return result
+
+
+class AsyncSqlStorage:
+    """As `SqlStorage`, behind SQLAlchemy's asynchronous engine.
+
+    Args:
+        engine: an `AsyncEngine` for PostgreSQL on psycopg 3, or SQLite on aiosqlite.
+        wait: seconds a call waits for a concurrent one that holds what it needs.
+
+    Raises:
+        ConfigurationError: the engine is for something else, or its driver is missing.
+    """
+
+    def __init__(self, engine: AsyncEngine, *, wait: float = DEFAULT_WAIT) -> None:
+        self._database = _database(engine.dialect, wait, asynchronous=True)
+        self._engine = engine
+        self._wait = wait
+        self._turns = _turns(engine.sync_engine)
+        self._schema_checked = False
+
+    @staticmethod
+    def bound_to(connection: Any, *, wait: float = DEFAULT_WAIT) -> AsyncBoundSqlStorage:
+        """Return storage that takes part in the transaction of a host's own connection.
+
+        Args:
+            connection: a SQLAlchemy `AsyncConnection`, a psycopg `AsyncConnection` or an
+                aiosqlite connection.
+            wait: as for `SqlStorage.bound_to`.
+
+        Raises:
+            ConfigurationError: the connection is of another kind.
+        """
+        return AsyncBoundSqlStorage(connection, wait=wait)
+
+    async def create_all(self) -> None:
+        """Create what is missing; as `SqlStorage.create_all`."""
+        try:
+            await self._run(lambda connection: perform_async(connection, _creation(self._database)))
+        except IdempotencyInProgress:
+            raise StorageUnavailable(details={"error": "SQLITE_BUSY"}) from None
+        self._schema_checked = True
+
+    async def run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run `work` in a transaction, commit, and return what it returned.
+
+        As `SqlStorage.run`. Cancelled anywhere, it leaves nothing behind; where the commit
+        had been sent already, the event may be recorded, and its key tells.
+        """
+        if not self._schema_checked:
+            await self._check_schema()
+        return await self._run(
+            lambda connection: work(_async_transaction(self._database, connection))
+        )
+
+    async def close(self) -> None:
+        """Close the engine's pooled connections."""
+        await self._engine.dispose()
+
+    async def _check_schema(self) -> None:
+        found = None
+        if not _is_missing_file(self._engine.url):
+            statements = self._database.kind.statements
+            found = await self._run(
+                lambda connection: perform_async(connection, _version(statements))
+            )
+        _check_version(found)
+        self._schema_checked = True
+
+    async def _run(self, work: Callable[[Any], Awaitable[T]]) -> T:
+        lost = False
+        runs = _Runs()
+        delay: float | None = 0.0
+        while delay is not None:
+            if delay:
+                await asyncio.sleep(delay)
+            try:
+                return await self._once(work, reconnecting=lost)
+            except _StaleConnection:
+                lost, delay = True, runs.at_once()
+            except LostRace:
+                delay = runs.after_a_while()
+            except ConnectionLost:
+                lost, delay = True, runs.after_a_while()
+        raise StorageUnavailable
+
+    async def _once(self, work: Callable[[Any], Awaitable[T]], *, reconnecting: bool) -> T:
+        if self._turns is None:
+            return await self._on_connection(work, reconnecting=reconnecting)
+        lock = self._turns.lock_of_loop()
+        try:
+            await asyncio.wait_for(lock.acquire(), self._wait)
+        except TimeoutError:
+            raise IdempotencyInProgress from None
+        try:
+            return await self._on_connection(work, reconnecting=reconnecting)
+        finally:
+            lock.release()
+
+    async def _on_connection(self, work: Callable[[Any], Awaitable[T]], *, reconnecting: bool) -> T:
+        database = self._database
+        pooled = None
+        try:
+            pooled = await self._engine.raw_connection()
+        except (SQLAlchemyError, *database.driver_errors):
+            pass
+        if pooled is None:
+            raise _unreachable(reconnecting=reconnecting)
+        broken = True
+        try:
+            driver = pooled.driver_connection
+            used_before = _PREPARED in pooled.info
+            if not used_before:
+                await database.prepare_async(driver)
+                pooled.info[_PREPARED] = True
+            connection = database.owned_async(driver)
+            try:
+                result = await work(connection)
+                await connection.commit()
+            except ConnectionLost:
+                if used_before:
+                    raise _StaleConnection from None
+                raise
+            except Exception:
+                with suppress(ConnectionLost, SegmentflowError):
+                    await connection.rollback()
+                    connection.leave()
+                    broken = False
+                raise
+            connection.leave()
+            broken = False
+            return result
+        finally:
+            if broken and not _holds_the_store(self._engine.sync_engine):
+                await _to_its_end(greenlet_spawn(pooled.invalidate))
+            await _to_its_end(greenlet_spawn(pooled.close))
+
+
+class AsyncBoundSqlStorage:
+    """As `BoundSqlStorage`, on a host's own asynchronous connection."""
+
+    def __init__(self, connection: Any, *, wait: float = DEFAULT_WAIT) -> None:
+        self._connection = connection
+        self._database = _database_of(connection, wait, asynchronous=True)
+
+    async def run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run `work` within the host's transaction; as `BoundSqlStorage.run`."""
+        for _ in range(2):
+            try:
+                return await self._once(work)
+            except PreparedElsewhere:
+                continue
+            except (LostRace, ConnectionLost):
                 break
-            except sqlite3.OperationalError as error:
-                if not _is_busy(error) or time.monotonic() > deadline:
-                    raise
-            time.sleep(random.uniform(0.001, 0.02))  # noqa: S311 - jitter
-        driver.execute("PRAGMA synchronous = FULL")
+            except StorageUnavailable:
+                await self._check_schema()
+                raise
+        raise StorageUnavailable
+
+    async def _check_schema(self) -> None:
+        version = _version(self._database.kind.statements)
+        driver = await _async_driver_of(self._connection)
+        connection = _Uninterrupted(self._database.bound_async(driver))
+        try:
+            found = await perform_async(connection, version)
+            await connection.commit()
+        finally:
+            connection.leave()
+        _check_version(found)
+
+    async def _once(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        database = self._database
+        connection = _Uninterrupted(database.bound_async(await _async_driver_of(self._connection)))
+        try:
+            result = await work(_async_transaction(database, connection))
+            await connection.commit()
+        except BaseException:
+            with suppress(ConnectionLost, SegmentflowError):
+                await connection.rollback()
+            raise
+        finally:
+            connection.leave()
+        return result
 
 
-def _translated(error: sqlite3.Error) -> Exception:
-    if isinstance(error, sqlite3.IntegrityError):
-        return _LostRace()
-    if _is_busy(error):
-        return IdempotencyInProgress()
-    # The name of the code, such as SQLITE_FULL, holds nothing of what was written.
-    name = getattr(error, "sqlite_errorname", type(error).__name__)
-    return StorageUnavailable(details={"error": name})
+# --- databases and drivers ---------------------------------------------------------------
 
 
-def _is_busy(error: sqlite3.Error) -> bool:
-    code: int = getattr(error, "sqlite_errorcode", 0)
-    return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_DRIVERS: Final = {
+    False: (("sqlite", "pysqlite"), ("postgresql", "psycopg")),
+    True: (("sqlite", "aiosqlite"), ("postgresql", "psycopg")),
+}
+"""What can be spoken to, by whether it is asynchronous."""
 
 
-def _schema_version(connection: _Connection) -> int | None:
-    known = connection.run(
-        "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'segmentflow_schema'", {}
-    ).fetchone()
-    if known is None:
+def _database(dialect: Dialect, wait: float, *, asynchronous: bool) -> _Database:
+    known = _DRIVERS[asynchronous]
+    if dialect.is_async is not asynchronous or (dialect.name, dialect.driver) not in known:
+        whose = "AsyncSqlStorage" if asynchronous else "SqlStorage"
+        kind = "an asynchronous engine" if asynchronous else "an engine"
+        names = " or ".join("+".join(pair) for pair in known)
+        raise ConfigurationError(f"{whose} needs {kind} for {names}.")
+    return Sqlite(wait) if dialect.name == "sqlite" else _postgresql(wait)
+
+
+def _postgresql(wait: float) -> Postgresql:
+    from segmentflow_sql.postgresql import Postgresql  # noqa: PLC0415 - SQLite needs no psycopg
+
+    return Postgresql(wait)
+
+
+def _database_of(connection: Any, wait: float, *, asynchronous: bool) -> _Database:
+    dialect = getattr(connection, "dialect", None)
+    if isinstance(dialect, Dialect):
+        return _database(dialect, wait, asynchronous=asynchronous)
+    if isinstance(connection, _loaded_kind("aiosqlite" if asynchronous else "sqlite3")):
+        return Sqlite(wait)
+    name = "AsyncConnection" if asynchronous else "Connection"
+    if isinstance(connection, _loaded_kind("psycopg", name)):
+        return _postgresql(wait)
+    known = "psycopg 3 or aiosqlite" if asynchronous else "psycopg 3 or sqlite3"
+    raise ConfigurationError(f"Storage can be bound to a connection of SQLAlchemy, {known}.")
+
+
+def _loaded_kind(module: str, name: str = "Connection") -> tuple[type[Any], ...]:
+    """Return a driver's class of connections; none, where nobody has loaded the driver."""
+    loaded = sys.modules.get(module)
+    return () if loaded is None else (getattr(loaded, name),)
+
+
+def _driver_of(connection: Any) -> Any:
+    if not isinstance(connection, Connection):
+        return connection
+    if not connection.in_transaction():
+        connection.begin()  # as SQLAlchemy itself would, before the first statement
+    return connection.connection.driver_connection
+
+
+async def _async_driver_of(connection: Any) -> Any:
+    if not hasattr(connection, "get_raw_connection"):
+        return connection
+    given: AsyncConnection = connection
+    if not given.in_transaction():
+        await given.begin()
+    return (await given.get_raw_connection()).driver_connection
+
+
+def _transaction(database: _Database, connection: Any) -> Any:
+    return SqlTransaction(database.kind, _CACHE, connection.pending, partial(perform, connection))
+
+
+def _async_transaction(database: _Database, connection: Any) -> Any:
+    return SqlTransaction(
+        database.kind, _CACHE, connection.pending, partial(perform_async, connection)
+    )
+
+
+class _Turns:
+    """Lets one transaction at a time use the only connection of an engine."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self._of_loop: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
+
+    def lock_of_loop(self) -> asyncio.Lock:
+        """Return the lock for the running event loop, which no other one can wait for."""
+        loop = asyncio.get_running_loop()
+        if self._of_loop is None or self._of_loop[0] is not loop:
+            self._of_loop = loop, asyncio.Lock()
+        return self._of_loop[1]
+
+
+_all_turns: WeakKeyDictionary[Engine, _Turns] = WeakKeyDictionary()
+
+
+def _turns(engine: Engine) -> _Turns | None:
+    """Return the turns to take, shared by every storage on an engine; none with a real pool."""
+    return _all_turns.setdefault(engine, _Turns()) if isinstance(engine.pool, StaticPool) else None
+
+
+def _holds_the_store(engine: Engine) -> bool:
+    """Say whether a store in memory would go with its connection.
+
+    What was open on it is undone as it goes back to its pool; SQLite needs no more.
+    """
+    return isinstance(engine.pool, (StaticPool, SingletonThreadPool))
+
+
+class _StaleConnection(ConnectionLost):
+    """A connection broke that had served before, and may have been dead in the pool already.
+
+    It counts as no run: after a restart of the server, every pooled connection goes this way.
+    """
+
+
+@define
+class _Runs:
+    """Says when work may run again: a bounded number of times, and for a bounded time."""
+
+    count: int = 1
+    deadline: float = field(factory=lambda: time.monotonic() + _MAX_SECONDS)
+
+    def at_once(self) -> float | None:
+        """Return no delay, for a run that shall not count; None where time is up."""
+        return None if time.monotonic() > self.deadline else 0.0
+
+    def after_a_while(self) -> float | None:
+        """Return a delay at random, ever longer; None where there are no more runs."""
+        self.count += 1
+        if self.count > _MAX_RUNS or time.monotonic() > self.deadline:
+            return None
+        longest = min(0.002 * 2 ** (self.count - 1), _MAX_DELAY)
+        return random.uniform(0, longest)  # noqa: S311 - jitter
+
+
+def _unreachable(*, reconnecting: bool) -> Exception:
+    return ConnectionLost() if reconnecting else StorageUnavailable()
+
+
+async def _to_its_end(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Await what must not stop halfway; a cancellation meanwhile takes effect afterwards."""
+    task = asyncio.ensure_future(coroutine)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as interruption:
+            cancelled = interruption
+    if cancelled is not None:
+        task.exception()  # seen, so that nobody warns of it
+        raise cancelled
+    return task.result()
+
+
+class _Uninterrupted:
+    """A host's connection, whose exchanges are never cancelled halfway.
+
+    PostgreSQL cancels whatever statement is under way when the request arrives; were that
+    our savepoint, the host's whole transaction would be lost. What is waited for is
+    bounded by the lock timeout.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self.pending: list[Call] = connection.pending
+        self.leave = connection.leave
+
+    async def exchange(self, calls: list[Call]) -> list[Rows]:
+        return await _to_its_end(self._connection.exchange(calls))
+
+    async def commit(self) -> None:
+        await _to_its_end(self._connection.commit())
+
+    async def rollback(self) -> None:
+        await _to_its_end(self._connection.rollback())
+
+
+# --- the schema --------------------------------------------------------------------------
+
+
+def _version(statements: Statements) -> Script[int | None]:
+    (((there,),),) = yield [Call(statements.has_schema, ())]
+    if not there:
         return None
-    found: int | None = connection.run(statements.SCHEMA_VERSION_FOUND, {}).fetchone()[0]
+    (((version,),),) = yield [Call(statements.schema_version, ())]
+    found: int | None = version
     return found
+
+
+def _creation(database: _Database) -> Script[None]:
+    statements = database.kind.statements
+    yield list(database.one_creator)
+    found = yield from _version(statements)
+    if found not in (None, SCHEMA_VERSION):
+        raise _wrong_version(found)
+    yield [Call(definition, ()) for definition in statements.definitions]
+    yield [Call(statements.write_schema_version, (SCHEMA_VERSION,))]
+
+
+def _check_version(found: int | None) -> None:
+    if found is None:
+        raise ConfigurationError(
+            "The store has no tables yet. Run `segmentflow init`, or create_all()."
+        )
+    if found != SCHEMA_VERSION:
+        raise _wrong_version(found)
 
 
 def _wrong_version(found: int | None) -> ConfigurationError:
@@ -481,27 +672,28 @@ def _wrong_version(found: int | None) -> ConfigurationError:
     )
 
 
-def _definitions() -> Iterator[str]:
-    dialect = sqlite_dialect()
-    for table in metadata.sorted_tables:
-        yield str(CreateTable(table, if_not_exists=True).compile(dialect=dialect))
-        for index in sorted(table.indexes, key=lambda index: str(index.name)):
-            yield str(CreateIndex(index, if_not_exists=True).compile(dialect=dialect))
-
-
-_DEFINITIONS: Final = tuple(_definitions())
+def _is_missing_file(url: URL) -> bool:
+    """Say whether a SQLite file is not there; connecting would create it."""
+    if url.get_backend_name() != "sqlite":
+        return False
+    path = url.database or ":memory:"
+    return not path.startswith((":", "file:")) and not Path(path).exists()
 
 
 def open_storage(url: str) -> SqlStorage:
-    """Open the store at a SQLAlchemy URL, such as ``sqlite:///segmentflow.db``.
+    """Open the store at a SQLAlchemy URL: ``sqlite:///segmentflow.db``, ``postgresql://…``.
 
     Raises:
-        ConfigurationError: the URL cannot be used.
+        ConfigurationError: the URL cannot be used, or its driver is not installed.
     """
+    engine = None
     try:
-        engine = create_engine(make_url(url))
+        parsed = make_url(url)
+        if parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        engine = create_engine(parsed)
     except (ArgumentError, ImportError, SQLAlchemyError):
-        engine = None
+        pass
     if engine is None:
-        raise ConfigurationError("The store's URL cannot be used.")
+        raise ConfigurationError("The store's URL cannot be used, or its driver is missing.")
     return SqlStorage(engine)

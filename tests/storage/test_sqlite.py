@@ -9,14 +9,19 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import attrs
 import pytest
 from sqlalchemy import create_engine, event
+from sqlalchemy.pool import QueuePool, StaticPool
 
 from segmentflow_core import (
     ConfigurationError,
     IdempotencyInProgress,
+    ProfileEmailRequired,
     StorageUnavailable,
     Tracker,
 )
@@ -27,7 +32,14 @@ from segmentflow_core.testing import (
     StorageContract,
     a_request,
 )
-from segmentflow_sql import SqlStorage, metadata, open_storage, statements
+from segmentflow_sql import SqlStorage, metadata, open_storage
+from segmentflow_sql.statements import (
+    FoundBy,
+    ProfilesFoundBy,
+    RowStatement,
+    Statement,
+    statements_for,
+)
 
 
 @pytest.fixture
@@ -52,6 +64,18 @@ class TestSqliteStorage(StorageContract):
         yield storage
         assert storage._engine.pool.checkedout() == 0
         storage.close()
+
+    @pytest.fixture
+    def other_storage(self, storage, path):
+        other = SqlStorage(create_engine(f"sqlite:///{path}"), wait=30)
+        yield other
+        other.close()
+
+    @pytest.fixture
+    def impatient_storage(self, storage, path):
+        impatient = SqlStorage(create_engine(f"sqlite:///{path}"), wait=0.05)
+        yield impatient
+        impatient.close()
 
 
 def a_tracker(storage):
@@ -142,6 +166,121 @@ def test_a_store_in_memory_works_within_its_one_connection():
     storage.create_all()
     assert not a_tracker(storage).track(a_request(), "key").replayed
     assert a_tracker(storage).track(a_request(), "key").replayed
+    storage.close()
+
+
+def test_threads_share_a_store_in_memory_by_its_cache():
+    url = "sqlite:///file:shared?mode=memory&cache=shared&uri=true"
+    threads = {"check_same_thread": False}
+    storage = SqlStorage(create_engine(url, poolclass=QueuePool, connect_args=threads), wait=30)
+    keeper = storage._engine.connect()
+    storage.create_all()
+    tracker = a_tracker(storage)
+    with ThreadPoolExecutor(4) as pool:
+        receipts = list(pool.map(lambda n: tracker.track(a_request(), f"key {n % 5}"), range(40)))
+    assert len({receipt.event_id for receipt in receipts}) == len(tracker.events()) == 5
+    keeper.close()
+    storage.close()
+
+
+needs_autocommit = pytest.mark.skipif(sys.version_info < (3, 12), reason="new in Python 3.12")
+
+
+@needs_autocommit
+@pytest.mark.parametrize("autocommit", [False, True])
+def test_an_engine_may_say_how_its_connections_commit(tmp_path, autocommit):
+    engine = create_engine(
+        f"sqlite:///{tmp_path / 'store.db'}", connect_args={"autocommit": autocommit}
+    )
+    storage = SqlStorage(engine)
+    storage.create_all()
+    tracker = a_tracker(storage)
+    receipt = tracker.track(a_request(), "key")
+    with pytest.raises(ProfileEmailRequired):
+        tracker.track(a_request(profile={"externalId": "unknown"}), "other")
+    assert tracker.track(a_request(), "key") == receipt
+    with engine.connect() as connection:
+        assert connection.connection.driver_connection.autocommit is autocommit
+    storage.close()
+
+
+@needs_autocommit
+def test_a_host_that_keeps_a_transaction_open_commits_the_event(storage, path):
+    connection = sqlite3.connect(path, autocommit=False)
+    bound = a_tracker(SqlStorage.bound_to(connection))
+    bound.track(a_request(), "key")
+    connection.rollback()
+    assert a_tracker(storage).events() == []
+    receipt = bound.track(a_request(), "key")
+    connection.commit()
+    connection.close()
+    assert a_tracker(storage).track(a_request(), "key") == receipt
+
+
+@needs_autocommit
+def test_a_host_that_commits_each_statement_needs_a_transaction(path, storage):
+    connection = sqlite3.connect(path, autocommit=True)
+    bound = a_tracker(SqlStorage.bound_to(connection))
+    with pytest.raises(ConfigurationError, match="open transaction"):
+        bound.track(a_request(), "key")
+    connection.execute("BEGIN")
+    assert not bound.track(a_request(), "key").replayed
+    connection.execute("COMMIT")
+    connection.close()
+
+
+@pytest.fixture
+def shared_memory():
+    """Give storage in memory whose one connection every thread uses."""
+    engine = create_engine(
+        "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
+    )
+    storage = SqlStorage(engine, wait=30)
+    storage.create_all()
+    yield storage
+    storage.close()
+
+
+def test_threads_take_turns_on_the_one_connection_of_a_store_in_memory(shared_memory):
+    tracker = a_tracker(shared_memory)
+    another = a_tracker(SqlStorage(shared_memory._engine, wait=30))
+    start = threading.Barrier(8)
+
+    def client(number):
+        start.wait()
+        mine = tracker if number % 2 else another
+        return [mine.track(a_request(), f"key {key}") for key in range(40)]
+
+    with ThreadPoolExecutor(8) as pool:
+        receipts = list(pool.map(client, range(8)))
+    assert all(each == receipts[0] for each in receipts)
+    assert {e.event_id for e in tracker.events()} == {r.event_id for r in receipts[0]}
+
+
+def test_a_turn_is_waited_for_no_longer_than_the_bound(shared_memory):
+    impatient = a_tracker(SqlStorage(shared_memory._engine, wait=0.05))
+
+    def work(transaction):
+        with ThreadPoolExecutor(1) as pool, pytest.raises(IdempotencyInProgress):
+            pool.submit(impatient.track, a_request(), "key").result()
+
+    shared_memory.run(work)
+    assert not impatient.track(a_request(), "key").replayed
+
+
+@pytest.mark.parametrize("poolclass", [StaticPool, None], ids=["one connection", "one a thread"])
+def test_an_interruption_does_not_lose_a_store_in_memory(poolclass):
+    storage = SqlStorage(create_engine("sqlite://", poolclass=poolclass))
+    storage.create_all()
+    receipt = a_tracker(storage).track(a_request(), "key")
+
+    def work(transaction):
+        transaction.events.list("default", 1)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        storage.run(work)
+    assert a_tracker(storage).track(a_request(), "key") == receipt
     storage.close()
 
 
@@ -278,19 +417,23 @@ def test_a_killed_process_loses_nothing_it_acknowledged_and_leaves_no_key_stuck(
     assert sorted(e.event_id for e in stored) == sorted(final.values())
 
 
-_PLANS = {
-    name: text
-    for name, text in vars(statements).items()
-    if name.isupper() and isinstance(text, str) and not name.startswith(("LIST_", "SCHEMA_"))
-}
+def tracking_statements():
+    """List every statement but those that list or look at the schema, in both its forms."""
+    found = []
+    for each in attrs.astuple(statements_for("sqlite"), recurse=False):
+        if isinstance(each, (RowStatement, FoundBy, ProfilesFoundBy)):
+            found += attrs.astuple(each, recurse=False)
+        elif isinstance(each, Statement):
+            found.append(each)
+    return [s for s in found if not s.name.startswith(("list_", "has_schema", "schema_version"))]
 
 
-@pytest.mark.parametrize("name", _PLANS)
-def test_no_statement_reads_more_than_an_index_leads_it_to(storage, path, name):
+@pytest.mark.parametrize("statement", tracking_statements(), ids=lambda each: each.name[:-17])
+def test_no_statement_reads_more_than_an_index_leads_it_to(storage, path, statement):
     """Every look-up goes by more than the Organization, whatever its size."""
     connection = sqlite3.connect(path)
-    parameters = dict.fromkeys(re.findall(r":(\w+)", _PLANS[name]), "[]")
-    plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {_PLANS[name]}", parameters)]
+    arguments = ["[]"] * len(statement.parameters)
+    plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement.text}", arguments)]
     connection.close()
     for step in plan:
         if "SCAN" in step:

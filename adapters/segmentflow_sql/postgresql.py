@@ -1,0 +1,426 @@
+"""PostgreSQL through psycopg: calls go out together, in libpq's pipeline mode.
+
+A cursor of psycopg costs more than the work of a small statement, so this speaks to
+`psycopg.pq`, its documented wrapper of libpq, and lets the connection's own `wait` do the
+waiting: the same steps serve both colours. Everything travels as text, which needs none of
+the connection's adapters, whatever a host has registered there. A server's message is
+never read: it may quote what was being written. Only its SQLSTATE is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Generator, Sequence
+from enum import Enum, auto
+from typing import Any, Final, TypeAlias
+from weakref import WeakKeyDictionary
+
+import psycopg
+from attrs import define
+from psycopg import IsolationLevel, pq
+from psycopg.waiting import Ready, Wait
+
+from segmentflow_core.errors import (
+    ConfigurationError,
+    IdempotencyInProgress,
+    StorageUnavailable,
+)
+from segmentflow_sql import rows
+from segmentflow_sql.exchange import (
+    Call,
+    ConnectionLost,
+    DatabaseKind,
+    LostRace,
+    PreparedElsewhere,
+    Rows,
+)
+from segmentflow_sql.statements import Reader, Statement, statements_for
+
+__all__ = ["Postgresql"]
+
+KIND: Final = DatabaseKind(statements_for("postgresql"), rows.POSTGRESQL)
+
+_Driver: TypeAlias = "psycopg.Connection[Any] | psycopg.AsyncConnection[Any]"
+_Answers: TypeAlias = "list[tuple[Statement, pq.abc.PGresult]]"
+_Steps: TypeAlias = "Generator[Wait, Ready, _Answers]"
+
+_ISOLATION_LEVELS: Final = {
+    None: "",
+    IsolationLevel.READ_UNCOMMITTED: " ISOLATION LEVEL READ UNCOMMITTED",
+    IsolationLevel.READ_COMMITTED: " ISOLATION LEVEL READ COMMITTED",
+    IsolationLevel.REPEATABLE_READ: " ISOLATION LEVEL REPEATABLE READ",
+    IsolationLevel.SERIALIZABLE: " ISOLATION LEVEL SERIALIZABLE",
+}
+
+_MAX_PLAN_USES: Final = 500
+_MAX_PLAN_AGE: Final = 5.0
+"""How often, and for how many seconds, a plan is used before another one is made."""
+_ACCESS: Final = {None: "", True: " READ ONLY", False: " READ WRITE"}
+_DEFERRABLE: Final = {None: "", True: " DEFERRABLE", False: " NOT DEFERRABLE"}
+
+# SQLSTATEs, by what follows from them (PostgreSQL documentation, appendix A).
+_RACES: Final = frozenset({"40001", "40P01", "23505"})
+_LOCK_NOT_AVAILABLE: Final = "55P03"
+_PREPARED_ELSEWHERE: Final = frozenset({"26000", "42P05"})
+_SERVER_GOES: Final = ("08", "57P")
+
+
+class _Refused(Exception):
+    """The server refused a call. Holds the SQLSTATE and the statement's name, no more."""
+
+    def __init__(self, sqlstate: str, name: str) -> None:
+        super().__init__(sqlstate)
+        self.sqlstate = sqlstate
+        self.name = name
+
+
+def _plain(text: str) -> Call:
+    return Call(Statement("", text, (), ()), ())
+
+
+def _begun(driver: _Driver) -> Call:
+    """Begin a transaction as psycopg itself would, with all that is set on the connection."""
+    level = _ISOLATION_LEVELS[driver.isolation_level]
+    return _plain(f"BEGIN{level}{_ACCESS[driver.read_only]}{_DEFERRABLE[driver.deferrable]}")
+
+
+_COMMIT: Final = [_plain("COMMIT")]
+_ROLLBACK: Final = [_plain("ROLLBACK")]
+
+# The host's own setting waits in a variable of ours while its transaction is lent to us.
+_KEEP_LOCK_TIMEOUT: Final = _plain(
+    "SELECT set_config('segmentflow.lock_timeout', current_setting('lock_timeout'), true)"
+)
+_RELEASE: Final = [
+    _plain("SELECT set_config('lock_timeout', current_setting('segmentflow.lock_timeout'), true)"),
+    _plain("RELEASE SAVEPOINT segmentflow"),
+]
+_ROLLBACK_TO: Final = [
+    _plain("ROLLBACK TO SAVEPOINT segmentflow"),
+    _plain("RELEASE SAVEPOINT segmentflow"),
+]
+
+
+class Postgresql:
+    """How transactions run on PostgreSQL.
+
+    Args:
+        wait: seconds a statement waits for a lock.
+    """
+
+    kind: Final = KIND
+    driver_errors: Final = (psycopg.Error, OSError)
+    one_creator: Final = [_plain("SELECT pg_advisory_xact_lock(7306930741)")]
+    """Lets one transaction at a time create tables: IF NOT EXISTS alone loses races."""
+
+    def __init__(self, wait: float) -> None:
+        self._lock_timeout = _plain(f"SET LOCAL lock_timeout = {max(round(wait * 1000), 1)}")
+
+    def prepare(self, driver: Any) -> None:
+        """Set up a new pooled connection: nothing is kept in a session here."""
+
+    async def prepare_async(self, driver: Any) -> None:
+        """As `prepare`, on an asynchronous connection."""
+
+    def owned(self, driver: Any) -> PsycopgConnection:
+        """Start a transaction of our own on a pooled connection."""
+        return PsycopgConnection(driver, self._begin(driver), _COMMIT, _ROLLBACK)
+
+    def owned_async(self, driver: Any) -> AsyncPsycopgConnection:
+        """As `owned`, on an asynchronous connection."""
+        return AsyncPsycopgConnection(driver, self._begin(driver), _COMMIT, _ROLLBACK)
+
+    def bound(self, driver: Any) -> PsycopgConnection:
+        """Take part in a host's transaction, up to a savepoint.
+
+        Raises:
+            ConfigurationError: the connection is in no state for it.
+        """
+        return PsycopgConnection(driver, self._savepoint(driver), _RELEASE, _ROLLBACK_TO)
+
+    def bound_async(self, driver: Any) -> AsyncPsycopgConnection:
+        """As `bound`, on an asynchronous connection."""
+        return AsyncPsycopgConnection(driver, self._savepoint(driver), _RELEASE, _ROLLBACK_TO)
+
+    def _begin(self, driver: _Driver) -> list[Call]:
+        return [_begun(driver), self._lock_timeout]
+
+    def _savepoint(self, driver: _Driver) -> list[Call]:
+        opening: list[Call] = []
+        status = driver.pgconn.transaction_status
+        if driver.pgconn.pipeline_status != pq.PipelineStatus.OFF:
+            raise ConfigurationError("The host's connection is in pipeline mode.")
+        if status == pq.TransactionStatus.IDLE:
+            if driver.autocommit:
+                raise ConfigurationError("Bound storage needs an open transaction.")
+            opening.append(_begun(driver))
+        elif status != pq.TransactionStatus.INTRANS:
+            raise ConfigurationError("The host's transaction has failed, or is in use.")
+        return [
+            *opening,
+            _plain("SAVEPOINT segmentflow"),
+            _KEEP_LOCK_TIMEOUT,
+            self._lock_timeout,
+        ]
+
+
+@define
+class _Prepared:
+    """What one connection keeps prepared at its server.
+
+    Attributes:
+        plans: by the statement's name; None where nothing may be kept.
+    """
+
+    plans: dict[str, _Plan] | None
+
+
+@define
+class _Plan:
+    """A statement that a server keeps prepared: until when, and for how many more uses."""
+
+    until: float
+    uses_left: int
+
+
+_known: WeakKeyDictionary[_Driver, _Prepared] = WeakKeyDictionary()
+
+
+def _prepared_on(driver: _Driver) -> _Prepared:
+    known = _known.get(driver)
+    if known is None:
+        if driver.info.encoding != "utf-8":
+            raise ConfigurationError("The connection's client_encoding must be UTF8.")
+        # A host that turns preparing off, for a pooler such as PgBouncer, means us too.
+        known = _Prepared(None if driver.prepare_threshold is None else {})
+        _known[driver] = known
+    return known
+
+
+class _Step(Enum):
+    """What was asked of the server about a statement."""
+
+    PREPARE = auto()
+    FORGET = auto()
+    RUN = auto()
+
+
+class _Pipeline:
+    """One connection within one transaction, as steps that psycopg can wait for."""
+
+    def __init__(
+        self, driver: Any, opening: list[Call], closing: list[Call], undoing: list[Call]
+    ) -> None:
+        self.pending = opening
+        self._driver = driver
+        self._pgconn: pq.abc.PGconn = driver.pgconn
+        self._closing = closing
+        self._undoing = undoing
+        self._failure: Exception | None = None
+        self._ended = False
+        # What the server owes an answer to; None is the end of an exchange.
+        self._awaited: deque[tuple[Statement, _Step] | None] = deque()
+        self._prepared = _prepared_on(driver)
+
+    @property
+    def _touched(self) -> bool:
+        """Whether anything has been sent."""
+        return self._pgconn.pipeline_status != pq.PipelineStatus.OFF
+
+    def leave(self) -> None:
+        """Give the connection back as it was found, not in pipeline mode."""
+        if self._touched and self._pgconn.status == pq.ConnStatus.OK:
+            try:
+                self._pgconn.exit_pipeline_mode()
+            except psycopg.Error:
+                self._pgconn.finish()  # nobody knows any more what it is doing
+
+    def steps(self, calls: list[Call]) -> _Steps:
+        """Send what is pending and `calls`, then gather every answer.
+
+        A refusal is an answer like another here: an exception would tell psycopg, which may
+        have interrupted a call and be waiting for it to end, that the connection is broken.
+        """
+        pgconn = self._pgconn
+        if not self._touched:
+            pgconn.enter_pipeline_mode()
+        if self._awaited:
+            # An earlier exchange was interrupted: what it asked is still to be read.
+            yield from self._answers()
+        sent = [*self.pending, *calls]
+        self.pending.clear()
+        preparing: set[str] = set()
+        for call in sent:
+            self._send(call, preparing)
+        pgconn.pipeline_sync()
+        self._awaited.append(None)
+        return (yield from self._answers())
+
+    def _answers(self) -> _Steps:
+        """Read until the server has answered all that was sent."""
+        pgconn = self._pgconn
+        while pgconn.flush():
+            ready = yield Wait.RW
+            # None after an interruption, when psycopg waits for the same steps once more.
+            if ready and ready & Ready.R:
+                pgconn.consume_input()
+        answers: _Answers = []
+        while self._awaited:
+            while pgconn.is_busy():
+                while not (yield Wait.R):
+                    pass
+                pgconn.consume_input()
+            result = pgconn.get_result()
+            if result is None:
+                continue
+            asked = self._awaited.popleft()
+            if asked is None:
+                continue  # the end of an exchange
+            statement, step = asked
+            if step is _Step.RUN or result.status != pq.ExecStatus.COMMAND_OK:
+                answers.append((statement, result))
+            elif self._prepared.plans is not None:
+                until = time.monotonic() + _MAX_PLAN_AGE
+                self._prepared.plans[statement.name] = _Plan(until, _MAX_PLAN_USES)
+        return answers
+
+    def _send(self, call: Call, preparing: set[str]) -> None:
+        statement = call.statement
+        arguments = [_text(value) for value in call.arguments]
+        kept = self._prepared.plans
+        if kept is None or not statement.name:
+            self._pgconn.send_query_params(statement.text.encode(), arguments)
+        else:
+            name = b"segmentflow_%b" % statement.name.encode()
+            if statement.name not in preparing:
+                self._prepare(statement, name, kept, preparing)
+            self._pgconn.send_query_prepared(name, arguments)
+        self._awaited.append((statement, _Step.RUN))
+
+    def _prepare(
+        self, statement: Statement, name: bytes, kept: dict[str, _Plan], preparing: set[str]
+    ) -> None:
+        """See to it that the server has the statement, with a plan that is not too old.
+
+        A plan is made for the tables as they are. One made while they were small takes any
+        index that leads with the Organization for as good as the right one, and would be
+        kept until the server analyzes them: a store would be slow when it first grows.
+        """
+        plan = kept.get(statement.name)
+        if plan is not None and plan.uses_left and time.monotonic() < plan.until:
+            plan.uses_left -= 1
+            return
+        preparing.add(statement.name)
+        if plan is not None:
+            self._pgconn.send_query_params(b"DEALLOCATE %b" % name, None)
+            self._awaited.append((statement, _Step.FORGET))
+        self._pgconn.send_prepare(name, statement.text.encode())
+        self._awaited.append((statement, _Step.PREPARE))
+
+    def _read(self, calls: list[Call], answers: _Answers) -> list[Rows]:
+        """Take the rows of `calls`, or raise what the first refused one was refused for."""
+        for statement, result in answers:
+            _check(result, statement)
+        own = answers[len(answers) - len(calls) :]
+        return [_rows(result, statement.readers) for statement, result in own]
+
+    def _translated(self, error: Exception) -> Exception:
+        """Say what an error of the driver means, without the driver's words."""
+        failure = self._meaning(error)
+        self._failure = failure
+        return failure
+
+    def _meaning(self, error: Exception) -> Exception:
+        if not isinstance(error, _Refused):
+            return ConnectionLost()
+        sqlstate = error.sqlstate
+        if sqlstate in _RACES:
+            return LostRace()
+        if sqlstate == _LOCK_NOT_AVAILABLE:
+            at_the_claim = error.name.startswith("take_claims")
+            return IdempotencyInProgress() if at_the_claim else LostRace()
+        if sqlstate in _PREPARED_ELSEWHERE:
+            # A pooler gave this connection's statements to another server process.
+            self._prepared.plans = None
+            return PreparedElsewhere()
+        if sqlstate.startswith(_SERVER_GOES):
+            return ConnectionLost()
+        return StorageUnavailable(details={"error": sqlstate})
+
+
+class PsycopgConnection(_Pipeline):
+    """The synchronous one."""
+
+    def exchange(self, calls: list[Call]) -> list[Rows]:
+        """Send what is pending and `calls` together; return the rows of `calls`."""
+        try:
+            return self._read(calls, self._driver.wait(self.steps(calls)))
+        except (psycopg.Error, OSError, _Refused) as error:
+            failure = self._translated(error)
+        # Outside the handler: the driver's error must not ride along as the context.
+        raise failure
+
+    def commit(self) -> None:
+        """End the transaction, or our part of it; what failed before, fails here again."""
+        if self._failure is not None:
+            raise self._failure
+        self.exchange(self._closing)
+        self._ended = True
+
+    def rollback(self) -> None:
+        """Undo the transaction, or our part of it."""
+        self.pending.clear()
+        if self._touched and not self._ended:
+            self.exchange(self._undoing)
+
+
+class AsyncPsycopgConnection(_Pipeline):
+    """The asynchronous one."""
+
+    async def exchange(self, calls: list[Call]) -> list[Rows]:
+        """Send what is pending and `calls` together; return the rows of `calls`."""
+        try:
+            return self._read(calls, await self._driver.wait(self.steps(calls)))
+        except (psycopg.Error, OSError, _Refused) as error:
+            failure = self._translated(error)
+        raise failure
+
+    async def commit(self) -> None:
+        """End the transaction, or our part of it; what failed before, fails here again."""
+        if self._failure is not None:
+            raise self._failure
+        await self.exchange(self._closing)
+        self._ended = True
+
+    async def rollback(self) -> None:
+        """Undo the transaction, or our part of it."""
+        self.pending.clear()
+        if self._touched and not self._ended:
+            await self.exchange(self._undoing)
+
+
+def _check(result: pq.abc.PGresult, statement: Statement) -> None:
+    if result.status not in (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK):
+        code = result.error_field(pq.DiagnosticField.SQLSTATE)
+        raise _Refused((code or b"").decode(), statement.name)
+
+
+def _rows(result: pq.abc.PGresult, readers: Sequence[Reader]) -> Rows:
+    value = result.get_value
+    places = list(enumerate(readers))
+    return [
+        tuple(
+            [
+                None if (text := value(row, column)) is None else read(text)
+                for column, read in places
+            ]
+        )
+        for row in range(result.ntuples if readers else 0)
+    ]
+
+
+def _text(value: Any) -> bytes | None:
+    if value is None:
+        return None
+    return value.encode() if isinstance(value, str) else b"%d" % value

@@ -1,0 +1,162 @@
+"""The contract, on every database, in both colours, at every isolation level."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from segmentflow_core.testing import Capabilities, StorageContract
+from segmentflow_sql import AsyncSqlStorage, SqlStorage
+
+
+class OnPostgresql(StorageContract):
+    isolation_level: str | None = None
+
+    def options(self):
+        return {"isolation_level": self.isolation_level} if self.isolation_level else {}
+
+    @pytest.fixture
+    def storage(self, postgres, database):
+        engine = create_engine(postgres.url(database), **self.options())
+        storage = SqlStorage(engine, wait=30)
+        yield storage
+        assert engine.pool.checkedout() == 0
+        storage.close()
+
+    @pytest.fixture
+    def other_storage(self, postgres, database):
+        storage = SqlStorage(create_engine(postgres.url(database), **self.options()), wait=30)
+        yield storage
+        storage.close()
+
+    @pytest.fixture
+    def impatient_storage(self, postgres, database):
+        storage = SqlStorage(create_engine(postgres.url(database), **self.options()), wait=0.05)
+        yield storage
+        storage.close()
+
+
+class TestPostgresql(OnPostgresql):
+    pass
+
+
+class TestPostgresqlRepeatableRead(OnPostgresql):
+    isolation_level = "REPEATABLE READ"
+
+
+class TestPostgresqlSerializable(OnPostgresql):
+    isolation_level = "SERIALIZABLE"
+
+
+class TestPostgresqlAutocommit(OnPostgresql):
+    isolation_level = "AUTOCOMMIT"
+
+
+class TestPostgresqlThroughPgBouncer(StorageContract):
+    @pytest.fixture
+    def storage(self, pgbouncer, database):
+        engine = create_engine(pgbouncer.url(database))
+        storage = SqlStorage(engine, wait=30)
+        yield storage
+        assert engine.pool.checkedout() == 0
+        storage.close()
+
+
+# Work within a host's transaction is the host's to run again.
+BOUND = Capabilities(reruns=False)
+
+
+class InAHostsTransaction:
+    """A host that opens a transaction for each piece of work and lends it."""
+
+    def __init__(self, engine):
+        self._engine = engine
+
+    def run(self, work):
+        with self._engine.begin() as connection:
+            return SqlStorage.bound_to(connection, wait=30).run(work)
+
+
+class TestPostgresqlBound(StorageContract):
+    capabilities = BOUND
+
+    @pytest.fixture
+    def storage(self, postgres, database):
+        engine = create_engine(postgres.url(database))
+        yield InAHostsTransaction(engine)
+        assert engine.pool.checkedout() == 0
+        engine.dispose()
+
+
+class TestSqliteBound(StorageContract):
+    capabilities = BOUND
+
+    @pytest.fixture
+    def storage(self, tmp_path):
+        engine = create_engine(f"sqlite:///{tmp_path / 'store.db'}", connect_args={"timeout": 30})
+        SqlStorage(engine).create_all()
+        yield InAHostsTransaction(engine)
+        assert engine.pool.checkedout() == 0
+        engine.dispose()
+
+
+class Async(StorageContract):
+    @pytest.fixture
+    def run_async(self, runner):
+        return runner.run
+
+
+class TestPostgresqlAsync(Async):
+    @pytest.fixture
+    def storage(self, postgres, database, runner):
+        engine = create_async_engine(postgres.url(database))
+        storage = AsyncSqlStorage(engine, wait=30)
+        yield storage
+        assert engine.pool.checkedout() == 0
+        runner.run(storage.close())
+
+    @pytest.fixture
+    def other_storage(self, postgres, database, runner):
+        storage = AsyncSqlStorage(create_async_engine(postgres.url(database)), wait=30)
+        yield storage
+        runner.run(storage.close())
+
+    @pytest.fixture
+    def impatient_storage(self, postgres, database, runner):
+        storage = AsyncSqlStorage(create_async_engine(postgres.url(database)), wait=0.05)
+        yield storage
+        runner.run(storage.close())
+
+
+class TestSqliteAsync(Async):
+    @pytest.fixture
+    def storage(self, tmp_path, runner):
+        engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'store.db'}")
+        storage = AsyncSqlStorage(engine, wait=30)
+        runner.run(storage.create_all())
+        yield storage
+        assert engine.pool.checkedout() == 0
+        runner.run(storage.close())
+
+
+class InAHostsAsyncTransaction:
+    """As `InAHostsTransaction`, asynchronous."""
+
+    def __init__(self, engine):
+        self._engine = engine
+
+    async def run(self, work):
+        async with self._engine.begin() as connection:
+            return await AsyncSqlStorage.bound_to(connection, wait=30).run(work)
+
+
+class TestPostgresqlAsyncBound(Async):
+    capabilities = BOUND
+
+    @pytest.fixture
+    def storage(self, postgres, database, runner):
+        engine = create_async_engine(postgres.url(database))
+        yield InAHostsAsyncTransaction(engine)
+        assert engine.pool.checkedout() == 0
+        runner.run(engine.dispose())

@@ -1,0 +1,121 @@
+"""Workers in processes of their own, for the tests to kill while they work."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+from datetime import datetime, timedelta
+from multiprocessing.connection import Connection, wait
+
+from sqlalchemy import create_engine
+
+from segmentflow_core import LeaseLost, SegmentflowError, Tracker
+from segmentflow_core.testing import FINGERPRINT_SECRET, FixedClock
+from segmentflow_sql import SqlStorage
+
+__all__ = ["KilledWorkers"]
+
+_LEASE = timedelta(minutes=1)
+_BATCH = 20
+_PER_CALL = 10
+_LATE = b"late"
+
+# Forks come from a server without threads, which has imported what takes long.
+_processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload(["segmentflow_core.testing", "segmentflow_sql.postgresql"])
+
+
+def _work(url: str, now: datetime, teller: Connection) -> None:
+    """Complete whatever is available at an instant, and tell the id of each after its commit."""
+    storage = SqlStorage(create_engine(url), wait=60)
+    tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET, clock=FixedClock(now))
+    while claimed := tracker.claim_enrollments(
+        limit=_BATCH, lease=_LEASE, max_attempts=1_000_000, organization_id=None
+    ):
+        leases = [item.lease for item in claimed]
+        for start in range(0, len(leases), _PER_CALL):
+            some = leases[start : start + _PER_CALL]
+            answers = tracker.complete_enrollments(some)
+            for lease, answer in zip(some, answers, strict=True):
+                if isinstance(answer, SegmentflowError) and not isinstance(answer, LeaseLost):
+                    raise answer
+                late = isinstance(answer, LeaseLost)
+                teller.send_bytes(_LATE if late else lease.enrollment_id.encode())
+    storage.close()
+
+
+class KilledWorkers:
+    """Workers on one store, some of which are killed; each dead one has a successor.
+
+    A successor's clock is so much later that every lease has run out which was there
+    before it, those of the living as well: they finish too late, and are refused.
+
+    Attributes:
+        completed: the ids whose completion a worker was told of.
+        refused: how many were told that they were too late.
+        killed: how many were killed.
+    """
+
+    def __init__(self, url: str, start: datetime, seed: int) -> None:
+        self._url = url
+        self._now = start
+        self._chance = random.Random(seed)
+        self._alive: dict[Connection, multiprocessing.process.BaseProcess] = {}
+        self.completed: list[str] = []
+        self.refused = 0
+        self.killed = 0
+
+    def run(self, count: int, kills: int, pause: int) -> None:
+        """Let `count` workers work, and kill one after `pause` answers or so, `kills` times."""
+        for _ in range(count):
+            self._start()
+        heard = 0
+        until_the_next = self._chance.randrange(1, 2 * pause)
+        while self._alive:
+            for reader in wait(list(self._alive)):
+                heard += self._hear(reader)
+            if self.killed < kills and heard >= until_the_next and self._alive:
+                self._kill(self._chance.choice(list(self._alive)))
+                until_the_next = heard + self._chance.randrange(1, 2 * pause)
+        self._later()
+        self._start()
+        self._until_the_end(next(iter(self._alive)))
+
+    def _start(self) -> None:
+        reader, teller = _processes.Pipe(duplex=False)
+        process = _processes.Process(target=_work, args=(self._url, self._now, teller))
+        process.start()
+        teller.close()
+        self._alive[reader] = process
+
+    def _later(self) -> None:
+        self._now += 2 * _LEASE
+
+    def _kill(self, reader: Connection) -> None:
+        process = self._alive[reader]
+        process.kill()
+        process.join()
+        self._until_the_end(reader)
+        self.killed += 1
+        self._later()
+        self._start()
+
+    def _until_the_end(self, reader: Connection) -> None:
+        while self._hear(reader):
+            pass
+
+    def _hear(self, reader: Connection) -> bool:
+        """Take in one answer; a worker that has no more is gone."""
+        try:
+            told = reader.recv_bytes()
+        except (EOFError, OSError):
+            process = self._alive.pop(reader)
+            process.join()
+            reader.close()
+            assert process.exitcode in (0, -9), "a worker failed"
+            return False
+        if told == _LATE:
+            self.refused += 1
+        else:
+            self.completed.append(told.decode())
+        return True
