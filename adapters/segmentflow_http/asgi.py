@@ -1,0 +1,142 @@
+"""The ASGI app (ASGI 3, HTTP and lifespan): one wiring of an endpoint, and a model for others.
+
+Reads no more of a body than the limit, and serves an `Endpoint` in a bounded pool of
+threads, an `AsyncEndpoint` on the loop. Needs asyncio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any, Final, TypeAlias
+
+from segmentflow_core import ConfigurationError, PayloadTooLarge
+from segmentflow_http.access import AnsweredHook, tell_answered
+from segmentflow_http.endpoint import AsyncEndpoint, Endpoint
+from segmentflow_http.messages import Response, error_response
+
+__all__ = ["AsgiApp"]
+
+_Scope: TypeAlias = MutableMapping[str, Any]
+_Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+_Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_POLICY_VIOLATION: Final = 1008
+
+
+class _Gone(Exception):
+    """The client left before it had sent its request."""
+
+
+class AsgiApp:
+    """Serves an endpoint to an ASGI server, or mounted in an ASGI framework.
+
+    Args:
+        endpoint: what answers.
+        threads: how many calls of an `Endpoint` run at once; the others wait their turn.
+        on_answered: is told of each answered request, such as `log_answered`.
+        on_shutdown: is called when the server shuts down, after the last answer.
+
+    Raises:
+        ConfigurationError: `threads` is less than 1.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint | AsyncEndpoint,
+        *,
+        threads: int = 8,
+        on_answered: AnsweredHook | None = None,
+        on_shutdown: Callable[[], object] | None = None,
+    ) -> None:
+        if threads < 1:
+            raise ConfigurationError("threads must be at least 1.")
+        self._endpoint = endpoint
+        self._threads = threads
+        self._pool: ThreadPoolExecutor | None = None
+        self._on_answered = on_answered
+        self._on_shutdown = on_shutdown
+
+    async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
+        """Serve one connection scope."""
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+
+    async def _http(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
+        started = time.perf_counter()
+        method, path = scope["method"], scope["path"].removeprefix(scope.get("root_path", ""))
+        headers = [(bytes(name), bytes(value)) for name, value in scope["headers"]]
+        body = b""
+        response = self._endpoint.refuse_early(method, path, headers)
+        if response is None:
+            try:
+                body = await _read(receive, self._endpoint.max_bytes)
+            except _Gone:
+                return
+            except PayloadTooLarge as error:
+                response = error_response(error)
+        if response is None:
+            response = await self._answer(method, path, headers, body)
+        # A client that has left by now is answered by its own retry.
+        with suppress(OSError):
+            await _send(send, response)
+        tell_answered(self._on_answered, (method, path), response, len(body), started)
+
+    async def _answer(
+        self, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes
+    ) -> Response:
+        endpoint = self._endpoint
+        if isinstance(endpoint, AsyncEndpoint):
+            return await endpoint(method, path, headers, body)
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="segmentflow")
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, endpoint, method, path, headers, body)
+
+    async def _lifespan(self, receive: _Receive, send: _Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+        if self._on_shutdown is not None:
+            self._on_shutdown()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+async def _read(receive: _Receive, limit: int) -> bytes:
+    """Read a body, and no further than it is allowed to be long.
+
+    Raises:
+        PayloadTooLarge: it is longer than `limit` bytes.
+        _Gone: the client left.
+    """
+    parts: list[bytes] = []
+    length = 0
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _Gone
+        part = message.get("body", b"")
+        length += len(part)
+        if length > limit:
+            raise PayloadTooLarge(details={"maxBytes": limit})
+        parts.append(part)
+        more = message.get("more_body", False)
+    return b"".join(parts)
+
+
+async def _send(send: _Send, response: Response) -> None:
+    headers = [(name.encode(), value.encode()) for name, value in response.headers.items()]
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})

@@ -1,0 +1,158 @@
+"""What goes over HTTP, and how its headers are read (RFC 9110). Knows no route and no tracker."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from segmentflow_core.errors import (
+    InternalError,
+    InvalidRequest,
+    PayloadTooLarge,
+    SegmentflowError,
+    UnsupportedMediaType,
+    Violation,
+)
+
+__all__ = [
+    "AnyHeaders",
+    "Response",
+    "check_length",
+    "check_media_type",
+    "error_response",
+    "json_response",
+    "read_headers",
+]
+
+_Pairs: TypeAlias = Iterable[tuple[str | bytes, str | bytes]]
+AnyHeaders: TypeAlias = Mapping[str, str] | _Pairs
+"""Headers as any framework gives them: a mapping, or pairs in which a name may come twice."""
+
+_ONCE: Final = (
+    "authorization",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "idempotency-key",
+    "x-api-key",
+)
+"""Headers that are read here, so that two of one name would be two requests in one."""
+
+_DIGITS: Final = re.compile(r"[0-9]{1,19}")
+_MEDIA_TYPE: Final = re.compile(
+    r'application/json[ \t]*(?:;[ \t]*(?:charset[ \t]*=[ \t]*(?:utf-8|"utf-8"))?[ \t]*)?',
+    re.IGNORECASE,
+)
+
+
+class Response(NamedTuple):
+    """An answer, ready for any framework.
+
+    Attributes:
+        status: the status code.
+        headers: lowercase names, each once.
+        body: the bytes; empty for HEAD.
+    """
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def code(self) -> str | None:
+        """Return the code of the error that this is, or None."""
+        if self.status < 400 or not self.body:
+            return None
+        code: str = json.loads(self.body)["error"]
+        return code
+
+
+def read_headers(headers: AnyHeaders) -> dict[str, str]:
+    """Read headers by their lowercase names.
+
+    Raises:
+        InvalidRequest: one that is relevant here is given twice; each is listed.
+    """
+    given: Any = headers
+    pairs: _Pairs = given.items() if isinstance(given, Mapping) else given
+    found: dict[str, str] = {}
+    repeated: dict[str, None] = {}
+    for raw_name, raw_value in pairs:
+        name, value = _text(raw_name).lower(), _text(raw_value)
+        if name not in found:
+            found[name] = value
+            continue
+        found[name] += f", {value}"
+        if name in _ONCE:
+            repeated[name] = None
+    if repeated:
+        raise InvalidRequest.from_violations(
+            [Violation(f"/headers/{name}", "must be given once") for name in sorted(repeated)]
+        )
+    return found
+
+
+def check_length(headers: Mapping[str, str], received: int, limit: int) -> None:
+    """Refuse a body that is too large, by what is announced or by what has come.
+
+    Raises:
+        InvalidRequest: what is announced is no number.
+        PayloadTooLarge: it is more than `limit` bytes.
+    """
+    announced = headers.get("content-length")
+    if announced is not None and _DIGITS.fullmatch(announced) is None:
+        raise InvalidRequest.from_violations(
+            [Violation("/headers/content-length", "must be a number of bytes")]
+        )
+    if max(received, int(announced or 0)) > limit:
+        raise PayloadTooLarge(details={"maxBytes": limit})
+
+
+def check_media_type(headers: Mapping[str, str]) -> None:
+    """Let in ``application/json``, with ``charset=utf-8`` if anything, and not compressed.
+
+    Raises:
+        UnsupportedMediaType: the body is declared as something else, or not at all.
+    """
+    declared = _MEDIA_TYPE.fullmatch(headers.get("content-type", ""))
+    if declared is None or headers.get("content-encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaType
+
+
+def json_response(status: int, document: Any, **headers: str) -> Response:
+    """Answer with a JSON document; underscores in header names stand for hyphens."""
+    body = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+    return _response(status, body, headers)
+
+
+def error_response(error: SegmentflowError, **headers: str) -> Response:
+    """Answer with an error's envelope; one that is ours to mend says nothing else."""
+    if error.status == InternalError.status:
+        error = InternalError()
+    if error.should_retry is not None:
+        headers["x_should_retry"] = "true" if error.should_retry else "false"
+    if error.retry_after is not None:
+        headers["retry_after"] = str(error.retry_after)
+    if error.status == 401:
+        # RFC 9110, section 11.6.1: a 401 names the scheme that is asked for.
+        headers["www_authenticate"] = "ApiKey"
+    return json_response(error.status, error.envelope(), **headers)
+
+
+def _response(status: int, body: bytes, headers: Mapping[str, str]) -> Response:
+    return Response(
+        status,
+        {
+            "content-type": "application/json",
+            "content-length": str(len(body)),
+            "cache-control": "no-store",
+            **{name.replace("_", "-"): value for name, value in headers.items()},
+        },
+        body,
+    )
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode("latin-1")

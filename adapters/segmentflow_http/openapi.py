@@ -1,0 +1,265 @@
+"""The OpenAPI 3.1 document, made from the table of routes, the table of errors and the rules.
+
+Nothing in it is written twice: what the code says of a request, it says here.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from segmentflow_core import (
+    IDEMPOTENCY_KEY_SCHEMA,
+    Limits,
+    SegmentflowError,
+    __version__,
+    json_value_schema,
+    receipt_json_schema,
+    request_json_schema,
+)
+from segmentflow_core.errors import MethodNotAllowed, NotFound
+from segmentflow_http.routes import ERRORS, EVENTS, HEALTH, OPENAPI, Route
+
+__all__ = ["DOCUMENTED_KEY", "DOCUMENTED_RECEIPT", "DOCUMENTED_REQUEST", "openapi_document"]
+
+DOCUMENTED_KEY: Final = "order.created:ord_9421"
+DOCUMENTED_REQUEST: Final[Mapping[str, Any]] = {
+    "event": "order.created",
+    "profile": {
+        "email": "alex@example.com",
+        "externalId": "cus_123",
+        "properties": {"firstName": "Alex", "plan": "Pro"},
+    },
+    "data": {"orderId": "ord_9421", "total": 49, "payment": {"token": "tok_live_abc"}},
+    "redactedDataPaths": ["/event/payment/token"],
+    "referenceId": "ord_9421",
+    "occurredAt": "2026-05-31T12:00:00.000Z",
+}
+"""The example every face accepts as it stands (design: 8)."""
+
+DOCUMENTED_RECEIPT: Final[Mapping[str, Any]] = {
+    "eventId": "019bf964-302b-7a7f-add2-589343ef9f32",
+    "profileId": "019bf964-302b-7a7f-add2-589343ef9f31",
+    "matchedJourneys": 0,
+    "enrolledJourneys": 0,
+    "skippedJourneys": 0,
+}
+
+_JSON_VALUE: Final = "#/components/schemas/JsonValue"
+
+_ELSEWHERE: Final = (NotFound, MethodNotAllowed)
+"""Answers to other paths and methods than those that are described."""
+
+_DETAILS: Final[dict[str, tuple[str, dict[str, Any], Any]]] = {
+    "invalid_request": (
+        "violations",
+        {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["path", "message"],
+                "properties": {"path": {"type": "string"}, "message": {"type": "string"}},
+            },
+            "description": "Every broken rule, by JSON Pointer.",
+        },
+        [{"path": "/redactedDataPath", "message": "is not a known field"}],
+    ),
+    "insufficient_scope": (
+        "required",
+        {"type": "array", "items": {"type": "string"}, "description": "The scopes needed."},
+        ["events:write"],
+    ),
+    "idempotency_key_reuse": (
+        "changedPaths",
+        {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "What differs from the first request, by JSON Pointer.",
+        },
+        ["/data/total"],
+    ),
+    "payload_too_large": (
+        "maxBytes",
+        {"type": "integer", "description": "How many bytes a request may have."},
+        256 * 1024,
+    ),
+}
+"""What `details` holds, by error code: the member, its schema, an example."""
+
+_RESPONSE_HEADERS: Final[dict[str, dict[str, Any]]] = {
+    "x-should-retry": {
+        "description": "Whether the same request, with the same key, may yet be accepted.",
+        "schema": {"type": "string", "enum": ["true", "false"]},
+    },
+    "retry-after": {
+        "description": "Seconds to wait before that.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "idempotent-replayed": {
+        "description": "Present where this is the answer to an earlier call with the same key.",
+        "schema": {"type": "string", "const": "true"},
+    },
+    "allow": {
+        "description": "The methods of this path.",
+        "schema": {"type": "string"},
+    },
+}
+
+
+def openapi_document(limits: Limits, *, prefix: str = "") -> dict[str, Any]:
+    """Describe the API.
+
+    Args:
+        limits: how much JSON one request may hold.
+        prefix: what the host put before every path.
+    """
+    unavailable = [cls for cls in ERRORS if cls.status >= 500]
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "segmentflow",
+            "version": __version__,
+            "summary": "Records identified business events durably and exactly once.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "paths": {
+            prefix + EVENTS.path: {"post": _track_operation()},
+            prefix + OPENAPI.path: {
+                "get": _operation(OPENAPI, {"200": _answer("This document.", {"type": "object"})})
+            },
+            prefix + HEALTH.path: {
+                "get": _operation(
+                    HEALTH,
+                    {
+                        "200": _answer(
+                            "The store answers.", _schema("Health"), example={"status": "ok"}
+                        ),
+                        **_refusals(unavailable),
+                    },
+                )
+            },
+        },
+        "components": {
+            "securitySchemes": {
+                "apiKey": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "x-api-key",
+                    "description": "A server-side API Key, sk_live_… or sk_test_….",
+                }
+            },
+            "headers": _RESPONSE_HEADERS,
+            "schemas": {
+                "TrackRequest": request_json_schema(limits, json_value=_JSON_VALUE),
+                "JsonValue": json_value_schema(_JSON_VALUE),
+                "Receipt": receipt_json_schema(),
+                "Health": {
+                    "type": "object",
+                    "required": ["status"],
+                    "properties": {"status": {"type": "string", "const": "ok"}},
+                },
+                "Error": _error_schema(),
+            },
+        },
+    }
+
+
+def _track_operation() -> dict[str, Any]:
+    accepted = _answer("The receipt.", _schema("Receipt"), example=DOCUMENTED_RECEIPT)
+    accepted["headers"] = {"idempotent-replayed": _header("idempotent-replayed")}
+    refused = [cls for cls in ERRORS if cls not in _ELSEWHERE]
+    return {
+        **_operation(EVENTS, {"202": accepted, **_refusals(refused)}),
+        "security": [{"apiKey": []}],
+        "parameters": [
+            {
+                "name": "idempotency-key",
+                "in": "header",
+                "required": True,
+                "description": "The same for every retry of this event; case-sensitive.",
+                "schema": IDEMPOTENCY_KEY_SCHEMA,
+                "example": DOCUMENTED_KEY,
+            }
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": _schema("TrackRequest"),
+                    "example": DOCUMENTED_REQUEST,
+                }
+            },
+        },
+    }
+
+
+def _operation(route: Route, responses: dict[str, Any]) -> dict[str, Any]:
+    return {"operationId": route.operation_id, "summary": route.summary, "responses": responses}
+
+
+def _refusals(errors: Sequence[type[SegmentflowError]]) -> dict[str, Any]:
+    """Describe errors by status; those that share one are examples of one answer."""
+    by_status: dict[int, list[type[SegmentflowError]]] = defaultdict(list)
+    for cls in errors:
+        by_status[cls.status].append(cls)
+    refusals: dict[str, Any] = {}
+    for status, classes in sorted(by_status.items()):
+        description = " ".join(cls.default_message for cls in classes)
+        answer = _answer(description, _schema("Error"))
+        answer["content"]["application/json"]["examples"] = {
+            cls.code: {"value": _example(cls)} for cls in classes
+        }
+        headers: dict[str, Any] = {}
+        if any(cls.should_retry is not None for cls in classes):
+            headers["x-should-retry"] = _header("x-should-retry")
+        if any(cls.retry_after is not None for cls in classes):
+            headers["retry-after"] = _header("retry-after")
+        if headers:
+            answer["headers"] = headers
+        refusals[str(status)] = answer
+    return refusals
+
+
+def _example(cls: type[SegmentflowError]) -> dict[str, Any]:
+    details: dict[str, Any] = {}
+    if cls.code in _DETAILS:
+        name, _, value = _DETAILS[cls.code]
+        details[name] = value
+    return cls(details=details).envelope()
+
+
+def _error_schema() -> dict[str, Any]:
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["error", "message", "details"],
+        "properties": {
+            "error": {
+                "type": "string",
+                "enum": sorted(cls.code for cls in ERRORS),
+                "description": "Stable; meant for programs.",
+            },
+            "message": {"type": "string", "description": "Meant for people."},
+            "details": {
+                "type": "object",
+                "properties": {name: schema for name, schema, _ in _DETAILS.values()},
+            },
+        },
+    }
+
+
+def _answer(description: str, schema: dict[str, Any], *, example: Any = None) -> dict[str, Any]:
+    content: dict[str, Any] = {"schema": schema}
+    if example is not None:
+        content["example"] = example
+    return {"description": description, "content": {"application/json": content}}
+
+
+def _schema(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _header(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/headers/{name}"}

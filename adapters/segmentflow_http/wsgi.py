@@ -1,0 +1,76 @@
+"""The WSGI app (PEP 3333): an `Endpoint` for a WSGI server, or mounted in a WSGI framework."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any
+
+from segmentflow_http.access import AnsweredHook, tell_answered
+from segmentflow_http.endpoint import Endpoint
+
+__all__ = ["WsgiApp"]
+
+
+class WsgiApp:
+    """Serves an endpoint, one request a call.
+
+    WSGI joins headers of one name with a comma, so a key that is given twice is refused
+    as one key that nobody knows.
+
+    Args:
+        endpoint: what answers.
+        on_answered: is told of each answered request, such as `log_answered`.
+    """
+
+    def __init__(self, endpoint: Endpoint, *, on_answered: AnsweredHook | None = None) -> None:
+        self._endpoint = endpoint
+        self._on_answered = on_answered
+
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., object]
+    ) -> Iterable[bytes]:
+        """Serve one request."""
+        started = time.perf_counter()
+        method, path = environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")
+        headers = _headers(environ)
+        body = b""
+        response = self._endpoint.refuse_early(method, path, headers)
+        if response is None:
+            body = _read(environ, self._endpoint.max_bytes)
+            response = self._endpoint(method, path, headers, body)
+        phrase = HTTPStatus(response.status).phrase
+        start_response(f"{response.status} {phrase}", list(response.headers.items()))
+        tell_answered(self._on_answered, (method, path), response, len(body), started)
+        return [response.body]
+
+
+def _headers(environ: dict[str, Any]) -> list[tuple[str, str]]:
+    headers = [
+        (name[5:].replace("_", "-"), value)
+        for name, value in environ.items()
+        if name.startswith("HTTP_")
+    ]
+    # Some servers set these two empty where the request has none.
+    given = [name for name in ("CONTENT_TYPE", "CONTENT_LENGTH") if environ.get(name)]
+    return headers + [(name.replace("_", "-"), environ[name]) for name in given]
+
+
+def _read(environ: dict[str, Any], limit: int) -> bytes:
+    """Read the body; one byte past the limit is enough to see that it is too long."""
+    length = environ.get("CONTENT_LENGTH")
+    if length:
+        body: bytes = environ["wsgi.input"].read(int(length))
+        return body
+    if environ.get("wsgi.input_terminated"):
+        return _read_all(environ["wsgi.input"], limit + 1)
+    return b""
+
+
+def _read_all(stream: Any, most: int) -> bytes:
+    parts: list[bytes] = []
+    while most > 0 and (part := stream.read(most)):
+        parts.append(part)
+        most -= len(part)
+    return b"".join(parts)

@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import threading
+
+import pytest
+
+from segmentflow_core import ConfigurationError, Tracker
+from segmentflow_core.testing import DOCUMENTED_REQUEST, FINGERPRINT_SECRET
+from segmentflow_http import AsgiApp, Endpoint, KnownKeys
+from segmentflow_http.access import log_answered
+from segmentflow_memory import MemoryStorage
+
+EVENTS = "/api/v1/events"
+BODY = json.dumps(DOCUMENTED_REQUEST).encode()
+
+
+def scope(headers, method="POST", path=EVENTS, **more):
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    return {"type": "http", "method": method, "path": path, "headers": raw, **more}
+
+
+async def exchange(app, given, messages):
+    """Send messages to the app; give what it sent, and the messages it did not read."""
+    sent, left = [], list(messages)
+
+    async def receive():
+        return left.pop(0)
+
+    async def send(message):
+        sent.append(message)
+
+    await app(given, receive, send)
+    return sent, left
+
+
+def body(*parts):
+    return [
+        {"type": "http.request", "body": part, "more_body": index < len(parts)}
+        for index, part in enumerate(parts, 1)
+    ]
+
+
+@pytest.fixture(params=["sync", "async"])
+def app(request, endpoint, async_endpoint):
+    return AsgiApp(endpoint if request.param == "sync" else async_endpoint)
+
+
+def run(app, given, messages):
+    return asyncio.run(exchange(app, given, messages))
+
+
+def test_a_body_may_come_in_parts(app, headers):
+    (start, sent), _ = run(app, scope(headers), body(BODY[:10], b"", BODY[10:]))
+    assert start["status"] == 202
+    assert (b"content-type", b"application/json") in start["headers"]
+    assert json.loads(sent["body"])["matchedJourneys"] == 0
+
+
+def test_a_body_is_read_no_further_than_the_limit(app, headers, tracker):
+    part = b" " * 100_000
+    (start, sent), left = run(app, scope(headers), body(*[part] * 10))
+    assert (start["status"], len(left)) == (413, 7)
+    assert json.loads(sent["body"])["error"] == "payload_too_large"
+    assert not tracker.events()
+
+
+def test_a_body_announced_too_large_is_not_read_at_all(app, headers):
+    given = scope({**headers, "content-length": "9999999"})
+    (start, _), left = run(app, given, body(BODY))
+    assert (start["status"], len(left)) == (413, 1)
+
+
+def test_a_client_that_leaves_before_it_is_done_is_not_answered(app, headers, tracker):
+    half = {"type": "http.request", "body": BODY, "more_body": True}
+    sent, _ = run(app, scope(headers), [half, {"type": "http.disconnect"}])
+    assert sent == []
+    assert not tracker.events()
+
+
+def test_a_client_that_leaves_before_the_answer_is_recorded_all_the_same(app, headers, tracker):
+    async def leave():
+        messages = body(BODY)
+
+        async def receive():
+            return messages.pop(0)
+
+        async def send(_message):
+            raise OSError
+
+        await app(scope(headers), receive, send)
+
+    asyncio.run(leave())
+    assert len(tracker.events()) == 1
+
+
+def test_where_it_is_mounted_is_not_part_of_the_path(app, headers):
+    given = scope(headers, path="/tracking" + EVENTS, root_path="/tracking")
+    (start, _), _ = run(app, given, body(BODY))
+    assert start["status"] == 202
+
+
+def test_a_web_socket_is_closed_and_an_unknown_scope_left_alone(app):
+    sent, _ = run(app, {"type": "websocket"}, [{"type": "websocket.connect"}])
+    assert sent == [{"type": "websocket.close", "code": 1008}]
+    assert run(app, {"type": "other"}, []) == ([], [])
+
+
+def test_the_lifespan_ends_after_the_last_answer(endpoint, headers):
+    ended = []
+    app = AsgiApp(endpoint, on_shutdown=lambda: ended.append(True))
+    life = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+
+    async def whole_life():
+        await exchange(app, scope(headers), body(BODY))
+        return await exchange(app, {"type": "lifespan"}, life)
+
+    sent, _ = asyncio.run(whole_life())
+    assert [message["type"] for message in sent] == [
+        "lifespan.startup.complete",
+        "lifespan.shutdown.complete",
+    ]
+    assert ended == [True]
+    (start, _), _ = run(app, scope(headers), body(BODY))
+    assert start["status"] == 202
+
+
+class Slow(MemoryStorage):
+    """A store whose transactions wait until as many as may run at once have come."""
+
+    def __init__(self, at_once):
+        super().__init__()
+        self._barrier = threading.Barrier(at_once, timeout=30)
+        self._count = threading.Lock()
+        self.running = self.most = 0
+
+    def run(self, work):
+        with self._count:
+            self.running += 1
+            self.most = max(self.most, self.running)
+        self._barrier.wait()
+        with self._count:
+            self.running -= 1
+        return super().run(work)
+
+
+def test_no_more_calls_run_at_once_than_there_are_threads():
+    storage = Slow(at_once=3)
+    tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET)
+    app = AsgiApp(Endpoint(tracker, KnownKeys(["k" * 32])), threads=3)
+
+    async def many():
+        sent = await asyncio.gather(
+            *(
+                exchange(
+                    app,
+                    scope(
+                        {
+                            "x-api-key": "k" * 32,
+                            "idempotency-key": str(number),
+                            "content-type": "application/json",
+                        }
+                    ),
+                    body(BODY),
+                )
+                for number in range(9)
+            )
+        )
+        return [messages[0]["status"] for messages, _ in sent]
+
+    assert asyncio.run(many()) == [202] * 9
+    assert storage.most == 3
+    with pytest.raises(ConfigurationError):
+        AsgiApp(Endpoint(tracker, KnownKeys(["k" * 32])), threads=0)
+
+
+def test_the_access_log_tells_what_happened_and_nothing_of_what_was_sent(endpoint, headers, caplog):
+    caplog.set_level(logging.INFO, "segmentflow.access")
+    app = AsgiApp(endpoint, on_answered=log_answered)
+    for _ in range(2):
+        run(app, scope(headers), body(BODY))
+    run(app, scope(headers), body(b"canary"))
+    run(app, scope(headers, path="/canary", query_string=b"canary"), body(b""))
+    run(app, scope(headers, method="CANARY"), body(b""))
+    run(app, scope(headers, path="/healthz", method="HEAD"), body(b""))
+    lines = [json.loads(record.getMessage()) for record in caplog.records]
+    assert [(line["method"], line["path"], line["status"], line["error"]) for line in lines] == [
+        ("POST", EVENTS, 202, None),
+        ("POST", EVENTS, 202, None),
+        ("POST", EVENTS, 400, "invalid_request"),
+        ("POST", "-", 404, "not_found"),
+        ("-", EVENTS, 405, "method_not_allowed"),
+        ("HEAD", "/healthz", 200, None),
+    ]
+    assert [line["replayed"] for line in lines[:3]] == [False, True, False]
+    assert lines[0]["receivedBytes"] == len(BODY)
+    assert "canary" not in caplog.text
+    assert headers["x-api-key"] not in caplog.text
+    assert headers["idempotency-key"] not in caplog.text

@@ -1,0 +1,412 @@
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+
+import pytest
+
+from segmentflow_core import (
+    ConfigurationError,
+    FingerprintKeyUnknown,
+    InsufficientScope,
+    Limits,
+    StorageUnavailable,
+    Tracker,
+    Unauthorized,
+)
+from segmentflow_core.testing import (
+    DOCUMENTED_REQUEST,
+    FINGERPRINT_SECRET,
+    a_journey,
+    a_request,
+)
+from segmentflow_http import Caller, Endpoint, KnownKeys
+from segmentflow_http.routes import ERRORS
+from segmentflow_memory import MemoryStorage
+
+EVENTS = "/api/v1/events"
+
+
+def said(response):
+    return json.loads(response.body)
+
+
+# --- accepted ------------------------------------------------------------------------
+
+
+def test_the_documented_request_gets_the_documented_answer(post, tracker):
+    status, headers, body = post()
+    assert status == 202
+    assert headers == {
+        "content-type": "application/json",
+        "content-length": str(len(body)),
+        "cache-control": "no-store",
+    }
+    receipt = json.loads(body)
+    assert list(receipt.items())[2:] == [
+        ("matchedJourneys", 0),
+        ("enrolledJourneys", 0),
+        ("skippedJourneys", 0),
+    ]
+    event = tracker.event(receipt["eventId"])
+    assert (event.profile_id, event.data["payment"]) == (
+        receipt["profileId"],
+        {"token": "[REDACTED]"},
+    )
+
+
+def test_a_replay_is_byte_identical_and_says_so(post, tracker, clock):
+    tracker.publish_journeys({"journeys": [a_journey()]})
+    first = post(a_request(redactedDataPaths=["/event/nothing"]))
+    clock.advance(days=1)
+    again = post(a_request(redactedDataPaths=["/event/nothing"]))
+    assert again.body == first.body
+    assert again.headers == {**first.headers, "idempotent-replayed": "true"}
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/json",
+        "Application/JSON",
+        "application/json;charset=utf-8",
+        'application/json ; charset="UTF-8"',
+        "application/json;",
+    ],
+)
+def test_json_may_be_declared_in_every_way_that_means_utf_8(post, content_type):
+    assert post(content_type=content_type).status == 202
+
+
+def test_header_names_are_read_in_any_case(call, headers):
+    shouted = [(name.upper().encode(), value.encode()) for name, value in headers.items()]
+    body = json.dumps(DOCUMENTED_REQUEST).encode()
+    assert call("POST", EVENTS, shouted, body).status == 202
+
+
+def test_an_event_belongs_to_the_organization_of_the_key(call, headers, api_keys, tracker):
+    other = api_keys.create(["events:write"], organization_id="acme").secret
+    body = json.dumps(DOCUMENTED_REQUEST).encode()
+    ours = said(call("POST", EVENTS, headers, body))
+    theirs = said(call("POST", EVENTS, {**headers, "x-api-key": other}, body))
+    assert ours["eventId"] != theirs["eventId"]
+    assert ours["profileId"] != theirs["profileId"]
+    (event,) = tracker.events(organization_id="acme")
+    assert event.event_id == theirs["eventId"]
+
+
+def test_a_query_is_ignored_and_a_prefix_belongs_to_the_path(tracker):
+    endpoint = Endpoint(tracker, KnownKeys(["k" * 32]), prefix="/tracking/")
+    assert endpoint("GET", "/tracking/healthz?deep=1", {}, b"").status == 200
+    assert endpoint("GET", "/healthz", {}, b"").status == 404
+    assert endpoint("DELETE", "/tracking/healthz", {}, b"").status == 405
+    assert (
+        "/tracking/api/v1/events"
+        in said(endpoint("GET", "/tracking/openapi.json", {}, b""))["paths"]
+    )
+
+
+# --- refused -------------------------------------------------------------------------
+
+
+def refusals(post, call, headers, tracker):
+    """Give one answer for each code that a caller can meet."""
+    post()
+    changed = {**DOCUMENTED_REQUEST, "event": "order.paid"}
+    crossed = {"email": "alex@example.com", "externalId": "other"}
+    return {
+        "invalid_request": post({}),
+        "idempotency_key_required": post(idempotency_key=None),
+        "unauthorized": post(x_api_key=None),
+        "not_found": call("GET", "/api/v1", {}, b""),
+        "method_not_allowed": call("PUT", EVENTS, headers, b""),
+        "idempotency_key_reuse": post(changed),
+        "identity_conflict": post(a_request(profile=crossed), idempotency_key="2"),
+        "payload_too_large": post(b" " * (256 * 1024 + 1)),
+        "unsupported_media_type": post(content_type="text/plain"),
+        "profile_email_required": post(a_request(profile={"externalId": "x"}), idempotency_key="3"),
+    }
+
+
+def test_every_refusal_has_its_status_its_envelope_and_its_retry_advice(
+    post, call, headers, tracker
+):
+    table = {cls.code: cls for cls in ERRORS}
+    for code, response in refusals(post, call, headers, tracker).items():
+        cls = table[code]
+        assert (code, response.status) == (code, cls.status)
+        assert said(response)["error"] == response.code == code
+        assert set(said(response)) == {"error", "message", "details"}
+        assert response.headers["x-should-retry"] == "false"
+        assert response.headers["content-length"] == str(len(response.body))
+
+
+class Failing(MemoryStorage):
+    """A store whose every transaction ends with this error."""
+
+    def __init__(self, error):
+        super().__init__()
+        self._error = error
+
+    def run(self, work):
+        raise self._error
+
+
+def failing(error):
+    tracker = Tracker(Failing(error), fingerprint_key=FINGERPRINT_SECRET)
+    return Endpoint(tracker, KnownKeys(["k" * 32]))
+
+
+def post_to(endpoint, body=DOCUMENTED_REQUEST):
+    headers = {"x-api-key": "k" * 32, "idempotency-key": "1", "content-type": "application/json"}
+    return endpoint("POST", EVENTS, headers, json.dumps(body).encode())
+
+
+def test_an_unavailable_store_asks_for_a_retry():
+    response = post_to(failing(StorageUnavailable()))
+    assert (response.status, response.code) == (503, "storage_unavailable")
+    assert response.headers["x-should-retry"] == "true"
+    assert response.headers["retry-after"] == "1"
+
+
+def test_a_duplicate_that_waits_too_long_asks_for_a_retry():
+    storage = MemoryStorage(wait=0.01)
+    tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET)
+    endpoint = Endpoint(tracker, KnownKeys(["k" * 32]))
+    response = storage.run(lambda _: post_to(endpoint))
+    assert (response.status, response.code) == (409, "idempotency_in_progress")
+    assert response.headers["x-should-retry"] == "true"
+    assert response.headers["retry-after"] == "1"
+
+
+def test_an_inner_failure_says_nothing_and_logs_no_value(caplog):
+    error = ValueError("canary-in-a-message")
+    error.__cause__ = ValueError("canary-in-a-cause")
+    response = post_to(failing(error), a_request(data={"secret": "canary-in-the-request"}))
+    assert response.status == 500
+    assert said(response) == {
+        "error": "internal_error",
+        "message": "Something went wrong inside the service.",
+        "details": {},
+    }
+    assert "x-should-retry" not in response.headers
+    assert "internal_error: ValueError at " in caplog.text
+    assert "canary" not in caplog.text
+
+
+def test_an_error_of_the_set_up_is_an_inner_failure_too(caplog):
+    response = post_to(failing(FingerprintKeyUnknown(details={"keyId": "2026-01"})))
+    assert (response.status, said(response)["details"]) == (500, {})
+    assert "FingerprintKeyUnknown" in caplog.text
+
+
+def test_every_violation_is_listed_the_missing_key_and_unreadable_json_too(post):
+    response = post(b'{"a": canary}', idempotency_key=None)
+    assert response.code == "idempotency_key_required"
+    paths = [violation["path"] for violation in said(response)["details"]["violations"]]
+    assert paths == ["", "/idempotencyKey"]
+    assert b"canary" not in response.body
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        (b"", ""),
+        (b"\xff", ""),
+        (b"\xef\xbb\xbf{}", ""),
+        (b"[" * 10_000, ""),
+        (b'{"event": "a", "event": "b", "profile": {"email": "a@example.com"}}', "/event"),
+        (b'{"event": "a", "profile": {"email": "a@example.com"}, "data": {"x": NaN}}', "/data/x"),
+        (b'{"event": "a", "profile": {"email": "a@example.com"}, "data": {"x": 1e999}}', "/data/x"),
+        (
+            b'{"event": "a", "profile": {"email": "a@b.co"}, "data": {"x": 18446744073709551616}}',
+            "/data/x",
+        ),
+        (b'{"event": "a", "profile": {"email": "a@example.com"}, "canary": 1}', "/canary"),
+    ],
+)
+def test_json_is_read_strictly(post, body, path):
+    response = post(body)
+    assert (response.status, response.code) == (400, "invalid_request")
+    assert [v["path"] for v in said(response)["details"]["violations"]] == [path]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"content_type": None},
+        {"content_type": "text/json"},
+        {"content_type": "application/json; charset=latin-1"},
+        {"content_type": "application/jsonp"},
+        {"content_type": "application/json, application/json"},
+        {"content_encoding": "gzip"},
+    ],
+)
+def test_only_plain_json_is_read(post, changed):
+    assert post(**changed).code == "unsupported_media_type"
+
+
+@pytest.mark.parametrize("name", ["x-api-key", "Idempotency-Key", "content-type", "content-length"])
+def test_a_relevant_header_given_twice_is_refused(call, headers, name):
+    given = {**headers, "content-length": "2"}
+    pairs = [*given.items(), (name, given[name.lower()])]
+    response = call("POST", EVENTS, pairs, b"{}")
+    assert (response.status, response.code) == (400, "invalid_request")
+    (violation,) = said(response)["details"]["violations"]
+    assert violation == {"path": f"/headers/{name.lower()}", "message": "must be given once"}
+
+
+def test_other_headers_may_come_twice(call, headers):
+    pairs = [*headers.items(), ("accept", "a"), ("accept", "b")]
+    assert call("POST", EVENTS, pairs, json.dumps(DOCUMENTED_REQUEST).encode()).status == 202
+
+
+def test_a_body_is_refused_by_the_size_it_announces(post):
+    response = post(content_length=str(256 * 1024 + 1))
+    assert (response.status, said(response)["details"]) == (413, {"maxBytes": 256 * 1024})
+    assert post(content_length="-1").code == "invalid_request"
+
+
+def test_the_limits_are_the_trackers(storage):
+    limits = Limits(max_bytes=100)
+    tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET, limits=limits)
+    endpoint = Endpoint(tracker, KnownKeys(["k" * 32]))
+    assert said(post_to(endpoint))["details"] == {"maxBytes": 100}
+    assert endpoint.max_bytes == 100
+
+
+def test_what_is_refused_early_is_refused_the_same_with_its_body(endpoint, headers):
+    for method, path, more in (
+        ("POST", "/nowhere", {}),
+        ("PUT", EVENTS, {}),
+        ("POST", EVENTS, {"content-length": "999999"}),
+    ):
+        early = endpoint.refuse_early(method, path, {**headers, **more})
+        assert early == endpoint(method, path, {**headers, **more}, b"{}")
+        assert early.status >= 400
+    assert endpoint.refuse_early("POST", EVENTS, headers) is None
+
+
+# --- callers -------------------------------------------------------------------------
+
+
+def test_an_unknown_a_revoked_and_a_malformed_key_are_refused_alike(post, api_keys):
+    revoked = api_keys.create(["events:write"])
+    api_keys.revoke(revoked.api_key.key_id)
+    answers = [
+        post(x_api_key=key) for key in (None, "", "sk_live_" + "A" * 43, "nonsense", revoked.secret)
+    ]
+    assert len(set(map(str, answers))) == 1
+    assert said(answers[0]) == Unauthorized().envelope()
+    assert answers[0].headers["www-authenticate"] == "ApiKey"
+
+
+def test_a_write_key_is_sent_to_the_ingest_api(post):
+    response = post(x_api_key="wk_public")
+    assert response.status == 401
+    assert "Ingest API" in said(response)["message"]
+
+
+def test_authorisation_comes_before_anything_about_the_request(post, tracker):
+    post()
+    for answer in (post(x_api_key="sk_live_"), post(b"{", x_api_key=""), post({}, x_api_key="")):
+        assert answer.status == 401
+        assert "idempotent-replayed" not in answer.headers
+
+
+class NoScope:
+    def authenticate(self, headers: Mapping[str, str], scope: str) -> Caller:
+        raise InsufficientScope(details={"required": [scope]})
+
+
+def test_a_key_without_the_scope_is_told_which(tracker):
+    response = post_to(Endpoint(tracker, NoScope()))
+    assert (response.status, said(response)["details"]) == (403, {"required": ["events:write"]})
+
+
+class ByHost:
+    """A host that knows its callers by a header of its own."""
+
+    def authenticate(self, headers: Mapping[str, str], scope: str) -> Caller:
+        if headers.get("authorization") != "Bearer of-the-host":
+            raise Unauthorized
+        return Caller("acme")
+
+
+def test_a_host_may_authenticate_callers_itself(tracker):
+    endpoint = Endpoint(tracker, ByHost())
+    headers = {
+        "Authorization": "Bearer of-the-host",
+        "Idempotency-Key": "1",
+        "Content-Type": "application/json",
+    }
+    body = json.dumps(DOCUMENTED_REQUEST).encode()
+    assert endpoint("POST", EVENTS, headers, body).status == 202
+    assert len(tracker.events(organization_id="acme")) == 1
+    assert endpoint("POST", EVENTS, {}, body).status == 401
+
+
+def test_known_keys_are_compared_whole_and_must_be_long(tracker):
+    endpoint = Endpoint(tracker, KnownKeys(["j" * 32, "k" * 32], organization_id="acme"))
+    assert post_to(endpoint).status == 202
+    assert len(tracker.events(organization_id="acme")) == 1
+    assert endpoint("POST", EVENTS, {"x-api-key": "k" * 31}, b"").status == 401
+    for secrets in ([], ["short"]):
+        with pytest.raises(ConfigurationError):
+            KnownKeys(secrets)
+
+
+# --- the other routes ----------------------------------------------------------------
+
+
+def test_health_touches_the_store(call, caplog):
+    response = call("GET", "/healthz", {}, b"")
+    assert (response.status, said(response)) == (200, {"status": "ok"})
+    for error in (StorageUnavailable(), StorageUnavailable(details={"error": "SQLITE_FULL"})):
+        response = failing(error)("GET", "/healthz", {}, b"")
+        assert (response.status, said(response)["details"]) == (503, {})
+
+
+def test_head_answers_as_get_without_the_body(call):
+    for path in ("/healthz", "/openapi.json"):
+        got, head = call("GET", path, {}, b""), call("HEAD", path, {}, b"")
+        assert head == got._replace(body=b"")
+    for path in ("/nowhere", EVENTS):
+        assert call("HEAD", path, {}, b"").body == b""
+        assert call("HEAD", path, {}, b"").status in (404, 405)
+
+
+def test_options_and_405_name_the_methods(call):
+    options = call("OPTIONS", EVENTS, {}, b"")
+    assert (options.status, options.headers["allow"]) == (204, "OPTIONS, POST")
+    refused = call("GET", EVENTS, {}, b"")
+    assert (refused.status, refused.headers["allow"]) == (405, "OPTIONS, POST")
+    assert call("POST", "/healthz", {}, b"").headers["allow"] == "GET, HEAD, OPTIONS"
+
+
+@pytest.mark.parametrize("path", ["", "/", "/api/v1/events/", "/API/v1/events", "//api/v1/events"])
+def test_every_other_path_is_not_found(call, headers, path):
+    assert call("POST", path, headers, b"{}").code == "not_found"
+
+
+# --- secrets -------------------------------------------------------------------------
+
+
+def test_no_answer_and_no_log_shows_what_was_sent(post, call, headers, tracker, caplog):
+    caplog.set_level(logging.DEBUG)
+    canary = "canary-9421"
+    bodies = [
+        a_request(data={"secret": canary}, redactedDataPaths=["/event/secret"]),
+        a_request(event=canary, profile={"email": canary}),
+        a_request(occurredAt=canary, redactedDataPaths=[canary], referenceId=[canary]),
+        a_request(data=canary),
+        {canary: canary} | a_request(redactedDataPaths=["/event/secret"], data={"secret": {}}),
+    ]
+    shown = [post(body, idempotency_key=str(n)) for n, body in enumerate(bodies)]
+    shown += [post(b'{"canary-9421', idempotency_key=canary), post(x_api_key=canary)]
+    shown += [post(content_type=canary), call("POST", f"/{canary}", headers, b"")]
+    text = repr([(r.headers, r.body.replace(b'"path":"/canary-9421"', b"")) for r in shown])
+    assert canary not in text
+    assert canary not in caplog.text
+    assert all(canary not in repr(event) for event in tracker.events())

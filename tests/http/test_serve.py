@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from http_serving import KEY, served
+from segmentflow_cli import main
+from segmentflow_core import Tracker
+from segmentflow_core.testing import (
+    DOCUMENTED_KEY,
+    DOCUMENTED_REQUEST,
+    FINGERPRINT_SECRET,
+    a_request,
+)
+from segmentflow_sql import open_storage
+
+HEADERS = {"x-api-key": KEY, "idempotency-key": DOCUMENTED_KEY}
+
+
+@pytest.fixture
+def store(tmp_path):
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    storage = open_storage(url)
+    storage.create_all()
+    storage.close()
+    return url
+
+
+def stored(url):
+    storage = open_storage(url)
+    events = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET).events(limit=100_000)
+    storage.close()
+    return events
+
+
+def test_the_documented_request_is_served_and_the_log_holds_no_part_of_it(store):
+    with served(store) as server:
+        url = f"{server.url}/api/v1/events"
+        first = httpx.post(url, headers=HEADERS, json=DOCUMENTED_REQUEST)
+        again = httpx.post(url, headers=HEADERS, json=DOCUMENTED_REQUEST)
+        refused = httpx.post(url, headers={**HEADERS, "x-api-key": "canary"}, json="canary")
+        assert httpx.get(f"{server.url}/healthz").json() == {"status": "ok"}
+        assert httpx.get(f"{server.url}/canary?canary").status_code == 404
+        server.stop()
+    assert first.status_code == 202
+    assert (again.content, again.headers["idempotent-replayed"]) == (first.content, "true")
+    assert (refused.status_code, "server" in refused.headers) == (401, False)
+    lines = [json.loads(line) for line in server.out]
+    assert [(line["path"], line["status"], line["replayed"]) for line in lines] == [
+        ("/api/v1/events", 202, False),
+        ("/api/v1/events", 202, True),
+        ("/api/v1/events", 401, False),
+        ("/healthz", 200, False),
+        ("-", 404, False),
+    ]
+    logged = "".join(server.out + server.err)
+    for secret in ("canary", "tok_live_abc", "alex", "ord_9421", KEY):
+        assert secret not in logged
+
+
+def test_a_key_of_the_store_works_until_it_is_revoked(store, capsys):
+    def keys(*arguments):
+        assert main(["keys", *arguments, "--store", store, "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    created = keys("create", "--scope", "events:write")
+    headers = {**HEADERS, "x-api-key": created["secret"]}
+    with served(store, key="") as server:
+        url = f"{server.url}/api/v1/events"
+        accepted = httpx.post(url, headers=headers, json=DOCUMENTED_REQUEST)
+        assert keys("list")[0]["lastUsedAt"] is not None
+        keys("revoke", created["keyId"])
+        refused = httpx.post(url, headers=headers, json=DOCUMENTED_REQUEST)
+        server.stop()
+    assert (accepted.status_code, refused.status_code) == (202, 401)
+    assert created["secret"] not in "".join(server.out + server.err)
+
+
+def test_every_202_before_a_stop_under_load_is_in_the_store(store):
+    acknowledged, enough = [], threading.Event()
+
+    def send(worker):
+        with httpx.Client() as client:
+            for number in range(10_000):
+                key = f"{worker}-{number}"
+                try:
+                    answer = client.post(
+                        f"{server.url}/api/v1/events",
+                        headers={"x-api-key": KEY, "idempotency-key": key},
+                        json=a_request(referenceId=key),
+                    )
+                except httpx.TransportError:
+                    return
+                if answer.status_code == 202:
+                    acknowledged.append(answer.json()["eventId"])
+                if len(acknowledged) >= 40:
+                    enough.set()
+
+    with served(store) as server, ThreadPoolExecutor(6) as pool:
+        sending = [pool.submit(send, worker) for worker in range(6)]
+        assert enough.wait(60)
+        server.stop()
+        for future in sending:
+            future.result()
+    assert len(acknowledged) >= 40
+    assert set(acknowledged) <= {event.event_id for event in stored(store)}
+    assert not any("Traceback" in line for line in server.err)
+
+
+def test_several_workers_serve_one_store(store):
+    with served(store, "--workers", "2") as server:
+        url = f"{server.url}/api/v1/events"
+        answers = [
+            httpx.post(url, headers={**HEADERS, "idempotency-key": str(n)}, json=a_request())
+            for n in range(6)
+        ]
+        server.stop()
+    assert {answer.status_code for answer in answers} == {202}
+    assert len(stored(store)) == 6
+
+
+@pytest.mark.parametrize(
+    ("environment", "why"),
+    [
+        ({"SEGMENTFLOW_API_KEYS": "short"}, "at least 32 characters"),
+        ({"SEGMENTFLOW_API_KEYS": KEY, "SEGMENTFLOW_FINGERPRINT_KEY": ""}, "fingerprint secret"),
+    ],
+)
+def test_a_wrong_set_up_is_said_before_anything_listens(
+    store, environment, why, monkeypatch, capsys
+):
+    monkeypatch.setenv("SEGMENTFLOW_FINGERPRINT_KEY", FINGERPRINT_SECRET)
+    for name in ("SEGMENTFLOW_STORE", "SEGMENTFLOW_ORGANIZATION", "SEGMENTFLOW_THREADS"):
+        monkeypatch.setenv(name, "")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert main(["serve", "--store", store]) == 1
+    assert why in capsys.readouterr().err
+    assert main(["serve", "--store", store, "--workers", "0"]) == 1
+
+
+def test_the_command_works_without_the_server_being_installed(store):
+    program = (
+        "import sys; sys.modules['uvicorn'] = None\n"
+        "from segmentflow_cli import main\n"
+        f"sys.exit(main(['serve', '--store', {store!r}]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "segmentflow-core[http]" in done.stderr

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import io
+import json
+from wsgiref.util import setup_testing_defaults
+from wsgiref.validate import validator
+
+import pytest
+
+from segmentflow_core.testing import DOCUMENTED_REQUEST
+from segmentflow_http import WsgiApp
+
+EVENTS = "/api/v1/events"
+BODY = json.dumps(DOCUMENTED_REQUEST).encode()
+
+
+@pytest.fixture
+def call(endpoint):
+    """Call the app through the standard library's checker; give status, headers and body."""
+    told = []
+
+    def call(method, path, headers, body=b"", **more):
+        environ = {
+            "REQUEST_METHOD": method,
+            "PATH_INFO": path,
+            "QUERY_STRING": "",
+            "SCRIPT_NAME": "",
+            "wsgi.input": io.BytesIO(body),
+            "CONTENT_LENGTH": str(len(body)),
+            **more,
+        }
+        setup_testing_defaults(environ)
+        for name, value in headers.items():
+            key = name.upper().replace("-", "_")
+            environ[key if key == "CONTENT_TYPE" else f"HTTP_{key}"] = value
+        environ = {name: value for name, value in environ.items() if value is not None}
+        started = []
+        app = validator(WsgiApp(endpoint, on_answered=told.append))
+        result = app(environ, lambda *given: started.append(given))
+        body = b"".join(result)
+        result.close()
+        return started[0][0], dict(started[0][1]), body
+
+    call.told = told
+    return call
+
+
+def test_the_documented_request_is_accepted_and_replayed(call, headers):
+    first = call("POST", EVENTS, headers, BODY)
+    again = call("POST", EVENTS, headers, BODY)
+    assert first[0] == "202 Accepted"
+    assert again == (first[0], {**first[1], "idempotent-replayed": "true"}, first[2])
+    assert [(told.status, told.replayed) for told in call.told] == [(202, False), (202, True)]
+
+
+def test_a_body_too_large_is_refused_unread(call, headers):
+    status, _, body = call("POST", EVENTS, headers, BODY, CONTENT_LENGTH="9999999")
+    assert status.startswith("413")
+    assert json.loads(body)["error"] == "payload_too_large"
+
+
+def test_a_chunked_body_is_read_up_to_the_limit(call, headers):
+    chunked = {"CONTENT_LENGTH": None, "wsgi.input_terminated": True}
+    assert call("POST", EVENTS, headers, BODY, **chunked)[0].startswith("202")
+    assert call("POST", EVENTS, headers, b" " * 300_000, **chunked)[0].startswith("413")
+
+
+def test_a_body_of_no_length_is_empty(call, headers):
+    assert call("POST", EVENTS, headers, BODY, CONTENT_LENGTH=None)[0].startswith("400")
+    assert call("GET", "/healthz", {}, CONTENT_LENGTH="")[0] == "200 OK"
+
+
+def test_a_hook_that_fails_hinders_no_answer(endpoint):
+    started = []
+    app = WsgiApp(endpoint, on_answered=lambda _: 1 / 0)
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/healthz"}
+    assert app(environ, lambda *given: started.append(given)) == [b'{"status":"ok"}']
+    assert started[0][0] == "200 OK"
