@@ -6,60 +6,36 @@ envelope on stderr. Exit status 0; 1 refused, with the error's code; 2 usage.
 
 from __future__ import annotations
 
+import json as json_text
 import sys
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
-from attrs import frozen
 from cyclopts import App, CycloptsError, Parameter
 
 from segmentflow_cli.demo import run_demo
+from segmentflow_cli.enrollments import enrollments
+from segmentflow_cli.explaining import check_explain, explain
+from segmentflow_cli.import_command import import_file
 from segmentflow_cli.journey_files import read_journey_file
+from segmentflow_cli.keys import keys
+from segmentflow_cli.options import COMMON, Before, Common, Limit
 from segmentflow_cli.printing import Printer
-from segmentflow_cli.stores import create_secret, find_secret, opened, secret_file
+from segmentflow_cli.serve import serve_store
+from segmentflow_cli.stores import create_secret, opened, secret_file
 from segmentflow_core import (
     SegmentflowError,
-    Tracker,
     __version__,
-    enrollment_document,
     event_document,
     journey_definitions,
+    journey_file_json_schema,
     parse_request,
     published_document,
     receipt_document,
 )
 
 __all__ = ["app", "main"]
-
-DEFAULT_STORE: Final = "sqlite:///segmentflow.db"
-
-
-@Parameter(name="*")
-@frozen
-class Common:
-    """What every command understands."""
-
-    store: Annotated[str, Parameter(help="URL of the store.", env_var="SEGMENTFLOW_STORE")] = (
-        DEFAULT_STORE
-    )
-    organization: Annotated[str, Parameter(help="Whose data it is.")] = "default"
-    json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False
-
-    @contextmanager
-    def tracker(self) -> Generator[Tracker]:
-        """Give a tracker on the store, with the store's own secret, and close it afterwards."""
-        with opened(self.store) as storage:
-            yield Tracker(storage, fingerprint_key=find_secret(self.store))
-
-    @property
-    def printer(self) -> Printer:
-        """Return what prints results in the form asked for."""
-        return Printer(as_json=self.json)
-
-
-_COMMON: Final = Common()
 
 app = App(
     name="segmentflow",
@@ -69,12 +45,10 @@ app = App(
 )
 journeys = App(name="journeys", help="Publish and read Journeys.")
 events = App(name="events", help="Read recorded events.")
-enrollments = App(name="enrollments", help="Read Enrollments.")
-for group in (journeys, events, enrollments):
+for group in (journeys, events, enrollments, keys):
     app.command(group)
-
-Limit = Annotated[int, Parameter(help="How many at most.")]
-Before = Annotated[str | None, Parameter(help="Only ids below this one: the next page.")]
+app.command(import_file, name="import")
+app.command(explain, validator=check_explain)
 
 
 @app.command
@@ -90,7 +64,7 @@ def demo(
 
 
 @app.command
-def init(*, common: Common = _COMMON) -> None:
+def init(*, common: Common = COMMON) -> None:
     """Create the store's tables and its fingerprint secret. Doing it twice changes nothing."""
     with opened(common.store, create=True):
         pass
@@ -112,7 +86,7 @@ def track(
     idempotency_key: Annotated[
         str | None, Parameter(help="The same for every retry of this request.")
     ] = None,
-    common: Common = _COMMON,
+    common: Common = COMMON,
 ) -> None:
     """Track one event and print its receipt."""
     raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
@@ -128,7 +102,7 @@ def apply_journeys(
     file: Annotated[Path, Parameter(help="YAML, TOML or JSON.")],
     *,
     dry_run: Annotated[bool, Parameter(help="Only say what would change.", negative="")] = False,
-    common: Common = _COMMON,
+    common: Common = COMMON,
 ) -> None:
     """Publish the Journeys of a file; those it does not name stay as they are."""
     definitions = journey_definitions(read_journey_file(file))
@@ -142,7 +116,7 @@ def apply_journeys(
 
 
 @journeys.command(name="list")
-def list_journeys(*, common: Common = _COMMON) -> None:
+def list_journeys(*, common: Common = COMMON) -> None:
     """List every Journey in its current version."""
     with common.tracker() as tracker:
         found = tracker.journeys(organization_id=common.organization)
@@ -155,7 +129,7 @@ def show_journey(
     /,
     *,
     version: Annotated[int | None, Parameter(help="An earlier version.")] = None,
-    common: Common = _COMMON,
+    common: Common = COMMON,
 ) -> None:
     """Show one Journey."""
     with common.tracker() as tracker:
@@ -163,8 +137,14 @@ def show_journey(
     common.printer.document(published_document(journey))
 
 
+@journeys.command(name="schema")
+def show_schema() -> None:
+    """Print the JSON Schema of a Journey file, for an editor."""
+    print(json_text.dumps(journey_file_json_schema(), indent=2))
+
+
 @events.command(name="list")
-def list_events(*, limit: Limit = 20, before: Before = None, common: Common = _COMMON) -> None:
+def list_events(*, limit: Limit = 20, before: Before = None, common: Common = COMMON) -> None:
     """List recorded events, newest first."""
     with common.tracker() as tracker:
         found = tracker.events(limit=limit, before=before, organization_id=common.organization)
@@ -176,7 +156,7 @@ def show_event(
     event_id: Annotated[str, Parameter(name="ID", help="The event's id.")],
     /,
     *,
-    common: Common = _COMMON,
+    common: Common = COMMON,
 ) -> None:
     """Show one event with what each Journey did with it."""
     with common.tracker() as tracker:
@@ -184,27 +164,37 @@ def show_event(
     common.printer.document(event_document(event))
 
 
-@enrollments.command(name="list")
-def list_enrollments(
+@app.command
+def serve(
     *,
-    journey: Annotated[str | None, Parameter(help="Only of this Journey.")] = None,
-    limit: Limit = 20,
-    before: Before = None,
-    common: Common = _COMMON,
+    host: Annotated[str, Parameter(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, Parameter(help="The port; 0 takes a free one.")] = 8000,
+    workers: Annotated[int, Parameter(help="How many processes.")] = 1,
+    threads: Annotated[int, Parameter(help="How many calls a process runs at once.")] = 4,
+    grace: Annotated[int, Parameter(help="Seconds to finish in what was accepted.")] = 30,
+    common: Common = COMMON,
 ) -> None:
-    """List Enrollments, newest first."""
-    with common.tracker() as tracker:
-        found = tracker.enrollments(
-            journey_id=journey, limit=limit, before=before, organization_id=common.organization
-        )
-    common.printer.enrollments([enrollment_document(enrollment) for enrollment in found])
+    """Serve the store over HTTP.
+
+    Callers need an API Key of the store, or one of those that the environment variable
+    SEGMENTFLOW_API_KEYS lists in their place.
+    """
+    serve_store(
+        common.store,
+        common.organization,
+        host=host,
+        port=port,
+        workers=workers,
+        threads=threads,
+        grace=grace,
+    )
 
 
 @app.command
 def purge(
     *,
     batch: Annotated[int, Parameter(help="How many keys one transaction removes.")] = 1000,
-    common: Common = _COMMON,
+    common: Common = COMMON,
 ) -> None:
     """Remove expired idempotency keys, batch by batch."""
     removed = 0
@@ -219,7 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tokens = sys.argv[1:] if arguments is None else list(arguments)
     printer = Printer(as_json="--json" in tokens)
     try:
-        app(tokens, exit_on_error=False)
+        status: int | None = app(tokens, exit_on_error=False)
     except CycloptsError:
         return 2
     except SegmentflowError as error:
@@ -228,4 +218,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         printer.unreadable(error.filename, error.strerror or "cannot be read")
         return 2
-    return 0
+    return status or 0

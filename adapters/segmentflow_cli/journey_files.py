@@ -25,7 +25,9 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        names = [key.value for key, _ in node.value]
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if len(names) < len(node.value):
+            raise yaml.YAMLError("a member's name is no plain value")
         if len(set(names)) < len(names):
             raise yaml.YAMLError("a member is given more than once")
         return super().construct_mapping(node, deep)
@@ -57,7 +59,9 @@ def read_journey_file(path: Path) -> Any:
         return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader, made stricter
     except InvalidRequest as error:
         raise InvalidJourney.from_violations(error.violations) from None
-    except (ValueError, yaml.YAMLError, RecursionError):
+    except RecursionError:
+        raise _refusal("is nested too deep to read") from None
+    except (ValueError, yaml.YAMLError):
         pass
     raise _refusal(f"is not valid {'TOML' if suffix == '.toml' else 'YAML'}")
 

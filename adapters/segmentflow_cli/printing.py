@@ -91,15 +91,24 @@ class Printer:
                 version=journey.version, status=journey.definition.status
             )
             colour = "dim" if item.change == "unchanged" else "green"
-            line = Text(f"  {journey.journey_id}: ")
+            line = Text(visible(f"  {journey.journey_id}: "))
             self.console.print(line.append(what, colour))
+            for path in item.changed:
+                self.console.print(Text(visible(f"    {path}"), "dim"))
 
     def published(self, plan: Sequence[PublishedJourney], *, dry_run: bool) -> None:
         """Say what publishing changed."""
         changed = sum(item.change != "unchanged" for item in plan)
         if self.as_json:
             self.document(
-                [{**published_document(item.journey), "change": item.change} for item in plan]
+                [
+                    {
+                        **published_document(item.journey),
+                        "change": item.change,
+                        "changed": list(item.changed),
+                    }
+                    for item in plan
+                ]
             )
         elif dry_run:
             self.console.print(f"{changed} of {len(plan)} would change.")
@@ -138,12 +147,57 @@ class Printer:
             found, ("enrollment", "journey", "version", "profile", "status", "entered"), rows
         )
 
+    def claimed(self, found: Sequence[dict[str, Any]]) -> None:
+        """Print what a worker was handed, and how it is finished."""
+        names = ("enrollmentId", "journeyId", "event", "profileId", "attempts", "leaseUntil")
+        rows = [tuple(item[name] for name in names) for item in found]
+        columns = ("enrollment", "journey", "event", "profile", "attempt", "lease until")
+        self._list(found, columns, rows)
+        if found and not self.as_json:
+            token = found[0]["token"]
+            self.console.print(f"Finish with: enrollments complete ID --token {token}")
+
     def purged(self, count: int) -> None:
         """Say how many keys were removed."""
         if self.as_json:
             self.document({"purged": count})
         else:
             self.console.print(f"Removed {count} expired idempotency keys.")
+
+    def api_key(self, secret: str, api_key: dict[str, Any]) -> None:
+        """Print a new API Key, the one time it can be."""
+        if self.as_json:
+            self.document({"secret": secret, **api_key})
+            return
+        self.console.print(Text(secret, "bold"))
+        line = (
+            f"Keep it safe: it is not stored and cannot be shown again. Its id: {api_key['keyId']}"
+        )
+        self.console.print(Text(line))
+
+    def api_keys(self, found: Sequence[dict[str, Any]]) -> None:
+        """Print a list of API Keys."""
+        rows = [
+            (
+                item["keyId"],
+                item["label"] or "",
+                "test" if item["test"] else "live",
+                ", ".join(item["scopes"]),
+                item["createdAt"],
+                item["lastUsedAt"] or "never",
+                item["revokedAt"] or "",
+            )
+            for item in found
+        ]
+        columns = ("key id", "label", "kind", "scopes", "created", "last used", "revoked")
+        self._list(found, columns, rows)
+
+    def api_key_revoked(self, api_key: dict[str, Any]) -> None:
+        """Say that an API Key is refused from now on."""
+        if self.as_json:
+            self.document(api_key)
+        else:
+            self.console.print(Text(f"Revoked {api_key['keyId']} at {api_key['revokedAt']}."))
 
     def refused(self, error: SegmentflowError) -> None:
         """Print a refusal on stderr."""

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from segmentflow_cli import main
+from segmentflow_core import journey_file_json_schema
 from segmentflow_core.testing import DOCUMENTED_KEY, DOCUMENTED_REQUEST, a_journey
 
 TOKEN = "tok_live_abc"
@@ -180,6 +181,11 @@ journeys:
     assert "new, version 1" in run("journeys", "apply", yaml)[1]
     (again,) = answer(run("journeys", "apply", yaml, "--json"))
     assert (again["change"], again["version"]) == ("unchanged", 1)
+    yaml.write_text(yaml.read_text().replace("value: 40", "value: 30"))
+    assert "/trigger/where/all/0/value" in run("journeys", "apply", yaml, "--dry-run")[1]
+    (changed,) = answer(run("journeys", "apply", yaml, "--json"))
+    assert (changed["change"], changed["version"]) == ("new_version", 2)
+    assert changed["changed"] == ["/trigger/where/all/0/value"]
     for file in (toml, other):
         assert run("journeys", "apply", file)[0] == 0
     listed = answer(run("journeys", "list", "--json"))
@@ -196,6 +202,10 @@ journeys:
     assert "order.created" in run("events", "list")[1]
 
 
+def test_the_schema_of_a_journey_file_is_printed(run):
+    assert answer(run("journeys", "schema")) == journey_file_json_schema()
+
+
 @pytest.mark.usefixtures("store")
 @pytest.mark.parametrize(
     ("name", "text", "path"),
@@ -208,7 +218,14 @@ journeys:
         ("a.json", "[]", "/journeys"),
         ("a.yaml", "journeys: [{id: a, status: on, trigger: {event: x}}]", "/journeys/0/status"),
         ("a.yaml", "x" * (4 * 1024 * 1024 + 1), ""),
+        ("a.json", '{"journeys": [' + '{"id": "x"},' * 1_000_000 + "{}]}", ""),
+        ("a.json", '{"journeys": [], "journeys": []}', "/journeys"),
+        ("a.yaml", "journeys: [{[a]: b}]", ""),
+        ("a.yaml", "journeys: [{1: b}]", "/journeys/0"),
+        ("a.yaml", "journeys: [!!python/object:os.system {}]", ""),
+        ("a.yaml", "journeys: !!set {a}", "/journeys"),
     ],
+    ids=lambda value: value[:40],
 )
 def test_a_bad_journey_file_is_refused_with_the_path(run, folder, name, text, path):
     (folder / name).write_text(text)
@@ -218,6 +235,47 @@ def test_a_bad_journey_file_is_refused_with_the_path(run, folder, name, text, pa
     assert refusal["error"] == "invalid_journey"
     assert refusal["details"]["violations"][0]["path"] == path
     assert answer(run("journeys", "list", "--json")) == []
+
+
+def listening(op, value):
+    where = {"path": "/event/a", "op": op, "value": value}
+    return {"trigger": {"event": "x", "where": where}}
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(
+    ("change", "path", "why"),
+    [
+        (listening("like", "a"), "/1/trigger/where/op", "must be one of eq, ne"),
+        (listening("matches", "(a+)+$"), "/1/trigger/where/op", "must be one of eq, ne"),
+        (listening("gt", "40"), "/1/trigger/where/value", "must be a number"),
+        (
+            {"reentry": {"policy": "cooldown", "duration": "P1M"}},
+            "/1/reentry/duration",
+            "must be an ISO 8601 duration",
+        ),
+        ({"maxLateness": "PT0S"}, "/1/maxLateness", "must be longer than nothing"),
+        ({"colour": "red"}, "/1/colour", "is not a known field"),
+        ({"id": "first"}, "/1/id", "is also the id of the Journey at /journeys/0"),
+    ],
+)
+def test_one_bad_journey_refuses_its_file_with_the_path_and_the_reason(
+    run, folder, change, path, why
+):
+    journeys = [a_journey("first"), {**a_journey("second"), **change}]
+    (folder / "a.json").write_text(json.dumps({"journeys": journeys}))
+    status, out, err = run("journeys", "apply", "a.json", "--json")
+    (violation,) = json.loads(err)["details"]["violations"]
+    assert (status, out, violation["path"]) == (1, "", f"/journeys{path}")
+    assert violation["message"].startswith(why)
+    assert answer(run("journeys", "list", "--json")) == []
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("name", ["a.yaml", "a.toml", "a.json"])
+def test_a_file_nested_too_deep_is_refused_for_that(run, folder, name):
+    (folder / name).write_text({"a.toml": "a = "}.get(name, "") + "[" * 100_000)
+    assert "is nested too deep to read" in run("journeys", "apply", name)[2]
 
 
 @pytest.mark.usefixtures("store")

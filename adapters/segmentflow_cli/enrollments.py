@@ -1,0 +1,167 @@
+"""`segmentflow enrollments`: reading them, and taking them off the store as a worker does.
+
+One claim has one token, which finishes any of the Enrollments it took; so what finishes
+takes several ids at once. It prints those it did, and is refused for the first it did not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Annotated, Any, Final
+
+from cyclopts import App, Parameter, Token
+
+from segmentflow_cli.options import COMMON, Before, Common, Limit
+from segmentflow_core import (
+    Enrollment,
+    EnrollmentStatus,
+    Lease,
+    SegmentflowError,
+    claimed_document,
+    enrollment_document,
+    parse_duration,
+)
+
+__all__ = ["enrollments"]
+
+enrollments = App(name="enrollments", help="Read Enrollments, and hand them over to workers.")
+
+
+def _duration(_type: Any, tokens: Sequence[Token]) -> timedelta:
+    return parse_duration(tokens[0].value)
+
+
+_LEASE: Final = timedelta(minutes=5)
+_NO_DELAY: Final = timedelta()
+
+Ids = Annotated[list[str], Parameter(name="ID", help="The Enrollments' ids.")]
+Journey = Annotated[str | None, Parameter(help="Only of this Journey.")]
+LeaseLength = Annotated[
+    timedelta,
+    Parameter(
+        help="How long the lease is, as an ISO 8601 duration.",
+        converter=_duration,
+        show_default=lambda _: "PT5M",
+    ),
+]
+MaxAttempts = Annotated[int, Parameter(help="After this many an Enrollment is dead.")]
+TokenOption = Annotated[str, Parameter(name="--token", help="Of the claim that handed them over.")]
+
+
+@enrollments.command(name="list")
+def list_enrollments(
+    *,
+    journey: Journey = None,
+    status: Annotated[EnrollmentStatus | None, Parameter(help="Only of this status.")] = None,
+    limit: Limit = 20,
+    before: Before = None,
+    common: Common = COMMON,
+) -> None:
+    """List Enrollments, newest first."""
+    with common.tracker() as tracker:
+        found = tracker.enrollments(
+            journey_id=journey,
+            status=status,
+            limit=limit,
+            before=before,
+            organization_id=common.organization,
+        )
+    common.printer.enrollments([enrollment_document(enrollment) for enrollment in found])
+
+
+@enrollments.command(name="claim")
+def claim(
+    *,
+    limit: Limit = 20,
+    lease: LeaseLength = _LEASE,
+    max_attempts: MaxAttempts = 10,
+    journey: Journey = None,
+    all_organizations: Annotated[
+        bool, Parameter(help="Whatever Organization they are of.", negative="")
+    ] = False,
+    common: Common = COMMON,
+) -> None:
+    """Take Enrollments under a lease, with the state their templates read, longest waiting first.
+
+    The token it prints completes, extends or releases them.
+    """
+    with common.tracker() as tracker:
+        found = tracker.claim_enrollments(
+            limit=limit,
+            lease=lease,
+            max_attempts=max_attempts,
+            journey_id=journey,
+            organization_id=None if all_organizations else common.organization,
+        )
+    common.printer.claimed([claimed_document(item) for item in found])
+
+
+@enrollments.command(name="complete")
+def complete(ids: Ids, /, *, token: TokenOption, common: Common = COMMON) -> None:
+    """Complete claimed Enrollments; with the same token again, nothing changes."""
+    with common.tracker() as tracker:
+        answers = tracker.complete_enrollments(_leases(common, ids, token))
+    _print(common, answers)
+
+
+@enrollments.command(name="release")
+def release(
+    ids: Ids,
+    /,
+    *,
+    token: TokenOption,
+    delay: Annotated[
+        timedelta,
+        Parameter(
+            help="Hand them to nobody for this long, as an ISO 8601 duration.",
+            converter=_duration,
+            show_default=lambda _: "none",
+        ),
+    ] = _NO_DELAY,
+    uncounted: Annotated[
+        bool, Parameter(help="As if never handed over: nothing failed.", negative="")
+    ] = False,
+    max_attempts: MaxAttempts = 10,
+    common: Common = COMMON,
+) -> None:
+    """Give claimed Enrollments back, to be handed over again."""
+    with common.tracker() as tracker:
+        answers = tracker.release_enrollments(
+            _leases(common, ids, token),
+            delay=delay,
+            failed=not uncounted,
+            max_attempts=max_attempts,
+        )
+    _print(common, answers)
+
+
+@enrollments.command(name="extend")
+def extend(
+    ids: Ids, /, *, token: TokenOption, lease: LeaseLength = _LEASE, common: Common = COMMON
+) -> None:
+    """Let the lease of claimed Enrollments run out later."""
+    with common.tracker() as tracker:
+        answers = tracker.extend_enrollments(_leases(common, ids, token), by=lease)
+    _print(common, answers)
+
+
+@enrollments.command(name="revive")
+def revive(ids: Ids, /, *, common: Common = COMMON) -> None:
+    """Make dead Enrollments available again, with all their attempts before them."""
+    with common.tracker() as tracker:
+        answers = tracker.revive_enrollments(ids, organization_id=common.organization)
+    _print(common, answers)
+
+
+def _leases(common: Common, ids: Sequence[str], token: str) -> list[Lease]:
+    return [Lease(common.organization, enrollment_id, token) for enrollment_id in ids]
+
+
+def _print(common: Common, answers: Sequence[Enrollment | SegmentflowError]) -> None:
+    done = [enrollment_document(item) for item in answers if isinstance(item, Enrollment)]
+    if done:
+        common.printer.enrollments(done)
+    for item in answers:
+        if isinstance(item, SegmentflowError):
+            raise item

@@ -1,0 +1,312 @@
+"""`segmentflow explain`: what each Journey makes of an event, and why, as a tree or as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from attrs import frozen
+from cyclopts import Group, Parameter, Token
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from segmentflow_cli.journey_files import read_journey_file
+from segmentflow_cli.options import COMMON, Common
+from segmentflow_cli.printing import visible
+from segmentflow_core import (
+    SKIP_REASONS,
+    ExplainedEvent,
+    Replay,
+    SkipReason,
+    explained_document,
+    journey_definitions,
+    parse_request,
+    replay_document,
+)
+from segmentflow_core.ports import parse_instant
+
+__all__ = ["check_explain", "explain"]
+
+_SHOWN: Final = 80
+_MARKS: Final = {True: ("✔", "green"), False: ("✘", "red"), None: ("?", "yellow")}
+_WHY_UNKNOWN: Final = {
+    "missing": "nothing is there",
+    "null": "it is null",
+    "wrong_type": "it is of another type",
+    "redacted": "the request redacts it",
+}
+_COMBINED: Final = {"all": "all of", "any": "any of", "not": "not"}
+
+
+def _instant(_type: object, tokens: Iterable[Token]) -> datetime:
+    (token,) = tokens
+    return parse_instant(token.value)
+
+
+_SUBJECT: Final = Group("What to explain", sort_key=0)
+_SUBJECTS: Final = ("event", "request", "since")
+_Instant = Parameter(converter=_instant)
+
+
+def check_explain(**given: Any) -> None:
+    """Hold the options against each other.
+
+    Raises:
+        ValueError: they do not go together; this is wrong usage.
+    """
+    if sum(given.get(name) is not None for name in _SUBJECTS) != 1:
+        raise ValueError("give one of --event, --request and --since.")
+    if given.get("since") is not None and given.get("journeys") is None:
+        raise ValueError("--since replays events against a draft: give --journeys as well.")
+    if given.get("since") is not None and given.get("journey") is not None:
+        raise ValueError("--since replays every Journey of the file: leave --journey out.")
+    if given.get("until") is not None and given.get("since") is None:
+        raise ValueError("--until ends the period that --since starts.")
+
+
+def explain(
+    *,
+    event: Annotated[
+        str | None, Parameter(group=_SUBJECT, help="The id of a stored event.")
+    ] = None,
+    request: Annotated[
+        str | None,
+        Parameter(
+            group=_SUBJECT,
+            help="A request not yet sent, as JSON; - reads standard input.",
+            allow_leading_hyphen=True,
+        ),
+    ] = None,
+    since: Annotated[
+        datetime | None,
+        Parameter(group=_SUBJECT, help="Replay the events received since this instant."),
+        _Instant,
+    ] = None,
+    until: Annotated[
+        datetime | None, Parameter(help="End the replay before this instant."), _Instant
+    ] = None,
+    journeys: Annotated[
+        Path | None,
+        Parameter(help="A Journey file of drafts, in place of the published Journeys."),
+    ] = None,
+    journey: Annotated[
+        str | None, Parameter(help="Only this Journey, and whether it listens at all.")
+    ] = None,
+    common: Common = COMMON,
+) -> None:
+    """Say who would enter which Journey, and why not. Nothing is written."""
+    drafts = None if journeys is None else journey_definitions(read_journey_file(journeys))
+    whose = common.organization
+    page = _Page(as_json=common.json)
+    with common.tracker() as tracker:
+        if since is not None:
+            with _progress() as on_progress:
+                replay = tracker.replay(
+                    drafts,
+                    since=since,
+                    until=until,
+                    on_progress=on_progress,
+                    organization_id=whose,
+                )
+            page.replay(replay)
+            return
+        sent = None if request is None else parse_request(_read(request))
+        page.event(
+            tracker.explain(
+                sent,
+                event_id=event,
+                journeys=drafts,
+                journey_id=journey,
+                organization_id=whose,
+            )
+        )
+
+
+def _read(file: str) -> bytes:
+    return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+
+
+@contextmanager
+def _progress() -> Generator[Any]:
+    columns = (
+        TextColumn("replaying"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        # There is nobody to watch, and nothing is to be left in a log.
+        yield None
+        return
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("replaying", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@frozen
+class _Page:
+    """Prints explanations in one of two forms."""
+
+    as_json: bool
+
+    def event(self, explained: ExplainedEvent) -> None:
+        document = explained_document(explained)
+        self._print(document, _event_tree(document))
+
+    def replay(self, replay: Replay) -> None:
+        document = replay_document(replay)
+        self._print(document, *_replay_page(document))
+
+    def _print(self, document: dict[str, Any], *page: Any) -> None:
+        if self.as_json:
+            print(json.dumps(document, ensure_ascii=False))
+            return
+        console = Console(highlight=False)
+        for part in page:
+            console.print(part)
+
+
+def _event_tree(event: dict[str, Any]) -> Tree:
+    subject = "not stored" if event["eventId"] is None else event["eventId"]
+    tree = Tree(_text(event["event"], "bold").append(f"  {subject}", "default not bold"))
+    tree.add(_text(f"Profile {event['profileId'] or 'would be created'}"))
+    tree.add(_text(f"occurred {event['occurredAt']}, received {event['receivedAt']}"))
+    for path in event["unmatchedPaths"]:
+        tree.add(_text(f"the redaction path {path} names nothing", "yellow"))
+    if not event["journeys"]:
+        tree.add(_text("No Journey listens for this event.", "yellow"))
+    for journey in event["journeys"]:
+        _add_journey(tree, journey)
+    for journey in event["silent"]:
+        why = f"is {journey['status']}"
+        if journey["reason"] == "event":
+            why = f"listens for {journey['event']}"
+        tree.add(_text(f"{journey['journeyId']} does not listen for this event: it {why}", "dim"))
+    return tree
+
+
+def _add_journey(tree: Tree, journey: dict[str, Any]) -> None:
+    version = journey["version"]
+    which = "draft" if version is None else f"version {version}"
+    colour = "green" if journey["outcome"] == "enrolled" else "yellow"
+    branch = tree.add(
+        _text(f"{journey['journeyId']} ({which}): ").append(_outcome(journey), f"bold {colour}")
+    )
+    if journey["reason"] is not None:
+        branch.add(_text(SKIP_REASONS[SkipReason(journey["reason"])], "dim"))
+    recorded = journey["recorded"]
+    if recorded is not None and (recorded["version"], _outcome(recorded)) != (
+        version,
+        _outcome(journey),
+    ):
+        was = f"recorded: {_outcome(recorded)}, by version {recorded['version']}"
+        branch.add(_text(was, "magenta"))
+    for name, describe in _FACTS.items():
+        fact = journey[name]
+        if fact is not None:
+            branch.add(_marked(fact["result"], describe(fact)))
+    if journey["where"] is not None:
+        _add_condition(branch, journey["where"], "condition: ")
+    reentry = journey["reentry"]
+    line = branch.add(_marked(reentry["result"], _described_reentry(reentry)))
+    for part in reentry.get("key", ()):
+        line.add(_marked("reason" not in part, f"{part['path']}: {_found(part)}"))
+
+
+def _outcome(document: dict[str, Any]) -> str:
+    reason = document["reason"]
+    return f"{document['outcome']}" if reason is None else f"{document['outcome']}, {reason}"
+
+
+def _described_window(fact: dict[str, Any]) -> str:
+    bounds = [f"{name} {fact[name]}" for name in ("from", "until") if name in fact]
+    return f"window: {', '.join(bounds)}"
+
+
+def _described_lateness(fact: dict[str, Any]) -> str:
+    lateness = timedelta(seconds=fact["latenessSeconds"])
+    after = f"{lateness} after" if lateness >= timedelta() else "before"
+    return f"lateness: received {after} it happened, at most {fact['limit']}"
+
+
+def _described_sample(fact: dict[str, Any]) -> str:
+    open_ = "; settled when the Profile is created" if fact["result"] is None else ""
+    return f"sample: {fact['percent']:g} percent by the seed {_json(fact['seed'])}{open_}"
+
+
+_FACTS: Final = {
+    "window": _described_window,
+    "maxLateness": _described_lateness,
+    "sample": _described_sample,
+}
+"""How each limit is told, in the order they are looked at."""
+
+
+def _described_reentry(fact: dict[str, Any]) -> str:
+    parts = [f"re-entry: {fact['policy']}"]
+    if "duration" in fact:
+        parts.append(f"of {fact['duration']}")
+    if "lastEnteredAt" in fact:
+        parts.append(f"last entered {fact['lastEnteredAt']}")
+    if "freeAt" in fact:
+        parts.append(f"free at {fact['freeAt']}")
+    if fact.get("keyTaken"):
+        parts.append("this key has entered before")
+    return ", ".join(parts)
+
+
+def _add_condition(tree: Tree, node: dict[str, Any], prefix: str = "") -> None:
+    if node["kind"] in _COMBINED:
+        line = f"{prefix}{_COMBINED[node['kind']]}"
+    else:
+        expected = f" {_json(node['expected'])}" if "expected" in node else ""
+        found = "" if node["kind"] == "items" and "reason" not in node else f": {_found(node)}"
+        line = f"{prefix}{node['path']} {node['op']}{expected}{found}"
+    branch = tree.add(_marked(node["result"], line))
+    for child in node.get("children", ()):
+        _add_condition(branch, child)
+    if "omitted" in node:
+        branch.add(_text(f"… and {node['omitted']} more", "dim"))
+
+
+def _found(node: dict[str, Any]) -> str:
+    if "reason" in node:
+        return _WHY_UNKNOWN[node["reason"]]
+    return f"found {_json(node['found'])}" if "found" in node else _WHY_UNKNOWN["missing"]
+
+
+def _replay_page(replay: dict[str, Any]) -> Iterable[Any]:
+    until = "" if replay["until"] is None else f" and before {replay['until']}"
+    yield _text(f"{replay['events']} events received since {replay['since']}{until}")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("journey", "matched", "would enter", "Profiles", "skipped"):
+        table.add_column(column, overflow="fold")
+    for journey in replay["journeys"]:
+        skipped = [f"{count} {reason}" for reason, count in journey["skipped"].items()]
+        counts = (str(journey[name]) for name in ("matched", "entered", "profiles"))
+        table.add_row(_text(journey["journeyId"]), *counts, ", ".join(skipped))
+    yield table
+
+
+def _marked(result: bool | None, line: str) -> Text:
+    mark, colour = _MARKS[result]
+    return Text(f"{mark} ", colour).append(visible(line), "default")
+
+
+def _text(line: str, style: str = "default") -> Text:
+    return Text(visible(line), style)
+
+
+def _json(value: Any) -> str:
+    """Write a value on one line; what is too long to read is cut."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -1,0 +1,168 @@
+"""`segmentflow import`: the options, the progress bar and the report of a bulk import."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Annotated, BinaryIO, Final
+
+from attrs import define
+from cyclopts import Parameter
+from cyclopts.validators import Number
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from segmentflow_cli.importing import ImportReport, Refusal, import_lines, read_lines
+from segmentflow_cli.options import COMMON, Common
+from segmentflow_cli.printing import visible
+from segmentflow_core import SegmentflowError
+
+__all__ = ["import_file"]
+
+_INTERRUPTED: Final = 130
+_SOURCE: Final = re.compile(r"[\x20-\x7e]{1,200}")
+
+
+def _check_source(_type: object, source: str | None) -> None:
+    """Refuse what could not lead an idempotency key."""
+    if source is not None and _SOURCE.fullmatch(source) is None:
+        raise ValueError("Must be 1 to 200 printable ASCII characters.")
+
+
+def import_file(
+    file: Annotated[
+        str,
+        Parameter(help="Requests, one a line; - reads standard input.", allow_leading_hyphen=True),
+    ],
+    *,
+    batch: Annotated[
+        int, Parameter(help="Lines a transaction.", validator=Number(gte=1, lte=10_000))
+    ] = 500,
+    journeys: Annotated[
+        bool, Parameter(help="Let Journeys enrol; --no-journeys for history.")
+    ] = True,
+    source: Annotated[
+        str | None,
+        Parameter(
+            help="What derived keys lead with; default: from the first line.",
+            validator=_check_source,
+        ),
+    ] = None,
+    common: Common = COMMON,
+) -> int:
+    """Track every line of a file, batch by batch. Run it again to go on after a kill."""
+    report = ImportReport(source=source)
+    status = 0
+    with _opened(file) as lines, common.tracker() as tracker:
+        progress = _Shown.of(lines, report, as_json=common.json)
+        try:
+            # Where nothing is shown, older versions of rich would still print its last line's end.
+            with nullcontext() if progress.bar.disable else progress.bar:
+                import_lines(
+                    tracker,
+                    read_lines(lines),
+                    report,
+                    organization_id=common.organization,
+                    batch=batch,
+                    match_journeys=journeys,
+                    on_progress=progress.advance,
+                )
+        except KeyboardInterrupt:
+            status = _INTERRUPTED
+        except SegmentflowError:
+            # The error itself is printed by whoever catches it; what was done is said first.
+            _print_report(report, common, "Stopped")
+            raise
+    _print_report(report, common, "Interrupted" if status else "Done")
+    return status or (1 if report.refused else 0)
+
+
+@contextmanager
+def _opened(file: str) -> Generator[BinaryIO]:
+    if file == "-":
+        yield sys.stdin.buffer
+        return
+    with Path(file).open("rb") as opened:
+        yield opened
+
+
+@define
+class _Shown:
+    """What a person sees while an import runs: a bar, where there is a terminal, and refusals."""
+
+    bar: Progress
+    task: TaskID
+    report: ImportReport
+    as_json: bool
+
+    @classmethod
+    def of(cls, file: BinaryIO, report: ImportReport, *, as_json: bool) -> _Shown:
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        bar = Progress(
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[lines]:,} lines"),
+            TextColumn("{task.fields[rate]:,.0f}/s"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        return cls(bar, bar.add_task("", total=_size(file), lines=0, rate=0.0), report, as_json)
+
+    def advance(self, size: int, refused: list[Refusal]) -> None:
+        elapsed = self.bar.tasks[self.task].elapsed
+        rate = self.report.lines / elapsed if elapsed else 0.0
+        self.bar.update(self.task, advance=size, lines=self.report.lines, rate=rate)
+        if not self.as_json:
+            for refusal in refused:
+                self.bar.console.print(_shown(refusal))
+
+
+def _size(file: BinaryIO) -> int | None:
+    """Return how many bytes there are to read, where that can be known."""
+    if not file.seekable():
+        return None
+    start = file.tell()
+    end = file.seek(0, 2)
+    file.seek(start)
+    return end - start
+
+
+def _shown(refusal: Refusal) -> Text:
+    error = refusal.error
+    text = Text(f"line {refusal.line}: ").append(error.code, "bold red")
+    text.append(f": {error.message}", "default")
+    for violation in error.details.get("violations", ()):
+        where = violation["path"] or "the line"
+        text.append(visible(f"\n  {where} {violation['message']}"))
+    for path in error.details.get("changedPaths", ()):
+        text.append(visible(f"\n  {path or 'the request'} differs"))
+    return text
+
+
+def _print_report(report: ImportReport, common: Common, how: str) -> None:
+    if common.json:
+        common.printer.document(report.document())
+        return
+    refused = len(report.refused) + report.omitted
+    common.printer.console.print(
+        f"{how}: {report.lines} lines, {report.recorded} recorded, "
+        f"{report.replayed} replayed, {refused} refused."
+    )
+    if report.naming_line_refused:
+        common.printer.console.print(
+            f"Line {report.naming_line} names the file and was refused: "
+            f"after correcting it, import with --source {report.source}"
+        )

@@ -1,0 +1,51 @@
+"""The commands about API Keys. A key's secret is printed when it is made, and never again."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from cyclopts import App, Parameter
+
+from segmentflow_cli.options import COMMON, Common
+from segmentflow_core import api_key_document
+
+__all__ = ["keys"]
+
+keys: Final = App(name="keys", help="Make, list and revoke API Keys.")
+
+
+@keys.command(name="create")
+def create_key(
+    *,
+    scope: Annotated[list[str], Parameter(help="What its bearer may do; may be repeated.")],
+    label: Annotated[str | None, Parameter(help="What people call it.")] = None,
+    test: Annotated[bool, Parameter(help="Make an sk_test_ key.", negative="")] = False,
+    common: Common = COMMON,
+) -> None:
+    """Make an API Key and print it, this once. Only a hash of it is stored."""
+    with common.api_keys() as api_keys:
+        created = api_keys.create(
+            scope, label=label, test=test, organization_id=common.organization
+        )
+    common.printer.api_key(created.secret, api_key_document(created.api_key))
+
+
+@keys.command(name="list")
+def list_keys(*, common: Common = COMMON) -> None:
+    """List API Keys, newest first, revoked ones too."""
+    with common.api_keys() as api_keys:
+        found = api_keys.list(organization_id=common.organization)
+    common.printer.api_keys([api_key_document(api_key) for api_key in found])
+
+
+@keys.command(name="revoke")
+def revoke_key(
+    key_id: Annotated[str, Parameter(name="ID", help="The key's id, as listed.")],
+    /,
+    *,
+    common: Common = COMMON,
+) -> None:
+    """Refuse an API Key from now on. Doing it twice changes nothing."""
+    with common.api_keys() as api_keys:
+        revoked = api_keys.revoke(key_id, organization_id=common.organization)
+    common.printer.api_key_revoked(api_key_document(revoked))

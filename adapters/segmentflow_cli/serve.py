@@ -1,0 +1,117 @@
+"""`segmentflow serve`: the ASGI app under uvicorn, one or several processes.
+
+Each process makes its own app from the environment. What was accepted is finished before
+a process ends; the access log goes to standard output, one JSON object a line.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from typing import Any, Final
+
+from segmentflow_cli.stores import find_secret, opened
+from segmentflow_core import ApiKeys, ConfigurationError, Tracker
+from segmentflow_http import ApiKeyAuthenticator, AsgiApp, Authenticator, Endpoint, KnownKeys
+from segmentflow_http.access import log_answered
+
+__all__ = ["KEYS_VARIABLE", "create_app", "serve_store"]
+
+KEYS_VARIABLE: Final = "SEGMENTFLOW_API_KEYS"
+_STORE: Final = "SEGMENTFLOW_STORE"
+_ORGANIZATION: Final = "SEGMENTFLOW_ORGANIZATION"
+_THREADS: Final = "SEGMENTFLOW_THREADS"
+
+_LOGGING: Final[dict[str, Any]] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "bare": {"format": "%(message)s"},
+        "plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
+    },
+    "handlers": {
+        "stdout": {
+            "class": "logging.StreamHandler",
+            "formatter": "bare",
+            "stream": "ext://sys.stdout",
+        },
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": "plain",
+            "stream": "ext://sys.stderr",
+        },
+    },
+    "loggers": {
+        "segmentflow.access": {"handlers": ["stdout"], "level": "INFO", "propagate": False},
+        "segmentflow.http": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+        "uvicorn": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+    },
+}
+
+
+def serve_store(
+    url: str,
+    organization: str,
+    *,
+    host: str,
+    port: int,
+    workers: int,
+    threads: int,
+    grace: int,
+) -> None:
+    """Serve a store until the process is told to stop.
+
+    Raises:
+        ConfigurationError: uvicorn is not installed, a setting breaks its rule, or the
+            store cannot be served.
+    """
+    try:
+        import uvicorn  # noqa: PLC0415 - only this command needs it
+    except ImportError:
+        message = "To serve, install the `http` extra: segmentflow-core[http]."
+        raise ConfigurationError(message) from None
+    if workers < 1 or threads < 1 or grace < 0:
+        raise ConfigurationError("workers and threads must be at least 1, and grace 0.")
+    os.environ |= {_STORE: url, _ORGANIZATION: organization, _THREADS: str(threads)}
+    with ExitStack() as stack:
+        # What is wrong with the set-up is said once and here, not by every worker.
+        _build(stack)
+    uvicorn.run(
+        f"{__name__}:create_app",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=grace,
+        log_config=_LOGGING,
+    )
+
+
+def create_app() -> AsgiApp:
+    """Make the app of one process from the environment that `serve_store` has set."""
+    stack = ExitStack()
+    endpoint = _build(stack)
+    return AsgiApp(
+        endpoint,
+        threads=int(os.environ[_THREADS]),
+        on_answered=log_answered,
+        on_shutdown=stack.close,
+    )
+
+
+def _build(stack: ExitStack) -> Endpoint:
+    url, organization = os.environ[_STORE], os.environ[_ORGANIZATION]
+    storage = stack.enter_context(opened(url))
+    tracker = Tracker(storage, fingerprint_key=find_secret(url))
+    known = os.environ.get(KEYS_VARIABLE, "").replace(",", " ").split()
+    authenticator: Authenticator
+    if known:
+        authenticator = KnownKeys(known, organization_id=organization)
+    else:
+        api_keys = ApiKeys(storage)
+        api_keys.list(organization_id=organization)
+        authenticator = ApiKeyAuthenticator(api_keys)
+    return Endpoint(tracker, authenticator)

@@ -1,0 +1,340 @@
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+
+import pytest
+
+from segmentflow_cli import main
+from segmentflow_cli.importing import (
+    MAX_LISTED,
+    ImportReport,
+    Refusal,
+    import_lines,
+    read_lines,
+)
+from segmentflow_core import Limits, StorageUnavailable, Tracker
+from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey, a_request
+from segmentflow_memory import MemoryStorage
+
+CANARY = "canary-4111"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SEGMENTFLOW_STORE", raising=False)
+    monkeypatch.setenv("SEGMENTFLOW_FINGERPRINT_KEY", FINGERPRINT_SECRET)
+    assert main(["init"]) == 0
+    return tmp_path
+
+
+@pytest.fixture
+def run(capsys):
+    """Run an import; give its exit status and its report."""
+    capsys.readouterr()
+
+    def run(*arguments):
+        status = main(["import", *map(str, arguments), "--json"])
+        printed = capsys.readouterr()
+        assert CANARY not in printed.out + printed.err
+        return status, json.loads(printed.out)
+
+    return run
+
+
+def a_line(number, key=None, **members):
+    request = a_request(data={"number": number, "card": CANARY}, **members)
+    request["redactedDataPaths"] = ["/event/card"]
+    return json.dumps(request if key is None else {"idempotencyKey": key, "request": request})
+
+
+def a_file(folder, *lines, name="history.ndjson"):
+    path = folder / name
+    path.write_bytes(
+        b"\n".join(line if isinstance(line, bytes) else line.encode() for line in lines)
+    )
+    return path
+
+
+def counts(report):
+    return (
+        report["recorded"],
+        report["replayed"],
+        [refusal["line"] for refusal in report["refused"]],
+    )
+
+
+def stored(folder):
+    """Count the events, and the different numbers in their data."""
+    with closing(sqlite3.connect(folder / "segmentflow.db")) as connection:
+        data = [
+            json.loads(row[0]) for row in connection.execute("SELECT data FROM segmentflow_events")
+        ]
+    return len(data), len({item["number"] for item in data})
+
+
+def test_every_line_becomes_an_event(run, folder):
+    path = a_file(folder, a_line(1, "one"), a_line(2), a_line(3, "three"))
+    status, report = run(path)
+    assert (status, report["lines"], counts(report)) == (0, 3, (3, 0, []))
+
+
+def test_a_second_import_replays_every_line(run, folder):
+    path = a_file(folder, a_line(1, "one"), a_line(2), a_line(3))
+    run(path)
+    assert counts(run(path)[1]) == (0, 3, [])
+    assert stored(folder) == (3, 3)
+
+
+def test_a_renamed_and_grown_file_records_only_what_is_new(run, folder):
+    run(a_file(folder, a_line(1), a_line(2)))
+    grown = a_file(folder, a_line(1), a_line(2), a_line(3), name="renamed.ndjson")
+    assert counts(run(grown, "--batch", "1")[1]) == (1, 2, [])
+
+
+def test_equal_lines_without_keys_are_two_events(run, folder):
+    assert counts(run(a_file(folder, a_line(1), a_line(1)))[1]) == (2, 0, [])
+
+
+def test_a_person_reads_where_a_reused_key_differs(folder, capsys):
+    assert main(["import", str(a_file(folder, a_line(1, "k"), a_line(2, "k")))]) == 1
+    assert "/data/number differs" in capsys.readouterr().err
+
+
+def test_a_key_given_twice_is_one_event(run, folder):
+    assert counts(run(a_file(folder, a_line(1, "k"), a_line(1, "k")))[1]) == (1, 1, [])
+
+
+def test_moved_lines_are_refused_rather_than_recorded_twice(run, folder):
+    run(a_file(folder, a_line(1), a_line(2), a_line(3)))
+    _, report = run(a_file(folder, a_line(1), a_line(3)))
+    assert counts(report) == (0, 1, [2])
+    assert report["refused"][0]["error"] == "idempotency_key_reuse"
+
+
+def test_a_source_keeps_the_keys_when_the_first_line_is_corrected(run, folder):
+    _, before = run(a_file(folder, a_line(1, event=""), a_line(2)))
+    assert counts(before) == (1, 0, [1])
+    corrected = a_file(folder, a_line(1), a_line(2))
+    assert counts(run(corrected, "--source", before["source"])[1]) == (1, 1, [])
+
+
+def test_the_report_says_how_to_keep_the_keys_of_a_refused_first_line(folder, capsys):
+    assert main(["import", str(a_file(folder, a_line(1, event=""), a_line(2)))]) == 1
+    assert "--source" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("source", ["", "x" * 201, "ä", "a\nb"])
+def test_a_source_that_can_lead_no_key_is_refused(folder, capsys, source):
+    assert main(["import", str(a_file(folder, a_line(1))), "--source", source]) == 2
+    assert stored(folder) == (0, 0)
+    capsys.readouterr()
+
+
+BAD_LINES = [
+    (b'{"event": "canary-4111"', "invalid_request"),
+    (b'{"event": "canary-4111\xff"}', "invalid_request"),
+    (b'\xef\xbb\xbf{"event": "canary-4111"}', "invalid_request"),
+    (b'["canary-4111"]', "invalid_request"),
+    (b'{"event": "canary-4111"}', "invalid_request"),
+    (b'{"event": "a", "event": "canary-4111"}', "invalid_request"),
+    (b'{"idempotencyKey": "canary-4111"}', "invalid_request"),
+    (b'{"request": {}, "canary-4111": 1}', "invalid_request"),
+    (b'{"request": {}, "request": {}, "idempotencyKey": "canary-4111"}', "invalid_request"),
+    (a_line(1, key=CANARY * 50).encode(), "invalid_request"),
+    (a_line(1, key="").encode(), "idempotency_key_required"),
+    (b'"' + b"canary-4111" * 30_000 + b'"', "payload_too_large"),
+    (b'{"request": "' + b"canary-4111" * 23_850 + b'"}', "payload_too_large"),
+    (a_line(1, profile={"externalId": CANARY}).encode(), "profile_email_required"),
+]
+
+
+@pytest.mark.parametrize(("bad", "code"), BAD_LINES)
+def test_a_bad_line_is_refused_by_number_and_hinders_no_other(run, folder, bad, code):
+    status, report = run(a_file(folder, a_line(1), b"", bad, b"  \r", a_line(2)))
+    assert (status, report["lines"], counts(report)) == (1, 3, (2, 0, [3]))
+    assert report["refused"][0]["error"] == code
+    assert not any(
+        CANARY.encode() in file.read_bytes()
+        for file in folder.iterdir()
+        if "ndjson" not in file.name
+    )
+
+
+@pytest.mark.parametrize(("bad", "code"), BAD_LINES)
+def test_a_person_reads_each_refusal_without_its_values(folder, capsys, bad, code):
+    assert main(["import", str(a_file(folder, a_line(1), bad))]) == 1
+    printed = capsys.readouterr()
+    assert f"line 2: {code}" in printed.err
+    assert "1 recorded" in printed.out
+    assert CANARY not in printed.out + printed.err
+
+
+def test_refused_lines_are_listed_in_their_order(run, folder):
+    late = a_line(1, profile={"externalId": "unknown"})
+    assert counts(run(a_file(folder, late, b"{", late))[1]) == (0, 0, [1, 2, 3])
+
+
+def test_a_report_lists_so_many_refusals_and_counts_the_rest():
+    report = ImportReport()
+    for line in range(MAX_LISTED + 2):
+        report.refuse(Refusal(line, StorageUnavailable()))
+    document = report.document()
+    assert (len(document["refused"]), document["omitted"]) == (MAX_LISTED, 2)
+
+
+def test_a_request_at_its_limit_fits_with_its_key(run, folder):
+    request = a_request(data={"number": 1, "note": ""})
+    room = Limits().max_bytes - len(json.dumps(request, separators=(",", ":")))
+    request["data"]["note"] = "x" * room
+    line = json.dumps({"idempotencyKey": "k" * 255, "request": request}, separators=(",", ":"))
+    assert counts(run(a_file(folder, line))[1]) == (1, 0, [])
+
+
+@pytest.mark.parametrize(("option", "entries"), [("--journeys", 1), ("--no-journeys", 0)])
+def test_history_starts_no_automation(folder, capsys, option, entries):
+    (folder / "journeys.json").write_text(json.dumps({"journeys": [a_journey("a")]}))
+    assert main(["journeys", "apply", "journeys.json"]) == 0
+    assert main(["import", str(a_file(folder, a_line(1))), option]) == 0
+    with closing(sqlite3.connect(folder / "segmentflow.db")) as connection:
+        found = connection.execute("SELECT count(*) FROM segmentflow_enrollments").fetchone()
+    assert found == (entries,)
+    capsys.readouterr()
+
+
+def test_standard_input_is_imported(folder):
+    done = subprocess.run(
+        [sys.executable, "-m", "segmentflow_cli", "import", "-", "--json"],
+        input=f"{a_line(1)}\n{a_line(2)}\n".encode(),
+        capture_output=True,
+        check=True,
+    )
+    assert counts(json.loads(done.stdout)) == (2, 0, [])
+    assert done.stderr == b""
+
+
+@pytest.mark.parametrize("wrong", [("missing.ndjson",), ("f", "--batch", "0")])
+def test_wrong_usage_has_a_status_of_its_own(wrong, capsys):
+    assert main(["import", *wrong]) == 2
+    capsys.readouterr()
+
+
+def test_a_long_line_is_never_held_whole():
+    class Counting(io.BytesIO):
+        largest = 0
+
+        def readline(self, size=-1):
+            assert size > 0
+            line = super().readline(size)
+            self.largest = max(self.largest, len(line))
+            return line
+
+    file = Counting(b"x" * 5_000_000 + b"\n{}")
+    lines = list(read_lines(file))
+    assert [(line.number, line.too_long, line.size) for line in lines] == [
+        (1, True, 5_000_001),
+        (2, False, 2),
+    ]
+    assert file.largest <= Limits().max_bytes + 2048
+
+
+class _FailingStorage:
+    """A store that cannot be reached a few times."""
+
+    def __init__(self, failures):
+        self._storage = MemoryStorage()
+        self._failures = failures
+
+    def run(self, work):
+        if self._failures:
+            self._failures -= 1
+            raise StorageUnavailable
+        return self._storage.run(work)
+
+
+def an_import(failures):
+    report, pauses = ImportReport(), []
+    tracker = Tracker(_FailingStorage(failures), fingerprint_key=FINGERPRINT_SECRET)
+    import_lines(
+        tracker,
+        read_lines(io.BytesIO(a_line(1).encode())),
+        report,
+        organization_id="default",
+        batch=10,
+        match_journeys=True,
+        on_progress=lambda size, refused: None,
+        pause=pauses.append,
+    )
+    return report, pauses
+
+
+def test_a_store_that_is_away_for_a_moment_is_tried_again():
+    report, pauses = an_import(failures=3)
+    assert report.recorded == 1
+    assert len(pauses) == 3
+    assert pauses == sorted(pauses)
+
+
+def test_a_store_that_stays_away_ends_the_import():
+    with pytest.raises(StorageUnavailable):
+        an_import(failures=100)
+
+
+def test_an_import_that_is_stopped_says_what_was_done(folder, capsys):
+    path = a_file(folder, a_line(1))
+    (folder / "segmentflow.db").write_bytes(b"no database" * 1000)
+    status = main(["import", str(path), "--json"])
+    printed = capsys.readouterr()
+    assert status == 1
+    assert json.loads(printed.err)["error"] in {"storage_unavailable", "internal_error"}
+
+
+def test_an_import_killed_again_and_again_ends_with_each_line_once(folder, run):
+    lines = [a_line(n, None if n % 2 else f"key {n}") for n in range(400)]
+    path = a_file(folder, *lines)
+    for _ in range(3):
+        # The pipe gives the kill its moment: some lines are recorded, and more are waited for.
+        importing = subprocess.Popen(
+            [sys.executable, "-m", "segmentflow_cli", "import", "-", "--batch", "7"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+        )
+        before = stored(folder)[0]
+        importing.stdin.write(b"\n".join(path.read_bytes().splitlines()[: before + 100]))
+        importing.stdin.flush()
+        while stored(folder)[0] == before:
+            assert importing.poll() is None
+        importing.send_signal(signal.SIGKILL)
+        importing.wait()
+        importing.stdin.close()
+    assert 0 < stored(folder)[0] < 400
+    status, report = run(path)
+    assert status == 0
+    assert report["recorded"] + report["replayed"] == 400
+    assert report["recorded"] > 0
+    assert stored(folder) == (400, 400)
+
+
+def test_an_interrupted_import_reports_and_can_go_on(folder):
+    importing = subprocess.Popen(
+        [sys.executable, "-m", "segmentflow_cli", "import", "-", "--batch", "1", "--json"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        # A shell that runs the tests in the background has them ignore it, and so would this.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    )
+    importing.stdin.write(f"{a_line(1)}\n".encode())
+    importing.stdin.flush()
+    while stored(folder)[0] == 0:
+        assert importing.poll() is None
+    os.kill(importing.pid, signal.SIGINT)
+    out, _ = importing.communicate()
+    assert importing.returncode == 130
+    assert counts(json.loads(out)) == (1, 0, [])
