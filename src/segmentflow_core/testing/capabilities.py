@@ -1,0 +1,73 @@
+"""What a storage may lack and still be one: declared by its author, read by the contract.
+
+Knows each capability and what it means, as a table. Must never find out by trying.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from attrs import field, fields, frozen
+
+__all__ = ["CAPABILITIES", "Capabilities", "needed_by", "needs"]
+
+T = TypeVar("T", bound=Callable[..., Any])
+_NEEDS: Final = "__needs__"
+
+
+def _capability(summary: str) -> Any:
+    return field(default=True, metadata={"summary": summary}, kw_only=True)
+
+
+@frozen
+class Capabilities:
+    """What a storage can do; everything, unless its author says otherwise.
+
+    Attributes:
+        concurrent_writers: see `CAPABILITIES`, here and below.
+        open_transactions: a transaction may wait.
+        reruns: a lost race is the storage's own affair.
+        durable: another connection sees it.
+        cancellation: a task may be cancelled.
+    """
+
+    concurrent_writers: bool = _capability(
+        "Several threads, or several tasks of one event loop, may call the storage at once."
+    )
+    open_transactions: bool = _capability(
+        "A transaction may stay open while its caller waits for something else;"
+        " whoever needs what it holds waits, or one of the two runs again."
+    )
+    reruns: bool = _capability(
+        "Work that lost a race runs again by itself; a storage without this refuses it with"
+        " storage_unavailable, and its caller calls again."
+    )
+    durable: bool = _capability(
+        "What was acknowledged is there for a connection that shares no memory with the first."
+    )
+    cancellation: bool = _capability(
+        "An asynchronous call may be cancelled anywhere, as asyncio does it."
+    )
+
+
+CAPABILITIES: Final[dict[str, str]] = {
+    attribute.name: attribute.metadata["summary"] for attribute in fields(Capabilities)
+}
+"""Every capability, with what it means."""
+
+
+def needs(*names: str) -> Callable[[T], T]:
+    """Mark a test of the contract as one of capabilities that a storage may lack."""
+
+    def mark(test: T) -> T:
+        setattr(test, _NEEDS, names)
+        return test
+
+    return mark
+
+
+def needed_by(test: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the capabilities that a test needs."""
+    names: tuple[str, ...] = getattr(test, _NEEDS, ())
+    return names

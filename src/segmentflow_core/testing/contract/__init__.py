@@ -1,0 +1,194 @@
+"""The contract of a storage adapter, as tests (design: 6).
+
+An author subclasses `StorageContract` in a module pytest collects and gives one fixture,
+``storage``: an empty store for each test. Everything else has a default. The modules beside
+this one hold the tests, a subject each. What a storage cannot do is declared in
+`capabilities`; what it does otherwise, in `deviations`. The tests themselves are nobody's
+to change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import pytest
+
+from segmentflow_core import AsyncTracker, ConfigurationError, Tracker
+from segmentflow_core.testing.builders import FINGERPRINT_SECRET, FixedClock
+from segmentflow_core.testing.callers import Blocking, Client, is_asynchronous, run_at_once
+from segmentflow_core.testing.capabilities import CAPABILITIES, Capabilities, needed_by
+from segmentflow_core.testing.contract.atomicity import AtomicityContract
+from segmentflow_core.testing.contract.batches import BatchContract
+from segmentflow_core.testing.contract.exchanges import ExchangeContract
+from segmentflow_core.testing.contract.hand_over import HandOverContract
+from segmentflow_core.testing.contract.idempotency import IdempotencyContract
+from segmentflow_core.testing.contract.journeys import JourneyContract
+from segmentflow_core.testing.contract.looking import LookingContract
+from segmentflow_core.testing.contract.organizations import OrganizationContract
+from segmentflow_core.testing.contract.profiles import ProfileContract
+from segmentflow_core.testing.contract.races import RaceContract
+from segmentflow_core.testing.contract.records import RecordContract
+from segmentflow_core.testing.contract.stateful import StatefulContract
+
+__all__ = ["StorageContract"]
+
+_PACKAGE = "segmentflow_core.testing"
+
+
+class StorageContract(
+    IdempotencyContract,
+    AtomicityContract,
+    ProfileContract,
+    RecordContract,
+    JourneyContract,
+    LookingContract,
+    BatchContract,
+    OrganizationContract,
+    ExchangeContract,
+    RaceContract,
+    HandOverContract,
+    StatefulContract,
+):
+    """Every promise a storage adapter must keep, one test each.
+
+    Attributes:
+        capabilities: what the storage can do; a test of what it cannot is skipped.
+        deviations: tests by name, each with the reason why it is expected to fail. One that
+            passes all the same fails the run.
+    """
+
+    capabilities: ClassVar[Capabilities] = Capabilities()
+    deviations: ClassVar[Mapping[str, str]] = {}
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        """Hold a subclass to the contract: it gives fixtures and declares, and changes no test.
+
+        Raises:
+            ConfigurationError: it has a test of its own, or deviates from one that is none.
+        """
+        super().__init_subclass__(**arguments)
+        own = sorted({name for part in cls.__mro__ if not _is_ours(part) for name in vars(part)})
+        tests = [name for name in own if name.startswith("test")]
+        if tests:
+            raise ConfigurationError(
+                f"{cls.__name__} may not change or add tests of the contract: "
+                f"{', '.join(tests)}. Declare a deviation, or write it outside of the class."
+            )
+        unknown = sorted(set(cls.deviations) - {name for _, name in cls.promises()})
+        if unknown:
+            raise ConfigurationError(
+                f"{cls.__name__} deviates from what is no test of the contract: "
+                f"{', '.join(unknown)}."
+            )
+        unexplained = sorted(name for name, reason in cls.deviations.items() if not reason.strip())
+        if unexplained:
+            raise ConfigurationError(
+                f"{cls.__name__} gives no reason for deviating: {', '.join(unexplained)}."
+            )
+
+    @classmethod
+    def promises(cls) -> list[tuple[str, str]]:
+        """List the contract: pairs of a subject and the name of one of its tests, in order."""
+        return [
+            (part.__name__.removesuffix("Contract"), name)
+            for part in cls.__mro__
+            if _is_ours(part)
+            for name in vars(part)
+            if name.startswith("test_")
+        ]
+
+    @pytest.fixture
+    def storage(self) -> Any:
+        """Give an empty store of either colour; the author overrides this."""
+        raise NotImplementedError("Give a fixture named `storage` that returns an empty store.")
+
+    @pytest.fixture
+    def other_storage(self, storage: Any) -> Any:
+        """Give a second connection to the data of `storage`, where there is such a thing."""
+        return storage
+
+    @pytest.fixture
+    def impatient_storage(self) -> Any:
+        """Give a connection to the data of `storage` that waits for hardly any time, or None."""
+        return None
+
+    @pytest.fixture
+    def run_async(self) -> Iterator[Callable[[Any], Any]]:
+        """Give what runs a coroutine to its end: one event loop for the whole test."""
+        with asyncio.Runner() as runner:
+            yield runner.run
+
+    @pytest.fixture
+    def clock(self) -> FixedClock:
+        """Give the clock of the test's trackers."""
+        return FixedClock()
+
+    @pytest.fixture(autouse=True)
+    def _declared(self, request: pytest.FixtureRequest) -> None:
+        """Skip what the storage cannot do; expect the failures that are declared."""
+        for name in needed_by(request.function):
+            if not getattr(self.capabilities, name):
+                pytest.skip(f"capability {name} is declared missing: {CAPABILITIES[name]}")
+        reason = self.deviations.get(request.function.__name__)
+        if reason is not None:
+            request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
+
+    @pytest.fixture
+    def native_tracker(self, storage: Any, clock: FixedClock) -> Callable[..., Any]:
+        """Give a function that makes a tracker of the storage's own colour."""
+
+        def make(over: Any = storage, **options: Any) -> Any:
+            given: dict[str, Any] = {
+                "fingerprint_key": FINGERPRINT_SECRET,
+                "clock": clock,
+                **options,
+            }
+            return (AsyncTracker if is_asynchronous(storage) else Tracker)(over, **given)
+
+        return make
+
+    @pytest.fixture
+    def new_tracker(
+        self,
+        storage: Any,
+        native_tracker: Callable[..., Any],
+        request: pytest.FixtureRequest,
+    ) -> Callable[..., Any]:
+        """Give a function that makes a tracker whose calls are plain calls in either colour."""
+        if not is_asynchronous(storage):
+            return native_tracker
+        run_async = request.getfixturevalue("run_async")
+        return lambda *over, **options: Blocking(native_tracker(*over, **options), run_async)
+
+    @pytest.fixture
+    def tracker(self, new_tracker: Callable[..., Any]) -> Any:
+        """Give a tracker on the test's store."""
+        return new_tracker()
+
+    @pytest.fixture
+    def at_once(
+        self,
+        storage: Any,
+        other_storage: Any,
+        native_tracker: Callable[..., Any],
+        request: pytest.FixtureRequest,
+    ) -> Callable[[Sequence[Client]], list[Any]]:
+        """Give a function that runs clients at once and returns what each returned.
+
+        On threads or as tasks, in turn on `storage` and on `other_storage`. Where a client was
+        refused, the refusal is what it returned.
+        """
+        run_async = request.getfixturevalue("run_async") if is_asynchronous(storage) else None
+        trackers = [native_tracker(storage), native_tracker(other_storage)]
+
+        def run(clients: Sequence[Client]) -> list[Any]:
+            calls = [(client, trackers[n % 2]) for n, client in enumerate(clients)]
+            return run_at_once(calls, run_async)
+
+        return run
+
+
+def _is_ours(part: type) -> bool:
+    return part is object or part.__module__.startswith(_PACKAGE)

@@ -1,0 +1,92 @@
+"""All or nothing (design: 6), as tests of a storage adapter: a failure at every call.
+
+A part of `StorageContract`, whose fixtures it uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from segmentflow_core.testing.builders import (
+    FixedClock,
+    a_journey,
+    a_request,
+)
+from segmentflow_core.testing.contract.reading import EVERY_POLICY, everything
+from segmentflow_core.testing.faults import FaultyStorage, InjectedFault, InjectedInterrupt
+
+__all__ = ["AtomicityContract"]
+
+
+class AtomicityContract:
+    """What fails leaves nothing, one test for each way to fail."""
+
+    @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+    def test_an_exception_at_any_call_leaves_nothing_and_the_retry_succeeds(
+        self, storage: Any, new_tracker: Callable[..., Any], after: bool
+    ) -> None:
+        tracker = new_tracker()
+        tracker.publish_journeys(EVERY_POLICY)
+        order = a_request(data={"orderId": "A"}, profile={"email": "a@example.com"})
+        tracker.track(order, "earlier")
+        before = everything(tracker)
+        calls = [
+            (a_request(data={"orderId": "B"}, profile={"email": "a@example.com"}), "one"),
+            (a_request(data={"orderId": "C"}, profile={"email": "c@example.com"}), "two"),
+            (a_request(profile={"externalId": "unknown"}), "refused"),
+        ]
+        fail_at = 0
+        while True:
+            faulty = FaultyStorage(storage, fail_at, after=after)
+            try:
+                results = new_tracker(faulty).track_many(calls)
+            except InjectedFault:
+                assert everything(tracker) == before
+                fail_at += 1
+                continue
+            break
+        assert fail_at == faulty.calls >= 2
+        assert [getattr(result, "replayed", None) for result in results] == [False, False, None]
+        assert len(tracker.events()) == 3
+
+    @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+    def test_a_failed_publication_changes_no_journey(
+        self, storage: Any, new_tracker: Callable[..., Any], after: bool
+    ) -> None:
+        tracker = new_tracker()
+        tracker.publish_journeys({"journeys": [a_journey()]})
+        before = everything(tracker)
+        faulty = new_tracker(FaultyStorage(storage, 1, after=after))
+        with pytest.raises(InjectedFault):
+            faulty.publish_journeys({"journeys": [a_journey(status="paused"), a_journey("new")]})
+        assert everything(tracker) == before
+        assert tracker.track(a_request(), "key").enrolled_journeys == 1
+
+    @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+    def test_an_interrupt_at_any_call_leaves_nothing_and_the_retry_succeeds(
+        self, storage: Any, new_tracker: Callable[..., Any], after: bool
+    ) -> None:
+        """What ends a program, or cancels a task, is no `Exception`."""
+        tracker = new_tracker()
+        tracker.publish_journeys(EVERY_POLICY)
+        tracker.track(a_request(), "earlier")
+        before = everything(tracker)
+        for fail_at in range(3):
+            faulty = FaultyStorage(storage, fail_at, after=after, fault=InjectedInterrupt)
+            with pytest.raises(InjectedInterrupt):
+                new_tracker(faulty).track(a_request(), "key")
+            assert everything(tracker) == before
+        assert not tracker.track(a_request(), "key").replayed
+
+    def test_a_purge_that_fails_removes_nothing(
+        self, storage: Any, new_tracker: Callable[..., Any], clock: FixedClock
+    ) -> None:
+        tracker = new_tracker()
+        tracker.track_many([(a_request(), f"key {number}") for number in range(3)])
+        clock.advance(days=30)
+        with pytest.raises(InjectedFault):
+            new_tracker(FaultyStorage(storage, 0, after=True)).purge()
+        assert tracker.purge() == 3

@@ -1,0 +1,199 @@
+"""The ports' own promises, called as the core calls them: what no tracker's answer shows.
+
+A part of `StorageContract`, whose fixtures it uses. `in_transaction` runs a work of either
+colour in a transaction of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from typing import Any, Final, TypeAlias
+
+import pytest
+
+from segmentflow_core.ports import Claim, Fingerprint, Intent, Known, PriorEntries, Probe
+from segmentflow_core.testing.builders import FixedClock, SequentialIds, a_journey, a_request
+from segmentflow_core.testing.callers import is_asynchronous, settle
+from segmentflow_core.testing.contract.reading import EVERY_POLICY
+from segmentflow_core.usecases import drive
+
+__all__ = ["ExchangeContract"]
+
+InTransaction: TypeAlias = Callable[[Callable[[Any], Coroutine[Any, Any, Any]]], Any]
+
+_ORGANIZATION: Final = "default"
+
+
+class ExchangeContract:
+    """What crosses the ports, one test each."""
+
+    def test_run_returns_what_the_work_returned(self, in_transaction: InTransaction) -> None:
+        result = object()
+
+        async def work(_: Any) -> object:
+            return result
+
+        assert in_transaction(work) is result
+
+    def test_a_held_claim_comes_back_as_it_was_written(
+        self, tracker: Any, clock: FixedClock, in_transaction: InTransaction
+    ) -> None:
+        receipt = tracker.track(a_request(data={"orderId": "A"}), "key")
+
+        async def work(transaction: Any) -> Known:
+            ours = _claim("key", SequentialIds().new_id())
+            known: Known = await settle(transaction.tracking.load(_ORGANIZATION, _intent(ours)))
+            return known
+
+        held = in_transaction(work).held["key"]
+        claim = held.claim
+        expires_at = clock.now() + timedelta(days=30)
+        assert held.receipt == receipt
+        assert (claim.key, claim.event_id) == ("key", receipt.event_id)
+        assert (claim.claimed_at, claim.expires_at) == (clock.now(), expires_at)
+        assert len(claim.fingerprint.digest) == 32
+        assert sorted(claim.paths) == ["/data/orderId", "/event", "/profile/email"]
+
+    def test_only_the_keys_that_are_taken_are_held(
+        self, tracker: Any, in_transaction: InTransaction
+    ) -> None:
+        tracker.track_many([(a_request(), "a"), (a_request(), "c")])
+        new_id = SequentialIds().new_id
+
+        async def work(transaction: Any) -> None:
+            claims = [_claim(key, new_id()) for key in ("a", "b", "c", "d")]
+            raise _Undo(await settle(transaction.tracking.load(_ORGANIZATION, _intent(*claims))))
+
+        with pytest.raises(_Undo) as undone:
+            in_transaction(work)
+        assert sorted(undone.value.known.held) == ["a", "c"]
+        assert not tracker.track(a_request(), "b").replayed
+
+    def test_a_profile_asked_for_twice_is_loaded_once(
+        self, tracker: Any, in_transaction: InTransaction
+    ) -> None:
+        for name in ("A", "B", "C"):
+            both = {"email": f"{name.lower()}@example.com", "externalId": name}
+            tracker.track(a_request(profile=both), name)
+        intent = _intent(
+            emails=("a@example.com", "b@example.com", "nobody@example.com"),
+            external_ids=("A", "nobody"),
+        )
+
+        async def work(transaction: Any) -> Known:
+            known: Known = await settle(transaction.tracking.load(_ORGANIZATION, intent))
+            return known
+
+        loaded = in_transaction(work).profiles
+        assert sorted(profile.external_id for profile in loaded) == ["A", "B"]
+
+    def test_only_active_journeys_of_the_events_asked_for_are_loaded(
+        self, tracker: Any, in_transaction: InTransaction
+    ) -> None:
+        tracker.publish_journeys(EVERY_POLICY)
+        tracker.publish_journeys(
+            [a_journey("once", name="Second"), a_journey("paused", status="paused")]
+        )
+        tracker.publish_journeys([a_journey("other", trigger={"event": "other"})])
+
+        async def load(transaction: Any, *events: str) -> list[tuple[str, int]]:
+            intent = _intent(events=events)
+            known = await settle(transaction.tracking.load(_ORGANIZATION, intent))
+            return sorted((journey.journey_id, journey.version) for journey in known.journeys)
+
+        loaded = in_transaction(lambda transaction: load(transaction, "order.created"))
+        assert loaded == [("every", 1), ("once", 2), ("per-order", 1)]
+        loaded = in_transaction(lambda transaction: load(transaction, "nothing", "other"))
+        assert loaded == [("other", 1)]
+        assert in_transaction(load) == []
+
+    def test_every_probe_is_answered(
+        self, tracker: Any, clock: FixedClock, in_transaction: InTransaction
+    ) -> None:
+        tracker.publish_journeys(EVERY_POLICY)
+        first = tracker.track(a_request(data={"orderId": "A"}), "1")
+        entered = clock.now()
+        (key,) = (e.entry_key for e in tracker.enrollments() if e.journey_id == "per-order")
+        clock.advance(hours=1)
+        tracker.track(a_request(data={"orderId": "B"}), "2")
+        profile_id, nobody = first.profile_id, SequentialIds().new_id()
+        expected = {
+            Probe("every", profile_id, None): PriorEntries(clock.now()),
+            Probe("once", profile_id, ""): PriorEntries(entered, key_taken=True),
+            Probe("per-order", profile_id, key): PriorEntries(clock.now(), key_taken=True),
+            Probe("per-order", profile_id, "no such key"): PriorEntries(clock.now()),
+            Probe("none", profile_id, ""): PriorEntries(),
+            Probe("once", nobody, ""): PriorEntries(),
+            Probe("once", profile_id, "", first.event_id): PriorEntries(),
+        }
+
+        async def work(transaction: Any) -> dict[Probe, PriorEntries]:
+            probes = list(expected)
+            return dict(await settle(transaction.tracking.prior_entries(_ORGANIZATION, probes)))
+
+        assert in_transaction(work) == expected
+
+    def test_the_latest_entry_is_the_one_of_the_latest_time(
+        self, tracker: Any, clock: FixedClock, in_transaction: InTransaction
+    ) -> None:
+        """A clock that was set back, or another machine's, wrote the other one."""
+        tracker.publish_journeys([a_journey()])
+        latest = clock.now()
+        receipt = tracker.track(a_request(), "1")
+        clock.advance(minutes=-10)
+        tracker.track(a_request(), "2")
+        probe = Probe("welcome", receipt.profile_id, None)
+
+        async def work(transaction: Any) -> PriorEntries:
+            answers = await settle(transaction.tracking.prior_entries(_ORGANIZATION, [probe]))
+            answer: PriorEntries = answers[probe]
+            return answer
+
+        assert in_transaction(work).last_entered_at == latest
+
+    def test_what_is_not_there_is_none(self, in_transaction: InTransaction) -> None:
+        unknown = SequentialIds().new_id()
+
+        async def work(transaction: Any) -> list[Any]:
+            return [
+                await settle(repository.get(_ORGANIZATION, unknown))
+                for repository in (
+                    transaction.profiles,
+                    transaction.events,
+                    transaction.journeys,
+                    transaction.enrollments,
+                )
+            ]
+
+        assert in_transaction(work) == [None] * 4
+
+    @pytest.fixture
+    def in_transaction(self, storage: Any, request: pytest.FixtureRequest) -> InTransaction:
+        """Give a function that runs a work in a transaction and returns what it returned."""
+        if is_asynchronous(storage):
+            run_async = request.getfixturevalue("run_async")
+            return lambda work: run_async(storage.run(work))
+        return lambda work: storage.run(lambda transaction: drive(work(transaction)))
+
+
+class _Undo(Exception):
+    """Carries what was read out of a transaction that shall leave nothing."""
+
+    def __init__(self, known: Known) -> None:
+        super().__init__()
+        self.known = known
+
+
+def _claim(key: str, event_id: str) -> Claim:
+    fingerprint = Fingerprint("scheme", "key-id", bytes(32))
+    return Claim(key, event_id, fingerprint, {}, FixedClock().now(), None)
+
+
+def _intent(
+    *claims: Claim,
+    emails: tuple[str, ...] = (),
+    external_ids: tuple[str, ...] = (),
+    events: tuple[str, ...] = (),
+) -> Intent:
+    return Intent(claims, emails, external_ids, events, FixedClock().now())

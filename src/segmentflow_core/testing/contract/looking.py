@@ -1,0 +1,84 @@
+"""Looking without touching (design: 4.6, Explain), as tests of a storage adapter.
+
+A part of `StorageContract`, whose fixtures it uses.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from segmentflow_core.testing.builders import (
+    DOCUMENTED_KEY,
+    DOCUMENTED_REQUEST,
+    FixedClock,
+    a_journey,
+    a_request,
+)
+from segmentflow_core.testing.contract.reading import EVERY_POLICY, everything
+
+__all__ = ["LookingContract"]
+
+
+class LookingContract:
+    """Who only looks changes nothing, one test for each way to look."""
+
+    def test_a_look_sees_profiles_and_journeys_and_changes_nothing(
+        self, tracker: Any, clock: FixedClock
+    ) -> None:
+        tracker.publish_journeys(EVERY_POLICY)
+        receipt = tracker.track(DOCUMENTED_REQUEST, DOCUMENTED_KEY)
+        before = everything(tracker)
+        clock.advance(days=1)
+        explained = tracker.explain(DOCUMENTED_REQUEST)
+        assert explained.profile_id == receipt.profile_id
+        assert {journey.journey_id: journey.reason for journey in explained.journeys} == {
+            "every": None,
+            "once": "already_enrolled",
+            "per-order": "already_enrolled",
+        }
+        assert tracker.explain(a_request(profile={"email": "new@example.com"})).profile_id is None
+        assert everything(tracker) == before
+
+    def test_a_replay_reads_a_period_oldest_first_and_changes_nothing(
+        self, tracker: Any, clock: FixedClock
+    ) -> None:
+        orders = [(a_request(data={"orderId": n % 3}), f"{n}") for n in range(600)]
+        tracker.track_many(orders[:50])
+        clock.advance(seconds=1)
+        since = clock.now()
+        tracker.track_many(orders[50:])
+        before = everything(tracker)
+        steps: list[tuple[int, int | None]] = []
+        replay = tracker.replay(
+            EVERY_POLICY, since=since, on_progress=lambda *step: steps.append(step)
+        )
+        assert {journey.journey_id: journey.entered for journey in replay.journeys} == {
+            "every": 550,
+            "once": 1,
+            "per-order": 3,
+        }
+        assert steps[-1] == (replay.events, 550)
+        assert everything(tracker) == before
+
+    def test_entries_caused_by_later_events_do_not_count_for_an_earlier_one(
+        self, tracker: Any, clock: FixedClock
+    ) -> None:
+        cooldown = {"policy": "cooldown", "duration": "P2D"}
+        tracker.publish_journeys(EVERY_POLICY)
+        tracker.publish_journeys([a_journey("cooldown", reentry=cooldown)])
+        event_ids: list[str] = []
+        for number, order in enumerate(("A", "A", "B", "A")):
+            receipt = tracker.track(a_request(data={"orderId": order}), f"{number}")
+            event_ids.append(receipt.event_id)
+            clock.advance(days=1)
+        clock.advance(days=365)
+        for event_id in event_ids:
+            recorded = [outcome.reason for outcome in tracker.event(event_id).outcomes]
+            explained = tracker.explain(event_id=event_id)
+            assert [journey.reason for journey in explained.journeys] == recorded
+
+    def test_history_can_be_tracked_without_entering_journeys(self, tracker: Any) -> None:
+        tracker.publish_journeys({"journeys": [a_journey()]})
+        receipt = tracker.track(a_request(), "key", match_journeys=False)
+        assert receipt.matched_journeys == 0
+        assert not tracker.enrollments()

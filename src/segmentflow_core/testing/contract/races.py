@@ -1,0 +1,370 @@
+"""Callers at once (design: 4.2, 6), as tests of a storage adapter.
+
+A part of `StorageContract`, whose fixtures it uses. Each test is written once for both
+colours: its clients run on threads over a synchronous storage, as tasks over an asynchronous
+one, in turn on `storage` and on `other_storage`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, ClassVar, Final
+
+import pytest
+
+from segmentflow_core import IdempotencyInProgress, IdempotencyKeyReuse, Receipt
+from segmentflow_core.testing.builders import a_journey, a_request
+from segmentflow_core.testing.callers import Client, Gate, is_asynchronous, settle
+from segmentflow_core.testing.capabilities import needs
+from segmentflow_core.testing.contract.reading import EVERY_POLICY, everything
+from segmentflow_core.testing.history import History, Stored, contradictions
+from segmentflow_core.testing.port_calls import TappedStorage
+
+__all__ = ["RaceContract"]
+
+_CLIENTS: Final = 8
+
+AtOnce = Callable[[Sequence[Client]], list[Any]]
+
+
+class RaceContract:
+    """What callers at once may rely on, one test each.
+
+    Attributes:
+        chance: seconds for which a transaction is held open, so that another may overtake it. A
+            storage that keeps its promises passes whatever this is; one that is slow, and does
+            not, is caught the better the longer it is.
+    """
+
+    chance: ClassVar[float] = 0.1
+
+    @needs("concurrent_writers")
+    def test_callers_with_one_key_at_once_make_one_event(
+        self, at_once: AtOnce, tracker: Any
+    ) -> None:
+        async def call(tracker: Any) -> Receipt:
+            receipt: Receipt = await settle(tracker.track(a_request(), "key"))
+            return receipt
+
+        receipts = at_once([call] * _CLIENTS)
+        assert len({receipt.event_id for receipt in receipts}) == 1
+        assert sorted(receipt.replayed for receipt in receipts) == [False] + [True] * 7
+        assert len(tracker.events()) == 1
+
+    @needs("concurrent_writers")
+    @pytest.mark.parametrize("seed", range(3))
+    def test_a_race_leaves_a_history_without_contradiction(
+        self, at_once: AtOnce, tracker: Any, seed: int
+    ) -> None:
+        """Every client sends every key, in its own order; some send another request under it."""
+        tracker.publish_journeys(EVERY_POLICY)
+        history = History()
+
+        def client(number: int) -> Client:
+            keys = [f"key {key}" for key in range(10)]
+            random.Random(f"{seed} {number}").shuffle(keys)  # noqa: S311 - a test's dice
+
+            async def calls(tracker: Any) -> None:
+                for key in keys:
+                    email = f"p{len(key) + int(key[-1]) % 3}@example.com"
+                    await history.track(tracker, key, number % 4 // 3, email=email)
+
+            return calls
+
+        at_once([client(number) for number in range(_CLIENTS)])
+        stored = Stored(tracker.events(limit=1000), tracker.enrollments(limit=1000))
+        assert len(history.calls) == 10 * _CLIENTS
+        assert len(stored.events) == 10
+        assert contradictions(history.calls, stored) == []
+
+    @needs("concurrent_writers", "open_transactions")
+    @pytest.mark.parametrize("calls", [1, 2], ids=["loaded", "written"])
+    def test_a_duplicate_that_comes_while_the_first_is_open_gets_its_receipt(
+        self, hold: Callable[..., list[Any]], tracker: Any, calls: int
+    ) -> None:
+        tracker.track(a_request(), "earlier")
+        first, duplicate = hold((a_request(), "key"), (a_request(), "key"), calls=calls)
+        assert duplicate == first
+        assert sorted([first.replayed, duplicate.replayed]) == [False, True]
+        assert len(tracker.events()) == 2
+
+    @needs("concurrent_writers", "open_transactions")
+    def test_another_request_that_comes_while_the_first_is_open_is_refused(
+        self, hold: Callable[..., list[Any]], tracker: Any
+    ) -> None:
+        answers = hold((a_request(data={"n": 1}), "key"), (a_request(data={"n": 2}), "key"))
+        (refused,) = (a for a in answers if isinstance(a, IdempotencyKeyReuse))
+        (accepted,) = (a for a in answers if isinstance(a, Receipt))
+        assert refused.details == {"changedPaths": ["/data/n"]}
+        assert [event.event_id for event in tracker.events()] == [accepted.event_id]
+
+    @needs("concurrent_writers", "open_transactions")
+    def test_a_duplicate_of_a_first_that_fails_is_accepted_itself(
+        self, hold: Callable[..., list[Any]], tracker: Any
+    ) -> None:
+        unknown = a_request(profile={"externalId": "unknown"})
+        refused, accepted = hold((unknown, "key"), (a_request(), "key"))
+        assert refused.code == "profile_email_required"
+        assert not accepted.replayed
+        assert [event.event_id for event in tracker.events()] == [accepted.event_id]
+
+    @needs("concurrent_writers", "open_transactions", "reruns")
+    @pytest.mark.parametrize(
+        "who",
+        [{"email": "new@example.com"}, {"email": None, "externalId": "new"}],
+        ids=["email", "external-id"],
+    )
+    def test_two_first_events_about_one_identity_make_one_profile(
+        self, hold: Callable[..., list[Any]], who: dict[str, Any]
+    ) -> None:
+        requests = [
+            a_request(profile={name: value for name, value in who.items() if value is not None})
+            for _ in range(2)
+        ]
+        first, second = hold((requests[0], "1"), (requests[1], "2"), create_without_email=True)
+        assert first.event_id != second.event_id
+        assert first.profile_id == second.profile_id
+
+    @needs("concurrent_writers", "open_transactions")
+    @pytest.mark.parametrize(
+        "reentry",
+        [{"policy": "once"}, {"policy": "once_per_key", "key": "/event/orderId"}],
+        ids=["once", "once-per-key"],
+    )
+    def test_two_events_at_once_enter_a_journey_once(
+        self, hold: Callable[..., list[Any]], tracker: Any, reentry: dict[str, Any]
+    ) -> None:
+        tracker.publish_journeys([a_journey(reentry=reentry)])
+        tracker.track(a_request("other"), "earlier")
+        order = a_request(data={"orderId": "A"})
+        receipts = hold((order, "1"), (order, "2"), calls=2)
+        assert sorted(receipt.enrolled_journeys for receipt in receipts) == [0, 1]
+        assert len(tracker.enrollments()) == 1
+
+    @needs("concurrent_writers", "open_transactions")
+    def test_two_changes_of_one_profile_at_once_lose_neither(
+        self, hold: Callable[..., list[Any]], tracker: Any
+    ) -> None:
+        tracker.track(a_request(), "earlier")
+        first, _ = hold(
+            *(
+                (a_request(profile={"email": "alex@example.com", "properties": {name: 1}}), name)
+                for name in ("a", "b")
+            )
+        )
+        assert tracker.profile(first.profile_id).properties == {"a": 1, "b": 1}
+
+    @needs("concurrent_writers", "open_transactions")
+    def test_a_caller_waits_no_longer_than_the_bound_and_may_try_again(
+        self,
+        storage: Any,
+        impatient_storage: Any,
+        at_once: AtOnce,
+        native_tracker: Callable[..., Any],
+        new_tracker: Callable[..., Any],
+    ) -> None:
+        if impatient_storage is None:
+            pytest.skip("no impatient_storage is given")
+        asynchronous = is_asynchronous(storage)
+        loaded, leave = Gate(asynchronous=asynchronous), Gate(asynchronous=asynchronous)
+
+        def tap(number: int) -> Any:
+            loaded.open()
+            return leave.wait() if number == 1 else None
+
+        async def holder(_: Any) -> Any:
+            return await settle(native_tracker(TappedStorage(storage, tap)).track(a_request(), "k"))
+
+        async def duplicate(_: Any) -> Any:
+            await settle(loaded.wait())
+            try:
+                return await settle(native_tracker(impatient_storage).track(a_request(), "k"))
+            finally:
+                leave.open()
+
+        first, refused = at_once([holder, duplicate])
+        assert isinstance(refused, IdempotencyInProgress)
+        assert new_tracker(impatient_storage).track(a_request(), "k") == first
+
+    @needs("concurrent_writers")
+    def test_crossed_batches_with_the_same_keys_wait_for_each_other_and_come_to_an_end(
+        self, at_once: AtOnce, tracker: Any
+    ) -> None:
+        calls = [
+            (a_request(profile={"email": f"p{n % 5}@example.com"}, data={"n": n}), f"key {n}")
+            for n in range(40)
+        ]
+
+        def batch(number: int) -> Client:
+            crossed = calls if number % 2 else calls[::-1]
+
+            async def call(tracker: Any) -> list[Any]:
+                answers: list[Any] = await settle(tracker.track_many(crossed))
+                return answers if number % 2 else answers[::-1]
+
+            return call
+
+        answers = at_once([batch(number) for number in range(4)])
+        assert all(answer == answers[0] for answer in answers)
+        assert len(tracker.events(limit=1000)) == 40
+
+    @needs("concurrent_writers", "reruns")
+    def test_crossed_batches_about_the_same_profiles_come_to_an_end(self, at_once: AtOnce) -> None:
+        """Half of them names the same new emails and external ids in the other order."""
+
+        def batch(number: int) -> Client:
+            requests = [
+                a_request(profile={"email": f"p{n}@example.com", "externalId": f"x{20 - n}"})
+                for n in range(20)
+            ]
+            crossed = requests if number % 2 else requests[::-1]
+
+            async def call(tracker: Any) -> list[str]:
+                keyed = [(request, f"{number} {place}") for place, request in enumerate(crossed)]
+                answers = await settle(tracker.track_many(keyed))
+                profiles = [receipt.profile_id for receipt in answers]
+                return profiles if number % 2 else profiles[::-1]
+
+            return call
+
+        answers = at_once([batch(number) for number in range(4)])
+        assert all(answer == answers[0] for answer in answers)
+        assert len(set(answers[0])) == 20
+
+    @needs("concurrent_writers", "reruns")
+    def test_publications_at_once_make_a_version_each(self, at_once: AtOnce, tracker: Any) -> None:
+        tracker.publish_journeys([a_journey()])
+
+        def client(number: int) -> Client:
+            async def publish(tracker: Any) -> Any:
+                return await settle(tracker.publish_journeys([a_journey(name=f"Name {number}")]))
+
+            return publish
+
+        published = at_once([client(number) for number in range(4)])
+        names = {item.journey.version: item.journey.definition.name for (item,) in published}
+        assert sorted(names) == [2, 3, 4, 5]
+        for version, name in names.items():
+            assert tracker.journey("welcome", version).definition.name == name
+        assert tracker.journey("welcome").version == 5
+
+    @needs("concurrent_writers")
+    def test_purging_at_once_removes_each_expired_key_once(
+        self, at_once: AtOnce, tracker: Any, clock: Any
+    ) -> None:
+        tracker.track_many([(a_request(), f"key {number}") for number in range(30)])
+        clock.advance(days=30)
+
+        async def purge(tracker: Any) -> int:
+            return sum([await settle(tracker.purge(limit=4)) for _ in range(4)])
+
+        removed = sum(at_once([purge] * 4))
+        while count := tracker.purge():
+            removed += count
+        assert removed == 30
+
+    @needs("durable")
+    def test_what_was_acknowledged_is_there_for_another_connection(
+        self, storage: Any, other_storage: Any, new_tracker: Callable[..., Any]
+    ) -> None:
+        if other_storage is storage:
+            pytest.skip("no other_storage is given")
+        first, second = new_tracker(storage), new_tracker(other_storage)
+        first.publish_journeys(EVERY_POLICY)
+        receipt = first.track(a_request(data={"orderId": "A"}), "key")
+        assert everything(second) == everything(first)
+        again = second.track(a_request(data={"orderId": "A"}), "key")
+        assert (again, again.replayed) == (receipt, True)
+        second.publish_journeys([a_journey("every", status="paused")])
+        assert first.track(a_request(data={"orderId": "B"}), "other").enrolled_journeys == 1
+
+    @needs("concurrent_writers", "cancellation")
+    def test_a_call_cancelled_anywhere_leaves_nothing_or_everything(
+        self,
+        storage: Any,
+        native_tracker: Callable[..., Any],
+        tracker: Any,
+        request: pytest.FixtureRequest,
+    ) -> None:
+        """Cancelled after more and more turns of the loop, until a call ends undisturbed."""
+        if not is_asynchronous(storage):
+            pytest.skip("only asynchronous calls are cancelled")
+        run_async = request.getfixturevalue("run_async")
+        tracker.publish_journeys([a_journey(reentry={"policy": "once"})])
+        cancelled = native_tracker()
+        turns, finished = 0, False
+        while not finished:
+            key = f"key {turns}"
+            order = a_request(profile={"email": f"p{turns}@example.com"}, data={"key": key})
+            finished = run_async(_cancel_after(turns, cancelled.track(order, key)))
+            recorded = [e for e in tracker.events(limit=1000) if e.data["key"] == key]
+            entered = [e for e in tracker.enrollments(limit=1000) if e.version == 1 and recorded]
+            caused = [e for e in entered if e.event_id == recorded[0].event_id]
+            assert len(recorded) == len(caused) <= 1
+            assert tracker.track(order, key).replayed is bool(recorded)
+            turns += 1 + turns // 8
+
+    @pytest.fixture
+    def hold(
+        self,
+        storage: Any,
+        other_storage: Any,
+        at_once: AtOnce,
+        native_tracker: Callable[..., Any],
+    ) -> Callable[..., list[Any]]:
+        """Give a function that makes a call while another one's transaction is open.
+
+        The first has made as many `calls` of a port by then: one, and it has taken its key and
+        read what it needs. It goes on when the second is done, or has had the chance. Both
+        answers are returned.
+        """
+        asynchronous = is_asynchronous(storage)
+
+        def run(first: Any, second: Any, *, calls: int = 1, **options: Any) -> list[Any]:
+            opened, overtaken, go_on = (Gate(asynchronous=asynchronous) for _ in range(3))
+
+            def hold_first(number: int) -> Any:
+                if number != calls:
+                    return None
+                opened.open()
+                return go_on.wait()
+
+            async def holder(_: Any) -> Any:
+                over = TappedStorage(storage, hold_first)
+                try:
+                    return await settle(native_tracker(over, **options).track(*first))
+                finally:
+                    opened.open()
+
+            async def overtaker(_: Any) -> Any:
+                await settle(opened.wait())
+                try:
+                    return await settle(native_tracker(other_storage, **options).track(*second))
+                finally:
+                    overtaken.open()
+
+            async def referee(_: Any) -> None:
+                await settle(opened.wait())
+                await settle(overtaken.wait(self.chance))
+                go_on.open()
+
+            return at_once([holder, overtaker, referee])[:2]
+
+        return run
+
+
+async def _cancel_after(turns: int, call: Coroutine[Any, Any, Any]) -> bool:
+    """Cancel a call after so many turns of the loop; say whether it ended undisturbed."""
+    task = asyncio.ensure_future(call)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+        if task.done():
+            break
+    finished = not task.cancel()
+    try:
+        await task
+    except asyncio.CancelledError:
+        return False
+    return finished

@@ -1,0 +1,425 @@
+"""A state machine of the whole use case over a storage, beside a model in dictionaries.
+
+Knows which calls there are and how often the clock jumps, a key is rotated or a call
+crashes; hypothesis chooses and shortens. Must never look into the store: what differs is
+seen through a tracker.
+
+One store serves every example: each has Organizations of its own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from segmentflow_core import FingerprintKey, FingerprintKeys, LeaseLost, SegmentflowError
+from segmentflow_core.testing.builders import FixedClock
+from segmentflow_core.testing.faults import FaultyStorage, InjectedFault
+from segmentflow_core.testing.model import Model, Row
+
+__all__ = ["MACHINE_SETTINGS", "StorageMachine", "run_storage_machine"]
+
+_LIFETIME: Final = timedelta(hours=2)
+_COOLDOWN: Final = timedelta(hours=1)
+_LEASE: Final = timedelta(minutes=30)
+_ATTEMPTS: Final = 3
+_LONG_AFTER: Final = timedelta(days=400)
+_MOMENTS: Final = [
+    datetime(2026, 5, 31, 12, tzinfo=UTC),
+    datetime(2026, 5, 31, 12, 0, 0, 1, tzinfo=UTC),
+    datetime(2030, 1, 1, tzinfo=UTC),
+]
+_JUMPS: Final = [
+    timedelta(microseconds=1),
+    timedelta(minutes=30),
+    timedelta(hours=1),
+    timedelta(hours=2),
+    timedelta(hours=3),
+    timedelta(minutes=-10),
+]
+
+
+def _members(required: Row, **optional: Any) -> st.SearchStrategy[Row]:
+    return st.fixed_dictionaries(required, optional=optional)
+
+
+_PROPERTIES: Final = st.dictionaries(
+    st.sampled_from(["plan", "n"]), st.sampled_from(["Pro", 1, 1.0, True, None]), max_size=2
+)
+_EMAILS: Final = st.sampled_from(["a@x.org", "A@x.org", "b@x.org"])
+_EXTERNAL_IDS: Final = st.sampled_from(["X", "x", "Y"])
+_PROFILES: Final = (
+    _members({"email": _EMAILS}, properties=_PROPERTIES)
+    | _members({"email": _EMAILS}, externalId=_EXTERNAL_IDS, properties=_PROPERTIES)
+    | _members({"externalId": _EXTERNAL_IDS}, properties=_PROPERTIES)
+)
+_DATA: Final = _members(
+    {},
+    orderId=st.sampled_from(["A", "B", 1, 1.0, None]),
+    total=st.sampled_from([39, 40, 40.5, "40", True]),
+)
+_REQUESTS: Final = _members(
+    {"event": st.sampled_from(["order.created"] * 3 + ["other"]), "profile": _PROFILES},
+    data=_DATA,
+    occurredAt=st.sampled_from(_MOMENTS),
+    redactedDataPaths=st.sampled_from([["/event/orderId"], ["/event/total", "/event/none"]]),
+)
+_KEYS: Final = st.sampled_from(["k", "K", "l", "m", "n"])
+_REENTRY: Final = [
+    {"policy": "every_event"},
+    {"policy": "once"},
+    {"policy": "once_per_key", "key": ["/event/orderId"]},
+    {"policy": "cooldown", "duration": "PT1H"},
+]
+_WHERE: Final = {"path": "/event/total", "op": "gte", "value": 40}
+_JOURNEYS: Final = st.builds(
+    lambda journey_id, name, status, event, where, reentry: {
+        "id": journey_id,
+        "name": name,
+        "status": status,
+        "trigger": {"event": event, **({"where": _WHERE} if where else {})},
+        "reentry": reentry,
+    },
+    st.sampled_from(["one", "two", "three"]),
+    st.sampled_from(["First", "Second"]),
+    st.sampled_from(["active", "active", "active", "paused", "draft"]),
+    st.sampled_from(["order.created", "order.created", "other"]),
+    st.booleans(),
+    st.sampled_from(_REENTRY),
+)
+_PLACES: Final = st.sampled_from(["a", "a", "a", "b"])
+_CRASHES: Final = st.sampled_from(
+    [None] * 12 + [(call, after) for call in range(3) for after in (False, True)]
+)
+"""Which call of a port fails, and whether after it took effect; mostly none."""
+
+_examples = itertools.count()
+
+
+class StorageMachine(RuleBasedStateMachine):
+    """Calls in any order, each compared with what the model says.
+
+    Args:
+        storage: holds everything; of either colour.
+        new_tracker: makes a tracker over a storage given to it, whose calls are plain calls.
+        clock: of those trackers; it jumps.
+    """
+
+    def __init__(self, storage: Any, new_tracker: Callable[..., Any], clock: FixedClock) -> None:
+        super().__init__()
+        self._storage = storage
+        self._new_tracker = new_tracker
+        self._clock = clock
+        self._model = Model(_LIFETIME, _COOLDOWN, _ATTEMPTS)
+        self._example = next(_examples)
+        self._ids: dict[tuple[str, int], str] = {}
+        self._leases: list[tuple[str, int, Any]] = []
+        self._sent: list[tuple[str, list[tuple[Row, str]]]] = []
+        self._keys = FingerprintKeys(_fingerprint_key(0))
+
+    # --- the calls ---------------------------------------------------------------------------
+
+    @initialize(journeys=st.lists(_JOURNEYS, min_size=2, max_size=3))
+    def begin(self, journeys: list[Row]) -> None:
+        """Begin with Journeys, so that events have something to enter."""
+        for journey in journeys:
+            self.publish("a", {**journey, "status": "active"}, None)
+
+    @rule(
+        where=_PLACES,
+        calls=st.lists(st.tuples(_REQUESTS, _KEYS), min_size=1, max_size=3),
+        crash=_CRASHES,
+    )
+    def track(self, where: str, calls: list[tuple[Row, str]], crash: Any) -> None:
+        """Track a batch: new, replayed, reused or refused, as it comes."""
+        self._sent.append((where, calls))
+        of = self._organization(where)
+        answers = self._call(lambda t: t.track_many(calls, organization_id=of), crash)
+        if answers is None:
+            return
+        for (request, key), answer in zip(calls, answers, strict=True):
+            expected = self._model.track(of, key, request, self._clock.now())
+            if "refused" in expected:
+                assert getattr(answer, "code", "accepted") == expected["refused"]
+                continue
+            assert not isinstance(answer, SegmentflowError), answer.code
+            event = self._model.events[of, expected["event"]]
+            self._pair(of, expected["event"], answer.event_id)
+            self._pair(of, event["profile"], answer.profile_id)
+            entered = [reason for _, _, reason in event["outcomes"]].count(None)
+            matched = len(event["outcomes"])
+            counts = (answer.matched_journeys, answer.enrolled_journeys, answer.skipped_journeys)
+            assert counts == (matched, entered, matched - entered)
+            assert answer.replayed is expected["replayed"]
+        self._pair_entries(of)
+
+    @precondition(lambda self: self._sent)
+    @rule(choice=st.integers(0, 99), crash=_CRASHES)
+    def repeat(self, choice: int, crash: Any) -> None:
+        """Send an earlier batch again, as one whose answer was lost would be."""
+        where, calls = self._sent[choice % len(self._sent)]
+        self.track(where, calls, crash)
+
+    @rule(where=_PLACES, journey=_JOURNEYS, crash=_CRASHES)
+    def publish(self, where: str, journey: Row, crash: Any) -> None:
+        """Publish a Journey: a new one, a new version, or another status."""
+        of = self._organization(where)
+        published = self._call(lambda t: t.publish_journeys([journey], organization_id=of), crash)
+        if published is not None:
+            assert published[0].change == self._model.publish(of, journey)
+            versions = self._model.journeys[of, journey["id"]]["versions"]
+            assert published[0].journey.version == len(versions)
+
+    @rule(crash=_CRASHES)
+    def purge(self, crash: Any) -> None:
+        """Purge what has expired, all of it: which keys a limit spares is the storage's affair."""
+        count = self._call(lambda t: t.purge(limit=100_000), crash)
+        if count is not None:
+            assert count == self._model.purge(self._clock.now())
+
+    @rule(where=_PLACES, limit=st.integers(1, 3), crash=_CRASHES)
+    def claim(self, where: str, limit: int, crash: Any) -> None:
+        """Take Enrollments off the store."""
+        of = self._organization(where)
+        claimed = self._call(
+            lambda t: t.claim_enrollments(
+                limit=limit, lease=_LEASE, max_attempts=_ATTEMPTS, organization_id=of
+            ),
+            crash,
+        )
+        if claimed is None:
+            return
+        now = self._clock.now()
+        order = {number: real for (place, number), real in self._ids.items() if place == of}
+        expected = self._model.claim(of, order, now, now + _LEASE, limit)
+        by_id = {item.enrollment.enrollment_id: item for item in claimed}
+        assert sorted(by_id) == sorted(order[number] for number in expected)
+        for number in expected:
+            lease = by_id[order[number]].lease
+            self._model.hold(of, number, lease.token)
+            self._leases.append((of, number, lease))
+
+    @precondition(lambda self: self._leases)
+    @rule(choice=st.integers(0, 99), crash=_CRASHES)
+    def complete(self, choice: int, crash: Any) -> None:
+        """Complete with a lease, held or lost."""
+        of, number, lease = self._lease(choice)
+        held = self._call(lambda t: _holds(t.complete_enrollments([lease])), crash)
+        if held is not None:
+            assert held is self._model.complete(of, number, lease.token)
+
+    @precondition(lambda self: self._leases)
+    @rule(choice=st.integers(0, 99), failed=st.booleans(), crash=_CRASHES)
+    def release(self, choice: int, failed: bool, crash: Any) -> None:
+        """Give back with a lease, held or lost."""
+        of, number, lease = self._lease(choice)
+        held = self._call(
+            lambda t: _holds(
+                t.release_enrollments([lease], delay=_LEASE, failed=failed, max_attempts=_ATTEMPTS)
+            ),
+            crash,
+        )
+        if held is not None:
+            available = self._clock.now() + _LEASE
+            assert held is self._model.release(of, number, lease.token, available, failed=failed)
+
+    @precondition(lambda self: self._leases)
+    @rule(choice=st.integers(0, 99), crash=_CRASHES)
+    def extend(self, choice: int, crash: Any) -> None:
+        """Extend a lease, held or lost."""
+        of, number, lease = self._lease(choice)
+        held = self._call(lambda t: _holds(t.extend_enrollments([lease], by=_LEASE)), crash)
+        if held is not None:
+            until = self._clock.now() + _LEASE
+            assert held is self._model.extend(of, number, lease.token, until)
+
+    @precondition(lambda self: self._leases)
+    @rule(choice=st.integers(0, 99), crash=_CRASHES)
+    def revive(self, choice: int, crash: Any) -> None:
+        """Revive an Enrollment, dead or alive."""
+        of, number, lease = self._lease(choice)
+        enrollment_id = lease.enrollment_id
+        done = self._call(lambda t: t.revive_enrollment(enrollment_id, organization_id=of), crash)
+        if done is not None:
+            self._model.revive(of, number, self._clock.now())
+
+    @rule(jump=st.sampled_from(_JUMPS))
+    def jump(self, jump: timedelta) -> None:
+        """Let the clock jump, now and then backwards."""
+        self._clock.advance(seconds=jump.total_seconds())
+
+    @rule()
+    def rotate(self) -> None:
+        """Make a new fingerprint key the current one."""
+        earlier = (self._keys.current, *self._keys.previous)
+        self._keys = FingerprintKeys(_fingerprint_key(len(earlier)), earlier)
+
+    @rule(where=_PLACES)
+    def look(self, where: str) -> None:
+        """Read everything and compare it."""
+        self._compare(self._organization(where))
+
+    def teardown(self) -> None:
+        """Compare everything at the end, and leave no key to another example's purge."""
+        try:
+            if sys.exc_info()[0] is None:
+                for where in ("a", "b"):
+                    self._compare(self._organization(where))
+        finally:
+            self._clock.advance(seconds=_LONG_AFTER.total_seconds())
+            tracker = self._tracker(self._storage)
+            while tracker.purge():
+                pass
+
+    # --- comparing ---------------------------------------------------------------------------
+
+    def _compare(self, of: str) -> None:
+        tracker = self._tracker(self._storage)
+        model, where = self._model, {"organization_id": of}
+        events = {
+            (e.event_id, self._ids[of, row["profile"]]): row
+            for (place, number), row in model.events.items()
+            if place == of
+            for e in [tracker.event(self._ids[of, number], **where)]
+            if _agrees(e, row)
+        }
+        listed = tracker.events(limit=10_000, **where)
+        assert {(event.event_id, event.profile_id) for event in listed} == set(events)
+        for (place, number), profile in model.profiles.items():
+            if place == of:
+                stored = tracker.profile(self._ids[of, number], **where)
+                assert (stored.email, stored.external_id) == (
+                    profile["email"],
+                    profile["external_id"],
+                )
+                assert _shown(stored.properties) == _shown(profile["properties"])
+        assert [
+            (journey.journey_id, journey.version, journey.definition.status)
+            for journey in tracker.journeys(**where)
+        ] == [
+            (journey_id, len(journey["versions"]), journey["status"])
+            for (place, journey_id), journey in sorted(model.journeys.items())
+            if place == of
+        ]
+        entries = {e.enrollment_id: e for e in tracker.enrollments(limit=10_000, **where)}
+        expected = {self._ids[at]: row for at, row in model.entries.items() if at[0] == of}
+        assert set(entries) == set(expected)
+        for enrollment_id, row in expected.items():
+            entry = entries[enrollment_id]
+            assert (entry.journey_id, entry.version, entry.status, entry.attempts) == (
+                row["journey"],
+                row["version"],
+                row["status"],
+                row["attempts"],
+            )
+            assert (entry.entered_at, entry.lease_until) == (row["entered"], row["until"])
+
+    def _call(self, call: Callable[[Any], Any], crash: Any) -> Any:
+        """Make a call, which may crash and then must have changed nothing; None if it did."""
+        if crash is None:
+            return call(self._tracker(self._storage))
+        fail_at, after = crash
+        try:
+            return call(self._tracker(FaultyStorage(self._storage, fail_at, after=after)))
+        except InjectedFault:
+            return None
+
+    def _tracker(self, over: Any) -> Any:
+        return self._new_tracker(over, fingerprint_key=self._keys, key_lifetime=_LIFETIME)
+
+    def _organization(self, where: str) -> str:
+        return f"example {self._example} {where}"
+
+    def _lease(self, choice: int) -> tuple[str, int, Any]:
+        return self._leases[choice % len(self._leases)]
+
+    def _pair(self, of: str, number: int, real: str) -> None:
+        """Hold the model's number and the storage's id to being one thing, and one thing only."""
+        assert self._ids.setdefault((of, number), real) == real
+        assert [at for at, known in self._ids.items() if known == real] == [(of, number)]
+
+    def _pair_entries(self, of: str) -> None:
+        """Find the ids of new Enrollments: by event and Journey there is one."""
+        new = {
+            (self._ids[of, row["event"]], row["journey"]): number
+            for (place, number), row in self._model.entries.items()
+            if place == of and (of, number) not in self._ids
+        }
+        if new:
+            tracker = self._tracker(self._storage)
+            for entry in tracker.enrollments(limit=10_000, organization_id=of):
+                number = new.pop((entry.event_id, entry.journey_id), None)
+                if number is not None:
+                    self._pair(of, number, entry.enrollment_id)
+            assert not new, "an Enrollment is missing"
+
+
+MACHINE_SETTINGS: Final = settings(
+    max_examples=30,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+"""How many histories of how many calls are tried, unless told otherwise: a second's worth."""
+
+
+def run_storage_machine(
+    storage: Any,
+    new_tracker: Callable[..., Any],
+    clock: FixedClock,
+    options: settings = MACHINE_SETTINGS,
+) -> None:
+    """Run the machine on a store; a failure shows the shortest way to it that was found.
+
+    Args:
+        storage: an empty store of either colour.
+        new_tracker: makes a tracker over a storage given to it, whose calls are plain calls.
+        clock: of those trackers.
+        options: hypothesis' settings, to try more or longer histories.
+    """
+
+    class OnThisStore(StorageMachine):
+        def __init__(self) -> None:
+            super().__init__(storage, new_tracker, clock)
+
+    run_state_machine_as_test(OnThisStore, settings=options)
+
+
+def _fingerprint_key(number: int) -> FingerprintKey:
+    return FingerprintKey(f"key {number}", f"secret number {number:032}".encode())
+
+
+def _holds(answers: list[Any]) -> bool:
+    (answer,) = answers
+    assert not isinstance(answer, SegmentflowError) or isinstance(answer, LeaseLost)
+    return not isinstance(answer, LeaseLost)
+
+
+def _agrees(event: Any, row: Row) -> bool:
+    assert (event.event, event.occurred_at, event.received_at) == (
+        row["event"],
+        row["occurred"],
+        row["received"],
+    )
+    assert _shown(event.data) == _shown(row["data"])
+    outcomes = [(outcome.journey_id, outcome.version, outcome.reason) for outcome in event.outcomes]
+    assert outcomes == row["outcomes"]
+    return True
+
+
+def _shown(value: Any) -> list[tuple[str, str]]:
+    """Tell 1, 1.0 and True apart, which Python does not."""
+    return sorted((name, repr(item)) for name, item in value.items())

@@ -1,0 +1,305 @@
+"""The whole use case once more, in dictionaries: what a storage's answers are compared with.
+
+Written from the rules (design: 4.2 to 4.6) and sharing no code with the core's decision or
+with any adapter. Ids are numbers of its own; whoever compares keeps the pairs. Must never see
+a storage.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias
+
+__all__ = ["Model", "Row"]
+
+Row: TypeAlias = dict[str, Any]
+
+
+class Model:
+    """What ought to be stored, and what each call ought to answer.
+
+    Args:
+        key_lifetime: how long an idempotency key is remembered.
+        cooldown: of every Journey that has one.
+        max_attempts: after which an Enrollment is dead.
+
+    Attributes:
+        claims: by Organization and key.
+        profiles: by Organization and number.
+        events: by Organization and number.
+        journeys: by Organization and id: every version's definition, and the current status.
+        entries: the Enrollments, by Organization and number.
+    """
+
+    def __init__(self, key_lifetime: timedelta, cooldown: timedelta, max_attempts: int) -> None:
+        self._key_lifetime = key_lifetime
+        self._cooldown = cooldown
+        self._max_attempts = max_attempts
+        self._count = 0
+        self.claims: dict[tuple[str, str], Row] = {}
+        self.profiles: dict[tuple[str, int], Row] = {}
+        self.events: dict[tuple[str, int], Row] = {}
+        self.journeys: dict[tuple[str, str], Row] = {}
+        self.entries: dict[tuple[str, int], Row] = {}
+
+    # --- tracking ----------------------------------------------------------------------------
+
+    def track(self, organization: str, key: str, request: Row, now: datetime) -> Row:
+        """Track one request; answer with ``refused``, or with the event and ``replayed``."""
+        claim = self.claims.get((organization, key))
+        if claim is not None and claim["expires"] > now:
+            if claim["request"] != _comparable(request):
+                return {"refused": "idempotency_key_reuse"}
+            return {"event": claim["event"], "replayed": True}
+        # Whoever is refused gives back the key it took, and an expired one is gone with that.
+        self.claims.pop((organization, key), None)
+        profile = self._profile(organization, request["profile"])
+        if isinstance(profile, str):
+            return {"refused": profile}
+        self._set_properties(profile, request, now)
+        event = self._number()
+        state = _redacted(request)
+        entry = {"organization": organization, "event": event, "now": now}
+        outcomes = [
+            (journey_id, len(journey["versions"]), self._outcome(journey_id, state, profile, entry))
+            for (of, journey_id), journey in sorted(self.journeys.items())
+            if of == organization
+            and journey["status"] == "active"
+            and journey["versions"][-1]["trigger"]["event"] == request["event"]
+        ]
+        self.events[organization, event] = {
+            "event": request["event"],
+            "profile": profile["number"],
+            "data": state,
+            "outcomes": outcomes,
+            "occurred": request.get("occurredAt", now),
+            "received": now,
+        }
+        self.claims[organization, key] = {
+            "request": _comparable(request),
+            "expires": now + self._key_lifetime,
+            "event": event,
+        }
+        return {"event": event, "replayed": False}
+
+    def purge(self, now: datetime) -> int:
+        """Forget the expired keys; say how many."""
+        expired = [at for at, claim in self.claims.items() if claim["expires"] <= now]
+        for at in expired:
+            del self.claims[at]
+        return len(expired)
+
+    def _profile(self, organization: str, who: Row) -> Row | str:
+        """Find or create a Profile, or say which refusal it is."""
+        email = who["email"].strip().lower() if "email" in who else None
+        external_id = who.get("externalId")
+        own = [row for (of, _), row in self.profiles.items() if of == organization]
+        by_email = [row for row in own if email is not None and row["email"] == email]
+        by_external = [
+            row for row in own if external_id is not None and row["external_id"] == external_id
+        ]
+        if by_email and by_external and by_email != by_external:
+            return "identity_conflict"
+        if by_email:
+            (found,) = by_email
+            if external_id is not None and found["external_id"] not in (None, external_id):
+                return "identity_conflict"
+            found["external_id"] = external_id or found["external_id"]
+            return found
+        if by_external:
+            (found,) = by_external
+            found["email"] = email or found["email"]
+            return found
+        if email is None:
+            return "profile_email_required"
+        number = self._number()
+        created: Row = {
+            "number": number,
+            "email": email,
+            "external_id": external_id,
+            "properties": {},
+            "times": {},
+        }
+        self.profiles[organization, number] = created
+        return created
+
+    def _set_properties(self, profile: Row, request: Row, now: datetime) -> None:
+        time = (min(request.get("occurredAt", now), now), now)
+        for name, value in request["profile"].get("properties", {}).items():
+            if profile["times"].get(name, time) > time:
+                continue
+            profile["times"][name] = time
+            profile["properties"].pop(name, None)
+            if value is not None:
+                profile["properties"][name] = value
+
+    def _outcome(self, journey_id: str, state: Row, profile: Row, entry: Row) -> str | None:
+        """Let the Profile enter, or say why not."""
+        organization, now = entry["organization"], entry["now"]
+        journey = self.journeys[organization, journey_id]
+        definition = journey["versions"][-1]
+        where = definition["trigger"].get("where")
+        if where is not None:
+            total = state.get("total")
+            if isinstance(total, bool) or not isinstance(total, int | float):
+                return "condition_unknown"
+            if total < where["value"]:
+                return "condition_not_met"
+        policy = definition["reentry"]["policy"]
+        entry_key: Any = None
+        if policy == "once_per_key":
+            order = state.get("orderId")
+            if order is None or order == "[REDACTED]":
+                return "entry_key_missing"
+            entry_key = ("key", _comparable(order))
+        elif policy == "once":
+            entry_key = "once"
+        earlier = [
+            row
+            for (of, _), row in self.entries.items()
+            if (of, row["journey"], row["profile"]) == (organization, journey_id, profile["number"])
+        ]
+        if policy == "once" and earlier:
+            return "already_enrolled"
+        if policy == "once_per_key" and any(row["entry_key"] == entry_key for row in earlier):
+            return "already_enrolled"
+        if policy == "cooldown" and any(now - row["entered"] < self._cooldown for row in earlier):
+            return "cooling_down"
+        number = self._number()
+        self.entries[organization, number] = {
+            "number": number,
+            "journey": journey_id,
+            "version": len(journey["versions"]),
+            "profile": profile["number"],
+            "event": entry["event"],
+            "entry_key": entry_key,
+            "entered": now,
+            "status": "pending",
+            "available": now,
+            "attempts": 0,
+            "until": None,
+            "token": None,
+        }
+        return None
+
+    # --- Journeys ----------------------------------------------------------------------------
+
+    def publish(self, organization: str, definition: Row) -> str:
+        """Publish one Journey; say what changed."""
+        at = (organization, definition["id"])
+        without_status = {name: value for name, value in definition.items() if name != "status"}
+        journey = self.journeys.get(at)
+        if journey is None:
+            self.journeys[at] = {"versions": [without_status], "status": definition["status"]}
+            return "created"
+        change = "unchanged" if journey["status"] == definition["status"] else "new_status"
+        journey["status"] = definition["status"]
+        if journey["versions"][-1] != without_status:
+            journey["versions"].append(without_status)
+            change = "new_version"
+        return change
+
+    # --- hand-over ---------------------------------------------------------------------------
+
+    def claim(
+        self,
+        organization: str,
+        order: Mapping[int, str],
+        now: datetime,
+        until: datetime,
+        limit: int,
+    ) -> list[int]:
+        """Hand over what has been available longest; `order` sorts what became so at once."""
+        while True:
+            available = sorted(
+                (
+                    row
+                    for (of, _), row in self.entries.items()
+                    if of == organization
+                    and row["status"] in ("pending", "claimed")
+                    and row["available"] <= now
+                ),
+                key=lambda row: (row["available"], order[row["number"]]),
+            )[:limit]
+            dead = [row for row in available if row["attempts"] >= self._max_attempts]
+            for row in dead:
+                row["status"] = "dead"
+            taken = [row for row in available if row["status"] != "dead"]
+            for row in taken:
+                row.update(status="claimed", attempts=row["attempts"] + 1)
+                row.update(available=until, until=until)
+            if taken or len(available) < limit:
+                return [row["number"] for row in taken]
+
+    def hold(self, organization: str, number: int, token: str) -> None:
+        """Note the token of a claim."""
+        self.entries[organization, number]["token"] = token
+
+    def complete(self, organization: str, number: int, token: str) -> bool:
+        """Complete an Enrollment; say whether the token held it."""
+        row = self.entries[organization, number]
+        if row["token"] != token:
+            return False
+        if row["status"] == "completed":
+            return True
+        if row["until"] is None:
+            return False
+        row.update(status="completed", until=None)
+        return True
+
+    def release(
+        self, organization: str, number: int, token: str, available: datetime, *, failed: bool
+    ) -> bool:
+        """Give an Enrollment back; say whether the token held it."""
+        row = self.entries[organization, number]
+        if row["token"] != token or row["status"] == "completed":
+            return False
+        if row["until"] is not None:
+            used_up = failed and row["attempts"] >= self._max_attempts
+            row.update(status="dead" if used_up else "pending", until=None, available=available)
+            row["attempts"] -= not failed
+        return True
+
+    def extend(self, organization: str, number: int, token: str, until: datetime) -> bool:
+        """Move the end of a lease; say whether the token held it."""
+        row = self.entries[organization, number]
+        if row["token"] != token or row["until"] is None:
+            return False
+        row.update(status="claimed", available=until, until=until)
+        return True
+
+    def revive(self, organization: str, number: int, now: datetime) -> None:
+        """Make a dead Enrollment available again."""
+        row = self.entries[organization, number]
+        if row["status"] == "dead":
+            row.update(status="pending", attempts=0, available=now, until=None, token=None)
+
+    def _number(self) -> int:
+        self._count += 1
+        return self._count
+
+
+def _redacted(request: Row) -> Row:
+    """Return the data with the members that are named replaced."""
+    named: Sequence[str] = request.get("redactedDataPaths", ())
+    data: Row = request.get("data", {})
+    return {
+        name: "[REDACTED]" if f"/event/{name}" in named else value for name, value in data.items()
+    }
+
+
+def _comparable(value: Any) -> str:
+    """Write JSON so that equal requests are equal texts: 1 is 1.0, and true is neither."""
+
+    def plain(item: Any) -> Any:
+        if isinstance(item, dict):
+            return {name: plain(inner) for name, inner in item.items()}
+        if isinstance(item, datetime):
+            return item.isoformat()
+        if isinstance(item, float) and item.is_integer():
+            return int(item)
+        return item
+
+    return json.dumps(plain(value), sort_keys=True)

@@ -1,0 +1,54 @@
+"""The contract catches every planted mistake, by the test meant for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from broken_storages import BROKEN
+
+SOURCE = """
+import pytest
+import broken_storages
+from segmentflow_core.testing import Capabilities, StorageContract
+
+def tested(kind):
+    @pytest.fixture
+    def storage(self):
+        return kind()
+
+    # Whoever may overtake does, and nobody waits for longer than that takes.
+    members = {"capabilities": Capabilities(durable=False), "storage": storage, "chance": 10}
+    return type(f"Test{kind.__name__}", (StorageContract,), members)
+
+for kind in [*broken_storages.BROKEN, broken_storages.Unlocked]:
+    globals()[f"Test{kind.__name__}"] = tested(kind)
+"""
+
+
+def run(pytester, tests):
+    """Run one test of the contract for each storage; return which of them it failed."""
+    (module,) = (pytester.makepyfile(test_broken=SOURCE),)
+    nodes = [f"{module}::Test{kind}::{test}" for kind, test in tests]
+    reports = pytester.inline_run("-q", *nodes).getreports("pytest_runtest_logreport")
+    assert not [report.nodeid for report in reports if report.when == "setup" and report.failed]
+    failed = {r.nodeid.split("::")[1].removeprefix("Test") for r in reports if r.failed}
+    ran = {r.nodeid.split("::")[1].removeprefix("Test") for r in reports if r.when == "call"}
+    assert ran == {kind for kind, _ in tests}
+    return failed
+
+
+def test_every_planted_mistake_is_caught_by_the_test_meant_for_it(pytester, capsys):
+    meant = [(kind.__name__, kind.caught_by) for kind in BROKEN]
+    caught = run(pytester, meant)
+    with capsys.disabled():
+        print()
+        for kind, test in meant:
+            print(f"  {'caught' if kind in caught else 'MISSED':7} {kind:32} {test}")
+        print(f"  {len(caught)} of {len(meant)} planted mistakes caught")
+    assert [kind for kind, _ in meant if kind not in caught] == []
+    assert len(meant) >= 15
+
+
+@pytest.mark.parametrize("test", sorted({kind.caught_by for kind in BROKEN[-5:]}))
+def test_the_store_that_the_races_are_planted_in_is_sound(pytester, test):
+    assert run(pytester, [("Unlocked", test)]) == set()

@@ -1,0 +1,23 @@
+"""The adapter that the documentation writes passes the contract, wholly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "storage-adapter.md"
+
+
+def test_the_adapter_of_the_page_keeps_every_promise(pytester):
+    blocks = [
+        token.content
+        for token in MarkdownIt("commonmark").parse(PAGE.read_text("utf-8"))
+        if token.type == "fence" and token.info == "python"
+    ]
+    pytester.makepyfile(test_page="\n\n".join(blocks))
+    outcomes = pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider").parseoutcomes()
+    assert set(outcomes) <= {"passed", "skipped"}
+    # Only what is about asynchronous storages is skipped.
+    assert outcomes["passed"] > 150
+    assert outcomes["skipped"] == 1
