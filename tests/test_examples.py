@@ -1,7 +1,15 @@
 from __future__ import annotations
 
 import runpy
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
+
+from segmentflow_core import EnrollmentStatus, Tracker
+from segmentflow_core.testing import FINGERPRINT_SECRET, FixedClock, a_request
+from segmentflow_sql import open_storage
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -13,3 +21,116 @@ def test_the_order_is_recorded_once_and_then_replayed(tmp_path, monkeypatch, cap
     assert first == second
     assert (recorded, replayed) == ("recorded", "replayed")
     assert not any(b"tok_live_abc" in path.read_bytes() for path in tmp_path.iterdir())
+
+
+@pytest.fixture
+def worker():
+    return runpy.run_path(str(EXAMPLES / "worker.py"))
+
+
+@pytest.fixture
+def orders(worker, tmp_path):
+    """Give a tracker whose Journey three customers have entered, and its clock."""
+    clock = FixedClock()
+    storage = open_storage(f"sqlite:///{tmp_path / 'shop.db'}")
+    storage.create_all()
+    tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET, clock=clock)
+    tracker.publish_journeys([worker["JOURNEY"]])
+    for name in "abc":
+        who = {"email": f"{name}@example.com"}
+        tracker.track(a_request(profile=who, data={"orderId": name, "total": 1}), name)
+        clock.advance(seconds=1)
+    yield tracker, clock
+    storage.close()
+
+
+def test_the_worker_prints_the_mail_of_every_customer_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(EXAMPLES / "worker.py"), run_name="__main__")
+    printed = capsys.readouterr().out
+    for part in ("To: alex@example.com", "Subject: Your order ord_robin", "of 49.", "2 sent"):
+        assert part in printed
+    runpy.run_path(str(EXAMPLES / "worker.py"), run_name="__main__")
+    assert capsys.readouterr().out == "0 sent\n"
+
+
+def test_the_worker_tries_a_mail_that_failed_again_later_and_sends_the_others(worker, orders):
+    tracker, clock = orders
+    sent = []
+
+    def send(mail):
+        if mail["to"] == "a@example.com" and not sent:
+            raise OSError
+        sent.append(mail["to"])
+
+    assert worker["work"](tracker, send) == 2
+    assert sent == ["b@example.com", "c@example.com"]
+    clock.advance(seconds=2)
+    assert worker["work"](tracker, send) == 1
+    assert sent[-1] == "a@example.com"
+
+
+def test_a_worker_told_to_stop_gives_back_what_it_did_not_finish(worker, orders):
+    tracker, _ = orders
+    sent = []
+
+    def send(mail):
+        if sent:
+            raise KeyboardInterrupt
+        sent.append(mail["id"])
+
+    with pytest.raises(KeyboardInterrupt):
+        worker["work"](tracker, send)
+    pending = tracker.enrollments(status=EnrollmentStatus.PENDING)
+    assert [enrollment.attempts for enrollment in pending] == [0, 0]
+    assert [e.enrollment_id for e in tracker.enrollments(status=EnrollmentStatus.COMPLETED)] == sent
+
+
+def test_a_worker_that_was_too_late_leaves_the_mail_to_whoever_has_it(worker, orders):
+    tracker, clock = orders
+
+    def send(mail):
+        clock.advance(minutes=2)
+        tracker.claim_enrollments()
+
+    assert worker["work"](tracker, send) == 0
+    assert len(tracker.enrollments(status=EnrollmentStatus.CLAIMED)) == 3
+
+
+def test_a_draft_is_replayed_and_the_odd_order_explained(capsys):
+    runpy.run_path(str(EXAMPLES / "explain_a_draft.py"), run_name="__main__")
+    assert capsys.readouterr().out.splitlines() == [
+        "2 of 4 would enter; 1 condition_not_met, 1 condition_unknown",
+        "condition_unknown: /event/total gte 40: wrong_type",
+    ]
+
+
+@pytest.fixture(params=["postgresql", "sqlite"])
+def url(request, tmp_path):
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'shop.db'}"
+    postgres, new_database = map(request.getfixturevalue, ("postgres", "new_database"))
+    return postgres.url(new_database(), scheme="postgresql")
+
+
+def output_of(example, *arguments):
+    """Run an example in a process of its own, as its reader would."""
+    command = [sys.executable, "-W", "error", str(EXAMPLES / example), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_an_order_and_its_event_are_both_there_or_neither_with_sqlalchemy(url):
+    url = url.replace("postgresql:", "postgresql+psycopg:")
+    assert output_of("order_with_sqlalchemy.py", url) == "orders: 2 events: 2\n"
+    assert output_of("order_with_sqlalchemy.py", url) == "orders: 4 events: 4\n"
+
+
+def test_an_order_and_its_event_are_both_there_or_neither_with_django(url):
+    assert output_of("order_with_django.py", url) == "orders: 1 events: 1\n"
+    assert output_of("order_with_django.py", url) == "orders: 2 events: 2\n"
+
+
+def test_an_order_and_its_event_are_both_there_or_neither_with_psycopg(postgres, new_database):
+    url = postgres.url(new_database(), scheme="postgresql")
+    assert output_of("order_with_psycopg.py", url) == "orders: 1 events: 1\n"
+    assert output_of("order_with_psycopg.py", url) == "orders: 2 events: 2\n"

@@ -1,0 +1,230 @@
+"""Tracked batches and their claims: what is read to decide one, and what is written.
+
+Takes no lock and waits for nobody: that a key is free, an email unused or a Profile as it
+was is compared when the transaction commits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+from segmentflow_core.ports import (
+    Changes,
+    Claim,
+    Enrollment,
+    HeldClaim,
+    Intent,
+    Known,
+    PriorEntries,
+    Probe,
+    Profile,
+    Receipt,
+    UserEvent,
+)
+from segmentflow_redis import documents
+from segmentflow_redis.enrollments import put_enrollment
+from segmentflow_redis.keys import EXPIRING, ID_BYTES, STAMP_BYTES, instant, just_after, key, stamp
+from segmentflow_redis.ledger import Ledger, LostRace, Range, Script
+from segmentflow_redis.repository import Repository, performed, there
+
+__all__ = ["Idempotency", "Tracking"]
+
+_OPERATION: Final = "events.track"
+
+
+class Tracking(Repository):
+    @performed
+    def load(self, organization_id: str, intent: Intent) -> Script[Known]:
+        ledger = self.ledger
+        claim_keys = [_claim_key(organization_id, claim.key) for claim in intent.claims]
+        identities = [
+            key(organization_id, kind, value)
+            for kind, values in (("email", intent.emails), ("external_id", intent.external_ids))
+            for value in values
+        ]
+        listening = [key(organization_id, "listening", name) for name in intent.events]
+        # One exchange for all of it; what is asked for below is known by then.
+        yield from ledger.values([*claim_keys, *identities, *listening])
+        holders: dict[str, Claim] = {}
+        stored = yield from ledger.values(claim_keys)
+        for claim, document in zip(intent.claims, stored, strict=True):
+            holder = None if document is None else documents.read(Claim, document)
+            if holder is None or _is_expired(holder, intent.now):
+                _put_claim(ledger, organization_id, holder, claim)
+            else:
+                holders[claim.key] = holder
+        profile_ids = yield from ledger.values(identities)
+        journey_ids = yield from ledger.values(listening)
+        profile_keys = [
+            key(organization_id, "profile", profile_id.decode())
+            for profile_id in dict.fromkeys(profile_ids)
+            if profile_id is not None
+        ]
+        journey_keys = [
+            key(organization_id, "journey", journey_id)
+            for document in journey_ids
+            for journey_id in documents.read_ids(document)
+        ]
+        event_keys = [key(organization_id, "event", c.event_id) for c in holders.values()]
+        yield from ledger.values([*profile_keys, *journey_keys, *event_keys])
+        events = there((yield from ledger.values(event_keys)))
+        profiles = there((yield from ledger.values(profile_keys)))
+        journeys = there((yield from ledger.values(journey_keys)))
+        held = {
+            name: HeldClaim(holder, Receipt.of(documents.read(UserEvent, event)))
+            for (name, holder), event in zip(holders.items(), events, strict=True)
+        }
+        return Known(
+            held,
+            tuple([documents.read(Profile, profile) for profile in profiles]),
+            tuple(map(documents.read_journey, journeys)),
+        )
+
+    @performed
+    def prior_entries(
+        self, organization_id: str, probes: Sequence[Probe]
+    ) -> Script[Mapping[Probe, PriorEntries]]:
+        ledger = self.ledger
+        answers: dict[Probe, PriorEntries] = {}
+        current = [probe for probe in probes if probe.before is None]
+        yield from ledger.values([k for p in current for k in _prior_keys(organization_id, p)])
+        for probe in current:
+            last, *entry = yield from ledger.values(_prior_keys(organization_id, probe))
+            answers[probe] = PriorEntries(
+                None if last is None else instant(last), key_taken=any(entry)
+            )
+        past = [(probe, probe.before) for probe in probes if probe.before is not None]
+        histories = yield from ledger.members(
+            [
+                Range(_history_key(organization_id, probe), limit=None, below=before.encode())
+                for probe, before in past
+            ]
+        )
+        for (probe, _), members in zip(past, histories, strict=True):
+            earlier = list(map(_read_entry, members))
+            answers[probe] = PriorEntries(
+                max((entered_at for entered_at, _ in earlier), default=None),
+                key_taken=probe.entry_key is not None
+                and any(entry_key == probe.entry_key for _, entry_key in earlier),
+            )
+        return answers
+
+    @performed
+    def write(self, organization_id: str, changes: Changes) -> Script[None]:
+        ledger = self.ledger
+        yield from self._write_claims(organization_id, changes)
+        yield from self._write_profiles(organization_id, changes)
+        for event in changes.events:
+            identifier = event.event_id
+            ledger.put(key(organization_id, "event", identifier), documents.write(event))
+            ledger.move(key(organization_id, "events"), identifier.encode(), present=True)
+        for enrollment in changes.enrollments:
+            put_enrollment(ledger, organization_id, None, enrollment)
+            entered, *entry = _prior_keys(organization_id, enrollment)
+            ledger.raise_to(entered, stamp(enrollment.entered_at))
+            for entry_key in entry:
+                ledger.put(entry_key, enrollment.enrollment_id.encode())
+            ledger.move(_history_key(organization_id, enrollment), _entry(enrollment), present=True)
+
+    def _write_claims(self, organization_id: str, changes: Changes) -> Script[None]:
+        released = [_claim_key(organization_id, name) for name in changes.released]
+        for document in there((yield from self.ledger.values(released))):
+            _put_claim(self.ledger, organization_id, documents.read(Claim, document), None)
+        for claim in changes.reclaimed:
+            _put_claim(self.ledger, organization_id, None, claim)
+
+    def _write_profiles(self, organization_id: str, changes: Changes) -> Script[None]:
+        ledger = self.ledger
+        profiles = (*changes.changed_profiles, *changes.created_profiles)
+        places = [key(organization_id, "profile", profile.profile_id) for profile in profiles]
+        changed = places[: len(changes.changed_profiles)]
+        before = [
+            set(_identities(organization_id, documents.read(Profile, document)))
+            for document in there((yield from ledger.values(changed)))
+        ]
+        before += [set() for _ in changes.created_profiles]
+        after = [set(_identities(organization_id, profile)) for profile in profiles]
+        # Within a batch one Profile may take an identity another one gives up.
+        given_up = [i for old, new in zip(before, after, strict=True) for i in sorted(old - new)]
+        yield from ledger.values(given_up)
+        for identity in given_up:
+            ledger.put(identity, None)
+        for place, profile, old, new in zip(places, profiles, before, after, strict=True):
+            ledger.put(place, documents.write(profile))
+            for identity in sorted(new - old):
+                ledger.put(identity, profile.profile_id.encode())
+
+
+class Idempotency(Repository):
+    @performed
+    def purge(self, now: datetime, limit: int) -> Script[int]:
+        ledger = self.ledger
+        (expired,) = yield from ledger.members([Range(EXPIRING, limit, below=just_after(now))])
+        claim_keys = [member[STAMP_BYTES:].decode() for member in expired]
+        found = yield from ledger.values(claim_keys)
+        for claim_key, member, stored in zip(claim_keys, expired, found, strict=True):
+            if stored is None or _expiry(claim_key, documents.read(Claim, stored)) != member:
+                raise LostRace
+            ledger.put(claim_key, None)
+            ledger.move(EXPIRING, member, present=False)
+        return len(expired)
+
+
+def _claim_key(organization_id: str, idempotency_key: str) -> str:
+    return key(organization_id, "claim", _OPERATION, idempotency_key)
+
+
+def _identities(organization_id: str, profile: Profile) -> list[str]:
+    """Return the keys that lead to a Profile."""
+    values = (("email", profile.email), ("external_id", profile.external_id))
+    return [key(organization_id, kind, value) for kind, value in values if value is not None]
+
+
+def _prior_keys(organization_id: str, entry: Probe | Enrollment) -> list[str]:
+    """Return the keys that tell of the latest entry, and of one with the entry key, if any."""
+    pair = (entry.profile_id, entry.journey_id)
+    entered = [key(organization_id, "entered", *pair)]
+    if entry.entry_key is not None:
+        entered.append(key(organization_id, "entry", *pair, entry.entry_key))
+    return entered
+
+
+def _history_key(organization_id: str, entry: Probe | Enrollment) -> str:
+    return key(organization_id, "history", entry.profile_id, entry.journey_id)
+
+
+def _entry(enrollment: Enrollment) -> bytes:
+    """Return an entry of a history: by event, with its instant and its entry key."""
+    entry_key = b"" if enrollment.entry_key is None else b"=" + enrollment.entry_key.encode()
+    return enrollment.event_id.encode() + stamp(enrollment.entered_at) + entry_key
+
+
+def _read_entry(member: bytes) -> tuple[datetime, str | None]:
+    rest = member[ID_BYTES:]
+    entry_key = rest[STAMP_BYTES:]
+    return instant(rest[:STAMP_BYTES]), entry_key[1:].decode() if entry_key else None
+
+
+def _put_claim(
+    ledger: Ledger, organization_id: str, before: Claim | None, after: Claim | None
+) -> None:
+    """Write, replace or take away a claim, and when it expires."""
+    either = after or before
+    assert either is not None
+    claim_key = _claim_key(organization_id, either.key)
+    ledger.put(claim_key, None if after is None else documents.write(after))
+    for claim in (before, after):
+        expiry = None if claim is None else _expiry(claim_key, claim)
+        if expiry is not None:
+            ledger.move(EXPIRING, expiry, present=claim is after)
+
+
+def _expiry(claim_key: str, claim: Claim) -> bytes | None:
+    """Return a claim's entry among those that expire, None where it is kept for ever."""
+    return None if claim.expires_at is None else stamp(claim.expires_at) + claim_key.encode()
+
+
+def _is_expired(claim: Claim, now: datetime) -> bool:
+    return claim.expires_at is not None and claim.expires_at <= now

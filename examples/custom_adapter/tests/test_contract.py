@@ -1,0 +1,42 @@
+"""The contract of a storage adapter, in both colours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis as AsyncRedis
+
+from redis_server import RedisServer
+from segmentflow_core.testing import StorageContract
+from segmentflow_core.testing.api_keys import ApiKeyContract
+from segmentflow_redis import AsyncRedisStorage, RedisStorage, open_storage
+
+
+class TestRedis(ApiKeyContract, StorageContract):
+    @pytest.fixture
+    def storage(self, server: RedisServer) -> Iterator[RedisStorage]:
+        storage = open_storage(server.url)
+        yield storage
+        storage.close()
+
+    @pytest.fixture
+    def other_storage(self, server: RedisServer) -> Iterator[RedisStorage]:
+        storage = open_storage(server.url)
+        yield storage
+        storage.close()
+
+
+class TestRedisAsync(ApiKeyContract, StorageContract):
+    @pytest.fixture
+    def run_async(self, runner: asyncio.Runner) -> Callable[[Any], Any]:
+        return runner.run
+
+    @pytest.fixture
+    def storage(self, server: RedisServer, runner: asyncio.Runner) -> Iterator[AsyncRedisStorage]:
+        client = AsyncRedis.from_url(server.url.removeprefix("redis+"))
+        storage = AsyncRedisStorage(client)
+        yield storage
+        runner.run(storage.close())
