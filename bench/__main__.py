@@ -7,9 +7,10 @@ import platform
 import sqlite3
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from bench import core, sqlite
+from bench import conditions, core, hand_over, http, postgresql, sqlite
 
 
 def main() -> None:
@@ -30,11 +31,14 @@ def main() -> None:
     with console.status("measuring"):
         for line in (
             *core.measure(quick=options.quick, full=options.full),
+            *conditions.measure(quick=options.quick),
             *sqlite.measure(quick=options.quick),
+            *postgresql.measure(quick=options.quick),
+            *http.measure(quick=options.quick),
+            *hand_over.measure(quick=options.quick),
         ):
-            table.add_row(
-                line.name, line.figure, line.detail, line.target, "yes" if line.met else "NO"
-            )
+            met = {True: "yes", False: "[bold red]NO[/]", None: ""}[line.met]
+            table.add_row(line.name, line.figure, escape(line.detail), line.target, met)
     console.print(table)
 
 

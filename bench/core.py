@@ -1,4 +1,4 @@
-"""The core alone: tracking on memory, canonical form and hash, redaction, conditions."""
+"""The core alone: tracking on memory, canonical form and hash, redaction."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import rfc8785
 from bench.report import Line, compared, limited
 from bench.timing import alternate
 from segmentflow_core import Tracker
-from segmentflow_core.domain.condition import compile_condition
 from segmentflow_core.domain.fingerprint import FingerprintKey, compute_fingerprint
 from segmentflow_core.domain.redaction import compile_redaction
 from segmentflow_core.testing import DOCUMENTED_REQUEST, FINGERPRINT_SECRET, a_journey, a_request
@@ -54,10 +53,15 @@ def _tracker(other_journeys: int = 0, profiles: int = 1) -> Tracker:
 
 
 _keys = map(str, itertools.count())
+_BATCH = 100
 
 
 def _step(tracker: Tracker) -> Any:
     return lambda: tracker.track(DOCUMENTED_REQUEST, next(_keys))
+
+
+def _batch(tracker: Tracker) -> Any:
+    return lambda: tracker.track_many([(DOCUMENTED_REQUEST, next(_keys)) for _ in range(_BATCH)])
 
 
 def measure(*, quick: bool, full: bool) -> Iterator[Line]:
@@ -66,6 +70,12 @@ def measure(*, quick: bool, full: bool) -> Iterator[Line]:
     few = _tracker(other_journeys=10)
     alone, _ = alternate(_step(_tracker()), _step(_tracker()), calls, rounds)
     yield limited("track on memory, one Journey", alone, 60e-6)
+
+    batching = _tracker()
+    batch, _ = alternate(_batch(batching), _batch(batching), max(calls // _BATCH, 5), rounds)
+    yield compared(
+        f"  a batch of {_BATCH} against single events", alone, batch / _BATCH, at_least=1
+    )
 
     many = 10_000 if quick else 100_000
     small, large = alternate(_step(few), _step(_tracker(other_journeys=many)), calls, rounds)
@@ -101,12 +111,6 @@ def measure(*, quick: bool, full: bool) -> Iterator[Line]:
     )
     yield limited("redaction, one path", apply, 5e-6)
     yield limited("redaction, one path, compiling included", with_compile, 5e-6)
-
-    condition = compile_condition(_WHERE)
-    state = {"event": data, "profile": {"properties": {"plan": "Pro"}}}
-    evaluate = condition.evaluate
-    taken, _ = alternate(lambda: evaluate(state), lambda: evaluate(state), calls * 10, rounds)
-    yield limited("a two-leaf condition", taken, 1e-6)
 
 
 def _fifty_kilobytes(random_: random.Random) -> dict[str, Any]:

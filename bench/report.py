@@ -4,24 +4,35 @@ from __future__ import annotations
 
 from attrs import frozen
 
-__all__ = ["Line", "compared", "limited"]
+__all__ = ["Line", "absent", "compared", "limited", "rated", "related", "told"]
 
 
 @frozen
 class Line:
-    """One measurement, ready to print."""
+    """One measurement, ready to print; `met` is None where there is no target."""
 
     name: str
     figure: str
     detail: str
     target: str
-    met: bool
+    met: bool | None
 
 
 def limited(name: str, seconds: float, limit: float) -> Line:
     """Report a time that has a limit."""
     figure = f"{seconds * 1e6:.2f} µs"
     return Line(name, figure, "", f"≤ {limit * 1e6:g} µs", seconds <= limit)
+
+
+def told(name: str, seconds: float) -> Line:
+    """Report a time that the contract says nothing about."""
+    return Line(name, f"{seconds * 1e6:.2f} µs", "", "", None)
+
+
+def absent(name: str, distribution: str) -> Line:
+    """Report loudly that there was nothing to compare with."""
+    how = f"{distribution} is missing: pip install -e '.[bench]'"
+    return Line(name, "NOT MEASURED", how, "", False)
 
 
 def compared(
@@ -39,3 +50,14 @@ def compared(
         return Line(name, f"{ratio:.2f} ×", detail, f"≥ {at_least:g} ×", ratio >= at_least)
     assert at_most is not None
     return Line(name, f"{ratio:.2f} ×", detail, f"≤ {at_most:g} ×", ratio <= at_most)
+
+
+def related(name: str, above: float, below: float) -> Line:
+    """Report the ratio of two times, `above` / `below`, that the contract says nothing about."""
+    detail = f"{above * 1e6:,.1f} / {below * 1e6:,.1f} µs"
+    return Line(name, f"{above / below:.2f} ×", detail, "", None)
+
+
+def rated(name: str, seconds: float) -> Line:
+    """Report how many a second there are of what takes so long; the contract says nothing of it."""
+    return Line(name, f"{1 / seconds:,.0f} a second", f"{seconds * 1e6:,.1f} µs", "", None)

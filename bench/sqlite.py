@@ -24,18 +24,22 @@ from segmentflow_core import Tracker, Uuid7Factory
 from segmentflow_core.testing import DOCUMENTED_REQUEST, FINGERPRINT_SECRET, a_journey
 from segmentflow_sql import SqlStorage
 
-__all__ = ["measure"]
+__all__ = ["ByHand", "measure"]
 
 _BATCH = 100
 _ID = Uuid7Factory().new_id
-_keys = map(str, itertools.count())
+_numbers = itertools.count()
 
 
-class _ByHand:
+def _key() -> str:
+    return f"{os.getpid()} {next(_numbers)}"
+
+
+class ByHand:
     """What a careful programmer would write for this one event."""
 
     def __init__(self, path: Path) -> None:
-        self._connection = sqlite3.connect(path, isolation_level=None)
+        self._connection = sqlite3.connect(path, isolation_level=None, timeout=30)
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
         read = self._connection.execute
@@ -59,7 +63,7 @@ class _ByHand:
         enrollments: list[tuple[Any, ...]] = []
         for _ in range(count):
             event_id = _ID()
-            claims.append((*self._claim[:2], f"hand {next(_keys)}", event_id, *self._claim[4:]))
+            claims.append((*self._claim[:2], f"hand {_key()}", event_id, *self._claim[4:]))
             data = json.dumps(self._data, separators=(",", ":"))
             events.append((self._event[0], event_id, *self._event[2:4], data, *self._event[5:]))
             enrollments.append(
@@ -114,13 +118,11 @@ def measure(*, quick: bool) -> Iterator[Line]:
         tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET)
         tracker.publish_journeys([a_journey()])
         tracker.track(request, "first")
-        hand = _ByHand(path)
-        ours, theirs = alternate(
-            lambda: tracker.track(request, next(_keys)), hand.one, calls, rounds
-        )
+        hand = ByHand(path)
+        ours, theirs = alternate(lambda: tracker.track(request, _key()), hand.one, calls, rounds)
         yield compared("one event on SQLite against hand-written", theirs, ours, at_least=0.8)
         batch, by_hand = alternate(
-            lambda: tracker.track_many([(request, next(_keys)) for _ in range(_BATCH)]),
+            lambda: tracker.track_many([(request, _key()) for _ in range(_BATCH)]),
             hand.batch,
             max(calls // 20, 5),
             rounds,
