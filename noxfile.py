@@ -25,6 +25,8 @@ PACKAGES = (
     "segmentflow_core",
     "segmentflow_memory",
     "segmentflow_sql",
+    "segmentflow_http",
+    "segmentflow_observers",
     "segmentflow_cli",
 )
 ROOT = Path(__file__).parent
@@ -61,14 +63,14 @@ def typing(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Run the tests against the source tree."""
-    session.install("-e", ".[test]")
+    session.install("-e", ".[test,fuzz]")
     session.run("pytest", *(session.posargs or IN_PARALLEL))
 
 
 @nox.session(python=OLDEST)
 def coverage(session: nox.Session) -> None:
     """Require every branch of the core to be tested."""
-    session.install("-e", ".[test]")
+    session.install("-e", ".[test,fuzz]")
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", *(session.posargs or IN_PARALLEL))
     session.run("coverage", "combine", "--quiet")
@@ -107,6 +109,20 @@ def docs(session: nox.Session) -> None:
     session.install("-e", ".[all,docs]")
     session.run("sphinx-build", "-W", "--keep-going", "-n", "-q", "-E", "docs", "docs/_build/html")
     session.run("pytest", "--doctest-modules", "--pyargs", *PACKAGES, *session.posargs)
+
+
+@nox.session(python=OLDEST)
+def typescript(session: nox.Session) -> None:
+    """Generate a TypeScript client from the OpenAPI document and run it; needs npm's registry."""
+    session.install("-e", ".[test]")
+    session.run("pytest", "tests/http/test_typescript.py", env={"SEGMENTFLOW_TYPESCRIPT": "1"})
+
+
+@nox.session(python=OLDEST)
+def fuzz(session: nox.Session) -> None:
+    """Send ten thousand made-up requests to the app."""
+    session.install("-e", ".[test,fuzz]")
+    session.run("pytest", "tests/http/test_schemathesis.py", env={"SCHEMATHESIS_REQUESTS": "10000"})
 
 
 _CHECK_INSTALLED = f"""
