@@ -55,6 +55,7 @@ __all__ = [
     "outcomes_from",
     "profile_from",
     "profile_row",
+    "properties_row",
     "version_row",
 ]
 
@@ -178,9 +179,12 @@ def profile_row(codec: Codec, organization_id: str, profile: Profile) -> Row:
 
 def change_row(codec: Codec, organization_id: str, profile: Profile) -> Row:
     """Return what changes of a Profile, then the key it is found by."""
+    return (profile.email, profile.external_id, *properties_row(codec, organization_id, profile))
+
+
+def properties_row(codec: Codec, organization_id: str, profile: Profile) -> Row:
+    """Return what changes of a Profile that keeps its email and external id, then its key."""
     return (
-        profile.email,
-        profile.external_id,
         codec.json(profile.properties),
         codec.json(profile.property_times),
         codec.instant(profile.updated_at),

@@ -159,6 +159,7 @@ class Statements:
     get_profile: Statement
     create_profiles: RowStatement
     change_profiles: RowStatement
+    change_properties: RowStatement
     free_identities: Statement
     write_events: RowStatement
     get_event: Statement
@@ -340,6 +341,8 @@ class _Postgresql:
 
 
 _Builder: TypeAlias = _Sqlite | _Postgresql
+
+_PROPERTIES: Final = ("properties", "property_times", "updated_at")
 
 
 def _is(table: Table, *names: str) -> ColumnElement[bool]:
@@ -559,22 +562,20 @@ def _last_entries(builder: _Builder) -> Select[Any, Any, Any]:
     return select(position, builder.read(last), taken).select_from(each)
 
 
-def _changed_profiles(builder: _Builder) -> RowStatement:
-    names = ("email", "external_id", "properties", "property_times", "updated_at")
+def _changed_profiles(builder: _Builder, name: str, columns: Sequence[str]) -> RowStatement:
+    """Build the UPDATE of some columns of Profiles; the key they are found by comes last."""
     keys = ("organization_id", "profile_id")
 
     def statement(source: FromClause | None, values: _Values) -> ClauseElement:
         del source  # the values say where they come from
-        by_name = dict(zip((*names, *keys), values, strict=True))
+        by_name = dict(zip((*columns, *keys), values, strict=True))
         return (
             update(profiles)
-            .where(*(profiles.c[name] == by_name[name] for name in keys))
-            .values({name: by_name[name] for name in names})
+            .where(*(profiles.c[key] == by_name[key] for key in keys))
+            .values({column: by_name[column] for column in columns})
         )
 
-    return _rows(
-        builder, "change_profiles", [profiles.c[name] for name in (*names, *keys)], statement
-    )
+    return _rows(builder, name, [profiles.c[each] for each in (*columns, *keys)], statement)
 
 
 def _finishing(builder: _Builder, name: str, change: outbox.Change) -> RowStatement:
@@ -643,7 +644,10 @@ def statements_for(database: DatabaseName) -> Statements:
             ),
         ),
         create_profiles=_inserted(builder, "create_profiles", profiles),
-        change_profiles=_changed_profiles(builder),
+        change_profiles=_changed_profiles(
+            builder, "change_profiles", ("email", "external_id", *_PROPERTIES)
+        ),
+        change_properties=_changed_profiles(builder, "change_properties", _PROPERTIES),
         free_identities=_planned_anew(
             compiled(
                 "free_identities",

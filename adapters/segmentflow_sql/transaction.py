@@ -82,6 +82,16 @@ class _Repository:
 
 
 class _Tracking(_Repository):
+    def __init__(
+        self,
+        kind: DatabaseKind,
+        cache: JourneyCache,
+        pending: list[Call],
+        perform: Callable[[Script[Any]], Any],
+    ) -> None:
+        super().__init__(kind, cache, pending, perform)
+        self._loaded: dict[str, Profile] = {}
+
     def load(self, organization_id: str, intent: Intent) -> Any:
         return self._perform(self._load(organization_id, intent))
 
@@ -106,6 +116,7 @@ class _Tracking(_Repository):
         found = [row for row in answers[-1] if row[0] is not None] if listening else []
         held_keys = [claim.key for claim in intent.claims if claim.key not in taken]
         held = (yield from self._held(organization_id, held_keys)) if held_keys else {}
+        self._loaded = profiles
         journeys = yield from self._journeys(organization_id, found)
         return Known(held, tuple(profiles.values()), journeys)
 
@@ -218,17 +229,26 @@ class _Tracking(_Repository):
             statements.write_claims,
             [rows.claim_row(codec, organization_id, _OPERATION, c) for c in changes.reclaimed],
         )
-        changed = changes.changed_profiles
-        if len(changed) > 1:
+        identified = [p for p in changes.changed_profiles if self._has_new_identity(p)]
+        if len(identified) > 1:
             # Within a batch one Profile may take an identity another one gives up.
             free = statements.free_identities
-            ids = codec.listed(profile.profile_id for profile in changed)
+            ids = codec.listed(profile.profile_id for profile in identified)
             pending.append(
                 Call(free, free.arguments(organization_id=organization_id, profile_ids=ids))
             )
         pending += calls_for_rows(
             statements.change_profiles,
-            [rows.change_row(codec, organization_id, p) for p in changed],
+            [rows.change_row(codec, organization_id, p) for p in identified],
+        )
+        # Apart, because naming an indexed column makes SQLite write its index anew.
+        pending += calls_for_rows(
+            statements.change_properties,
+            [
+                rows.properties_row(codec, organization_id, p)
+                for p in changes.changed_profiles
+                if not self._has_new_identity(p)
+            ],
         )
         created = sorted(changes.created_profiles, key=_identity)
         pending += calls_for_rows(
@@ -244,6 +264,14 @@ class _Tracking(_Repository):
             [rows.enrollment_row(codec, organization_id, e) for e in changes.enrollments],
         )
         yield from ()  # nothing is asked: this travels with the commit
+
+    def _has_new_identity(self, profile: Profile) -> bool:
+        """Say whether a Profile has another email or external id than it was loaded with."""
+        before = self._loaded.get(profile.profile_id)
+        return before is None or (before.email, before.external_id) != (
+            profile.email,
+            profile.external_id,
+        )
 
 
 def _identity(profile: Profile) -> tuple[str, str]:
@@ -464,11 +492,42 @@ class SqlTransaction:
         pending: list[Call],
         perform: Callable[[Script[Any]], Any],
     ) -> None:
-        self.tracking = _Tracking(kind, cache, pending, perform)
-        self.idempotency = _Idempotency(kind, cache, pending, perform)
-        self.profiles = _Profiles(kind, cache, pending, perform)
-        self.events = _Events(kind, cache, pending, perform)
-        self.journeys = _Journeys(kind, cache, pending, perform)
-        self.enrollments = _Enrollments(kind, cache, pending, perform)
-        self.api_keys = _ApiKeys(kind, cache, pending, perform)
-        self.hand_over = HandOverRepository(kind, perform)
+        # Tracking alone remembers something; the others are made where one is asked for.
+        self._means = kind, cache, pending, perform
+        self.tracking = _Tracking(*self._means)
+
+    @property
+    def idempotency(self) -> _Idempotency:
+        """Claims."""
+        return _Idempotency(*self._means)
+
+    @property
+    def profiles(self) -> _Profiles:
+        """Profiles."""
+        return _Profiles(*self._means)
+
+    @property
+    def events(self) -> _Events:
+        """Events."""
+        return _Events(*self._means)
+
+    @property
+    def journeys(self) -> _Journeys:
+        """Journeys."""
+        return _Journeys(*self._means)
+
+    @property
+    def enrollments(self) -> _Enrollments:
+        """Enrollments."""
+        return _Enrollments(*self._means)
+
+    @property
+    def api_keys(self) -> _ApiKeys:
+        """API Keys."""
+        return _ApiKeys(*self._means)
+
+    @property
+    def hand_over(self) -> HandOverRepository:
+        """Enrollments on their way to workers."""
+        kind, _, _, perform = self._means
+        return HandOverRepository(kind, perform)

@@ -445,6 +445,7 @@ def plans():
         (statements.listening_journeys.one, ("default", "active", "order.created")),
         (statements.last_entries, ("default", probes)),
         (statements.change_profiles.one, ("e", "x", "{}", "{}", now, "default", _ANY_ID)),
+        (statements.change_properties.one, ("{}", "{}", now, "default", _ANY_ID)),
         (statements.get_event, ("default", _ANY_ID)),
         (statements.get_profile, ("default", _ANY_ID)),
         (statements.lock_profiles.many, ("default", '{"7@example.com"}', '{"x7"}')),
