@@ -82,7 +82,6 @@ _MAX_LIMIT: Final = 100_000
 _MAX_ATTEMPTS: Final = 1_000_000
 _MAX_WAIT: Final = timedelta(days=366)
 _NO_DELAY: Final = timedelta()
-_LOW_BITS: Final = (1 << 62) - 1
 
 OnProgress: TypeAlias = Callable[[int, "int | None"], object]
 """Told how many events are done, and of how many; None while they are still being counted."""
@@ -120,10 +119,13 @@ class Uuid7Factory:
             else:
                 self._random += 1 + (entropy & 0xFFFFFFFF)
             millisecond, random = self._millisecond, self._random
-        # Version 7 in four bits, variant 2 in two, and 74 bits that are random or counted.
-        head = (millisecond << 4 | 7) << 12 | random >> 62
-        digits = "%032x" % (head << 64 | 2 << 62 | random & _LOW_BITS)
-        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+        return "%08x-%04x-7%03x-%04x-%012x" % (  # noqa: UP031 - the quickest way to format it
+            millisecond >> 16,
+            millisecond & 0xFFFF,
+            random >> 62 & 0xFFF,
+            0x8000 | (random >> 48 & 0x3FFF),
+            random & 0xFFFFFFFFFFFF,
+        )
 
 
 class _Core:
