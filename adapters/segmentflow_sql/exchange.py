@@ -15,7 +15,7 @@ the next exchange, at the latest of the commit.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from attrs import frozen
 
@@ -121,10 +121,24 @@ async def perform_async(connection: AsyncConnection, script: Script[T]) -> T:
         return result
 
 
+_MAX_LIST: Final = 32 * 1024 * 1024
+"""Characters of one parameter; JSONB holds 256 MiB, and every character may take four bytes."""
+
+
 def calls_for_rows(statement: RowStatement, rows: Sequence[Row], *more: Any) -> list[Call]:
-    """Write rows: one as it is, many as one parameter, none without a call."""
+    """Write rows: one as it is, many as one parameter, none without a call.
+
+    Only where so much is written that a parameter could not hold it, there are several.
+    """
     if not rows:
         return []
     if len(rows) == 1:
         return [Call(statement.one, (*rows[0], *more))]
-    return [Call(statement.many, (encode_json(rows), *more))]
+    listed = encode_json(rows)
+    if len(listed) > _MAX_LIST:
+        half = len(rows) // 2
+        return [
+            *calls_for_rows(statement, rows[:half], *more),
+            *calls_for_rows(statement, rows[half:], *more),
+        ]
+    return [Call(statement.many, (listed, *more))]

@@ -79,10 +79,10 @@ def _plain(text: str) -> Call:
     return Call(Statement("", text, (), ()), ())
 
 
-def _begun(driver: _Driver) -> Call:
+def _begun(driver: _Driver, level: IsolationLevel | None = None) -> Call:
     """Begin a transaction as psycopg itself would, with all that is set on the connection."""
-    level = _ISOLATION_LEVELS[driver.isolation_level]
-    return _plain(f"BEGIN{level}{_ACCESS[driver.read_only]}{_DEFERRABLE[driver.deferrable]}")
+    isolation = _ISOLATION_LEVELS[level or driver.isolation_level]
+    return _plain(f"BEGIN{isolation}{_ACCESS[driver.read_only]}{_DEFERRABLE[driver.deferrable]}")
 
 
 _COMMIT: Final = [_plain("COMMIT")]
@@ -107,6 +107,8 @@ class Postgresql:
 
     Args:
         wait: seconds a statement waits for a lock.
+        level: the isolation level that an engine's execution options ask for, as SQLAlchemy
+            spells it; otherwise the connection's own is used.
     """
 
     kind: Final = KIND
@@ -114,7 +116,10 @@ class Postgresql:
     one_creator: Final = [_plain("SELECT pg_advisory_xact_lock(7306930741)")]
     """Lets one transaction at a time create tables: IF NOT EXISTS alone loses races."""
 
-    def __init__(self, wait: float) -> None:
+    def __init__(self, wait: float, level: str | None = None) -> None:
+        name = "" if level is None else level.replace(" ", "_").upper()
+        # AUTOCOMMIT is none of these: a transaction of our own begins and ends all the same.
+        self._level = IsolationLevel.__members__.get(name)
         self._lock_timeout = _plain(f"SET LOCAL lock_timeout = {max(round(wait * 1000), 1)}")
 
     def prepare(self, driver: Any) -> None:
@@ -139,12 +144,12 @@ class Postgresql:
         """
         return PsycopgConnection(driver, self._savepoint(driver), _RELEASE, _ROLLBACK_TO)
 
-    def bound_async(self, driver: Any) -> AsyncPsycopgConnection:
+    async def bound_async(self, driver: Any) -> AsyncPsycopgConnection:
         """As `bound`, on an asynchronous connection."""
         return AsyncPsycopgConnection(driver, self._savepoint(driver), _RELEASE, _ROLLBACK_TO)
 
     def _begin(self, driver: _Driver) -> list[Call]:
-        return [_begun(driver), self._lock_timeout]
+        return [_begun(driver, self._level), self._lock_timeout]
 
     def _savepoint(self, driver: _Driver) -> list[Call]:
         opening: list[Call] = []
@@ -352,6 +357,9 @@ class _Pipeline:
 class PsycopgConnection(_Pipeline):
     """The synchronous one."""
 
+    def abandon(self) -> None:
+        """Do nothing: the server undoes what was open when the connection goes."""
+
     def exchange(self, calls: list[Call]) -> list[Rows]:
         """Send what is pending and `calls` together; return the rows of `calls`."""
         try:
@@ -377,6 +385,9 @@ class PsycopgConnection(_Pipeline):
 
 class AsyncPsycopgConnection(_Pipeline):
     """The asynchronous one."""
+
+    async def abandon(self) -> None:
+        """Do nothing: the server undoes what was open when the connection goes."""
 
     async def exchange(self, calls: list[Call]) -> list[Rows]:
         """Send what is pending and `calls` together; return the rows of `calls`."""

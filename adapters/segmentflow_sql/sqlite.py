@@ -11,6 +11,7 @@ import asyncio
 import random
 import sqlite3
 import time
+from contextlib import suppress
 from typing import Any, Final
 
 from segmentflow_core.errors import (
@@ -34,8 +35,9 @@ def _plain(text: str) -> Call:
 
 
 _BEGIN: Final = _plain("BEGIN IMMEDIATE")
+_UNDO: Final = "ROLLBACK"
 _COMMIT: Final = [_plain("COMMIT")]
-_ROLLBACK: Final = [_plain("ROLLBACK")]
+_ROLLBACK: Final = [_plain(_UNDO)]
 _SAVEPOINT: Final = _plain("SAVEPOINT segmentflow")
 _RELEASE: Final = [_plain("RELEASE SAVEPOINT segmentflow")]
 _ROLLBACK_TO: Final = [_plain("ROLLBACK TO SAVEPOINT segmentflow"), *_RELEASE]
@@ -87,6 +89,10 @@ class Sqlite:
 
     async def prepare_async(self, driver: Any) -> None:
         """As `prepare`, on an asynchronous connection."""
+        if await _autocommit(driver) is False:
+            raise ConfigurationError(
+                "An asynchronous engine's connections must not have autocommit=False."
+            )
         failure: Exception
         deadline = time.monotonic() + self._wait
         try:
@@ -123,11 +129,13 @@ class Sqlite:
         Raises:
             ConfigurationError: there is no transaction, and none that the driver would begin.
         """
-        return Sqlite3Connection(driver, _savepoint(driver), _RELEASE, _ROLLBACK_TO)
+        opening = _savepoint(driver, getattr(driver, "autocommit", None))
+        return Sqlite3Connection(driver, opening, _RELEASE, _ROLLBACK_TO)
 
-    def bound_async(self, driver: Any) -> AiosqliteConnection:
+    async def bound_async(self, driver: Any) -> AiosqliteConnection:
         """As `bound`, on an asynchronous connection."""
-        return AiosqliteConnection(driver, _savepoint(driver), _RELEASE, _ROLLBACK_TO)
+        opening = _savepoint(driver, await _autocommit(driver))
+        return AiosqliteConnection(driver, opening, _RELEASE, _ROLLBACK_TO)
 
 
 _MODE: Final = "PRAGMA journal_mode"
@@ -150,12 +158,17 @@ def _hold_back(driver: Any) -> bool:
     return always_open
 
 
-def _savepoint(driver: Any) -> list[Call]:
+async def _autocommit(driver: Any) -> object:
+    """Ask the connection inside, in its own thread: aiosqlite does not pass this one on."""
+    return await driver._execute(getattr, driver._conn, "autocommit", None)
+
+
+def _savepoint(driver: Any, autocommit: object) -> list[Call]:
     if driver.text_factory is not str:
         raise ConfigurationError("The host's connection must give text as str (text_factory).")
     if driver.in_transaction:
         return [_SAVEPOINT]
-    if driver.isolation_level is None or getattr(driver, "autocommit", None) is True:
+    if driver.isolation_level is None or autocommit is True:
         # The outermost savepoint of a connection in autocommit mode commits when released.
         raise ConfigurationError("Bound storage needs an open transaction.")
     # As the driver itself would, before the first write.
@@ -186,6 +199,7 @@ class _Session:
         self._failure: Exception | None = None
         self._ended = False
         self._touched = False
+        self._cursor: Any = None
 
     def leave(self) -> None:
         """Give the connection back as it was found."""
@@ -211,7 +225,7 @@ class Sqlite3Connection(_Session):
         sent = self._taken(calls)
         failure: Exception
         try:
-            cursor = self._driver.cursor()
+            self._cursor = cursor = self._driver.cursor()
             cursor.row_factory = None  # whatever a host has set
             run = cursor.execute
             found = [run(call.statement.text, call.arguments).fetchall() for call in sent]
@@ -234,6 +248,17 @@ class Sqlite3Connection(_Session):
         if self._touched and not self._ended and self._driver.in_transaction:
             self.exchange(self._undoing)
 
+    def abandon(self) -> None:
+        """Undo what an interruption left, before the connection is closed.
+
+        Closing does not: a statement that was not read to its end keeps the transaction
+        open, and every writer out, while the traceback of the interruption holds its cursor.
+        """
+        with suppress(sqlite3.Error):
+            if self._cursor is not None:
+                self._cursor.close()
+            self._driver.execute(_UNDO)
+
 
 class AiosqliteConnection(_Session):
     """The asynchronous one."""
@@ -243,7 +268,7 @@ class AiosqliteConnection(_Session):
         sent = self._taken(calls)
         failure: Exception
         try:
-            cursor = await self._driver.cursor()
+            self._cursor = cursor = await self._driver.cursor()
             cursor.row_factory = None
             found: list[Rows] = []
             for call in sent:
@@ -267,10 +292,20 @@ class AiosqliteConnection(_Session):
         if self._touched and not self._ended and self._driver.in_transaction:
             await self.exchange(self._undoing)
 
+    async def abandon(self) -> None:
+        """Undo what an interruption left; it waits its turn behind what still runs."""
+        with suppress(sqlite3.Error, ValueError):  # ValueError: closed already
+            if self._cursor is not None:
+                await self._cursor.close()
+            await self._driver.execute_fetchall(_UNDO)
+
 
 def _meaning(error: sqlite3.Error) -> Exception:
-    # A cache shared by connections locks tables at once, and knows no busy timeout.
+    # A cache shared by connections locks tables at once, and knows no busy timeout. A host
+    # that has read before another one wrote can write no more: no waiting helps.
     if isinstance(error, sqlite3.IntegrityError) or _is(error, sqlite3.SQLITE_LOCKED):
+        return LostRace()
+    if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_BUSY_SNAPSHOT:
         return LostRace()
     if _is_busy(error):
         return IdempotencyInProgress()

@@ -138,10 +138,19 @@ class FoundBy:
 
 @frozen
 class ProfilesFoundBy:
-    """A look-up of Profiles by one email, by one external id, or by any number of both."""
+    """A look-up of Profiles by one email, by one external id, or by any number of both.
+
+    Attributes:
+        email: takes an email.
+        external_id: takes an external id.
+        both: takes an email and an external id, and locks in the order of the Profiles' ids;
+            None where one transaction writes at a time, and two look-ups do as well.
+        many: takes a list of each.
+    """
 
     email: Statement
     external_id: Statement
+    both: Statement | None
     many: Statement
 
 
@@ -161,6 +170,8 @@ class Statements:
     change_profiles: RowStatement
     change_properties: RowStatement
     free_identities: Statement
+    mark_profiles: Statement | None
+    """None where no transaction reads an older state than it writes to."""
     write_events: RowStatement
     get_event: Statement
     list_events: Statement
@@ -201,6 +212,7 @@ class _Sqlite:
     insert: Any = staticmethod(sqlite_insert)
     deal = staticmethod(outbox.deal_by_merging)
     has_lateral: bool = False
+    reads_snapshots: bool = False
 
     def each(self, name: str) -> Any:
         """Return a FROM item with the items of a list as its column ``value``."""
@@ -228,6 +240,14 @@ class _Sqlite:
     def reader(self, _column: ColumnElement[Any]) -> Reader:
         """Return what reads a result column; SQLite's driver gives values, not text."""
         return bytes
+
+    def find_profile(self, *, lock: bool) -> ClauseElement | None:
+        """Leave it to one look-up for the email and one for the external id.
+
+        Without statistics SQLite takes an OR as a reason to read the whole Organization.
+        """
+        del lock
+        return None
 
     def find_profiles(self, *, lock: bool) -> ClauseElement:
         """Find Profiles by email or external id; one found by both is listed twice.
@@ -274,6 +294,7 @@ class _Postgresql:
     insert: Any = staticmethod(postgresql_insert)
     deal = staticmethod(outbox.deal_by_locking)
     has_lateral: bool = True
+    reads_snapshots: bool = True
 
     def each(self, name: str) -> Any:
         """Return a FROM item with the items of a JSON array as its column ``value``."""
@@ -314,14 +335,22 @@ class _Postgresql:
         """Return what turns the text of a result column into a value."""
         return int if isinstance(column.type, Integer) else bytes.decode
 
+    def find_profile(self, *, lock: bool) -> ClauseElement | None:
+        """Find who has an email or an external id: one Profile, or two that disagree."""
+        return self._found(_is(profiles, "email"), _is(profiles, "external_id"), lock=lock)
+
     def find_profiles(self, *, lock: bool) -> ClauseElement:
-        """Find Profiles by email or external id; locks are taken in the order of their ids."""
+        """Find Profiles by emails or external ids."""
+        return self._found(
+            self.among(profiles.c.email, "emails"),
+            self.among(profiles.c.external_id, "external_ids"),
+            lock=lock,
+        )
+
+    def _found(self, *either: ColumnElement[bool], lock: bool) -> ClauseElement:
+        """Find Profiles; locks are taken in the order of their ids."""
         found = select(*_columns(self, profiles)).where(
-            _is(profiles, "organization_id"),
-            or_(
-                self.among(profiles.c.email, "emails"),
-                self.among(profiles.c.external_id, "external_ids"),
-            ),
+            _is(profiles, "organization_id"), or_(*either)
         )
         return found.order_by(profiles.c.profile_id).with_for_update() if lock else found
 
@@ -407,7 +436,9 @@ def _profiles_found(builder: _Builder, *, lock: bool) -> ProfilesFoundBy:
         )
 
     many = _compiled(builder, "find_profiles", builder.find_profiles(lock=lock))
-    return ProfilesFoundBy(by("email"), by("external_id"), _planned_anew(many))
+    found = builder.find_profile(lock=lock)
+    both = None if found is None else _compiled(builder, "find_profile_by_either", found)
+    return ProfilesFoundBy(by("email"), by("external_id"), both, _planned_anew(many))
 
 
 def _expired() -> Select[Any, Any, Any]:
@@ -578,6 +609,17 @@ def _changed_profiles(builder: _Builder, name: str, columns: Sequence[str]) -> R
     return _rows(builder, name, [profiles.c[each] for each in (*columns, *keys)], statement)
 
 
+def _marking(builder: _Builder) -> ClauseElement:
+    """Write rows as they are, so that no older snapshot can lock them any more."""
+    return (
+        update(profiles)
+        .where(
+            _is(profiles, "organization_id"), builder.among(profiles.c.profile_id, "profile_ids")
+        )
+        .values(updated_at=profiles.c.updated_at)
+    )
+
+
 def _finishing(builder: _Builder, name: str, change: outbox.Change) -> RowStatement:
     both = _rows(
         builder,
@@ -659,6 +701,9 @@ def statements_for(database: DatabaseName) -> Statements:
                 .values(email=null(), external_id=null()),
             )
         ),
+        mark_profiles=_planned_anew(compiled("mark_profiles", _marking(builder)))
+        if builder.reads_snapshots
+        else None,
         write_events=_inserted(builder, "write_events", events),
         get_event=compiled(
             "get_event",
@@ -726,7 +771,13 @@ def statements_for(database: DatabaseName) -> Statements:
             ),
         ),
         last_entries=compiled("last_entries", _last_entries(builder)),
-        create_api_key=_inserted(builder, "create_api_key", api_keys),
+        # A second run finds its own row where a commit went through unheard.
+        create_api_key=_inserted(
+            builder,
+            "create_api_key",
+            api_keys,
+            lambda insert: insert.on_conflict_do_nothing(),
+        ),
         find_api_keys=compiled(
             "find_api_keys", select(*_columns(builder, api_keys)).where(_is(api_keys, "lookup"))
         ),

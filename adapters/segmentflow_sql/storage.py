@@ -12,8 +12,8 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
@@ -81,14 +81,16 @@ class SqlStorage:
 
     Args:
         engine: for SQLite on the standard library's driver, or PostgreSQL on psycopg 3.
-        wait: seconds a call waits for a concurrent one that holds what it needs.
+        wait: seconds a call waits for a concurrent one that holds its key. A batch waits so
+            long for each of its keys; who needs a Profile that another one holds waits and
+            runs again, for 15 seconds at most.
 
     Raises:
         ConfigurationError: the engine is for something else, or its driver is missing.
     """
 
     def __init__(self, engine: Engine, *, wait: float = DEFAULT_WAIT) -> None:
-        self._database = _database(engine.dialect, wait, asynchronous=False)
+        self._database = _database(engine, wait, asynchronous=False)
         self._engine = engine
         self._wait = wait
         self._turns = _turns(engine)
@@ -190,6 +192,7 @@ class SqlStorage:
         if pooled is None:
             raise _unreachable(reconnecting=reconnecting)
         broken = True
+        connection = None
         try:
             driver = pooled.driver_connection
             used_before = _PREPARED in pooled.info
@@ -214,7 +217,9 @@ class SqlStorage:
             broken = False
             return result
         finally:
-            # Interrupted anywhere: the connection goes, and what was open with it.
+            # Interrupted anywhere: what was open is undone, and the connection goes.
+            if broken and connection is not None:
+                connection.abandon()
             if broken and not _holds_the_store(self._engine):
                 pooled.invalidate()
             pooled.close()
@@ -255,29 +260,32 @@ class BoundSqlStorage:
         raise StorageUnavailable
 
     def _check_schema(self) -> None:
+        """Say so where the tables are not ours; whatever else is wrong was told already."""
         version = _version(self._database.kind.statements)
-        connection = self._database.bound(_driver_of(self._connection))
         try:
-            found = perform(connection, version)
-            connection.commit()
-        finally:
-            connection.leave()
+            found = self._joined(lambda connection: perform(connection, version))
+        except (ConnectionLost, LostRace, SegmentflowError):
+            return
         _check_version(found)
 
     def _once(self, work: Callable[[Transaction], T]) -> T:
-        database = self._database
-        connection = database.bound(_driver_of(self._connection))
-        try:
-            result = work(_transaction(database, connection))
-            connection.commit()
-        except BaseException:
-            # Where undoing fails as well, the host's transaction is lost, and it will see.
-            with suppress(ConnectionLost, SegmentflowError):
-                connection.rollback()
-            raise
-        finally:
-            connection.leave()
-        return result
+        return self._joined(lambda connection: work(_transaction(self._database, connection)))
+
+    def _joined(self, work: Callable[[Any], T]) -> T:
+        """Take part in the host's transaction while `work` runs; undo its part if it fails."""
+        with _driver_of(self._connection) as driver, _alone_on(driver):
+            connection = self._database.bound(driver)
+            try:
+                result = work(connection)
+                connection.commit()
+            except BaseException:
+                # Where undoing fails as well, the host's transaction is lost, and it will see.
+                with suppress(ConnectionLost, LostRace, SegmentflowError):
+                    connection.rollback()
+                raise
+            finally:
+                connection.leave()
+            return result
 
 
 class AsyncSqlStorage:
@@ -285,14 +293,14 @@ class AsyncSqlStorage:
 
     Args:
         engine: an `AsyncEngine` for PostgreSQL on psycopg 3, or SQLite on aiosqlite.
-        wait: seconds a call waits for a concurrent one that holds what it needs.
+        wait: as for `SqlStorage`.
 
     Raises:
         ConfigurationError: the engine is for something else, or its driver is missing.
     """
 
     def __init__(self, engine: AsyncEngine, *, wait: float = DEFAULT_WAIT) -> None:
-        self._database = _database(engine.dialect, wait, asynchronous=True)
+        self._database = _database(engine, wait, asynchronous=True)
         self._engine = engine
         self._wait = wait
         self._turns = _turns(engine.sync_engine)
@@ -386,6 +394,7 @@ class AsyncSqlStorage:
         if pooled is None:
             raise _unreachable(reconnecting=reconnecting)
         broken = True
+        connection = None
         try:
             driver = pooled.driver_connection
             used_before = _PREPARED in pooled.info
@@ -410,6 +419,8 @@ class AsyncSqlStorage:
             broken = False
             return result
         finally:
+            if broken and connection is not None:
+                await _to_its_end(connection.abandon())
             if broken and not _holds_the_store(self._engine.sync_engine):
                 await _to_its_end(greenlet_spawn(pooled.invalidate))
             await _to_its_end(greenlet_spawn(pooled.close))
@@ -438,28 +449,31 @@ class AsyncBoundSqlStorage:
 
     async def _check_schema(self) -> None:
         version = _version(self._database.kind.statements)
-        driver = await _async_driver_of(self._connection)
-        connection = _Uninterrupted(self._database.bound_async(driver))
         try:
-            found = await perform_async(connection, version)
-            await connection.commit()
-        finally:
-            connection.leave()
+            found = await self._joined(lambda connection: perform_async(connection, version))
+        except (ConnectionLost, LostRace, SegmentflowError):
+            return
         _check_version(found)
 
     async def _once(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
-        database = self._database
-        connection = _Uninterrupted(database.bound_async(await _async_driver_of(self._connection)))
-        try:
-            result = await work(_async_transaction(database, connection))
-            await connection.commit()
-        except BaseException:
-            with suppress(ConnectionLost, SegmentflowError):
-                await connection.rollback()
-            raise
-        finally:
-            connection.leave()
-        return result
+        return await self._joined(
+            lambda connection: work(_async_transaction(self._database, connection))
+        )
+
+    async def _joined(self, work: Callable[[Any], Awaitable[T]]) -> T:
+        """Take part in the host's transaction while `work` runs; undo its part if it fails."""
+        async with _async_driver_of(self._connection) as driver, _alone_on(driver):
+            connection = _Uninterrupted(await self._database.bound_async(driver))
+            try:
+                result = await work(connection)
+                await connection.commit()
+            except BaseException:
+                with suppress(ConnectionLost, LostRace, SegmentflowError):
+                    await connection.rollback()
+                raise
+            finally:
+                connection.leave()
+            return result
 
 
 # --- databases and drivers ---------------------------------------------------------------
@@ -472,26 +486,33 @@ _DRIVERS: Final = {
 """What can be spoken to, by whether it is asynchronous."""
 
 
-def _database(dialect: Dialect, wait: float, *, asynchronous: bool) -> _Database:
+def _database(given: Any, wait: float, *, asynchronous: bool) -> _Database:
+    """Say how to speak to what is behind a SQLAlchemy engine or connection, in its own way."""
+    dialect: Dialect = given.dialect
     known = _DRIVERS[asynchronous]
     if dialect.is_async is not asynchronous or (dialect.name, dialect.driver) not in known:
         whose = "AsyncSqlStorage" if asynchronous else "SqlStorage"
         kind = "an asynchronous engine" if asynchronous else "an engine"
         names = " or ".join("+".join(pair) for pair in known)
         raise ConfigurationError(f"{whose} needs {kind} for {names}.")
-    return Sqlite(wait) if dialect.name == "sqlite" else _postgresql(wait)
+    if dialect.name == "sqlite":
+        return Sqlite(wait)
+    # A connection's own level is set on its driver already.
+    engine = getattr(given, "sync_engine", given)
+    asked = engine.get_execution_options() if isinstance(engine, Engine) else {}
+    return _postgresql(wait, asked.get("isolation_level"))
 
 
-def _postgresql(wait: float) -> Postgresql:
+def _postgresql(wait: float, level: str | None = None) -> Postgresql:
     from segmentflow_sql.postgresql import Postgresql  # noqa: PLC0415 - SQLite needs no psycopg
 
-    return Postgresql(wait)
+    return Postgresql(wait, level)
 
 
 def _database_of(connection: Any, wait: float, *, asynchronous: bool) -> _Database:
     dialect = getattr(connection, "dialect", None)
     if isinstance(dialect, Dialect):
-        return _database(dialect, wait, asynchronous=asynchronous)
+        return _database(connection, wait, asynchronous=asynchronous)
     if isinstance(connection, _loaded_kind("aiosqlite" if asynchronous else "sqlite3")):
         return Sqlite(wait)
     name = "AsyncConnection" if asynchronous else "Connection"
@@ -507,21 +528,43 @@ def _loaded_kind(module: str, name: str = "Connection") -> tuple[type[Any], ...]
     return () if loaded is None else (getattr(loaded, name),)
 
 
-def _driver_of(connection: Any) -> Any:
+@contextmanager
+def _driver_of(connection: Any) -> Generator[Any]:
+    """Give the driver's connection of a host's, in a transaction where SQLAlchemy says so."""
     if not isinstance(connection, Connection):
-        return connection
-    if not connection.in_transaction():
-        connection.begin()  # as SQLAlchemy itself would, before the first statement
-    return connection.connection.driver_connection
+        yield connection
+        return
+    # As SQLAlchemy itself would, before the first statement.
+    begun = None if connection.in_transaction() else connection.begin()
+    try:
+        yield connection.connection.driver_connection
+    except ConfigurationError:
+        if begun is not None:
+            begun.rollback()  # nothing was done in it
+        raise
 
 
-async def _async_driver_of(connection: Any) -> Any:
+@asynccontextmanager
+async def _async_driver_of(connection: Any) -> AsyncGenerator[Any]:
     if not hasattr(connection, "get_raw_connection"):
-        return connection
+        yield connection
+        return
     given: AsyncConnection = connection
-    if not given.in_transaction():
-        await given.begin()
-    return (await given.get_raw_connection()).driver_connection
+    begun = None if given.in_transaction() else await given.begin()
+    try:
+        yield (await given.get_raw_connection()).driver_connection
+    except ConfigurationError:
+        if begun is not None:
+            await begun.rollback()
+        raise
+
+
+def _alone_on(driver: Any) -> Any:
+    """Keep a host's other threads or tasks off its connection, as psycopg itself does.
+
+    The other drivers have no such lock: sqlite3 keeps other threads out altogether.
+    """
+    return getattr(driver, "lock", None) or nullcontext()
 
 
 def _transaction(database: _Database, connection: Any) -> Any:

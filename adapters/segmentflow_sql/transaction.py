@@ -91,6 +91,7 @@ class _Tracking(_Repository):
     ) -> None:
         super().__init__(kind, cache, pending, perform)
         self._loaded: dict[str, Profile] = {}
+        self._probed: set[tuple[str, str]] = set()
 
     def load(self, organization_id: str, intent: Intent) -> Any:
         return self._perform(self._load(organization_id, intent))
@@ -106,7 +107,7 @@ class _Tracking(_Repository):
         finding = self._finding(find, organization_id, intent)
         listening = self._listening(organization_id, intent.events)
         answers = yield [*calls, *finding, *listening]
-        taken = {key for (key,) in answers[0]} if calls else set()
+        taken = {key for answer in answers[: len(calls)] for (key,) in answer}
         profiles: dict[str, Profile] = {}
         for answer in answers[len(calls) : len(calls) + len(finding)]:
             for row in answer:
@@ -130,6 +131,11 @@ class _Tracking(_Repository):
                 external_ids=listed(external_ids),
             )
             return [Call(find.many, arguments)]
+        if find.both is not None and emails and external_ids:
+            arguments = find.both.arguments(
+                organization_id=organization_id, email=emails[0], external_id=external_ids[0]
+            )
+            return [Call(find.both, arguments)]
         return [
             Call(statement, (organization_id, value))
             for statement, values in ((find.email, emails), (find.external_id, external_ids))
@@ -199,6 +205,7 @@ class _Tracking(_Repository):
     def _prior_entries(
         self, organization_id: str, probes: Sequence[Probe]
     ) -> Script[Mapping[Probe, PriorEntries]]:
+        self._probed |= {(probe.journey_id, probe.profile_id) for probe in probes}
         statement = self._statements.last_entries
         asked = [
             (index, probe.journey_id, probe.profile_id, probe.entry_key, probe.before)
@@ -250,6 +257,7 @@ class _Tracking(_Repository):
                 if not self._has_new_identity(p)
             ],
         )
+        pending += self._marks(organization_id, changes)
         created = sorted(changes.created_profiles, key=_identity)
         pending += calls_for_rows(
             statements.create_profiles,
@@ -264,6 +272,25 @@ class _Tracking(_Repository):
             [rows.enrollment_row(codec, organization_id, e) for e in changes.enrollments],
         )
         yield from ()  # nothing is asked: this travels with the commit
+
+    def _marks(self, organization_id: str, changes: Changes) -> list[Call]:
+        """Write Profiles that entered by a rule that no unique key stands for, a cooldown.
+
+        A transaction whose snapshot is older than the entry then finds the Profile changed
+        when it locks it, and runs again, instead of deciding without the entry.
+        """
+        mark = self._statements.mark_profiles
+        entered = {
+            enrollment.profile_id
+            for enrollment in changes.enrollments
+            if enrollment.entry_key is None
+            and (enrollment.journey_id, enrollment.profile_id) in self._probed
+        }
+        unchanged = entered.difference([p.profile_id for p in changes.changed_profiles])
+        if mark is None or not unchanged:
+            return []
+        ids = self._codec.listed(sorted(unchanged))
+        return [Call(mark, mark.arguments(organization_id=organization_id, profile_ids=ids))]
 
     def _has_new_identity(self, profile: Profile) -> bool:
         """Say whether a Profile has another email or external id than it was loaded with."""

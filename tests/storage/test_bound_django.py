@@ -264,7 +264,7 @@ def test_on_sqlite_a_transaction_that_began_by_reading_may_come_too_late_to_writ
         assert events(shop) == 0
         if refused:
             other.track(a_request(), "order:2")
-            with pytest.raises(IdempotencyInProgress):
+            with pytest.raises(StorageUnavailable):
                 track(shop, "order:1")
         else:
             with pytest.raises(IdempotencyInProgress):

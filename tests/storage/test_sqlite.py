@@ -422,7 +422,7 @@ def tracking_statements():
     found = []
     for each in attrs.astuple(statements_for("sqlite"), recurse=False):
         if isinstance(each, (RowStatement, FoundBy, ProfilesFoundBy)):
-            found += attrs.astuple(each, recurse=False)
+            found += filter(None, attrs.astuple(each, recurse=False))
         elif isinstance(each, Statement):
             found.append(each)
     return [s for s in found if not s.name.startswith(("list_", "has_schema", "schema_version"))]
