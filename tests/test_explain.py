@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from copy import deepcopy
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -311,6 +311,17 @@ def test_a_cooldown_says_when_it_ends(tracker, clock):
     clock.advance(minutes=30)
     (journey,) = tracker.explain(a_request()).journeys
     assert (journey.reason, journey.reentry.free_at) == (None, None)
+
+
+def test_a_cooldown_may_last_longer_than_the_calendar(tracker, clock):
+    tracker.publish_journeys(
+        a_file(a_journey(reentry={"policy": "cooldown", "duration": "P999999W"}))
+    )
+    tracker.track(a_request(), "key")
+    clock.advance(days=1)
+    (journey,) = tracker.explain(a_request()).journeys
+    assert journey.reason == "cooling_down"
+    assert journey.reentry.free_at == datetime.max.replace(tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

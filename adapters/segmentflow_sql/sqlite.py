@@ -35,6 +35,7 @@ def _plain(text: str) -> Call:
 
 
 _BEGIN: Final = _plain("BEGIN IMMEDIATE")
+_BEGIN_READING: Final = _plain("BEGIN")
 _UNDO: Final = "ROLLBACK"
 _COMMIT: Final = [_plain("COMMIT")]
 _ROLLBACK: Final = [_plain(_UNDO)]
@@ -84,7 +85,7 @@ class Sqlite:
                 driver.autocommit = False
             return
         except sqlite3.Error as error:
-            failure = _meaning(error)
+            failure = _meaning(error, claims=False)
         raise failure
 
     async def prepare_async(self, driver: Any) -> None:
@@ -108,7 +109,7 @@ class Sqlite:
                 await asyncio.sleep(_jitter())
             return
         except sqlite3.Error as error:
-            failure = _meaning(error)
+            failure = _meaning(error, claims=False)
         raise failure
 
     def _pragmas(self) -> tuple[str, ...]:
@@ -199,6 +200,8 @@ class _Session:
         self._failure: Exception | None = None
         self._ended = False
         self._touched = False
+        self._claims = False
+        self._began_reading = False
         self._cursor: Any = None
 
     def leave(self) -> None:
@@ -208,12 +211,19 @@ class _Session:
 
     def _taken(self, calls: list[Call]) -> list[Call]:
         sent = [*self.pending, *calls]
+        if calls and sent[0] is _BEGIN and all(_reads(call) for call in sent[1:]):
+            # Whoever only looks need not wait for a writer.
+            sent[0] = _BEGIN_READING
+            self._began_reading = True
         self.pending.clear()
         self._touched = True
+        self._claims = any(call.statement.name.startswith("take_claims") for call in sent)
         return sent
 
     def _failed(self, error: sqlite3.Error) -> Exception:
-        self._failure = _meaning(error)
+        # Whoever wants to write after all has lost a race against a writer of that moment.
+        lost = self._began_reading and _is_busy(error)
+        self._failure = LostRace() if lost else _meaning(error, claims=self._claims)
         return self._failure
 
 
@@ -300,14 +310,18 @@ class AiosqliteConnection(_Session):
             await self._driver.execute_fetchall(_UNDO)
 
 
-def _meaning(error: sqlite3.Error) -> Exception:
+def _reads(call: Call) -> bool:
+    return call.statement.text.startswith("SELECT")
+
+
+def _meaning(error: sqlite3.Error, *, claims: bool) -> Exception:
     # A cache shared by connections locks tables at once, and knows no busy timeout. A host
     # that has read before another one wrote can write no more: no waiting helps.
     if isinstance(error, sqlite3.IntegrityError) or _is(error, sqlite3.SQLITE_LOCKED):
         return LostRace()
     if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_BUSY_SNAPSHOT:
         return LostRace()
-    if _is_busy(error):
+    if claims and _is_busy(error):
         return IdempotencyInProgress()
     # The name of the code, such as SQLITE_FULL, holds nothing of what was written.
     name = getattr(error, "sqlite_errorname", type(error).__name__)

@@ -118,10 +118,7 @@ class SqlStorage:
             ConfigurationError: the database has a schema of another version.
             StorageUnavailable: the database cannot be reached, or is held by a writer.
         """
-        try:
-            self._run(lambda connection: perform(connection, _creation(self._database)))
-        except IdempotencyInProgress:
-            raise StorageUnavailable(details={"error": "SQLITE_BUSY"}) from None
+        self._run(lambda connection: perform(connection, _creation(self._database)))
         self._schema_checked = True
 
     def run(self, work: Callable[[Transaction], T]) -> T:
@@ -322,10 +319,7 @@ class AsyncSqlStorage:
 
     async def create_all(self) -> None:
         """Create what is missing; as `SqlStorage.create_all`."""
-        try:
-            await self._run(lambda connection: perform_async(connection, _creation(self._database)))
-        except IdempotencyInProgress:
-            raise StorageUnavailable(details={"error": "SQLITE_BUSY"}) from None
+        await self._run(lambda connection: perform_async(connection, _creation(self._database)))
         self._schema_checked = True
 
     async def run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:

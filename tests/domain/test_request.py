@@ -9,6 +9,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 import pytest
+from hypothesis import given
 
 from segmentflow_core import (
     ConfigurationError,
@@ -20,8 +21,10 @@ from segmentflow_core import (
     TrackRequest,
     parse_request,
 )
+from segmentflow_core.domain.admission import Admission
+from segmentflow_core.domain.canonical import encode_json
 from segmentflow_core.domain.request import check_request
-from segmentflow_core.testing import DOCUMENTED_REQUEST, a_request
+from segmentflow_core.testing import DOCUMENTED_REQUEST, a_request, json_values
 
 CANARY = "canary-4111"
 
@@ -212,6 +215,28 @@ def test_256_kib_are_taken_and_more_is_too_large():
         with pytest.raises(PayloadTooLarge) as refusal:
             check_request(a_request(data={"a": "x" * size}), "key")
         assert refusal.value.details == {"maxBytes": 256 * 1024}
+
+
+@given(value=json_values())
+def test_what_fits_is_never_cut_short(value):
+    admission = Admission(max_depth=64, max_size=len(encode_json(value)))
+    assert admission.admit(value) == value
+    assert not admission.too_large
+
+
+def test_a_large_request_of_small_parts_is_taken_whole():
+    """Its redaction comes after the data, and is heeded."""
+    rows = [[0, 1]] * 40_000
+    request = a_request(data={"rows": rows, "token": CANARY}, redactedDataPaths=["/event/token"])
+    valid = check_request(parse_request(json.dumps(request, separators=(",", ":"))), "key")
+    assert valid.data == request["data"]
+    assert valid.redaction.apply(valid.data).data["token"] == "[REDACTED]"
+
+
+def test_a_document_larger_than_the_limits_is_refused_whoever_measured_it():
+    document = parse_request(json.dumps(a_request(data={"a": ["x" * 9] * 99})))
+    with pytest.raises(PayloadTooLarge):
+        check_request(document, "key", Limits(max_bytes=500))
 
 
 def test_the_limits_are_settings():

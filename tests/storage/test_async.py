@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 
 import pytest
 from sqlalchemy import create_engine
@@ -53,6 +54,15 @@ def a_tracker(storage):
     return AsyncTracker(storage, fingerprint_key=FINGERPRINT_SECRET)
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="new in Python 3.12")
+def test_an_engine_whose_connections_keep_a_transaction_open_is_refused(tmp_path, runner):
+    url = f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"
+    storage = AsyncSqlStorage(create_async_engine(url, connect_args={"autocommit": False}))
+    with pytest.raises(ConfigurationError, match="autocommit"):
+        runner.run(storage.create_all())
+    runner.run(storage.close())
+
+
 # aiosqlite, cancelled while it connects, leaves the connection it opened to the collector.
 _LEFT_OPEN = pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")
 
@@ -68,8 +78,19 @@ async def cancel_after(steps, coroutine):
     try:
         await task
     except asyncio.CancelledError:
+        _HELD.append(task)
         return False
     return finished
+
+
+_HELD: list[asyncio.Task] = []
+"""What was cancelled, with all that its traceback holds: nobody may be kept out by it."""
+
+
+@pytest.fixture(autouse=True)
+def forget_what_was_cancelled():
+    yield
+    _HELD.clear()
 
 
 @_LEFT_OPEN

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import aiosqlite
 import psycopg
@@ -20,7 +22,7 @@ from segmentflow_core import (
     StorageUnavailable,
     Tracker,
 )
-from segmentflow_core.testing import FINGERPRINT_SECRET, a_request
+from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey, a_request
 from segmentflow_sql import AsyncSqlStorage, SqlStorage
 
 ORDERS = Table("orders", MetaData(), Column("number", Integer, primary_key=True))
@@ -76,6 +78,67 @@ def a_tracker(storage):
 
 def bound(connection):
     return a_tracker(SqlStorage.bound_to(connection))
+
+
+def test_a_host_that_has_read_before_an_entry_does_not_enter_within_its_cooldown(conninfo):
+    """Its snapshot does not show the entry; that the Profile was marked by it does."""
+    with psycopg.connect(conninfo) as other, psycopg.connect(conninfo) as host:
+        tracker = bound(other)
+        tracker.track(a_request("known"), "known")
+        reentry = {"policy": "cooldown", "duration": "PT1H"}
+        tracker.publish_journeys([a_journey(reentry=reentry)])
+        other.commit()
+        host.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        host.execute("SELECT count(*) FROM orders")
+        assert tracker.track(a_request(), "first").enrolled_journeys == 1
+        other.commit()
+        with pytest.raises(StorageUnavailable):
+            bound(host).track(a_request(), "second")
+        host.execute("INSERT INTO orders VALUES (1)")
+        host.rollback()
+        assert bound(host).track(a_request(), "second").enrolled_journeys == 0
+
+
+def test_a_host_without_rights_on_our_tables_keeps_its_transaction(conninfo):
+    with psycopg.connect(conninfo, autocommit=True) as owner:
+        owner.execute("CREATE ROLE guest")
+        owner.execute("GRANT ALL ON orders TO guest")
+    try:
+        with psycopg.connect(conninfo) as host:
+            host.execute("SET ROLE guest")
+            with pytest.raises(StorageUnavailable) as refusal:
+                bound(host).track(a_request(), "order:1")
+            assert refusal.value.details == {"error": "42501"}
+            host.execute("INSERT INTO orders VALUES (1)")
+        with psycopg.connect(conninfo) as host:
+            assert host.execute("SELECT * FROM orders").fetchall() == [(1,)]
+    finally:
+        with psycopg.connect(conninfo, autocommit=True) as owner:
+            owner.execute("DROP OWNED BY guest")
+            owner.execute("DROP ROLE guest")
+
+
+def test_a_refused_binding_leaves_the_hosts_connection_as_it_was(engine):
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with pytest.raises(ConfigurationError):
+            bound(connection).track(a_request(), "order:1")
+        assert not connection.in_transaction()
+
+
+def test_threads_that_share_a_psycopg_connection_take_turns_on_it(conninfo):
+    with psycopg.connect(conninfo) as host:
+        tracker = bound(host)
+        tracker.track(a_request(), "first")
+
+        def track(number):
+            return tracker.track(a_request(), f"order:{number}").replayed
+
+        def read(_):
+            return host.execute("SELECT count(*) FROM orders").fetchone() != (0,)
+
+        with ThreadPoolExecutor(4) as pool:
+            done = [pool.submit(call, n) for n in range(50) for call in (track, read)]
+        assert not any(call.result() for call in done)
 
 
 def orders(engine):
@@ -326,6 +389,20 @@ def test_a_sqlite3_connection_in_autocommit_mode_needs_a_transaction(path):
     assert not bound(connection).track(a_request(), "order:1").replayed
     connection.execute("COMMIT")
     connection.close()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="new in Python 3.12")
+def test_an_aiosqlite_connection_with_autocommit_needs_a_transaction(path):
+    """Its commit would do nothing, and what was recorded would go with the connection."""
+
+    async def call():
+        async with aiosqlite.connect(path, autocommit=True) as connection:
+            storage = AsyncSqlStorage.bound_to(connection)
+            tracker = AsyncTracker(storage, fingerprint_key=FINGERPRINT_SECRET)
+            with pytest.raises(ConfigurationError, match="open transaction"):
+                await tracker.track(a_request(), "order:1")
+
+    asyncio.run(call())
 
 
 def test_a_sqlite3_connection_that_gives_no_text_is_refused(path):

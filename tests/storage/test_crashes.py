@@ -9,7 +9,7 @@ from bench.crashes.load import JOURNEYS, Acknowledgement, calls_of, new_tracker
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from segmentflow_core import AsyncTracker, Tracker
+from segmentflow_core import ApiKeys, AsyncTracker, Tracker
 from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey, a_request
 from segmentflow_sql import AsyncSqlStorage, SqlStorage
 from servers import CuttingProxy
@@ -128,6 +128,26 @@ def track(request, url, runner):
         yield lambda *call: runner.run(tracker.track(*call))
         assert storage._engine.pool.checkedout() == 0
         runner.run(storage.close())
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [CuttingProxy.cut_before_the_server_hears_it, CuttingProxy.cut_before_the_client_hears_of_it],
+)
+@pytest.mark.parametrize("warm", [False, True], ids=["first call", "warm pool"])
+def test_an_api_key_whose_creation_is_cut_off_at_its_commit_is_created_once(
+    proxy, witness, url, cut, warm
+):
+    storage = SqlStorage(create_engine(url))
+    keys = ApiKeys(storage)
+    for _ in range(1 + warm):
+        keys.list()
+    cut(proxy)
+    created = keys.create(["events:write"])
+    assert proxy.cuts == 1
+    assert [key.key_id for key in keys.list()] == [created.api_key.key_id]
+    assert keys.authenticate(created.secret, "events:write") == created.api_key
+    storage.close()
 
 
 @pytest.mark.parametrize(

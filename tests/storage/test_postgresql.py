@@ -23,7 +23,7 @@ from segmentflow_core.testing import (
     a_journey,
     a_request,
 )
-from segmentflow_sql import SqlStorage, metadata, open_storage, postgresql
+from segmentflow_sql import SqlStorage, exchange, metadata, open_storage, postgresql
 from servers import CountingProxy
 
 STORAGE_PAGE = Path(__file__).parents[2] / "docs" / "reference" / "storage.md"
@@ -96,6 +96,36 @@ CALLS = {
 def test_a_call_costs_as_many_round_trips_as_the_docs_say(counted, call):
     page = STORAGE_PAGE.read_text(encoding="utf-8")
     assert f"\n| {call} | {counted(CALLS[call])} |\n" in page
+
+
+@pytest.mark.parametrize("level", ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
+def test_an_engine_may_ask_for_an_isolation_level_by_its_options(
+    postgres, database, monkeypatch, level
+):
+    sent: list[str] = []
+    send = postgresql.PsycopgConnection._send
+
+    def watched(self, call, *rest):
+        sent.append(call.statement.text)
+        send(self, call, *rest)
+
+    monkeypatch.setattr(postgresql.PsycopgConnection, "_send", watched)
+    engine = create_engine(postgres.url(database)).execution_options(isolation_level=level)
+    storage = SqlStorage(engine)
+    a_tracker(storage).track(a_request(), "key")
+    storage.close()
+    assert {text for text in sent if "BEGIN" in text} == {f"BEGIN ISOLATION LEVEL {level}"}
+
+
+def test_more_than_one_parameter_holds_is_written_by_several(storage, monkeypatch):
+    monkeypatch.setattr(exchange, "_MAX_LIST", 2000)
+    tracker = a_tracker(storage)
+    calls = [(a_request(data={"n": n}), f"key {n}") for n in range(25)]
+    receipts = tracker.track_many(calls)
+    assert [tracker.event(receipt.event_id).data["n"] for receipt in receipts] == list(range(25))
+    again = tracker.track_many(calls)
+    assert again == receipts
+    assert all(receipt.replayed for receipt in again)
 
 
 def test_a_batch_of_a_thousand_takes_as_many_statements_as_one_of_two(storage, monkeypatch):

@@ -131,6 +131,31 @@ def test_crossed_batches_of_new_identities_make_one_profile_each(new_storage):
     assert len({answers[0][place].profile_id for place in range(50)}) == 50
 
 
+@pytest.mark.parametrize("isolation_level", ISOLATION_LEVELS)
+def test_crossed_identities_of_two_profiles_are_refused_without_a_deadlock(
+    new_storage, postgres, database, isolation_level
+):
+    """Bound storage runs nothing again, so that a deadlock would be told of."""
+    storage = new_storage(isolation_level=isolation_level, pool_size=4)
+    tracker = a_tracker(storage)
+    for name in ("a", "b"):
+        tracker.track(a_request(profile={"email": f"{name}@example.com", "externalId": name}), name)
+    engine = create_engine(
+        postgres.url(database), isolation_level=isolation_level, pool_size=4, max_overflow=0
+    )
+
+    def crossed(number):
+        email, external_id = ("a", "b") if number % 2 else ("b", "a")
+        profile = {"email": f"{email}@example.com", "externalId": external_id}
+        with engine.begin() as connection:
+            bound = a_tracker(SqlStorage.bound_to(connection, wait=30))
+            return outcome(lambda: bound.track(a_request(profile=profile), f"crossed {number}"))
+
+    refusals = at_once([lambda n=n: crossed(n) for n in range(80)], 4)
+    engine.dispose()
+    assert {refusal.code for refusal in refusals} == {"identity_conflict"}
+
+
 def enumerate_by_key(batches):
     """`at_once` deals calls out to clients in turn: give each batch its number back."""
     clients = 16
@@ -161,7 +186,9 @@ def test_once_lets_a_profile_in_once_however_many_events_come_at_once(new_storag
     tracker = a_tracker(new_storage(isolation_level=isolation_level, pool_size=25))
     once = a_journey("once", reentry={"policy": "once"})
     per_order = a_journey("order", reentry={"policy": "once_per_key", "key": ["/event/order"]})
-    tracker.publish_journeys({"journeys": [once, per_order]})
+    cooling = a_journey("cooling", reentry={"policy": "cooldown", "duration": "PT1H"})
+    tracker.track(a_request("known"), "known")
+    tracker.publish_journeys({"journeys": [once, per_order, cooling]})
     receipts = at_once(
         [
             lambda n=n: tracker.track(a_request(data={"order": n % 2}), f"key {n}")
@@ -170,8 +197,8 @@ def test_once_lets_a_profile_in_once_however_many_events_come_at_once(new_storag
         25,
     )
     entered = [enrollment.journey_id for enrollment in tracker.enrollments(limit=1000)]
-    assert (entered.count("once"), entered.count("order")) == (1, 2)
-    assert sum(receipt.enrolled_journeys for receipt in receipts) == 3
+    assert [entered.count(name) for name in ("once", "order", "cooling")] == [1, 2, 1]
+    assert sum(receipt.enrolled_journeys for receipt in receipts) == 4
 
 
 def test_two_publications_at_once_make_two_versions(new_storage):

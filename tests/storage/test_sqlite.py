@@ -19,6 +19,7 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from segmentflow_core import (
+    ApiKeys,
     ConfigurationError,
     IdempotencyInProgress,
     ProfileEmailRequired,
@@ -30,6 +31,7 @@ from segmentflow_core.testing import (
     DOCUMENTED_REQUEST,
     FINGERPRINT_SECRET,
     StorageContract,
+    a_journey,
     a_request,
 )
 from segmentflow_sql import SqlStorage, metadata, open_storage
@@ -80,6 +82,67 @@ class TestSqliteStorage(StorageContract):
 
 def a_tracker(storage):
     return Tracker(storage, fingerprint_key=FINGERPRINT_SECRET)
+
+
+class InterruptedCursor(sqlite3.Cursor):
+    """Is interrupted between running a statement and reading what it returns, when armed."""
+
+    armed = False
+
+    def fetchall(self):
+        if type(self).armed and self.description is not None:
+            type(self).armed = False
+            raise KeyboardInterrupt
+        return super().fetchall()
+
+
+class InterruptibleConnection(sqlite3.Connection):
+    def cursor(self, factory=InterruptedCursor):
+        return super().cursor(factory)
+
+
+def test_an_interrupted_call_keeps_nobody_out_while_its_traceback_is_held(storage, path):
+    engine = create_engine(f"sqlite:///{path}", connect_args={"factory": InterruptibleConnection})
+    interrupted = SqlStorage(engine)
+    tracker = a_tracker(interrupted)
+    tracker.track(a_request(), "warm up")
+    InterruptedCursor.armed = True
+    with pytest.raises(KeyboardInterrupt) as held:
+        tracker.track(a_request(), "key")
+    assert a_tracker(SqlStorage(create_engine(f"sqlite:///{path}"), wait=0.05)).track(
+        a_request(), "other"
+    )
+    assert not tracker.track(a_request(), "key").replayed
+    assert held.traceback
+    interrupted.close()
+
+
+@pytest.fixture
+def writer(path):
+    """Give a connection that another program writes with at this moment."""
+    writer = sqlite3.connect(path, isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    yield writer
+    writer.execute("ROLLBACK")
+    writer.close()
+
+
+def test_who_only_reads_waits_for_no_writer(storage, path, request):
+    receipt = a_tracker(storage).track(a_request(), "key")
+    keys = ApiKeys(storage)
+    secret = keys.create(["events:write"]).secret
+    request.getfixturevalue("writer")
+    impatient = SqlStorage(create_engine(f"sqlite:///{path}"), wait=0.01)
+    tracker = a_tracker(impatient)
+    assert tracker.event(receipt.event_id).profile_id == receipt.profile_id
+    assert tracker.explain(a_request()).event == "order.created"
+    assert ApiKeys(impatient).authenticate(secret, "events:write").organization_id == "default"
+    with pytest.raises(IdempotencyInProgress):
+        tracker.track(a_request(), "other key")
+    for write in (tracker.purge, lambda: tracker.publish_journeys([a_journey()])):
+        with pytest.raises(StorageUnavailable):
+            write()
+    impatient.close()
 
 
 def test_the_database_survives_a_power_cut_by_its_settings(storage, path):

@@ -74,6 +74,21 @@ def test_what_cannot_be_read_is_refused_as_a_whole(raw, message):
     assert violations(raw) == [("", message)]
 
 
+@pytest.mark.parametrize("raw", [b'{"event": canary}', b'{"canary": "\xff"}'])
+def test_a_refusal_keeps_no_part_of_what_was_read(raw):
+    with pytest.raises(InvalidRequest) as refusal:
+        parse_request(raw)
+    assert refusal.value.__cause__ is None
+    assert refusal.value.__context__ is None
+
+
+@pytest.mark.parametrize("end", ["", "\\"])
+def test_a_string_without_an_end_is_read_once_however_many_quotes_it_holds(end):
+    """Reading from each quote anew would take minutes here."""
+    raw = "[" * 201 + '"' + '\\"' * 100_000 + end
+    assert violations(raw) == [("", "is nested too deep to read")]
+
+
 def test_depth_is_counted_outside_strings_and_named_where_it_can_be_read():
     brackets = '"' + "[" * 1000 + '\\"{"'
     assert parse_request(START.decode() + f'{{"a": {brackets}}}}}').document["data"]

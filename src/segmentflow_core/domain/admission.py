@@ -79,9 +79,11 @@ class Admission:
 
     Attributes:
         max_depth: how deep objects and arrays may nest; the document itself is 1.
-        max_size: a lower bound of the JSON's length, in characters, past which the pass gives up.
+        max_size: the JSON's length, in characters, past which the pass gives up: what it
+            returns is then cut short and must not be used.
         faults: (where, why) for every refused value, in document order.
-        size: the lower bound reached so far.
+        size: what the JSON of all that was admitted so far takes at least. Never more than it
+            does take: a document that fits is never cut short.
     """
 
     max_depth: int
@@ -135,7 +137,8 @@ class Admission:
     def _object(self, value: Mapping[Any, Any], at: Tokens, depth: int) -> Any:
         if depth > self.max_depth:
             return self.refuse(at, f"is nested deeper than {self.max_depth}")
-        size = self.size + 2 * len(value) + 2
+        # At least two braces, and for each member two quotes and a colon.
+        size = self.size + 3 * len(value) + 2
         limit = self.max_size
         admitted: dict[str, JsonValue] = {}
         for name, item in value.items():
@@ -169,7 +172,7 @@ class Admission:
     def _array(self, value: list[Any] | tuple[Any, ...], at: Tokens, depth: int) -> Any:
         if depth > self.max_depth:
             return self.refuse(at, f"is nested deeper than {self.max_depth}")
-        self.size += 2 * len(value) + 2
+        self.size += len(value) + 1
         admitted: list[JsonValue] = []
         limit = self.max_size
         for index, item in enumerate(value):

@@ -8,8 +8,8 @@ before redaction.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import Literal
+from datetime import UTC, datetime, timedelta
+from typing import Final, Literal
 
 from attrs import evolve, field, frozen
 
@@ -45,6 +45,8 @@ __all__ = [
     "outcome_of",
     "probe_for",
 ]
+
+_END: Final = datetime.max.replace(tzinfo=UTC)
 
 
 @frozen
@@ -298,6 +300,14 @@ def _sample(sample: Sample | None, profile_id: str, *, profile_exists: bool) -> 
     return SampleFact(sample, in_sample(sample, profile_id) if settled else None)
 
 
+def _after(moment: datetime, duration: timedelta) -> datetime:
+    """Add a duration; past the end of the calendar there is only its end."""
+    try:
+        return moment + duration
+    except OverflowError:
+        return _END
+
+
 def _reentry(
     rules: Rules,
     duration: str | None,
@@ -315,7 +325,7 @@ def _reentry(
     if any(part.reason is not None for part in parts):
         return ReentryFact(rules.policy, tuple(parts), met=None)
     last = prior.last_entered_at
-    free_at = None if last is None or rules.cooldown is None else last + rules.cooldown
+    free_at = None if last is None or rules.cooldown is None else _after(last, rules.cooldown)
     return ReentryFact(
         rules.policy,
         tuple(parts),

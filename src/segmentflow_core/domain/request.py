@@ -219,7 +219,8 @@ def check_request(
 
     admission = Admission(limits.max_depth, limits.max_bytes)
     admitted = admission.admit(document)
-    if admission.too_large and not sized:
+    if admission.too_large:
+        # Whoever has measured it: what was admitted is cut short.
         raise PayloadTooLarge(details={"maxBytes": limits.max_bytes})
     check = _Check(admission.faults)
     valid = check.request(admitted, occurred_at)

@@ -20,7 +20,8 @@ from segmentflow_core.errors import InvalidRequest, PayloadTooLarge, Violation
 __all__ = ["parse_json", "parse_request"]
 
 _BYTE_ORDER_MARK: Final = "\ufeff"
-_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# A string that never ends is one as well: each quote in it would be tried as a start anew.
+_STRING: Final = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _BRACKET: Final = re.compile(r"[\[\]{}]")
 _MAX_DIGITS: Final = 21
 _PARSER_DEPTH: Final = 200
@@ -50,13 +51,9 @@ def parse_json(raw: bytes | str) -> Any:
         InvalidRequest: the text is not UTF-8, not JSON, nested beyond reading, or
             starts with a byte order mark (RFC 8259, section 8.1).
     """
-    if isinstance(raw, str):
-        text = raw
-    else:
-        try:
-            text = bytes(raw).decode()
-        except UnicodeDecodeError:
-            raise _refusal("is not UTF-8") from None
+    text = raw if isinstance(raw, str) else _decoded(bytes(raw))
+    if text is None:
+        raise _refusal("is not UTF-8")
     if text.startswith(_BYTE_ORDER_MARK):
         raise _refusal("must not start with a byte order mark")
     if text.count("[") + text.count("{") > _PARSER_DEPTH and _depth(text) > _PARSER_DEPTH:
@@ -65,7 +62,15 @@ def parse_json(raw: bytes | str) -> Any:
         return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise _refusal(f"is not valid JSON, at {where}") from None
+    # Outside the handler: the parser's error holds the whole text, and would ride along.
+    raise _refusal(f"is not valid JSON, at {where}")
+
+
+def _decoded(raw: bytes) -> str | None:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _refusal(message: str) -> InvalidRequest:

@@ -130,8 +130,12 @@ class RaceContract:
     @needs("concurrent_writers", "open_transactions")
     @pytest.mark.parametrize(
         "reentry",
-        [{"policy": "once"}, {"policy": "once_per_key", "key": "/event/orderId"}],
-        ids=["once", "once-per-key"],
+        [
+            {"policy": "once"},
+            {"policy": "once_per_key", "key": "/event/orderId"},
+            {"policy": "cooldown", "duration": "PT1H"},
+        ],
+        ids=["once", "once-per-key", "cooldown"],
     )
     def test_two_events_at_once_enter_a_journey_once(
         self, hold: Callable[..., list[Any]], tracker: Any, reentry: dict[str, Any]
