@@ -109,9 +109,9 @@ def test_an_interrupted_call_keeps_nobody_out_while_its_traceback_is_held(storag
     InterruptedCursor.armed = True
     with pytest.raises(KeyboardInterrupt) as held:
         tracker.track(a_request(), "key")
-    assert a_tracker(SqlStorage(create_engine(f"sqlite:///{path}"), wait=0.05)).track(
-        a_request(), "other"
-    )
+    impatient = SqlStorage(create_engine(f"sqlite:///{path}"), wait=0.05)
+    assert a_tracker(impatient).track(a_request(), "other")
+    impatient.close()
     assert not tracker.track(a_request(), "key").replayed
     assert held.traceback
     interrupted.close()
