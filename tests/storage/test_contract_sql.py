@@ -54,12 +54,20 @@ class TestPostgresqlAutocommit(OnPostgresql):
 
 
 class TestPostgresqlThroughPgBouncer(StorageContract):
+    """With what the documentation tells a host to set, and, beside it, without."""
+
     @pytest.fixture
     def storage(self, pgbouncer, database):
-        engine = create_engine(pgbouncer.url(database))
+        engine = create_engine(pgbouncer.url(database), connect_args={"prepare_threshold": None})
         storage = SqlStorage(engine, wait=30)
         yield storage
         assert engine.pool.checkedout() == 0
+        storage.close()
+
+    @pytest.fixture
+    def other_storage(self, pgbouncer, database):
+        storage = SqlStorage(create_engine(pgbouncer.url(database)), wait=30)
+        yield storage
         storage.close()
 
 
@@ -107,25 +115,57 @@ class Async(StorageContract):
         return runner.run
 
 
-class TestPostgresqlAsync(Async):
+class OnPostgresqlAsync(Async):
+    isolation_level: str | None = None
+
     @pytest.fixture
-    def storage(self, postgres, database, runner):
-        engine = create_async_engine(postgres.url(database))
+    def open_storage(self, postgres, database, runner):
+        """Give a function that opens the test's database once more."""
+        options = {"isolation_level": self.isolation_level} if self.isolation_level else {}
+        opened = []
+
+        def open_(wait):
+            engine = create_async_engine(postgres.url(database), **options)
+            opened.append(AsyncSqlStorage(engine, wait=wait))
+            return opened[-1]
+
+        yield open_
+        for storage in opened:
+            assert storage._engine.pool.checkedout() == 0
+            runner.run(storage.close())
+
+    @pytest.fixture
+    def storage(self, open_storage):
+        return open_storage(30)
+
+    @pytest.fixture
+    def other_storage(self, open_storage):
+        return open_storage(30)
+
+    @pytest.fixture
+    def impatient_storage(self, open_storage):
+        return open_storage(0.05)
+
+
+class TestPostgresqlAsync(OnPostgresqlAsync):
+    pass
+
+
+class TestPostgresqlAsyncRepeatableRead(OnPostgresqlAsync):
+    isolation_level = "REPEATABLE READ"
+
+
+class TestPostgresqlAsyncSerializable(OnPostgresqlAsync):
+    isolation_level = "SERIALIZABLE"
+
+
+class TestPostgresqlAsyncThroughPgBouncer(Async):
+    @pytest.fixture
+    def storage(self, pgbouncer, database, runner):
+        engine = create_async_engine(pgbouncer.url(database))
         storage = AsyncSqlStorage(engine, wait=30)
         yield storage
         assert engine.pool.checkedout() == 0
-        runner.run(storage.close())
-
-    @pytest.fixture
-    def other_storage(self, postgres, database, runner):
-        storage = AsyncSqlStorage(create_async_engine(postgres.url(database)), wait=30)
-        yield storage
-        runner.run(storage.close())
-
-    @pytest.fixture
-    def impatient_storage(self, postgres, database, runner):
-        storage = AsyncSqlStorage(create_async_engine(postgres.url(database)), wait=0.05)
-        yield storage
         runner.run(storage.close())
 
 
@@ -157,6 +197,19 @@ class TestPostgresqlAsyncBound(Async):
     @pytest.fixture
     def storage(self, postgres, database, runner):
         engine = create_async_engine(postgres.url(database))
+        yield InAHostsAsyncTransaction(engine)
+        assert engine.pool.checkedout() == 0
+        runner.run(engine.dispose())
+
+
+class TestSqliteAsyncBound(Async):
+    capabilities = BOUND
+
+    @pytest.fixture
+    def storage(self, tmp_path, runner):
+        url = f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"
+        engine = create_async_engine(url, connect_args={"timeout": 30})
+        runner.run(AsyncSqlStorage(engine).create_all())
         yield InAHostsAsyncTransaction(engine)
         assert engine.pool.checkedout() == 0
         runner.run(engine.dispose())
