@@ -33,7 +33,7 @@ ROOT = Path(__file__).parent
 PROJECT = nox.project.load_toml("pyproject.toml")["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 
-IN_PARALLEL = ("-n", "auto", "--dist", "loadgroup")
+IN_PARALLEL = ("-n", "auto")
 
 
 @nox.session
@@ -78,19 +78,23 @@ def coverage(session: nox.Session) -> None:
     session.run("coverage", "report", "--include=*/segmentflow_core/*", "--fail-under=100")
 
 
-@nox.session(python=OLDEST)
+@nox.session(python=OLDEST, reuse_venv=False)
 def lowest(session: nox.Session) -> None:
-    """Run the tests against the oldest release of every direct dependency."""
+    """Run the tests against the wheel and the oldest release of every direct dependency."""
     constraints = Path(session.create_tmp()) / "lowest.txt"
     constraints.write_text("".join(f"{line}\n" for line in sorted(_lower_bounds())))
-    session.install("-c", str(constraints), "-e", ".[test]")
-    session.run("pytest", *(session.posargs or IN_PARALLEL))
+    session.install("-c", str(constraints), f"{_built_wheel(session)}[test]")
+    _test_installed(session)
 
 
-@nox.session(python=PYTHONS, reuse_venv=False)
+@nox.session(python=PYTHONS[1:], reuse_venv=False)
 def wheel(session: nox.Session) -> None:
-    """Build the wheel once and run the tests against it, the source tree out of sight."""
+    """Run the tests against the wheel, the source tree out of sight."""
     session.install(f"{_built_wheel(session)}[test]")
+    _test_installed(session)
+
+
+def _test_installed(session: nox.Session) -> None:
     with TemporaryDirectory() as elsewhere:
         for name in ("tests", "examples", "docs", "bench", "README.md", "pyproject.toml"):
             source = ROOT / name
