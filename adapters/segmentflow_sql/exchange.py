@@ -74,9 +74,15 @@ class DatabaseKind:
 
 
 class Connection(Protocol):
-    """A driver's connection within one transaction, for a synchronous host."""
+    """A driver's connection within one transaction, for a synchronous host.
+
+    Attributes:
+        pending: calls that travel ahead of the next exchange.
+        again: whether a connection was lost before, and all of this may have been done already.
+    """
 
     pending: list[Call]
+    again: bool
 
     def exchange(self, calls: list[Call]) -> list[Rows]:
         """Send what is pending and `calls` together; return the rows of `calls`.
@@ -93,6 +99,7 @@ class AsyncConnection(Protocol):
     """As `Connection`, awaited."""
 
     pending: list[Call]
+    again: bool
 
     async def exchange(self, calls: list[Call]) -> list[Rows]:
         """Send what is pending and `calls` together; return the rows of `calls`."""

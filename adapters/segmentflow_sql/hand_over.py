@@ -33,10 +33,13 @@ _WIDTH: Final = len(enrollments.c)
 class HandOverRepository:
     """Enrollments on their way to workers."""
 
-    def __init__(self, kind: DatabaseKind, perform: Callable[[Script[Any]], Any]) -> None:
+    def __init__(
+        self, kind: DatabaseKind, perform: Callable[[Script[Any]], Any], *, again: bool
+    ) -> None:
         self._statements = kind.statements
         self._codec = kind.codec
         self._perform = perform
+        self._again = again
 
     def claim(self, hand_over: HandOver) -> Any:
         return self._perform(self._claim(hand_over))
@@ -54,8 +57,12 @@ class HandOverRepository:
             turn=hand_over.turn,
             max_attempts=hand_over.max_attempts,
         )
-        (found,) = yield [Call(statement, arguments)]
-        with_events = yield from self._with_events(found)
+        with_events: Sequence[Row] = []
+        if self._again:
+            with_events = yield from self._claimed_already(hand_over)
+        if not with_events:
+            (found,) = yield [Call(statement, arguments)]
+            with_events = yield from self._with_events(found)
         return [
             ClaimedEnrollment(
                 row[0],
@@ -64,6 +71,16 @@ class HandOverRepository:
             )
             for row in with_events
         ]
+
+    def _claimed_already(self, hand_over: HandOver) -> Script[Sequence[Row]]:
+        """Find what an earlier run of this claim took, where its commit went through unheard."""
+        statement = self._statements.claimed_already
+        if statement is None:
+            return []
+        lease_until = self._codec.instant(hand_over.lease_until)
+        arguments = statement.arguments(token=hand_over.token, lease_until=lease_until)
+        (found,) = yield [Call(statement, arguments)]
+        return found
 
     def _with_events(self, found: Sequence[Row]) -> Script[Sequence[Row]]:
         """Put each Enrollment's event behind it, where the claim has not done so."""

@@ -51,6 +51,7 @@ __all__ = [
     "Builder",
     "Change",
     "claim",
+    "claimed_already",
     "claimed_events",
     "deal_by_locking",
     "deal_by_merging",
@@ -330,6 +331,27 @@ def _caused(builder: Builder, taken: CTE) -> CTE:
     columns = [builder.read(each).label(f"of_{each.name}") for each in events.c]
     source = taken.join(events, _same(events, taken, "organization_id", "event_id"))
     return _materialized(select(*keys, *columns).select_from(source), "caused")
+
+
+def claimed_already(builder: Builder) -> ClauseElement:
+    """Read what carries a claim's token: the claim was committed before, and nobody heard of it.
+
+    The end of the lease is where the queue has them.
+    """
+    own_event = and_(
+        events.c.organization_id == enrollments.c.organization_id,
+        events.c.event_id == enrollments.c.event_id,
+    )
+    columns = [builder.read(column) for column in (*enrollments.c, *events.c)]
+    return (
+        select(*columns)
+        .join(events, own_event)
+        .where(
+            is_available(enrollments),
+            enrollments.c.available_at == _given("lease_until"),
+            enrollments.c.token == _given("token"),
+        )
+    )
 
 
 def claimed_events(builder: Builder) -> ClauseElement:

@@ -218,6 +218,7 @@ class _Pipeline:
         self, driver: Any, opening: list[Call], closing: list[Call], undoing: list[Call]
     ) -> None:
         self.pending = opening
+        self.again = False
         self._driver = driver
         self._pgconn: pq.abc.PGconn = driver.pgconn
         self._closing = closing

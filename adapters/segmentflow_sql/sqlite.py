@@ -193,6 +193,7 @@ class _Session:
         always_open: bool = False,
     ) -> None:
         self.pending = opening
+        self.again = False
         self._driver = driver
         self._always_open = always_open
         self._closing = closing

@@ -193,6 +193,8 @@ class Statements:
     note_api_key_use: Statement
     claim_enrollments: Mapping[tuple[bool, bool], Statement]
     """By whether an Organization is named, and a Journey."""
+    claimed_already: Statement | None
+    """None where no connection is lost while it commits."""
     claimed_events: Statement | None
     """None where a claim returns the events itself."""
     complete_enrollments: RowStatement
@@ -213,6 +215,7 @@ class _Sqlite:
     deal = staticmethod(outbox.deal_by_merging)
     has_lateral: bool = False
     reads_snapshots: bool = False
+    is_remote: bool = False
 
     def each(self, name: str) -> Any:
         """Return a FROM item with the items of a list as its column ``value``."""
@@ -295,6 +298,7 @@ class _Postgresql:
     deal = staticmethod(outbox.deal_by_locking)
     has_lateral: bool = True
     reads_snapshots: bool = True
+    is_remote: bool = True
 
     def each(self, name: str) -> Any:
         """Return a FROM item with the items of a JSON array as its column ``value``."""
@@ -813,6 +817,9 @@ def statements_for(database: DatabaseName) -> Statements:
             for organization in (False, True)
             for journey in (False, True)
         },
+        claimed_already=_planned_anew(compiled("claimed_already", outbox.claimed_already(builder)))
+        if builder.is_remote
+        else None,
         claimed_events=None
         if builder.has_lateral
         else compiled("claimed_events", outbox.claimed_events(builder)),

@@ -197,6 +197,7 @@ class SqlStorage:
                 database.prepare(driver)
                 pooled.info[_PREPARED] = True
             connection = database.owned(driver)
+            connection.again = reconnecting
             try:
                 result = work(connection)
                 connection.commit()
@@ -396,6 +397,7 @@ class AsyncSqlStorage:
                 await database.prepare_async(driver)
                 pooled.info[_PREPARED] = True
             connection = database.owned_async(driver)
+            connection.again = reconnecting
             try:
                 result = await work(connection)
                 await connection.commit()
@@ -562,12 +564,22 @@ def _alone_on(driver: Any) -> Any:
 
 
 def _transaction(database: _Database, connection: Any) -> Any:
-    return SqlTransaction(database.kind, _CACHE, connection.pending, partial(perform, connection))
+    return SqlTransaction(
+        database.kind,
+        _CACHE,
+        connection.pending,
+        partial(perform, connection),
+        again=connection.again,
+    )
 
 
 def _async_transaction(database: _Database, connection: Any) -> Any:
     return SqlTransaction(
-        database.kind, _CACHE, connection.pending, partial(perform_async, connection)
+        database.kind,
+        _CACHE,
+        connection.pending,
+        partial(perform_async, connection),
+        again=connection.again,
     )
 
 
@@ -659,6 +671,7 @@ class _Uninterrupted:
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         self.pending: list[Call] = connection.pending
+        self.again = False
         self.leave = connection.leave
 
     async def exchange(self, calls: list[Call]) -> list[Rows]:

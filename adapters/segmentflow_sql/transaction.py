@@ -510,7 +510,15 @@ class _ApiKeys(_Repository):
 
 
 class SqlTransaction:
-    """One transaction, in the colour of whoever performs its scripts."""
+    """One transaction, in the colour of whoever performs its scripts.
+
+    Args:
+        kind: what to ask, and how.
+        cache: where Journeys are kept.
+        pending: what travels with the next exchange.
+        perform: runs a script to its end.
+        again: whether a connection was lost before, so that this may have been done already.
+    """
 
     def __init__(
         self,
@@ -518,9 +526,12 @@ class SqlTransaction:
         cache: JourneyCache,
         pending: list[Call],
         perform: Callable[[Script[Any]], Any],
+        *,
+        again: bool = False,
     ) -> None:
         # Tracking alone remembers something; the others are made where one is asked for.
         self._means = kind, cache, pending, perform
+        self._again = again
         self.tracking = _Tracking(*self._means)
 
     @property
@@ -557,4 +568,4 @@ class SqlTransaction:
     def hand_over(self) -> HandOverRepository:
         """Enrollments on their way to workers."""
         kind, _, _, perform = self._means
-        return HandOverRepository(kind, perform)
+        return HandOverRepository(kind, perform, again=self._again)

@@ -134,6 +134,28 @@ def track(request, url, runner):
     "cut",
     [CuttingProxy.cut_before_the_server_hears_it, CuttingProxy.cut_before_the_client_hears_of_it],
 )
+@pytest.mark.parametrize("organization_id", ["default", None])
+def test_a_claim_cut_off_at_its_commit_hands_over_what_it_took(
+    proxy, witness, url, cut, organization_id
+):
+    witness.publish_journeys([a_journey()])
+    witness.track_many([(a_request(), f"key {n}") for n in range(6)])
+    storage = SqlStorage(create_engine(url))
+    worker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET)
+    cut(proxy)
+    claimed = worker.claim_enrollments(limit=4, organization_id=organization_id)
+    assert proxy.cuts == 1
+    assert len(claimed) == 4
+    assert {c.enrollment for c in claimed} == set(witness.enrollments(status="claimed"))
+    assert {c.event.event_id for c in claimed} == {c.enrollment.event_id for c in claimed}
+    assert {c.enrollment.attempts for c in claimed} == {1}
+    storage.close()
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [CuttingProxy.cut_before_the_server_hears_it, CuttingProxy.cut_before_the_client_hears_of_it],
+)
 @pytest.mark.parametrize("warm", [False, True], ids=["first call", "warm pool"])
 def test_an_api_key_whose_creation_is_cut_off_at_its_commit_is_created_once(
     proxy, witness, url, cut, warm
