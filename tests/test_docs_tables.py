@@ -28,6 +28,7 @@ from segmentflow_core.domain.condition.operators import STATE_KINDS, all_of, any
 from segmentflow_core.domain.event import SKIP_REASONS
 from segmentflow_core.domain.hand_over import ENROLLMENT_STATUSES
 from segmentflow_core.domain.identity import RESOLUTIONS
+from segmentflow_core.ports.api_keys import ApiKeyRepository
 from segmentflow_core.testing import (
     CAPABILITIES,
     FINGERPRINT_SECRET,
@@ -232,6 +233,15 @@ def test_the_methods_of_the_ports():
                 if not name.startswith("_") and callable(method)
             ]
     assert rows(ADAPTER, "method") == methods
+
+
+def test_the_methods_of_the_port_of_api_keys():
+    methods = [
+        (name, method.__doc__.splitlines()[0])
+        for name, method in vars(ApiKeyRepository).items()
+        if not name.startswith("_") and callable(method)
+    ]
+    assert rows(ADAPTER, "method of `api_keys`") == methods
 
 
 def test_the_capabilities():
