@@ -270,7 +270,7 @@ def described(modules):
     for line in whole:
         if directive := re.match(r"\.\. (?:auto|current|py:|py:current)module:: (\S+)", line):
             module = directive[1]
-        elif directive := re.match(r"\.\. (?:auto\w+|py:\w+):: (\S+)", line):
+        elif directive := re.match(r"\.\. (?:auto\w+|py:\w+):: ([\w.]+)", line):
             name = directive[1].rpartition(".")
             found.append(getattr(modules[name[0] or module], name[2]))
     return found
