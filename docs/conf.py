@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
+from typing import Any
+
+from sphinx.application import Sphinx
 
 project = "segmentflow-core"
 author = "the segmentflow-core contributors"
@@ -14,15 +18,48 @@ exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"{project} {version}"
 
+# A name in single backticks, as docstrings have them.
+default_role = "code"
+
 myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
 myst_heading_anchors = 3
 
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True}
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+# What JSON may be is said by its name; in full it would hide what is being described.
+autodoc_type_aliases = {name: name for name in ("JsonObject", "JsonValue", "Missing")}
+python_maximum_signature_line_length = 88
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 
 # The build needs no network, so other projects' names cannot be looked up; nor can the private
 # classes that public ones extend. Every public name of ours must be.
-nitpick_ignore_regex = [(r"py:.*", r"(?!segmentflow_).*"), (r"py:class", r"segmentflow_.*\._\w+")]
+nitpick_ignore_regex = [
+    (r"py:.*", r"(?!segmentflow_).*"),
+    (r"py:class", r"segmentflow_.*\._\w+"),
+    (r"py:class", r"segmentflow_.*\.T"),  # a type variable
+]
+
+
+def _plainer_signature(
+    _app: Sphinx,
+    _what: str,
+    _name: str,
+    described: Any,
+    _options: object,
+    signature: str | None,
+    returned: str | None,
+) -> tuple[str | None, str | None]:
+    """Leave out the arguments of a Protocol, which nobody calls; show an alias by its name."""
+    if getattr(described, "_is_protocol", False):
+        return "", ""
+    return signature and _ALIAS.sub(r"\1", signature), returned
+
+
+_ALIAS = re.compile(r"TypeAliasForwardRef\('(\w+)'\)")
+
+
+def setup(app: Sphinx) -> None:
+    """Add what the settings above cannot say."""
+    app.connect("autodoc-process-signature", _plainer_signature)

@@ -76,7 +76,6 @@ class LockingStorage:
     Args:
         order: sorts the keys of a batch before they are locked; given the transaction's number.
         locks: whether a key is locked at all, and not only looked for.
-        expires: whether an expired claim is free.
     """
 
     def __init__(self, *, order=lambda number, names: names, locks=True):

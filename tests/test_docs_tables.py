@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from importlib import import_module
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -28,6 +29,7 @@ from segmentflow_core.domain.condition.operators import STATE_KINDS, all_of, any
 from segmentflow_core.domain.event import SKIP_REASONS
 from segmentflow_core.domain.hand_over import ENROLLMENT_STATUSES
 from segmentflow_core.domain.identity import RESOLUTIONS
+from segmentflow_core.ports.api_keys import ApiKeyRepository
 from segmentflow_core.testing import (
     CAPABILITIES,
     FINGERPRINT_SECRET,
@@ -234,6 +236,15 @@ def test_the_methods_of_the_ports():
     assert rows(ADAPTER, "method") == methods
 
 
+def test_the_methods_of_the_port_of_api_keys():
+    methods = [
+        (name, method.__doc__.splitlines()[0])
+        for name, method in vars(ApiKeyRepository).items()
+        if not name.startswith("_") and callable(method)
+    ]
+    assert rows(ADAPTER, "method of `api_keys`") == methods
+
+
 def test_the_capabilities():
     assert rows(ADAPTER, "capability") == list(CAPABILITIES.items())
 
@@ -246,3 +257,55 @@ def test_every_promise_of_the_contract():
 
 def test_the_rules_of_every_history():
     assert [name for name, _ in rows("../how-to/test-your-code.md", "rule")] == list(HISTORY_RULES)
+
+
+# --- What is imported ---------------------------------------------------------------------
+
+
+def described(modules):
+    """Give every object that a page of the reference describes by its docstring, or by hand."""
+    whole, found, module = [], [], ""
+    for page in sorted(REFERENCE.glob("*.md")):
+        whole += page.read_text(encoding="utf-8").splitlines()
+    for line in whole:
+        if directive := re.match(r"\.\. (?:auto|current|py:|py:current)module:: (\S+)", line):
+            module = directive[1]
+        elif directive := re.match(r"\.\. (?:auto\w+|py:\w+):: ([\w.]+)", line):
+            name = directive[1].rpartition(".")
+            found.append(getattr(modules[name[0] or module], name[2]))
+    return found
+
+
+def test_every_public_name_is_in_the_reference():
+    modules = {name: import_module(name) for name in (*DESCRIBED, *DESCRIBED_WHOLE)}
+    objects = described(modules)
+    objects += [
+        getattr(modules[of], name) for of in DESCRIBED_WHOLE for name in modules[of].__all__
+    ]
+    missing = [
+        f"{name}.{public}"
+        for name, module in modules.items()
+        for public in module.__all__
+        if not any(getattr(module, public) is each for each in objects)
+    ]
+    # How the apps tell `on_answered`; a host has no use for it.
+    assert missing == [
+        "segmentflow_http.access.AnsweredHook",
+        "segmentflow_http.access.tell_answered",
+    ]
+
+
+DESCRIBED = (
+    "segmentflow_core",
+    "segmentflow_core.ports",
+    "segmentflow_core.ports.api_keys",
+    "segmentflow_core.ports.observation",
+    "segmentflow_core.testing",
+    "segmentflow_core.testing.api_keys",
+    "segmentflow_http",
+    "segmentflow_http.access",
+    "segmentflow_http.client",
+    "segmentflow_memory",
+    "segmentflow_sql",
+)
+DESCRIBED_WHOLE = ("segmentflow_core.errors", "segmentflow_observers")

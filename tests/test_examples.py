@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import json
 import runpy
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
+from segmentflow_cli import main
 from segmentflow_core import EnrollmentStatus, Tracker
-from segmentflow_core.testing import FINGERPRINT_SECRET, FixedClock, a_request
+from segmentflow_core.testing import DOCUMENTED_REQUEST, FINGERPRINT_SECRET, FixedClock, a_request
 from segmentflow_sql import open_storage
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -21,6 +25,26 @@ def test_the_order_is_recorded_once_and_then_replayed(tmp_path, monkeypatch, cap
     assert first == second
     assert (recorded, replayed) == ("recorded", "replayed")
     assert not any(b"tok_live_abc" in path.read_bytes() for path in tmp_path.iterdir())
+
+
+def test_the_order_is_the_documented_request():
+    assert json.loads((EXAMPLES / "order.json").read_text("utf-8")) == DOCUMENTED_REQUEST
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial/index.md"])
+def test_the_commands_of_a_page_run_from_the_root(page, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(EXAMPLES.parent)
+    monkeypatch.setenv("SEGMENTFLOW_STORE", f"sqlite:///{tmp_path / 'segmentflow.db'}")
+    monkeypatch.delenv("SEGMENTFLOW_FINGERPRINT_KEY", raising=False)
+    blocks = [
+        token.content
+        for token in MarkdownIt("commonmark").parse(Path(page).read_text("utf-8"))
+        if token.type == "fence" and "segmentflow init" in token.content
+    ]
+    commands = [shlex.split(line, comments=True) for line in "".join(blocks).splitlines()]
+    ours = [arguments for name, *arguments in commands if name == "segmentflow"]
+    assert [main(arguments) for arguments in ours] == [0] * len(ours)
+    assert '"enrolledJourneys": 1' in capsys.readouterr().out
 
 
 @pytest.fixture

@@ -474,8 +474,20 @@ class Tracker:
             organization_id: whose event it is.
             match_journeys: False records history that must not start automations.
 
+        Returns:
+            The receipt; `replayed` says that an earlier call recorded the event.
+
         Raises:
-            InvalidRequest: with every violation; and the other errors of design section 4.7.
+            InvalidRequest: with every violation; as `IdempotencyKeyRequired` where the key is
+                what is missing.
+            PayloadTooLarge: it holds more than `limits` allow.
+            IdempotencyKeyReuse: the key was used for another request; the paths that differ.
+            IdempotencyInProgress: a concurrent call with the key did not finish in time.
+            IdentityConflict: the email and the external id are not of one Profile.
+            ProfileEmailRequired: there is an external id alone, and nobody has it.
+            FingerprintKeyUnknown: the key was first used under a fingerprint key that is not
+                configured.
+            StorageUnavailable: the store cannot be reached, or stayed too busy.
         """
         return _one(
             self.track_many(
@@ -500,6 +512,12 @@ class Tracker:
             calls: pairs of request and idempotency key.
             organization_id: whose events they are.
             match_journeys: False records history that must not start automations.
+
+        Raises:
+            IdempotencyInProgress: a concurrent call with one of the keys did not finish in
+                time; nothing of the batch is recorded.
+            StorageUnavailable: the store cannot be reached, or stayed too busy. Where only its
+                answer to the commit was lost, the batch is recorded, and its keys tell.
         """
         observation = self._core.observation(organization_id, len(calls))
         results: list[Receipt | SegmentflowError]
@@ -529,6 +547,9 @@ class Tracker:
             journeys: what to publish; Journeys not in it stay as they are.
             organization_id: whose Journeys they are.
             dry_run: only say what would change.
+
+        Returns:
+            One for each definition, in order, with what publishing did, or would do, to it.
 
         Raises:
             InvalidJourney: with every fault of every Journey; nothing is published.
@@ -576,7 +597,16 @@ class Tracker:
         before: str | None = None,
         organization_id: str = DEFAULT_ORGANIZATION,
     ) -> Sequence[UserEvent]:
-        """Return events, newest first; `before` is the last id of the page before."""
+        """Return events, newest first by id, a page at a time.
+
+        Args:
+            limit: how many at most, 1 to 100,000.
+            before: only ids below this one: the last of the page before.
+            organization_id: whose events.
+
+        Raises:
+            ConfigurationError: an argument breaks its rule.
+        """
         _check_limit(limit)
         _check_before(before)
         return self._read(organization_id, lambda t: t.events.list(organization_id, limit, before))
@@ -601,9 +631,17 @@ class Tracker:
         status: EnrollmentStatus | None = None,
         organization_id: str = DEFAULT_ORGANIZATION,
     ) -> Sequence[Enrollment]:
-        """Return Enrollments, newest first, of one Journey or status where that is given.
+        """Return Enrollments, newest first by id, a page at a time.
 
-        `before` is the last id of the page before.
+        Args:
+            limit: how many at most, 1 to 100,000.
+            before: only ids below this one: the last of the page before.
+            journey_id: only of this Journey.
+            status: only of this status.
+            organization_id: whose Enrollments.
+
+        Raises:
+            ConfigurationError: an argument breaks its rule.
         """
         _check_limit(limit)
         _check_before(before)
@@ -647,6 +685,12 @@ class Tracker:
             max_attempts: one handed over this often already becomes dead instead.
             journey_id: only of this Journey.
             organization_id: whose Enrollments; None takes those of every Organization.
+
+        Returns:
+            What was claimed, by id, each with its lease and the state its work needs.
+
+        Raises:
+            ConfigurationError: an argument breaks its rule.
         """
         return self._run(self._core.claim(organization_id, journey_id, limit, lease, max_attempts))
 

@@ -84,7 +84,12 @@ REENTRY_MEMBERS: Final[dict[ReentryPolicy, tuple[str, ...]]] = {
 
 @frozen
 class Trigger:
-    """The event name a Journey listens for, and an optional condition as JSON."""
+    """The event name a Journey listens for, and an optional condition as JSON.
+
+    Attributes:
+        event: the name, matched exactly.
+        where: the condition, or None.
+    """
 
     event: str
     where: JsonObject | None = None
@@ -92,7 +97,14 @@ class Trigger:
 
 @frozen
 class Reentry:
-    """The re-entry policy with its own member: key pointers, or an ISO 8601 duration."""
+    """The re-entry policy with its own member: key pointers, or an ISO 8601 duration.
+
+    Attributes:
+        policy: when a Profile may enter again.
+        key: JSON Pointers into the state document, the parts of the entry key; of
+            `once_per_key` only.
+        duration: how long after an entry the next one is let in; of `cooldown` only.
+    """
 
     policy: ReentryPolicy = ReentryPolicy.EVERY_EVENT
     key: tuple[str, ...] = ()
@@ -101,7 +113,12 @@ class Reentry:
 
 @frozen
 class Window:
-    """When an event must have happened: from `starts_at`, and before `ends_at`."""
+    """When an event must have happened: from `starts_at`, and before `ends_at`.
+
+    Attributes:
+        starts_at: in UTC, or None for no start.
+        ends_at: in UTC, or None for no end.
+    """
 
     starts_at: datetime | None = None
     ends_at: datetime | None = None
@@ -109,7 +126,12 @@ class Window:
 
 @frozen
 class Sample:
-    """The share of Profiles a Journey takes, 0 to 100 percent; one seed is one choice of them."""
+    """The share of Profiles a Journey takes; one seed is one choice of them.
+
+    Attributes:
+        percent: 0 to 100.
+        seed: which Profiles; the same for ever, and a larger percent keeps all of a smaller.
+    """
 
     percent: float
     seed: str

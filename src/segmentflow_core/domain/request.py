@@ -109,7 +109,11 @@ class TrackRequest:
 
 @frozen(repr=False)
 class RequestDocument:
-    """A request parsed from raw JSON whose size was checked as bytes, before parsing."""
+    """A request parsed from raw JSON whose size was checked as bytes, before parsing.
+
+    Attributes:
+        document: what was parsed, unchecked.
+    """
 
     document: Any
 
@@ -166,7 +170,14 @@ class ValidRequest:
 
 
 def request_document(request: TrackRequest) -> dict[str, Any]:
-    """Return the request as it would be sent over the wire; fields left at None are absent."""
+    """Return the request as it would be sent over the wire; fields left at None are absent.
+
+    Args:
+        request: as stated; nothing is checked.
+
+    >>> request_document(TrackRequest("signed.up", ProfileInput(external_id="cus_1")))
+    {'event': 'signed.up', 'profile': {'externalId': 'cus_1'}}
+    """
     profile: Any = request.profile
     if isinstance(profile, ProfileInput):
         profile = _without_none(

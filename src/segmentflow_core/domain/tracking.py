@@ -42,7 +42,12 @@ class Claim:
 
 @frozen
 class HeldClaim:
-    """A committed claim that has not expired, with the receipt of its event."""
+    """A committed claim that has not expired, with the receipt of its event.
+
+    Attributes:
+        claim: as it was written.
+        receipt: of its event.
+    """
 
     claim: Claim
     receipt: Receipt

@@ -147,6 +147,10 @@ class TrackingRepository(Protocol):
         An intent without claims only looks: nothing is taken and no Profile is locked, and
         the Profiles and Journeys it asks for are returned as they stand.
 
+        Args:
+            organization_id: whose everything is.
+            intent: what to take and what to look for.
+
         Raises:
             IdempotencyInProgress: a concurrent holder did not finish in time.
         """
@@ -161,6 +165,13 @@ class TrackingRepository(Protocol):
         `key_taken` tells of an entry with the probe's own key, where it has one. A probe
         with `before` is answered from the entries alone whose event's id is below it: what
         was known when that event came.
+
+        Args:
+            organization_id: whose entries.
+            probes: each once.
+
+        Returns:
+            An answer for each probe.
         """
         ...
 
@@ -170,7 +181,14 @@ class TrackingRepository(Protocol):
         Order: release keys, write reclaimed ones, update changed Profiles, create new
         ones, then events and Enrollments. Where a unique rule shows that a concurrent
         transaction was first (email, external id, entry key), nothing may be kept: the
-        adapter rolls back and runs the work again.
+        adapter rolls back and runs the work again. An entry without an entry key that a
+        probe was asked for is one of a cooldown, which no unique rule stands for: where
+        transactions read from snapshots, a concurrent one about the same Profile must run
+        again as well.
+
+        Args:
+            organization_id: whose everything is.
+            changes: what to write.
         """
         ...
 
@@ -279,6 +297,9 @@ class HandOverRepository(Protocol):
 
         Those whose attempts are used up are returned as well, dead; they count towards
         the limit.
+
+        Args:
+            hand_over: what is asked for, and what the claim marks.
         """
         ...
 
@@ -288,25 +309,50 @@ class HandOverRepository(Protocol):
         """Complete what the leases hold, each given once; return what was completed.
 
         Ordered by Organization and Enrollment id, here and below.
+
+        Args:
+            leases: of whatever Organizations.
+            now: when they are completed.
+
+        Returns:
+            The Enrollments as completed, by lease. A lease that holds nothing has none.
         """
         ...
 
     def release(
         self, leases: Sequence[Lease], available_at: datetime, max_attempts: int, failed: bool
     ) -> MaybeAwaitable[Mapping[Lease, Enrollment]]:
-        """Give back what the leases hold, as failed or not; return what was given back."""
+        """Give back what the leases hold, as failed or not; return what was given back.
+
+        Args:
+            leases: of whatever Organizations.
+            available_at: not handed over before this instant.
+            max_attempts: a failed attempt that is the last one allowed makes it dead.
+            failed: whether the attempt counts.
+        """
         ...
 
     def extend(
         self, leases: Sequence[Lease], lease_until: datetime
     ) -> MaybeAwaitable[Mapping[Lease, Enrollment]]:
-        """Move the end of the leases that hold; return what they hold."""
+        """Move the end of the leases that hold; return what they hold.
+
+        Args:
+            leases: of whatever Organizations.
+            lease_until: their new end.
+        """
         ...
 
     def revive(
         self, organization_id: str, enrollment_ids: Sequence[str], now: datetime
     ) -> MaybeAwaitable[Mapping[str, Enrollment]]:
-        """Make dead Enrollments available from now on; return those, by id."""
+        """Make dead Enrollments available from now on; return those, by id.
+
+        Args:
+            organization_id: whose Enrollments.
+            enrollment_ids: sorted, each once.
+            now: from when on they are available.
+        """
         ...
 
 
@@ -359,6 +405,9 @@ class Storage(Protocol):
         or a lost race the whole work runs again, a bounded number of times; so `work` may
         run more than once, but takes effect once.
 
+        Args:
+            work: what to do with the transaction.
+
         Raises:
             StorageUnavailable: the store cannot be reached, or stayed too busy.
             IdempotencyInProgress: a concurrent holder of a key did not finish in time.
@@ -370,5 +419,9 @@ class AsyncStorage(Protocol):
     """An asynchronous store; as `Storage`, awaited."""
 
     async def run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
-        """Run `work` in a transaction, commit, and return what it returned."""
+        """Run `work` in a transaction, commit, and return what it returned; as `Storage.run`.
+
+        A call that is cancelled anywhere leaves nothing, or, where its commit had begun,
+        everything.
+        """
         ...

@@ -20,7 +20,11 @@ class ApiKeyRepository(Protocol):
     """The API Keys of every Organization."""
 
     def create(self, api_key: ApiKey) -> MaybeAwaitable[None]:
-        """Write a new key."""
+        """Write a new key.
+
+        A second run of the same work may find it there already, where a commit went through
+        unheard; that is no fault.
+        """
         ...
 
     def find(self, lookup: str) -> MaybeAwaitable[Sequence[ApiKey]]:
