@@ -81,7 +81,7 @@ def _core() -> Iterator[tuple[str, float]]:
 def _name(sql: str) -> str:
     """Name a statement by its verb and the first table that stands in it."""
     found = re.search(r"segmentflow_\w+", sql)
-    return sql.split()[0] + (f" {found[0]}" if found else "")
+    return sql.split(maxsplit=1)[0] + (f" {found[0]}" if found else "")
 
 
 _spent: defaultdict[str, list[float]] = defaultdict(list)
