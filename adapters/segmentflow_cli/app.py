@@ -20,7 +20,7 @@ from segmentflow_cli.explaining import check_explain, explain
 from segmentflow_cli.import_command import import_file
 from segmentflow_cli.journey_files import read_journey_file
 from segmentflow_cli.keys import keys
-from segmentflow_cli.options import COMMON, Before, Common, Limit
+from segmentflow_cli.options import COMMON, Before, Common, Limit, behind_the_command
 from segmentflow_cli.printing import Printer
 from segmentflow_cli.serve import serve_store
 from segmentflow_cli.stores import create_secret, opened, secret_file
@@ -39,7 +39,10 @@ __all__ = ["app", "main"]
 
 app = App(
     name="segmentflow",
-    help="Record business events durably and exactly once.",
+    help=(
+        "Record business events durably and exactly once.\n\n"
+        "--store, --organization and --json stand before or after the command, each once."
+    ),
     version=__version__,
     result_action="return_value",
 )
@@ -209,7 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tokens = sys.argv[1:] if arguments is None else list(arguments)
     printer = Printer(as_json="--json" in tokens)
     try:
-        status: int | None = app(tokens, exit_on_error=False)
+        status: int | None = app(behind_the_command(app, tokens), exit_on_error=False)
     except CycloptsError:
         return 2
     except SegmentflowError as error:
