@@ -10,9 +10,10 @@ import json as json_text
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from cyclopts import App, CycloptsError, Parameter
+from cyclopts.validators import Number
 
 from segmentflow_cli.demo import run_demo
 from segmentflow_cli.enrollments import enrollments
@@ -25,6 +26,7 @@ from segmentflow_cli.printing import Printer
 from segmentflow_cli.serve import serve_store
 from segmentflow_cli.stores import create_secret, opened, secret_file
 from segmentflow_core import (
+    Limits,
     SegmentflowError,
     __version__,
     event_document,
@@ -52,6 +54,8 @@ for group in (journeys, events, enrollments, keys):
     app.command(group)
 app.command(import_file, name="import")
 app.command(explain, validator=check_explain)
+
+_LIMITS: Final = Limits()
 
 
 @app.command
@@ -175,6 +179,12 @@ def serve(
     workers: Annotated[int, Parameter(help="How many processes.")] = 1,
     threads: Annotated[int, Parameter(help="How many calls a process runs at once.")] = 4,
     grace: Annotated[int, Parameter(help="Seconds to finish in what was accepted.")] = 30,
+    max_bytes: Annotated[
+        int, Parameter(help="How many bytes a request may hold.", validator=Number(gte=1))
+    ] = _LIMITS.max_bytes,
+    max_depth: Annotated[
+        int, Parameter(help="How deep its JSON may nest.", validator=Number(gte=1, lte=128))
+    ] = _LIMITS.max_depth,
     common: Common = COMMON,
 ) -> None:
     """Serve the store over HTTP.
@@ -190,6 +200,7 @@ def serve(
         workers=workers,
         threads=threads,
         grace=grace,
+        limits=Limits(max_bytes=max_bytes, max_depth=max_depth),
     )
 
 
