@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -199,6 +200,23 @@ def test_a_person_reads_each_refusal_without_its_values(folder, capsys, bad, cod
     assert f"line 2: {code}" in printed.err
     assert "1 recorded" in printed.out
     assert CANARY not in printed.out + printed.err
+
+
+def test_an_import_shows_its_progress_on_a_terminal_only(folder, capsys, monkeypatch):
+    lines = [a_line(number) for number in range(6)]
+    monkeypatch.setenv("COLUMNS", "200")
+    path = a_file(folder, *lines)
+    assert main(["import", str(path), "--batch", "3"]) == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert main(["import", str(path), "--batch", "3", "--json"]) == 0
+    printed = capsys.readouterr()
+    assert counts(json.loads(printed.out)) == (0, 6, [])
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", printed.err)
+    assert "100%" in shown
+    assert "6 lines" in shown
+    assert re.search(r"\b[1-9][0-9,]*/s", shown)
+    assert re.search(r"\b0:00:00\b", shown)
 
 
 def test_refused_lines_are_listed_in_their_order(run, folder):
