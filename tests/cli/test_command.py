@@ -441,6 +441,43 @@ def test_the_store_may_be_named_by_the_environment(run, folder, monkeypatch):
     assert (folder / "elsewhere.db").exists()
 
 
+@pytest.fixture
+def narrow(run, folder, request_file, monkeypatch):
+    """Fill a store, and make the terminal narrower than any list of it."""
+    monkeypatch.setenv("COLUMNS", "80")
+    (folder / "j.json").write_text(json.dumps({"journeys": [a_journey("the-journey-" * 8)]}))
+    run("init")
+    run("journeys", "apply", "j.json")
+    run("track", request_file, "--idempotency-key", "k")
+    run("keys", "create", "--scope", "events:write", "--label", "the key of the shop " * 5)
+
+
+@pytest.mark.usefixtures("narrow")
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [
+        ("keys list", ["keyId", "createdAt"]),
+        ("events list", ["eventId", "profileId", "occurredAt"]),
+        ("journeys list", ["id", "status"]),
+        ("enrollments list", ["enrollmentId", "journeyId", "profileId", "status"]),
+        ("enrollments claim", ["enrollmentId", "journeyId", "profileId"]),
+    ],
+)
+def test_what_is_listed_can_be_copied_from_a_terminal_of_80_columns(run, command, names):
+    page = run(*command.split())[1]
+    (found,) = answer(run(*command.replace("claim", "list").split(), "--json"))
+    (row,) = [line.split() for line in page.splitlines() if line.startswith(found[names[0]])]
+    assert [found[name] for name in names if found[name] not in row] == []
+
+
+@pytest.mark.usefixtures("store")
+def test_what_is_listed_is_on_one_line_whatever_it_is_called(run, folder):
+    (folder / "r.json").write_text(json.dumps({**DOCUMENTED_REQUEST, "event": "a\nb c"}))
+    run("track", "r.json", "--idempotency-key", "k")
+    (_, row) = run("events", "list")[1].splitlines()
+    assert "a\\u000ab c" in row
+
+
 @pytest.mark.usefixtures("store")
 def test_what_a_terminal_would_obey_is_shown_as_an_escape(run, folder, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
