@@ -61,7 +61,7 @@ def orders(worker, tmp_path):
     tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET, clock=clock)
     tracker.publish_journeys([worker["JOURNEY"]])
     for name in "abc":
-        who = {"email": f"{name}@example.com"}
+        who = {"email": f"{name}@example.com", "properties": {"firstName": name}}
         tracker.track(a_request(profile=who, data={"orderId": name, "total": 1}), name)
         clock.advance(seconds=1)
     yield tracker, clock
@@ -71,11 +71,44 @@ def orders(worker, tmp_path):
 def test_the_worker_prints_the_mail_of_every_customer_once(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(EXAMPLES / "worker.py"), run_name="__main__")
-    printed = capsys.readouterr().out
-    for part in ("To: alex@example.com", "Subject: Your order ord_robin", "of 49.", "2 sent"):
-        assert part in printed
+    assert capsys.readouterr().out.splitlines() == [
+        "To: alex@example.com",
+        "Subject: Your order ord_alex",
+        "",
+        "Dear Alex,",
+        "thank you for your order of 49.",
+        "",
+        "To: robin@example.com",
+        "Subject: Your order ord_robin",
+        "",
+        "Dear Robin,",
+        "thank you for your order of 12.",
+        "",
+        "2 sent",
+    ]
     runpy.run_path(str(EXAMPLES / "worker.py"), run_name="__main__")
     assert capsys.readouterr().out == "0 sent\n"
+
+
+def test_the_mail_is_the_template_filled_from_the_state_document(worker, orders):
+    tracker, _ = orders
+    (first, *_) = tracker.claim_enrollments()
+    assert worker["MAIL"].render(first.state, "error") == {
+        "to": "a@example.com",
+        "subject": ["Your order ", "a"],
+        "lines": [["Dear ", "a", ","], ["thank you for your order of ", 1, "."]],
+    }
+
+
+def test_a_mail_with_a_gap_is_not_sent(worker, orders):
+    tracker, _ = orders
+    who = {"email": "d@example.com", "properties": {"firstName": "d"}}
+    tracker.track(a_request(profile=who, data={"orderId": "d"}), "d")
+    sent = []
+    assert worker["work"](tracker, sent.append) == 3
+    assert "d@example.com" not in [mail["to"] for mail in sent]
+    (waiting,) = tracker.enrollments(status=EnrollmentStatus.PENDING)
+    assert waiting.attempts == 1
 
 
 def test_the_worker_tries_a_mail_that_failed_again_later_and_sends_the_others(worker, orders):

@@ -10,9 +10,10 @@ import json as json_text
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from cyclopts import App, CycloptsError, Parameter
+from cyclopts.validators import Number
 
 from segmentflow_cli.demo import run_demo
 from segmentflow_cli.enrollments import enrollments
@@ -20,11 +21,12 @@ from segmentflow_cli.explaining import check_explain, explain
 from segmentflow_cli.import_command import import_file
 from segmentflow_cli.journey_files import read_journey_file
 from segmentflow_cli.keys import keys
-from segmentflow_cli.options import COMMON, Before, Common, Limit
+from segmentflow_cli.options import COMMON, Before, Common, Limit, behind_the_command
 from segmentflow_cli.printing import Printer
 from segmentflow_cli.serve import serve_store
 from segmentflow_cli.stores import create_secret, opened, secret_file
 from segmentflow_core import (
+    Limits,
     SegmentflowError,
     __version__,
     event_document,
@@ -39,7 +41,10 @@ __all__ = ["app", "main"]
 
 app = App(
     name="segmentflow",
-    help="Record business events durably and exactly once.",
+    help=(
+        "Record business events durably and exactly once.\n\n"
+        "--store, --organization and --json stand before or after the command, each once."
+    ),
     version=__version__,
     result_action="return_value",
 )
@@ -49,6 +54,8 @@ for group in (journeys, events, enrollments, keys):
     app.command(group)
 app.command(import_file, name="import")
 app.command(explain, validator=check_explain)
+
+_LIMITS: Final = Limits()
 
 
 @app.command
@@ -172,6 +179,12 @@ def serve(
     workers: Annotated[int, Parameter(help="How many processes.")] = 1,
     threads: Annotated[int, Parameter(help="How many calls a process runs at once.")] = 4,
     grace: Annotated[int, Parameter(help="Seconds to finish in what was accepted.")] = 30,
+    max_bytes: Annotated[
+        int, Parameter(help="How many bytes a request may hold.", validator=Number(gte=1))
+    ] = _LIMITS.max_bytes,
+    max_depth: Annotated[
+        int, Parameter(help="How deep its JSON may nest.", validator=Number(gte=1, lte=128))
+    ] = _LIMITS.max_depth,
     common: Common = COMMON,
 ) -> None:
     """Serve the store over HTTP.
@@ -187,6 +200,7 @@ def serve(
         workers=workers,
         threads=threads,
         grace=grace,
+        limits=Limits(max_bytes=max_bytes, max_depth=max_depth),
     )
 
 
@@ -209,7 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tokens = sys.argv[1:] if arguments is None else list(arguments)
     printer = Printer(as_json="--json" in tokens)
     try:
-        status: int | None = app(tokens, exit_on_error=False)
+        status: int | None = app(behind_the_command(app, tokens), exit_on_error=False)
     except CycloptsError:
         return 2
     except SegmentflowError as error:

@@ -14,13 +14,12 @@ from attrs import frozen
 from cyclopts import Group, Parameter, Token
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
 from segmentflow_cli.journey_files import read_journey_file
 from segmentflow_cli.options import COMMON, Common
-from segmentflow_cli.printing import visible
+from segmentflow_cli.printing import lined_up, visible
 from segmentflow_core import (
     SKIP_REASONS,
     ExplainedEvent,
@@ -172,7 +171,7 @@ class _Page:
             return
         console = Console(highlight=False)
         for part in page:
-            console.print(part)
+            console.print(part, crop=False)  # a table is as wide as it is
 
 
 def _event_tree(event: dict[str, Any]) -> Tree:
@@ -287,14 +286,12 @@ def _found(node: dict[str, Any]) -> str:
 def _replay_page(replay: dict[str, Any]) -> Iterable[Any]:
     until = "" if replay["until"] is None else f" and before {replay['until']}"
     yield _text(f"{replay['events']} events received since {replay['since']}{until}")
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("journey", "matched", "would enter", "Profiles", "skipped"):
-        table.add_column(column, overflow="fold")
+    rows: list[tuple[Any, ...]] = []
     for journey in replay["journeys"]:
         skipped = [f"{count} {reason}" for reason, count in journey["skipped"].items()]
-        counts = (str(journey[name]) for name in ("matched", "entered", "profiles"))
-        table.add_row(_text(journey["journeyId"]), *counts, ", ".join(skipped))
-    yield table
+        counts = (journey[name] for name in ("matched", "entered", "profiles"))
+        rows.append((journey["journeyId"], *counts, ", ".join(skipped)))
+    yield lined_up(("journey", "matched", "would enter", "Profiles", "skipped"), rows)
 
 
 def _marked(result: bool | None, line: str) -> Text:

@@ -31,6 +31,7 @@ from segmentflow_core import SegmentflowError
 __all__ = ["import_file"]
 
 _INTERRUPTED: Final = 130
+_STANDARD_INPUT: Final = "-"
 _SOURCE: Final = re.compile(r"[\x20-\x7e]{1,200}")
 
 
@@ -55,14 +56,21 @@ def import_file(
     source: Annotated[
         str | None,
         Parameter(
-            help="What derived keys lead with; default: from the first line.",
+            help="What keys derived from line numbers lead with; "
+            "default: from the file's name and its first line.",
             validator=_check_source,
         ),
     ] = None,
     common: Common = COMMON,
 ) -> int:
-    """Track every line of a file, batch by batch. Run it again to go on after a kill."""
-    report = ImportReport(source=source)
+    """Track every line of a file, batch by batch. Run it again to go on after a kill.
+
+    A line without an idempotency key of its own gets one derived from the file's name, without
+    its folders, the file's first line and the line's number. A file that was renamed, or whose
+    first line was corrected, is known again by the --source of its first import. Standard input
+    has no name and is known by its first line alone: give each a --source of its own.
+    """
+    report = ImportReport(name="" if file == _STANDARD_INPUT else Path(file).name, source=source)
     status = 0
     with _opened(file) as lines, common.tracker() as tracker:
         progress = _Shown.of(lines, report, as_json=common.json)
@@ -90,7 +98,7 @@ def import_file(
 
 @contextmanager
 def _opened(file: str) -> Generator[BinaryIO]:
-    if file == "-":
+    if file == _STANDARD_INPUT:
         yield sys.stdin.buffer
         return
     with Path(file).open("rb") as opened:

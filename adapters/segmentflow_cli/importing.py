@@ -1,15 +1,16 @@
 """Bulk import: a file of requests, one a line, tracked batch by batch.
 
 Nothing is remembered beside the store. Each line has its idempotency key, of its own or
-derived from where it stands, so an import that was killed is simply run again: what was
-recorded replays, and the rest goes on. Lines are streamed, whatever the file's size. Must
-never print a value from a line: refusals are line numbers, codes and paths.
+derived from the file it stands in and its number there, so an import that was killed is simply
+run again: what was recorded replays, and the rest goes on. Lines are streamed, whatever the
+file's size. Must never print a value from a line: refusals are line numbers, codes and paths.
 """
 
 from __future__ import annotations
 
 import codecs
 import hashlib
+import os
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -80,16 +81,19 @@ class ImportReport:
     """What came of an import so far.
 
     Attributes:
-        source: what derived keys lead with; None until a line needed one.
+        name: the file's name, without its folders; empty for what has none.
+        source: what derived keys lead with; None until a line was read.
         lines: how many were read, blank ones left out.
         recorded: how many became an event now.
         replayed: how many were events already.
         refused: the first `MAX_LISTED` that were refused, by line.
         omitted: how many more were refused.
-        naming_line: the number of the line that `source` was derived from, or None.
+        naming_line: the number of the line that `source` was derived from, beside the
+            file's name, or None.
         derived: how many keys were derived.
     """
 
+    name: str = ""
     source: str | None = None
     lines: int = 0
     recorded: int = 0
@@ -208,10 +212,15 @@ def _batches(lines: Iterable[Line], size: int) -> Iterator[list[Line]]:
 
 
 def _name_source(report: ImportReport, line: Line) -> None:
-    """Name the file by its first line: whatever it is called, and however it grows."""
+    """Tell the file from others by its name and its first line, however it grows.
+
+    Either alone is too little: two files may begin alike, and a name is used again.
+    """
     if report.source is None:
         first = line.raw.removeprefix(codecs.BOM_UTF8).strip()
-        report.source = hashlib.sha256(first).hexdigest()[:_SOURCE_DIGITS]
+        # No file's name holds a zero byte, so none can pass for the start of a line.
+        named = os.fsencode(report.name) + b"\0" + first
+        report.source = hashlib.sha256(named).hexdigest()[:_SOURCE_DIGITS]
         report.naming_line = line.number
 
 

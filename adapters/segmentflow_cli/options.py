@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Final
 
 from attrs import frozen
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 
 from segmentflow_cli.printing import Printer
 from segmentflow_cli.stores import find_secret, opened
 from segmentflow_core import ApiKeys, Tracker
 
-__all__ = ["COMMON", "DEFAULT_STORE", "Before", "Common", "Limit"]
+__all__ = ["COMMON", "DEFAULT_STORE", "Before", "Common", "Limit", "behind_the_command"]
 
 DEFAULT_STORE: Final = "sqlite:///segmentflow.db"
 
@@ -48,6 +48,32 @@ class Common:
 
 
 COMMON: Final = Common()
+_TOKENS: Final = {"--store": 2, "--organization": 2, "--json": 1}
+"""How many tokens each common option takes, where its value is not joined to it by ``=``."""
+
+
+def behind_the_command(app: App, tokens: Sequence[str]) -> list[str]:
+    """Move the common options that stand before a command to behind it, where they are read.
+
+    What stands before no command, such as ``--help`` or a mistyped one, is left as the only
+    thing to say something about. Whether an option is given twice is not judged here.
+    """
+    rest, path, moved = list(tokens), list[str](), list[str]()
+    while rest:
+        name, joined, _ = rest[0].partition("=")
+        if name in _TOKENS:
+            count = 1 if joined else _TOKENS[name]
+            if len(rest) < count:
+                break
+            moved += rest[:count]
+            del rest[:count]
+        elif not name.startswith("-") and rest[0] in app:
+            app = app[rest[0]]
+            path.append(rest.pop(0))
+        else:
+            break
+    return [*path, *moved, *rest] if app.default_command is not None else [*path, *rest]
+
 
 Limit = Annotated[int, Parameter(help="How many at most.")]
 Before = Annotated[str | None, Parameter(help="Only ids below this one: the next page.")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from attrs import frozen
@@ -13,7 +13,7 @@ from rich.text import Text
 
 from segmentflow_core import PublishedJourney, SegmentflowError, published_document
 
-__all__ = ["Printer", "shown_json", "visible"]
+__all__ = ["Printer", "lined_up", "shown_json", "visible"]
 
 _CHANGES: Final = {
     "created": "new, version {version}",
@@ -21,6 +21,7 @@ _CHANGES: Final = {
     "new_status": "now {status}",
     "unchanged": "unchanged",
 }
+_AS_WIDE_AS_NEEDED: Final = 1_000_000
 _REDACTED: Final = '"[REDACTED]"'
 
 
@@ -41,6 +42,21 @@ def shown_json(document: Any) -> Text:
     text = Text(visible(json.dumps(document, indent=2, ensure_ascii=False)))
     text.highlight_words([_REDACTED], "bold magenta")
     return text
+
+
+def lined_up(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+    """Lay rows out as a table, each on one line however narrow the terminal is.
+
+    The terminal may wrap a line, and what is copied is whole all the same; an id that the
+    table itself had broken would not be.
+    """
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(visible(str(cell)).replace("\n", "\\u000a")) for cell in row))
+    table.width = Console(width=_AS_WIDE_AS_NEEDED).measure(table).maximum
+    return table
 
 
 @frozen
@@ -217,14 +233,9 @@ class Printer:
         Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"{name}: {why}"))
 
     def _list(
-        self, found: Sequence[Any], columns: Iterable[str], rows: Iterable[Sequence[Any]]
+        self, found: Sequence[Any], columns: Sequence[str], rows: Sequence[Sequence[Any]]
     ) -> None:
         if self.as_json:
             self.document(list(found))
             return
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for column in columns:
-            table.add_column(column, overflow="fold")
-        for row in rows:
-            table.add_row(*(Text(visible(str(cell))) for cell in row))
-        self.console.print(table)
+        self.console.print(lined_up(columns, rows))

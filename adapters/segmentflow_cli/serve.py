@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from typing import Any, Final
 
 from segmentflow_cli.stores import find_secret, opened
-from segmentflow_core import ApiKeys, ConfigurationError, Tracker
+from segmentflow_core import ApiKeys, ConfigurationError, Limits, Tracker
 from segmentflow_http import ApiKeyAuthenticator, AsgiApp, Authenticator, Endpoint, KnownKeys
 from segmentflow_http.access import log_answered
 
@@ -21,6 +21,8 @@ KEYS_VARIABLE: Final = "SEGMENTFLOW_API_KEYS"
 _STORE: Final = "SEGMENTFLOW_STORE"
 _ORGANIZATION: Final = "SEGMENTFLOW_ORGANIZATION"
 _THREADS: Final = "SEGMENTFLOW_THREADS"
+_MAX_BYTES: Final = "SEGMENTFLOW_MAX_BYTES"
+_MAX_DEPTH: Final = "SEGMENTFLOW_MAX_DEPTH"
 
 _LOGGING: Final[dict[str, Any]] = {
     "version": 1,
@@ -58,6 +60,7 @@ def serve_store(
     workers: int,
     threads: int,
     grace: int,
+    limits: Limits,
 ) -> None:
     """Serve a store until the process is told to stop.
 
@@ -72,7 +75,13 @@ def serve_store(
         raise ConfigurationError(message) from None
     if workers < 1 or threads < 1 or grace < 0:
         raise ConfigurationError("workers and threads must be at least 1, and grace 0.")
-    os.environ |= {_STORE: url, _ORGANIZATION: organization, _THREADS: str(threads)}
+    os.environ |= {
+        _STORE: url,
+        _ORGANIZATION: organization,
+        _THREADS: str(threads),
+        _MAX_BYTES: str(limits.max_bytes),
+        _MAX_DEPTH: str(limits.max_depth),
+    }
     with ExitStack() as stack:
         # What is wrong with the set-up is said once and here, not by every worker.
         _build(stack)
@@ -105,7 +114,8 @@ def create_app() -> AsgiApp:
 def _build(stack: ExitStack) -> Endpoint:
     url, organization = os.environ[_STORE], os.environ[_ORGANIZATION]
     storage = stack.enter_context(opened(url))
-    tracker = Tracker(storage, fingerprint_key=find_secret(url))
+    limits = Limits(int(os.environ[_MAX_BYTES]), int(os.environ[_MAX_DEPTH]))
+    tracker = Tracker(storage, fingerprint_key=find_secret(url), limits=limits)
     known = os.environ.get(KEYS_VARIABLE, "").replace(",", " ").split()
     authenticator: Authenticator
     if known:

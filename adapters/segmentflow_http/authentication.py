@@ -12,7 +12,7 @@ from typing import Protocol
 
 from attrs import frozen
 
-from segmentflow_core import ApiKeys, AsyncApiKeys, ConfigurationError
+from segmentflow_core import ApiKeys, AsyncApiKeys, ConfigurationError, refuse_write_key
 from segmentflow_core.errors import Unauthorized
 from segmentflow_core.ports import MaybeAwaitable
 
@@ -89,11 +89,11 @@ class KnownKeys:
         organization_id: whom their bearers act for.
 
     Raises:
-        ConfigurationError: there is none, or one is too short to be a secret.
+        ConfigurationError: there is none, or one is too short to be a secret, or a WriteKey.
     """
 
     def __init__(self, secrets: Iterable[str], *, organization_id: str = "default") -> None:
-        self._digests = [hashlib.sha256(_long_enough(secret)).digest() for secret in secrets]
+        self._digests = [hashlib.sha256(_checked(secret)).digest() for secret in secrets]
         self._caller = Caller(organization_id)
         if not self._digests:
             raise ConfigurationError("There must be at least one key.")
@@ -101,14 +101,20 @@ class KnownKeys:
     def authenticate(self, headers: Mapping[str, str], scope: str) -> Caller:
         """Return the caller; as `Authenticator.authenticate`."""
         del scope
-        digest = hashlib.sha256(headers.get(_HEADER, "").encode("utf-8", "replace")).digest()
+        given = headers.get(_HEADER, "")
+        refuse_write_key(given)
+        digest = hashlib.sha256(given.encode("utf-8", "replace")).digest()
         # Every key is compared, so that the time taken does not tell which one is close.
         if not sum(hmac.compare_digest(digest, known) for known in self._digests):
             raise Unauthorized
         return self._caller
 
 
-def _long_enough(secret: str) -> bytes:
+def _checked(secret: str) -> bytes:
+    try:
+        refuse_write_key(secret)
+    except Unauthorized as error:
+        raise ConfigurationError(error.message) from None
     if len(secret) < _SHORTEST:
         raise ConfigurationError(f"A key must have at least {_SHORTEST} characters.")
     return secret.encode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from segmentflow_core._version import __version__
 from segmentflow_core.api_keys import ApiKeys, AsyncApiKeys
-from segmentflow_core.domain.api_key import ApiKey, CreatedApiKey
+from segmentflow_core.domain.api_key import ApiKey, CreatedApiKey, refuse_write_key
 from segmentflow_core.domain.condition import Explanation
 from segmentflow_core.domain.duration import parse_duration
 from segmentflow_core.domain.event import (
@@ -193,6 +193,7 @@ __all__ = [
     "published_document",
     "receipt_document",
     "receipt_json_schema",
+    "refuse_write_key",
     "replay_document",
     "request_document",
     "request_json_schema",

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from segmentflow_core.domain.api_key import (
     SECRET_BYTES,
@@ -18,9 +18,9 @@ from segmentflow_core.domain.api_key import (
     CreatedApiKey,
     check_key_request,
     digest_secret,
-    is_write_key,
     make_secret,
     needs_note,
+    refuse_write_key,
 )
 from segmentflow_core.domain.organization import check_organization
 from segmentflow_core.errors import (
@@ -48,10 +48,6 @@ __all__ = ["ApiKeys", "AsyncApiKeys"]
 
 T = TypeVar("T")
 
-_WRITE_KEY_MESSAGE: Final = (
-    "A WriteKey (wk_…) belongs to the Ingest API. This API needs an API Key (sk_…)."
-)
-
 
 class _Core:
     """What both colours share."""
@@ -78,9 +74,10 @@ class _Core:
 
     def digest(self, secret: str | None) -> bytes:
         """Return the digest to look for; whatever cannot be a key is refused at once."""
-        if secret is not None and is_write_key(secret):
-            raise Unauthorized(_WRITE_KEY_MESSAGE)
-        digest = None if secret is None else digest_secret(secret)
+        if secret is None:
+            raise Unauthorized
+        refuse_write_key(secret)
+        digest = digest_secret(secret)
         if digest is None:
             raise Unauthorized
         return digest

@@ -340,10 +340,92 @@ def test_a_wrong_setting_is_explained(run, arguments, why):
 
 
 @pytest.mark.parametrize(
-    "arguments", [("nonsense",), ("track",), ("events", "list", "--limit", "x")]
+    "arguments",
+    [
+        ("nonsense",),
+        ("track",),
+        ("events", "list", "--limit", "x"),
+        ("--store",),
+        ("--store", "memory://", "nonsense"),
+        ("--store", "memory://", "events", "nonsense"),
+        ("--nonsense", "events", "list"),
+        ("--limit", "1", "events", "list"),
+        ("--organization", "acme", "demo"),
+    ],
+    ids=" ".join,
 )
 def test_wrong_usage_has_a_status_of_its_own(run, arguments):
     assert run(*arguments)[0] == 2
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("events", "list"),
+        ("journeys", "show", "a"),
+        ("track", "request.json", "--idempotency-key", "k"),
+        ("keys", "list"),
+        ("purge",),
+        ("import", "lines.ndjson"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize(
+    "common",
+    [
+        ("--json",),
+        ("--json", "--organization", "acme", "--store", "sqlite:///other.db"),
+        ("--store=sqlite:///other.db", "--json", "--organization=acme"),
+    ],
+    ids=" ".join,
+)
+def test_the_common_options_may_stand_before_the_command_as_well(
+    run, folder, request_file, command, common
+):
+    (folder / "journeys.json").write_text(json.dumps({"journeys": [a_journey("a")]}))
+    (folder / "lines.ndjson").write_text(json.dumps(DOCUMENTED_REQUEST))
+    run("init", "--store", "sqlite:///other.db")
+    run("journeys", "apply", "journeys.json", *common)
+    assert run("track", request_file, "--idempotency-key", "k", *common)[0] == 0
+    run(*command, *common)
+    behind = run(*command, *common)
+    assert behind[0] == 0
+    assert run(*common, *command) == behind
+    first, *others = command
+    assert run(first, *common, *others) == behind
+
+
+@pytest.mark.usefixtures("store")
+def test_common_options_may_stand_on_both_sides_of_the_command_but_each_once(run, request_file):
+    run("track", request_file, "--idempotency-key", "k", "--organization", "acme")
+    split = ("--organization", "acme", "events", "list", "--json")
+    assert len(answer(run(*split))) == 1
+    assert run("--organization", "acme", "events", "list", "--organization", "acme")[0] == 2
+    assert run("--organization", "acme", "--organization", "acme", "events", "list")[0] == 2
+
+
+def test_a_refusal_is_json_wherever_that_was_asked_for(run):
+    run("init")
+    status, out, err = run("--json", "events", "show", "nothing")
+    assert (status, out, json.loads(err)["error"]) == (1, "", "not_found")
+
+
+@pytest.mark.parametrize("asked", [("--help",), ("--json", "--help"), ("--store", "x", "-h"), ()])
+def test_help_says_where_the_common_options_stand(run, asked):
+    status, out, _ = run(*asked)
+    assert status == 0
+    assert "before or after the command" in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    "asked", [("--json", "events", "list", "--help"), ("events", "--json", "list", "-h")]
+)
+def test_help_of_a_command_may_follow_common_options(run, asked):
+    status, out, _ = run(*asked)
+    assert status == 0
+    assert "segmentflow events list" in out
+    assert "--store" in out
 
 
 def test_a_file_that_is_not_there_is_wrong_usage(run):
@@ -357,6 +439,43 @@ def test_the_store_may_be_named_by_the_environment(run, folder, monkeypatch):
     monkeypatch.setenv("SEGMENTFLOW_STORE", "sqlite:///elsewhere.db")
     assert run("init")[0] == 0
     assert (folder / "elsewhere.db").exists()
+
+
+@pytest.fixture
+def narrow(run, folder, request_file, monkeypatch):
+    """Fill a store, and make the terminal narrower than any list of it."""
+    monkeypatch.setenv("COLUMNS", "80")
+    (folder / "j.json").write_text(json.dumps({"journeys": [a_journey("the-journey-" * 8)]}))
+    run("init")
+    run("journeys", "apply", "j.json")
+    run("track", request_file, "--idempotency-key", "k")
+    run("keys", "create", "--scope", "events:write", "--label", "the key of the shop " * 5)
+
+
+@pytest.mark.usefixtures("narrow")
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [
+        ("keys list", ["keyId", "createdAt"]),
+        ("events list", ["eventId", "profileId", "occurredAt"]),
+        ("journeys list", ["id", "status"]),
+        ("enrollments list", ["enrollmentId", "journeyId", "profileId", "status"]),
+        ("enrollments claim", ["enrollmentId", "journeyId", "profileId"]),
+    ],
+)
+def test_what_is_listed_can_be_copied_from_a_terminal_of_80_columns(run, command, names):
+    page = run(*command.split())[1]
+    (found,) = answer(run(*command.replace("claim", "list").split(), "--json"))
+    (row,) = [line.split() for line in page.splitlines() if line.startswith(found[names[0]])]
+    assert [found[name] for name in names if found[name] not in row] == []
+
+
+@pytest.mark.usefixtures("store")
+def test_what_is_listed_is_on_one_line_whatever_it_is_called(run, folder):
+    (folder / "r.json").write_text(json.dumps({**DOCUMENTED_REQUEST, "event": "a\nb c"}))
+    run("track", "r.json", "--idempotency-key", "k")
+    (_, row) = run("events", "list")[1].splitlines()
+    assert "a\\u000ab c" in row
 
 
 @pytest.mark.usefixtures("store")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -93,10 +94,34 @@ def test_a_second_import_replays_every_line(run, folder):
     assert stored(folder) == (3, 3)
 
 
-def test_a_renamed_and_grown_file_records_only_what_is_new(run, folder):
+def test_a_grown_file_records_only_what_is_new(run, folder):
     run(a_file(folder, a_line(1), a_line(2)))
-    grown = a_file(folder, a_line(1), a_line(2), a_line(3), name="renamed.ndjson")
+    grown = a_file(folder, a_line(1), a_line(2), a_line(3))
     assert counts(run(grown, "--batch", "1")[1]) == (1, 2, [])
+
+
+def test_files_of_different_names_with_equal_lines_record_every_line(run, folder):
+    lines = [a_line(1), a_line(2)]
+    assert counts(run(a_file(folder, *lines, name="monday.ndjson"))[1]) == (2, 0, [])
+    assert counts(run(a_file(folder, *lines, name="tuesday.ndjson"))[1]) == (2, 0, [])
+    assert stored(folder) == (4, 2)
+
+
+def test_files_of_one_name_with_different_first_lines_record_every_line(run, folder):
+    run(a_file(folder, a_line(1), a_line(2)))
+    assert counts(run(a_file(folder, a_line(3), a_line(2)))[1]) == (2, 0, [])
+
+
+def test_a_file_is_known_in_whatever_folder_it_is(run, folder):
+    run(a_file(folder, a_line(1), a_line(2)))
+    (folder / "archive").mkdir()
+    assert counts(run(a_file(folder / "archive", a_line(1), a_line(2)))[1]) == (0, 2, [])
+
+
+def test_a_source_keeps_the_keys_when_the_file_is_renamed(run, folder):
+    _, before = run(a_file(folder, a_line(1), a_line(2)))
+    renamed = a_file(folder, a_line(1), a_line(2), name="renamed.ndjson")
+    assert counts(run(renamed, "--source", before["source"])[1]) == (0, 2, [])
 
 
 def test_equal_lines_without_keys_are_two_events(run, folder):
@@ -177,6 +202,23 @@ def test_a_person_reads_each_refusal_without_its_values(folder, capsys, bad, cod
     assert CANARY not in printed.out + printed.err
 
 
+def test_an_import_shows_its_progress_on_a_terminal_only(folder, capsys, monkeypatch):
+    lines = [a_line(number) for number in range(6)]
+    monkeypatch.setenv("COLUMNS", "200")
+    path = a_file(folder, *lines)
+    assert main(["import", str(path), "--batch", "3"]) == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert main(["import", str(path), "--batch", "3", "--json"]) == 0
+    printed = capsys.readouterr()
+    assert counts(json.loads(printed.out)) == (0, 6, [])
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", printed.err)
+    assert "100%" in shown
+    assert "6 lines" in shown
+    assert re.search(r"\b[1-9][0-9,]*/s", shown)
+    assert re.search(r"\b0:00:00\b", shown)
+
+
 def test_refused_lines_are_listed_in_their_order(run, folder):
     late = a_line(1, profile={"externalId": "unknown"})
     assert counts(run(a_file(folder, late, b"{", late))[1]) == (0, 0, [1, 2, 3])
@@ -218,6 +260,13 @@ def test_standard_input_is_imported(folder):
     )
     assert counts(json.loads(done.stdout)) == (2, 0, [])
     assert done.stderr == b""
+
+
+def test_standard_input_under_a_source_is_known_again(run, folder, monkeypatch):
+    for expected in ((2, 0, []), (0, 2, [])):
+        with a_file(folder, a_line(1), a_line(2)).open() as opened:
+            monkeypatch.setattr("sys.stdin", opened)
+            assert counts(run("-", "--source", "monday")[1]) == expected
 
 
 @pytest.mark.parametrize("wrong", [("missing.ndjson",), ("f", "--batch", "0")])
@@ -299,10 +348,13 @@ def test_an_import_that_is_stopped_says_what_was_done(folder, capsys):
 def test_an_import_killed_again_and_again_ends_with_each_line_once(folder, run):
     lines = [a_line(n, None if n % 2 else f"key {n}") for n in range(400)]
     path = a_file(folder, *lines)
+    (folder / "piped").mkdir()
+    piped = folder / "piped" / path.name
+    piped.symlink_to("/dev/stdin")
     for _ in range(3):
         # The pipe gives the kill its moment: some lines are recorded, and more are waited for.
         importing = subprocess.Popen(
-            [sys.executable, "-m", "segmentflow_cli", "import", "-", "--batch", "7"],
+            [sys.executable, "-m", "segmentflow_cli", "import", str(piped), "--batch", "7"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
         )

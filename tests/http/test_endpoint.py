@@ -302,10 +302,20 @@ def test_an_unknown_a_revoked_and_a_malformed_key_are_refused_alike(post, api_ke
     assert answers[0].headers["www-authenticate"] == "ApiKey"
 
 
-def test_a_write_key_is_sent_to_the_ingest_api(post):
-    response = post(x_api_key="wk_public")
+@pytest.mark.parametrize("kept", ["in the store", "by the host"])
+def test_a_write_key_is_sent_to_the_ingest_api(post, tracker, kept):
+    if kept == "in the store":
+        response = post(x_api_key="wk_public")
+    else:
+        endpoint = Endpoint(tracker, KnownKeys(["k" * 32]))
+        response = endpoint("POST", EVENTS, {"x-api-key": "wk_public"}, b"")
     assert response.status == 401
     assert "Ingest API" in said(response)["message"]
+
+
+def test_a_write_key_cannot_be_a_known_key():
+    with pytest.raises(ConfigurationError, match="Ingest API"):
+        KnownKeys(["wk_" + "k" * 32])
 
 
 def test_authorisation_comes_before_anything_about_the_request(post, tracker):

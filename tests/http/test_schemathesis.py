@@ -1,7 +1,11 @@
-"""Requests that schemathesis makes up from the OpenAPI document, against the served app."""
+"""Requests that schemathesis makes up from the OpenAPI document, against the served app.
+
+What it makes up gets a canary, wherever that keeps a good request good and a bad one bad.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
 
 import pytest
@@ -10,17 +14,19 @@ from hypothesis import HealthCheck, assume, settings
 from segmentflow_core import Tracker
 from segmentflow_core.testing import FINGERPRINT_SECRET
 from segmentflow_http import AsgiApp, Endpoint, KnownKeys
+from segmentflow_http.access import log_answered
 from segmentflow_memory import MemoryStorage
 
 # It asks for newer libraries than the oldest ones that this project's other tests run on.
 schemathesis = pytest.importorskip("schemathesis", reason="schemathesis: NOT TESTED")
 
 KEY = "k" * 43
+CANARY = "canary-4111111111111111"
 REQUESTS = int(os.environ.get("SCHEMATHESIS_REQUESTS", "100"))
 
 # No schema can say that an external id must be known: here a new one is as good.
 tracker = Tracker(MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET, create_without_email=True)
-app = AsgiApp(Endpoint(tracker, KnownKeys([KEY])))
+app = AsgiApp(Endpoint(tracker, KnownKeys([KEY])), on_answered=log_answered)
 schema = schemathesis.openapi.from_asgi("/openapi.json", app)
 
 
@@ -32,13 +38,56 @@ def numbers(value):
     return [value] if isinstance(value, (int, float)) else []
 
 
+def named(text):
+    """Give what a name may be with the canary; text too short or too long to be one stays."""
+    if isinstance(text, str) and not 0 < len(text) < 200:
+        return text
+    return planted(text)
+
+
+def planted(value):
+    if isinstance(value, str):
+        return value + CANARY
+    if isinstance(value, dict):
+        return {name: planted(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [planted(item) for item in value]
+    return value
+
+
+def planted_request(body):
+    """Give a body with the canary in its names, its data and its Profile's Properties."""
+    if not isinstance(body, dict):
+        return planted(body)
+    known = {"event": named, "referenceId": named, "data": planted, "profile": planted_profile}
+    return {name: known.get(name, unchanged)(value) for name, value in body.items()}
+
+
+def planted_profile(profile):
+    if not isinstance(profile, dict):
+        return planted(profile)
+    known = {"externalId": named, "properties": planted}
+    return {name: known.get(name, unchanged)(value) for name, value in profile.items()}
+
+
+def unchanged(value):
+    return value
+
+
 @schema.parametrize()
 @settings(
     max_examples=REQUESTS,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-def test_the_app_keeps_to_its_document(case):
+def test_the_app_keeps_to_its_document(case, caplog):
     # JSON Schema takes 1e300 for an integer that is too large; as a double it is admitted.
     assume(all(-(2**63) <= number < 2**64 for number in numbers(case.body)))
-    case.call_and_validate(headers={"x-api-key": KEY})
+    caplog.set_level(logging.DEBUG)
+    case.body = planted_request(case.body)
+    for name, value in (case.headers or {}).items():
+        case.headers[name] = named(value)
+    response = case.call_and_validate(headers={"x-api-key": KEY})
+    shown = f"{response.headers} {response.text} {caplog.text}"
+    caplog.clear()
+    assert CANARY not in shown

@@ -125,6 +125,50 @@ def test_several_workers_serve_one_store(store):
     assert len(stored(store)) == 6
 
 
+def test_the_limits_of_a_request_may_be_set(store):
+    deep = a_request(data={"a": {"b": [1]}})
+    with served(store, "--max-bytes", "1000", "--max-depth", "3", "--workers", "2") as server:
+        url = f"{server.url}/api/v1/events"
+        accepted = httpx.post(url, headers=HEADERS, json=a_request())
+        large = httpx.post(url, headers=HEADERS, json=a_request(data={"a": "x" * 1000}))
+        nested = httpx.post(url, headers=HEADERS, json=deep)
+    assert accepted.status_code == 202
+    assert (large.status_code, large.json()["details"]) == (413, {"maxBytes": 1000})
+    assert nested.status_code == 400
+    assert nested.json()["details"]["violations"][0]["path"] == "/data/a/b"
+
+
+def test_a_request_may_hold_256_kib_and_nest_64_deep_unless_told_otherwise(store):
+    def nested(depth):
+        return json.loads('{"a":' * depth + "1" + "}" * depth)
+
+    body = json.dumps(DOCUMENTED_REQUEST).encode()
+    with served(store) as server:
+        url = f"{server.url}/api/v1/events"
+        headers = {**HEADERS, "content-type": "application/json"}
+        largest = httpx.post(url, headers=headers, content=body.ljust(256 * 1024))
+        larger = httpx.post(url, headers=headers, content=body.ljust(256 * 1024 + 1))
+        answers = [
+            httpx.post(
+                url,
+                headers={**HEADERS, "idempotency-key": str(depth)},
+                json=a_request(data=nested(depth - 1)),
+            ).status_code
+            for depth in (64, 65)
+        ]
+    assert (largest.status_code, larger.status_code) == (202, 413)
+    assert answers == [202, 400]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--max-bytes", "0"), ("--max-bytes", "x"), ("--max-depth", "0"), ("--max-depth", "129")],
+)
+def test_a_limit_that_asks_for_nothing_or_everything_is_wrong_usage(store, option, value, capsys):
+    assert main(["serve", "--store", store, option, value]) == 2
+    assert option in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("environment", "why"),
     [
@@ -136,8 +180,8 @@ def test_a_wrong_set_up_is_said_before_anything_listens(
     store, environment, why, monkeypatch, capsys
 ):
     monkeypatch.setenv("SEGMENTFLOW_FINGERPRINT_KEY", FINGERPRINT_SECRET)
-    for name in ("SEGMENTFLOW_STORE", "SEGMENTFLOW_ORGANIZATION", "SEGMENTFLOW_THREADS"):
-        monkeypatch.setenv(name, "")
+    for name in ("STORE", "ORGANIZATION", "THREADS", "MAX_BYTES", "MAX_DEPTH"):
+        monkeypatch.setenv(f"SEGMENTFLOW_{name}", "")
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert main(["serve", "--store", store]) == 1

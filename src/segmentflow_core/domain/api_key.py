@@ -17,7 +17,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-from segmentflow_core.errors import InvalidRequest, Violation
+from segmentflow_core.errors import InvalidRequest, Unauthorized, Violation
 
 __all__ = [
     "SCOPES",
@@ -27,10 +27,10 @@ __all__ = [
     "check_key_request",
     "digest_secret",
     "find_match",
-    "is_write_key",
     "lookup_of",
     "make_secret",
     "needs_note",
+    "refuse_write_key",
 ]
 
 SCOPES: Final = {"events:write": "Track events."}
@@ -42,6 +42,9 @@ USE_PRECISION: Final = timedelta(hours=1)
 
 _SECRET: Final = re.compile(r"sk_(?:live|test)_[A-Za-z0-9_-]{43}")
 _WRITE_KEY: Final = "wk_"
+_WRITE_KEY_MESSAGE: Final = (
+    "A WriteKey (wk_…) belongs to the Ingest API. This API needs an API Key (sk_…)."
+)
 _MAX_LABEL: Final = 255
 _LOOKUP_DIGITS: Final = 16
 
@@ -129,9 +132,14 @@ def digest_secret(secret: str) -> bytes | None:
     return hashlib.sha256(secret.encode()).digest()
 
 
-def is_write_key(secret: str) -> bool:
-    """Tell the public credential of the Ingest API, which is refused here."""
-    return secret.startswith(_WRITE_KEY)
+def refuse_write_key(secret: str) -> None:
+    """Refuse the public credential of the Ingest API in words that name it; all else passes.
+
+    Raises:
+        Unauthorized: it is a WriteKey.
+    """
+    if secret.startswith(_WRITE_KEY):
+        raise Unauthorized(_WRITE_KEY_MESSAGE)
 
 
 def lookup_of(digest: bytes) -> str:
