@@ -26,6 +26,7 @@ from rich.text import Text
 from segmentflow_cli.importing import ImportReport, Refusal, import_lines, read_lines
 from segmentflow_cli.options import COMMON, Common
 from segmentflow_cli.printing import visible
+from segmentflow_cli.stores import find_secret
 from segmentflow_core import SegmentflowError
 
 __all__ = ["import_file"]
@@ -70,7 +71,11 @@ def import_file(
     first line was corrected, is known again by the --source of its first import. Standard input
     has no name and is known by its first line alone: give each a --source of its own.
     """
-    report = ImportReport(name="" if file == _STANDARD_INPUT else Path(file).name, source=source)
+    report = ImportReport(
+        name="" if file == _STANDARD_INPUT else Path(file).name,
+        source=source,
+        source_key=find_secret(common.store).encode(),
+    )
     status = 0
     with _opened(file) as lines, common.tracker() as tracker:
         progress = _Shown.of(lines, report, as_json=common.json)

@@ -9,7 +9,7 @@ file's size. Must never print a value from a line: refusals are line numbers, co
 from __future__ import annotations
 
 import codecs
-import hashlib
+import hmac
 import os
 import random
 import time
@@ -43,6 +43,8 @@ _MAX_LINE: Final = _MAX_REQUEST + 1024
 
 _CHUNK: Final = 64 * 1024
 _SOURCE_DIGITS: Final = 32
+# What is signed with the secret elsewhere starts otherwise, so it can serve here as well.
+_SOURCE_LABEL: Final = b"segmentflow/import/source/1\0"
 _MAX_RUNS: Final = 6
 _FIRST_PAUSE: Final = 0.1
 
@@ -83,6 +85,8 @@ class ImportReport:
     Attributes:
         name: the file's name, without its folders; empty for what has none.
         source: what derived keys lead with; None until a line was read.
+        source_key: a secret that keys the hash `source` is derived by: the file's first line may
+            hold what its own request redacts.
         lines: how many were read, blank ones left out.
         recorded: how many became an event now.
         replayed: how many were events already.
@@ -102,6 +106,7 @@ class ImportReport:
     omitted: int = 0
     naming_line: int | None = None
     derived: int = 0
+    source_key: bytes = field(default=b"", repr=False)
 
     @property
     def naming_line_refused(self) -> bool:
@@ -220,7 +225,8 @@ def _name_source(report: ImportReport, line: Line) -> None:
         first = line.raw.removeprefix(codecs.BOM_UTF8).strip()
         # No file's name holds a zero byte, so none can pass for the start of a line.
         named = os.fsencode(report.name) + b"\0" + first
-        report.source = hashlib.sha256(named).hexdigest()[:_SOURCE_DIGITS]
+        digest = hmac.digest(report.source_key, _SOURCE_LABEL + named, "sha256")
+        report.source = digest.hex()[:_SOURCE_DIGITS]
         report.naming_line = line.number
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -122,6 +123,20 @@ def test_a_source_keeps_the_keys_when_the_file_is_renamed(run, folder):
     _, before = run(a_file(folder, a_line(1), a_line(2)))
     renamed = a_file(folder, a_line(1), a_line(2), name="renamed.ndjson")
     assert counts(run(renamed, "--source", before["source"])[1]) == (0, 2, [])
+
+
+def test_a_source_tells_nothing_of_the_first_line_without_the_secret(run, folder, monkeypatch):
+    file = a_file(folder, a_line(1))
+    _, report = run(file)
+    line = file.read_bytes().strip()
+    hashes = {hashlib.new(name, line).hexdigest()[:32] for name in ("md5", "sha1", "sha256")}
+    assert report["source"] not in hashes
+    monkeypatch.setenv("SEGMENTFLOW_FINGERPRINT_KEY", "another secret of thirty-two bytes or so")
+    other = a_file(folder, a_line(2), name="other.ndjson")
+    _, before = run(other, "--store", "memory://")
+    monkeypatch.setenv("SEGMENTFLOW_FINGERPRINT_KEY", FINGERPRINT_SECRET)
+    _, after = run(other, "--store", "memory://")
+    assert before["source"] != after["source"]
 
 
 def test_equal_lines_without_keys_are_two_events(run, folder):

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(CURL is None, reason="curl is not installed: cur
 def documented_command(url, key):
     """Give the README's command, its address and its key replaced, as the shell would split it."""
     (text,) = re.findall(r"^curl (?:.*\\\n)*.*$", README.read_text("utf-8"), re.MULTILINE)
-    for documented, ours in (("http://127.0.0.1:8000", url), ("sk_live_…", key)):
+    for documented, ours in (("http://127.0.0.1:8000", url), ("$KEY", key)):
         assert documented in text
         text = text.replace(documented, ours)
     return shlex.split(text.replace("\\\n", " "))
@@ -31,8 +31,10 @@ def documented_command(url, key):
 
 @pytest.fixture
 def curl(tmp_path):
-    """Run the command where the documented request is `order.json`; give status, headers, body."""
-    (tmp_path / "order.json").write_text(json.dumps(DOCUMENTED_REQUEST, indent=2))
+    """Run the command where the documented request is; give status, headers, body."""
+    examples = tmp_path / "examples"
+    examples.mkdir()
+    (examples / "order.json").write_text(json.dumps(DOCUMENTED_REQUEST, indent=2))
 
     def curl(url, key=KEY):
         command = [*documented_command(url, key), "--silent", "--show-error", "--noproxy", "*"]
