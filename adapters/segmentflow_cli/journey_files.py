@@ -14,6 +14,24 @@ from segmentflow_core import InvalidJourney, InvalidRequest, Violation, parse_js
 __all__ = ["read_journey_file"]
 
 _MAX_BYTES: Final = 4 * 1024 * 1024
+_MAX_PARTS: Final = 100
+"""A dotted key of more parts nests deeper than any Journey file may."""
+
+_STRING_OR_COMMENT: Final = re.compile(
+    "|".join(
+        (
+            r'"""(?:[^\\]|\\.)*?(?:"""|\Z)',
+            r"'''.*?(?:'''|\Z)",
+            r'"(?:[^"\\\n]|\\.)*+"?',
+            r"'[^'\n]*+'?",
+            r"#[^\n]*+",
+        )
+    ),
+    re.DOTALL,
+)
+_DOTTED_KEY: Final = re.compile(
+    rf"(?<![\w\-'])[\w\-']++(?:[ \t]*+\.[ \t]*+[\w\-']++){{{_MAX_PARTS}}}", re.ASCII
+)
 _WHERE: Final = re.compile(r" \((at line [0-9]+, column [0-9]+|at end of document)\)\Z")
 
 
@@ -50,7 +68,15 @@ def read_journey_file(path: Path) -> Any:
 
 
 def _parse_toml(text: str) -> Any:
+    # The parser takes time by the square of a key's parts.
+    if _has_very_long_key(text):
+        raise RecursionError
     return _without_dates(tomllib.loads(text))
+
+
+def _has_very_long_key(text: str) -> bool:
+    # Text with dots is no key, and a quoted part of one counts as any other.
+    return _DOTTED_KEY.search(_STRING_OR_COMMENT.sub("'", text)) is not None
 
 
 def _refusal(message: str) -> InvalidJourney:

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import json
 import math
+import time
+import tomllib
 
 import pytest
 
-from segmentflow_cli.journey_files import read_journey_file
+from segmentflow_cli.journey_files import _has_very_long_key, read_journey_file
 from segmentflow_core import InvalidJourney, Tracker, journey_definitions, published_document
 from segmentflow_core.testing import FINGERPRINT_SECRET
 from segmentflow_memory import MemoryStorage
@@ -143,3 +145,45 @@ def test_a_toml_refusal_says_where(why, text, where):
     assert message.startswith("is not valid TOML")
     assert message.endswith(where)
     assert "canary" not in message
+
+
+LONG_NAME = ".".join("a" * 4000)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{LONG_NAME} = 1",
+        f"[{LONG_NAME}]",
+        f"[[{LONG_NAME.replace('.', ' . ')}]]",
+        f"a = {{{LONG_NAME} = 1}}",
+        LONG_NAME.replace("a.a", "\"a\".'#'") + " = 1",
+    ],
+    ids=lambda text: text[:10],
+)
+def test_a_toml_key_of_very_many_parts_is_refused_unparsed(why, text):
+    assert why(text, "a.toml") == "is nested too deep to read"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'a = "{LONG_NAME}"',
+        f"a = '{LONG_NAME}'",
+        f'a = """\\"""{LONG_NAME}\n"{LONG_NAME}""\n"""',
+        f"a = '''\\{LONG_NAME}\n'{LONG_NAME}''\n'''",
+        f"# {LONG_NAME}\na = 1 # '{LONG_NAME}",
+        'a = ["\'", \'"\', "#", "\\""] # """\n' + f'b = "{LONG_NAME}"',
+        ".".join("a" * 100) + " = 1.5",
+    ],
+    ids=lambda text: text[:10],
+)
+def test_a_long_text_with_dots_is_no_key(read, text):
+    assert read(text, "a.toml") == tomllib.loads(text)
+
+
+@pytest.mark.parametrize("part", ['"""', "'''", '"', "'", '"""\\', "#", '"\\', "a.", "a .", "a\n"])
+def test_toml_is_looked_through_in_time_that_grows_with_it(part):
+    started = time.perf_counter()
+    _has_very_long_key(part * (1_000_000 // len(part)))
+    assert time.perf_counter() - started < 5  # a tenth of a second; by the square, an hour
