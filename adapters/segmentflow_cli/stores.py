@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final
@@ -59,17 +59,25 @@ def find_secret(url: str) -> str:
     """Return the fingerprint secret: of the environment, or of the file beside the store.
 
     Raises:
-        ConfigurationError: there is neither.
+        ConfigurationError: there is neither, or the file is not UTF-8.
+        OSError: the file may not be read.
     """
     secret = os.environ.get(SECRET_VARIABLE)
     if secret:
         return secret
     path = secret_file(url)
     if path is not None and path.exists():
-        return path.read_text(encoding="utf-8").strip()
+        return _read_secret(path)
     raise ConfigurationError(
         f"There is no fingerprint secret. Set {SECRET_VARIABLE}, or run `segmentflow init`."
     )
+
+
+def _read_secret(path: Path) -> str:
+    # Not shown, and raised outside of a handler: what cannot be decoded rides along with why.
+    with suppress(UnicodeDecodeError):
+        return path.read_text(encoding="utf-8").strip()
+    raise ConfigurationError("The file with the fingerprint secret is not UTF-8.")
 
 
 def create_secret(url: str) -> Path | None:

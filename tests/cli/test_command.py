@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from segmentflow_cli import main
-from segmentflow_core import journey_file_json_schema
+from segmentflow_cli.stores import find_secret, opened
+from segmentflow_core import ConfigurationError, journey_file_json_schema
 from segmentflow_core.testing import DOCUMENTED_KEY, DOCUMENTED_REQUEST, a_journey
 
 TOKEN = "tok_live_abc"
@@ -337,6 +338,52 @@ def test_a_wrong_setting_is_explained(run, arguments, why):
     assert status == 1
     assert "invalid_configuration" in err
     assert why in err
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://canary:canary",
+        "postgresql://u:canary@[::canary/db",
+        "postgresql://u:p@host:canary/db",
+        "postgresql+canary://u:canary@host/db",
+        "sqlite+canary:///canary.db",
+        "sqlite:///canary%00.db",
+        "sqlite:///x.db?timeout=canary",
+        "sqlite:///x.db?cached_statements=99999999999999999999",
+        "canary",
+        "",
+    ],
+)
+def test_a_store_url_that_cannot_be_used_is_refused_and_not_shown(run, monkeypatch, url):
+    monkeypatch.setenv("SEGMENTFLOW_FINGERPRINT_KEY", "x" * 32)
+    status, out, err = run("init", "--store", url)
+    assert (status, out) == (1, "")
+    assert err.startswith("invalid_configuration")
+    assert "canary" not in err
+    with pytest.raises(ConfigurationError) as refused, opened(url, create=True):
+        pass
+    assert refused.value.__context__ is None
+
+
+@pytest.mark.usefixtures("store")
+def test_a_secret_that_is_not_utf_8_is_refused_and_not_shown(run, folder):
+    (folder / "segmentflow.db.fingerprint-key").write_bytes(b"canary" * 8 + b"\xff")
+    status, out, err = run("purge")
+    assert (status, out) == (1, "")
+    assert "not UTF-8" in err
+    assert "canary" not in err
+    with pytest.raises(ConfigurationError) as refused:
+        find_secret("sqlite:///segmentflow.db")
+    assert refused.value.__context__ is None
+
+
+def test_a_secret_of_the_environment_that_is_not_utf_8_is_refused(run, monkeypatch):
+    run("init")
+    monkeypatch.setenv("SEGMENTFLOW_FINGERPRINT_KEY", "canary" * 8 + "\udcff")
+    status, _, err = run("purge")
+    assert (status, "canary" in err) == (1, False)
+    assert err.startswith("invalid_configuration")
 
 
 @pytest.mark.parametrize(
