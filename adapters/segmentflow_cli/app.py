@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
+from cyclopts.validators import Number
 
 from segmentflow_cli.demo import run_demo
 from segmentflow_cli.enrollments import enrollments
@@ -168,7 +169,9 @@ def show_event(
 def serve(
     *,
     host: Annotated[str, Parameter(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, Parameter(help="The port; 0 takes a free one.")] = 8000,
+    port: Annotated[
+        int, Parameter(help="The port; 0 takes a free one.", validator=Number(gte=0, lte=65_535))
+    ] = 8000,
     workers: Annotated[int, Parameter(help="How many processes.")] = 1,
     threads: Annotated[int, Parameter(help="How many calls a process runs at once.")] = 4,
     grace: Annotated[int, Parameter(help="Seconds to finish in what was accepted.")] = 30,

@@ -393,6 +393,14 @@ def test_wrong_usage_has_a_status_of_its_own(run, arguments):
     assert run(*arguments)[0] == 2
 
 
+@pytest.mark.parametrize("port", ["99999", "65536", "-5", "-1", "http"])
+@pytest.mark.parametrize("form", ["--port {}", "--port={}"])
+def test_a_port_that_is_none_is_wrong_usage(run, port, form):
+    status, out, err = run("serve", *form.format(port).split())
+    assert (status, out) == (2, "")
+    assert "port" in err
+
+
 def test_a_file_that_is_not_there_is_wrong_usage(run):
     run("init")
     status, _, err = run("track", "nothing.json", "--idempotency-key", "k")
