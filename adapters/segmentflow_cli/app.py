@@ -1,14 +1,18 @@
 """The command's tree: arguments in, one document or a page for people out.
 
 With ``--json`` every command prints one JSON document on stdout, and a refusal's
-envelope on stderr. Exit status 0; 1 refused, with the error's code; 2 usage.
+envelope on stderr. Exit status 0; 1 refused, with the error's code, or the output could not
+be written; 2 usage; 130 interrupted.
 """
 
 from __future__ import annotations
 
 import json as json_text
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -209,6 +213,33 @@ def purge(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # What an encoding cannot hold is no reason to print nothing.
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        status = _run(arguments)
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.flush()
+    except BrokenPipeError:
+        why = None  # whoever read the output has seen enough
+    except OSError as error:
+        why = error.strerror or "failed"
+    else:
+        return status
+    _drop_output()
+    if why is not None:
+        Printer(as_json=False).unreadable("standard input or output", why)
+    return 1
+
+
+def _drop_output() -> None:
+    """Let what could not be written not be tried again when the process ends."""
+    with suppress(OSError, ValueError), Path(os.devnull).open("wb") as nothing:
+        os.dup2(nothing.fileno(), sys.stdout.fileno())
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     tokens = sys.argv[1:] if arguments is None else list(arguments)
     printer = Printer(as_json="--json" in tokens)
     try:
@@ -219,6 +250,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         printer.refused(error)
         return 1
     except OSError as error:
+        if error.filename is None:
+            raise
         printer.unreadable(error.filename, error.strerror or "cannot be read")
         return 2
     return status or 0

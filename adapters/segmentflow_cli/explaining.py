@@ -20,7 +20,7 @@ from rich.tree import Tree
 
 from segmentflow_cli.journey_files import read_journey_file
 from segmentflow_cli.options import COMMON, Common
-from segmentflow_cli.printing import visible
+from segmentflow_cli.printing import print_json, visible
 from segmentflow_core import (
     SKIP_REASONS,
     ExplainedEvent,
@@ -168,7 +168,7 @@ class _Page:
 
     def _print(self, document: dict[str, Any], *page: Any) -> None:
         if self.as_json:
-            print(json.dumps(document, ensure_ascii=False))
+            print_json(document, sys.stdout)
             return
         console = Console(highlight=False)
         for part in page:
