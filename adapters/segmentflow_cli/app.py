@@ -7,6 +7,7 @@ be written; 2 usage; 130 interrupted.
 
 from __future__ import annotations
 
+import itertools
 import json as json_text
 import os
 import sys
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
@@ -23,7 +24,7 @@ from segmentflow_cli.demo import run_demo
 from segmentflow_cli.enrollments import enrollments
 from segmentflow_cli.explaining import check_explain, explain
 from segmentflow_cli.import_command import import_file
-from segmentflow_cli.journey_files import read_journey_file
+from segmentflow_cli.journey_files import JourneyFormat, read_journey_file
 from segmentflow_cli.keys import keys
 from segmentflow_cli.options import COMMON, Before, Common, Limit
 from segmentflow_cli.printing import Printer
@@ -41,6 +42,9 @@ from segmentflow_core import (
 )
 
 __all__ = ["app", "main"]
+
+_YES: Final = ("yes", "y", "1", "true", "t")
+"""What cyclopts takes for true."""
 
 app = App(
     name="segmentflow",
@@ -62,10 +66,11 @@ def demo(
     store: Annotated[
         str | None, Parameter(help="Use this store in place of a temporary one.")
     ] = None,
+    organization: Annotated[str, Parameter(help="Whose data it is.")] = COMMON.organization,
     json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False,
 ) -> None:
     """Take the documented request through `events.track`, end to end, and show what is stored."""
-    run_demo(store, Printer(as_json=json))
+    run_demo(store, Printer(as_json=json), organization)
 
 
 @app.command
@@ -104,13 +109,27 @@ def track(
 
 @journeys.command(name="apply")
 def apply_journeys(
-    file: Annotated[Path, Parameter(help="YAML, TOML or JSON.")],
+    file: Annotated[
+        str,
+        Parameter(
+            help="YAML, TOML or JSON, by its suffix; - reads standard input.",
+            allow_leading_hyphen=True,
+        ),
+    ],
     *,
+    form: Annotated[
+        JourneyFormat | None,
+        Parameter(
+            name="--format",
+            help="What it is written in, whatever its suffix; standard input: JSON where "
+            "it starts with a brace, else YAML.",
+        ),
+    ] = None,
     dry_run: Annotated[bool, Parameter(help="Only say what would change.", negative="")] = False,
     common: Common = COMMON,
 ) -> None:
     """Publish the Journeys of a file; those it does not name stay as they are."""
-    definitions = journey_definitions(read_journey_file(file))
+    definitions = journey_definitions(read_journey_file(file, form))
     whose = common.organization
     with common.tracker() as tracker:
         plan = tracker.publish_journeys(definitions, organization_id=whose, dry_run=True)
@@ -143,9 +162,12 @@ def show_journey(
 
 
 @journeys.command(name="schema")
-def show_schema() -> None:
-    """Print the JSON Schema of a Journey file, for an editor."""
-    print(json_text.dumps(journey_file_json_schema(), indent=2))
+def show_schema(*, common: Common = COMMON) -> None:
+    """Print the JSON Schema of a Journey file, for an editor: JSON in either form."""
+    if common.json:
+        common.printer.document(journey_file_json_schema())
+    else:
+        print(json_text.dumps(journey_file_json_schema(), indent=2))
 
 
 @events.command(name="list")
@@ -239,9 +261,19 @@ def _drop_output() -> None:
         os.dup2(nothing.fileno(), sys.stdout.fileno())
 
 
+def _asks_for_json(tokens: Sequence[str]) -> bool:
+    """Say what form a refusal takes, also where the tokens could not be read as a command."""
+    asked = False
+    for token in itertools.takewhile(lambda token: token != "--", tokens):
+        name, given, value = token.partition("=")
+        if name == "--json":
+            asked = not given or value.lower() in _YES
+    return asked
+
+
 def _run(arguments: Sequence[str] | None) -> int:
     tokens = sys.argv[1:] if arguments is None else list(arguments)
-    printer = Printer(as_json="--json" in tokens)
+    printer = Printer(as_json=_asks_for_json(tokens))
     try:
         status: int | None = app(tokens, exit_on_error=False)
     except CycloptsError:

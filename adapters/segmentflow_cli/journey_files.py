@@ -1,17 +1,23 @@
-"""Reading a Journey file: YAML, TOML or JSON, by its suffix. Must never repeat anything of it."""
+"""Reading a Journey file: YAML, TOML or JSON. Must never repeat anything of it."""
 
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
+from collections.abc import Mapping
 from datetime import date, datetime, time
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 from segmentflow_cli.yaml_text import YamlFault, parse_yaml
 from segmentflow_core import InvalidJourney, InvalidRequest, Violation, parse_json
 
-__all__ = ["read_journey_file"]
+__all__ = ["JourneyFormat", "read_journey_file"]
+
+JourneyFormat: TypeAlias = Literal["yaml", "toml", "json"]
+
+_SUFFIXES: Final[Mapping[str, JourneyFormat]] = {".toml": "toml", ".json": "json"}
 
 _MAX_BYTES: Final = 4 * 1024 * 1024
 _MAX_PARTS: Final = 100
@@ -35,23 +41,28 @@ _DOTTED_KEY: Final = re.compile(
 _WHERE: Final = re.compile(r" \((at line [0-9]+, column [0-9]+|at end of document)\)\Z")
 
 
-def read_journey_file(path: Path) -> Any:
+def read_journey_file(file: str | Path, form: JourneyFormat | None = None) -> Any:
     """Read a Journey file as a plain document, not yet checked.
 
+    Args:
+        file: where it is; ``-`` is standard input.
+        form: what it is written in; default: what the suffix says, else YAML. Standard input
+            has no suffix: what starts with a brace is JSON, for YAML reads all but a few
+            escapes of JSON alike.
+
     Raises:
-        InvalidJourney: it cannot be read as what its suffix says, or is larger than 4 MiB.
+        InvalidJourney: it cannot be read as what it should be, or is larger than 4 MiB.
         OSError: there is no such file, or it may not be read.
     """
-    with path.open("rb") as file:
-        raw = file.read(_MAX_BYTES + 1)
+    raw = _read(file)
     if len(raw) > _MAX_BYTES:
         raise _refusal(f"must not be larger than {_MAX_BYTES} bytes")
-    suffix = path.suffix.lower()
+    form = form or _form_of(file, raw)
     try:
-        if suffix == ".json":
+        if form == "json":
             return parse_json(raw)
         text = raw.decode()
-        return _parse_toml(text) if suffix == ".toml" else parse_yaml(text)
+        return _parse_toml(text) if form == "toml" else parse_yaml(text)
     except InvalidRequest as error:
         refusal = InvalidJourney.from_violations(error.violations)
     except UnicodeDecodeError:
@@ -65,6 +76,19 @@ def read_journey_file(path: Path) -> Any:
         refusal = _refusal(f"is not valid TOML{f', {where[1]}' if where else ''}")
     # Raised out here: what the parsers raised may hold what they read.
     raise refusal
+
+
+def _read(file: str | Path) -> bytes:
+    if file == "-":
+        return sys.stdin.buffer.read(_MAX_BYTES + 1)
+    with Path(file).open("rb") as opened:
+        return opened.read(_MAX_BYTES + 1)
+
+
+def _form_of(file: str | Path, raw: bytes) -> JourneyFormat:
+    if file == "-":
+        return "json" if raw.lstrip().startswith(b"{") else "yaml"
+    return _SUFFIXES.get(Path(file).suffix.lower(), "yaml")
 
 
 def _parse_toml(text: str) -> Any:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import stat
@@ -203,8 +204,71 @@ journeys:
     assert "order.created" in run("events", "list")[1]
 
 
-def test_the_schema_of_a_journey_file_is_printed(run):
-    assert answer(run("journeys", "schema")) == journey_file_json_schema()
+@pytest.mark.parametrize("form", [(), ("--json",), ("--json", "--organization", "acme")])
+def test_the_schema_of_a_journey_file_is_printed(run, form):
+    assert answer(run("journeys", "schema", *form)) == journey_file_json_schema()
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ("journeys: [{id: a, status: active, trigger: {event: NO}}]", ()),
+        ('  {"journeys": [{"id": "a", "status": "active", "trigger": {"event": "NO"}}]}', ()),
+        ("{journeys: [{id: a, status: active, trigger: {event: NO}}]}", ("--format", "yaml")),
+        (
+            '[[journeys]]\nid = "a"\nstatus = "active"\ntrigger = {event = "NO"}',
+            ("--format", "toml"),
+        ),
+    ],
+)
+def test_journeys_may_come_from_standard_input(run, monkeypatch, text, form):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    (applied,) = answer(run("journeys", "apply", "-", *form, "--json"))
+    assert (applied["id"], applied["trigger"]) == ("a", {"event": "NO"})
+
+
+@pytest.mark.usefixtures("store")
+def test_the_format_of_a_journey_file_may_be_given_whatever_its_suffix(run, folder):
+    (folder / "a.txt").write_text('{"journeys": [')
+    assert (
+        "is not valid JSON, at line 1" in run("journeys", "apply", "a.txt", "--format", "json")[2]
+    )
+    assert "is not valid YAML, at line 1" in run("journeys", "apply", "a.txt")[2]
+    assert run("journeys", "apply", "a.txt", "--format", "xml")[0] == 2
+
+
+def test_the_demo_is_told_for_any_organization(run):
+    url = ("--store", "sqlite:///demo.db")
+    story = answer(run("demo", "--json", "--organization", "acme", *url))
+    assert answer(run("events", "list", "--json", *url)) == []
+    acme = ("--organization", "acme")
+    assert answer(run("events", "list", "--json", *acme, *url)) == [story["event"]]
+    assert len(answer(run("journeys", "list", "--json", *acme, *url))) == 3
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(
+    ("asked", "as_json"),
+    [
+        (["--json"], True),
+        (["--json=true"], True),
+        (["--json=Yes"], True),
+        (["--json=false"], False),
+        ([], False),
+    ],
+)
+def test_a_refusal_has_the_form_that_was_asked_for(run, asked, as_json):
+    status, out, err = run("events", "show", *asked, "nothing")
+    assert (status, out) == (1, "")
+    assert err.startswith('{"error": "not_found"') is as_json
+    assert err.startswith("not_found: ") is not as_json
+
+
+@pytest.mark.usefixtures("store")
+def test_what_follows_two_hyphens_is_no_option(run, folder):
+    (folder / "--json").write_text("{}")
+    assert run("track", "--idempotency-key", "k", "--", "--json")[2].startswith("invalid_request:")
 
 
 @pytest.mark.usefixtures("store")
