@@ -10,13 +10,15 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final
 
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
 from segmentflow_core.errors import ConfigurationError
 
 __all__ = ["SECRET_VARIABLE", "create_secret", "find_secret", "opened", "secret_file"]
 
 SECRET_VARIABLE: Final = "SEGMENTFLOW_FINGERPRINT_KEY"
 _GROUP: Final = "segmentflow.storages"
-_SQLITE: Final = "sqlite:///"
 
 
 @contextmanager
@@ -30,7 +32,7 @@ def opened(url: str, *, create: bool = False) -> Generator[Any]:
     Raises:
         ConfigurationError: no adapter is registered for it, or the adapter refuses.
     """
-    scheme = url.partition(":")[0].partition("+")[0]
+    scheme = _scheme(url)
     known = entry_points(group=_GROUP)
     if scheme not in known.names:
         raise ConfigurationError(
@@ -48,11 +50,25 @@ def opened(url: str, *, create: bool = False) -> Generator[Any]:
 
 
 def secret_file(url: str) -> Path | None:
-    """Return where the secret of a SQLite store is kept: beside its file."""
-    path = url.removeprefix(_SQLITE).partition("?")[0]
-    if not url.startswith(_SQLITE) or path in ("", ":memory:"):
+    """Return where the secret of a SQLite store is kept: beside its file.
+
+    A store in memory has none, nor has one of any other kind.
+    """
+    if _scheme(url) != "sqlite":
         return None
-    return Path(f"{path}.fingerprint-key")
+    parsed = None
+    with suppress(ArgumentError, ValueError):
+        parsed = make_url(url)
+    if parsed is None or parsed.query.get("mode") == "memory":
+        return None
+    path = parsed.database or ""
+    if "uri" in parsed.query:
+        path = path.removeprefix("file:")
+    return None if path in ("", ":memory:") else Path(f"{path}.fingerprint-key")
+
+
+def _scheme(url: str) -> str:
+    return url.partition(":")[0].partition("+")[0]
 
 
 def find_secret(url: str) -> str:

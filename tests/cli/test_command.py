@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from segmentflow_cli import main
-from segmentflow_cli.stores import find_secret, opened
+from segmentflow_cli.stores import find_secret, opened, secret_file
 from segmentflow_core import ConfigurationError, journey_file_json_schema
 from segmentflow_core.testing import DOCUMENTED_KEY, DOCUMENTED_REQUEST, a_journey
 
@@ -105,6 +105,42 @@ def test_init_creates_the_store_and_a_secret_only_its_owner_can_read(run, folder
     assert not answer(run("init", "--json"))["secretCreated"]
     assert secret.read_bytes() == before
     assert before.decode().strip() not in run("init")[1]
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("sqlite:///p.db", "p.db"),
+        ("sqlite+pysqlite:///p.db", "p.db"),
+        ("sqlite+pysqlite:///p.db?timeout=5", "p.db"),
+        ("sqlite:///a%20b.db", "a b.db"),
+        ("sqlite:///file:p.db?uri=true", "p.db"),
+    ],
+)
+def test_every_url_of_a_sqlite_file_has_its_secret_beside_the_file(
+    run, folder, request_file, url, name
+):
+    created = answer(run("init", "--store", url, "--json"))
+    assert created == {"secretFile": f"{name}.fingerprint-key", "secretCreated": True}
+    assert {name, f"{name}.fingerprint-key"} <= {path.name for path in folder.iterdir()}
+    assert run("track", request_file, "--idempotency-key", "k", "--store", url)[0] == 0
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite+pysqlite://",
+        "sqlite:///file::memory:?uri=true",
+        "memory://",
+    ],
+)
+def test_a_store_in_memory_has_no_secret_file(run, folder, url):
+    created = answer(run("init", "--store", url, "--json"))
+    assert created == {"secretFile": None, "secretCreated": False}
+    assert list(folder.iterdir()) == []
+    assert secret_file("sqlite:///file:p?mode=memory&uri=true") is None
 
 
 def test_init_writes_no_secret_where_the_environment_has_one(run, folder, monkeypatch):
