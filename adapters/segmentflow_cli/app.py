@@ -131,7 +131,7 @@ def apply_journeys(
     """Publish the Journeys of a file; those it does not name stay as they are."""
     definitions = journey_definitions(read_journey_file(file, form))
     whose = common.organization
-    with common.tracker() as tracker:
+    with common.without_secret() as tracker:
         plan = tracker.publish_journeys(definitions, organization_id=whose, dry_run=True)
         common.printer.plan(plan)
         if not dry_run:
@@ -142,7 +142,7 @@ def apply_journeys(
 @journeys.command(name="list")
 def list_journeys(*, common: Common = COMMON) -> None:
     """List every Journey in its current version."""
-    with common.tracker() as tracker:
+    with common.without_secret() as tracker:
         found = tracker.journeys(organization_id=common.organization)
     common.printer.journeys([published_document(journey) for journey in found])
 
@@ -156,7 +156,7 @@ def show_journey(
     common: Common = COMMON,
 ) -> None:
     """Show one Journey."""
-    with common.tracker() as tracker:
+    with common.without_secret() as tracker:
         journey = tracker.journey(journey_id, version, organization_id=common.organization)
     common.printer.document(published_document(journey))
 
@@ -173,7 +173,7 @@ def show_schema(*, common: Common = COMMON) -> None:
 @events.command(name="list")
 def list_events(*, limit: Limit = 20, before: Before = None, common: Common = COMMON) -> None:
     """List recorded events, newest first."""
-    with common.tracker() as tracker:
+    with common.without_secret() as tracker:
         found = tracker.events(limit=limit, before=before, organization_id=common.organization)
     common.printer.events([event_document(event) for event in found])
 
@@ -186,7 +186,7 @@ def show_event(
     common: Common = COMMON,
 ) -> None:
     """Show one event with what each Journey did with it."""
-    with common.tracker() as tracker:
+    with common.without_secret() as tracker:
         event = tracker.event(event_id, organization_id=common.organization)
     common.printer.document(event_document(event))
 
@@ -227,7 +227,7 @@ def purge(
 ) -> None:
     """Remove expired idempotency keys, batch by batch."""
     removed = 0
-    with common.tracker() as tracker:
+    with common.without_secret() as tracker:
         while count := tracker.purge(limit=max(batch, 1)):
             removed += count
     common.printer.purged(removed)

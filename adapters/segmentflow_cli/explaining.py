@@ -106,7 +106,7 @@ def explain(
     drafts = None if journeys is None else journey_definitions(read_journey_file(journeys))
     whose = common.organization
     page = _Page(as_json=common.json)
-    with common.tracker() as tracker:
+    with common.without_secret() as tracker:
         if since is not None:
             with _progress() as on_progress:
                 replay = tracker.replay(

@@ -419,6 +419,28 @@ def test_purge_says_how_many_keys_it_removed(run, request_file):
     assert "Removed 0" in run("purge")[1]
 
 
+@pytest.mark.usefixtures("store")
+def test_what_tracks_nothing_needs_no_secret(run, folder, request_file):
+    (folder / "journeys.json").write_text(json.dumps({"journeys": [a_journey("a")]}))
+    answer(run("journeys", "apply", "journeys.json", "--json"))
+    key = ("--idempotency-key", "k", "--json")
+    receipt = answer(run("track", request_file, *key))
+    secret = folder / "segmentflow.db.fingerprint-key"
+    kept = secret.read_bytes()
+    secret.unlink()
+    answer(run("journeys", "apply", "journeys.json", "--json"))
+    for command in (
+        *(("journeys", "list"), ("journeys", "show", "a"), ("events", "list")),
+        *(("events", "show", receipt["eventId"]), ("explain", "--event", receipt["eventId"])),
+        *(("explain", "--request", request_file), ("enrollments", "list"), ("purge",)),
+    ):
+        assert answer(run(*command, "--json"))
+    for command in (("track", request_file, *key), ("import", request_file)):
+        assert "no fingerprint secret" in run(*command)[2]
+    secret.write_bytes(kept)
+    assert answer(run("track", request_file, *key)) == receipt
+
+
 def test_an_unknown_event_is_not_found(run):
     run("init")
     status, _, err = run("events", "show", "nothing", "--json")
@@ -428,11 +450,14 @@ def test_an_unknown_event_is_not_found(run):
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (("events", "list"), "no fingerprint secret"),
+        (("import", "request.json"), "no fingerprint secret"),
+        (("track", "request.json"), "no fingerprint secret"),
+        (("events", "list"), "Run `segmentflow init`"),
         (("events", "list", "--store", "unknown://x"), "No storage adapter"),
         (("init", "--store", "memory://named"), "memory://"),
     ],
 )
+@pytest.mark.usefixtures("request_file")
 def test_a_wrong_setting_is_explained(run, arguments, why):
     status, _, err = run(*arguments)
     assert status == 1
@@ -467,9 +492,9 @@ def test_a_store_url_that_cannot_be_used_is_refused_and_not_shown(run, monkeypat
 
 
 @pytest.mark.usefixtures("store")
-def test_a_secret_that_is_not_utf_8_is_refused_and_not_shown(run, folder):
+def test_a_secret_that_is_not_utf_8_is_refused_and_not_shown(run, folder, request_file):
     (folder / "segmentflow.db.fingerprint-key").write_bytes(b"canary" * 8 + b"\xff")
-    status, out, err = run("purge")
+    status, out, err = run("track", request_file)
     assert (status, out) == (1, "")
     assert "not UTF-8" in err
     assert "canary" not in err
@@ -478,10 +503,10 @@ def test_a_secret_that_is_not_utf_8_is_refused_and_not_shown(run, folder):
     assert refused.value.__context__ is None
 
 
-def test_a_secret_of_the_environment_that_is_not_utf_8_is_refused(run, monkeypatch):
+def test_a_secret_of_the_environment_that_is_not_utf_8_is_refused(run, request_file, monkeypatch):
     run("init")
     monkeypatch.setenv("SEGMENTFLOW_FINGERPRINT_KEY", "canary" * 8 + "\udcff")
-    status, _, err = run("purge")
+    status, _, err = run("track", request_file)
     assert (status, "canary" in err) == (1, False)
     assert err.startswith("invalid_configuration")
 
