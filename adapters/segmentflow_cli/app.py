@@ -1,14 +1,19 @@
 """The command's tree: arguments in, one document or a page for people out.
 
 With ``--json`` every command prints one JSON document on stdout, and a refusal's
-envelope on stderr. Exit status 0; 1 refused, with the error's code; 2 usage.
+envelope on stderr. Exit status 0; 1 refused, with the error's code, or the output could not
+be written; 2 usage; 130 interrupted.
 """
 
 from __future__ import annotations
 
+import itertools
 import json as json_text
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -19,7 +24,7 @@ from segmentflow_cli.demo import run_demo
 from segmentflow_cli.enrollments import enrollments
 from segmentflow_cli.explaining import check_explain, explain
 from segmentflow_cli.import_command import import_file
-from segmentflow_cli.journey_files import read_journey_file
+from segmentflow_cli.journey_files import JourneyFormat, read_journey_file
 from segmentflow_cli.keys import keys
 from segmentflow_cli.options import COMMON, Before, Common, Limit, behind_the_command
 from segmentflow_cli.printing import Printer
@@ -38,6 +43,9 @@ from segmentflow_core import (
 )
 
 __all__ = ["app", "main"]
+
+_YES: Final = ("yes", "y", "1", "true", "t")
+"""What cyclopts takes for true."""
 
 app = App(
     name="segmentflow",
@@ -64,10 +72,11 @@ def demo(
     store: Annotated[
         str | None, Parameter(help="Use this store in place of a temporary one.")
     ] = None,
+    organization: Annotated[str, Parameter(help="Whose data it is.")] = COMMON.organization,
     json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False,
 ) -> None:
     """Take the documented request through `events.track`, end to end, and show what is stored."""
-    run_demo(store, Printer(as_json=json))
+    run_demo(store, Printer(as_json=json), organization)
 
 
 @app.command
@@ -106,15 +115,29 @@ def track(
 
 @journeys.command(name="apply")
 def apply_journeys(
-    file: Annotated[Path, Parameter(help="YAML, TOML or JSON.")],
+    file: Annotated[
+        str,
+        Parameter(
+            help="YAML, TOML or JSON, by its suffix; - reads standard input.",
+            allow_leading_hyphen=True,
+        ),
+    ],
     *,
+    form: Annotated[
+        JourneyFormat | None,
+        Parameter(
+            name="--format",
+            help="What it is written in, whatever its suffix; standard input: JSON where "
+            "it starts with a brace, else YAML.",
+        ),
+    ] = None,
     dry_run: Annotated[bool, Parameter(help="Only say what would change.", negative="")] = False,
     common: Common = COMMON,
 ) -> None:
     """Publish the Journeys of a file; those it does not name stay as they are."""
-    definitions = journey_definitions(read_journey_file(file))
+    definitions = journey_definitions(read_journey_file(file, form))
     whose = common.organization
-    with common.tracker() as tracker:
+    with common.without_secret() as tracker:
         plan = tracker.publish_journeys(definitions, organization_id=whose, dry_run=True)
         common.printer.plan(plan)
         if not dry_run:
@@ -125,7 +148,7 @@ def apply_journeys(
 @journeys.command(name="list")
 def list_journeys(*, common: Common = COMMON) -> None:
     """List every Journey in its current version."""
-    with common.tracker() as tracker:
+    with common.without_secret() as tracker:
         found = tracker.journeys(organization_id=common.organization)
     common.printer.journeys([published_document(journey) for journey in found])
 
@@ -139,21 +162,24 @@ def show_journey(
     common: Common = COMMON,
 ) -> None:
     """Show one Journey."""
-    with common.tracker() as tracker:
+    with common.without_secret() as tracker:
         journey = tracker.journey(journey_id, version, organization_id=common.organization)
     common.printer.document(published_document(journey))
 
 
 @journeys.command(name="schema")
-def show_schema() -> None:
-    """Print the JSON Schema of a Journey file, for an editor."""
-    print(json_text.dumps(journey_file_json_schema(), indent=2))
+def show_schema(*, common: Common = COMMON) -> None:
+    """Print the JSON Schema of a Journey file, for an editor: JSON in either form."""
+    if common.json:
+        common.printer.document(journey_file_json_schema())
+    else:
+        print(json_text.dumps(journey_file_json_schema(), indent=2))
 
 
 @events.command(name="list")
 def list_events(*, limit: Limit = 20, before: Before = None, common: Common = COMMON) -> None:
     """List recorded events, newest first."""
-    with common.tracker() as tracker:
+    with common.without_secret() as tracker:
         found = tracker.events(limit=limit, before=before, organization_id=common.organization)
     common.printer.events([event_document(event) for event in found])
 
@@ -166,7 +192,7 @@ def show_event(
     common: Common = COMMON,
 ) -> None:
     """Show one event with what each Journey did with it."""
-    with common.tracker() as tracker:
+    with common.without_secret() as tracker:
         event = tracker.event(event_id, organization_id=common.organization)
     common.printer.document(event_document(event))
 
@@ -175,7 +201,9 @@ def show_event(
 def serve(
     *,
     host: Annotated[str, Parameter(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, Parameter(help="The port; 0 takes a free one.")] = 8000,
+    port: Annotated[
+        int, Parameter(help="The port; 0 takes a free one.", validator=Number(gte=0, lte=65_535))
+    ] = 8000,
     workers: Annotated[int, Parameter(help="How many processes.")] = 1,
     threads: Annotated[int, Parameter(help="How many calls a process runs at once.")] = 4,
     grace: Annotated[int, Parameter(help="Seconds to finish in what was accepted.")] = 30,
@@ -212,7 +240,7 @@ def purge(
 ) -> None:
     """Remove expired idempotency keys, batch by batch."""
     removed = 0
-    with common.tracker() as tracker:
+    with common.without_secret() as tracker:
         while count := tracker.purge(limit=max(batch, 1)):
             removed += count
     common.printer.purged(removed)
@@ -220,8 +248,45 @@ def purge(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # What an encoding cannot hold is no reason to print nothing.
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        status = _run(arguments)
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.flush()
+    except BrokenPipeError:
+        why = None  # whoever read the output has seen enough
+    except OSError as error:
+        why = error.strerror or "failed"
+    else:
+        return status
+    _drop_output()
+    if why is not None:
+        Printer(as_json=False).unreadable("standard input or output", why)
+    return 1
+
+
+def _drop_output() -> None:
+    """Let what could not be written not be tried again when the process ends."""
+    with suppress(OSError, ValueError), Path(os.devnull).open("wb") as nothing:
+        os.dup2(nothing.fileno(), sys.stdout.fileno())
+
+
+def _asks_for_json(tokens: Sequence[str]) -> bool:
+    """Say what form a refusal takes, also where the tokens could not be read as a command."""
+    asked = False
+    for token in itertools.takewhile(lambda token: token != "--", tokens):
+        name, given, value = token.partition("=")
+        if name == "--json":
+            asked = not given or value.lower() in _YES
+    return asked
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     tokens = sys.argv[1:] if arguments is None else list(arguments)
-    printer = Printer(as_json="--json" in tokens)
+    printer = Printer(as_json=_asks_for_json(tokens))
     try:
         status: int | None = app(behind_the_command(app, tokens), exit_on_error=False)
     except CycloptsError:
@@ -230,6 +295,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         printer.refused(error)
         return 1
     except OSError as error:
+        if error.filename is None:
+            raise
         printer.unreadable(error.filename, error.strerror or "cannot be read")
         return 2
     return status or 0

@@ -43,26 +43,26 @@ _KEY: Final = "order.created:ord_9421"
 _JOURNEYS: Final = "demo-journeys.yaml"
 
 
-def run_demo(store: str | None, printer: Printer) -> None:
+def run_demo(store: str | None, printer: Printer, organization: str) -> None:
     """Tell the story on `store`, or on a temporary SQLite file that is removed afterwards."""
     if store is not None:
-        _tell(store, printer)
+        _tell(store, printer, organization)
         return
     with tempfile.TemporaryDirectory(prefix="segmentflow-") as folder:
-        _tell(f"sqlite:///{Path(folder) / 'segmentflow.db'}", printer)
+        _tell(f"sqlite:///{Path(folder) / 'segmentflow.db'}", printer, organization)
 
 
-def _tell(url: str, printer: Printer) -> None:
+def _tell(url: str, printer: Printer, whose: str) -> None:
     with opened(url, create=True) as storage:
         create_secret(url)
         tracker = Tracker(storage, fingerprint_key=find_secret(url))
         with as_file(files("segmentflow_cli") / _JOURNEYS) as path:
-            tracker.publish_journeys(read_journey_file(path))
-        first = tracker.track(REQUEST, _KEY)
-        again = tracker.track(REQUEST, _KEY)
+            tracker.publish_journeys(read_journey_file(path), organization_id=whose)
+        first = tracker.track(REQUEST, _KEY, organization_id=whose)
+        again = tracker.track(REQUEST, _KEY, organization_id=whose)
         changed = {**REQUEST, "data": {**REQUEST["data"], "total": 59}}
-        refusal = _refusal_of(tracker, changed)
-        event = tracker.event(first.event_id)
+        refusal = _refusal_of(tracker, changed, whose)
+        event = tracker.event(first.event_id, organization_id=whose)
     if printer.as_json:
         printer.document(
             {
@@ -76,9 +76,9 @@ def _tell(url: str, printer: Printer) -> None:
         _show(printer.console, first, again, refusal, event)
 
 
-def _refusal_of(tracker: Tracker, request: dict[str, Any]) -> IdempotencyKeyReuse:
+def _refusal_of(tracker: Tracker, request: dict[str, Any], whose: str) -> IdempotencyKeyReuse:
     try:
-        tracker.track(request, _KEY)
+        tracker.track(request, _KEY, organization_id=whose)
     except IdempotencyKeyReuse as refusal:
         return refusal
     raise AssertionError("a changed request was accepted under a used key")

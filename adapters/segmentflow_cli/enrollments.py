@@ -59,7 +59,7 @@ def list_enrollments(
     common: Common = COMMON,
 ) -> None:
     """List Enrollments, newest first."""
-    with common.tracker() as tracker:
+    with common.without_secret() as tracker:
         found = tracker.enrollments(
             journey_id=journey,
             status=status,
@@ -86,7 +86,7 @@ def claim(
 
     The token it prints completes, extends or releases them.
     """
-    with common.tracker() as tracker:
+    with common.without_secret() as tracker:
         found = tracker.claim_enrollments(
             limit=limit,
             lease=lease,
@@ -100,7 +100,7 @@ def claim(
 @enrollments.command(name="complete")
 def complete(ids: Ids, /, *, token: TokenOption, common: Common = COMMON) -> None:
     """Complete claimed Enrollments; with the same token again, nothing changes."""
-    with common.tracker() as tracker:
+    with common.without_secret() as tracker:
         answers = tracker.complete_enrollments(_leases(common, ids, token))
     _print(common, answers)
 
@@ -126,7 +126,7 @@ def release(
     common: Common = COMMON,
 ) -> None:
     """Give claimed Enrollments back, to be handed over again."""
-    with common.tracker() as tracker:
+    with common.without_secret() as tracker:
         answers = tracker.release_enrollments(
             _leases(common, ids, token),
             delay=delay,
@@ -141,7 +141,7 @@ def extend(
     ids: Ids, /, *, token: TokenOption, lease: LeaseLength = _LEASE, common: Common = COMMON
 ) -> None:
     """Let the lease of claimed Enrollments run out later."""
-    with common.tracker() as tracker:
+    with common.without_secret() as tracker:
         answers = tracker.extend_enrollments(_leases(common, ids, token), by=lease)
     _print(common, answers)
 
@@ -149,7 +149,7 @@ def extend(
 @enrollments.command(name="revive")
 def revive(ids: Ids, /, *, common: Common = COMMON) -> None:
     """Make dead Enrollments available again, with all their attempts before them."""
-    with common.tracker() as tracker:
+    with common.without_secret() as tracker:
         answers = tracker.revive_enrollments(ids, organization_id=common.organization)
     _print(common, answers)
 

@@ -19,7 +19,7 @@ from rich.tree import Tree
 
 from segmentflow_cli.journey_files import read_journey_file
 from segmentflow_cli.options import COMMON, Common
-from segmentflow_cli.printing import lined_up, visible
+from segmentflow_cli.printing import lined_up, print_json, visible
 from segmentflow_core import (
     SKIP_REASONS,
     ExplainedEvent,
@@ -105,7 +105,7 @@ def explain(
     drafts = None if journeys is None else journey_definitions(read_journey_file(journeys))
     whose = common.organization
     page = _Page(as_json=common.json)
-    with common.tracker() as tracker:
+    with common.without_secret() as tracker:
         if since is not None:
             with _progress() as on_progress:
                 replay = tracker.replay(
@@ -167,7 +167,7 @@ class _Page:
 
     def _print(self, document: dict[str, Any], *page: Any) -> None:
         if self.as_json:
-            print(json.dumps(document, ensure_ascii=False))
+            print_json(document, sys.stdout)
             return
         console = Console(highlight=False)
         for part in page:

@@ -31,6 +31,7 @@ from segmentflow_core import SegmentflowError
 
 __all__ = ["import_file"]
 
+_DONE: Final = "Done"
 _INTERRUPTED: Final = 130
 _STANDARD_INPUT: Final = "-"
 _SOURCE: Final = re.compile(r"[\x20-\x7e]{1,200}")
@@ -97,7 +98,7 @@ def import_file(
             # The error itself is printed by whoever catches it; what was done is said first.
             _print_report(report, common, "Stopped")
             raise
-    _print_report(report, common, "Interrupted" if status else "Done")
+    _print_report(report, common, "Interrupted" if status else _DONE)
     return status or (1 if report.refused else 0)
 
 
@@ -174,6 +175,10 @@ def _print_report(report: ImportReport, common: Common, how: str) -> None:
         f"{how}: {report.lines} lines, {report.recorded} recorded, "
         f"{report.replayed} replayed, {refused} refused."
     )
+    if how != _DONE:
+        common.printer.console.print(
+            "Run the same command again on the same lines to go on: what was recorded replays."
+        )
     if report.naming_line_refused:
         common.printer.console.print(
             f"Line {report.naming_line} names the file and was refused: "

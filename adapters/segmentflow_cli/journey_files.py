@@ -1,69 +1,106 @@
-"""Reading a Journey file: YAML, TOML or JSON, by its suffix."""
+"""Reading a Journey file: YAML, TOML or JSON. Must never repeat anything of it."""
 
 from __future__ import annotations
 
+import re
+import sys
 import tomllib
+from collections.abc import Mapping
 from datetime import date, datetime, time
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
-import yaml
-
+from segmentflow_cli.yaml_text import YamlFault, parse_yaml
 from segmentflow_core import InvalidJourney, InvalidRequest, Violation, parse_json
 
-__all__ = ["read_journey_file"]
+__all__ = ["JourneyFormat", "read_journey_file"]
+
+JourneyFormat: TypeAlias = Literal["yaml", "toml", "json"]
+
+_SUFFIXES: Final[Mapping[str, JourneyFormat]] = {".toml": "toml", ".json": "json"}
 
 _MAX_BYTES: Final = 4 * 1024 * 1024
+_MAX_PARTS: Final = 100
+"""A dotted key of more parts nests deeper than any Journey file may."""
+
+_STRING_OR_COMMENT: Final = re.compile(
+    "|".join(
+        (
+            r'"""(?:[^\\]|\\.)*?(?:"""|\Z)',
+            r"'''.*?(?:'''|\Z)",
+            r'"(?:[^"\\\n]|\\.)*+"?',
+            r"'[^'\n]*+'?",
+            r"#[^\n]*+",
+        )
+    ),
+    re.DOTALL,
+)
+_DOTTED_KEY: Final = re.compile(
+    rf"(?<![\w\-'])[\w\-']++(?:[ \t]*+\.[ \t]*+[\w\-']++){{{_MAX_PARTS}}}", re.ASCII
+)
+_WHERE: Final = re.compile(r" \((at line [0-9]+, column [0-9]+|at end of document)\)\Z")
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML's JSON-like part: no dates (they are text here), no member twice, no aliases."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases are not allowed")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        if len(names) < len(node.value):
-            raise yaml.YAMLError("a member's name is no plain value")
-        if len(set(names)) < len(names):
-            raise yaml.YAMLError("a member is given more than once")
-        return super().construct_mapping(node, deep)
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
-def read_journey_file(path: Path) -> Any:
+def read_journey_file(file: str | Path, form: JourneyFormat | None = None) -> Any:
     """Read a Journey file as a plain document, not yet checked.
 
+    Args:
+        file: where it is; ``-`` is standard input.
+        form: what it is written in; default: what the suffix says, else YAML. Standard input
+            has no suffix: what starts with a brace is JSON, for YAML reads all but a few
+            escapes of JSON alike.
+
     Raises:
-        InvalidJourney: it cannot be read as what its suffix says, or is larger than 4 MiB.
+        InvalidJourney: it cannot be read as what it should be, or is larger than 4 MiB.
         OSError: there is no such file, or it may not be read.
     """
-    if path.stat().st_size > _MAX_BYTES:
+    raw = _read(file)
+    if len(raw) > _MAX_BYTES:
         raise _refusal(f"must not be larger than {_MAX_BYTES} bytes")
-    raw = path.read_bytes()
-    suffix = path.suffix.lower()
+    form = form or _form_of(file, raw)
     try:
-        if suffix == ".json":
+        if form == "json":
             return parse_json(raw)
         text = raw.decode()
-        if suffix == ".toml":
-            return _without_dates(tomllib.loads(text))
-        return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader, made stricter
+        return _parse_toml(text) if form == "toml" else parse_yaml(text)
     except InvalidRequest as error:
-        raise InvalidJourney.from_violations(error.violations) from None
+        refusal = InvalidJourney.from_violations(error.violations)
+    except UnicodeDecodeError:
+        refusal = _refusal("is not UTF-8")
     except RecursionError:
-        raise _refusal("is nested too deep to read") from None
-    except (ValueError, yaml.YAMLError):
-        pass
-    raise _refusal(f"is not valid {'TOML' if suffix == '.toml' else 'YAML'}")
+        refusal = _refusal("is nested too deep to read")
+    except YamlFault as fault:
+        refusal = _refusal(str(fault))
+    except ValueError as error:
+        where = _WHERE.search(str(error))
+        refusal = _refusal(f"is not valid TOML{f', {where[1]}' if where else ''}")
+    # Raised out here: what the parsers raised may hold what they read.
+    raise refusal
+
+
+def _read(file: str | Path) -> bytes:
+    if file == "-":
+        return sys.stdin.buffer.read(_MAX_BYTES + 1)
+    with Path(file).open("rb") as opened:
+        return opened.read(_MAX_BYTES + 1)
+
+
+def _form_of(file: str | Path, raw: bytes) -> JourneyFormat:
+    if file == "-":
+        return "json" if raw.lstrip().startswith(b"{") else "yaml"
+    return _SUFFIXES.get(Path(file).suffix.lower(), "yaml")
+
+
+def _parse_toml(text: str) -> Any:
+    # The parser takes time by the square of a key's parts.
+    if _has_very_long_key(text):
+        raise RecursionError
+    return _without_dates(tomllib.loads(text))
+
+
+def _has_very_long_key(text: str) -> bool:
+    # Text with dots is no key, and a quoted part of one counts as any other.
+    return _DOTTED_KEY.search(_STRING_OR_COMMENT.sub("'", text)) is not None
 
 
 def _refusal(message: str) -> InvalidJourney:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from secrets import token_bytes
 from typing import Annotated, Final
 
 from attrs import frozen
@@ -34,6 +35,15 @@ class Common:
         """Give a tracker on the store, with the store's own secret, and close it afterwards."""
         with opened(self.store) as storage:
             yield Tracker(storage, fingerprint_key=find_secret(self.store))
+
+    @contextmanager
+    def without_secret(self) -> Generator[Tracker]:
+        """Give a tracker for what tracks nothing, and so needs not be told the store's secret.
+
+        Its own is made up and forgotten: it must not track, for nobody could replay that.
+        """
+        with opened(self.store) as storage:
+            yield Tracker(storage, fingerprint_key=token_bytes(32))
 
     @contextmanager
     def api_keys(self) -> Generator[ApiKeys]:

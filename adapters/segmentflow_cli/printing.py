@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import sys
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from attrs import frozen
 from rich.console import Console
@@ -13,7 +15,7 @@ from rich.text import Text
 
 from segmentflow_core import PublishedJourney, SegmentflowError, published_document
 
-__all__ = ["Printer", "lined_up", "shown_json", "visible"]
+__all__ = ["Printer", "lined_up", "print_json", "shown_json", "visible"]
 
 _CHANGES: Final = {
     "created": "new, version {version}",
@@ -35,6 +37,13 @@ def visible(text: str) -> str:
     return "".join(
         char if char.isprintable() or char == "\n" else f"\\u{ord(char):04x}" for char in text
     )
+
+
+def print_json(document: Any, file: TextIO) -> None:
+    """Print a document on one line; where the encoding is not UTF-8, in ASCII alone."""
+    encoding = getattr(file, "encoding", None) or "utf-8"
+    ascii_alone = codecs.lookup(encoding).name != "utf-8"
+    print(json.dumps(document, ensure_ascii=ascii_alone), file=file)
 
 
 def shown_json(document: Any) -> Text:
@@ -77,7 +86,7 @@ class Printer:
     def document(self, document: Any) -> None:
         """Print one document."""
         if self.as_json:
-            print(json.dumps(document, ensure_ascii=False))
+            print_json(document, sys.stdout)
         else:
             self.console.print(shown_json(document))
 
@@ -217,10 +226,10 @@ class Printer:
 
     def refused(self, error: SegmentflowError) -> None:
         """Print a refusal on stderr."""
-        console = Console(stderr=True, highlight=False, soft_wrap=True)
         if self.as_json:
-            console.print(Text(json.dumps(error.envelope(), ensure_ascii=False)))
+            print_json(error.envelope(), sys.stderr)
             return
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
         console.print(Text(error.code, "bold red").append(f": {error.message}", "default"))
         for violation in error.details.get("violations", ()):
             where = violation["path"] or "the document"

@@ -7,7 +7,11 @@ a process ends; the access log goes to standard output, one JSON object a line.
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+import signal
+import socket
+import threading
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
 from segmentflow_cli.stores import find_secret, opened
@@ -62,11 +66,11 @@ def serve_store(
     grace: int,
     limits: Limits,
 ) -> None:
-    """Serve a store until the process is told to stop.
+    """Serve a store until the process is told to stop, by SIGTERM or SIGINT.
 
     Raises:
-        ConfigurationError: uvicorn is not installed, a setting breaks its rule, or the
-            store cannot be served.
+        ConfigurationError: uvicorn is not installed, a setting breaks its rule, the store
+            cannot be served, or the address cannot be listened on.
     """
     try:
         import uvicorn  # noqa: PLC0415 - only this command needs it
@@ -85,18 +89,65 @@ def serve_store(
     with ExitStack() as stack:
         # What is wrong with the set-up is said once and here, not by every worker.
         _build(stack)
-    uvicorn.run(
-        f"{__name__}:create_app",
-        factory=True,
-        host=host,
-        port=port,
-        workers=workers,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=grace,
-        log_config=_LOGGING,
-    )
+    _check_address(host, port)
+    started = False
+    with _stopped_by_sigterm():
+        try:
+            uvicorn.run(
+                f"{__name__}:create_app",
+                factory=True,
+                host=host,
+                port=port,
+                workers=workers,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=grace,
+                log_config=_LOGGING,
+            )
+            started = True
+        except SystemExit as end:
+            started = not end.code
+    if not started:
+        raise ConfigurationError("The server could not start; what it logged above says why.")
+
+
+def _check_address(host: str, port: int) -> None:
+    """Say why an address cannot be listened on, which the server only logs."""
+    try:
+        found = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        family, kind, protocol, _, address = found[0]
+        with socket.socket(family, kind, protocol) as probe:
+            if os.name == "posix":  # elsewhere it would let two servers share a port
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen()
+        return
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no host name"
+    raise ConfigurationError(f"Cannot listen on this host and port: {why}.")
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Generator[None]:
+    """Let SIGTERM end a process with status 0.
+
+    Once it has finished what it had accepted, uvicorn raises the signal again.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        raise SystemExit(0)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def create_app() -> AsgiApp:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final
+
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from segmentflow_core.errors import ConfigurationError
 
@@ -16,7 +19,6 @@ __all__ = ["SECRET_VARIABLE", "create_secret", "find_secret", "opened", "secret_
 
 SECRET_VARIABLE: Final = "SEGMENTFLOW_FINGERPRINT_KEY"
 _GROUP: Final = "segmentflow.storages"
-_SQLITE: Final = "sqlite:///"
 
 
 @contextmanager
@@ -30,7 +32,7 @@ def opened(url: str, *, create: bool = False) -> Generator[Any]:
     Raises:
         ConfigurationError: no adapter is registered for it, or the adapter refuses.
     """
-    scheme = url.partition(":")[0].partition("+")[0]
+    scheme = _scheme(url)
     known = entry_points(group=_GROUP)
     if scheme not in known.names:
         raise ConfigurationError(
@@ -48,28 +50,50 @@ def opened(url: str, *, create: bool = False) -> Generator[Any]:
 
 
 def secret_file(url: str) -> Path | None:
-    """Return where the secret of a SQLite store is kept: beside its file."""
-    path = url.removeprefix(_SQLITE).partition("?")[0]
-    if not url.startswith(_SQLITE) or path in ("", ":memory:"):
+    """Return where the secret of a SQLite store is kept: beside its file.
+
+    A store in memory has none, nor has one of any other kind.
+    """
+    if _scheme(url) != "sqlite":
         return None
-    return Path(f"{path}.fingerprint-key")
+    parsed = None
+    with suppress(ArgumentError, ValueError):
+        parsed = make_url(url)
+    if parsed is None or parsed.query.get("mode") == "memory":
+        return None
+    path = parsed.database or ""
+    if "uri" in parsed.query:
+        path = path.removeprefix("file:")
+    return None if path in ("", ":memory:") else Path(f"{path}.fingerprint-key")
+
+
+def _scheme(url: str) -> str:
+    return url.partition(":")[0].partition("+")[0]
 
 
 def find_secret(url: str) -> str:
     """Return the fingerprint secret: of the environment, or of the file beside the store.
 
     Raises:
-        ConfigurationError: there is neither.
+        ConfigurationError: there is neither, or the file is not UTF-8.
+        OSError: the file may not be read.
     """
     secret = os.environ.get(SECRET_VARIABLE)
     if secret:
         return secret
     path = secret_file(url)
     if path is not None and path.exists():
-        return path.read_text(encoding="utf-8").strip()
+        return _read_secret(path)
     raise ConfigurationError(
         f"There is no fingerprint secret. Set {SECRET_VARIABLE}, or run `segmentflow init`."
     )
+
+
+def _read_secret(path: Path) -> str:
+    # Not shown, and raised outside of a handler: what cannot be decoded rides along with why.
+    with suppress(UnicodeDecodeError):
+        return path.read_text(encoding="utf-8").strip()
+    raise ConfigurationError("The file with the fingerprint secret is not UTF-8.")
 
 
 def create_secret(url: str) -> Path | None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 from attrs import define, field
-from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, make_url
+from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 from sqlalchemy.util import greenlet_spawn
@@ -737,13 +737,24 @@ def open_storage(url: str) -> SqlStorage:
         ConfigurationError: the URL cannot be used, or its driver is not installed.
     """
     engine = None
-    try:
+    # A ValueError of theirs would show the part of the URL that it is about.
+    with suppress(ArgumentError, ImportError, SQLAlchemyError, ValueError):
         parsed = make_url(url)
         if parsed.drivername == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg")
         engine = create_engine(parsed)
-    except (ArgumentError, ImportError, SQLAlchemyError):
-        pass
     if engine is None:
-        raise ConfigurationError("The store's URL cannot be used, or its driver is missing.")
+        raise _unusable_url()
+    event.listen(engine, "do_connect", _connected)
     return SqlStorage(engine)
+
+
+def _connected(dialect: Dialect, _record: Any, arguments: Any, options: Any) -> Any:
+    """Connect, unless the driver finds that what stands in the URL can be no argument of it."""
+    with suppress(OverflowError, TypeError, ValueError):
+        return dialect.connect(*arguments, **options)
+    raise _unusable_url()
+
+
+def _unusable_url() -> ConfigurationError:
+    return ConfigurationError("The store's URL cannot be used, or its driver is missing.")

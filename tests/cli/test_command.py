@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import stat
@@ -9,7 +10,8 @@ import sys
 import pytest
 
 from segmentflow_cli import main
-from segmentflow_core import journey_file_json_schema
+from segmentflow_cli.stores import find_secret, opened, secret_file
+from segmentflow_core import ConfigurationError, journey_file_json_schema
 from segmentflow_core.testing import DOCUMENTED_KEY, DOCUMENTED_REQUEST, a_journey
 
 TOKEN = "tok_live_abc"
@@ -103,6 +105,42 @@ def test_init_creates_the_store_and_a_secret_only_its_owner_can_read(run, folder
     assert not answer(run("init", "--json"))["secretCreated"]
     assert secret.read_bytes() == before
     assert before.decode().strip() not in run("init")[1]
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("sqlite:///p.db", "p.db"),
+        ("sqlite+pysqlite:///p.db", "p.db"),
+        ("sqlite+pysqlite:///p.db?timeout=5", "p.db"),
+        ("sqlite:///a%20b.db", "a b.db"),
+        ("sqlite:///file:p.db?uri=true", "p.db"),
+    ],
+)
+def test_every_url_of_a_sqlite_file_has_its_secret_beside_the_file(
+    run, folder, request_file, url, name
+):
+    created = answer(run("init", "--store", url, "--json"))
+    assert created == {"secretFile": f"{name}.fingerprint-key", "secretCreated": True}
+    assert {name, f"{name}.fingerprint-key"} <= {path.name for path in folder.iterdir()}
+    assert run("track", request_file, "--idempotency-key", "k", "--store", url)[0] == 0
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite+pysqlite://",
+        "sqlite:///file::memory:?uri=true",
+        "memory://",
+    ],
+)
+def test_a_store_in_memory_has_no_secret_file(run, folder, url):
+    created = answer(run("init", "--store", url, "--json"))
+    assert created == {"secretFile": None, "secretCreated": False}
+    assert list(folder.iterdir()) == []
+    assert secret_file("sqlite:///file:p?mode=memory&uri=true") is None
 
 
 def test_init_writes_no_secret_where_the_environment_has_one(run, folder, monkeypatch):
@@ -202,8 +240,71 @@ journeys:
     assert "order.created" in run("events", "list")[1]
 
 
-def test_the_schema_of_a_journey_file_is_printed(run):
-    assert answer(run("journeys", "schema")) == journey_file_json_schema()
+@pytest.mark.parametrize("form", [(), ("--json",), ("--json", "--organization", "acme")])
+def test_the_schema_of_a_journey_file_is_printed(run, form):
+    assert answer(run("journeys", "schema", *form)) == journey_file_json_schema()
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ("journeys: [{id: a, status: active, trigger: {event: NO}}]", ()),
+        ('  {"journeys": [{"id": "a", "status": "active", "trigger": {"event": "NO"}}]}', ()),
+        ("{journeys: [{id: a, status: active, trigger: {event: NO}}]}", ("--format", "yaml")),
+        (
+            '[[journeys]]\nid = "a"\nstatus = "active"\ntrigger = {event = "NO"}',
+            ("--format", "toml"),
+        ),
+    ],
+)
+def test_journeys_may_come_from_standard_input(run, monkeypatch, text, form):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    (applied,) = answer(run("journeys", "apply", "-", *form, "--json"))
+    assert (applied["id"], applied["trigger"]) == ("a", {"event": "NO"})
+
+
+@pytest.mark.usefixtures("store")
+def test_the_format_of_a_journey_file_may_be_given_whatever_its_suffix(run, folder):
+    (folder / "a.txt").write_text('{"journeys": [')
+    assert (
+        "is not valid JSON, at line 1" in run("journeys", "apply", "a.txt", "--format", "json")[2]
+    )
+    assert "is not valid YAML, at line 1" in run("journeys", "apply", "a.txt")[2]
+    assert run("journeys", "apply", "a.txt", "--format", "xml")[0] == 2
+
+
+def test_the_demo_is_told_for_any_organization(run):
+    url = ("--store", "sqlite:///demo.db")
+    story = answer(run("demo", "--json", "--organization", "acme", *url))
+    assert answer(run("events", "list", "--json", *url)) == []
+    acme = ("--organization", "acme")
+    assert answer(run("events", "list", "--json", *acme, *url)) == [story["event"]]
+    assert len(answer(run("journeys", "list", "--json", *acme, *url))) == 3
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(
+    ("asked", "as_json"),
+    [
+        (["--json"], True),
+        (["--json=true"], True),
+        (["--json=Yes"], True),
+        (["--json=false"], False),
+        ([], False),
+    ],
+)
+def test_a_refusal_has_the_form_that_was_asked_for(run, asked, as_json):
+    status, out, err = run("events", "show", *asked, "nothing")
+    assert (status, out) == (1, "")
+    assert err.startswith('{"error": "not_found"') is as_json
+    assert err.startswith("not_found: ") is not as_json
+
+
+@pytest.mark.usefixtures("store")
+def test_what_follows_two_hyphens_is_no_option(run, folder):
+    (folder / "--json").write_text("{}")
+    assert run("track", "--idempotency-key", "k", "--", "--json")[2].startswith("invalid_request:")
 
 
 @pytest.mark.usefixtures("store")
@@ -223,7 +324,7 @@ def test_the_schema_of_a_journey_file_is_printed(run):
         ("a.yaml", "journeys: [{[a]: b}]", ""),
         ("a.yaml", "journeys: [{1: b}]", "/journeys/0"),
         ("a.yaml", "journeys: [!!python/object:os.system {}]", ""),
-        ("a.yaml", "journeys: !!set {a}", "/journeys"),
+        ("a.yaml", "journeys: !!set {a}", ""),
     ],
     ids=lambda value: value[:40],
 )
@@ -318,6 +419,28 @@ def test_purge_says_how_many_keys_it_removed(run, request_file):
     assert "Removed 0" in run("purge")[1]
 
 
+@pytest.mark.usefixtures("store")
+def test_what_tracks_nothing_needs_no_secret(run, folder, request_file):
+    (folder / "journeys.json").write_text(json.dumps({"journeys": [a_journey("a")]}))
+    answer(run("journeys", "apply", "journeys.json", "--json"))
+    key = ("--idempotency-key", "k", "--json")
+    receipt = answer(run("track", request_file, *key))
+    secret = folder / "segmentflow.db.fingerprint-key"
+    kept = secret.read_bytes()
+    secret.unlink()
+    answer(run("journeys", "apply", "journeys.json", "--json"))
+    for command in (
+        *(("journeys", "list"), ("journeys", "show", "a"), ("events", "list")),
+        *(("events", "show", receipt["eventId"]), ("explain", "--event", receipt["eventId"])),
+        *(("explain", "--request", request_file), ("enrollments", "list"), ("purge",)),
+    ):
+        assert answer(run(*command, "--json"))
+    for command in (("track", request_file, *key), ("import", request_file)):
+        assert "no fingerprint secret" in run(*command)[2]
+    secret.write_bytes(kept)
+    assert answer(run("track", request_file, *key)) == receipt
+
+
 def test_an_unknown_event_is_not_found(run):
     run("init")
     status, _, err = run("events", "show", "nothing", "--json")
@@ -327,16 +450,65 @@ def test_an_unknown_event_is_not_found(run):
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (("events", "list"), "no fingerprint secret"),
+        (("import", "request.json"), "no fingerprint secret"),
+        (("track", "request.json"), "no fingerprint secret"),
+        (("events", "list"), "Run `segmentflow init`"),
         (("events", "list", "--store", "unknown://x"), "No storage adapter"),
         (("init", "--store", "memory://named"), "memory://"),
     ],
 )
+@pytest.mark.usefixtures("request_file")
 def test_a_wrong_setting_is_explained(run, arguments, why):
     status, _, err = run(*arguments)
     assert status == 1
     assert "invalid_configuration" in err
     assert why in err
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://canary:canary",
+        "postgresql://u:canary@[::canary/db",
+        "postgresql://u:p@host:canary/db",
+        "postgresql+canary://u:canary@host/db",
+        "sqlite+canary:///canary.db",
+        "sqlite:///canary%00.db",
+        "sqlite:///x.db?timeout=canary",
+        "sqlite:///x.db?cached_statements=99999999999999999999",
+        "canary",
+        "",
+    ],
+)
+def test_a_store_url_that_cannot_be_used_is_refused_and_not_shown(run, monkeypatch, url):
+    monkeypatch.setenv("SEGMENTFLOW_FINGERPRINT_KEY", "x" * 32)
+    status, out, err = run("init", "--store", url)
+    assert (status, out) == (1, "")
+    assert err.startswith("invalid_configuration")
+    assert "canary" not in err
+    with pytest.raises(ConfigurationError) as refused, opened(url, create=True):
+        pass
+    assert refused.value.__context__ is None
+
+
+@pytest.mark.usefixtures("store")
+def test_a_secret_that_is_not_utf_8_is_refused_and_not_shown(run, folder, request_file):
+    (folder / "segmentflow.db.fingerprint-key").write_bytes(b"canary" * 8 + b"\xff")
+    status, out, err = run("track", request_file)
+    assert (status, out) == (1, "")
+    assert "not UTF-8" in err
+    assert "canary" not in err
+    with pytest.raises(ConfigurationError) as refused:
+        find_secret("sqlite:///segmentflow.db")
+    assert refused.value.__context__ is None
+
+
+def test_a_secret_of_the_environment_that_is_not_utf_8_is_refused(run, request_file, monkeypatch):
+    run("init")
+    monkeypatch.setenv("SEGMENTFLOW_FINGERPRINT_KEY", "canary" * 8 + "\udcff")
+    status, _, err = run("track", request_file)
+    assert (status, "canary" in err) == (1, False)
+    assert err.startswith("invalid_configuration")
 
 
 @pytest.mark.parametrize(
@@ -350,7 +522,6 @@ def test_a_wrong_setting_is_explained(run, arguments, why):
         ("--store", "memory://", "events", "nonsense"),
         ("--nonsense", "events", "list"),
         ("--limit", "1", "events", "list"),
-        ("--organization", "acme", "demo"),
     ],
     ids=" ".join,
 )
@@ -426,6 +597,14 @@ def test_help_of_a_command_may_follow_common_options(run, asked):
     assert status == 0
     assert "segmentflow events list" in out
     assert "--store" in out
+
+
+@pytest.mark.parametrize("port", ["99999", "65536", "-5", "-1", "http"])
+@pytest.mark.parametrize("form", ["--port {}", "--port={}"])
+def test_a_port_that_is_none_is_wrong_usage(run, port, form):
+    status, out, err = run("serve", *form.format(port).split())
+    assert (status, out) == (2, "")
+    assert "port" in err
 
 
 def test_a_file_that_is_not_there_is_wrong_usage(run):

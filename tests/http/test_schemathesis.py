@@ -30,12 +30,12 @@ app = AsgiApp(Endpoint(tracker, KnownKeys([KEY])), on_answered=log_answered)
 schema = schemathesis.openapi.from_asgi("/openapi.json", app)
 
 
-def numbers(value):
+def integers(value):
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list):
-        return [number for item in value for number in numbers(item)]
-    return [value] if isinstance(value, (int, float)) else []
+        return [number for item in value for number in integers(item)]
+    return [value] if isinstance(value, int) else []
 
 
 def named(text):
@@ -81,8 +81,8 @@ def unchanged(value):
     suppress_health_check=list(HealthCheck),
 )
 def test_the_app_keeps_to_its_document(case, caplog):
-    # JSON Schema takes 1e300 for an integer that is too large; as a double it is admitted.
-    assume(all(-(2**63) <= number < 2**64 for number in numbers(case.body)))
+    # No schema can say which integers are too large: to it, 1e300 is one as well.
+    assume(all(-(2**63) <= number < 2**64 for number in integers(case.body)))
     caplog.set_level(logging.DEBUG)
     case.body = planted_request(case.body)
     for name, value in (case.headers or {}).items():

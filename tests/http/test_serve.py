@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -82,7 +85,8 @@ def test_a_key_of_the_store_works_until_it_is_revoked(store, capsys):
     assert created["secret"] not in "".join(server.out + server.err)
 
 
-def test_every_202_before_a_stop_under_load_is_in_the_store(store):
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_every_202_before_a_stop_under_load_is_in_the_store(store, workers):
     acknowledged, enough = [], threading.Event()
 
     def send(worker):
@@ -102,10 +106,10 @@ def test_every_202_before_a_stop_under_load_is_in_the_store(store):
                 if len(acknowledged) >= 40:
                     enough.set()
 
-    with served(store) as server, ThreadPoolExecutor(6) as pool:
+    with served(store, "--workers", workers) as server, ThreadPoolExecutor(6) as pool:
         sending = [pool.submit(send, worker) for worker in range(6)]
         assert enough.wait(60)
-        server.stop()
+        assert server.stop() == 0
         for future in sending:
             future.result()
     assert len(acknowledged) >= 40
@@ -167,6 +171,33 @@ def test_a_request_may_hold_256_kib_and_nest_64_deep_unless_told_otherwise(store
 def test_a_limit_that_asks_for_nothing_or_everything_is_wrong_usage(store, option, value, capsys):
     assert main(["serve", "--store", store, option, value]) == 2
     assert option in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such signals: NOT TESTED")
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_told_to_stop_it_ends_with_status_0(store, workers, name):
+    with served(store, "--workers", workers) as server:
+        assert httpx.get(f"{server.url}/healthz").status_code == 200
+        server.process.send_signal(getattr(signal, name))
+        assert server.process.wait(60) == 0
+    assert not any("Traceback" in line for line in server.err)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "no.such.host.invalid", "203.0.113.1", "a..b", ""])
+def test_an_address_that_cannot_be_listened_on_is_refused_with_the_reason(
+    store, host, workers, monkeypatch, capsys
+):
+    monkeypatch.setenv("SEGMENTFLOW_FINGERPRINT_KEY", FINGERPRINT_SECRET)
+    for name in ("SEGMENTFLOW_STORE", "SEGMENTFLOW_ORGANIZATION", "SEGMENTFLOW_THREADS"):
+        monkeypatch.setenv(name, "")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        arguments = ("--host", host, "--port", port, "--workers", workers)
+        assert main(["serve", "--store", store, *arguments]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("invalid_configuration: Cannot listen on this host and port: ")
 
 
 @pytest.mark.parametrize(

@@ -74,12 +74,16 @@ _PROFILE: Final[dict[str, dict[str, Any]]] = {
 
 
 def json_value_schema(reference: str = _DEFINITION) -> dict[str, Any]:
-    """Describe a JSON value that a request may hold; `reference` is where this stands."""
+    """Describe a JSON value that a request may hold; `reference` is where this stands.
+
+    The bounds of integers are no part of it: to a schema 1e300 is an integer as well, which
+    they would refuse, and which is admitted as a double.
+    """
     return {
-        "description": "Any JSON. Integers: -2^63 to 2^64-1; other numbers: any finite double.",
+        "description": "Any JSON. A number without a fraction and an exponent lies in -2^63 to "
+        "2^64-1; any other is a finite double.",
         "anyOf": [
-            {"type": ["null", "boolean"]},
-            {"type": "number", "minimum": -(2**63), "maximum": 2**64 - 1},
+            {"type": ["null", "boolean", "number"]},
             {"type": "string", "pattern": _NO_NULL_CHARACTER},
             {"type": "array", "items": {"$ref": reference}},
             _object(reference),
