@@ -16,8 +16,10 @@ __all__ = ["WsgiApp"]
 class WsgiApp:
     """Serves an endpoint, one request a call.
 
-    WSGI joins headers of one name with a comma, so a key that is given twice is refused
-    as one key that nobody knows.
+    WSGI servers join headers of one name with a comma before this sees them. So a header
+    given twice is not refused as such: two API Keys are one that nobody knows, 401, but
+    `idempotency-key` given as ``k1`` twice is the one key ``k1,k1``, which is another key than
+    ``k1``, so that the event is recorded a second time. Commas are allowed in keys.
 
     Args:
         endpoint: what answers.
