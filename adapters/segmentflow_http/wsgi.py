@@ -9,6 +9,7 @@ from typing import Any
 
 from segmentflow_http.access import AnsweredHook, tell_answered
 from segmentflow_http.endpoint import Endpoint
+from segmentflow_http.messages import quoted_path
 
 __all__ = ["WsgiApp"]
 
@@ -35,7 +36,7 @@ class WsgiApp:
     ) -> Iterable[bytes]:
         """Serve one request."""
         started = time.perf_counter()
-        method, path = environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")
+        method, path = environ["REQUEST_METHOD"], quoted_path(environ.get("PATH_INFO", ""))
         headers = _headers(environ)
         body = b""
         response = self._endpoint.refuse_early(method, path, headers)
