@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 from segmentflow_core import ConfigurationError, PayloadTooLarge
 from segmentflow_http.access import AnsweredHook, tell_answered
 from segmentflow_http.endpoint import AsyncEndpoint, Endpoint
-from segmentflow_http.messages import Response, error_response
+from segmentflow_http.messages import Response, error_response, quoted_path
 
 __all__ = ["AsgiApp"]
 
@@ -72,7 +72,8 @@ class AsgiApp:
 
     async def _http(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
         started = time.perf_counter()
-        method, path = scope["method"], scope["path"].removeprefix(scope.get("root_path", ""))
+        method = scope["method"]
+        path = quoted_path(scope["path"].removeprefix(scope.get("root_path", "")))
         headers = [(bytes(name), bytes(value)) for name, value in scope["headers"]]
         body = b""
         response = self._endpoint.refuse_early(method, path, headers)

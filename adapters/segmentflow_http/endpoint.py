@@ -177,7 +177,8 @@ class Endpoint(_Core):
 
         Args:
             method: as sent, uppercase.
-            path: without the host's own mount point; a query is ignored.
+            path: without the host's own mount point; a query is ignored. Where the host has
+                decoded it already, a ``?`` within it has to be ``%3F`` again.
             headers: a mapping, or pairs; names in any case.
             body: the whole body, empty for none.
         """

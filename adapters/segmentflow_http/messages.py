@@ -23,6 +23,7 @@ __all__ = [
     "check_media_type",
     "error_response",
     "json_response",
+    "quoted_path",
     "read_headers",
 ]
 
@@ -67,6 +68,14 @@ class Response(NamedTuple):
             return None
         code: str = json.loads(self.body)["error"]
         return code
+
+
+def quoted_path(path: str) -> str:
+    """Write a path that a server has decoded, apart from its query, as the endpoint reads it.
+
+    A question mark left in it was sent as ``%3F``, and starts no query.
+    """
+    return path.replace("?", "%3F")
 
 
 def read_headers(headers: AnyHeaders) -> dict[str, str]:

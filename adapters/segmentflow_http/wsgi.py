@@ -9,6 +9,7 @@ from typing import Any
 
 from segmentflow_http.access import AnsweredHook, tell_answered
 from segmentflow_http.endpoint import Endpoint
+from segmentflow_http.messages import quoted_path
 
 __all__ = ["WsgiApp"]
 
@@ -16,8 +17,10 @@ __all__ = ["WsgiApp"]
 class WsgiApp:
     """Serves an endpoint, one request a call.
 
-    WSGI joins headers of one name with a comma, so a key that is given twice is refused
-    as one key that nobody knows.
+    WSGI servers join headers of one name with a comma before this sees them. So a header
+    given twice is not refused as such: two API Keys are one that nobody knows, 401, but
+    `idempotency-key` given as ``k1`` twice is the one key ``k1,k1``, which is another key than
+    ``k1``, so that the event is recorded a second time. Commas are allowed in keys.
 
     Args:
         endpoint: what answers.
@@ -33,7 +36,7 @@ class WsgiApp:
     ) -> Iterable[bytes]:
         """Serve one request."""
         started = time.perf_counter()
-        method, path = environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")
+        method, path = environ["REQUEST_METHOD"], quoted_path(environ.get("PATH_INFO", ""))
         headers = _headers(environ)
         body = b""
         response = self._endpoint.refuse_early(method, path, headers)

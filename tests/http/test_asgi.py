@@ -67,6 +67,15 @@ def test_a_body_is_read_no_further_than_the_limit(app, headers, tracker):
     assert not tracker.events()
 
 
+def test_a_question_mark_that_was_sent_encoded_starts_no_query(app, headers, tracker):
+    # A server decodes the path, and gives the query apart.
+    (start, _), left = run(app, scope(headers, path=f"{EVENTS}?x"), body(BODY))
+    assert (start["status"], len(left)) == (404, 1)
+    (start, _), _ = run(app, scope(headers, query_string=b"x=%3F"), body(BODY))
+    assert start["status"] == 202
+    assert len(tracker.events()) == 1
+
+
 def test_a_body_announced_too_large_is_not_read_at_all(app, headers):
     given = scope({**headers, "content-length": "9999999"})
     (start, _), left = run(app, given, body(BODY))
