@@ -43,7 +43,8 @@ _REASONS: Final[Mapping[str, str]] = {
 """Fixed sentences by how the parser's own, which may quote the text, start."""
 
 _TAB: Final = "a tab cannot stand here; indent with spaces"
-_TAG: Final = "must not use tags; text that looks like another value is quoted"
+_TAG: Final = "must not use tags"
+_QUOTE: Final = "quote what is text"
 _LONG: Final = "holds a number too long to read"
 
 
@@ -54,8 +55,8 @@ class YamlFault(Exception):
 class _NotAllowed(yaml.MarkedYAMLError):
     """YAML, but of the part that is not JSON-like."""
 
-    def __init__(self, reason: str, mark: Any) -> None:
-        super().__init__(problem=reason, problem_mark=mark)
+    def __init__(self, reason: str, mark: Any, hint: str = "") -> None:
+        super().__init__(problem=reason, problem_mark=mark, note=hint)
 
 
 class _Loader(yaml.SafeLoader):
@@ -66,7 +67,7 @@ class _Loader(yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             raise _NotAllowed("must not use aliases", event.start_mark)
         if getattr(event, "tag", None) is not None:
-            raise _NotAllowed(_TAG, event.start_mark)
+            raise _NotAllowed(_TAG, event.start_mark, _QUOTE)
         return super().compose_node(parent, index)
 
 
@@ -141,7 +142,7 @@ def _described(error: yaml.YAMLError, text: str) -> str:
         return "is not valid YAML"
     line, column = mark.line + 1, mark.column + 1
     if isinstance(error, _NotAllowed):
-        return f"{error.problem}, at line {line}, column {column}"
+        return _at(error.problem, line, column, error.note)
     if text[mark.index : mark.index + 1] == "\t":
         return _invalid(line, column, _TAB)
     problem = error.problem or ""
@@ -150,4 +151,8 @@ def _described(error: yaml.YAMLError, text: str) -> str:
 
 
 def _invalid(line: int, column: int, why: str) -> str:
-    return f"is not valid YAML, at line {line}, column {column}" + (why and f": {why}")
+    return _at("is not valid YAML", line, column, why)
+
+
+def _at(what: str | None, line: int, column: int, why: str | None) -> str:
+    return f"{what}, at line {line}, column {column}" + (f": {why}" if why else "")
