@@ -41,18 +41,22 @@ class TestPostgresql(OnPostgresql):
     pass
 
 
+@pytest.mark.server_side
 class TestPostgresqlRepeatableRead(OnPostgresql):
     isolation_level = "REPEATABLE READ"
 
 
+@pytest.mark.server_side
 class TestPostgresqlSerializable(OnPostgresql):
     isolation_level = "SERIALIZABLE"
 
 
+@pytest.mark.server_side
 class TestPostgresqlAutocommit(OnPostgresql):
     isolation_level = "AUTOCOMMIT"
 
 
+@pytest.mark.server_side
 class TestPostgresqlThroughPgBouncer(StorageContract):
     """With what the documentation tells a host to set, and, beside it, without."""
 
@@ -151,14 +155,17 @@ class TestPostgresqlAsync(OnPostgresqlAsync):
     pass
 
 
+@pytest.mark.server_side
 class TestPostgresqlAsyncRepeatableRead(OnPostgresqlAsync):
     isolation_level = "REPEATABLE READ"
 
 
+@pytest.mark.server_side
 class TestPostgresqlAsyncSerializable(OnPostgresqlAsync):
     isolation_level = "SERIALIZABLE"
 
 
+@pytest.mark.server_side
 class TestPostgresqlAsyncThroughPgBouncer(Async):
     @pytest.fixture
     def storage(self, pgbouncer, database, runner):
