@@ -26,7 +26,14 @@ from segmentflow_cli.explaining import check_explain, explain
 from segmentflow_cli.import_command import import_file
 from segmentflow_cli.journey_files import JourneyFormat, read_journey_file
 from segmentflow_cli.keys import keys
-from segmentflow_cli.options import COMMON, Before, Common, Limit, behind_the_command
+from segmentflow_cli.options import (
+    COMMON,
+    Before,
+    Common,
+    Limit,
+    behind_the_command,
+    standard_input,
+)
 from segmentflow_cli.printing import Printer
 from segmentflow_cli.serve import serve_store
 from segmentflow_cli.stores import create_secret, opened, secret_file
@@ -105,7 +112,7 @@ def track(
     common: Common = COMMON,
 ) -> None:
     """Track one event and print its receipt."""
-    raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    raw = standard_input().read() if file == "-" else Path(file).read_bytes()
     with common.tracker() as tracker:
         receipt = tracker.track(
             parse_request(raw), idempotency_key, organization_id=common.organization

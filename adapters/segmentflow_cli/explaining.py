@@ -18,7 +18,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from segmentflow_cli.journey_files import read_journey_file
-from segmentflow_cli.options import COMMON, Common
+from segmentflow_cli.options import COMMON, Common, standard_input
 from segmentflow_cli.printing import lined_up, print_json, visible
 from segmentflow_core import (
     SKIP_REASONS,
@@ -130,7 +130,7 @@ def explain(
 
 
 def _read(file: str) -> bytes:
-    return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    return standard_input().read() if file == "-" else Path(file).read_bytes()
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -24,9 +23,8 @@ from rich.progress import (
 from rich.text import Text
 
 from segmentflow_cli.importing import ImportReport, Refusal, import_lines, read_lines
-from segmentflow_cli.options import COMMON, Common
+from segmentflow_cli.options import COMMON, Common, standard_input
 from segmentflow_cli.printing import visible
-from segmentflow_cli.stores import find_secret
 from segmentflow_core import SegmentflowError
 
 __all__ = ["import_file"]
@@ -72,11 +70,7 @@ def import_file(
     first line was corrected, is known again by the --source of its first import. Standard input
     has no name and is known by its first line alone: give each a --source of its own.
     """
-    report = ImportReport(
-        name="" if file == _STANDARD_INPUT else Path(file).name,
-        source=source,
-        source_key=find_secret(common.store).encode(),
-    )
+    report = ImportReport(name="" if file == _STANDARD_INPUT else Path(file).name, source=source)
     status = 0
     with _opened(file) as lines, common.tracker() as tracker:
         progress = _Shown.of(lines, report, as_json=common.json)
@@ -105,7 +99,7 @@ def import_file(
 @contextmanager
 def _opened(file: str) -> Generator[BinaryIO]:
     if file == _STANDARD_INPUT:
-        yield sys.stdin.buffer
+        yield standard_input()
         return
     with Path(file).open("rb") as opened:
         yield opened

@@ -9,8 +9,8 @@ file's size. Must never print a value from a line: refusals are line numbers, co
 from __future__ import annotations
 
 import codecs
-import hmac
-import os
+import hashlib
+import json
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -43,8 +43,8 @@ _MAX_LINE: Final = _MAX_REQUEST + 1024
 
 _CHUNK: Final = 64 * 1024
 _SOURCE_DIGITS: Final = 32
-# What is signed with the secret elsewhere starts otherwise, so it can serve here as well.
-_SOURCE_LABEL: Final = b"segmentflow/import/source/1\0"
+_FIELDS: Final = frozenset({"event", "profile", "data", "referenceId", "occurredAt"})
+"""What a request has that redacts nothing."""
 _MAX_RUNS: Final = 6
 _FIRST_PAUSE: Final = 0.1
 
@@ -85,8 +85,6 @@ class ImportReport:
     Attributes:
         name: the file's name, without its folders; empty for what has none.
         source: what derived keys lead with; None until a line was read.
-        source_key: a secret that keys the hash `source` is derived by: the file's first line may
-            hold what its own request redacts.
         lines: how many were read, blank ones left out.
         recorded: how many became an event now.
         replayed: how many were events already.
@@ -106,7 +104,6 @@ class ImportReport:
     omitted: int = 0
     naming_line: int | None = None
     derived: int = 0
-    source_key: bytes = field(default=b"", repr=False)
 
     @property
     def naming_line_refused(self) -> bool:
@@ -222,12 +219,36 @@ def _name_source(report: ImportReport, line: Line) -> None:
     Either alone is too little: two files may begin alike, and a name is used again.
     """
     if report.source is None:
-        first = line.raw.removeprefix(codecs.BOM_UTF8).strip()
-        # No file's name holds a zero byte, so none can pass for the start of a line.
-        named = os.fsencode(report.name) + b"\0" + first
-        digest = hmac.digest(report.source_key, _SOURCE_LABEL + named, "sha256")
-        report.source = digest.hex()[:_SOURCE_DIGITS]
+        named = json.dumps([report.name, _known_by(line)], sort_keys=True).encode()
+        report.source = hashlib.sha256(named).hexdigest()[:_SOURCE_DIGITS]
         report.naming_line = line.number
+
+
+def _known_by(line: Line) -> Any:
+    """Take from a line what may be told of it, for its hash is stored, and shown.
+
+    All of a request that redacts nothing; of another one, or of what is none, only what no
+    request can redact.
+    """
+    try:
+        document = parse_json(line.raw.removeprefix(codecs.BOM_UTF8))
+    except InvalidRequest:
+        return None
+    if not isinstance(document, dict):
+        return None
+    request = document.get("request", document)
+    if not isinstance(request, dict):
+        return None
+    if request.keys() <= _FIELDS:
+        try:
+            return json.dumps(document, sort_keys=True)
+        except (TypeError, ValueError):  # a mark of what no request may hold
+            return None
+    profile = request.get("profile")
+    shown = [document.get("idempotencyKey")]
+    shown += [request.get(name) for name in ("event", "referenceId", "occurredAt")]
+    shown += [profile.get(n) for n in ("email", "externalId")] if isinstance(profile, dict) else []
+    return [text if isinstance(text, str) else None for text in shown]
 
 
 def _read_call(line: Line, report: ImportReport) -> tuple[Any, Any]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import sys
 import tomllib
 from collections.abc import Mapping
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
+from segmentflow_cli.options import standard_input
 from segmentflow_cli.yaml_text import YamlFault, parse_yaml
 from segmentflow_core import InvalidJourney, InvalidRequest, Violation, parse_json
 
@@ -80,7 +80,7 @@ def read_journey_file(file: str | Path, form: JourneyFormat | None = None) -> An
 
 def _read(file: str | Path) -> bytes:
     if file == "-":
-        return sys.stdin.buffer.read(_MAX_BYTES + 1)
+        return standard_input().read(_MAX_BYTES + 1)
     with Path(file).open("rb") as opened:
         return opened.read(_MAX_BYTES + 1)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from secrets import token_bytes
-from typing import Annotated, Final
+from typing import Annotated, Any, BinaryIO, Final, cast
 
 from attrs import frozen
 from cyclopts import App, Parameter
@@ -14,7 +17,15 @@ from segmentflow_cli.printing import Printer
 from segmentflow_cli.stores import find_secret, opened
 from segmentflow_core import ApiKeys, Tracker
 
-__all__ = ["COMMON", "DEFAULT_STORE", "Before", "Common", "Limit", "behind_the_command"]
+__all__ = [
+    "COMMON",
+    "DEFAULT_STORE",
+    "Before",
+    "Common",
+    "Limit",
+    "behind_the_command",
+    "standard_input",
+]
 
 DEFAULT_STORE: Final = "sqlite:///segmentflow.db"
 
@@ -58,6 +69,20 @@ class Common:
 
 
 COMMON: Final = Common()
+
+
+def standard_input() -> BinaryIO:
+    """Return what ``-`` reads.
+
+    Raises:
+        OSError: the process was started with it closed.
+    """
+    stream: Any = sys.stdin
+    if stream is None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF), "standard input")
+    return cast("BinaryIO", stream.buffer)
+
+
 _TOKENS: Final = {"--store": 2, "--organization": 2, "--json": 1}
 """How many tokens each common option takes, where its value is not joined to it by ``=``."""
 

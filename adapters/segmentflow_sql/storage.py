@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
-from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
@@ -216,11 +216,13 @@ class SqlStorage:
             return result
         finally:
             # Interrupted anywhere: what was open is undone, and the connection goes.
-            if broken and connection is not None:
-                connection.abandon()
-            if broken and not _holds_the_store(self._engine):
-                pooled.invalidate()
-            pooled.close()
+            try:
+                if broken and connection is not None:
+                    connection.abandon()
+            finally:
+                if broken and not _holds_the_store(self._engine):
+                    pooled.invalidate()
+                pooled.close()
 
 
 class BoundSqlStorage:
@@ -233,6 +235,7 @@ class BoundSqlStorage:
 
     def __init__(self, connection: Any, *, wait: float = DEFAULT_WAIT) -> None:
         self._connection = connection
+        self._wait = wait
         self._database = _database_of(connection, wait, asynchronous=False)
 
     def run(self, work: Callable[[Transaction], T]) -> T:
@@ -271,7 +274,7 @@ class BoundSqlStorage:
 
     def _joined(self, work: Callable[[Any], T]) -> T:
         """Take part in the host's transaction while `work` runs; undo its part if it fails."""
-        with _driver_of(self._connection) as driver, _alone_on(driver):
+        with _driver_of(self._connection) as driver, _alone_on(driver, self._wait):
             connection = self._database.bound(driver)
             try:
                 result = work(connection)
@@ -415,11 +418,19 @@ class AsyncSqlStorage:
             broken = False
             return result
         finally:
+            # All of it in one, or a second cancellation would leave the rest undone.
+            await _to_its_end(self._given_back(pooled, connection, broken=broken))
+
+    async def _given_back(self, pooled: Any, connection: Any, *, broken: bool) -> None:
+        try:
             if broken and connection is not None:
-                await _to_its_end(connection.abandon())
-            if broken and not _holds_the_store(self._engine.sync_engine):
-                await _to_its_end(greenlet_spawn(pooled.invalidate))
-            await _to_its_end(greenlet_spawn(pooled.close))
+                await connection.abandon()
+        finally:
+            try:
+                if broken and not _holds_the_store(self._engine.sync_engine):
+                    await greenlet_spawn(pooled.invalidate)
+            finally:
+                await greenlet_spawn(pooled.close)
 
 
 class AsyncBoundSqlStorage:
@@ -427,6 +438,7 @@ class AsyncBoundSqlStorage:
 
     def __init__(self, connection: Any, *, wait: float = DEFAULT_WAIT) -> None:
         self._connection = connection
+        self._wait = wait
         self._database = _database_of(connection, wait, asynchronous=True)
 
     async def run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
@@ -458,7 +470,10 @@ class AsyncBoundSqlStorage:
 
     async def _joined(self, work: Callable[[Any], Awaitable[T]]) -> T:
         """Take part in the host's transaction while `work` runs; undo its part if it fails."""
-        async with _async_driver_of(self._connection) as driver, _alone_on(driver):
+        async with (
+            _async_driver_of(self._connection) as driver,
+            _alone_on_async(driver, self._wait),
+        ):
             connection = _Uninterrupted(await self._database.bound_async(driver))
             try:
                 result = await work(connection)
@@ -555,12 +570,60 @@ async def _async_driver_of(connection: Any) -> AsyncGenerator[Any]:
         raise
 
 
-def _alone_on(driver: Any) -> Any:
-    """Keep a host's other threads or tasks off its connection, as psycopg itself does.
+_IN_USE: Final = "The host's connection is in use: by another call, a COPY or a stream."
 
-    The other drivers have no such lock: sqlite3 keeps other threads out altogether.
+
+@contextmanager
+def _alone_on(driver: Any, wait: float) -> Generator[None]:
+    """Keep a host's other threads off its connection: savepoints of two calls would nest.
+
+    psycopg has a lock for that, which whoever uses the connection takes.
     """
-    return getattr(driver, "lock", None) or nullcontext()
+    with _turns_on(driver) as turns:
+        lock = getattr(driver, "lock", turns.lock)
+        if not lock.acquire(timeout=wait):
+            raise ConfigurationError(_IN_USE)
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+@asynccontextmanager
+async def _alone_on_async(driver: Any, wait: float) -> AsyncGenerator[None]:
+    """Keep a host's other tasks off its connection; as `_alone_on`."""
+    with _turns_on(driver) as turns:
+        lock = getattr(driver, "lock", None) or turns.lock_of_loop()
+        try:
+            await asyncio.wait_for(lock.acquire(), wait)
+        except TimeoutError:
+            raise ConfigurationError(_IN_USE) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+_turns_in_use: dict[int, _Turns] = {}
+_turns_in_use_lock: Final = threading.Lock()
+
+
+@contextmanager
+def _turns_on(driver: Any) -> Generator[_Turns]:
+    """Give the turns to take on a host's connection, the same to all who want one meanwhile.
+
+    By its id, for not every driver's connection can be referred to weakly.
+    """
+    with _turns_in_use_lock:
+        turns = _turns_in_use.setdefault(id(driver), _Turns())
+        turns.users += 1
+    try:
+        yield turns
+    finally:
+        with _turns_in_use_lock:
+            turns.users -= 1
+            if not turns.users:
+                del _turns_in_use[id(driver)]
 
 
 def _transaction(database: _Database, connection: Any) -> Any:
@@ -584,9 +647,10 @@ def _async_transaction(database: _Database, connection: Any) -> Any:
 
 
 class _Turns:
-    """Lets one transaction at a time use the only connection of an engine."""
+    """Lets one transaction at a time use a connection that several calls share."""
 
     def __init__(self) -> None:
+        self.users = 0
         self.lock = threading.Lock()
         self._of_loop: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
 

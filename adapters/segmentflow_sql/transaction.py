@@ -407,7 +407,9 @@ class _Journeys(_Repository):
             statements.publish_journeys,
             [rows.journey_row(organization_id, journey) for journey in ordered],
         )
-        _, stored, current = yield [*written, check, *made_current]
+        answers = yield [*written, check, *made_current]
+        stored, *made = answers[len(written) :]
+        current = [row for answer in made for row in answer]
         digests = {journey_id: digest for journey_id, _, digest, _ in stored}
         as_meant = all(digests[journey.journey_id] == journey.digest for journey in ordered)
         if not as_meant or len(current) < len(ordered):

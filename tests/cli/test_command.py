@@ -607,6 +607,24 @@ def test_a_port_that_is_none_is_wrong_usage(run, port, form):
     assert "port" in err
 
 
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("journeys", "apply", "-"),
+        ("import", "-"),
+        ("track", "-", "--idempotency-key", "k"),
+        ("explain", "--request", "-"),
+    ],
+    ids=" ".join,
+)
+def test_standard_input_that_is_closed_is_said_to_be(run, monkeypatch, command):
+    monkeypatch.setattr("sys.stdin", None)
+    status, out, err = run(*command)
+    assert (status, out) == (2, "")
+    assert err.startswith("standard input: ")
+
+
 def test_a_file_that_is_not_there_is_wrong_usage(run):
     run("init")
     status, _, err = run("track", "nothing.json", "--idempotency-key", "k")

@@ -87,6 +87,31 @@ _HELD: list[asyncio.Task] = []
 """What was cancelled, with all that its traceback holds: nobody may be kept out by it."""
 
 
+@_LEFT_OPEN
+@pytest.mark.parametrize("cancellations", [2, 5])
+def test_a_call_cancelled_again_and_again_keeps_no_connection(urls, runner, cancellations):
+    storage = AsyncSqlStorage(create_async_engine(urls[0]), wait=30)
+    tracker = a_tracker(storage)
+    runner.run(tracker.track(a_request(), "first"))
+
+    async def cancel(steps):
+        task = asyncio.ensure_future(tracker.track(a_request(), f"key {steps}"))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        for _ in range(cancellations):
+            task.cancel()
+            await asyncio.sleep(0)
+        await asyncio.wait([task])
+        _HELD.append(task)
+        checked_out = storage._engine.pool.checkedout()
+        # It leaves an open connection to the next one, which then need not connect.
+        await tracker.track(a_request(), f"after {steps}")
+        return checked_out
+
+    assert {runner.run(cancel(steps)) for steps in [*range(30), *range(30, 200, 7)]} == {0}
+    runner.run(storage.close())
+
+
 @pytest.fixture(autouse=True)
 def forget_what_was_cancelled():
     yield

@@ -125,6 +125,55 @@ def test_a_refused_binding_leaves_the_hosts_connection_as_it_was(engine):
         assert not connection.in_transaction()
 
 
+@pytest.mark.parametrize("use", ["copy", "stream"])
+def test_a_psycopg_connection_in_a_copy_or_a_stream_is_refused_and_not_waited_for(conninfo, use):
+    with psycopg.connect(conninfo) as host:
+        host.execute("INSERT INTO orders VALUES (1), (2)")
+        tracker = a_tracker(SqlStorage.bound_to(host, wait=0.01))
+        cursor = host.cursor()
+        if use == "copy":
+            with cursor.copy("COPY orders TO STDOUT") as copy:
+                with pytest.raises(ConfigurationError):
+                    tracker.track(a_request(), "order:1")
+                assert len(list(copy)) == 2
+        else:
+            for _ in cursor.stream("SELECT * FROM orders"):
+                with pytest.raises(ConfigurationError):
+                    tracker.track(a_request(), "order:1")
+        assert not tracker.track(a_request(), "order:1").replayed
+
+
+def test_tasks_that_share_an_aiosqlite_connection_take_turns_on_it(path):
+    async def call():
+        async with aiosqlite.connect(path) as connection:
+            await connection.execute("INSERT INTO orders VALUES (1)")
+            storage = AsyncSqlStorage.bound_to(connection)
+            tracker = AsyncTracker(storage, fingerprint_key=FINGERPRINT_SECRET)
+            calls = [tracker.track(a_request(), f"order:{n}") for n in range(20)]
+            receipts = await asyncio.gather(*calls)
+            await connection.commit()
+            return {receipt.event_id for receipt in receipts}
+
+    acknowledged = asyncio.run(call())
+    with sqlite3.connect(path) as connection:
+        recorded = connection.execute("SELECT event_id FROM segmentflow_events").fetchall()
+    connection.close()
+    assert acknowledged == {event_id for (event_id,) in recorded}
+    assert len(acknowledged) == 20
+
+
+def test_threads_that_share_a_sqlite3_connection_take_turns_on_it(path):
+    connection = sqlite3.connect(path, check_same_thread=False)
+    connection.execute("INSERT INTO orders VALUES (1)")
+    tracker = bound(connection)
+    with ThreadPoolExecutor(4) as pool:
+        receipts = list(pool.map(lambda n: tracker.track(a_request(), f"order:{n}"), range(60)))
+    connection.commit()
+    recorded = connection.execute("SELECT event_id FROM segmentflow_events").fetchall()
+    connection.close()
+    assert {receipt.event_id for receipt in receipts} == {event_id for (event_id,) in recorded}
+
+
 def test_threads_that_share_a_psycopg_connection_take_turns_on_it(conninfo):
     with psycopg.connect(conninfo) as host:
         tracker = bound(host)

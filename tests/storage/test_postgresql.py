@@ -126,6 +126,9 @@ def test_more_than_one_parameter_holds_is_written_by_several(storage, monkeypatc
     again = tracker.track_many(calls)
     assert again == receipts
     assert all(receipt.replayed for receipt in again)
+    many = [a_journey(f"journey-{number}") for number in range(40)]
+    assert len(tracker.publish_journeys({"journeys": many})) == 40
+    assert len(tracker.journeys()) == 40
 
 
 def test_a_batch_of_a_thousand_takes_as_many_statements_as_one_of_two(storage, monkeypatch):
