@@ -373,10 +373,8 @@ class AsyncSqlStorage:
         if self._turns is None:
             return await self._on_connection(work, reconnecting=reconnecting)
         lock = self._turns.lock_of_loop()
-        try:
-            await asyncio.wait_for(lock.acquire(), self._wait)
-        except TimeoutError:
-            raise IdempotencyInProgress from None
+        if not await _taken(lock, self._wait):
+            raise IdempotencyInProgress
         try:
             return await self._on_connection(work, reconnecting=reconnecting)
         finally:
@@ -594,10 +592,8 @@ async def _alone_on_async(driver: Any, wait: float) -> AsyncGenerator[None]:
     """Keep a host's other tasks off its connection; as `_alone_on`."""
     with _turns_on(driver) as turns:
         lock = getattr(driver, "lock", None) or turns.lock_of_loop()
-        try:
-            await asyncio.wait_for(lock.acquire(), wait)
-        except TimeoutError:
-            raise ConfigurationError(_IN_USE) from None
+        if not await _taken(lock, wait):
+            raise ConfigurationError(_IN_USE)
         try:
             yield
         finally:
@@ -707,6 +703,19 @@ class _Runs:
 
 def _unreachable(*, reconnecting: bool) -> Exception:
     return ConnectionLost() if reconnecting else StorageUnavailable()
+
+
+async def _taken(lock: asyncio.Lock, wait: float) -> bool:
+    """Wait for a lock, so many seconds at most; say whether it was taken.
+
+    Not `asyncio.wait_for`, which may swallow a cancellation (Python 3.11).
+    """
+    try:
+        async with asyncio.timeout(wait):
+            await lock.acquire()
+    except TimeoutError:
+        return False
+    return True
 
 
 async def _to_its_end(coroutine: Coroutine[Any, Any, T]) -> T:
