@@ -239,7 +239,9 @@ def _known_by(line: Line) -> Any:
     request = document.get("request", document)
     if not isinstance(request, dict):
         return None
-    if request.keys() <= _FIELDS:
+    # What stands elsewhere than it should may be meant to redact.
+    in_place = request is document or document.keys() <= _ENVELOPE
+    if in_place and request.keys() <= _FIELDS:
         try:
             return json.dumps(document, sort_keys=True)
         except (TypeError, ValueError):  # a mark of what no request may hold

@@ -136,6 +136,15 @@ def test_a_source_tells_nothing_of_what_a_first_line_may_redact(run, folder, mem
     assert source("4111") == source("4242")
 
 
+def test_a_source_tells_nothing_of_what_a_first_line_redacts_in_the_wrong_place(run, folder):
+    def source(card):
+        request = a_request(data={"card": card})
+        line = json.dumps({"request": request, "redactedDataPaths": ["/event/card"]})
+        return run(a_file(folder, line, a_line(2)))[1]["source"]
+
+    assert source("4111") == source("4242")
+
+
 @pytest.mark.parametrize("first", ["{", "1", '{"request": 1}', '{"event": NaN}', "\ufeff{}"])
 def test_a_first_line_that_is_no_request_leaves_the_name_to_know_a_file_by(run, folder, first):
     sources = {
