@@ -12,6 +12,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any, TypeVar
 
+from segmentflow_core.colour import drive
 from segmentflow_core.domain.api_key import (
     SECRET_BYTES,
     ApiKey,
@@ -35,7 +36,6 @@ from segmentflow_core.tracker import (
     SystemClock,
     Uuid7Factory,
 )
-from segmentflow_core.usecases import drive
 from segmentflow_core.usecases.api_keys import (
     create_api_key,
     find_api_key,

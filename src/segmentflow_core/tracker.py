@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
+from segmentflow_core.colour import drive, settle
 from segmentflow_core.domain.admission import text_fault
 from segmentflow_core.domain.event import Enrollment, EnrollmentStatus, Receipt, UserEvent
 from segmentflow_core.domain.explanation import ExplainedEvent
@@ -39,7 +40,6 @@ from segmentflow_core.ports import (
     Transaction,
 )
 from segmentflow_core.ports.observation import Observer
-from segmentflow_core.usecases import drive, settle
 from segmentflow_core.usecases.explain import (
     Asked,
     drafts,

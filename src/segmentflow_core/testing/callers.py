@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, TypeAlias
 
 from segmentflow_core import SegmentflowError
-from segmentflow_core.usecases import drive, settle
+from segmentflow_core.colour import drive, settle
 
 __all__ = [
     "Blocking",

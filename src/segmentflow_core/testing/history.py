@@ -23,9 +23,9 @@ from segmentflow_core import (
     StorageUnavailable,
     UserEvent,
 )
+from segmentflow_core.colour import settle
 from segmentflow_core.testing.builders import a_request
 from segmentflow_core.testing.faults import InjectedFault, InjectedInterrupt
-from segmentflow_core.usecases import settle
 
 __all__ = ["HISTORY_RULES", "Call", "Ending", "History", "Stored", "contradictions"]
 

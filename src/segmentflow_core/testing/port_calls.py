@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from segmentflow_core.usecases import settle
+from segmentflow_core.colour import settle
 
 __all__ = ["Listened", "TappedStorage"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from segmentflow_core.colour import settle
 from segmentflow_core.domain.api_key import ApiKey, find_match, lookup_of
 from segmentflow_core.errors import ConfigurationError, NotFound
 from segmentflow_core.ports import Transaction
 from segmentflow_core.ports.api_keys import ApiKeyRepository
-from segmentflow_core.usecases import settle
 
 __all__ = [
     "create_api_key",

@@ -13,6 +13,7 @@ from typing import Final
 
 from attrs import evolve, frozen
 
+from segmentflow_core.colour import settle
 from segmentflow_core.domain.decision import decide
 from segmentflow_core.domain.event import UserEvent
 from segmentflow_core.domain.explanation import (
@@ -32,7 +33,6 @@ from segmentflow_core.domain.journey import (
 from segmentflow_core.domain.tracking import Intent
 from segmentflow_core.errors import NotFound, SegmentflowError
 from segmentflow_core.ports import Clock, IdFactory, Transaction
-from segmentflow_core.usecases import settle
 from segmentflow_core.usecases.track import AnyRequest, Prepared, Settings, prepare
 
 __all__ = [

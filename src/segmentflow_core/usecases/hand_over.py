@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from segmentflow_core.colour import settle
 from segmentflow_core.domain.event import Enrollment, EnrollmentStatus
 from segmentflow_core.domain.hand_over import ClaimedEnrollment, HandOver, Lease
 from segmentflow_core.domain.identifier import is_id
 from segmentflow_core.errors import LeaseLost, NotFound, SegmentflowError
 from segmentflow_core.ports import Transaction
-from segmentflow_core.usecases import settle
 
 __all__ = [
     "claim_enrollments",

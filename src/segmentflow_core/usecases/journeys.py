@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from attrs import evolve, frozen
 
+from segmentflow_core.colour import settle
 from segmentflow_core.domain.journey import (
     Journey,
     JourneyDefinition,
@@ -15,7 +16,6 @@ from segmentflow_core.domain.journey import (
     definition_digest,
 )
 from segmentflow_core.ports import Transaction
-from segmentflow_core.usecases import settle
 
 __all__ = ["JourneyChange", "PublishedJourney", "publish_journeys"]
 

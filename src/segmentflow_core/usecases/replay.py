@@ -15,13 +15,13 @@ from typing import Any, Final, TypeAlias
 
 from attrs import frozen
 
+from segmentflow_core.colour import settle
 from segmentflow_core.domain.event import UserEvent
 from segmentflow_core.domain.explanation import probe_for
 from segmentflow_core.domain.journey import Journey, PriorEntries
 from segmentflow_core.domain.replay import Replay, Tally
 from segmentflow_core.domain.tracking import Probe
 from segmentflow_core.ports import Transaction
-from segmentflow_core.usecases import settle
 
 __all__ = ["Replaying"]
 

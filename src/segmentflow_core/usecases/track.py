@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from attrs import frozen
 
+from segmentflow_core.colour import settle
 from segmentflow_core.domain.decision import Item, claim_for, decide
 from segmentflow_core.domain.event import Receipt
 from segmentflow_core.domain.fingerprint import FingerprintKeys
@@ -24,7 +25,6 @@ from segmentflow_core.domain.request import (
 from segmentflow_core.domain.tracking import Claim, Intent, Probe
 from segmentflow_core.errors import SegmentflowError
 from segmentflow_core.ports import Clock, IdFactory, Transaction
-from segmentflow_core.usecases import settle
 from segmentflow_core.usecases.observation import Observation
 
 __all__ = ["AnyRequest", "Prepared", "Settings", "prepare", "track"]

@@ -12,11 +12,11 @@ from typing import Any, Final, TypeAlias
 
 import pytest
 
+from segmentflow_core.colour import drive
 from segmentflow_core.ports import Claim, Fingerprint, Intent, Known, PriorEntries, Probe
 from segmentflow_core.testing.builders import FixedClock, SequentialIds, a_journey, a_request
 from segmentflow_core.testing.callers import is_asynchronous, settle
 from segmentflow_core.testing.contract.reading import EVERY_POLICY
-from segmentflow_core.usecases import drive
 
 __all__ = ["ExchangeContract"]
 

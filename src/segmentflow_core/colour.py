@@ -1,0 +1,53 @@
+"""One body for both colours: what may be synchronous or asynchronous is written once.
+
+A body is an `async def` that awaits `settle(x)` wherever `x` may be a value, from a plain
+`def`, or an awaitable, from an `async def`. A synchronous face runs it with `drive`: it then
+never suspends, since every `x` is a value. An asynchronous face awaits it:
+
+    async def load(self, organization_id, intent):        # written once
+        answers = await settle(self._exchange(calls))
+
+    def track(...): return drive(self._calls.track(...))        # `Tracker`
+    async def track(...): return await self._calls.track(...)   # `AsyncTracker`
+
+Adapters may write their own methods so. Must never import an event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+__all__ = ["drive", "driven", "settle"]
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+async def settle(given: T | Awaitable[T]) -> T:
+    """Return a value, or await it first where it has to be awaited."""
+    result: Any = given
+    if hasattr(result, "__await__"):
+        result = await result
+    settled: T = result
+    return settled
+
+
+def drive(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never suspends, and return its result.
+
+    Raises:
+        RuntimeError: it did suspend: something asynchronous was given to a synchronous face.
+    """
+    try:
+        coroutine.send(None)
+    except StopIteration as finished:
+        result: T = finished.value
+        return result
+    coroutine.close()
+    raise RuntimeError("An asynchronous storage needs an AsyncTracker.")
+
+
+def driven(work: Callable[[S], Coroutine[Any, Any, T]]) -> Callable[[S], T]:
+    """Return work for a synchronous storage: the same `async def`, run to its end."""
+    return lambda given: drive(work(given))
