@@ -22,6 +22,7 @@ from segmentflow_core import (
     StorageUnavailable,
     Tracker,
 )
+from segmentflow_core.colour import drive
 from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey, a_request
 from segmentflow_sql import AsyncSqlStorage, SqlStorage
 
@@ -244,7 +245,7 @@ def test_a_failure_in_the_middle_leaves_the_hosts_transaction_usable(engine):
         pass
 
     def work(transaction):
-        transaction.events.list("default", 1)
+        drive(transaction.events.list("default", 1))
         raise Bug
 
     with engine.begin() as connection:
