@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import attrs
 
@@ -14,17 +14,17 @@ from segmentflow_sql.statements import DIALECTS, DatabaseName, all_statements, s
 def printed(database: DatabaseName) -> Iterator[str]:
     """Yield what is printed of one kind of database, line by line.
 
-    A statement is followed by a semicolon; its name stands above, in a comment of SQL.
+    A statement ends in a semicolon; its name stands above it, as a comment of SQL.
     """
-    yield f"-- {database}"
     statements = statements_for(database)
     for group in attrs.fields(type(statements)):
-        yield from ("", f"-- {'-' * 88}", f"-- {group.name}")
+        yield from ("", f"-- ===== {database}: {group.name} =====")
         for statement in all_statements(getattr(statements, group.name)):
-            yield from ("", f"-- {statement.name}", f"{statement.text.rstrip()};")
+            lines = [line.rstrip() for line in statement.text.strip().splitlines()]
+            yield from ("", f"-- {statement.name}", *lines[:-1], f"{lines[-1]};")
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print the statements of the databases that are named, or of all."""
     parser = argparse.ArgumentParser(
         prog="python -m segmentflow_sql", description="Print every statement, named."

@@ -38,9 +38,10 @@ async def create_all(connection: Connection, one_creator: list[Call]) -> int:
     found = await version(connection)
     if found is not None:
         check_version(found)
-    statements = connection.kind.statements.installation
+    statements = connection.kind.statements
     await connection.exchange([Call(definition, ()) for definition in statements.definitions])
-    await connection.exchange([Call(statements.write_schema_version, (SCHEMA_VERSION,))])
+    write = statements.installation.write_schema_version
+    await connection.exchange([Call(write, (SCHEMA_VERSION,))])
     return SCHEMA_VERSION
 
 

@@ -18,6 +18,7 @@ from segmentflow_sql.statements.dialects import DIALECTS, DatabaseName
 from segmentflow_sql.statements.hand_over import HandOverStatements, hand_over_statements
 from segmentflow_sql.statements.installation import (
     InstallationStatements,
+    definitions,
     installation_statements,
 )
 from segmentflow_sql.statements.journeys import JourneyStatements, journey_statements
@@ -47,7 +48,11 @@ __all__ = [
 
 @frozen
 class Statements:
-    """Every statement there is, for one kind of database."""
+    """Every statement there is, for one kind of database.
+
+    Attributes:
+        definitions: create every table and index that is missing, in order.
+    """
 
     tracking: TrackingStatements
     journeys: JourneyStatements
@@ -55,6 +60,7 @@ class Statements:
     hand_over: HandOverStatements
     api_keys: ApiKeyStatements
     installation: InstallationStatements
+    definitions: tuple[Statement, ...]
 
 
 @cache
@@ -68,6 +74,7 @@ def statements_for(database: DatabaseName) -> Statements:
         hand_over=hand_over_statements(dialect),
         api_keys=api_key_statements(dialect),
         installation=installation_statements(dialect),
+        definitions=definitions(dialect),
     )
 
 

@@ -14,21 +14,20 @@ from segmentflow_sql.statements.building import compiled
 from segmentflow_sql.statements.dialects import Dialect
 from segmentflow_sql.statements.statement import Statement
 
-__all__ = ["InstallationStatements", "installation_statements"]
+__all__ = ["InstallationStatements", "definitions", "installation_statements"]
 
 
 @frozen
 class InstallationStatements:
-    """The statements of an installation; `definitions` create what is missing, in order."""
+    """The statements about the version of the tables."""
 
     has_schema: Statement
     schema_version: Statement
     write_schema_version: Statement
-    definitions: tuple[Statement, ...]
 
 
 def installation_statements(dialect: Dialect) -> InstallationStatements:
-    """Build and compile the statements of an installation."""
+    """Build and compile the statements about the version of the tables."""
     name: Any = literal_column(f"'{schema.name}'")
     return InstallationStatements(
         has_schema=compiled(dialect, "has_schema", dialect.has_table(name)),
@@ -40,11 +39,15 @@ def installation_statements(dialect: Dialect) -> InstallationStatements:
             .values(version=bindparam("version", type_=Integer))
             .on_conflict_do_nothing(),
         ),
-        definitions=tuple(
-            definition
-            for table in metadata.sorted_tables
-            for definition in _definitions(dialect, table)
-        ),
+    )
+
+
+def definitions(dialect: Dialect) -> tuple[Statement, ...]:
+    """Build and compile what creates every table and index that is missing, in order."""
+    return tuple(
+        definition
+        for table in metadata.sorted_tables
+        for definition in _definitions(dialect, table)
     )
 
 

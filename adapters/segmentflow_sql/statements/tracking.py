@@ -163,7 +163,7 @@ def _held(dialect: Dialect, which: ColumnElement[bool]) -> Select[Any]:
 
 def _purge_claims(dialect: Dialect) -> Statement:
     keys = (claims.c.organization_id, claims.c.operation, claims.c.key)
-    expired: Select[Any] = (
+    expired: Select[Any, Any, Any] = (
         select(*keys)
         .where(claims.c.expires_at <= _now())
         .limit(bindparam("limit", type_=Integer))
@@ -311,7 +311,7 @@ def _listening_to_events(dialect: Dialect) -> Select[Any]:
     return select(*_listening(dialect)).select_from(source)
 
 
-def _last_entries(dialect: Dialect) -> Select[Any]:
+def _last_entries(dialect: Dialect) -> Select[Any, Any, Any]:
     """Answer probes: each row of the list is a position, then what a probe holds."""
     each = dialect.each("rows")
 
