@@ -246,5 +246,8 @@ _all_turns: WeakKeyDictionary[Engine, Turns] = WeakKeyDictionary()
 
 
 def _turns(engine: Engine) -> Turns | None:
-    """Return the turns to take, shared by every storage on an engine; none with a real pool."""
+    """Return the turns to take, shared by every storage on an engine.
+
+    None where the pool has a connection for each call.
+    """
     return _all_turns.setdefault(engine, Turns()) if isinstance(engine.pool, StaticPool) else None

@@ -82,14 +82,14 @@ class _Part:
             except (LostRace, ConnectionLost):
                 break
             except StorageUnavailable:
-                # Looked at only now: a host's calls are not to pay for it each time.
+                # Checked only after a failure, so that a host's calls do not pay for it each time.
                 await self._check_version()
                 raise
         # Outside the handlers, so that nothing internal becomes the context.
         raise StorageUnavailable
 
     async def _check_version(self) -> None:
-        """Say so where the tables are not ours; whatever else is wrong was told already."""
+        """Refuse tables that are not ours; any other failure is being raised already."""
         try:
             found: int | None = await self._join(
                 lambda transaction: version(transaction.connection)
@@ -110,7 +110,7 @@ class _Part:
                 result = await settle(work(SqlTransaction(connection)))
                 await connection.commit()
             except BaseException:
-                # Where undoing fails as well, the host's transaction is lost, and it will see.
+                # Where undoing fails as well, the host's transaction is lost, as its next use says.
                 with suppress(ConnectionLost, LostRace, SegmentflowError):
                     await connection.rollback()
                 raise
@@ -159,9 +159,9 @@ _turns_in_use_lock: Final = threading.Lock()
 
 @contextmanager
 def _turns_on(driver: Any) -> Generator[Turns]:
-    """Give the turns to take on a host's connection, the same to all who want one meanwhile.
+    """Give the turns to take on a host's connection, the same to all calls meanwhile.
 
-    By its id, for not every driver's connection can be referred to weakly.
+    Kept by its id, because not every driver's connection allows weak references.
     """
     with _turns_in_use_lock:
         turns = _turns_in_use.setdefault(id(driver), Turns())

@@ -79,7 +79,7 @@ def database_of_connection(connection: Any, wait: float, waiting: Waiting) -> Da
 
 
 def _loaded_kind(module: str, name: str = "Connection") -> tuple[type[Any], ...]:
-    """Return a driver's class of connections; none, where nobody has loaded the driver."""
+    """Return a driver's class of connections; none while the driver is not loaded."""
     loaded = sys.modules.get(module)
     return () if loaded is None else (getattr(loaded, name),)
 

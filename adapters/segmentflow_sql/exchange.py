@@ -2,7 +2,7 @@
 
 A repository asks with `Connection.exchange`: calls that do not depend on each other go out
 together, and each is answered with a list of rows, in order. That is all the two sides know
-of each other. Calls whose rows nobody needs are left in `pending`; they travel ahead of the
+of each other. Calls whose rows are not needed are left in `pending`; they travel ahead of the
 next exchange, at the latest with the commit.
 
 Every connection is written once for both colours: over a synchronous driver its methods
@@ -55,7 +55,10 @@ class LostRace(Exception):
 
 
 class PreparedElsewhere(LostRace):
-    """Nobody was first: a prepared statement is not known where the connection now leads."""
+    """The connection now leads to a server that does not know a prepared statement.
+
+    No other transaction was first, but all the same everything is to be run again.
+    """
 
 
 class ConnectionLost(Exception):

@@ -46,7 +46,7 @@ async def create_all(connection: Connection, one_creator: list[Call]) -> int:
 
 
 def check_version(found: int | None) -> None:
-    """Say so where the tables are not ours.
+    """Refuse tables that are not ours.
 
     Raises:
         ConfigurationError: there are none, or they are of another version.

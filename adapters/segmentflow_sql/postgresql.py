@@ -87,7 +87,7 @@ def _begun(driver: _Driver, level: IsolationLevel | None = None) -> Call:
 _COMMIT: Final = [plain("COMMIT")]
 _ROLLBACK: Final = [plain("ROLLBACK")]
 
-# The host's own setting waits in a variable of ours while its transaction is lent to us.
+# The host's own setting is kept in a variable of ours until our part of its transaction ends.
 _KEEP_LOCK_TIMEOUT: Final = plain(
     "SELECT set_config('segmentflow.lock_timeout', current_setting('lock_timeout'), true)"
 )
@@ -112,7 +112,7 @@ class Postgresql:
 
     driver_errors: Final = (psycopg.Error, OSError)
     one_creator: Final = [plain("SELECT pg_advisory_xact_lock(7306930741)")]
-    """Lets one transaction at a time create tables: IF NOT EXISTS alone loses races."""
+    """Lets one transaction at a time create tables: IF NOT EXISTS alone may fail."""
 
     def __init__(self, wait: float, level: str | None = None) -> None:
         name = "" if level is None else level.replace(" ", "_").upper()
@@ -184,7 +184,7 @@ def _prepared_on(driver: _Driver) -> _Prepared:
     if known is None:
         if driver.info.encoding != "utf-8":
             raise ConfigurationError("The connection's client_encoding must be UTF8.")
-        # A host that turns preparing off, for a pooler such as PgBouncer, means us too.
+        # A host that turns preparing off, for a pooler such as PgBouncer, turns ours off too.
         known = _Prepared(None if driver.prepare_threshold is None else {})
         _known[driver] = known
     return known
@@ -221,7 +221,7 @@ class PsycopgConnection(Session):
             try:
                 self._pgconn.exit_pipeline_mode()
             except psycopg.Error:
-                self._pgconn.finish()  # nobody knows any more what it is doing
+                self._pgconn.finish()  # what the server still does is unknown
 
     async def abandon(self) -> None:
         """Do nothing: the server undoes what was open when the connection goes."""
@@ -302,9 +302,9 @@ class PsycopgConnection(Session):
     ) -> None:
         """See to it that the server has the statement, with a plan that is not too old.
 
-        A plan is made for the tables as they are. One made while they were small takes any
-        index that leads with the Organization for as good as the right one, and would be
-        kept until the server analyzes them: a store would be slow when it first grows.
+        A plan is made for the tables as they are. While they are small, any index that leads
+        with the Organization seems as good as the right one. Such a plan would be kept until
+        the server analyzes the tables, and a store would be slow when it first grows.
         """
         plan = kept.get(statement.prepared_name)
         if plan is not None and plan.uses_left and time.monotonic() < plan.until:

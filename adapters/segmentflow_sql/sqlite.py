@@ -1,8 +1,8 @@
 """SQLite through the standard library's driver, or aiosqlite for an asynchronous host.
 
 One transaction at a time writes: it starts with BEGIN IMMEDIATE, so that a concurrent
-duplicate waits at the door, for no longer than `wait`, and then finds the claim. An
-error of the driver never leaves this module, because it may hold what was being written.
+duplicate waits before it has read anything, for no longer than `wait`, and then finds the
+claim. An error of the driver never leaves this module, because it may hold what was being written.
 
 The two drivers have the same methods; those of aiosqlite are awaited.
 """

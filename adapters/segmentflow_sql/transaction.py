@@ -26,7 +26,7 @@ class SqlTransaction:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        # Tracking alone remembers something; the others are made where one is asked for.
+        # Only tracking keeps state; the others are made when asked for.
         self.tracking = TrackingRepository(connection)
 
     @property

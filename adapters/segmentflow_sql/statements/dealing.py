@@ -40,7 +40,7 @@ from segmentflow_sql.statements.dialects import Dialect
 __all__ = ["KEY", "choose", "count_of", "given", "materialized", "same"]
 
 KEY: Final = ("organization_id", "enrollment_id")
-_TAKEN: Final = (*KEY, "event_id")
+_CHOSEN: Final = (*KEY, "event_id")
 
 
 def given(name: str) -> ColumnElement[Any]:
@@ -99,7 +99,7 @@ def _queue(
 
 def _front(*, journey: bool) -> CTE:
     """Take the front of one Organization's queue, past whatever others hold locked."""
-    columns = [enrollments.c[name] for name in _TAKEN]
+    columns = [enrollments.c[name] for name in _CHOSEN]
     queue = _queue(enrollments, given("organization_id"), *columns, journey=journey)
     return materialized(
         queue.limit(count_of("limit")).offset(NO_OFFSET).with_for_update(skip_locked=True), "taken"
@@ -141,7 +141,9 @@ def _circle(*, journey: bool) -> CTE:
 
 
 def _deal_by_merging(*, journey: bool) -> CTE:
-    """Deal where nobody else writes: a recursion whose queue holds each Organization's next.
+    """Deal where one transaction writes at a time: by a recursion.
+
+    Its queue holds each Organization's next Enrollment.
 
     SQLite takes from it in the order asked for and stops at the limit, so it reads no
     more of any Organization's Enrollments than it takes, and one.
@@ -163,7 +165,7 @@ def _deal_by_merging(*, journey: bool) -> CTE:
             taken,
             and_(same(taken, before, "organization_id"), taken.c.enrollment_id == following),
         )
-        columns = [taken.c[name] for name in (*_TAKEN, "available_at")]
+        columns = [taken.c[name] for name in (*_CHOSEN, "available_at")]
         return select(round_.label("round"), before.c.place, *columns).select_from(source)
 
     dealing = dealt(literal_column("0"), circle).cte("taken", recursive=True)
@@ -187,7 +189,7 @@ def _deal_by_locking(*, journey: bool) -> CTE:
     shares = _shares(circle, journey=journey)
     shared, spare = (enrollments.alias(name) for name in ("shared", "spare"))
     their_own = lateral(
-        _queue_of(shares, shared, *(shared.c[name] for name in _TAKEN), journey=journey)
+        _queue_of(shares, shared, *(shared.c[name] for name in _CHOSEN), journey=journey)
         .limit(shares.c.share)
         .with_for_update(skip_locked=True),
         name="their_own",
@@ -197,7 +199,7 @@ def _deal_by_locking(*, journey: bool) -> CTE:
         select(*(own.c[name] for name in KEY))
     )
     left = lateral(
-        _queue_of(circle, spare, *(spare.c[name] for name in _TAKEN), journey=journey)
+        _queue_of(circle, spare, *(spare.c[name] for name in _CHOSEN), journey=journey)
         .where(not_yet)
         .with_for_update(skip_locked=True),
         name="left_over",

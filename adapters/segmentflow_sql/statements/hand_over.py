@@ -248,7 +248,7 @@ def _finish(
     if source is None:
         return _changed(dialect, values, fits)
     if not dialect.has_lateral:
-        # Nobody else writes: what is found need not be locked, in whatever order.
+        # One transaction writes at a time, so nothing needs a lock, and no order matters.
         keys = [enrollments.c[each] for each in KEY]
         found = select(*keys).select_from(source.join(enrollments, fits))
         return _changed_among(dialect, values, materialized(found, "held"))

@@ -297,7 +297,7 @@ def _listening_to(dialect: Dialect, which: ColumnElement[bool]) -> Select[Any]:
 
 
 def _listening_to_events(dialect: Dialect) -> Select[Any]:
-    """Find what listens for events; a name nobody listens for may give a row of NULLs."""
+    """Find what listens for events; a name without listeners may give a row of NULLs."""
     if not dialect.needs_outer_join:
         return _listening_to(dialect, dialect.among(journeys.c.event, "events"))
     each = dialect.each("events")
