@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from secrets import token_bytes
 from typing import Annotated, Any, BinaryIO, Final, cast
 
 from attrs import frozen
@@ -15,7 +14,7 @@ from cyclopts import App, Parameter
 
 from segmentflow_cli.printing import Printer
 from segmentflow_cli.stores import find_secret, opened
-from segmentflow_core import ApiKeys, Tracker
+from segmentflow_core import ApiKeys, Enrollments, Journeys, Records, Tracker
 
 __all__ = [
     "COMMON",
@@ -48,13 +47,22 @@ class Common:
             yield Tracker(storage, fingerprint_key=find_secret(self.store))
 
     @contextmanager
-    def without_secret(self) -> Generator[Tracker]:
-        """Give a tracker for what tracks nothing, and so needs not be told the store's secret.
-
-        Its own is made up and forgotten: it must not track, for nobody could replay that.
-        """
+    def journeys(self) -> Generator[Journeys]:
+        """Give the Journeys of the store, and close it afterwards."""
         with opened(self.store) as storage:
-            yield Tracker(storage, fingerprint_key=token_bytes(32))
+            yield Journeys(storage)
+
+    @contextmanager
+    def enrollments(self) -> Generator[Enrollments]:
+        """Give the Enrollments of the store, and close it afterwards."""
+        with opened(self.store) as storage:
+            yield Enrollments(storage)
+
+    @contextmanager
+    def records(self) -> Generator[Records]:
+        """Give what the store has recorded, and close it afterwards."""
+        with opened(self.store) as storage:
+            yield Records(storage)
 
     @contextmanager
     def api_keys(self) -> Generator[ApiKeys]:

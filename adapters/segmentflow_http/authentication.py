@@ -12,8 +12,9 @@ from typing import Protocol
 
 from attrs import frozen
 
-from segmentflow_core import ApiKeys, AsyncApiKeys, ConfigurationError, refuse_write_key
-from segmentflow_core.errors import Unauthorized
+from segmentflow_core import ApiKeys, AsyncApiKeys
+from segmentflow_core.api_keys import refuse_write_key
+from segmentflow_core.errors import ConfigurationError, Unauthorized
 from segmentflow_core.ports import MaybeAwaitable
 
 __all__ = [

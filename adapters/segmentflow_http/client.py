@@ -24,19 +24,16 @@ import anyio
 import httpx
 from attrs import frozen
 
-from segmentflow_core import (
+from segmentflow_core import Receipt, SegmentflowError, TrackRequest, __version__
+from segmentflow_core.errors import (
+    ERROR_CLASSES,
     ConfigurationError,
     IdempotencyKeyRequired,
     InvalidRequest,
-    Receipt,
-    SegmentflowError,
-    TrackRequest,
     Violation,
-    __version__,
-    request_document,
 )
-from segmentflow_core.errors import ERROR_CLASSES
 from segmentflow_core.ports import format_instant
+from segmentflow_core.wire import request_document
 
 __all__ = ["AsyncClient", "Client", "Retried", "Retries", "UnexpectedAnswer", "Unreachable"]
 

@@ -14,20 +14,17 @@ import traceback
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, Final, TypeAlias
 
-from segmentflow_core import (
-    AsyncTracker,
+from segmentflow_core import AsyncTracker, SegmentflowError, Tracker
+from segmentflow_core.errors import (
     IdempotencyKeyRequired,
     InternalError,
     InvalidRequest,
+    MethodNotAllowed,
     NotFound,
-    SegmentflowError,
     StorageUnavailable,
-    Tracker,
     Violation,
-    parse_request,
-    receipt_document,
 )
-from segmentflow_core.errors import MethodNotAllowed
+from segmentflow_core.wire import parse_request, receipt_document
 from segmentflow_http.authentication import Authenticator
 from segmentflow_http.messages import (
     AnyHeaders,
@@ -125,7 +122,7 @@ class _Core:
     def _health(self) -> _Conversation:
         """Read what is never there: a store that says so is in good health."""
         try:
-            yield lambda: self._tracker.event(_NO_EVENT)
+            yield lambda: self._tracker.records.event(_NO_EVENT)
         except NotFound:
             return json_response(200, {"status": "ok"})
         except SegmentflowError as error:

@@ -11,7 +11,8 @@ import pytest
 
 from segmentflow_cli import main
 from segmentflow_cli.stores import find_secret, opened, secret_file
-from segmentflow_core import ConfigurationError, journey_file_json_schema
+from segmentflow_core.errors import ConfigurationError
+from segmentflow_core.journeys import journey_file_json_schema
 from segmentflow_core.testing import DOCUMENTED_KEY, DOCUMENTED_REQUEST, a_journey
 
 TOKEN = "tok_live_abc"

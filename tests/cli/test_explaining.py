@@ -7,7 +7,8 @@ from contextlib import closing
 import pytest
 
 from segmentflow_cli import main
-from segmentflow_core import SKIP_REASONS, SkipReason
+from segmentflow_core import SkipReason
+from segmentflow_core.explanation import SKIP_REASONS
 from segmentflow_core.testing import DOCUMENTED_REQUEST, a_journey, a_request
 
 TOKEN = "tok_live_abc"
