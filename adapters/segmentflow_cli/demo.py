@@ -32,7 +32,7 @@ REQUEST: Final[dict[str, Any]] = {
     "referenceId": "ord_9421",
     "occurredAt": "2026-05-31T12:00:00.000Z",
 }
-"""The documented request (design: 8)."""
+"""The documented request. See docs/reference/rules/request.md."""
 
 _KEY: Final = "order.created:ord_9421"
 _JOURNEYS: Final = "demo-journeys.yaml"

@@ -34,7 +34,7 @@ DOCUMENTED_REQUEST: Final[Mapping[str, Any]] = {
     "referenceId": "ord_9421",
     "occurredAt": "2026-05-31T12:00:00.000Z",
 }
-"""The example every face accepts as it stands (design: 8)."""
+"""The example every face accepts as it stands. See docs/reference/rules/request.md."""
 
 DOCUMENTED_RECEIPT: Final[Mapping[str, Any]] = {
     "eventId": "019bf964-302b-7a7f-add2-589343ef9f32",

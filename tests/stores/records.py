@@ -44,16 +44,16 @@ def read_records(
     records: list[dict[str, Any]] = []
     for organization in organizations:
         whose = {"organization_id": organization}
-        events = tracker.events(limit=MANY, **whose)
+        events = tracker.records.events(limit=MANY, **whose)
         profile_ids = sorted({event.profile_id for event in events})
-        journeys = tracker.journeys(**whose)
+        journeys = tracker.journeys.list(**whose)
         found = {
-            "profile": [tracker.profile(profile_id, **whose) for profile_id in profile_ids],
+            "profile": [tracker.records.profile(profile_id, **whose) for profile_id in profile_ids],
             "event": events,
-            "enrollment": tracker.enrollments(limit=MANY, **whose),
+            "enrollment": tracker.enrollments.list(limit=MANY, **whose),
             "journey": journeys,
             "journey_version": [
-                tracker.journey(journey.journey_id, version, **whose)
+                tracker.journeys.get(journey.journey_id, version, **whose)
                 for journey in journeys
                 for version in range(1, journey.version + 1)
             ],
@@ -80,14 +80,14 @@ def track_again(tracker: Tracker, call: Mapping[str, Any]) -> dict[str, Any]:
 
 def claim_all(tracker: Tracker) -> set[str]:
     """Claim what is available, of every Organization, and return the ids."""
-    claimed = tracker.claim_enrollments(limit=MANY, organization_id=None)
+    claimed = tracker.enrollments.claim(limit=MANY, organization_id=None)
     return {each.enrollment.enrollment_id for each in claimed}
 
 
 def complete(tracker: Tracker, row: Mapping[str, Any]) -> str:
     """Complete an Enrollment with the token in its row, and return its status then."""
     lease = Lease(row["organization_id"], row["enrollment_id"], row["token"])
-    return tracker.complete_enrollment(lease).status.value
+    return tracker.enrollments.complete(lease).status.value
 
 
 def answer(result: Receipt | SegmentflowError) -> dict[str, Any]:

@@ -19,7 +19,8 @@ import psycopg
 import pytest
 from sqlalchemy import create_engine
 
-from segmentflow_core import ApiKeys, Tracker, Unauthorized
+from segmentflow_core import ApiKeys, Tracker
+from segmentflow_core.errors import Unauthorized
 from segmentflow_core.testing import FixedClock
 from segmentflow_sql import SqlStorage
 from stores.plain_rows import JSON_COLUMNS, exact, postgresql_rows, sqlite_rows
@@ -475,7 +476,7 @@ def test_a_call_whose_key_has_expired_is_recorded_anew(tracker):
 
 def test_keys_that_expired_are_purged_and_no_others(tracker):
     expired = [row for row in rows_of("claims") if row["expires_at"] and row["expires_at"] <= NOW]
-    assert tracker.purge() == len(expired)
+    assert tracker.records.purge_keys() == len(expired)
 
 
 def test_workers_are_handed_what_waited_and_what_was_claimed_too_long_ago(tracker):

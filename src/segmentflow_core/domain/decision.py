@@ -1,8 +1,10 @@
-"""The decision of `events.track`: one pure function over a batch (design: 3).
+"""The decision of `events.track`: one pure function over a batch.
 
 Request, what the store knows, the time and fresh ids go in; what to write and one
 receipt or error per item come out. Items are applied one after another to the state in
 hand, so an event is a batch of one. Must never read or write anything itself.
+
+See docs/reference/rules/tracking.md.
 """
 
 from __future__ import annotations

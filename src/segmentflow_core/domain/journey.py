@@ -1,7 +1,9 @@
-"""Journeys: their definition, every rule it must keep, and how one judges an event (design: 4.6).
+"""Journeys: their definition, every rule it must keep, and how one judges an event.
 
 Knows definitions and state documents. Must never ask the time, draw a number or read
 a store: when it happened and what was entered before are given.
+
+See docs/reference/rules/journeys.md and docs/reference/rules/matching.md.
 """
 
 from __future__ import annotations

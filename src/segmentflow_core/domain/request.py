@@ -1,7 +1,9 @@
-"""The request of `events.track`: what a caller may send, and every rule it must keep (design: 4.1).
+"""The request of `events.track`: what a caller may send, and every rule it must keep.
 
 Knows fields, lengths and formats. Must never put a value of the request into a
 message: faults are JSON Pointers into the request and fixed sentences.
+
+See docs/reference/rules/request.md.
 """
 
 from __future__ import annotations

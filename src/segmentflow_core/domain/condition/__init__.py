@@ -1,9 +1,11 @@
-"""Conditions: JSON that says which state documents a Journey is for (design: Journeys).
+"""Conditions: JSON that says which state documents a Journey is for.
 
 `operators` holds the one table of operators. `check` and `json_schema` read it to
 refuse a bad definition, `compiled` to turn a good one into closures, `explain` to say
 why a state met it or not. Knows state documents and definitions; must never know
 where either is kept, what time it is, or any value that redaction took away.
+
+See docs/reference/rules/conditions.md.
 """
 
 from __future__ import annotations

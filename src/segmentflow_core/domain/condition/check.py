@@ -41,7 +41,9 @@ _SHAPES: Final = "all, any, not, or path and op"
 
 
 def check_condition(document: object, path: str = "") -> list[Violation]:
-    """Name every fault of a condition's definition (design: Journeys).
+    """Name every fault of a condition's definition.
+
+    See docs/reference/rules/conditions.md.
 
     Args:
         document: the definition, as plain JSON; anything at all may be given.

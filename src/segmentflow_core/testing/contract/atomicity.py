@@ -1,6 +1,8 @@
-"""All or nothing (design: 6), as tests of a storage adapter: a failure at every call.
+"""All or nothing, as tests of a storage adapter: a failure at every call.
 
 A part of `StorageContract`, whose fixtures it uses.
+
+See docs/reference/rules/storage.md.
 """
 
 from __future__ import annotations

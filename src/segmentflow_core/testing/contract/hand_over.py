@@ -1,6 +1,8 @@
-"""The hand-over of Enrollments to workers, as tests of a storage adapter (design: 4.6).
+"""The hand-over of Enrollments to workers, as tests of a storage adapter.
 
 A part of `StorageContract`, whose fixtures it uses.
+
+See docs/reference/rules/hand-over.md.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""Idempotency keys (design: 4.2), as tests of a storage adapter: claim, replay, expiry, purge.
+"""Idempotency keys, as tests of a storage adapter: claim, replay, expiry, purge.
 
 A part of `StorageContract`, whose fixtures it uses.
+
+See docs/reference/rules/idempotency.md.
 """
 
 from __future__ import annotations

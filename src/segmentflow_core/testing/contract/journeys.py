@@ -1,6 +1,8 @@
-"""Journeys, their versions and re-entry (design: 4.6), as tests of a storage adapter.
+"""Journeys, their versions and re-entry, as tests of a storage adapter.
 
 A part of `StorageContract`, whose fixtures it uses.
+
+See docs/reference/rules/journeys.md and docs/reference/rules/reentry.md.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""Looking without touching (design: 4.6, Explain), as tests of a storage adapter.
+"""Looking without touching, as tests of a storage adapter.
 
 A part of `StorageContract`, whose fixtures it uses.
+
+See docs/reference/rules/explaining.md.
 """
 
 from __future__ import annotations

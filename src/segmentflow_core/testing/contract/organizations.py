@@ -1,6 +1,8 @@
-"""Isolation between Organizations (design: 6), as tests of a storage adapter.
+"""Isolation between Organizations, as tests of a storage adapter.
 
 A part of `StorageContract`, whose fixtures it uses.
+
+See docs/reference/rules/organizations.md.
 """
 
 from __future__ import annotations

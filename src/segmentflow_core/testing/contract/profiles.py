@@ -1,6 +1,8 @@
-"""Profiles and their Properties (design: 4.3, 4.4), as tests of a storage adapter.
+"""Profiles and their Properties, as tests of a storage adapter.
 
 A part of `StorageContract`, whose fixtures it uses.
+
+See docs/reference/rules/identity.md and docs/reference/rules/properties.md.
 """
 
 from __future__ import annotations

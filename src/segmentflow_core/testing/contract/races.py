@@ -1,8 +1,10 @@
-"""Callers at once (design: 4.2, 6), as tests of a storage adapter.
+"""Callers at once, as tests of a storage adapter.
 
 A part of `StorageContract`, whose fixtures it uses. Each test is written once for both
 colours: its clients run on threads over a synchronous storage, as tasks over an asynchronous
 one, in turn on `storage` and on `other_storage`.
+
+See docs/reference/rules/idempotency.md and docs/reference/rules/storage.md.
 """
 
 from __future__ import annotations
