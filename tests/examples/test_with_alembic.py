@@ -15,7 +15,7 @@ from segmentflow_core import Tracker
 from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey, a_request
 from segmentflow_sql import SqlStorage
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "with_alembic"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "with_alembic"
 
 
 @pytest.fixture(params=["postgresql", "sqlite"])

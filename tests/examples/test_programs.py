@@ -15,7 +15,7 @@ from segmentflow_core import EnrollmentStatus, Tracker
 from segmentflow_core.testing import DOCUMENTED_REQUEST, FINGERPRINT_SECRET, FixedClock, a_request
 from segmentflow_sql import open_storage
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def test_the_order_is_recorded_once_and_then_replayed(tmp_path, monkeypatch, capsys):

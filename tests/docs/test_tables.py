@@ -65,7 +65,7 @@ from segmentflow_memory import MemoryStorage
 from segmentflow_observers.counters import COUNTERS
 from segmentflow_sql import metadata, postgresql
 
-REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 
 
 def rows(page, heading):
