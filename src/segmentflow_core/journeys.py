@@ -28,7 +28,7 @@ from segmentflow_core.domain.journey import (
     journey_definitions,
     journey_document,
 )
-from segmentflow_core.domain.journey_json_schema import journey_file_json_schema
+from segmentflow_core.domain.journey.json_schema import journey_file_json_schema
 from segmentflow_core.domain.replay import Replay
 from segmentflow_core.ports import AsyncStorage, Clock, Storage
 from segmentflow_core.system import SystemClock

@@ -22,7 +22,8 @@ from segmentflow_core.domain.condition import (
     compile_condition,
     truth_table,
 )
-from segmentflow_core.domain.condition.operators import STATE_KINDS, all_of, any_of, negation
+from segmentflow_core.domain.condition.operators import STATE_KINDS
+from segmentflow_core.domain.condition.truth import all_of, any_of, negation
 from segmentflow_core.domain.event import SKIP_REASONS
 from segmentflow_core.domain.hand_over import ENROLLMENT_STATUSES
 from segmentflow_core.domain.identity import RESOLUTIONS

@@ -67,7 +67,7 @@ def where(condition: dict[str, Any]) -> dict[str, Any]:
 
 def whole(storage: MemoryStorage) -> Any:
     """Copy everything a store keeps."""
-    tables = vars(storage._data)
+    tables = vars(storage._tables)
     return deepcopy(
         {name: vars(table) for name, table in tables.items() if hasattr(table, "__dict__")}
         | {"undo": tables["undo"]}
