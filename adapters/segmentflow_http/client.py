@@ -146,7 +146,7 @@ class Client:
         *,
         generate_key: bool = False,
     ) -> Receipt:
-        """Track one event, trying again while that may help, under one idempotency key.
+        """Track one event; try again while that may help, always under the same idempotency key.
 
         Args:
             request: a `TrackRequest`, or a mapping with the wire's names.
@@ -163,7 +163,7 @@ class Client:
         return drive(self._conversation.track(request, idempotency_key, generate_key))
 
     def close(self) -> None:
-        """Close the connections, where they are the client's own."""
+        """Close the client's own connections; those of `http` stay open."""
         if self._own is not None:
             self._own.close()
 
@@ -219,7 +219,7 @@ class AsyncClient:
         return await self._conversation.track(request, idempotency_key, generate_key)
 
     async def close(self) -> None:
-        """Close the connections, where they are the client's own."""
+        """Close the client's own connections; those of `http` stay open."""
         if self._own is not None:
             await self._own.aclose()
 

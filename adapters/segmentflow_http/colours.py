@@ -21,7 +21,7 @@ def refuse_kind(given: object, other: type, message: str) -> None:
 
 
 def refuse_awaited(method: Callable[..., object], message: str) -> None:
-    """Refuse an `async def`; a plain one may still return an awaitable, which is not seen here.
+    """Refuse an `async def`. A plain `def` that returns an awaitable is not recognised here.
 
     Raises:
         ConfigurationError: `method` is a coroutine function.

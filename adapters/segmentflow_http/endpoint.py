@@ -51,7 +51,7 @@ _AWAITED: Final = "An asynchronous authenticator needs an AsyncEndpoint."
 
 
 class _EitherEndpoint:
-    """What both endpoints are: the checks and the answer, written once."""
+    """What both endpoints share: the checks and the answer, written once."""
 
     def __init__(
         self, tracker: Tracker | AsyncTracker, authenticator: Authenticator, prefix: str
@@ -63,14 +63,14 @@ class _EitherEndpoint:
 
     @property
     def max_bytes(self) -> int:
-        """Return how long a body may be; more need not be read."""
+        """Return the longest body accepted; the host need not read further."""
         return self._tracker.limits.max_bytes
 
     def refuse_early(self, method: str, path: str, headers: AnyHeaders) -> Response | None:
         """Return the refusal of a request whose body need not be read, or None.
 
-        For hosts that read the body themselves. A request that its route, its method or the
-        size it announces rules out gets the same refusal here as with its body.
+        For hosts that read the body themselves. A request with a wrong route, method or
+        announced size gets the same refusal here as when it is called with its body.
         """
         try:
             self._route(method, path)
@@ -80,7 +80,7 @@ class _EitherEndpoint:
         return None
 
     async def _answer(self, method: str, path: str, headers: AnyHeaders, body: bytes) -> Response:
-        """Answer a request, whatever goes wrong."""
+        """Answer a request; every failure becomes an answer too."""
         try:
             response = await self._result(method, path, headers, body)
         except SegmentflowError as error:
@@ -182,16 +182,16 @@ class Endpoint(_EitherEndpoint):
 
         Args:
             method: as sent, uppercase.
-            path: without the host's own mount point; a query is ignored. Where the host has
-                decoded it already, a ``?`` within it has to be ``%3F`` again.
+            path: without the host's own mount point; a query is ignored. If the host has
+                decoded the path, write a ``?`` within it as ``%3F`` again.
             headers: a mapping, or pairs; names in any case.
             body: the whole body, empty for none.
         """
         try:
             return drive(self._answer(method, path, headers, body))
         except RuntimeError:
-            # `drive` alone raises here: the authenticator gave something to wait for, which
-            # could not be seen when the endpoint was made.
+            # Only `drive` raises here: the authenticator returned something to wait for, which
+            # nobody could see when the endpoint was made.
             _LOG.error(_AWAITED)
         return _as_asked(method, error_response(InternalError()))
 
@@ -215,12 +215,12 @@ class AsyncEndpoint(_EitherEndpoint):
 
 
 def _as_asked(method: str, response: Response) -> Response:
-    """Leave the body out where only the head was asked for (RFC 9110, section 9.3.2)."""
+    """Leave out the body of an answer to HEAD (RFC 9110, section 9.3.2)."""
     return response._replace(body=b"") if method == "HEAD" else response
 
 
 def _log_failure(error: Exception) -> None:
-    """Log where it failed and as what; a message or a repr could hold what was sent."""
+    """Log the place and the type of a failure. Its message may quote the request: leave it out."""
     frames = traceback.extract_tb(error.__traceback__)
     where = " < ".join(f"{frame.name} ({frame.filename}:{frame.lineno})" for frame in frames[::-1])
     code = error.code if isinstance(error, SegmentflowError) else "internal_error"
