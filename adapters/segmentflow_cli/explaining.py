@@ -18,7 +18,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from segmentflow_cli.journey_files import read_journey_file
-from segmentflow_cli.options import COMMON, Common, standard_input
+from segmentflow_cli.options import COMMON, Common, read_bytes
 from segmentflow_cli.printing import lined_up, print_json, visible
 from segmentflow_core import (
     SKIP_REASONS,
@@ -56,10 +56,10 @@ _Instant = Parameter(converter=_instant)
 
 
 def check_explain(**given: Any) -> None:
-    """Hold the options against each other.
+    """Check that the options go together.
 
     Raises:
-        ValueError: they do not go together; this is wrong usage.
+        ValueError: they do not; this is wrong usage.
     """
     if sum(given.get(name) is not None for name in _SUBJECTS) != 1:
         raise ValueError("give one of --event, --request and --since.")
@@ -117,7 +117,7 @@ def explain(
                 )
             page.replay(replay)
             return
-        sent = None if request is None else parse_request(_read(request))
+        sent = None if request is None else parse_request(read_bytes(request))
         page.event(
             tracker.explain(
                 sent,
@@ -127,10 +127,6 @@ def explain(
                 organization_id=whose,
             )
         )
-
-
-def _read(file: str) -> bytes:
-    return standard_input().read() if file == "-" else Path(file).read_bytes()
 
 
 @contextmanager
@@ -143,7 +139,7 @@ def _progress() -> Generator[Any]:
     )
     console = Console(stderr=True)
     if not console.is_terminal:
-        # There is nobody to watch, and nothing is to be left in a log.
+        # Nobody watches, and a log must not fill with progress.
         yield None
         return
     with Progress(*columns, console=console, transient=True) as progress:
@@ -171,7 +167,7 @@ class _Page:
             return
         console = Console(highlight=False)
         for part in page:
-            console.print(part, crop=False)  # a table is as wide as it is
+            console.print(part, crop=False)  # a table may be wider than the terminal
 
 
 def _event_tree(event: dict[str, Any]) -> Tree:
@@ -247,7 +243,7 @@ _FACTS: Final = {
     "maxLateness": _described_lateness,
     "sample": _described_sample,
 }
-"""How each limit is told, in the order they are looked at."""
+"""How each limit is described, in the order in which limits are checked."""
 
 
 def _described_reentry(fact: dict[str, Any]) -> str:
@@ -304,6 +300,6 @@ def _text(line: str, style: str = "default") -> Text:
 
 
 def _json(value: Any) -> str:
-    """Write a value on one line; what is too long to read is cut."""
+    """Write a value on one line; a long one is cut."""
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
