@@ -163,7 +163,7 @@ def import_lines(
         batch: how many lines one transaction takes.
         match_journeys: False records history that must not start automations.
         on_progress: is called after each batch with the bytes read and the lines refused.
-        pause: waits so many seconds before a batch is tried again.
+        pause: waits the given seconds before a batch is tried again.
 
     Raises:
         StorageUnavailable: the store could not be reached, or stayed too busy.

@@ -106,7 +106,7 @@ class Client:
         timeout: seconds for each step of one attempt.
         http: an httpx client to use instead of an own one; it is not closed.
         on_retried: is called with each failed attempt that is followed by another.
-        sleep: waits so many seconds; default `time.sleep`.
+        sleep: waits the given seconds; default `time.sleep`.
         uniform: draws a pause between two bounds.
 
     Raises:
