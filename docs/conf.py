@@ -38,7 +38,7 @@ napoleon_numpy_docstring = False
 nitpick_ignore_regex = [
     (r"py:.*", r"(?!segmentflow_).*"),
     (r"py:class", r"segmentflow_.*\._\w+"),
-    (r"py:class", r"segmentflow_.*\.T"),  # a type variable
+    (r"py:class", r"segmentflow_.*\.[ST]"),  # a type variable
 ]
 
 

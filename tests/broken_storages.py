@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from attrs import evolve
 
-from segmentflow_core import IdempotencyInProgress, StorageUnavailable
+from segmentflow_core.errors import IdempotencyInProgress, StorageUnavailable
 from segmentflow_core.ports import Known, PriorEntries
 from segmentflow_memory import MemoryStorage
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from segmentflow_core import StorageUnavailable
+from segmentflow_core.errors import StorageUnavailable
 from segmentflow_core.testing import switch
 from segmentflow_memory.storage import _Data, _Transaction
 

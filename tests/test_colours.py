@@ -21,7 +21,18 @@ import segmentflow_core
 import segmentflow_http
 import segmentflow_memory
 import segmentflow_sql
-from segmentflow_core import ApiKeys, AsyncApiKeys, AsyncTracker, Tracker
+from segmentflow_core import (
+    ApiKeys,
+    AsyncApiKeys,
+    AsyncEnrollments,
+    AsyncJourneys,
+    AsyncRecords,
+    AsyncTracker,
+    Enrollments,
+    Journeys,
+    Records,
+    Tracker,
+)
 from segmentflow_core.ports import AsyncStorage, Storage
 from segmentflow_http import (
     ApiKeyAuthenticator,
@@ -55,6 +66,9 @@ class Pair:
 PAIRS = (
     Pair(Storage, AsyncStorage),
     Pair(Tracker, AsyncTracker),
+    Pair(Journeys, AsyncJourneys),
+    Pair(Enrollments, AsyncEnrollments),
+    Pair(Records, AsyncRecords),
     Pair(ApiKeys, AsyncApiKeys),
     Pair(SqlStorage, AsyncSqlStorage, plain={"bound_to"}),
     Pair(BoundSqlStorage, AsyncBoundSqlStorage),

@@ -11,14 +11,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 from segmentflow_cli.journey_files import read_journey_file
-from segmentflow_core import (
-    OnMissing,
-    ReentryPolicy,
-    Tracker,
-    journey_definitions,
-    journey_file_json_schema,
-    ports,
-)
+from segmentflow_core import ReentryPolicy, Tracker, ports
 from segmentflow_core.domain.condition import (
     OPERATORS,
     ValueRule,
@@ -29,7 +22,9 @@ from segmentflow_core.domain.condition.operators import STATE_KINDS, all_of, any
 from segmentflow_core.domain.event import SKIP_REASONS
 from segmentflow_core.domain.hand_over import ENROLLMENT_STATUSES
 from segmentflow_core.domain.identity import RESOLUTIONS
+from segmentflow_core.journeys import journey_definitions, journey_file_json_schema
 from segmentflow_core.ports.api_keys import ApiKeyRepository
+from segmentflow_core.templates import OnMissing
 from segmentflow_core.testing import (
     CAPABILITIES,
     FINGERPRINT_SECRET,
@@ -179,14 +174,14 @@ def test_the_diagram_of_coming_back():
     for policy, members in REENTRY.items():
         clock = FixedClock()
         tracker = Tracker(MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET, clock=clock)
-        tracker.publish_journeys([a_journey(reentry={"policy": policy, **members})])
+        tracker.journeys.publish([a_journey(reentry={"policy": policy, **members})])
         found, now = [], 0
         for order, hour in zip(orders, hours, strict=True):
             clock.advance(hours=hour - now)
             now = hour
             data = {} if order == "–" else {"order": order}
             receipt = tracker.track(a_request(data=data), f"{hour}")
-            found.append(LETTERS[tracker.event(receipt.event_id).outcomes[0].reason])
+            found.append(LETTERS[tracker.records.event(receipt.event_id).outcomes[0].reason])
         assert [policy, *found] in drawn
     assert list(REENTRY) == list(ReentryPolicy)
 
@@ -297,6 +292,13 @@ def test_every_public_name_is_in_the_reference():
 
 DESCRIBED = (
     "segmentflow_core",
+    "segmentflow_core.api_keys",
+    "segmentflow_core.colour",
+    "segmentflow_core.explanation",
+    "segmentflow_core.journeys",
+    "segmentflow_core.system",
+    "segmentflow_core.templates",
+    "segmentflow_core.wire",
     "segmentflow_core.ports",
     "segmentflow_core.ports.api_keys",
     "segmentflow_core.ports.observation",

@@ -37,13 +37,10 @@ from segmentflow_cli.options import (
 from segmentflow_cli.printing import Printer
 from segmentflow_cli.serve import serve_store
 from segmentflow_cli.stores import create_secret, opened, secret_file
-from segmentflow_core import (
-    Limits,
-    SegmentflowError,
-    __version__,
+from segmentflow_core import Limits, SegmentflowError, __version__
+from segmentflow_core.journeys import journey_definitions, journey_file_json_schema
+from segmentflow_core.wire import (
     event_document,
-    journey_definitions,
-    journey_file_json_schema,
     parse_request,
     published_document,
     receipt_document,
@@ -144,19 +141,19 @@ def apply_journeys(
     """Publish the Journeys of a file; those it does not name stay as they are."""
     definitions = journey_definitions(read_journey_file(file, form))
     whose = common.organization
-    with common.without_secret() as tracker:
-        plan = tracker.publish_journeys(definitions, organization_id=whose, dry_run=True)
+    with common.journeys() as journeys:
+        plan = journeys.publish(definitions, organization_id=whose, dry_run=True)
         common.printer.plan(plan)
         if not dry_run:
-            plan = tracker.publish_journeys(definitions, organization_id=whose)
+            plan = journeys.publish(definitions, organization_id=whose)
     common.printer.published(plan, dry_run=dry_run)
 
 
 @journeys.command(name="list")
 def list_journeys(*, common: Common = COMMON) -> None:
     """List every Journey in its current version."""
-    with common.without_secret() as tracker:
-        found = tracker.journeys(organization_id=common.organization)
+    with common.journeys() as journeys:
+        found = journeys.list(organization_id=common.organization)
     common.printer.journeys([published_document(journey) for journey in found])
 
 
@@ -169,8 +166,8 @@ def show_journey(
     common: Common = COMMON,
 ) -> None:
     """Show one Journey."""
-    with common.without_secret() as tracker:
-        journey = tracker.journey(journey_id, version, organization_id=common.organization)
+    with common.journeys() as journeys:
+        journey = journeys.get(journey_id, version, organization_id=common.organization)
     common.printer.document(published_document(journey))
 
 
@@ -186,8 +183,8 @@ def show_schema(*, common: Common = COMMON) -> None:
 @events.command(name="list")
 def list_events(*, limit: Limit = 20, before: Before = None, common: Common = COMMON) -> None:
     """List recorded events, newest first."""
-    with common.without_secret() as tracker:
-        found = tracker.events(limit=limit, before=before, organization_id=common.organization)
+    with common.records() as records:
+        found = records.events(limit=limit, before=before, organization_id=common.organization)
     common.printer.events([event_document(event) for event in found])
 
 
@@ -199,8 +196,8 @@ def show_event(
     common: Common = COMMON,
 ) -> None:
     """Show one event with what each Journey did with it."""
-    with common.without_secret() as tracker:
-        event = tracker.event(event_id, organization_id=common.organization)
+    with common.records() as records:
+        event = records.event(event_id, organization_id=common.organization)
     common.printer.document(event_document(event))
 
 
@@ -247,8 +244,8 @@ def purge(
 ) -> None:
     """Remove expired idempotency keys, batch by batch."""
     removed = 0
-    with common.without_secret() as tracker:
-        while count := tracker.purge(limit=max(batch, 1)):
+    with common.records() as records:
+        while count := records.purge_keys(limit=max(batch, 1)):
             removed += count
     common.printer.purged(removed)
 

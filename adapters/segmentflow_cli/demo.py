@@ -14,14 +14,9 @@ from rich.text import Text
 from segmentflow_cli.journey_files import read_journey_file
 from segmentflow_cli.printing import Printer, shown_json
 from segmentflow_cli.stores import create_secret, find_secret, opened
-from segmentflow_core import (
-    IdempotencyKeyReuse,
-    Receipt,
-    Tracker,
-    UserEvent,
-    event_document,
-    receipt_document,
-)
+from segmentflow_core import Receipt, Tracker, UserEvent
+from segmentflow_core.errors import IdempotencyKeyReuse
+from segmentflow_core.wire import event_document, receipt_document
 from segmentflow_http.openapi import DOCUMENTED_KEY, DOCUMENTED_REQUEST
 
 __all__ = ["run_demo"]
@@ -43,12 +38,12 @@ def _tell(url: str, printer: Printer, whose: str) -> None:
         create_secret(url)
         tracker = Tracker(storage, fingerprint_key=find_secret(url))
         with as_file(files("segmentflow_cli") / _JOURNEYS) as path:
-            tracker.publish_journeys(read_journey_file(path), organization_id=whose)
+            tracker.journeys.publish(read_journey_file(path), organization_id=whose)
         first = tracker.track(DOCUMENTED_REQUEST, DOCUMENTED_KEY, organization_id=whose)
         again = tracker.track(DOCUMENTED_REQUEST, DOCUMENTED_KEY, organization_id=whose)
         changed = {**DOCUMENTED_REQUEST, "data": {**DOCUMENTED_REQUEST["data"], "total": 59}}
         refusal = _refusal_of(tracker, changed, whose)
-        event = tracker.event(first.event_id, organization_id=whose)
+        event = tracker.records.event(first.event_id, organization_id=whose)
     if printer.as_json:
         printer.document(
             {

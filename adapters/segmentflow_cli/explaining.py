@@ -20,17 +20,11 @@ from rich.tree import Tree
 from segmentflow_cli.journey_files import read_journey_file
 from segmentflow_cli.options import COMMON, Common, read_bytes
 from segmentflow_cli.printing import lined_up, print_json, visible
-from segmentflow_core import (
-    SKIP_REASONS,
-    ExplainedEvent,
-    Replay,
-    SkipReason,
-    explained_document,
-    journey_definitions,
-    parse_request,
-    replay_document,
-)
+from segmentflow_core import SkipReason
+from segmentflow_core.explanation import SKIP_REASONS, ExplainedEvent, Replay
+from segmentflow_core.journeys import journey_definitions
 from segmentflow_core.ports import parse_instant
+from segmentflow_core.wire import explained_document, parse_request, replay_document
 
 __all__ = ["check_explain", "explain"]
 
@@ -105,28 +99,27 @@ def explain(
     drafts = None if journeys is None else journey_definitions(read_journey_file(journeys))
     whose = common.organization
     page = _Page(as_json=common.json)
-    with common.without_secret() as tracker:
-        if since is not None:
-            with _progress() as on_progress:
-                replay = tracker.replay(
-                    drafts,
-                    since=since,
-                    until=until,
-                    on_progress=on_progress,
-                    organization_id=whose,
-                )
-            page.replay(replay)
-            return
-        sent = None if request is None else parse_request(read_bytes(request))
-        page.event(
-            tracker.explain(
-                sent,
-                event_id=event,
+    if since is not None:
+        with common.journeys() as known, _progress() as on_progress:
+            replay = known.rehearse(
+                drafts, since=since, until=until, on_progress=on_progress, organization_id=whose
+            )
+        page.replay(replay)
+        return
+    with common.records() as records:
+        if event is not None:
+            explained = records.explain(
+                event, journeys=drafts, journey_id=journey, organization_id=whose
+            )
+        else:
+            assert request is not None
+            explained = records.explain_request(
+                parse_request(read_bytes(request)),
                 journeys=drafts,
                 journey_id=journey,
                 organization_id=whose,
             )
-        )
+    page.event(explained)
 
 
 @contextmanager

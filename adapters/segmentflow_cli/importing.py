@@ -18,18 +18,15 @@ from typing import Any, BinaryIO, Final
 
 from attrs import define, field, frozen
 
-from segmentflow_core import (
+from segmentflow_core import Limits, Receipt, SegmentflowError, Tracker
+from segmentflow_core.errors import (
     IdempotencyInProgress,
     InvalidRequest,
-    Limits,
     PayloadTooLarge,
-    Receipt,
-    SegmentflowError,
     StorageUnavailable,
-    Tracker,
     Violation,
-    parse_json,
 )
+from segmentflow_core.wire import parse_json
 
 __all__ = ["MAX_LISTED", "ImportReport", "Line", "Refusal", "import_lines", "read_lines"]
 

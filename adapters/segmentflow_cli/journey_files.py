@@ -11,7 +11,8 @@ from typing import Any, Final, Literal, TypeAlias
 
 from segmentflow_cli.options import standard_input
 from segmentflow_cli.yaml_text import YamlFault, parse_yaml
-from segmentflow_core import InvalidJourney, InvalidRequest, Violation, parse_json
+from segmentflow_core.errors import InvalidJourney, InvalidRequest, Violation
+from segmentflow_core.wire import parse_json
 
 __all__ = ["JourneyFormat", "read_journey_file"]
 

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from secrets import token_bytes
 from typing import Annotated, Any, BinaryIO, Final, cast
 
 from attrs import frozen
@@ -16,7 +15,7 @@ from cyclopts import App, Parameter
 
 from segmentflow_cli.printing import Printer
 from segmentflow_cli.stores import find_secret, opened
-from segmentflow_core import ApiKeys, Tracker
+from segmentflow_core import ApiKeys, Enrollments, Journeys, Records, Tracker
 
 __all__ = [
     "COMMON",
@@ -50,14 +49,22 @@ class Common:
             yield Tracker(storage, fingerprint_key=find_secret(self.store))
 
     @contextmanager
-    def without_secret(self) -> Generator[Tracker]:
-        """Open the store as `tracker` does, for a command that tracks nothing.
-
-        Its secret is made up and forgotten, so that the store's own need not be known. It must
-        not track: no later call could replay what it recorded.
-        """
+    def journeys(self) -> Generator[Journeys]:
+        """Open the store, give its Journeys, and close it afterwards."""
         with opened(self.store) as storage:
-            yield Tracker(storage, fingerprint_key=token_bytes(32))
+            yield Journeys(storage)
+
+    @contextmanager
+    def enrollments(self) -> Generator[Enrollments]:
+        """Open the store, give its Enrollments, and close it afterwards."""
+        with opened(self.store) as storage:
+            yield Enrollments(storage)
+
+    @contextmanager
+    def records(self) -> Generator[Records]:
+        """Open the store, give its records, and close it afterwards."""
+        with opened(self.store) as storage:
+            yield Records(storage)
 
     @contextmanager
     def api_keys(self) -> Generator[ApiKeys]:

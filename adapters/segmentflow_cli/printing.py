@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from segmentflow_core import PublishedJourney, SegmentflowError, published_document
+from segmentflow_core import PublishedJourney, SegmentflowError
+from segmentflow_core.wire import published_document
 
 __all__ = ["Printer", "faults", "lined_up", "print_json", "shown_json", "visible"]
 

@@ -15,7 +15,8 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
 from segmentflow_cli.stores import find_secret, opened
-from segmentflow_core import ApiKeys, ConfigurationError, Limits, Tracker
+from segmentflow_core import ApiKeys, Limits, Tracker
+from segmentflow_core.errors import ConfigurationError
 from segmentflow_http import ApiKeyAuthenticator, AsgiApp, Authenticator, Endpoint, KnownKeys
 from segmentflow_http.access import log_answered
 

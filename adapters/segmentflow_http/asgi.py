@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
-from segmentflow_core import ConfigurationError, PayloadTooLarge
+from segmentflow_core.errors import ConfigurationError, PayloadTooLarge
 from segmentflow_http.access import AnsweredHook, tell_answered
 from segmentflow_http.endpoint import AsyncEndpoint, Endpoint
 from segmentflow_http.messages import Response, error_response, quoted_path

@@ -12,9 +12,10 @@ from typing import Protocol
 
 from attrs import frozen
 
-from segmentflow_core import ApiKey, ApiKeys, AsyncApiKeys, ConfigurationError, refuse_write_key
+from segmentflow_core import ApiKey, ApiKeys, AsyncApiKeys
+from segmentflow_core.api_keys import refuse_write_key
 from segmentflow_core.colour import MaybeAwaitable, drive, settle
-from segmentflow_core.errors import Unauthorized
+from segmentflow_core.errors import ConfigurationError, Unauthorized
 from segmentflow_http.colours import refuse_kind
 
 __all__ = [

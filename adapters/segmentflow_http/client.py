@@ -22,18 +22,16 @@ import anyio
 import httpx
 from attrs import frozen
 
-from segmentflow_core import (
+from segmentflow_core import Receipt, TrackRequest, __version__
+from segmentflow_core.colour import MaybeAwaitable, drive, settle
+from segmentflow_core.errors import (
     ConfigurationError,
     IdempotencyKeyRequired,
     InvalidRequest,
-    Receipt,
-    TrackRequest,
     Violation,
-    __version__,
-    request_document,
 )
-from segmentflow_core.colour import MaybeAwaitable, drive, settle
 from segmentflow_core.ports import format_instant
+from segmentflow_core.wire import request_document
 from segmentflow_http.answers import UnexpectedAnswer, Unreachable, read_answer
 from segmentflow_http.colours import refuse_kind
 from segmentflow_http.retries import DEFAULT_RETRIES, Retried, Retries, Uniform, pause_after

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 
-from segmentflow_core import ConfigurationError
+from segmentflow_core.errors import ConfigurationError
 
 __all__ = ["refuse_awaited", "refuse_kind"]
 

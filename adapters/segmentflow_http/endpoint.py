@@ -13,22 +13,18 @@ import traceback
 from collections.abc import Mapping
 from typing import Final
 
-from segmentflow_core import (
-    AsyncTracker,
+from segmentflow_core import AsyncTracker, Receipt, SegmentflowError, Tracker
+from segmentflow_core.colour import drive, settle
+from segmentflow_core.errors import (
     IdempotencyKeyRequired,
     InternalError,
     InvalidRequest,
+    MethodNotAllowed,
     NotFound,
-    Receipt,
-    SegmentflowError,
     StorageUnavailable,
-    Tracker,
     Violation,
-    parse_request,
-    receipt_document,
 )
-from segmentflow_core.colour import drive, settle
-from segmentflow_core.errors import MethodNotAllowed
+from segmentflow_core.wire import parse_request, receipt_document
 from segmentflow_http.authentication import Authenticator, Caller
 from segmentflow_http.colours import refuse_awaited, refuse_kind
 from segmentflow_http.messages import (
@@ -124,7 +120,7 @@ class _EitherEndpoint:
     async def _health(self) -> Response:
         """Look up an id that cannot exist: NotFound proves that the store answers."""
         try:
-            await settle(self._tracker.event(_NO_EVENT))
+            await settle(self._tracker.records.event(_NO_EVENT))
         except NotFound:
             return json_response(200, {"status": "ok"})
         except SegmentflowError as error:

@@ -9,16 +9,14 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from segmentflow_core import (
+from segmentflow_core import Limits, SegmentflowError, __version__
+from segmentflow_core.errors import MethodNotAllowed, NotFound
+from segmentflow_core.wire import (
     IDEMPOTENCY_KEY_SCHEMA,
-    Limits,
-    SegmentflowError,
-    __version__,
     json_value_schema,
     receipt_json_schema,
     request_json_schema,
 )
-from segmentflow_core.errors import MethodNotAllowed, NotFound
 from segmentflow_http.routes import ERRORS, EVENTS, HEALTH, OPENAPI, Route
 
 __all__ = ["DOCUMENTED_KEY", "DOCUMENTED_RECEIPT", "DOCUMENTED_REQUEST", "openapi_document"]

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 import httpx
 from attrs import frozen
 
-from segmentflow_core import ConfigurationError
+from segmentflow_core.errors import ConfigurationError
 
 __all__ = ["DEFAULT_RETRIES", "Retried", "Retries", "Uniform", "pause_after"]
 

@@ -31,11 +31,11 @@ def entered(tracker):
 
 
 def enrol(tracker, names, organization_id="default"):
-    tracker.publish_journeys({"journeys": [a_journey()]}, organization_id=organization_id)
+    tracker.journeys.publish({"journeys": [a_journey()]}, organization_id=organization_id)
     for name in names:
         request = a_request(profile={"email": f"{name}@example.com"})
         tracker.track(request, name, organization_id=organization_id)
-    found = tracker.enrollments(organization_id=organization_id)
+    found = tracker.enrollments.list(organization_id=organization_id)
     return [enrollment.enrollment_id for enrollment in found][::-1]
 
 

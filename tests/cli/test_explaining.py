@@ -8,7 +8,8 @@ import pytest
 
 from command_answers import answer
 from segmentflow_cli import main
-from segmentflow_core import SKIP_REASONS, SkipReason
+from segmentflow_core import SkipReason
+from segmentflow_core.explanation import SKIP_REASONS
 from segmentflow_core.testing import DOCUMENTED_REQUEST, a_journey, a_request
 
 TOKEN = "tok_live_abc"

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from command_answers import answer
-from segmentflow_core import journey_file_json_schema
+from segmentflow_core.journeys import journey_file_json_schema
 from segmentflow_core.testing import a_journey
 
 

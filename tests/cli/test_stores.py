@@ -10,7 +10,7 @@ import pytest
 
 from command_answers import answer
 from segmentflow_cli.stores import find_secret, opened, secret_file
-from segmentflow_core import ConfigurationError
+from segmentflow_core.errors import ConfigurationError
 from segmentflow_core.testing import a_journey
 
 

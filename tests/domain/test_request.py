@@ -11,20 +11,18 @@ from types import MappingProxyType
 import pytest
 from hypothesis import given
 
-from segmentflow_core import (
-    ConfigurationError,
-    IdempotencyKeyRequired,
-    InvalidRequest,
-    Limits,
-    PayloadTooLarge,
-    ProfileInput,
-    TrackRequest,
-    parse_request,
-)
+from segmentflow_core import Limits, ProfileInput, TrackRequest
 from segmentflow_core.domain.admission import Admission
 from segmentflow_core.domain.canonical import encode_json
 from segmentflow_core.domain.request import check_request
+from segmentflow_core.errors import (
+    ConfigurationError,
+    IdempotencyKeyRequired,
+    InvalidRequest,
+    PayloadTooLarge,
+)
 from segmentflow_core.testing import DOCUMENTED_REQUEST, a_request, json_values
+from segmentflow_core.wire import parse_request
 
 CANARY = "canary-4111"
 

@@ -149,9 +149,9 @@ def test_each_row_of_the_identity_table_happens(row, resolution):
     (result,) = tracker.track_many([(a_request(profile=_SENT[given]), "key")])
     if resolution in REFUSALS:
         assert type(result) is REFUSALS[resolution]
-        assert len(tracker.events()) == len(stored)
+        assert len(tracker.records.events()) == len(stored)
         return
-    profile = tracker.profile(result.profile_id)
+    profile = tracker.records.profile(result.profile_id)
     if resolution is Resolution.CREATE:
         assert result.profile_id not in stored
         assert (profile.email, profile.external_id) == (_EMAIL, _SENT[given].get("externalId"))

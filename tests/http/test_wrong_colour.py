@@ -8,7 +8,8 @@ import json
 import httpx
 import pytest
 
-from segmentflow_core import ApiKeys, AsyncApiKeys, AsyncTracker, ConfigurationError, Tracker
+from segmentflow_core import ApiKeys, AsyncApiKeys, AsyncTracker, Tracker
+from segmentflow_core.errors import ConfigurationError
 from segmentflow_core.testing import DOCUMENTED_REQUEST, FINGERPRINT_SECRET
 from segmentflow_http import (
     ApiKeyAuthenticator,

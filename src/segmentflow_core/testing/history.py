@@ -16,14 +16,9 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from segmentflow_core import (
-    Enrollment,
-    Receipt,
-    SegmentflowError,
-    StorageUnavailable,
-    UserEvent,
-)
+from segmentflow_core import Enrollment, Receipt, SegmentflowError, UserEvent
 from segmentflow_core.colour import settle
+from segmentflow_core.errors import StorageUnavailable
 from segmentflow_core.testing.builders import a_request
 from segmentflow_core.testing.faults import InjectedFault, InjectedInterrupt
 

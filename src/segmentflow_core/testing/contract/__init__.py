@@ -15,7 +15,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from segmentflow_core import AsyncTracker, ConfigurationError, Tracker
+from segmentflow_core import AsyncTracker, Tracker
+from segmentflow_core.errors import ConfigurationError
 from segmentflow_core.testing.builders import FINGERPRINT_SECRET, FixedClock
 from segmentflow_core.testing.callers import Blocking, Client, is_asynchronous, run_at_once
 from segmentflow_core.testing.capabilities import CAPABILITIES, Capabilities, needed_by
