@@ -1,8 +1,8 @@
-"""The command's tree: arguments in, one document or a page for people out.
+"""The tree of commands: arguments in, one document or a page for people out.
 
-With ``--json`` every command prints one JSON document on stdout, and a refusal's
-envelope on stderr. Exit status 0; 1 refused, with the error's code, or the output could not
-be written; 2 usage; 130 interrupted.
+With ``--json`` every command prints one JSON document on stdout, and a refusal as an envelope
+on stderr. Exit status: 0 done; 1 refused, with the error's code, or the output could not be
+written; 2 wrong usage; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from segmentflow_cli.options import (
     Common,
     Limit,
     behind_the_command,
-    standard_input,
+    read_bytes,
 )
 from segmentflow_cli.printing import Printer
 from segmentflow_cli.serve import serve_store
@@ -49,7 +49,7 @@ from segmentflow_core.wire import (
 __all__ = ["app", "main"]
 
 _YES: Final = ("yes", "y", "1", "true", "t")
-"""What cyclopts takes for true."""
+"""What cyclopts reads as true."""
 
 app = App(
     name="segmentflow",
@@ -109,7 +109,7 @@ def track(
     common: Common = COMMON,
 ) -> None:
     """Track one event and print its receipt."""
-    raw = standard_input().read() if file == "-" else Path(file).read_bytes()
+    raw = read_bytes(file)
     with common.tracker() as tracker:
         receipt = tracker.track(
             parse_request(raw), idempotency_key, organization_id=common.organization
@@ -254,14 +254,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            # What an encoding cannot hold is no reason to print nothing.
+            # A character that the encoding lacks is escaped; the rest is printed.
             stream.reconfigure(errors="backslashreplace")
     try:
         status = _run(arguments)
         if isinstance(sys.stdout, TextIOWrapper):
             sys.stdout.flush()
     except BrokenPipeError:
-        why = None  # whoever read the output has seen enough
+        why = None  # the reader of the output has closed it: nothing to report
     except OSError as error:
         why = error.strerror or "failed"
     else:
@@ -273,13 +273,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _drop_output() -> None:
-    """Let what could not be written not be tried again when the process ends."""
+    """Drop what could not be written, so that Python does not try again when the process ends."""
     with suppress(OSError, ValueError), Path(os.devnull).open("wb") as nothing:
         os.dup2(nothing.fileno(), sys.stdout.fileno())
 
 
 def _asks_for_json(tokens: Sequence[str]) -> bool:
-    """Say what form a refusal takes, also where the tokens could not be read as a command."""
+    """Return whether to print a refusal as JSON, even if the tokens are no valid command."""
     asked = False
     for token in itertools.takewhile(lambda token: token != "--", tokens):
         name, given, value = token.partition("=")

@@ -1,7 +1,8 @@
-"""`segmentflow enrollments`: reading them, and taking them off the store as a worker does.
+"""`segmentflow enrollments`: read Enrollments, and take them from the store as a worker does.
 
-One claim has one token, which finishes any of the Enrollments it took; so what finishes
-takes several ids at once. It prints those it did, and is refused for the first it did not.
+A claim has one token for all the Enrollments it took, so the commands that finish them take
+several ids at once. They print what they changed, then the refusal of the first id that they
+could not change.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class MemoryStorage:
 
 
 class AsyncMemoryStorage:
-    """The same store for an `AsyncTracker`.
+    """As `MemoryStorage`, for an `AsyncTracker`.
 
     Its transactions never suspend, so each holds the lock only for as long as a plain call.
 
@@ -68,10 +68,9 @@ class AsyncMemoryStorage:
         self._storage = storage or MemoryStorage()
 
     async def run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
-        """Run `work` in a transaction; one that fails leaves nothing.
+        """Run `work` in a transaction; as `MemoryStorage.run`.
 
         Raises:
-            IdempotencyInProgress: another transaction did not end in time.
             StorageUnavailable: the work waits for something other than this storage.
         """
         return self._storage.run(lambda transaction: drive(_unsuspended(work(transaction))))

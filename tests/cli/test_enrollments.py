@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from command_answers import answer
 from segmentflow_cli import main
 from segmentflow_core import Tracker
 from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey, a_request
@@ -48,12 +49,6 @@ def run(capsys):
         return status, printed.out, printed.err
 
     return run
-
-
-def answer(result):
-    status, out, err = result
-    assert (status, err) == (0, "")
-    return json.loads(out)
 
 
 def test_a_claim_prints_what_a_worker_needs_and_its_token(run, entered):

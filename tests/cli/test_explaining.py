@@ -6,6 +6,7 @@ from contextlib import closing
 
 import pytest
 
+from command_answers import answer
 from segmentflow_cli import main
 from segmentflow_core import SkipReason
 from segmentflow_core.explanation import SKIP_REASONS
@@ -42,12 +43,6 @@ def write(folder):
         return name
 
     return write
-
-
-def answer(result):
-    status, out, err = result
-    assert (status, err) == (0, "")
-    return json.loads(out)
 
 
 def page(result):
