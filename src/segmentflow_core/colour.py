@@ -16,15 +16,17 @@ Adapters may write their own methods so. Must never import an event loop.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
-__all__ = ["drive", "driven", "settle"]
+__all__ = ["MaybeAwaitable", "drive", "driven", "settle"]
 
 S = TypeVar("S")
 T = TypeVar("T")
+MaybeAwaitable: TypeAlias = T | Awaitable[T]
+"""What a method of a port gives: a value from a `def`, an awaitable from an `async def`."""
 
 
-async def settle(given: T | Awaitable[T]) -> T:
+async def settle(given: MaybeAwaitable[T]) -> T:
     """Return a value, or await it first where it has to be awaited."""
     result: Any = given
     if hasattr(result, "__await__"):
@@ -45,7 +47,10 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
         result: T = finished.value
         return result
     coroutine.close()
-    raise RuntimeError("An asynchronous storage needs an AsyncTracker.")
+    raise RuntimeError(
+        "Something that has to be awaited was given to a synchronous face: use the"
+        " asynchronous one, such as AsyncTracker."
+    )
 
 
 def driven(work: Callable[[S], Coroutine[Any, Any, T]]) -> Callable[[S], T]:

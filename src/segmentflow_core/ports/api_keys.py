@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+from segmentflow_core.colour import MaybeAwaitable
 from segmentflow_core.domain.api_key import ApiKey
-from segmentflow_core.ports import MaybeAwaitable
 
 __all__ = ["ApiKey", "ApiKeyRepository", "KeepsApiKeys"]
 
@@ -22,15 +22,15 @@ class ApiKeyRepository(Protocol):
     def create(self, api_key: ApiKey) -> MaybeAwaitable[None]:
         """Write a new key.
 
-        A second run of the same work may find it there already, where a commit went through
-        unheard; that is no fault.
+        A second run of the same work may find it there already, when the commit succeeded but
+        its answer was lost; that is no fault.
         """
         ...
 
     def find(self, lookup: str) -> MaybeAwaitable[Sequence[ApiKey]]:
         """Return the keys of whatever Organization whose `lookup` this is, revoked ones too.
 
-        The one read that no Organization leads: whose key it is, is what the caller asks.
+        The one read without an Organization: the caller asks whose key it is.
         """
         ...
 

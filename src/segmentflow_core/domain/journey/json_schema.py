@@ -1,0 +1,140 @@
+"""The JSON Schema of a Journey file, for editors: made from the tables that check one.
+
+Knows the tables of Journeys and conditions, and JSON Schema 2020-12. A schema cannot
+express size, depth, ids given twice, the order of a window or real calendar dates:
+`journey_definitions` checks those.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from segmentflow_core.domain.condition import condition_json_schema
+from segmentflow_core.domain.duration import DURATION_PATTERN
+from segmentflow_core.domain.journey.definition import (
+    MAX_KEY_PARTS,
+    MAX_NAME,
+    REENTRY_MEMBERS,
+    JourneyStatus,
+    ReentryPolicy,
+)
+
+__all__ = ["journey_file_json_schema"]
+
+
+def journey_file_json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of a Journey file.
+
+    Its `$defs` are `journey` and those of the condition's schema.
+    """
+    condition = condition_json_schema()
+    return {
+        "$schema": condition["$schema"],
+        "title": "Journey file",
+        **_object({"journeys": {"type": "array", "items": {"$ref": "#/$defs/journey"}}}),
+        "$defs": {"journey": _JOURNEY, **condition["$defs"]},
+    }
+
+
+def _object(members: dict[str, Any], *optional: str, description: str = "") -> dict[str, Any]:
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": members,
+        "required": [name for name in members if name not in optional],
+        "additionalProperties": False,
+    }
+    return {"description": description, **schema} if description else schema
+
+
+def _name(description: str) -> dict[str, Any]:
+    return {"description": description, "type": "string", "minLength": 1, "maxLength": MAX_NAME}
+
+
+def _duration(description: str) -> dict[str, Any]:
+    return {"description": description, "type": "string", "pattern": f"^{DURATION_PATTERN}$"}
+
+
+def _moment(description: str) -> dict[str, Any]:
+    return {"description": description, "type": "string", "format": "date-time"}
+
+
+_PATH: Final = {"$ref": "#/$defs/statePath"}
+_REENTRY_MEMBERS: Final[dict[str, Any]] = {
+    "key": {
+        "description": "Where in the state document the parts of the entry key stand.",
+        "oneOf": [
+            _PATH,
+            {"type": "array", "items": _PATH, "minItems": 1, "maxItems": MAX_KEY_PARTS},
+        ],
+    },
+    "duration": _duration("How long after an entry the next one is let in."),
+}
+_POLICIES: Final[dict[ReentryPolicy, str]] = {
+    ReentryPolicy.EVERY_EVENT: "Every event enrols.",
+    ReentryPolicy.ONCE: "A Profile enters once.",
+    ReentryPolicy.ONCE_PER_KEY: "A Profile enters once for each entry key.",
+    ReentryPolicy.COOLDOWN: "A Profile enters again only when the duration is over.",
+}
+
+
+def _reentry() -> dict[str, Any]:
+    return {
+        "oneOf": [
+            _object(
+                {
+                    "policy": {"const": str(policy)},
+                    **{name: _REENTRY_MEMBERS[name] for name in own},
+                },
+                description=_POLICIES[policy],
+            )
+            for policy, own in REENTRY_MEMBERS.items()
+        ]
+    }
+
+
+_WINDOW: Final = {
+    **_object(
+        {
+            "from": _moment("The first instant."),
+            "until": _moment("The first instant after it."),
+        },
+        "from",
+        "until",
+        description="When an event must have happened.",
+    ),
+    "minProperties": 1,
+}
+_JOURNEY: Final = _object(
+    {
+        "id": _name("Unique in the Organization."),
+        "name": _name("For people; the id where it is left out."),
+        "status": {
+            "description": "Only an active Journey listens.",
+            "enum": [str(status) for status in JourneyStatus],
+        },
+        "trigger": _object(
+            {
+                "event": _name("The event's name, matched exactly."),
+                "where": {"$ref": "#/$defs/condition"},
+            },
+            "where",
+            description="What the Journey listens for.",
+        ),
+        "reentry": _reentry(),
+        "window": _WINDOW,
+        "maxLateness": _duration("How long after it happened an event may be received."),
+        "sample": _object(
+            {
+                "percent": {"type": "number", "minimum": 0, "maximum": 100},
+                "seed": _name("One seed is one choice of Profiles, for ever."),
+            },
+            description="The share of Profiles that may enter.",
+        ),
+    },
+    "name",
+    "reentry",
+    "window",
+    "maxLateness",
+    "sample",
+    description="An automation with a trigger.",
+)

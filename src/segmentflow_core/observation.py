@@ -1,0 +1,106 @@
+"""Telling observers what a call of `track_many` did. Must never let one of them fail the call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from segmentflow_core.domain.event import Outcome, Receipt, UserEvent
+from segmentflow_core.errors import InternalError, SegmentflowError
+from segmentflow_core.ports.observation import (
+    JourneyOutcome,
+    Observer,
+    Refused,
+    Replayed,
+    Retried,
+    Tracked,
+)
+
+__all__ = ["Observation"]
+
+
+class Observation:
+    """One call of `track_many`, as observers will be told of it.
+
+    Args:
+        observers: who is told.
+        organization_id: whose call it is.
+        calls: how many events it tracks.
+    """
+
+    def __init__(self, observers: Sequence[Observer], organization_id: str, calls: int) -> None:
+        self._observers = observers
+        self._organization_id = organization_id
+        self._calls = calls
+        self._runs = 0
+
+    def began(self) -> None:
+        """Note that the transaction runs, or runs again."""
+        self._runs += 1
+
+    def ended(
+        self, results: Sequence[Receipt | SegmentflowError], written: Sequence[UserEvent]
+    ) -> None:
+        """Tell what came of each event, once that is committed.
+
+        Args:
+            results: of the calls, in order.
+            written: the events that the last run of the transaction wrote.
+        """
+        self._tell_runs()
+        for result in results:
+            if isinstance(result, SegmentflowError):
+                self._tell_refusal(result.code)
+            elif result.replayed:
+                self._tell_replay(result)
+            else:
+                self._tell_event(result)
+        for event in written:
+            for outcome in event.outcomes:
+                self._tell_outcome(event.event_id, outcome)
+
+    def failed(self, error: Exception) -> None:
+        """Tell that nothing came of any of the events."""
+        self._tell_runs()
+        code = error.code if isinstance(error, SegmentflowError) else InternalError.code
+        for _ in range(self._calls):
+            self._tell_refusal(code)
+
+    def _tell_event(self, receipt: Receipt) -> None:
+        details = Tracked(
+            self._organization_id,
+            receipt.event_id,
+            receipt.matched_journeys,
+            receipt.enrolled_journeys,
+            len(receipt.unmatched_paths),
+        )
+        self._tell(lambda observer: observer.tracked(details))
+
+    def _tell_replay(self, receipt: Receipt) -> None:
+        details = Replayed(self._organization_id, receipt.event_id)
+        self._tell(lambda observer: observer.replayed(details))
+
+    def _tell_outcome(self, event_id: str, outcome: Outcome) -> None:
+        details = JourneyOutcome(
+            self._organization_id,
+            event_id,
+            outcome.journey_id,
+            outcome.version,
+            outcome.outcome,
+            outcome.reason,
+        )
+        self._tell(lambda observer: observer.journey_outcome(details))
+
+    def _tell_refusal(self, code: str) -> None:
+        details = Refused(self._organization_id, code)
+        self._tell(lambda observer: observer.refused(details))
+
+    def _tell_runs(self) -> None:
+        if self._runs > 1:
+            details = Retried(self._organization_id, self._runs)
+            self._tell(lambda observer: observer.retried(details))
+
+    def _tell(self, tell: Callable[[Observer], None]) -> None:
+        for observer in self._observers:
+            with suppress(Exception):
+                tell(observer)

@@ -1,0 +1,90 @@
+"""A store as a whole: transactions of either colour, and what a transaction offers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
+
+from segmentflow_core.ports.hand_over import HandOverRepository
+from segmentflow_core.ports.records import (
+    EnrollmentRepository,
+    EventRepository,
+    JourneyRepository,
+    ProfileRepository,
+)
+from segmentflow_core.ports.tracking import IdempotencyRepository, TrackingRepository
+
+__all__ = ["AsyncStorage", "Storage", "Transaction"]
+
+T = TypeVar("T")
+
+
+class Transaction(Protocol):
+    """One transaction: everything done through it happens, or nothing does."""
+
+    @property
+    def tracking(self) -> TrackingRepository:
+        """Load and write of tracked batches."""
+        ...
+
+    @property
+    def idempotency(self) -> IdempotencyRepository:
+        """Claims."""
+        ...
+
+    @property
+    def profiles(self) -> ProfileRepository:
+        """Profiles."""
+        ...
+
+    @property
+    def events(self) -> EventRepository:
+        """Events."""
+        ...
+
+    @property
+    def journeys(self) -> JourneyRepository:
+        """Journeys."""
+        ...
+
+    @property
+    def enrollments(self) -> EnrollmentRepository:
+        """Enrollments."""
+        ...
+
+    @property
+    def hand_over(self) -> HandOverRepository:
+        """Enrollments on their way to workers."""
+        ...
+
+
+class Storage(Protocol):
+    """A synchronous store."""
+
+    def run(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in a transaction, commit, and return what it returned.
+
+        An exception from `work` rolls back and comes through. On a serialization failure
+        or a lost race the whole work runs again, a bounded number of times; so `work` may
+        run more than once, but takes effect once.
+
+        Args:
+            work: what to do with the transaction.
+
+        Raises:
+            StorageUnavailable: the store cannot be reached, or stayed too busy.
+            IdempotencyInProgress: a concurrent holder of a key did not finish in time.
+        """
+        ...
+
+
+class AsyncStorage(Protocol):
+    """An asynchronous store; as `Storage`, awaited."""
+
+    async def run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run `work` in a transaction, commit, and return what it returned; as `Storage.run`.
+
+        A call that is cancelled anywhere leaves nothing, or, where its commit had begun,
+        everything.
+        """
+        ...

@@ -1,0 +1,105 @@
+"""What recording a batch needs of a store, and the values that cross: `Intent` to `Changes`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from segmentflow_core.colour import MaybeAwaitable
+from segmentflow_core.domain.fingerprint import Fingerprint
+from segmentflow_core.domain.journey import PriorEntries
+from segmentflow_core.domain.profile import PropertyTime
+from segmentflow_core.domain.tracking import Changes, Claim, HeldClaim, Intent, Known, Probe
+
+__all__ = [
+    "Changes",
+    "Claim",
+    "Fingerprint",
+    "HeldClaim",
+    "IdempotencyRepository",
+    "Intent",
+    "Known",
+    "PriorEntries",
+    "Probe",
+    "PropertyTime",
+    "TrackingRepository",
+]
+
+
+class TrackingRepository(Protocol):
+    """The two exchanges a tracked batch costs, and a third where re-entry is limited.
+
+    They are batch-shaped so that an adapter can send what does not depend on each other
+    together, whatever the batch's size.
+    """
+
+    def load(self, organization_id: str, intent: Intent) -> MaybeAwaitable[Known]:
+        """Take the batch's keys, then read what the decision needs.
+
+        The claims come first, in the order given, which is sorted by key. One statement
+        takes a key that is new or expired, and waits for a concurrent holder of it. A key
+        held by a committed, unexpired claim is not taken: it is returned in `held` with
+        that claim and the receipt of its event.
+
+        Profiles are locked until the transaction ends, in the order of their ids; a
+        concurrent batch about one of them waits here. Journeys are read, not locked.
+
+        An intent without claims only looks: nothing is taken and no Profile is locked, and
+        the Profiles and Journeys it asks for are returned as they stand.
+
+        Args:
+            organization_id: whose everything is.
+            intent: what to take and what to look for.
+
+        Raises:
+            IdempotencyInProgress: a concurrent holder did not finish in time.
+        """
+        ...
+
+    def prior_entries(
+        self, organization_id: str, probes: Sequence[Probe]
+    ) -> MaybeAwaitable[Mapping[Probe, PriorEntries]]:
+        """Answer every probe about earlier entries, of whatever version.
+
+        `last_entered_at` is of the Profile's latest entry into the Journey with any key;
+        `key_taken` tells of an entry with the probe's own key, where it has one. A probe
+        with `before` is answered from the entries alone whose event's id is below it: what
+        was known when that event came.
+
+        Args:
+            organization_id: whose entries.
+            probes: each once.
+
+        Returns:
+            An answer for each probe.
+        """
+        ...
+
+    def write(self, organization_id: str, changes: Changes) -> MaybeAwaitable[None]:
+        """Write a decided batch: all of it within this transaction.
+
+        Order: release keys, write reclaimed ones, update changed Profiles, create new
+        ones, then events and Enrollments. Where a unique rule shows that a concurrent
+        transaction was first (email, external id, entry key), nothing may be kept: the
+        adapter rolls back and runs the work again. An entry without an entry key that a
+        probe was asked for is one of a cooldown, which no unique rule stands for: where
+        transactions read from snapshots, a concurrent one about the same Profile must run
+        again as well.
+
+        Args:
+            organization_id: whose everything is.
+            changes: what to write.
+        """
+        ...
+
+
+class IdempotencyRepository(Protocol):
+    """The claims of idempotency keys."""
+
+    def purge(self, now: datetime, limit: int) -> MaybeAwaitable[int]:
+        """Remove at most `limit` claims that expired at or before `now`; return how many.
+
+        Of every Organization; in no order. An expired claim is free with or without this.
+        """
+        ...

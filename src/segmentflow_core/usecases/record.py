@@ -1,0 +1,171 @@
+"""`events.track`: check, claim and load, decide, write.
+
+Knows the order of the steps and nothing of how any of them is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final, TypeAlias
+
+from attrs import frozen
+
+from segmentflow_core.colour import settle
+from segmentflow_core.domain.decision import Item, claim_for, decide
+from segmentflow_core.domain.event import Receipt, UserEvent
+from segmentflow_core.domain.fingerprint import FingerprintKeys
+from segmentflow_core.domain.journey import PriorEntries
+from segmentflow_core.domain.request import (
+    Limits,
+    RequestDocument,
+    TrackRequest,
+    check_request,
+)
+from segmentflow_core.domain.tracking import Claim, Intent, Probe
+from segmentflow_core.errors import SegmentflowError
+from segmentflow_core.ports import Clock, IdFactory, Transaction
+
+__all__ = ["AnyRequest", "Prepared", "Recorded", "Settings", "prepare", "record_batch"]
+
+AnyRequest: TypeAlias = TrackRequest | Mapping[str, Any] | RequestDocument
+"""A request as a value, as a mapping with the wire's names, or as parsed raw JSON."""
+
+
+@frozen
+class Settings:
+    """How a host wants its events tracked.
+
+    Attributes:
+        keys: fingerprint keys.
+        limits: how much JSON a request may hold.
+        key_lifetime: how long an idempotency key is remembered; None is for ever.
+        create_without_email: whether a new external id alone creates a Profile.
+    """
+
+    keys: FingerprintKeys
+    limits: Limits
+    key_lifetime: timedelta | None
+    create_without_email: bool
+
+
+@frozen(repr=False)
+class Prepared:
+    """A batch that was checked: what goes on, and what was refused already, by position."""
+
+    items: tuple[tuple[int, Item], ...]
+    refused: Mapping[int, SegmentflowError]
+    intent: Intent
+
+
+def prepare(
+    calls: Sequence[tuple[AnyRequest, str | None]],
+    settings: Settings,
+    clock: Clock,
+    ids: IdFactory,
+    *,
+    match_journeys: bool,
+) -> Prepared:
+    """Check every request and make the claims, before anything touches the store.
+
+    Time and event ids are drawn here, once, so that a second run of the same work is the
+    same call: it recognises its own event when the commit succeeded but its answer was lost.
+    """
+    now = clock.now()
+    lifetime = settings.key_lifetime
+    expires_at = None if lifetime is None else now + lifetime
+    items: list[tuple[int, Item]] = []
+    refused: dict[int, SegmentflowError] = {}
+    claims: dict[str, Claim] = {}
+    emails: set[str | None] = set()
+    external_ids: set[str | None] = set()
+    events: set[str] = set()
+    for index, (request, key) in enumerate(calls):
+        try:
+            valid = check_request(request, key, settings.limits)
+        except SegmentflowError as refusal:
+            refused[index] = refusal
+            continue
+        assert key is not None
+        claim = claim_for(valid, key, ids.new_id(), settings.keys, now=now, expires_at=expires_at)
+        items.append((index, Item(valid, claim)))
+        claims.setdefault(key, claim)
+        emails.add(valid.email)
+        external_ids.add(valid.external_id)
+        events.add(valid.event)
+    intent = Intent(
+        claims=tuple([claims[key] for key in _sorted(claims.keys())]),
+        emails=_sorted(emails - _NOBODY),
+        external_ids=_sorted(external_ids - _NOBODY),
+        events=_sorted(events) if match_journeys else (),
+        now=now,
+    )
+    return Prepared(tuple(items), refused, intent)
+
+
+_NOBODY: Final = frozenset({None})
+
+
+def _sorted(values: Collection[Any]) -> tuple[str, ...]:
+    # One event is the common batch, and has nothing to sort.
+    return tuple(values) if len(values) < 2 else tuple(sorted(values))
+
+
+@frozen(repr=False)
+class Recorded:
+    """What recording a batch has come to.
+
+    Attributes:
+        results: a receipt or a refusal for each call, in order.
+        written: the events that were written.
+    """
+
+    results: list[Receipt | SegmentflowError]
+    written: Sequence[UserEvent] = ()
+
+
+async def record_batch(
+    transaction: Transaction,
+    *,
+    organization_id: str,
+    prepared: Prepared,
+    settings: Settings,
+    ids: IdFactory,
+    began: Callable[[], object] | None = None,
+) -> Recorded:
+    """Record a prepared batch within one transaction.
+
+    Args:
+        transaction: where.
+        organization_id: whose events they are.
+        prepared: the batch.
+        settings: how the host wants its events tracked.
+        ids: makes the ids of Profiles and Enrollments.
+        began: is called first, in each run of the transaction.
+    """
+    if began is not None:
+        began()
+    items = [item for _, item in prepared.items]
+    known = await settle(transaction.tracking.load(organization_id, prepared.intent))
+    answers: Mapping[Probe, PriorEntries] = {}
+    while True:
+        decision = decide(
+            items,
+            known,
+            answers,
+            keys=settings.keys,
+            now=prepared.intent.now,
+            new_id=ids.new_id,
+            create_without_email=settings.create_without_email,
+        )
+        if not decision.probes:
+            break
+        # Asking again cannot add probes: each answer can only turn an entry into a skip.
+        asked = (*answers, *decision.probes)
+        answers = await settle(transaction.tracking.prior_entries(organization_id, asked))
+    if not decision.changes.empty:
+        await settle(transaction.tracking.write(organization_id, decision.changes))
+    results: dict[int, Receipt | SegmentflowError] = dict(prepared.refused)
+    for (index, _), result in zip(prepared.items, decision.results, strict=True):
+        results[index] = result
+    return Recorded([results[index] for index in range(len(results))], decision.changes.events)

@@ -1,0 +1,354 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from segmentflow_core import JourneyStatus, Tracker
+from segmentflow_core.domain.journey import Sample, in_sample
+from segmentflow_core.errors import InvalidJourney
+from segmentflow_core.journeys import (
+    check_journey,
+    journey_definition,
+    journey_definitions,
+    journey_document,
+)
+from segmentflow_core.testing import FINGERPRINT_SECRET, FixedClock, a_journey, a_request
+from segmentflow_core.wire import parse_json
+from segmentflow_memory import MemoryStorage
+
+FULL = {
+    "id": "full",
+    "name": "Full",
+    "status": "active",
+    "trigger": {
+        "event": "order.created",
+        "where": {"any": [{"path": "/event/total", "op": "exists"}]},
+    },
+    "reentry": {"policy": "once_per_key", "key": ["/event/orderId", "/profile/email"]},
+    "window": {"from": "2026-01-01T00:00:00.000Z", "until": "2027-01-01T00:00:00.000Z"},
+    "maxLateness": "P30D",
+    "sample": {"percent": 50, "seed": "s"},
+}
+
+
+def paths(document):
+    with pytest.raises(InvalidJourney) as refusal:
+        journey_definition(document)
+    return [v.path for v in refusal.value.violations]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        FULL,
+        a_journey(reentry={"policy": "cooldown", "duration": "P1D"}),
+        a_journey(window={"from": "2026-01-01T00:00:00.000Z"}),
+    ],
+)
+def test_a_definition_survives_its_document(document):
+    written = journey_document(journey_definition(document))
+    assert written == {"reentry": {"policy": "every_event"}, **document}
+    assert journey_definition(written) == journey_definition(document)
+
+
+def test_a_name_is_optional_and_one_key_needs_no_list():
+    definition = journey_definition(
+        {
+            "id": "a",
+            "status": "draft",
+            "trigger": {"event": "x"},
+            "reentry": {"policy": "once_per_key", "key": "/event/a"},
+        }
+    )
+    assert (definition.name, definition.status) == ("a", JourneyStatus.DRAFT)
+    assert definition.reentry.key == ("/event/a",)
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        ({"id": ""}, "/id"),
+        ({"id": 5}, "/id"),
+        ({"name": "x" * 256}, "/name"),
+        ({"status": "on"}, "/status"),
+        ({"status": ["active"]}, "/status"),
+        ({"trigger": "order.created"}, "/trigger"),
+        ({"trigger": {}}, "/trigger/event"),
+        ({"trigger": {"event": ""}}, "/trigger/event"),
+        ({"trigger": {"event": "x", "if": 1}}, "/trigger/if"),
+        ({"trigger": {"event": "x", "where": {"op": "eq"}}}, "/trigger/where/path"),
+        (
+            {"trigger": {"event": "x", "where": {"path": "/event/a", "op": "matches", "value": 1}}},
+            "/trigger/where/op",
+        ),
+        ({"reentry": "once"}, "/reentry"),
+        ({"reentry": {}}, "/reentry/policy"),
+        ({"reentry": {"policy": "twice"}}, "/reentry/policy"),
+        ({"reentry": {"policy": "once", "key": "/event/a"}}, "/reentry/key"),
+        ({"reentry": {"policy": "once_per_key"}}, "/reentry/key"),
+        ({"reentry": {"policy": "once_per_key", "key": []}}, "/reentry/key"),
+        ({"reentry": {"policy": "once_per_key", "key": 5}}, "/reentry/key"),
+        ({"reentry": {"policy": "once_per_key", "key": "event/a"}}, "/reentry/key"),
+        ({"reentry": {"policy": "once_per_key", "key": ["/event/a", "/x"]}}, "/reentry/key/1"),
+        ({"reentry": {"policy": "once_per_key", "key": ["/event/a"] * 9}}, "/reentry/key"),
+        ({"reentry": {"policy": "cooldown"}}, "/reentry/duration"),
+        ({"reentry": {"policy": "cooldown", "duration": "P1M"}}, "/reentry/duration"),
+        ({"reentry": {"policy": "cooldown", "duration": 60}}, "/reentry/duration"),
+        ({"window": {}}, "/window"),
+        ({"window": 5}, "/window"),
+        ({"window": {"from": "2026-01-01"}}, "/window/from"),
+        ({"window": {"until": 5}}, "/window/until"),
+        ({"window": {"from": "2026-01-01T00:00Z", "until": "2026-01-01T00:00Z"}}, "/window/until"),
+        ({"maxLateness": "soon"}, "/maxLateness"),
+        ({"sample": 5}, "/sample"),
+        ({"sample": {"seed": "s"}}, "/sample/percent"),
+        ({"sample": {"percent": 101, "seed": "s"}}, "/sample/percent"),
+        ({"sample": {"percent": True, "seed": "s"}}, "/sample/percent"),
+        ({"sample": {"percent": 5, "seed": ""}}, "/sample/seed"),
+        ({"surprise": 1}, "/surprise"),
+        ({"name": float("nan")}, "/name"),
+        ({"trigger": {"event": "x", "where": float("nan")}}, "/trigger/where"),
+        ({"window": float("nan")}, "/window"),
+    ],
+)
+def test_each_fault_of_a_definition_is_named_by_its_path(change, path):
+    assert path in paths(a_journey(**change))
+
+
+@pytest.mark.parametrize("document", [None, 5, [], "x"])
+def test_what_is_no_object_is_no_journey(document):
+    assert paths(document) == [""]
+    assert [v.path for v in check_journey(document)] == [""]
+
+
+def test_every_fault_of_every_journey_is_listed():
+    with pytest.raises(InvalidJourney) as refusal:
+        journey_definitions(
+            {"journeys": [{}, a_journey("a"), a_journey("a", status="x"), a_journey("a")], "x": 1}
+        )
+    assert [v.path for v in refusal.value.violations] == [
+        "/x",
+        "/journeys/0/id",
+        "/journeys/0/status",
+        "/journeys/0/trigger",
+        "/journeys/2/status",
+        "/journeys/2/id",
+        "/journeys/3/id",
+    ]
+    assert refusal.value.violations[-1].message == "is also the id of the Journey at /journeys/1"
+
+
+@pytest.mark.parametrize("document", [None, [], {}, {"journeys": {}}])
+def test_a_file_must_list_journeys(document):
+    with pytest.raises(InvalidJourney) as refusal:
+        journey_definitions(document)
+    assert [v.path for v in refusal.value.violations] == ["/journeys"]
+
+
+def faults_of_file(document):
+    with pytest.raises(InvalidJourney) as refusal:
+        journey_definitions(document)
+    return [(v.path, v.message) for v in refusal.value.violations]
+
+
+def test_a_definition_of_more_than_4_mib_is_refused():
+    where = {"path": "/event/a", "op": "eq", "value": "x" * (5 * 1024 * 1024)}
+    assert paths(a_journey(trigger={"event": "x", "where": where})) == [""]
+
+
+def test_a_file_of_10_mb_is_refused_though_each_of_its_journeys_is_small():
+    journeys = [a_journey(f"{number}", name="x" * 250) for number in range(40_000)]
+    too_large = ("", "must not hold more than 4194304 bytes of JSON")
+    assert faults_of_file({"journeys": journeys}) == [too_large]
+
+
+def nested(node, depth, make):
+    for _ in range(depth):
+        node = make(node)
+    return node
+
+
+@pytest.mark.parametrize(
+    ("where", "path", "message"),
+    [
+        (
+            nested({"path": "/event/a", "op": "exists"}, 32, lambda node: {"not": node}),
+            "/not" * 32,
+            "must not nest deeper than 32 conditions",
+        ),
+        (
+            nested(1, 100_000, lambda node: [node]),
+            "/0" * 96,
+            "is nested deeper than 100",
+        ),
+        (
+            {"path": "/event/a", "op": "eq", "value": nested(1, 200, lambda node: {"a": node})},
+            "/value" + "/a" * 95,
+            "is nested deeper than 100",
+        ),
+    ],
+)
+def test_what_is_nested_too_deep_is_refused_where_it_gets_too_deep(where, path, message):
+    journey = a_journey(trigger={"event": "x", "where": where})
+    assert (f"/journeys/0/trigger/where{path}", message) in faults_of_file({"journeys": [journey]})
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ('{"journeys": [], "journeys": []}', "/journeys"),
+        ('{"journeys": [{"id": "a", "id": "b"}]}', "/journeys/0/id"),
+        (
+            '{"journeys": [{"sample": {"percent": 1e400, "seed": "s"}}]}',
+            "/journeys/0/sample/percent",
+        ),
+        ('{"journeys": NaN}', "/journeys"),
+    ],
+)
+def test_what_json_cannot_say_plainly_is_refused(text, path):
+    found = [where for where, _ in faults_of_file(parse_json(text))]
+    assert found.count(path) == 1
+
+
+def test_of_very_many_faults_the_first_are_listed_and_the_rest_counted():
+    with pytest.raises(InvalidJourney) as refusal:
+        journey_definitions({"journeys": [5] * 1500})
+    assert len(refusal.value.violations) == 1000
+    assert refusal.value.details["omittedViolations"] == 500
+
+
+def test_a_refused_file_publishes_nothing():
+    tracker = Tracker(MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET)
+    with pytest.raises(InvalidJourney):
+        tracker.journeys.publish({"journeys": [a_journey("good"), a_journey("bad", status="x")]})
+    assert not tracker.journeys.list()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"id": "canary" * 50},
+        {"status": "canary"},
+        {"trigger": {"event": "x", "where": {"path": "canary", "op": "canary", "value": "canary"}}},
+        {"reentry": {"policy": "canary"}},
+        {"reentry": {"policy": "cooldown", "duration": "canary"}},
+        {"window": {"from": "canary"}},
+        {"sample": {"percent": "canary", "seed": ["canary"]}},
+    ],
+)
+def test_no_message_repeats_a_value(bad):
+    assert "canary" not in str(faults_of_file({"journeys": [a_journey(**bad)]}))
+
+
+@pytest.mark.parametrize(
+    ("change", "paths"),
+    [
+        ({}, []),
+        ({"name": "Other", "status": "paused"}, ["/name", "/status"]),
+        ({"sample": {"percent": 50.0, "seed": "t"}}, ["/sample/seed"]),
+        ({"window": {"from": "2026-01-01T00:00:00.000Z"}}, ["/window/until"]),
+        ({"reentry": {"policy": "once"}}, ["/reentry/policy", "/reentry/key"]),
+        (
+            {"reentry": {"policy": "once_per_key", "key": ["/event/orderId", "/event/line"]}},
+            ["/reentry/key/1"],
+        ),
+        ({"reentry": {"policy": "once_per_key", "key": ["/event/orderId"]}}, ["/reentry/key"]),
+        ({"trigger": {"event": "order.created"}}, ["/trigger/where"]),
+        (
+            {
+                "trigger": {
+                    "event": "order.created",
+                    "where": {"any": [{"path": "/event/total", "op": "eq", "value": 1}]},
+                }
+            },
+            ["/trigger/where/any/0/op", "/trigger/where/any/0/value"],
+        ),
+    ],
+)
+def test_a_new_version_says_where_it_differs(change, paths):
+    tracker = Tracker(MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET)
+    (created,) = tracker.journeys.publish([FULL])
+    (published,) = tracker.journeys.publish([{**FULL, **change}], dry_run=True)
+    assert created.changed == ()
+    assert list(published.changed) == paths
+
+
+def test_a_value_python_takes_for_equal_is_a_new_version():
+    def journey(value):
+        where = {"path": "/event/gift", "op": "eq", "value": value}
+        return a_journey(trigger={"event": "order.created", "where": where})
+
+    tracker = Tracker(MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET)
+    tracker.journeys.publish([journey(1)])
+    assert tracker.journeys.publish([journey(1.0)])[0].change == "unchanged"
+    (published,) = tracker.journeys.publish([journey(True)])
+    assert (published.change, published.changed) == ("new_version", ("/trigger/where/value",))
+
+
+def outcome(journey, request=None, clock=None):
+    """Track one request on a store with one Journey; give what became of it."""
+    tracker = Tracker(
+        MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET, clock=clock or FixedClock()
+    )
+    tracker.journeys.publish({"journeys": [journey]})
+    receipt = tracker.track(request or a_request(), "key")
+    (found,) = tracker.records.event(receipt.event_id).outcomes
+    return found.reason or found.outcome
+
+
+@pytest.mark.parametrize(
+    ("window", "occurred_at", "expected"),
+    [
+        ({"from": "2026-05-01T00:00Z"}, "2026-05-01T00:00Z", "enrolled"),
+        ({"from": "2026-05-01T00:00Z"}, "2026-04-30T23:59:59.999999Z", "outside_window"),
+        ({"until": "2026-05-01T00:00Z"}, "2026-04-30T23:59:59.999999Z", "enrolled"),
+        ({"until": "2026-05-01T00:00Z"}, "2026-05-01T00:00Z", "outside_window"),
+    ],
+)
+def test_a_window_goes_by_when_the_event_happened(window, occurred_at, expected):
+    assert outcome(a_journey(window=window), a_request(occurredAt=occurred_at)) == expected
+
+
+def test_an_event_that_comes_too_late_is_skipped():
+    journey = a_journey(maxLateness="PT1H")
+    now = FixedClock().now()
+    for late, expected in ((timedelta(hours=1), "enrolled"), (timedelta(hours=2), "too_late")):
+        assert outcome(journey, a_request(occurredAt=now - late)) == expected
+
+
+def test_a_condition_that_is_false_and_one_that_is_unknown_are_told_apart():
+    where = {"path": "/event/total", "op": "gte", "value": 40}
+    journey = a_journey(trigger={"event": "order.created", "where": where})
+    found = [outcome(journey, a_request(data=d)) for d in ({"total": 40}, {"total": 39}, {})]
+    assert found == ["enrolled", "condition_not_met", "condition_unknown"]
+
+
+def test_a_redacted_value_is_unknown_and_no_part_of_a_key():
+    where = {"path": "/event/card", "op": "eq", "value": "4111"}
+    redacted = a_request(data={"card": "4111"}, redactedDataPaths=["/event/card"])
+    journey = a_journey(trigger={"event": "order.created", "where": where})
+    assert outcome(journey, redacted) == "condition_unknown"
+    keyed = a_journey(reentry={"policy": "once_per_key", "key": "/event/card"})
+    assert outcome(keyed, redacted) == "entry_key_missing"
+
+
+@pytest.mark.parametrize("value", [None, {}, []])
+def test_a_key_part_must_be_a_plain_value(value):
+    journey = a_journey(reentry={"policy": "once_per_key", "key": "/event/a"})
+    assert outcome(journey, a_request(data={"a": value})) == "entry_key_missing"
+
+
+def test_a_sample_takes_its_share_and_always_the_same_profiles():
+    profiles = [f"profile-{number}" for number in range(4000)]
+
+    def taken(percent, seed="seed"):
+        return {p for p in profiles if in_sample(Sample(percent, seed), p)}
+
+    assert taken(0) == set()
+    assert taken(100) == set(profiles)
+    assert 0.2 < len(taken(25)) / len(profiles) < 0.3
+    assert taken(25) <= taken(50)
+    assert taken(25) != taken(25, "other")
+    nobody = a_journey(sample={"percent": 0, "seed": "s"})
+    assert outcome(nobody) == "sampled_out"

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from segmentflow_core.errors import ConfigurationError, IdempotencyInProgress, StorageUnavailable
+from segmentflow_core.testing import Capabilities, StorageContract
+from segmentflow_memory import AsyncMemoryStorage, MemoryStorage, open_storage
+
+# Nothing survives the process, and an asynchronous transaction never suspends.
+SYNCHRONOUS = Capabilities(durable=False)
+ASYNCHRONOUS = Capabilities(durable=False, open_transactions=False)
+
+
+class TestMemoryStorage(StorageContract):
+    capabilities = SYNCHRONOUS
+
+    @pytest.fixture
+    def storage(self):
+        return MemoryStorage()
+
+
+class TestAsyncMemoryStorage(StorageContract):
+    capabilities = ASYNCHRONOUS
+
+    @pytest.fixture
+    def storage(self):
+        return AsyncMemoryStorage()
+
+
+class Awaited:
+    """A transaction, or a part of one, whose methods have to be awaited."""
+
+    def __init__(self, inner):
+        self._inner = inner
+
+    def __getattr__(self, name):
+        found = getattr(self._inner, name)
+        if not callable(found):
+            return Awaited(found)
+
+        async def method(*args):
+            return found(*args)
+
+        return method
+
+
+class AwaitedStorage:
+    """The memory store as an adapter that is asynchronous all through."""
+
+    def __init__(self):
+        self._storage = AsyncMemoryStorage()
+
+    async def run(self, work):
+        return await self._storage.run(lambda transaction: work(Awaited(transaction)))
+
+
+class TestAwaitedStorage(StorageContract):
+    capabilities = ASYNCHRONOUS
+
+    @pytest.fixture
+    def storage(self):
+        return AwaitedStorage()
+
+
+def test_a_caller_that_waited_too_long_is_told_to_try_again():
+    storage = MemoryStorage(wait=0)
+    inside, leave = threading.Event(), threading.Event()
+
+    def hold(transaction):
+        inside.set()
+        leave.wait(10)
+
+    holder = threading.Thread(target=storage.run, args=(hold,))
+    holder.start()
+    inside.wait(10)
+    with pytest.raises(IdempotencyInProgress):
+        storage.run(lambda transaction: None)
+    leave.set()
+    holder.join()
+    assert storage.run(lambda transaction: "free again") == "free again"
+
+
+def test_work_that_waits_for_something_else_is_refused():
+    async def work(transaction):
+        await asyncio.sleep(0)
+
+    with pytest.raises(StorageUnavailable):
+        asyncio.run(AsyncMemoryStorage().run(work))
+
+
+def test_a_memory_url_has_no_name():
+    assert isinstance(open_storage("memory://"), MemoryStorage)
+    with pytest.raises(ConfigurationError):
+        open_storage("memory://something")

@@ -1,0 +1,196 @@
+"""Killed during load, and cut off exactly at COMMIT: acknowledged once, recorded once."""
+
+from __future__ import annotations
+
+import pytest
+from bench.crashes.findings import PROMISES, broken_promises, read_store
+from bench.crashes.killing import kill_during_load
+from bench.crashes.load import JOURNEYS, Acknowledgement, calls_of, new_tracker
+from sqlalchemy import create_engine
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from segmentflow_core import ApiKeys, AsyncTracker, Tracker
+from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey, a_request
+from segmentflow_sql import AsyncSqlStorage, SqlStorage
+from servers import CuttingProxy
+
+NONE_BROKEN = dict.fromkeys(PROMISES, 0)
+
+
+def a_store(url):
+    storage = SqlStorage(create_engine(url))
+    storage.create_all()
+    storage.close()
+    return url
+
+
+def test_kills_of_clients_and_of_the_server_break_no_promise(postgres, new_database, tmp_path):
+    url = a_store(postgres.url(new_database()))
+    figures = kill_during_load(url, tmp_path, rounds=6, seed=1, server=postgres)
+    assert (figures.process_kills, figures.server_kills) == (3, 3)
+    assert figures.events > 0
+    assert figures.broken == NONE_BROKEN
+
+
+def test_kills_of_clients_of_a_sqlite_file_break_no_promise(tmp_path):
+    url = a_store(f"sqlite:///{tmp_path / 'store.db'}")
+    figures = kill_during_load(url, tmp_path, rounds=6, seed=1)
+    assert (figures.process_kills, figures.server_kills) == (6, 0)
+    assert figures.events > 0
+    assert figures.broken == NONE_BROKEN
+
+
+# --- what the figures would show -------------------------------------------------------------
+
+
+@pytest.fixture
+def told_and_engine(tmp_path):
+    """Give two acknowledged calls about one Profile, and the engine of their store."""
+    engine = create_engine(a_store(f"sqlite:///{tmp_path / 'store.db'}"))
+    tracker = new_tracker(engine)
+    tracker.journeys.publish(JOURNEYS)
+    told = [
+        Acknowledgement.of(task, key, tracker.track(request, key))
+        for task in (6, 7)
+        for request, key in calls_of(0, task)
+    ]
+    yield told, engine
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("broken", "damage"),
+    [
+        ({}, "SELECT 1"),
+        (
+            {"lost": 2, "claimWithoutEvent": 2, "enrollmentWithoutEvent": 3},
+            "DELETE FROM segmentflow_events",
+        ),
+        ({"eventWithoutClaim": 2}, "DELETE FROM segmentflow_claims"),
+        ({"doubled": 1, "receiptDiffers": 2}, "UPDATE segmentflow_events SET reference_id = 'x'"),
+        ({"receiptDiffers": 2}, "UPDATE segmentflow_events SET outcomes = '[]'"),
+        ({"enteredOnce": 1}, "DELETE FROM segmentflow_enrollments WHERE journey_id = 'once'"),
+        ({"eventWithoutProfile": 2}, "DELETE FROM segmentflow_profiles"),
+    ],
+)
+def test_damage_to_the_store_is_found(told_and_engine, broken, damage):
+    told, engine = told_and_engine
+    with engine.begin() as connection:
+        connection.exec_driver_sql(damage)
+    found = broken_promises(told, read_store(engine), 0)
+    assert found.items() >= broken.items()
+    assert bool(broken) is any(found.values())
+
+
+def test_two_receipts_for_one_key_are_found(told_and_engine):
+    told, engine = told_and_engine
+    first, second = told
+    lie = Acknowledgement.of(first.task, first.key, second.receipt)
+    found = broken_promises([*told, lie], read_store(engine), 0)
+    assert found == {**NONE_BROKEN, "receiptsDiffer": 1, "receiptDiffers": 1}
+
+
+# --- cut off at COMMIT -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def proxy(postgres):
+    proxy = CuttingProxy(f"{postgres.host}/.s.PGSQL.5432")
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def witness(postgres, database):
+    storage = SqlStorage(create_engine(postgres.url(database)))
+    tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET)
+    tracker.journeys.publish({"journeys": [a_journey(reentry={"policy": "once"})]})
+    yield tracker
+    storage.close()
+
+
+@pytest.fixture
+def url(proxy, database):
+    return f"postgresql+psycopg://postgres@127.0.0.1:{proxy.port}/{database}"
+
+
+@pytest.fixture(params=["sync", "async"])
+def track(request, url, runner):
+    """Give a way to track through the proxy, in either colour."""
+    if request.param == "sync":
+        storage = SqlStorage(create_engine(url))
+        yield Tracker(storage, fingerprint_key=FINGERPRINT_SECRET).track
+        assert storage._engine.pool.checkedout() == 0
+        storage.close()
+    else:
+        storage = AsyncSqlStorage(create_async_engine(url))
+        tracker = AsyncTracker(storage, fingerprint_key=FINGERPRINT_SECRET)
+        yield lambda *call: runner.run(tracker.track(*call))
+        assert storage._engine.pool.checkedout() == 0
+        runner.run(storage.close())
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [CuttingProxy.cut_before_the_server_hears_it, CuttingProxy.cut_before_the_client_hears_of_it],
+)
+@pytest.mark.parametrize("organization_id", ["default", None])
+def test_a_claim_cut_off_at_its_commit_hands_over_what_it_took(
+    proxy, witness, url, cut, organization_id
+):
+    witness.journeys.publish([a_journey()])
+    witness.track_many([(a_request(), f"key {n}") for n in range(6)])
+    storage = SqlStorage(create_engine(url))
+    worker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET)
+    cut(proxy)
+    claimed = worker.enrollments.claim(limit=4, organization_id=organization_id)
+    assert proxy.cuts == 1
+    assert len(claimed) == 4
+    assert {c.enrollment for c in claimed} == set(witness.enrollments.list(status="claimed"))
+    assert {c.event.event_id for c in claimed} == {c.enrollment.event_id for c in claimed}
+    assert {c.enrollment.attempts for c in claimed} == {1}
+    storage.close()
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [CuttingProxy.cut_before_the_server_hears_it, CuttingProxy.cut_before_the_client_hears_of_it],
+)
+@pytest.mark.parametrize("warm", [False, True], ids=["first call", "warm pool"])
+def test_an_api_key_whose_creation_is_cut_off_at_its_commit_is_created_once(
+    proxy, witness, url, cut, warm
+):
+    storage = SqlStorage(create_engine(url))
+    keys = ApiKeys(storage)
+    for _ in range(1 + warm):
+        keys.list()
+    cut(proxy)
+    created = keys.create(["events:write"])
+    assert proxy.cuts == 1
+    assert [key.key_id for key in keys.list()] == [created.api_key.key_id]
+    assert keys.authenticate(created.secret, "events:write") == created.api_key
+    storage.close()
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [CuttingProxy.cut_before_the_server_hears_it, CuttingProxy.cut_before_the_client_hears_of_it],
+)
+@pytest.mark.parametrize("warm", [False, True], ids=["first call", "warm pool"])
+def test_a_call_cut_off_at_its_commit_gives_one_receipt_and_one_event(
+    proxy, witness, track, cut, warm
+):
+    track(a_request("warm up"), "warm up")  # the schema is checked by then
+    if warm:
+        track(a_request("warm up"), "warm up again")
+    before = len(witness.records.events())
+    cut(proxy)
+    receipt = track(a_request(), "key")
+    assert proxy.cuts == 1
+    assert not receipt.replayed
+    assert (receipt.matched_journeys, receipt.enrolled_journeys) == (1, 1)
+    assert len(witness.records.events()) == before + 1
+    again = witness.track(a_request(), "key")
+    assert again.replayed
+    assert again == receipt
+    assert len(witness.enrollments.list()) == 1
