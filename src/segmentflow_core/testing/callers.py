@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, TypeAlias
 
 from segmentflow_core import SegmentflowError
-from segmentflow_core.colour import drive, settle
+from segmentflow_core.colour import drive
 
 __all__ = [
     "Blocking",
@@ -21,7 +21,6 @@ __all__ = [
     "Gate",
     "is_asynchronous",
     "run_at_once",
-    "settle",
 ]
 
 Client: TypeAlias = Callable[[Any], Coroutine[Any, Any, Any]]

@@ -12,10 +12,10 @@ from typing import Any, Final, TypeAlias
 
 import pytest
 
-from segmentflow_core.colour import drive
+from segmentflow_core.colour import driven, settle
 from segmentflow_core.ports import Claim, Fingerprint, Intent, Known, PriorEntries, Probe
 from segmentflow_core.testing.builders import FixedClock, SequentialIds, a_journey, a_request
-from segmentflow_core.testing.callers import is_asynchronous, settle
+from segmentflow_core.testing.callers import is_asynchronous
 from segmentflow_core.testing.contract.reading import EVERY_POLICY
 
 __all__ = ["ExchangeContract"]
@@ -174,7 +174,7 @@ class ExchangeContract:
         if is_asynchronous(storage):
             run_async = request.getfixturevalue("run_async")
             return lambda work: run_async(storage.run(work))
-        return lambda work: storage.run(lambda transaction: drive(work(transaction)))
+        return lambda work: storage.run(driven(work))
 
 
 class _Undo(Exception):

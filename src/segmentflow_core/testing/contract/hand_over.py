@@ -15,6 +15,7 @@ import pytest
 from attrs import evolve
 
 from segmentflow_core import ClaimedEnrollment, EnrollmentStatus, Lease
+from segmentflow_core.colour import settle
 from segmentflow_core.errors import LeaseLost, NotFound
 from segmentflow_core.testing.builders import (
     DOCUMENTED_KEY,
@@ -24,7 +25,7 @@ from segmentflow_core.testing.builders import (
     a_journey,
     a_request,
 )
-from segmentflow_core.testing.callers import Client, is_asynchronous, settle
+from segmentflow_core.testing.callers import Client, is_asynchronous
 from segmentflow_core.testing.capabilities import needs
 from segmentflow_core.testing.crashes import CrashingWorkers
 from segmentflow_core.testing.faults import FaultyStorage, InjectedFault

@@ -17,9 +17,10 @@ from typing import Any, ClassVar, Final
 import pytest
 
 from segmentflow_core import Receipt
+from segmentflow_core.colour import settle
 from segmentflow_core.errors import IdempotencyInProgress, IdempotencyKeyReuse
 from segmentflow_core.testing.builders import a_journey, a_request
-from segmentflow_core.testing.callers import Client, Gate, is_asynchronous, settle
+from segmentflow_core.testing.callers import Client, Gate, is_asynchronous
 from segmentflow_core.testing.capabilities import needs
 from segmentflow_core.testing.contract.reading import EVERY_POLICY, everything
 from segmentflow_core.testing.history import History, Stored, contradictions
