@@ -37,7 +37,7 @@ class Capabilities:
     )
     open_transactions: bool = _capability(
         "A transaction may stay open while its caller waits for something else;"
-        " whoever needs what it holds waits, or one of the two runs again."
+        " a caller that needs what it holds waits, or one of the two runs again."
     )
     reruns: bool = _capability(
         "Work that lost a race runs again by itself; a storage without this refuses it with"
