@@ -1,4 +1,4 @@
-"""A storage that fails at a chosen call of the ports, before or after the call took effect."""
+"""A storage that fails at a chosen call of a port, before or after the call took effect."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
-"""A state machine of the whole use case over a storage, beside a model in dictionaries.
+"""A state machine of the whole use case over a storage, compared with a model in dictionaries.
 
-Knows which calls there are and how often the clock jumps, a key is rotated or a call
-crashes; hypothesis chooses and shortens. Must never look into the store: what differs is
-seen through a tracker.
+Knows which calls there are; hypothesis chooses their order and shortens what fails. Must
+never look into the store: it compares what a tracker returns.
 
-One store serves every example: each has Organizations of its own.
+One store serves every example: each example has Organizations of its own.
 """
 
 from __future__ import annotations
@@ -54,9 +53,9 @@ class StorageMachine(RuleBasedStateMachine):
     """Calls in any order, each compared with what the model says.
 
     Args:
-        storage: holds everything; of either colour.
-        new_tracker: makes a tracker over a storage given to it, whose calls are plain calls.
-        clock: of those trackers; it jumps.
+        storage: the store, of either colour.
+        new_tracker: makes a tracker over a storage; its calls are plain calls in either colour.
+        clock: the clock of those trackers; it jumps.
     """
 
     def __init__(self, storage: Any, new_tracker: Callable[..., Any], clock: FixedClock) -> None:
@@ -75,7 +74,7 @@ class StorageMachine(RuleBasedStateMachine):
 
     @initialize(journeys=st.lists(JOURNEYS, min_size=2, max_size=3))
     def begin(self, journeys: list[Row]) -> None:
-        """Begin with Journeys, so that events have something to enter."""
+        """Begin with active Journeys, so that events enrol."""
         for journey in journeys:
             self.publish("a", {**journey, "status": "active"}, None)
 
@@ -85,7 +84,7 @@ class StorageMachine(RuleBasedStateMachine):
         crash=CRASHES,
     )
     def track(self, where: str, calls: list[tuple[Row, str]], crash: Any) -> None:
-        """Track a batch: new, replayed, reused or refused, as it comes."""
+        """Track a batch; each key may be new, replayed, reused or refused."""
         self._sent.append((where, calls))
         of = self._organization(where)
         answers = self._call(lambda t: t.track_many(calls, organization_id=of), crash)
@@ -110,7 +109,7 @@ class StorageMachine(RuleBasedStateMachine):
     @precondition(lambda self: self._sent)
     @rule(choice=st.integers(0, 99), crash=CRASHES)
     def repeat(self, choice: int, crash: Any) -> None:
-        """Send an earlier batch again, as one whose answer was lost would be."""
+        """Send an earlier batch again, as a caller does whose answer was lost."""
         where, calls = self._sent[choice % len(self._sent)]
         self.track(where, calls, crash)
 
@@ -126,14 +125,14 @@ class StorageMachine(RuleBasedStateMachine):
 
     @rule(crash=CRASHES)
     def purge(self, crash: Any) -> None:
-        """Purge what has expired, all of it: which keys a limit spares is the storage's affair."""
+        """Purge every expired key; with a limit the storage may choose which to keep."""
         count = self._call(lambda t: t.records.purge_keys(limit=100_000), crash)
         if count is not None:
             assert count == self._model.purge(self._clock.now())
 
     @rule(where=PLACES, limit=st.integers(1, 3), crash=CRASHES)
     def claim(self, where: str, limit: int, crash: Any) -> None:
-        """Take Enrollments off the store."""
+        """Claim Enrollments."""
         of = self._organization(where)
         claimed = self._call(
             lambda t: t.enrollments.claim(
@@ -216,7 +215,7 @@ class StorageMachine(RuleBasedStateMachine):
         self._compare(self._organization(where))
 
     def teardown(self) -> None:
-        """Compare everything at the end, and leave no key to another example's purge."""
+        """Compare everything at the end; purge every key, so that no other example counts it."""
         try:
             if sys.exc_info()[0] is None:
                 for where in ("a", "b"):
@@ -271,7 +270,7 @@ class StorageMachine(RuleBasedStateMachine):
             assert (entry.entered_at, entry.lease_until) == (row["entered"], row["until"])
 
     def _call(self, call: Callable[[Any], Any], crash: Any) -> Any:
-        """Make a call, which may crash and then must have changed nothing; None if it did."""
+        """Make a call and return its result; None where it crashed."""
         if crash is None:
             return call(self._tracker(self._storage))
         fail_at, after = crash
@@ -290,12 +289,12 @@ class StorageMachine(RuleBasedStateMachine):
         return self._leases[choice % len(self._leases)]
 
     def _pair(self, of: str, number: int, real: str) -> None:
-        """Hold the model's number and the storage's id to being one thing, and one thing only."""
+        """Note that the model's number and the storage's id name one row, and no other."""
         assert self._ids.setdefault((of, number), real) == real
         assert [at for at, known in self._ids.items() if known == real] == [(of, number)]
 
     def _pair_entries(self, of: str) -> None:
-        """Find the ids of new Enrollments: by event and Journey there is one."""
+        """Find the ids of new Enrollments; for an event and a Journey there is exactly one."""
         new = {
             (self._ids[of, row["event"]], row["journey"]): number
             for (place, number), row in self._model.entries.items()
@@ -316,7 +315,7 @@ MACHINE_SETTINGS: Final = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-"""How many histories of how many calls are tried, unless told otherwise: a second's worth."""
+"""The default: how many histories, of how many calls, are tried; they take about a second."""
 
 
 def run_storage_machine(
@@ -325,12 +324,12 @@ def run_storage_machine(
     clock: FixedClock,
     options: settings = MACHINE_SETTINGS,
 ) -> None:
-    """Run the machine on a store; a failure shows the shortest way to it that was found.
+    """Run the machine on a store; a failure shows the shortest sequence of calls that was found.
 
     Args:
         storage: an empty store of either colour.
-        new_tracker: makes a tracker over a storage given to it, whose calls are plain calls.
-        clock: of those trackers.
+        new_tracker: makes a tracker over a storage; its calls are plain calls in either colour.
+        clock: the clock of those trackers.
         options: hypothesis' settings, to try more or longer histories.
     """
 
@@ -364,5 +363,5 @@ def _agrees(event: Any, row: Row) -> bool:
 
 
 def _shown(value: Any) -> list[tuple[str, str]]:
-    """Tell 1, 1.0 and True apart, which Python does not."""
+    """Make properties comparable so that 1, 1.0 and True differ, as they do in JSON."""
     return sorted((name, repr(item)) for name, item in value.items())
