@@ -120,7 +120,7 @@ class StorageContract(
 
     @pytest.fixture
     def run_async(self) -> Iterator[Callable[[Any], Any]]:
-        """Give a function that runs a coroutine to its end; one event loop serves the whole test."""
+        """Give a function that runs a coroutine to its end; one event loop serves all the test."""
         with asyncio.Runner() as runner:
             yield runner.run
 
