@@ -1,8 +1,8 @@
 """The decision of `events.track`: one pure function over a batch.
 
-Request, what the store knows, the time and fresh ids go in; what to write and one
-receipt or error per item come out. Items are applied one after another to the state in
-hand, so an event is a batch of one. Must never read or write anything itself.
+In go the requests, what the store knows, the time and fresh ids. Out come the changes to
+write, and one receipt or error for each item. Items are applied one after another to the
+state so far; a single event is a batch of one. Must never read or write anything itself.
 
 See docs/reference/rules/tracking.md.
 """
@@ -50,13 +50,13 @@ class Item:
 
 @frozen(repr=False)
 class Decision:
-    """What came of a batch.
+    """The result of a batch.
 
     Attributes:
-        results: a receipt or the refusal, item by item.
+        results: for each item its receipt or its refusal.
         changes: what to write.
-        probes: earlier entries the decision must know and was not told; while there are
-            any, the rest is provisional and the batch is to be decided again.
+        probes: questions about earlier entries that were not answered. While there are any,
+            the rest is provisional: answer them and decide the batch again.
     """
 
     results: tuple[Receipt | SegmentflowError, ...]
@@ -102,7 +102,7 @@ _NOTHING_PRIOR: Final = PriorEntries()
 
 
 class _Batch:
-    """The state in hand while a batch is decided."""
+    """The state of a batch while it is decided."""
 
     def __init__(
         self,
@@ -137,7 +137,7 @@ class _Batch:
         self.probes: dict[Probe, None] = {}
 
     def apply(self, item: Item) -> Receipt | SegmentflowError:
-        """Decide one item and keep what follows from it."""
+        """Decide one item and add its effects to the batch."""
         claim = item.claim
         key = claim.key
         held = self.held.get(key)
@@ -174,7 +174,7 @@ class _Batch:
         )
 
     def _replay(self, item: Item, first: Claim, receipt: Receipt) -> Receipt | SegmentflowError:
-        """Answer a key that is taken: the receipt again, or a refusal that names what changed."""
+        """Answer a key that is taken: with its receipt, or a refusal that names what changed."""
         assert self.keys is not None
         stored = first.fingerprint
         sent: Fingerprint = item.claim.fingerprint
@@ -183,12 +183,12 @@ class _Batch:
         except SegmentflowError as unknown_key:
             return unknown_key
         if stored.scheme != sent.scheme:
-            # Nothing can be said of a fingerprint made in a way this version does not know.
+            # This version cannot compare a fingerprint of another scheme.
             return FingerprintKeyUnknown(details={"scheme": stored.scheme})
         if sent.key_id != stored.key_id:
             sent = fingerprint_canonical(item.request.canonical, key)
         if same_request(stored, sent):
-            # Our own event id means that an earlier run of this very call did commit.
+            # Our own event id means that an earlier run of this same call did commit.
             replayed = first.event_id != item.claim.event_id
             unmatched = item.request.redaction.apply(item.request.data).unmatched
             return evolve(receipt, replayed=replayed, unmatched_paths=unmatched)
@@ -256,7 +256,7 @@ class _Batch:
         return found
 
     def _keep(self, profile: Profile) -> None:
-        """Make `profile` the one in hand, and note it for writing if it differs."""
+        """Make `profile` current for the rest of the batch; write it later if it changed."""
         profile_id = profile.profile_id
         before = None
         if profile.email is not None:
@@ -295,7 +295,7 @@ class _Batch:
         return Outcome(journey.journey_id, journey.version, kind, reason)
 
     def _prior(self, journey_id: str, profile_id: str, entry_key: str | None) -> PriorEntries:
-        """Return earlier entries: those of this batch, and those the store told of."""
+        """Return the earlier entries: those of this batch and those the store knows."""
         probe = Probe(journey_id, profile_id, entry_key)
         prior = _NOTHING_PRIOR
         if profile_id not in self.created:

@@ -1,7 +1,7 @@
 """A replay: what a draft would have made of one stored event after another.
 
-Knows the entries the replay has made, and asks for those before it. Must never read a
-store, nor count an entry that was made during the period by what was published then.
+Knows the entries the draft has made so far, and asks for those before the period. Must
+never read a store, nor count an entry that a published Journey made during the period.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class ReplayedJourney:
 
     Attributes:
         journey_id: the Journey.
-        name: for people.
+        name: shown to people.
         matched: events it would have listened for.
         entered: how many of them would have enrolled their Profile.
         profiles: how many Profiles that would have been.
-        skipped: how many it would have skipped, by reason, in the order reasons are looked at.
+        skipped: how many it would have skipped, by reason, in the order the rules are applied.
     """
 
     journey_id: str
@@ -49,9 +49,9 @@ class Replay:
 
     Attributes:
         since: events received at this instant or later were replayed.
-        until: and before this one; None where the period has no end.
+        until: events received before this instant were replayed; None for no end.
         events: how many there were, whatever their name.
-        journeys: one for each draft that listens, by Journey id.
+        journeys: one for each draft that listens, sorted by Journey id.
     """
 
     since: datetime
@@ -62,7 +62,7 @@ class Replay:
 
 @define
 class Tally:
-    """What one draft has come to so far, event by event, oldest first.
+    """The counts of one draft so far, event by event, oldest first.
 
     Attributes:
         journey: the draft.
@@ -81,7 +81,7 @@ class Tally:
     keys: set[tuple[str, str]] = field(factory=set[tuple[str, str]])
 
     def add(self, event: UserEvent, answers: Mapping[Probe, PriorEntries], first: str) -> None:
-        """Judge one event and keep what follows from it.
+        """Judge one event and count its outcome.
 
         Args:
             event: the next one the draft listens for.
@@ -108,7 +108,7 @@ class Tally:
         return PriorEntries(last, stored.key_taken or taken)
 
     def result(self) -> ReplayedJourney:
-        """Return what it has come to."""
+        """Return the counts."""
         return ReplayedJourney(
             journey_id=self.journey.journey_id,
             name=self.journey.definition.name,

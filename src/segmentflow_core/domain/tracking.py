@@ -1,7 +1,7 @@
-"""What tracking asks of a store and tells it: plain values that cross the ports.
+"""What tracking asks a store and writes to it: plain values that cross the ports.
 
-Knows what is claimed, loaded and written, in the shape of a batch. Must never know how
-a store keeps any of it, nor hold anything that redaction took away.
+Knows what is claimed, loaded and written for a batch. Must never know how a store keeps
+any of it, nor hold a value that redaction took away.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class Claim:
 
     Attributes:
         key: the idempotency key.
-        event_id: the event the claim is for.
-        fingerprint: of the request.
+        event_id: the event the key was taken for.
+        fingerprint: the fingerprint of the request.
         paths: keyed digests by request path, to name what a later request changed.
         claimed_at: when the request was received.
-        expires_at: from when on the key is free again; None keeps it for ever.
+        expires_at: when the key is free again; None keeps it for ever.
     """
 
     key: str
@@ -45,8 +45,8 @@ class HeldClaim:
     """A committed claim that has not expired, with the receipt of its event.
 
     Attributes:
-        claim: as it was written.
-        receipt: of its event.
+        claim: the claim as it was written.
+        receipt: the receipt of its event.
     """
 
     claim: Claim
@@ -58,10 +58,10 @@ class Intent:
     """What a batch needs from the store before it can be decided.
 
     Attributes:
-        claims: the keys to take, sorted by key, each once; without any, the store only looks.
-        emails: identifying emails that occur, sorted.
-        external_ids: external ids that occur, sorted.
-        events: names whose active Journeys matter, sorted; empty when none shall.
+        claims: the keys to take, sorted by key, each once; without any, the store only reads.
+        emails: the identifying emails in the batch, sorted.
+        external_ids: the external ids in the batch, sorted.
+        events: the event names whose active Journeys to load, sorted; empty for none.
         now: when the batch was received; a claim whose `expires_at` is not after it is free.
     """
 
@@ -79,7 +79,7 @@ class Known:
     Attributes:
         held: for every key that could not be taken, the claim that holds it.
         profiles: every Profile with one of the emails or external ids, each once.
-        journeys: every active Journey that listens for one of the events.
+        journeys: every active Journey that listens for one of `Intent.events`.
     """
 
     held: Mapping[str, HeldClaim]
@@ -89,12 +89,12 @@ class Known:
 
 @frozen
 class Probe:
-    """A question about earlier entries: answered by a `PriorEntries`.
+    """A question about earlier entries; a `PriorEntries` answers it.
 
     Attributes:
-        journey_id: the Journey, of whatever version.
+        journey_id: the Journey; entries into any version count.
         profile_id: who entered it.
-        entry_key: the key that may be taken, or None where keys do not matter.
+        entry_key: the key that may be taken already; None where keys do not matter.
         before: count only entries caused by events with ids below this one; None counts all.
     """
 
@@ -110,7 +110,7 @@ class Changes:
 
     Attributes:
         released: keys this transaction took whose request was refused, sorted.
-        reclaimed: claims to write for keys just released.
+        reclaimed: claims to write for keys in `released` that another item then took.
         created_profiles: new Profiles, in the order they were decided.
         changed_profiles: existing Profiles in their new state.
         events: the accepted events.

@@ -1,7 +1,7 @@
 """What explaining returns, as JSON documents: camelCase names, instants as RFC 3339.
 
-Values stand beside each condition and key as the redacted state has them. Must never see
-a request.
+Each condition and key is shown with the values of the redacted state. Must never see a
+request.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["explained_document", "replay_document"]
 
 
 def explained_document(explained: ExplainedEvent) -> dict[str, Any]:
-    """Write an explanation; an answer that is not known is null."""
+    """Write an explanation; an unknown answer is null."""
     return {
         "eventId": explained.event_id,
         "profileId": explained.profile_id,
@@ -49,7 +49,7 @@ def explained_document(explained: ExplainedEvent) -> dict[str, Any]:
 
 
 def replay_document(replay: Replay) -> dict[str, Any]:
-    """Write a replay; skipped events are counted by the code of the reason."""
+    """Write a replay; skipped events are counted by the code of their reason."""
     return {
         "since": format_instant(replay.since),
         "until": None if replay.until is None else format_instant(replay.until),

@@ -1,7 +1,7 @@
 """The ports' own promises, called as the core calls them: what no tracker's answer shows.
 
-A part of `StorageContract`, whose fixtures it uses. `in_transaction` runs a work of either
-colour in a transaction of its own.
+A part of `StorageContract`, whose fixtures it uses. `in_transaction` runs work in a
+transaction of its own, in the storage's colour.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any, Final, TypeAlias
 
 import pytest
 
-from segmentflow_core.colour import drive
+from segmentflow_core.colour import driven, settle
 from segmentflow_core.ports import Claim, Fingerprint, Intent, Known, PriorEntries, Probe
 from segmentflow_core.testing.builders import FixedClock, SequentialIds, a_journey, a_request
-from segmentflow_core.testing.callers import is_asynchronous, settle
+from segmentflow_core.testing.callers import is_asynchronous
 from segmentflow_core.testing.contract.reading import EVERY_POLICY
 
 __all__ = ["ExchangeContract"]
@@ -137,7 +137,7 @@ class ExchangeContract:
     def test_the_latest_entry_is_the_one_of_the_latest_time(
         self, tracker: Any, clock: FixedClock, in_transaction: InTransaction
     ) -> None:
-        """A clock that was set back, or another machine's, wrote the other one."""
+        """A clock that was set back, or another machine's clock, wrote the later row."""
         tracker.journeys.publish([a_journey()])
         latest = clock.now()
         receipt = tracker.track(a_request(), "1")
@@ -170,15 +170,15 @@ class ExchangeContract:
 
     @pytest.fixture
     def in_transaction(self, storage: Any, request: pytest.FixtureRequest) -> InTransaction:
-        """Give a function that runs a work in a transaction and returns what it returned."""
+        """Give a function that runs work in a transaction and returns its result."""
         if is_asynchronous(storage):
             run_async = request.getfixturevalue("run_async")
             return lambda work: run_async(storage.run(work))
-        return lambda work: storage.run(lambda transaction: drive(work(transaction)))
+        return lambda work: storage.run(driven(work))
 
 
 class _Undo(Exception):
-    """Carries what was read out of a transaction that shall leave nothing."""
+    """Carries what was read out of a transaction, which it undoes."""
 
     def __init__(self, known: Known) -> None:
         super().__init__()

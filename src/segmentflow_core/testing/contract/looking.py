@@ -22,7 +22,7 @@ __all__ = ["LookingContract"]
 
 
 class LookingContract:
-    """Who only looks changes nothing, one test for each way to look."""
+    """Looking changes nothing, one test for each way to look."""
 
     def test_a_look_sees_profiles_and_journeys_and_changes_nothing(
         self, tracker: Any, clock: FixedClock
