@@ -121,7 +121,7 @@ def _many_journeys(calls: int, rounds: int) -> Iterator[Line]:
     def step(count: int) -> Callable[[], object]:
         tracker = Tracker(MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET)
         plan = _WHERE["all"][1]
-        tracker.publish_journeys(
+        tracker.journeys.publish(
             [
                 a_journey(
                     f"{number}",

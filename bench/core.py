@@ -36,9 +36,9 @@ def _tracker(other_journeys: int = 0, profiles: int = 1) -> Tracker:
         a_journey(f"other-{number}", trigger={"event": f"other.{number}"})
         for number in range(other_journeys)
     ]
-    tracker.publish_journeys([_LISTENING])
+    tracker.journeys.publish([_LISTENING])
     for start in range(0, len(others), 10_000):
-        tracker.publish_journeys(others[start : start + 10_000])
+        tracker.journeys.publish(others[start : start + 10_000])
     for start in range(0, profiles, 10_000):
         tracker.track_many(
             [

@@ -41,14 +41,14 @@ class _Worker:
         self._held: deque[Sequence[Lease]] = deque()
 
     def claim(self) -> None:
-        claimed = self._tracker.claim_enrollments(
+        claimed = self._tracker.enrollments.claim(
             limit=self._batch, organization_id=self._organization_id
         )
         assert len(claimed) == self._batch
         self._held.append([item.lease for item in claimed])
 
     def complete(self) -> None:
-        self._tracker.complete_enrollments(self._held.popleft())
+        self._tracker.enrollments.complete_many(self._held.popleft())
 
     def timed(self, calls: int, rounds: int) -> tuple[float, float]:
         """Return the seconds that one claim and one completion take."""
@@ -70,8 +70,8 @@ def _enrol(tracker: Tracker, count: int, organization_id: str) -> None:
 
 
 def _finish_everything(tracker: Tracker) -> None:
-    while claimed := tracker.claim_enrollments(limit=_AT_ONCE, organization_id=None):
-        tracker.complete_enrollments([item.lease for item in claimed])
+    while claimed := tracker.enrollments.claim(limit=_AT_ONCE, organization_id=None):
+        tracker.enrollments.complete_many([item.lease for item in claimed])
 
 
 @contextmanager
@@ -80,7 +80,7 @@ def _tracker(url: str) -> Iterator[Tracker]:
     storage.create_all()
     tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET)
     for name in _ORGANIZATIONS:
-        tracker.publish_journeys([a_journey()], organization_id=name)
+        tracker.journeys.publish([a_journey()], organization_id=name)
     yield tracker
     storage.close()
 

@@ -98,7 +98,7 @@ def _measure(kind: str, url: str, place: str, requests: int) -> Iterator[Line]:
     storage = SqlStorage(create_engine(url))
     storage.create_all()
     tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET)
-    tracker.publish_journeys([a_journey()])
+    tracker.journeys.publish([a_journey()])
     tracker.track(DOCUMENTED_REQUEST, "first")
     storage.close()
     ours = [sys.executable, "-m", "segmentflow_cli", "serve", "--port", "0", "--store", url]

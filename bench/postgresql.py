@@ -28,7 +28,8 @@ from tests.servers import Postgres
 
 from bench.report import Line, absent, compared, related
 from bench.timing import alternate
-from segmentflow_core import AsyncTracker, Tracker, Uuid7Factory
+from segmentflow_core import AsyncTracker, Tracker
+from segmentflow_core.system import Uuid7Factory
 from segmentflow_core.testing import DOCUMENTED_REQUEST, FINGERPRINT_SECRET, a_journey
 from segmentflow_sql import AsyncSqlStorage, SqlStorage
 
@@ -245,7 +246,7 @@ def measure(*, quick: bool) -> Iterator[Line]:
 def _measure(server: Postgres, calls: int, rounds: int) -> Iterator[Line]:
     storage, tracker = _ours(server)
     storage.create_all()
-    tracker.publish_journeys([a_journey()])
+    tracker.journeys.publish([a_journey()])
     tracker.track(_REQUEST, "first")
     for client in range(_CLIENTS):
         tracker.track(_request_of(client), f"first of {client}")

@@ -23,16 +23,16 @@ from rich.table import Table
 from sqlalchemy import create_engine
 
 from bench.timing import per_call
-from segmentflow_core import Tracker, Uuid7Factory
+from segmentflow_core import Tracker
 from segmentflow_core.domain.admission import Admission
 from segmentflow_core.domain.canonical import canonical_json
 from segmentflow_core.domain.decision import Item, claim_for, decide
 from segmentflow_core.domain.fingerprint import FingerprintKeys, fingerprint_canonical, path_digests
 from segmentflow_core.domain.request import DEFAULT_LIMITS, check_request
 from segmentflow_core.domain.tracking import Known
+from segmentflow_core.system import SystemClock, Uuid7Factory
 from segmentflow_core.testing import DOCUMENTED_REQUEST, FINGERPRINT_SECRET, a_journey
-from segmentflow_core.tracker import SystemClock
-from segmentflow_core.usecases.track import Settings, prepare
+from segmentflow_core.usecases.record import Settings, prepare
 from segmentflow_memory import MemoryStorage
 from segmentflow_sql import SqlStorage
 
@@ -49,9 +49,9 @@ def _median(step: Callable[[], object]) -> float:
 def _core() -> Iterator[tuple[str, float]]:
     """Yield each step of one event on memory, in seconds."""
     tracker = Tracker(MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET)
-    (published,) = tracker.publish_journeys([a_journey()])
+    (published,) = tracker.journeys.publish([a_journey()])
     receipt = tracker.track(DOCUMENTED_REQUEST, "first")
-    profile = tracker.profile(receipt.profile_id)
+    profile = tracker.records.profile(receipt.profile_id)
     keys = FingerprintKeys.of(FINGERPRINT_SECRET)
     clock, ids = SystemClock(), Uuid7Factory()
     settings = Settings(keys, DEFAULT_LIMITS, None, create_without_email=False)
@@ -109,7 +109,7 @@ def _sqlite() -> Iterator[tuple[str, float]]:
         storage = SqlStorage(create_engine(url, connect_args={"factory": _TimedConnection}))
         storage.create_all()
         tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET)
-        tracker.publish_journeys([a_journey()])
+        tracker.journeys.publish([a_journey()])
         for _ in range(100):
             tracker.track(request, str(next(_numbers)))
         _spent.clear()

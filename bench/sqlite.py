@@ -20,7 +20,8 @@ from sqlalchemy import create_engine
 
 from bench.report import Line, compared
 from bench.timing import alternate
-from segmentflow_core import Tracker, Uuid7Factory
+from segmentflow_core import Tracker
+from segmentflow_core.system import Uuid7Factory
 from segmentflow_core.testing import DOCUMENTED_REQUEST, FINGERPRINT_SECRET, a_journey
 from segmentflow_sql import SqlStorage
 
@@ -116,7 +117,7 @@ def measure(*, quick: bool) -> Iterator[Line]:
         storage = SqlStorage(create_engine(f"sqlite:///{path}"))
         storage.create_all()
         tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET)
-        tracker.publish_journeys([a_journey()])
+        tracker.journeys.publish([a_journey()])
         tracker.track(request, "first")
         hand = ByHand(path)
         ours, theirs = alternate(lambda: tracker.track(request, _key()), hand.one, calls, rounds)

@@ -38,7 +38,7 @@ napoleon_numpy_docstring = False
 nitpick_ignore_regex = [
     (r"py:.*", r"(?!segmentflow_).*"),
     (r"py:class", r"segmentflow_.*\._\w+"),
-    (r"py:class", r"segmentflow_.*\.T"),  # a type variable
+    (r"py:class", r"segmentflow_.*\.[ST]"),  # a type variable
 ]
 
 
@@ -60,6 +60,17 @@ def _plainer_signature(
 _ALIAS = re.compile(r"TypeAliasForwardRef\('(\w+)'\)")
 
 
+def _linked_pages(
+    _app: Sphinx, _what: str, _name: str, _described: Any, _options: object, docstring: list[str]
+) -> None:
+    """Make links of the pages that a docstring names, such as docs/reference/rules/errors.md."""
+    docstring[:] = [_PAGE.sub(r":doc:`/\1`", line) for line in docstring]
+
+
+_PAGE = re.compile(r"\bdocs/([\w/-]+)\.md\b")
+
+
 def setup(app: Sphinx) -> None:
     """Add what the settings above cannot say."""
     app.connect("autodoc-process-signature", _plainer_signature)
+    app.connect("autodoc-process-docstring", _linked_pages)

@@ -30,13 +30,13 @@ def main() -> None:
             "data": {"total": total},
         }
         tracker.track(request, f"order.created:{number}")
-    replay = tracker.replay([DRAFT], since=started)
+    replay = tracker.journeys.rehearse([DRAFT], since=started)
     (journey,) = replay.journeys
     skipped = ", ".join(f"{count} {reason}" for reason, count in journey.skipped.items())
     print(f"{journey.entered} of {journey.matched} would enter; {skipped}")
 
-    odd = tracker.events()[1]
-    (explained,) = tracker.explain(event_id=odd.event_id, journeys=[DRAFT]).journeys
+    odd = tracker.records.events()[1]
+    (explained,) = tracker.records.explain(odd.event_id, journeys=[DRAFT]).journeys
     leaf = explained.condition
     assert leaf is not None
     print(f"{explained.reason}: {leaf.path} {leaf.op} {leaf.expected}: {leaf.reason}")

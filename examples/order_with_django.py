@@ -66,7 +66,7 @@ def main() -> None:
     with transaction.atomic():
         place_order(1_000_000)
         transaction.set_rollback(True)  # the payment failed: no order, no event, a free key
-    events = Tracker(storage, fingerprint_key=SECRET).events()
+    events = Tracker(storage, fingerprint_key=SECRET).records.events()
     print("orders:", Order.objects.count(), "events:", len(events))
     connection.close()
     storage.close()

@@ -47,7 +47,7 @@ def main(url: str) -> None:
         with connection.transaction(force_rollback=True):  # as when its payment fails
             place_order(connection, 1_000_000)  # no order, no event, and the key is free
         orders = connection.execute("SELECT number FROM shop_order").fetchall()
-    events = Tracker(storage, fingerprint_key=SECRET).events()
+    events = Tracker(storage, fingerprint_key=SECRET).records.events()
     print("orders:", len(orders), "events:", len(events))
     storage.close()
 

@@ -68,7 +68,7 @@ def main(url: str = "sqlite:///shop.db") -> None:
         session.rollback()  # the payment failed: no order, no event, and the key is free
     with engine.connect() as connection:
         orders = connection.execute(select(func.count()).select_from(Order)).scalar_one()
-    events = Tracker(storage, fingerprint_key=SECRET).events()
+    events = Tracker(storage, fingerprint_key=SECRET).records.events()
     print("orders:", orders, "events:", len(events))
     storage.close()
 

@@ -11,14 +11,9 @@ from typing import Any
 
 from sqlalchemy import create_engine
 
-from segmentflow_core import (
-    ClaimedEnrollment,
-    LeaseLost,
-    ProfileInput,
-    Tracker,
-    TrackRequest,
-    compile_template,
-)
+from segmentflow_core import ClaimedEnrollment, ProfileInput, Tracker, TrackRequest
+from segmentflow_core.errors import LeaseLost
+from segmentflow_core.templates import compile_template
 from segmentflow_sql import SqlStorage
 
 Mail = dict[str, Any]
@@ -53,22 +48,22 @@ def write_mail(claimed: ClaimedEnrollment) -> Mail:
 def work(tracker: Tracker, send: Callable[[Mail], None]) -> int:
     """Send the mail of every available Enrollment; return how many were completed."""
     completed = 0
-    while claimed := tracker.claim_enrollments(limit=20, lease=LEASE, organization_id=None):
+    while claimed := tracker.enrollments.claim(limit=20, lease=LEASE, organization_id=None):
         for position, item in enumerate(claimed):
             try:
                 send(write_mail(item))
-                tracker.complete_enrollment(item.lease)
+                tracker.enrollments.complete(item.lease)
             except LeaseLost:
                 continue  # Too late: another worker has it now.
             except Exception:  # noqa: BLE001 - whatever it was, the others shall get their mail
                 # Each attempt waits twice as long as the one before; the last one is followed
                 # by none, and `segmentflow enrollments list --status dead` shows it.
                 delay = timedelta(seconds=2**item.enrollment.attempts)
-                tracker.release_enrollments([item.lease], delay=delay)
+                tracker.enrollments.release_many([item.lease], delay=delay)
             except KeyboardInterrupt:
                 # Shutting down: what was not begun counts as never handed over.
                 rest = [other.lease for other in claimed[position:]]
-                tracker.release_enrollments(rest, failed=False)
+                tracker.enrollments.release_many(rest, failed=False)
                 raise
             else:
                 completed += 1
@@ -91,7 +86,7 @@ def main(url: str = "sqlite:///shop.db") -> None:
     storage = SqlStorage(create_engine(url))
     storage.create_all()
     tracker = Tracker(storage, fingerprint_key="only for this example: no secret at all")
-    tracker.publish_journeys([JOURNEY])
+    tracker.journeys.publish([JOURNEY])
     for name, total in (("alex", 49), ("robin", 12)):
         tracker.track(
             TrackRequest(

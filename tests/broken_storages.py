@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from attrs import evolve
 
-from segmentflow_core import IdempotencyInProgress, StorageUnavailable
+from segmentflow_core.errors import IdempotencyInProgress, StorageUnavailable
 from segmentflow_core.ports import Known, PriorEntries
 from segmentflow_memory import MemoryStorage
 
@@ -86,7 +86,7 @@ class ReplayProlongsItsKey(Broken):
             if claim.key in known.held:
                 at = (organization_id, OPERATION, claim.key)
                 kept = evolve(known.held[claim.key].claim, expires_at=claim.expires_at)
-                self._data.claims.put(at, kept)
+                self._tables.claims.put(at, kept)
         return known
 
 
@@ -138,7 +138,7 @@ class KeyAndEffectsInTwoTransactions(Broken):
 
     def tracking_load(self, call, organization_id, intent):
         known = call(organization_id, intent)
-        self._data.undo.clear()
+        self._tables.undo.clear()
         return known
 
 
@@ -169,7 +169,7 @@ class EventsOfAnyOrganization(Broken):
     caught_by = "test_another_organizations_ids_are_not_found"
 
     def events_get(self, call, _, event_id):
-        for organization_id, known in list(self._data.events.rows):
+        for organization_id, known in list(self._tables.events.rows):
             if known == event_id:
                 return call(organization_id, event_id)
         return None
@@ -180,7 +180,7 @@ class IdentitiesOfAnyOrganization(Broken):
 
     def tracking_load(self, call, organization_id, intent):
         known = call(organization_id, intent)
-        found = tuple(p for p in self._data.profiles.rows.values() if p.email in intent.emails)
+        found = tuple(p for p in self._tables.profiles.rows.values() if p.email in intent.emails)
         return evolve(known, profiles=found)
 
 
@@ -188,7 +188,7 @@ class EntriesOfAnyOrganization(Broken):
     caught_by = "test_another_organizations_lease_holds_nothing"
 
     def enrollments_get(self, call, _, enrollment_id):
-        for organization_id, known in list(self._data.enrollments.rows):
+        for organization_id, known in list(self._tables.enrollments.rows):
             if known == enrollment_id:
                 return call(organization_id, enrollment_id)
         return None
@@ -272,7 +272,7 @@ class EventsByInsertion(Broken):
     caught_by = "test_events_are_listed_by_id_whatever_order_they_were_written_in"
 
     def events_list(self, call, organization_id, limit, before=None):
-        written = list(self._data.events.rows)
+        written = list(self._tables.events.rows)
         place = {event_id: number for number, (_, event_id) in enumerate(written)}
         events = call(organization_id, 100_000, before)
         return sorted(events, key=lambda event: place[event.event_id], reverse=True)[:limit]
@@ -282,7 +282,7 @@ class ReadsShareTheStoredJson(Broken):
     caught_by = "test_what_is_read_is_a_copy"
 
     def events_get(self, _, organization_id, event_id):
-        return self._data.events.rows.get((organization_id, event_id))
+        return self._tables.events.rows.get((organization_id, event_id))
 
 
 class OutcomesWithoutReason(Broken):
@@ -334,7 +334,7 @@ class ExternalIdsWithoutCase(Broken):
         more = [
             evolve(profile, external_id=external_id)
             for external_id in intent.external_ids
-            for (of, _), profile in self._data.profiles.rows.items()
+            for (of, _), profile in self._tables.profiles.rows.items()
             if of == organization_id
             and profile.external_id is not None
             and profile.external_id.lower() in wanted
@@ -346,7 +346,7 @@ class EmailsAreNeverChanged(Broken):
     caught_by = "test_a_known_external_id_takes_a_new_email_and_frees_the_old_one"
 
     def tracking_write(self, call, organization_id, changes):
-        stored = self._data.profiles.rows
+        stored = self._tables.profiles.rows
         changed = tuple(
             evolve(profile, email=stored[organization_id, profile.profile_id].email)
             for profile in changes.changed_profiles
@@ -376,11 +376,11 @@ class EntriesOfOneVersion(Broken):
     def tracking_prior_entries(self, call, organization_id, probes):
         answers = dict(call(organization_id, probes))
         for probe in probes:
-            current = self._data.journeys.rows.get((organization_id, probe.journey_id))
+            current = self._tables.journeys.rows.get((organization_id, probe.journey_id))
             if not any(
                 (of, entry.journey_id, entry.profile_id, entry.version)
                 == (organization_id, probe.journey_id, probe.profile_id, current.version)
-                for (of, _), entry in self._data.enrollments.rows.items()
+                for (of, _), entry in self._tables.enrollments.rows.items()
             ):
                 answers[probe] = PriorEntries()
         return answers
@@ -393,7 +393,7 @@ class LatestEntryIsTheLastWritten(Broken):
         call(organization_id, changes)
         for entry in changes.enrollments:
             at = (organization_id, entry.journey_id, entry.profile_id)
-            self._data.entries.put(at, entry.entered_at)
+            self._tables.entries.put(at, entry.entered_at)
 
 
 class VersionsAreOverwritten(Broken):
@@ -404,7 +404,7 @@ class VersionsAreOverwritten(Broken):
         for journey in journeys:
             for version in range(1, journey.version):
                 at = (organization_id, journey.journey_id, version)
-                self._data.versions.put(at, evolve(journey, version=version))
+                self._tables.versions.put(at, evolve(journey, version=version))
 
 
 class OlderVersionsKeepTheirStatus(Broken):
@@ -412,7 +412,7 @@ class OlderVersionsKeepTheirStatus(Broken):
 
     def journeys_get(self, call, organization_id, journey_id, version=None):
         at = (organization_id, journey_id, version)
-        return self._data.versions.rows.get(at) or call(organization_id, journey_id, version)
+        return self._tables.versions.rows.get(at) or call(organization_id, journey_id, version)
 
 
 # --- hand-over ------------------------------------------------------------------------------
@@ -422,7 +422,7 @@ class LeaseWithoutFencing(Broken):
     caught_by = "test_a_late_finisher_is_refused_and_changes_nothing"
 
     def hand_over_complete(self, call, leases, now):
-        rows = self._data.enrollments.rows
+        rows = self._tables.enrollments.rows
         current = {
             lease: evolve(lease, token=rows[lease.organization_id, lease.enrollment_id].token)
             for lease in leases
@@ -436,7 +436,7 @@ class ClaimIsForgotten(Broken):
 
     def hand_over_claim(self, call, hand_over):
         claimed = call(hand_over)
-        self._data.roll_back()
+        self._tables.roll_back()
         return claimed
 
 
@@ -453,7 +453,7 @@ class LargestBacklogFirst(Broken):
     def hand_over_claim(self, call, hand_over):
         if hand_over.organization_id is not None:
             return call(hand_over)
-        entries = self._data.queue._entries
+        entries = self._tables.queue._entries
         largest = max(entries, key=lambda of: sum(map(len, entries[of].values())), default="")
         return call(evolve(hand_over, organization_id=largest))
 
@@ -536,7 +536,7 @@ class UnlockedTransaction:
 
     def _look(self, transaction) -> Known:
         known = transaction.tracking.load(self._organization_id, self._intent)
-        self._storage._data.roll_back()
+        self._storage._tables.roll_back()
         return known
 
 

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from segmentflow_core import StorageUnavailable
+from segmentflow_core.errors import StorageUnavailable
 from segmentflow_core.testing import switch
-from segmentflow_memory.storage import _Data, _Transaction
+from segmentflow_memory.repositories import MemoryTransaction
+from segmentflow_memory.tables import Tables
 
 ORGANIZATION = "default"
 
 
 def copied(data):
     """Copy what `data` holds; rows are values and need no copies of their own."""
-    new = _Data()
+    new = Tables()
     for name, table in vars(data).items():
         if hasattr(table, "rows"):
             getattr(new, name).rows = dict(table.rows)
@@ -54,14 +55,14 @@ class OptimisticStorage:
     """Copies, works and compares; runs again where another transaction came first."""
 
     def __init__(self, *, compares=True):
-        self._data = _Data()
+        self._data = Tables()
         self._version = 0
         self._compares = compares
 
     async def run(self, work):
         for _ in range(20):
             data, version = copied(self._data), self._version
-            result = await work(Stepped(_Transaction(data)))
+            result = await work(Stepped(MemoryTransaction(data)))
             if self._version == version or not self._compares:
                 if data.undo:
                     data.undo.clear()
@@ -79,7 +80,7 @@ class LockingStorage:
     """
 
     def __init__(self, *, order=lambda number, names: names, locks=True):
-        self.data = _Data()
+        self.data = Tables()
         self.held = {}
         self.numbers = 0
         self.order = order
@@ -104,7 +105,7 @@ class LockedTransaction:
     def __init__(self, store, number):
         self._store = store
         self._number = number
-        self._inner = _Transaction(store.data)
+        self._inner = MemoryTransaction(store.data)
         self._intent = None
         self._changes = None
         self.tracking = self

@@ -2,17 +2,12 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from operator import attrgetter
 
 import pytest
 
-from segmentflow_core import (
-    AsyncTracker,
-    ConfigurationError,
-    EnrollmentStatus,
-    Lease,
-    Tracker,
-    claimed_document,
-)
+from segmentflow_core import AsyncTracker, EnrollmentStatus, Lease, Tracker
+from segmentflow_core.errors import ConfigurationError
 from segmentflow_core.testing import (
     FINGERPRINT_SECRET,
     CrashingWorkers,
@@ -22,6 +17,7 @@ from segmentflow_core.testing import (
     a_journey,
     a_request,
 )
+from segmentflow_core.wire import claimed_document
 from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
 
 LEASE = Lease("default", "id", "token")
@@ -52,7 +48,7 @@ def untouched():
 )
 def test_a_claim_with_a_wrong_setting_is_refused(untouched, wrong):
     with pytest.raises(ConfigurationError):
-        untouched.claim_enrollments(**wrong)
+        untouched.enrollments.claim(**wrong)
 
 
 @pytest.mark.parametrize(
@@ -60,49 +56,49 @@ def test_a_claim_with_a_wrong_setting_is_refused(untouched, wrong):
 )
 def test_a_wrong_delay_is_refused(untouched, wrong):
     with pytest.raises(ConfigurationError, match="delay"):
-        untouched.release_enrollment(LEASE, **wrong)
+        untouched.enrollments.release(LEASE, **wrong)
 
 
 def test_a_wrong_number_of_attempts_is_refused(untouched):
     with pytest.raises(ConfigurationError, match="max_attempts"):
-        untouched.release_enrollment(LEASE, max_attempts=0)
+        untouched.enrollments.release(LEASE, max_attempts=0)
 
 
 def test_a_wrong_extension_is_refused(untouched):
     with pytest.raises(ConfigurationError, match="lease"):
-        untouched.extend_enrollment(LEASE, by=timedelta())
+        untouched.enrollments.extend(LEASE, by=timedelta())
 
 
 def test_a_lease_of_no_organization_is_refused(untouched):
     nobodys = Lease("", "id", "token")
     for finish in (
-        untouched.complete_enrollment,
-        untouched.release_enrollment,
-        untouched.extend_enrollment,
+        untouched.enrollments.complete,
+        untouched.enrollments.release,
+        untouched.enrollments.extend,
     ):
         with pytest.raises(ConfigurationError, match="organization"):
             finish(nobodys)
     with pytest.raises(ConfigurationError, match="organization"):
-        untouched.revive_enrollment("id", organization_id="")
+        untouched.enrollments.revive("id", organization_id="")
 
 
 def test_both_colours_hand_over_alike():
     def calls():
         """Yield the calls to make; take in each one's answer."""
-        yield "publish_journeys", ({"journeys": [a_journey()]},), {}
+        yield "journeys.publish", ({"journeys": [a_journey()]},), {}
         for number in range(3):
             yield "track", (a_request(), str(number)), {}
-        first, second, third = yield "claim_enrollments", (), {"organization_id": None}
-        yield "enrollment", (first.enrollment.enrollment_id,), {}
-        yield "extend_enrollment", (first.lease,), {}
-        yield "complete_enrollment", (first.lease,), {}
-        yield "release_enrollment", (second.lease,), {"max_attempts": 1}
-        yield "release_enrollments", ([third.lease, LEASE],), {"failed": False}
-        yield "extend_enrollments", ([first.lease],), {}
-        yield "complete_enrollments", ([first.lease, second.lease],), {}
-        yield "revive_enrollment", (second.enrollment.enrollment_id,), {}
-        yield "revive_enrollments", (["nothing"],), {}
-        yield "enrollments", (), {"status": EnrollmentStatus.PENDING}
+        first, second, third = yield "enrollments.claim", (), {"organization_id": None}
+        yield "enrollments.get", (first.enrollment.enrollment_id,), {}
+        yield "enrollments.extend", (first.lease,), {}
+        yield "enrollments.complete", (first.lease,), {}
+        yield "enrollments.release", (second.lease,), {"max_attempts": 1}
+        yield "enrollments.release_many", ([third.lease, LEASE],), {"failed": False}
+        yield "enrollments.extend_many", ([first.lease],), {}
+        yield "enrollments.complete_many", ([first.lease, second.lease],), {}
+        yield "enrollments.revive", (second.enrollment.enrollment_id,), {}
+        yield "enrollments.revive_many", (["nothing"],), {}
+        yield "enrollments.list", (), {"status": EnrollmentStatus.PENDING}
 
     def answers(call):
         given, script = [], calls()
@@ -117,18 +113,18 @@ def test_both_colours_hand_over_alike():
 
     plain = Tracker(MemoryStorage(), **options())
     awaited = AsyncTracker(AsyncMemoryStorage(), **options())
-    mine = answers(lambda name, *a, **n: getattr(plain, name)(*a, **n))
-    theirs = answers(lambda name, *a, **n: asyncio.run(getattr(awaited, name)(*a, **n)))
+    mine = answers(lambda name, *a, **n: attrgetter(name)(plain)(*a, **n))
+    theirs = answers(lambda name, *a, **n: asyncio.run(attrgetter(name)(awaited)(*a, **n)))
     assert mine == theirs
 
 
 def test_what_a_worker_is_handed_is_a_copy():
     tracker = Tracker(MemoryStorage(), **options())
-    tracker.publish_journeys({"journeys": [a_journey()]})
+    tracker.journeys.publish({"journeys": [a_journey()]})
     receipt = tracker.track(a_request(data={"items": [1]}), "key")
-    (claimed,) = tracker.claim_enrollments()
+    (claimed,) = tracker.enrollments.claim()
     claimed_document(claimed)["state"]["event"]["items"].append(2)
-    assert tracker.event(receipt.event_id).data == {"items": [1]}
+    assert tracker.records.event(receipt.event_id).data == {"items": [1]}
 
 
 def test_eight_workers_that_crash_at_random_complete_ten_thousand_once_each_and_lose_none():
@@ -140,7 +136,7 @@ def test_eight_workers_that_crash_at_random_complete_ten_thousand_once_each_and_
     tracker = new_tracker()
     names = [f"org-{number}" for number in range(4)]
     for name in names:
-        tracker.publish_journeys({"journeys": [a_journey()]}, organization_id=name)
+        tracker.journeys.publish({"journeys": [a_journey()]}, organization_id=name)
         calls = [
             (a_request(profile={"email": f"p{number}@example.com"}), str(number))
             for number in range(2500)
@@ -151,7 +147,9 @@ def test_eight_workers_that_crash_at_random_complete_ten_thousand_once_each_and_
     assert workers.crashes > 100
     assert workers.refused > 0
     assert len(set(workers.completed)) == len(workers.completed)
-    stored = [e for name in names for e in tracker.enrollments(limit=9999, organization_id=name)]
+    stored = [
+        e for name in names for e in tracker.enrollments.list(limit=9999, organization_id=name)
+    ]
     assert len(stored) == 10_000
     assert {e.status for e in stored} == {EnrollmentStatus.COMPLETED}
     assert set(workers.completed) <= {e.enrollment_id for e in stored}

@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import UUID
 
-from segmentflow_core import SystemClock, Uuid7Factory
+from segmentflow_core.system import SystemClock, Uuid7Factory
 
 
 def test_ids_are_uuid7_and_sort_in_the_order_they_were_made():

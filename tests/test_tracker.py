@@ -1,20 +1,30 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from datetime import timedelta
 
 import pytest
 
 from segmentflow_core import (
+    ApiKeys,
+    AsyncApiKeys,
+    AsyncEnrollments,
+    AsyncJourneys,
+    AsyncRecords,
     AsyncTracker,
+    Enrollments,
+    Journeys,
+    Records,
+    Tracker,
+)
+from segmentflow_core.errors import (
     ConfigurationError,
     FingerprintKeyUnknown,
     InvalidRequest,
     NotFound,
-    Tracker,
-    journey_definition,
-    receipt_document,
 )
+from segmentflow_core.journeys import journey_definition
 from segmentflow_core.testing import (
     DOCUMENTED_KEY,
     DOCUMENTED_REQUEST,
@@ -26,6 +36,7 @@ from segmentflow_core.testing import (
     a_journey,
     a_request,
 )
+from segmentflow_core.wire import receipt_document
 from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
 
 
@@ -53,13 +64,13 @@ def test_a_wrong_organization_is_refused(organization):
     with pytest.raises(ConfigurationError):
         tracker.track(a_request(), "key", organization_id=organization)
     with pytest.raises(ConfigurationError):
-        tracker.publish_journeys({"journeys": []}, organization_id=organization)
+        tracker.journeys.publish({"journeys": []}, organization_id=organization)
 
 
 @pytest.mark.parametrize("limit", [0, -1, 100_001, "5", None])
 def test_a_wrong_limit_is_refused(limit):
     tracker = a_tracker()
-    for read in (tracker.events, tracker.enrollments, tracker.purge):
+    for read in (tracker.records.events, tracker.enrollments.list, tracker.records.purge_keys):
         with pytest.raises(ConfigurationError, match="limit"):
             read(limit=limit)
 
@@ -67,10 +78,10 @@ def test_a_wrong_limit_is_refused(limit):
 def test_definitions_may_be_published_as_values():
     tracker = a_tracker()
     definition = journey_definition(a_journey())
-    (published,) = tracker.publish_journeys([definition])
+    (published,) = tracker.journeys.publish([definition])
     assert published.change == "created"
-    assert tracker.journey("welcome").definition == definition
-    (again,) = tracker.publish_journeys([a_journey()])
+    assert tracker.journeys.get("welcome").definition == definition
+    (again,) = tracker.journeys.publish([a_journey()])
     assert again.change == "unchanged"
 
 
@@ -95,25 +106,29 @@ def test_both_colours_give_the_same_answers():
 
     async def with_async():
         tracker = AsyncTracker(AsyncMemoryStorage(), **options())
-        answers = [await tracker.publish_journeys({"journeys": [a_journey()]})]
+        answers = [await tracker.journeys.publish({"journeys": [a_journey()]})]
         receipt = await tracker.track(DOCUMENTED_REQUEST, DOCUMENTED_KEY)
         answers += [receipt, await tracker.track_many([({}, "k"), (a_request(), "k")])]
-        answers += [await tracker.event(receipt.event_id), await tracker.events()]
-        answers += [await tracker.profile(receipt.profile_id), await tracker.enrollments()]
-        answers += [await tracker.journeys(), await tracker.journey("welcome")]
-        answers += [await tracker.purge(), await tracker.track_many([])]
+        answers += [await tracker.records.event(receipt.event_id), await tracker.records.events()]
+        answers += [
+            await tracker.records.profile(receipt.profile_id),
+            await tracker.enrollments.list(),
+        ]
+        answers += [await tracker.journeys.list(), await tracker.journeys.get("welcome")]
+        answers += [await tracker.records.purge_keys(), await tracker.track_many([])]
         with pytest.raises(InvalidRequest):
             await tracker.track({}, "k")
         with pytest.raises(NotFound):
-            await tracker.event("nothing")
+            await tracker.records.event("nothing")
         return answers
 
-    answers = [plain.publish_journeys({"journeys": [a_journey()]})]
+    answers = [plain.journeys.publish({"journeys": [a_journey()]})]
     receipt = plain.track(DOCUMENTED_REQUEST, DOCUMENTED_KEY)
     answers += [receipt, plain.track_many([({}, "k"), (a_request(), "k")])]
-    answers += [plain.event(receipt.event_id), plain.events()]
-    answers += [plain.profile(receipt.profile_id), plain.enrollments()]
-    answers += [plain.journeys(), plain.journey("welcome"), plain.purge(), plain.track_many([])]
+    answers += [plain.records.event(receipt.event_id), plain.records.events()]
+    answers += [plain.records.profile(receipt.profile_id), plain.enrollments.list()]
+    answers += [plain.journeys.list(), plain.journeys.get("welcome")]
+    answers += [plain.records.purge_keys(), plain.track_many([])]
     for mine, theirs in zip(answers, asyncio.run(with_async()), strict=True):
         assert str(mine) == str(theirs)
 
@@ -161,17 +176,60 @@ def test_an_unknown_fingerprint_key_fails_closed():
     other = a_tracker(storage, fingerprint_key="another secret, as long as it must be")
     with pytest.raises(FingerprintKeyUnknown):
         other.track(a_request(), "key")
-    assert len(other.events()) == 1
+    assert len(other.records.events()) == 1
 
 
 def test_what_is_recorded_shows_nothing_of_the_request():
     tracker = a_tracker()
     profile = {"email": "canary@example.com", "properties": {"plan": "canary"}}
     receipt = tracker.track(a_request(data={"card": "canary"}, profile=profile), "key")
-    shown = [receipt, tracker.event(receipt.event_id), tracker.profile(receipt.profile_id)]
+    shown = [
+        receipt,
+        tracker.records.event(receipt.event_id),
+        tracker.records.profile(receipt.profile_id),
+    ]
     assert "canary" not in repr(shown)
 
 
 def test_a_tracker_does_not_show_its_secret():
     tracker = a_tracker()
     assert FINGERPRINT_SECRET not in repr([tracker, tracker.__dict__])
+
+
+FACADES = {
+    Tracker: AsyncTracker,
+    Journeys: AsyncJourneys,
+    Enrollments: AsyncEnrollments,
+    Records: AsyncRecords,
+    ApiKeys: AsyncApiKeys,
+}
+
+
+@pytest.mark.parametrize(("plain", "awaited"), FACADES.items(), ids=lambda face: face.__name__)
+def test_a_storage_of_the_other_colour_is_refused_with_the_class_that_takes_it(plain, awaited):
+    options = {"fingerprint_key": FINGERPRINT_SECRET} if plain is Tracker else {}
+    for face, storage, twin in (
+        (plain, AsyncMemoryStorage(), awaited),
+        (awaited, MemoryStorage(), plain),
+    ):
+        with pytest.raises(ConfigurationError) as refusal:
+            face(storage, **options)
+        assert type(storage).__name__ in refusal.value.message
+        assert refusal.value.message.endswith(f"Use {twin.__name__}.")
+
+
+@pytest.mark.parametrize("no_storage", ["sqlite:///shop.db", object(), {"run": 1}])
+def test_what_is_no_storage_is_refused_by_its_type(no_storage):
+    with pytest.raises(ConfigurationError, match=type(no_storage).__name__) as refusal:
+        a_tracker(no_storage)
+    assert "shop" not in refusal.value.message
+
+
+def test_a_run_that_is_decorated_keeps_its_colour():
+    class Timed(AsyncMemoryStorage):
+        @functools.wraps(AsyncMemoryStorage.run)
+        def run(self, work):
+            return super().run(work)
+
+    awaited = AsyncTracker(Timed(), fingerprint_key=FINGERPRINT_SECRET)
+    assert not asyncio.run(awaited.track(a_request(), "key")).replayed

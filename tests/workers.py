@@ -9,7 +9,8 @@ from multiprocessing.connection import Connection, wait
 
 from sqlalchemy import create_engine
 
-from segmentflow_core import LeaseLost, SegmentflowError, Tracker
+from segmentflow_core import SegmentflowError, Tracker
+from segmentflow_core.errors import LeaseLost
 from segmentflow_core.testing import FINGERPRINT_SECRET, FixedClock
 from segmentflow_sql import SqlStorage
 
@@ -29,13 +30,13 @@ def _work(url: str, now: datetime, teller: Connection) -> None:
     """Complete whatever is available at an instant, and tell the id of each after its commit."""
     storage = SqlStorage(create_engine(url), wait=60)
     tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET, clock=FixedClock(now))
-    while claimed := tracker.claim_enrollments(
+    while claimed := tracker.enrollments.claim(
         limit=_BATCH, lease=_LEASE, max_attempts=1_000_000, organization_id=None
     ):
         leases = [item.lease for item in claimed]
         for start in range(0, len(leases), _PER_CALL):
             some = leases[start : start + _PER_CALL]
-            answers = tracker.complete_enrollments(some)
+            answers = tracker.enrollments.complete_many(some)
             for lease, answer in zip(some, answers, strict=True):
                 if isinstance(answer, SegmentflowError) and not isinstance(answer, LeaseLost):
                     raise answer

@@ -1,8 +1,8 @@
-"""The command's tree: arguments in, one document or a page for people out.
+"""The tree of commands: arguments in, one document or a page for people out.
 
-With ``--json`` every command prints one JSON document on stdout, and a refusal's
-envelope on stderr. Exit status 0; 1 refused, with the error's code, or the output could not
-be written; 2 usage; 130 interrupted.
+With ``--json`` every command prints one JSON document on stdout, and a refusal as an envelope
+on stderr. Exit status: 0 done; 1 refused, with the error's code, or the output could not be
+written; 2 wrong usage; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -32,18 +32,15 @@ from segmentflow_cli.options import (
     Common,
     Limit,
     behind_the_command,
-    standard_input,
+    read_bytes,
 )
 from segmentflow_cli.printing import Printer
 from segmentflow_cli.serve import serve_store
 from segmentflow_cli.stores import create_secret, opened, secret_file
-from segmentflow_core import (
-    Limits,
-    SegmentflowError,
-    __version__,
+from segmentflow_core import Limits, SegmentflowError, __version__
+from segmentflow_core.journeys import journey_definitions, journey_file_json_schema
+from segmentflow_core.wire import (
     event_document,
-    journey_definitions,
-    journey_file_json_schema,
     parse_request,
     published_document,
     receipt_document,
@@ -52,7 +49,7 @@ from segmentflow_core import (
 __all__ = ["app", "main"]
 
 _YES: Final = ("yes", "y", "1", "true", "t")
-"""What cyclopts takes for true."""
+"""What cyclopts reads as true."""
 
 app = App(
     name="segmentflow",
@@ -112,7 +109,7 @@ def track(
     common: Common = COMMON,
 ) -> None:
     """Track one event and print its receipt."""
-    raw = standard_input().read() if file == "-" else Path(file).read_bytes()
+    raw = read_bytes(file)
     with common.tracker() as tracker:
         receipt = tracker.track(
             parse_request(raw), idempotency_key, organization_id=common.organization
@@ -144,19 +141,19 @@ def apply_journeys(
     """Publish the Journeys of a file; those it does not name stay as they are."""
     definitions = journey_definitions(read_journey_file(file, form))
     whose = common.organization
-    with common.without_secret() as tracker:
-        plan = tracker.publish_journeys(definitions, organization_id=whose, dry_run=True)
+    with common.journeys() as journeys:
+        plan = journeys.publish(definitions, organization_id=whose, dry_run=True)
         common.printer.plan(plan)
         if not dry_run:
-            plan = tracker.publish_journeys(definitions, organization_id=whose)
+            plan = journeys.publish(definitions, organization_id=whose)
     common.printer.published(plan, dry_run=dry_run)
 
 
 @journeys.command(name="list")
 def list_journeys(*, common: Common = COMMON) -> None:
     """List every Journey in its current version."""
-    with common.without_secret() as tracker:
-        found = tracker.journeys(organization_id=common.organization)
+    with common.journeys() as journeys:
+        found = journeys.list(organization_id=common.organization)
     common.printer.journeys([published_document(journey) for journey in found])
 
 
@@ -169,8 +166,8 @@ def show_journey(
     common: Common = COMMON,
 ) -> None:
     """Show one Journey."""
-    with common.without_secret() as tracker:
-        journey = tracker.journey(journey_id, version, organization_id=common.organization)
+    with common.journeys() as journeys:
+        journey = journeys.get(journey_id, version, organization_id=common.organization)
     common.printer.document(published_document(journey))
 
 
@@ -186,8 +183,8 @@ def show_schema(*, common: Common = COMMON) -> None:
 @events.command(name="list")
 def list_events(*, limit: Limit = 20, before: Before = None, common: Common = COMMON) -> None:
     """List recorded events, newest first."""
-    with common.without_secret() as tracker:
-        found = tracker.events(limit=limit, before=before, organization_id=common.organization)
+    with common.records() as records:
+        found = records.events(limit=limit, before=before, organization_id=common.organization)
     common.printer.events([event_document(event) for event in found])
 
 
@@ -199,8 +196,8 @@ def show_event(
     common: Common = COMMON,
 ) -> None:
     """Show one event with what each Journey did with it."""
-    with common.without_secret() as tracker:
-        event = tracker.event(event_id, organization_id=common.organization)
+    with common.records() as records:
+        event = records.event(event_id, organization_id=common.organization)
     common.printer.document(event_document(event))
 
 
@@ -247,8 +244,8 @@ def purge(
 ) -> None:
     """Remove expired idempotency keys, batch by batch."""
     removed = 0
-    with common.without_secret() as tracker:
-        while count := tracker.purge(limit=max(batch, 1)):
+    with common.records() as records:
+        while count := records.purge_keys(limit=max(batch, 1)):
             removed += count
     common.printer.purged(removed)
 
@@ -257,14 +254,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            # What an encoding cannot hold is no reason to print nothing.
+            # A character that the encoding lacks is escaped; the rest is printed.
             stream.reconfigure(errors="backslashreplace")
     try:
         status = _run(arguments)
         if isinstance(sys.stdout, TextIOWrapper):
             sys.stdout.flush()
     except BrokenPipeError:
-        why = None  # whoever read the output has seen enough
+        why = None  # the reader of the output has closed it: nothing to report
     except OSError as error:
         why = error.strerror or "failed"
     else:
@@ -276,13 +273,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _drop_output() -> None:
-    """Let what could not be written not be tried again when the process ends."""
+    """Drop what could not be written, so that Python does not try again when the process ends."""
     with suppress(OSError, ValueError), Path(os.devnull).open("wb") as nothing:
         os.dup2(nothing.fileno(), sys.stdout.fileno())
 
 
 def _asks_for_json(tokens: Sequence[str]) -> bool:
-    """Say what form a refusal takes, also where the tokens could not be read as a command."""
+    """Return whether to print a refusal as JSON, even if the tokens are no valid command."""
     asked = False
     for token in itertools.takewhile(lambda token: token != "--", tokens):
         name, given, value = token.partition("=")

@@ -14,32 +14,13 @@ from rich.text import Text
 from segmentflow_cli.journey_files import read_journey_file
 from segmentflow_cli.printing import Printer, shown_json
 from segmentflow_cli.stores import create_secret, find_secret, opened
-from segmentflow_core import (
-    IdempotencyKeyReuse,
-    Receipt,
-    Tracker,
-    UserEvent,
-    event_document,
-    receipt_document,
-)
+from segmentflow_core import Receipt, Tracker, UserEvent
+from segmentflow_core.errors import IdempotencyKeyReuse
+from segmentflow_core.wire import event_document, receipt_document
+from segmentflow_http.openapi import DOCUMENTED_KEY, DOCUMENTED_REQUEST
 
-__all__ = ["REQUEST", "run_demo"]
+__all__ = ["run_demo"]
 
-REQUEST: Final[dict[str, Any]] = {
-    "event": "order.created",
-    "profile": {
-        "email": "alex@example.com",
-        "externalId": "cus_123",
-        "properties": {"firstName": "Alex", "plan": "Pro"},
-    },
-    "data": {"orderId": "ord_9421", "total": 49, "payment": {"token": "tok_live_abc"}},
-    "redactedDataPaths": ["/event/payment/token"],
-    "referenceId": "ord_9421",
-    "occurredAt": "2026-05-31T12:00:00.000Z",
-}
-"""The documented request (design: 8)."""
-
-_KEY: Final = "order.created:ord_9421"
 _JOURNEYS: Final = "demo-journeys.yaml"
 
 
@@ -57,12 +38,12 @@ def _tell(url: str, printer: Printer, whose: str) -> None:
         create_secret(url)
         tracker = Tracker(storage, fingerprint_key=find_secret(url))
         with as_file(files("segmentflow_cli") / _JOURNEYS) as path:
-            tracker.publish_journeys(read_journey_file(path), organization_id=whose)
-        first = tracker.track(REQUEST, _KEY, organization_id=whose)
-        again = tracker.track(REQUEST, _KEY, organization_id=whose)
-        changed = {**REQUEST, "data": {**REQUEST["data"], "total": 59}}
+            tracker.journeys.publish(read_journey_file(path), organization_id=whose)
+        first = tracker.track(DOCUMENTED_REQUEST, DOCUMENTED_KEY, organization_id=whose)
+        again = tracker.track(DOCUMENTED_REQUEST, DOCUMENTED_KEY, organization_id=whose)
+        changed = {**DOCUMENTED_REQUEST, "data": {**DOCUMENTED_REQUEST["data"], "total": 59}}
         refusal = _refusal_of(tracker, changed, whose)
-        event = tracker.event(first.event_id, organization_id=whose)
+        event = tracker.records.event(first.event_id, organization_id=whose)
     if printer.as_json:
         printer.document(
             {
@@ -78,7 +59,7 @@ def _tell(url: str, printer: Printer, whose: str) -> None:
 
 def _refusal_of(tracker: Tracker, request: dict[str, Any], whose: str) -> IdempotencyKeyReuse:
     try:
-        tracker.track(request, _KEY, organization_id=whose)
+        tracker.track(request, DOCUMENTED_KEY, organization_id=whose)
     except IdempotencyKeyReuse as refusal:
         return refusal
     raise AssertionError("a changed request was accepted under a used key")
@@ -97,9 +78,9 @@ def _show(
 
     console.print(Text("segmentflow: one business event, exactly once", "bold"))
     heading(1, "A shop tracks an order, with a card token it wants kept out of storage")
-    # What is shown was never allowed to hold the token.
-    shown = {**REQUEST, "data": {**REQUEST["data"], "payment": {"token": "…"}}}
-    console.print(shown_json(shown))
+    # The page must not show the token either.
+    data = {**DOCUMENTED_REQUEST["data"], "payment": {"token": "…"}}
+    console.print(shown_json({**DOCUMENTED_REQUEST, "data": data}))
     if first.replayed:
         console.print(Text("   This store has seen the demo before: its receipt again.", "yellow"))
     console.print(Text(json.dumps(receipt_document(first), indent=2)))

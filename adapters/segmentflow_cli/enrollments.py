@@ -1,7 +1,8 @@
-"""`segmentflow enrollments`: reading them, and taking them off the store as a worker does.
+"""`segmentflow enrollments`: read Enrollments, and take them from the store as a worker does.
 
-One claim has one token, which finishes any of the Enrollments it took; so what finishes
-takes several ids at once. It prints those it did, and is refused for the first it did not.
+A claim has one token for all the Enrollments it took, so the commands that finish them take
+several ids at once. They print what they changed, then the refusal of the first id that they
+could not change.
 """
 
 from __future__ import annotations
@@ -13,15 +14,9 @@ from typing import Annotated, Any, Final
 from cyclopts import App, Parameter, Token
 
 from segmentflow_cli.options import COMMON, Before, Common, Limit
-from segmentflow_core import (
-    Enrollment,
-    EnrollmentStatus,
-    Lease,
-    SegmentflowError,
-    claimed_document,
-    enrollment_document,
-    parse_duration,
-)
+from segmentflow_core import Enrollment, EnrollmentStatus, Lease, SegmentflowError
+from segmentflow_core.journeys import parse_duration
+from segmentflow_core.wire import claimed_document, enrollment_document
 
 __all__ = ["enrollments"]
 
@@ -59,8 +54,8 @@ def list_enrollments(
     common: Common = COMMON,
 ) -> None:
     """List Enrollments, newest first."""
-    with common.without_secret() as tracker:
-        found = tracker.enrollments(
+    with common.enrollments() as enrollments:
+        found = enrollments.list(
             journey_id=journey,
             status=status,
             limit=limit,
@@ -86,8 +81,8 @@ def claim(
 
     The token it prints completes, extends or releases them.
     """
-    with common.without_secret() as tracker:
-        found = tracker.claim_enrollments(
+    with common.enrollments() as enrollments:
+        found = enrollments.claim(
             limit=limit,
             lease=lease,
             max_attempts=max_attempts,
@@ -100,8 +95,8 @@ def claim(
 @enrollments.command(name="complete")
 def complete(ids: Ids, /, *, token: TokenOption, common: Common = COMMON) -> None:
     """Complete claimed Enrollments; with the same token again, nothing changes."""
-    with common.without_secret() as tracker:
-        answers = tracker.complete_enrollments(_leases(common, ids, token))
+    with common.enrollments() as enrollments:
+        answers = enrollments.complete_many(_leases(common, ids, token))
     _print(common, answers)
 
 
@@ -126,8 +121,8 @@ def release(
     common: Common = COMMON,
 ) -> None:
     """Give claimed Enrollments back, to be handed over again."""
-    with common.without_secret() as tracker:
-        answers = tracker.release_enrollments(
+    with common.enrollments() as enrollments:
+        answers = enrollments.release_many(
             _leases(common, ids, token),
             delay=delay,
             failed=not uncounted,
@@ -141,16 +136,16 @@ def extend(
     ids: Ids, /, *, token: TokenOption, lease: LeaseLength = _LEASE, common: Common = COMMON
 ) -> None:
     """Let the lease of claimed Enrollments run out later."""
-    with common.without_secret() as tracker:
-        answers = tracker.extend_enrollments(_leases(common, ids, token), by=lease)
+    with common.enrollments() as enrollments:
+        answers = enrollments.extend_many(_leases(common, ids, token), by=lease)
     _print(common, answers)
 
 
 @enrollments.command(name="revive")
 def revive(ids: Ids, /, *, common: Common = COMMON) -> None:
     """Make dead Enrollments available again, with all their attempts before them."""
-    with common.without_secret() as tracker:
-        answers = tracker.revive_enrollments(ids, organization_id=common.organization)
+    with common.enrollments() as enrollments:
+        answers = enrollments.revive_many(ids, organization_id=common.organization)
     _print(common, answers)
 
 

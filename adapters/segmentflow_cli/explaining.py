@@ -18,19 +18,13 @@ from rich.text import Text
 from rich.tree import Tree
 
 from segmentflow_cli.journey_files import read_journey_file
-from segmentflow_cli.options import COMMON, Common, standard_input
+from segmentflow_cli.options import COMMON, Common, read_bytes
 from segmentflow_cli.printing import lined_up, print_json, visible
-from segmentflow_core import (
-    SKIP_REASONS,
-    ExplainedEvent,
-    Replay,
-    SkipReason,
-    explained_document,
-    journey_definitions,
-    parse_request,
-    replay_document,
-)
+from segmentflow_core import SkipReason
+from segmentflow_core.explanation import SKIP_REASONS, ExplainedEvent, Replay
+from segmentflow_core.journeys import journey_definitions
 from segmentflow_core.ports import parse_instant
+from segmentflow_core.wire import explained_document, parse_request, replay_document
 
 __all__ = ["check_explain", "explain"]
 
@@ -56,10 +50,10 @@ _Instant = Parameter(converter=_instant)
 
 
 def check_explain(**given: Any) -> None:
-    """Hold the options against each other.
+    """Check that the options go together.
 
     Raises:
-        ValueError: they do not go together; this is wrong usage.
+        ValueError: they do not; this is wrong usage.
     """
     if sum(given.get(name) is not None for name in _SUBJECTS) != 1:
         raise ValueError("give one of --event, --request and --since.")
@@ -105,32 +99,27 @@ def explain(
     drafts = None if journeys is None else journey_definitions(read_journey_file(journeys))
     whose = common.organization
     page = _Page(as_json=common.json)
-    with common.without_secret() as tracker:
-        if since is not None:
-            with _progress() as on_progress:
-                replay = tracker.replay(
-                    drafts,
-                    since=since,
-                    until=until,
-                    on_progress=on_progress,
-                    organization_id=whose,
-                )
-            page.replay(replay)
-            return
-        sent = None if request is None else parse_request(_read(request))
-        page.event(
-            tracker.explain(
-                sent,
-                event_id=event,
+    if since is not None:
+        with common.journeys() as known, _progress() as on_progress:
+            replay = known.rehearse(
+                drafts, since=since, until=until, on_progress=on_progress, organization_id=whose
+            )
+        page.replay(replay)
+        return
+    with common.records() as records:
+        if event is not None:
+            explained = records.explain(
+                event, journeys=drafts, journey_id=journey, organization_id=whose
+            )
+        else:
+            assert request is not None
+            explained = records.explain_request(
+                parse_request(read_bytes(request)),
                 journeys=drafts,
                 journey_id=journey,
                 organization_id=whose,
             )
-        )
-
-
-def _read(file: str) -> bytes:
-    return standard_input().read() if file == "-" else Path(file).read_bytes()
+    page.event(explained)
 
 
 @contextmanager
@@ -143,7 +132,7 @@ def _progress() -> Generator[Any]:
     )
     console = Console(stderr=True)
     if not console.is_terminal:
-        # There is nobody to watch, and nothing is to be left in a log.
+        # Nobody watches, and a log must not fill with progress.
         yield None
         return
     with Progress(*columns, console=console, transient=True) as progress:
@@ -171,7 +160,7 @@ class _Page:
             return
         console = Console(highlight=False)
         for part in page:
-            console.print(part, crop=False)  # a table is as wide as it is
+            console.print(part, crop=False)  # a table may be wider than the terminal
 
 
 def _event_tree(event: dict[str, Any]) -> Tree:
@@ -247,7 +236,7 @@ _FACTS: Final = {
     "maxLateness": _described_lateness,
     "sample": _described_sample,
 }
-"""How each limit is told, in the order they are looked at."""
+"""How each limit is described, in the order in which limits are checked."""
 
 
 def _described_reentry(fact: dict[str, Any]) -> str:
@@ -304,6 +293,6 @@ def _text(line: str, style: str = "default") -> Text:
 
 
 def _json(value: Any) -> str:
-    """Write a value on one line; what is too long to read is cut."""
+    """Write a value on one line; a long one is cut."""
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -24,7 +24,7 @@ from rich.text import Text
 
 from segmentflow_cli.importing import ImportReport, Refusal, import_lines, read_lines
 from segmentflow_cli.options import COMMON, Common, standard_input
-from segmentflow_cli.printing import visible
+from segmentflow_cli.printing import faults
 from segmentflow_core import SegmentflowError
 
 __all__ = ["import_file"]
@@ -36,7 +36,7 @@ _SOURCE: Final = re.compile(r"[\x20-\x7e]{1,200}")
 
 
 def _check_source(_type: object, source: str | None) -> None:
-    """Refuse what could not lead an idempotency key."""
+    """Refuse a source that no idempotency key could start with."""
     if source is not None and _SOURCE.fullmatch(source) is None:
         raise ValueError("Must be 1 to 200 printable ASCII characters.")
 
@@ -75,7 +75,7 @@ def import_file(
     with _opened(file) as lines, common.tracker() as tracker:
         progress = _Shown.of(lines, report, as_json=common.json)
         try:
-            # Where nothing is shown, older versions of rich would still print its last line's end.
+            # A disabled bar is not entered: older versions of rich would print an empty line.
             with nullcontext() if progress.bar.disable else progress.bar:
                 import_lines(
                     tracker,
@@ -89,7 +89,7 @@ def import_file(
         except KeyboardInterrupt:
             status = _INTERRUPTED
         except SegmentflowError:
-            # The error itself is printed by whoever catches it; what was done is said first.
+            # The caller prints the error; say first what was done.
             _print_report(report, common, "Stopped")
             raise
     _print_report(report, common, "Interrupted" if status else _DONE)
@@ -107,7 +107,7 @@ def _opened(file: str) -> Generator[BinaryIO]:
 
 @define
 class _Shown:
-    """What a person sees while an import runs: a bar, where there is a terminal, and refusals."""
+    """What a person sees while an import runs: refusals, and a bar if there is a terminal."""
 
     bar: Progress
     task: TaskID
@@ -139,7 +139,7 @@ class _Shown:
 
 
 def _size(file: BinaryIO) -> int | None:
-    """Return how many bytes there are to read, where that can be known."""
+    """Return how many bytes there are to read, or None if that is not known."""
     if not file.seekable():
         return None
     start = file.tell()
@@ -152,11 +152,8 @@ def _shown(refusal: Refusal) -> Text:
     error = refusal.error
     text = Text(f"line {refusal.line}: ").append(error.code, "bold red")
     text.append(f": {error.message}", "default")
-    for violation in error.details.get("violations", ()):
-        where = violation["path"] or "the line"
-        text.append(visible(f"\n  {where} {violation['message']}"))
-    for path in error.details.get("changedPaths", ()):
-        text.append(visible(f"\n  {path or 'the request'} differs"))
+    for fault in faults(error, "the line"):
+        text.append(f"\n{fault}")
     return text
 
 

@@ -1,9 +1,9 @@
 """Bulk import: a file of requests, one a line, tracked batch by batch.
 
-Nothing is remembered beside the store. Each line has its idempotency key, of its own or
-derived from the file it stands in and its number there, so an import that was killed is simply
-run again: what was recorded replays, and the rest goes on. Lines are streamed, whatever the
-file's size. Must never print a value from a line: refusals are line numbers, codes and paths.
+An import keeps no state outside the store. Each line has an idempotency key: its own, or one
+derived from the file and the line's number. So an import that was killed is run again as it is:
+lines that were recorded replay, the others are tracked. Lines are streamed, whatever the file's
+size. Must never print a value from a line: refusals are line numbers, codes and paths.
 """
 
 from __future__ import annotations
@@ -18,33 +18,30 @@ from typing import Any, BinaryIO, Final
 
 from attrs import define, field, frozen
 
-from segmentflow_core import (
+from segmentflow_core import Limits, Receipt, SegmentflowError, Tracker
+from segmentflow_core.errors import (
     IdempotencyInProgress,
     InvalidRequest,
-    Limits,
     PayloadTooLarge,
-    Receipt,
-    SegmentflowError,
     StorageUnavailable,
-    Tracker,
     Violation,
-    parse_json,
 )
+from segmentflow_core.wire import parse_json
 
 __all__ = ["MAX_LISTED", "ImportReport", "Line", "Refusal", "import_lines", "read_lines"]
 
 MAX_LISTED: Final = 10_000
-"""How many refused lines a report lists; the others are counted."""
+"""How many refused lines a report lists; further ones are only counted."""
 
 _ENVELOPE: Final = frozenset({"idempotencyKey", "request"})
 _MAX_REQUEST: Final = Limits().max_bytes
 _MAX_LINE: Final = _MAX_REQUEST + 1024
-"""A request at its limit, with the key around it."""
+"""Bytes of the longest line: a request at its limit, in an envelope with its key."""
 
 _CHUNK: Final = 64 * 1024
 _SOURCE_DIGITS: Final = 32
 _FIELDS: Final = frozenset({"event", "profile", "data", "referenceId", "occurredAt"})
-"""What a request has that redacts nothing."""
+"""The members of a request that redacts nothing."""
 _MAX_RUNS: Final = 6
 _FIRST_PAUSE: Final = 0.1
 
@@ -54,9 +51,9 @@ class Line:
     """One line as it was read.
 
     Attributes:
-        number: counts from 1, blank lines too.
-        raw: what stands on it; only the start where it is `too_long`.
-        size: its length in bytes, with its end.
+        number: its number, from 1; blank lines count.
+        raw: its bytes; only the first ones if it is `too_long`.
+        size: its length in bytes, with the line's end.
         too_long: whether it is longer than a request may be.
     """
 
@@ -80,18 +77,18 @@ class Refusal:
 
 @define
 class ImportReport:
-    """What came of an import so far.
+    """What an import has done so far.
 
     Attributes:
-        name: the file's name, without its folders; empty for what has none.
-        source: what derived keys lead with; None until a line was read.
-        lines: how many were read, blank ones left out.
-        recorded: how many became an event now.
-        replayed: how many were events already.
-        refused: the first `MAX_LISTED` that were refused, by line.
-        omitted: how many more were refused.
-        naming_line: the number of the line that `source` was derived from, beside the
-            file's name, or None.
+        name: the file's name, without its folders; empty for standard input.
+        source: what derived keys start with; None until a line was read.
+        lines: how many lines were read, without blank ones.
+        recorded: how many lines became an event.
+        replayed: how many lines were events already.
+        refused: the first `MAX_LISTED` refusals, by line.
+        omitted: how many more lines were refused.
+        naming_line: the number of the line that `source` was derived from, together with the
+            file's name; None if `source` was given.
         derived: how many keys were derived.
     """
 
@@ -130,7 +127,7 @@ class ImportReport:
 
 
 def read_lines(file: BinaryIO) -> Iterator[Line]:
-    """Read a file line by line; of a line that is too long, only the start is kept."""
+    """Read a file line by line; keep only the start of a line that is too long."""
     number = 0
     while raw := file.readline(_MAX_LINE + 1):
         number += 1
@@ -156,18 +153,18 @@ def import_lines(
     """Track every line, `batch` of them a transaction, and keep `report` up to date.
 
     Args:
-        tracker: what tracks them.
-        lines: in the file's order.
-        report: where to go on; its `source` is used where it is set.
+        tracker: tracks the lines.
+        lines: the lines, in the file's order.
+        report: is brought up to date; if its `source` is set, derived keys start with it.
         organization_id: whose events they are.
         batch: how many lines one transaction takes.
         match_journeys: False records history that must not start automations.
-        on_progress: told after each batch how many bytes it read and what it refused.
-        pause: waits so many seconds before a batch is tried again.
+        on_progress: is called after each batch with the bytes read and the lines refused.
+        pause: waits the given seconds before a batch is tried again.
 
     Raises:
         StorageUnavailable: the store could not be reached, or stayed too busy.
-        IdempotencyInProgress: somebody else kept a key of the batch for too long.
+        IdempotencyInProgress: another call kept a key of the batch for too long.
     """
 
     def track(calls: list[tuple[Any, Any]]) -> list[Receipt | SegmentflowError]:
@@ -176,20 +173,9 @@ def import_lines(
         )
 
     for some in _batches(lines, batch):
-        numbers: list[int] = []
-        calls: list[tuple[Any, Any]] = []
-        refused: list[Refusal] = []
-        for line in some:
-            if not line.raw.strip():
-                continue
-            report.lines += 1
-            _name_source(report, line)
-            try:
-                calls.append(_read_call(line, report))
-                numbers.append(line.number)
-            except SegmentflowError as error:
-                refused.append(Refusal(line.number, error))
-        for number, result in zip(numbers, _patiently(track, calls, pause), strict=True):
+        calls, refused = _read_calls(some, report)
+        results = _patiently(track, list(calls.values()), pause)
+        for number, result in zip(calls, results, strict=True):
             if isinstance(result, SegmentflowError):
                 refused.append(Refusal(number, result))
             elif result.replayed:
@@ -213,10 +199,28 @@ def _batches(lines: Iterable[Line], size: int) -> Iterator[list[Line]]:
         yield some
 
 
-def _name_source(report: ImportReport, line: Line) -> None:
-    """Tell the file from others by its name and its first line, however it grows.
+def _read_calls(
+    lines: Iterable[Line], report: ImportReport
+) -> tuple[dict[int, tuple[Any, Any]], list[Refusal]]:
+    """Read the calls of a batch, by line number, and the lines that are none."""
+    calls: dict[int, tuple[Any, Any]] = {}
+    refused: list[Refusal] = []
+    for line in lines:
+        if not line.raw.strip():
+            continue
+        report.lines += 1
+        _name_source(report, line)
+        try:
+            calls[line.number] = _read_call(line, report)
+        except SegmentflowError as error:
+            refused.append(Refusal(line.number, error))
+    return calls, refused
 
-    Either alone is too little: two files may begin alike, and a name is used again.
+
+def _name_source(report: ImportReport, line: Line) -> None:
+    """Derive the source from the file's name and its first line, which stay as the file grows.
+
+    Either alone is too little: two files may start with the same line, or have the same name.
     """
     if report.source is None:
         named = json.dumps([report.name, _known_by(line)], sort_keys=True).encode()
@@ -225,10 +229,10 @@ def _name_source(report: ImportReport, line: Line) -> None:
 
 
 def _known_by(line: Line) -> Any:
-    """Take from a line what may be told of it, for its hash is stored, and shown.
+    """Return the parts of a line that may go into a hash that is stored and shown.
 
-    All of a request that redacts nothing; of another one, or of what is none, only what no
-    request can redact.
+    A request that redacts nothing: all of it. Any other request or document: only members that
+    no request can redact. No JSON object: nothing.
     """
     try:
         document = parse_json(line.raw.removeprefix(codecs.BOM_UTF8))
@@ -239,12 +243,12 @@ def _known_by(line: Line) -> Any:
     request = document.get("request", document)
     if not isinstance(request, dict):
         return None
-    # What stands elsewhere than it should may be meant to redact.
+    # A member in the wrong place may be meant to redact.
     in_place = request is document or document.keys() <= _ENVELOPE
     if in_place and request.keys() <= _FIELDS:
         try:
             return json.dumps(document, sort_keys=True)
-        except (TypeError, ValueError):  # a mark of what no request may hold
+        except (TypeError, ValueError):  # the parser left a mark for a value no request may hold
             return None
     profile = request.get("profile")
     shown = [document.get("idempotencyKey")]
@@ -254,22 +258,22 @@ def _known_by(line: Line) -> Any:
 
 
 def _read_call(line: Line, report: ImportReport) -> tuple[Any, Any]:
-    """Read a line as a request and its key; both are still unchecked.
+    """Read a line as a request and its key, neither of them checked.
 
     Raises:
-        InvalidRequest: the line is no JSON, or what surrounds its request is wrong.
+        InvalidRequest: the line is no JSON, or the envelope of its request is wrong.
         PayloadTooLarge: the line is longer than a request may be.
     """
     if line.too_long:
         raise PayloadTooLarge(details={"maxBytes": _MAX_REQUEST})
     document = parse_json(line.raw)
-    # No request has a member of either name, so a bare request is told from an envelope.
+    # A request has no member of either name, so an envelope is told from a bare request.
     if not isinstance(document, dict) or _ENVELOPE.isdisjoint(document):
         return document, _derived_key(line, report)
     violations: list[Violation] = []
     if not document.keys() <= _ENVELOPE:
         violations.append(Violation("", "must hold nothing beside idempotencyKey and request"))
-    if type(document) is not dict:  # the parser's mark of a member that is given twice
+    if type(document) is not dict:  # the parser's mark for a member that is given twice
         violations.append(Violation("", "must not give a member twice"))
     if "request" not in document:
         violations.append(Violation("/request", "is required"))
@@ -290,9 +294,10 @@ def _patiently(
     calls: list[tuple[Any, Any]],
     pause: Callable[[float], None],
 ) -> list[Receipt | SegmentflowError]:
-    """Track a batch, again where waiting may help: longer each time, and out of step with others.
+    """Track a batch; where waiting may help, try again after a random pause that grows.
 
-    An attempt whose commit went through unheard shows as replayed in the next one.
+    When the commit succeeded but its answer was lost, the next attempt counts the batch as
+    replayed.
     """
     for attempt in range(_MAX_RUNS - 1):
         try:

@@ -1,4 +1,4 @@
-"""Reading a Journey file: YAML, TOML or JSON. Must never repeat anything of it."""
+"""Reading a Journey file: YAML, TOML or JSON. Must never repeat the file's text in a message."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any, Final, Literal, TypeAlias
 
 from segmentflow_cli.options import standard_input
 from segmentflow_cli.yaml_text import YamlFault, parse_yaml
-from segmentflow_core import InvalidJourney, InvalidRequest, Violation, parse_json
+from segmentflow_core.errors import InvalidJourney, InvalidRequest, Violation
+from segmentflow_core.wire import parse_json
 
 __all__ = ["JourneyFormat", "read_journey_file"]
 
@@ -21,7 +22,7 @@ _SUFFIXES: Final[Mapping[str, JourneyFormat]] = {".toml": "toml", ".json": "json
 
 _MAX_BYTES: Final = 4 * 1024 * 1024
 _MAX_PARTS: Final = 100
-"""A dotted key of more parts nests deeper than any Journey file may."""
+"""No Journey file may nest deeper than a dotted key of this many parts."""
 
 _STRING_OR_COMMENT: Final = re.compile(
     "|".join(
@@ -45,13 +46,13 @@ def read_journey_file(file: str | Path, form: JourneyFormat | None = None) -> An
     """Read a Journey file as a plain document, not yet checked.
 
     Args:
-        file: where it is; ``-`` is standard input.
-        form: what it is written in; default: what the suffix says, else YAML. Standard input
-            has no suffix: what starts with a brace is JSON, for YAML reads all but a few
-            escapes of JSON alike.
+        file: the file's path; ``-`` is standard input.
+        form: the format; default: by the suffix, else YAML. Standard input has no suffix: it is
+            JSON if it starts with a brace (YAML reads such text too, except for a few of JSON's
+            escapes).
 
     Raises:
-        InvalidJourney: it cannot be read as what it should be, or is larger than 4 MiB.
+        InvalidJourney: the file is not in this format, or is larger than 4 MiB.
         OSError: there is no such file, or it may not be read.
     """
     raw = _read(file)
@@ -74,7 +75,7 @@ def read_journey_file(file: str | Path, form: JourneyFormat | None = None) -> An
     except ValueError as error:
         where = _WHERE.search(str(error))
         refusal = _refusal(f"is not valid TOML{f', {where[1]}' if where else ''}")
-    # Raised out here: what the parsers raised may hold what they read.
+    # Raised outside the handlers: the parsers' errors quote what they read.
     raise refusal
 
 
@@ -92,14 +93,14 @@ def _form_of(file: str | Path, raw: bytes) -> JourneyFormat:
 
 
 def _parse_toml(text: str) -> Any:
-    # The parser takes time by the square of a key's parts.
+    # The parser's time grows with the square of the number of a key's parts.
     if _has_very_long_key(text):
         raise RecursionError
     return _without_dates(tomllib.loads(text))
 
 
 def _has_very_long_key(text: str) -> bool:
-    # Text with dots is no key, and a quoted part of one counts as any other.
+    # Dots in strings and comments separate no parts of a key; a quoted part counts as one.
     return _DOTTED_KEY.search(_STRING_OR_COMMENT.sub("'", text)) is not None
 
 

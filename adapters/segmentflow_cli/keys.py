@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from cyclopts import App, Parameter
 
 from segmentflow_cli.options import COMMON, Common
-from segmentflow_core import api_key_document
+from segmentflow_core.wire import api_key_document
 
 __all__ = ["keys"]
 

@@ -1,4 +1,4 @@
-"""The options that every command understands, and those that several share."""
+"""The options that every command takes, and those that several commands share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from secrets import token_bytes
+from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Final, cast
 
 from attrs import frozen
@@ -15,7 +15,7 @@ from cyclopts import App, Parameter
 
 from segmentflow_cli.printing import Printer
 from segmentflow_cli.stores import find_secret, opened
-from segmentflow_core import ApiKeys, Tracker
+from segmentflow_core import ApiKeys, Enrollments, Journeys, Records, Tracker
 
 __all__ = [
     "COMMON",
@@ -24,6 +24,7 @@ __all__ = [
     "Common",
     "Limit",
     "behind_the_command",
+    "read_bytes",
     "standard_input",
 ]
 
@@ -33,7 +34,7 @@ DEFAULT_STORE: Final = "sqlite:///segmentflow.db"
 @Parameter(name="*")
 @frozen
 class Common:
-    """What every command understands."""
+    """The options that every command takes."""
 
     store: Annotated[str, Parameter(help="URL of the store.", env_var="SEGMENTFLOW_STORE")] = (
         DEFAULT_STORE
@@ -43,28 +44,37 @@ class Common:
 
     @contextmanager
     def tracker(self) -> Generator[Tracker]:
-        """Give a tracker on the store, with the store's own secret, and close it afterwards."""
+        """Open the store, give a tracker with the store's secret, and close it afterwards."""
         with opened(self.store) as storage:
             yield Tracker(storage, fingerprint_key=find_secret(self.store))
 
     @contextmanager
-    def without_secret(self) -> Generator[Tracker]:
-        """Give a tracker for what tracks nothing, and so needs not be told the store's secret.
-
-        Its own is made up and forgotten: it must not track, for nobody could replay that.
-        """
+    def journeys(self) -> Generator[Journeys]:
+        """Open the store, give its Journeys, and close it afterwards."""
         with opened(self.store) as storage:
-            yield Tracker(storage, fingerprint_key=token_bytes(32))
+            yield Journeys(storage)
+
+    @contextmanager
+    def enrollments(self) -> Generator[Enrollments]:
+        """Open the store, give its Enrollments, and close it afterwards."""
+        with opened(self.store) as storage:
+            yield Enrollments(storage)
+
+    @contextmanager
+    def records(self) -> Generator[Records]:
+        """Open the store, give its records, and close it afterwards."""
+        with opened(self.store) as storage:
+            yield Records(storage)
 
     @contextmanager
     def api_keys(self) -> Generator[ApiKeys]:
-        """Give the API Keys of the store, and close it afterwards."""
+        """Open the store, give its API Keys, and close it afterwards."""
         with opened(self.store) as storage:
             yield ApiKeys(storage)
 
     @property
     def printer(self) -> Printer:
-        """Return what prints results in the form asked for."""
+        """Return the printer for the form that was asked for."""
         return Printer(as_json=self.json)
 
 
@@ -72,10 +82,10 @@ COMMON: Final = Common()
 
 
 def standard_input() -> BinaryIO:
-    """Return what ``-`` reads.
+    """Return the stream that ``-`` stands for.
 
     Raises:
-        OSError: the process was started with it closed.
+        OSError: the process was started without standard input.
     """
     stream: Any = sys.stdin
     if stream is None:
@@ -83,15 +93,24 @@ def standard_input() -> BinaryIO:
     return cast("BinaryIO", stream.buffer)
 
 
+def read_bytes(file: str) -> bytes:
+    """Read a whole file; ``-`` is standard input.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return standard_input().read() if file == "-" else Path(file).read_bytes()
+
+
 _TOKENS: Final = {"--store": 2, "--organization": 2, "--json": 1}
-"""How many tokens each common option takes, where its value is not joined to it by ``=``."""
+"""How many tokens each common option takes, when its value is not joined to it by ``=``."""
 
 
 def behind_the_command(app: App, tokens: Sequence[str]) -> list[str]:
-    """Move the common options that stand before a command to behind it, where they are read.
+    """Move common options from before a command to behind it, where they are read.
 
-    What stands before no command, such as ``--help`` or a mistyped one, is left as the only
-    thing to say something about. Whether an option is given twice is not judged here.
+    If no command follows (``--help``, or a mistyped name), the common options are dropped, so
+    that the answer is about what is left. Options given twice are not noticed here.
     """
     rest, path, moved = list(tokens), list[str](), list[str]()
     while rest:

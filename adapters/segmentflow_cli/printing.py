@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, TextIO
 
 from attrs import frozen
@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from segmentflow_core import PublishedJourney, SegmentflowError, published_document
+from segmentflow_core import PublishedJourney, SegmentflowError
+from segmentflow_core.wire import published_document
 
-__all__ = ["Printer", "lined_up", "print_json", "shown_json", "visible"]
+__all__ = ["Printer", "faults", "lined_up", "print_json", "shown_json", "visible"]
 
 _CHANGES: Final = {
     "created": "new, version {version}",
@@ -28,9 +29,9 @@ _REDACTED: Final = '"[REDACTED]"'
 
 
 def visible(text: str) -> str:
-    """Write what a terminal would obey, or turn around, as an escape instead.
+    """Write control characters and marks of direction as escapes.
 
-    An event's name may hold anything; a person who lists events is not to run it.
+    An event's name may hold anything, and a terminal would obey it.
     """
     if text.isprintable():
         return text
@@ -40,24 +41,31 @@ def visible(text: str) -> str:
 
 
 def print_json(document: Any, file: TextIO) -> None:
-    """Print a document on one line; where the encoding is not UTF-8, in ASCII alone."""
+    """Print a document on one line; in ASCII only, unless the encoding is UTF-8."""
     encoding = getattr(file, "encoding", None) or "utf-8"
     ascii_alone = codecs.lookup(encoding).name != "utf-8"
     print(json.dumps(document, ensure_ascii=ascii_alone), file=file)
 
 
 def shown_json(document: Any) -> Text:
-    """Write a document with its redacted parts standing out."""
+    """Write a document with its redacted parts highlighted."""
     text = Text(visible(json.dumps(document, indent=2, ensure_ascii=False)))
     text.highlight_words([_REDACTED], "bold magenta")
     return text
 
 
-def lined_up(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
-    """Lay rows out as a table, each on one line however narrow the terminal is.
+def faults(error: SegmentflowError, whole: str) -> Iterator[str]:
+    """Write a refusal's faults, one a line; `whole` is what an empty path points at."""
+    for violation in error.details.get("violations", ()):
+        yield visible(f"  {violation['path'] or whole} {violation['message']}")
+    for path in error.details.get("changedPaths", ()):
+        yield visible(f"  {path or 'the request'} differs")
 
-    The terminal may wrap a line, and what is copied is whole all the same; an id that the
-    table itself had broken would not be.
+
+def lined_up(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+    """Lay out rows as a table, each on one line, however narrow the terminal is.
+
+    A line that the terminal wraps is copied whole. An id that the table broke would not be.
     """
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
@@ -107,7 +115,7 @@ class Printer:
         self.document(receipt)
 
     def plan(self, plan: Sequence[PublishedJourney]) -> None:
-        """Say what publishing will change, before it does."""
+        """Say what publishing will change, before it changes it."""
         if self.as_json:
             return
         for item in plan:
@@ -173,7 +181,7 @@ class Printer:
         )
 
     def claimed(self, found: Sequence[dict[str, Any]]) -> None:
-        """Print what a worker was handed, and how it is finished."""
+        """Print the Enrollments handed to a worker, and how to finish them."""
         names = ("enrollmentId", "journeyId", "event", "profileId", "attempts", "leaseUntil")
         rows = [tuple(item[name] for name in names) for item in found]
         columns = ("enrollment", "journey", "event", "profile", "attempt", "lease until")
@@ -190,7 +198,7 @@ class Printer:
             self.console.print(f"Removed {count} expired idempotency keys.")
 
     def api_key(self, secret: str, api_key: dict[str, Any]) -> None:
-        """Print a new API Key, the one time it can be."""
+        """Print a new API Key; its secret cannot be shown again."""
         if self.as_json:
             self.document({"secret": secret, **api_key})
             return
@@ -231,11 +239,8 @@ class Printer:
             return
         console = Console(stderr=True, highlight=False, soft_wrap=True)
         console.print(Text(error.code, "bold red").append(f": {error.message}", "default"))
-        for violation in error.details.get("violations", ()):
-            where = violation["path"] or "the document"
-            console.print(Text(visible(f"  {where} {violation['message']}")))
-        for path in error.details.get("changedPaths", ()):
-            console.print(Text(visible(f"  {path or 'the request'} differs")))
+        for fault in faults(error, "the document"):
+            console.print(Text(fault))
 
     def unreadable(self, name: object, why: str) -> None:
         """Say on stderr that a file cannot be used."""

@@ -1,7 +1,7 @@
 """`segmentflow serve`: the ASGI app under uvicorn, one or several processes.
 
-Each process makes its own app from the environment. What was accepted is finished before
-a process ends; the access log goes to standard output, one JSON object a line.
+Each process makes its own app from the environment. A process finishes the requests that it has
+accepted before it ends. The access log goes to standard output, one JSON object for each line.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
 from segmentflow_cli.stores import find_secret, opened
-from segmentflow_core import ApiKeys, ConfigurationError, Limits, Tracker
+from segmentflow_core import ApiKeys, Limits, Tracker
+from segmentflow_core.errors import ConfigurationError
 from segmentflow_http import ApiKeyAuthenticator, AsgiApp, Authenticator, Endpoint, KnownKeys
 from segmentflow_http.access import log_answered
 
@@ -70,7 +71,7 @@ def serve_store(
 
     Raises:
         ConfigurationError: uvicorn is not installed, a setting breaks its rule, the store
-            cannot be served, or the address cannot be listened on.
+            cannot be served, or the server cannot listen on the address.
     """
     try:
         import uvicorn  # noqa: PLC0415 - only this command needs it
@@ -87,7 +88,7 @@ def serve_store(
         _MAX_DEPTH: str(limits.max_depth),
     }
     with ExitStack() as stack:
-        # What is wrong with the set-up is said once and here, not by every worker.
+        # A wrong set-up is reported here, once, and not by every worker.
         _build(stack)
     _check_address(host, port)
     started = False
@@ -113,14 +114,14 @@ def serve_store(
 
 
 def _check_address(host: str, port: int) -> None:
-    """Say why an address cannot be listened on, which the server only logs."""
+    """Raise the reason why the server cannot listen on an address; the server would only log it."""
     try:
         found = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
         family, kind, protocol, _, address = found[0]
         with socket.socket(family, kind, protocol) as probe:
-            if os.name == "posix":  # elsewhere it would let two servers share a port
+            if os.name == "posix":  # on other systems it would let two servers share a port
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
             probe.listen()
@@ -134,7 +135,7 @@ def _check_address(host: str, port: int) -> None:
 def _stopped_by_sigterm() -> Generator[None]:
     """Let SIGTERM end a process with status 0.
 
-    Once it has finished what it had accepted, uvicorn raises the signal again.
+    uvicorn raises the signal again when it has finished the requests that it had accepted.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

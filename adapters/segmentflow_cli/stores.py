@@ -1,4 +1,4 @@
-"""Finding a store by its URL, and the secret that belongs to it."""
+"""Opening a store by its URL, and finding the secret that belongs to it."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def opened(url: str, *, create: bool = False) -> Generator[Any]:
 
     Args:
         url: the store's URL.
-        create: whether to create its tables, where it has any.
+        create: whether to create its tables, if it has any.
 
     Raises:
-        ConfigurationError: no adapter is registered for it, or the adapter refuses.
+        ConfigurationError: no adapter is registered for its scheme, or the adapter refuses the URL.
     """
     scheme = _scheme(url)
     known = entry_points(group=_GROUP)
@@ -52,7 +52,7 @@ def opened(url: str, *, create: bool = False) -> Generator[Any]:
 def secret_file(url: str) -> Path | None:
     """Return where the secret of a SQLite store is kept: beside its file.
 
-    A store in memory has none, nor has one of any other kind.
+    None for a store in memory and for every other kind of store.
     """
     if _scheme(url) != "sqlite":
         return None
@@ -72,10 +72,10 @@ def _scheme(url: str) -> str:
 
 
 def find_secret(url: str) -> str:
-    """Return the fingerprint secret: of the environment, or of the file beside the store.
+    """Return the fingerprint secret: from the environment, or from the file beside the store.
 
     Raises:
-        ConfigurationError: there is neither, or the file is not UTF-8.
+        ConfigurationError: neither has one, or the file is not UTF-8.
         OSError: the file may not be read.
     """
     secret = os.environ.get(SECRET_VARIABLE)
@@ -90,7 +90,7 @@ def find_secret(url: str) -> str:
 
 
 def _read_secret(path: Path) -> str:
-    # Not shown, and raised outside of a handler: what cannot be decoded rides along with why.
+    # Raised outside the handler: a UnicodeDecodeError holds the bytes of the secret.
     with suppress(UnicodeDecodeError):
         return path.read_text(encoding="utf-8").strip()
     raise ConfigurationError("The file with the fingerprint secret is not UTF-8.")
@@ -100,8 +100,8 @@ def create_secret(url: str) -> Path | None:
     """Write a fresh secret beside a SQLite store, readable by its owner only.
 
     Returns:
-        The file, or None where it exists already, the environment has a secret, or the
-        store has no file to put it beside.
+        The file; None if it exists already, the environment has a secret, or the store has no
+        file to put it beside.
     """
     path = secret_file(url)
     if path is None or os.environ.get(SECRET_VARIABLE):

@@ -1,7 +1,7 @@
-"""YAML's JSON-like part: plain values by the core schema of YAML 1.2, and where a fault is.
+"""The JSON-like part of YAML: plain values by the core schema of YAML 1.2, and where a fault is.
 
-Knows no aliases and no tags: whatever is written means what it would mean in JSON, so `NO`,
-`12:30` and dates are text. Must never repeat anything of the text in a message.
+Knows no aliases and no tags. Only JSON's kinds of values exist, so `NO`, `12:30` and dates are
+text. Must never repeat anything of the text in a message.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ _CORE: Final = (
     (_FLOAT, r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z", list("-+.0123456789")),
     (_FLOAT, r"(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z", list("-+.")),
 )
-"""What a plain scalar is, by its first character (YAML 1.2.2, section 10.3.2); else it is text."""
+"""The kinds of plain scalars (YAML 1.2.2, section 10.3.2): tag, pattern, first characters.
+
+A scalar that matches none is text."""
 
 _REASONS: Final[Mapping[str, str]] = {
     "could not find expected ':'": "a member has no colon",
@@ -40,7 +42,7 @@ _REASONS: Final[Mapping[str, str]] = {
     "found unknown escape character": "a backslash in double quotes is written twice",
     "mapping values are not allowed": "a colon where no member is; text that holds one is quoted",
 }
-"""Fixed sentences by how the parser's own, which may quote the text, start."""
+"""What to say in place of a parser's message, which may quote the text; by how that starts."""
 
 _TAB: Final = "a tab cannot stand here; indent with spaces"
 _TAG: Final = "must not use tags"
@@ -49,18 +51,18 @@ _LONG: Final = "holds a number too long to read"
 
 
 class YamlFault(Exception):
-    """The text is not the YAML that is read here; the message says why and where."""
+    """The text is not YAML that is read here; the message says why and where."""
 
 
 class _NotAllowed(yaml.MarkedYAMLError):
-    """YAML, but of the part that is not JSON-like."""
+    """YAML, but not its JSON-like part."""
 
     def __init__(self, reason: str, mark: Any, hint: str = "") -> None:
         super().__init__(problem=reason, problem_mark=mark, note=hint)
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes whose tags are those of the core schema."""
+    """Composes nodes with the tags of the core schema."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
@@ -98,7 +100,7 @@ def _value(node: yaml.Node) -> Any:
         return _members(node)
     try:
         return _SCALARS.get(node.tag, str)(node.value)
-    except ValueError:  # the interpreter's own bound on digits
+    except ValueError:  # more digits than the interpreter converts
         pass
     raise _NotAllowed(_LONG, node.start_mark)
 

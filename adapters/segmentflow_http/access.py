@@ -1,7 +1,6 @@
-"""The access log: one JSON object a request.
+"""The access log: one JSON object for each request.
 
-Must never show a body, a key, or a path that is not ours: whatever a caller puts there
-could be a secret.
+Must never show a body, a key or an unknown path: a caller may have put a secret there.
 """
 
 from __future__ import annotations
@@ -31,12 +30,12 @@ class Answered:
 
     Attributes:
         method: its method; ``-`` for one that HTTP does not define.
-        path: the route's path; ``-`` for one that is not ours.
-        status: the status answered.
-        error: the code of the error answered, or None.
-        replayed: whether the answer was an earlier one's.
-        received_bytes: how long the body was.
-        seconds: how long it took.
+        path: the route's path; ``-`` for a path that is no route.
+        status: the status of the answer.
+        error: the code of the error in the answer, or None.
+        replayed: whether the answer repeats an earlier one.
+        received_bytes: the length of the body.
+        seconds: the time from the request to the answer.
     """
 
     method: str
@@ -49,7 +48,7 @@ class Answered:
 
 
 AnsweredHook: TypeAlias = Callable[[Answered], None]
-"""What is told of each answered request."""
+"""Called with each answered request."""
 
 
 def tell_answered(
@@ -59,14 +58,14 @@ def tell_answered(
     received_bytes: int,
     started: float,
 ) -> None:
-    """Tell a hook what may be said of a request and its answer; what it raises is dropped.
+    """Call a hook with what may be shown of a request and its answer; what it raises is dropped.
 
     Args:
-        hook: who is told; None is nobody.
-        request: its method and path.
-        response: what was answered.
-        received_bytes: how long the body was.
-        started: `time.perf_counter()` when the request came.
+        hook: what to call, or None.
+        request: the method and the path.
+        response: the answer.
+        received_bytes: the length of the body.
+        started: `time.perf_counter()` when the request arrived.
     """
     if hook is None:
         return
@@ -85,7 +84,7 @@ def tell_answered(
 
 
 def log_answered(details: Answered) -> None:
-    """Write the line of a request to the logger ``segmentflow.access``."""
+    """Write one line about a request to the logger ``segmentflow.access``."""
     line = {
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "method": details.method,

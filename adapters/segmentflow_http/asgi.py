@@ -1,7 +1,7 @@
-"""The ASGI app (ASGI 3, HTTP and lifespan): one wiring of an endpoint, and a model for others.
+"""The ASGI app (ASGI 3, HTTP and lifespan), also to read as a model for other wirings.
 
-Reads no more of a body than the limit, and serves an `Endpoint` in a bounded pool of
-threads, an `AsyncEndpoint` on the loop. Needs asyncio.
+Reads a body no further than the limit. Serves an `Endpoint` in a bounded pool of threads, an
+`AsyncEndpoint` on the event loop. Needs asyncio.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
-from segmentflow_core import ConfigurationError, PayloadTooLarge
+from segmentflow_core.errors import ConfigurationError, PayloadTooLarge
 from segmentflow_http.access import AnsweredHook, tell_answered
 from segmentflow_http.endpoint import AsyncEndpoint, Endpoint
 from segmentflow_http.messages import Response, error_response, quoted_path
@@ -28,7 +28,7 @@ _POLICY_VIOLATION: Final = 1008
 
 
 class _Gone(Exception):
-    """The client left before it had sent its request."""
+    """The client left before it had sent the whole request."""
 
 
 class AsgiApp:
@@ -36,8 +36,8 @@ class AsgiApp:
 
     Args:
         endpoint: what answers.
-        threads: how many calls of an `Endpoint` run at once; the others wait their turn.
-        on_answered: is told of each answered request, such as `log_answered`.
+        threads: how many calls of an `Endpoint` run at the same time; others wait.
+        on_answered: is called with each answered request, for example `log_answered`.
         on_shutdown: is called when the server shuts down, after the last answer.
 
     Raises:
@@ -86,7 +86,7 @@ class AsgiApp:
                 response = error_response(error)
         if response is None:
             response = await self._answer(method, path, headers, body)
-        # A client that has left by now is answered by its own retry.
+        # A client that has left meanwhile gets its answer when it tries again.
         with suppress(OSError):
             await _send(send, response)
         tell_answered(self._on_answered, (method, path), response, len(body), started)
@@ -115,10 +115,10 @@ class AsgiApp:
 
 
 async def _read(receive: _Receive, limit: int) -> bytes:
-    """Read a body, and no further than it is allowed to be long.
+    """Read a body; stop as soon as it is too long.
 
     Raises:
-        PayloadTooLarge: it is longer than `limit` bytes.
+        PayloadTooLarge: the body is longer than `limit` bytes.
         _Gone: the client left.
     """
     parts: list[bytes] = []

@@ -1,6 +1,6 @@
 """Who calls, and whether they may. A host with callers of its own writes another `Authenticator`.
 
-Must never tell a caller what exists: every unknown key is refused in the same words.
+Must never tell a caller which keys exist: every unknown key is refused in the same words.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from typing import Protocol
 
 from attrs import frozen
 
-from segmentflow_core import ApiKeys, AsyncApiKeys, ConfigurationError, refuse_write_key
-from segmentflow_core.errors import Unauthorized
-from segmentflow_core.ports import MaybeAwaitable
+from segmentflow_core import ApiKey, ApiKeys, AsyncApiKeys
+from segmentflow_core.api_keys import refuse_write_key
+from segmentflow_core.colour import MaybeAwaitable, drive, settle
+from segmentflow_core.errors import ConfigurationError, Unauthorized
+from segmentflow_http.colours import refuse_kind
 
 __all__ = [
     "ApiKeyAuthenticator",
@@ -33,7 +35,7 @@ class Caller:
     """Who calls.
 
     Attributes:
-        organization_id: whom the caller acts for.
+        organization_id: the Organization that the caller acts for.
     """
 
     organization_id: str
@@ -43,11 +45,11 @@ class Authenticator(Protocol):
     """Decides who calls. Plain for an `Endpoint`, plain or `async def` for an `AsyncEndpoint`."""
 
     def authenticate(self, headers: Mapping[str, str], scope: str) -> MaybeAwaitable[Caller]:
-        """Return the caller, where it is known and has the scope.
+        """Return the caller, if it is known and has the scope.
 
         Args:
-            headers: of the request, by lowercase name.
-            scope: what it is about to do, such as ``events:write``.
+            headers: the request's headers, by lowercase name.
+            scope: what the caller is about to do, such as ``events:write``.
 
         Raises:
             Unauthorized: the caller is not known.
@@ -58,38 +60,59 @@ class Authenticator(Protocol):
 
 @frozen
 class ApiKeyAuthenticator:
-    """Knows callers by ``x-api-key`` and the API Keys of a store."""
+    """Knows callers by ``x-api-key`` and the API Keys of a store.
+
+    Raises:
+        ConfigurationError: `AsyncApiKeys` need an `AsyncApiKeyAuthenticator`.
+    """
 
     api_keys: ApiKeys
 
+    def __attrs_post_init__(self) -> None:
+        message = "AsyncApiKeys need an AsyncApiKeyAuthenticator."
+        refuse_kind(self.api_keys, AsyncApiKeys, message)
+
     def authenticate(self, headers: Mapping[str, str], scope: str) -> Caller:
         """Return the Organization of the key; as `Authenticator.authenticate`."""
-        return Caller(self.api_keys.authenticate(headers.get(_HEADER), scope).organization_id)
+        return drive(_caller(self.api_keys, headers, scope))
 
 
 @frozen
 class AsyncApiKeyAuthenticator:
-    """As `ApiKeyAuthenticator`, for an `AsyncEndpoint`."""
+    """As `ApiKeyAuthenticator`, for an `AsyncEndpoint`.
+
+    Raises:
+        ConfigurationError: `ApiKeys` need an `ApiKeyAuthenticator`.
+    """
 
     api_keys: AsyncApiKeys
 
+    def __attrs_post_init__(self) -> None:
+        refuse_kind(self.api_keys, ApiKeys, "ApiKeys need an ApiKeyAuthenticator.")
+
     async def authenticate(self, headers: Mapping[str, str], scope: str) -> Caller:
         """Return the Organization of the key; as `Authenticator.authenticate`."""
-        found = await self.api_keys.authenticate(headers.get(_HEADER), scope)
-        return Caller(found.organization_id)
+        return await _caller(self.api_keys, headers, scope)
+
+
+async def _caller(
+    api_keys: ApiKeys | AsyncApiKeys, headers: Mapping[str, str], scope: str
+) -> Caller:
+    found: ApiKey = await settle(api_keys.authenticate(headers.get(_HEADER), scope))
+    return Caller(found.organization_id)
 
 
 class KnownKeys:
-    """Knows callers by keys that the host was configured with, in place of a store's.
+    """Knows callers by keys that the host was configured with, instead of a store's API Keys.
 
-    Each of them may do everything, for one Organization.
+    Each key may do everything, for one Organization.
 
     Args:
         secrets: the keys, each of at least 32 characters.
-        organization_id: whom their bearers act for.
+        organization_id: the Organization that their bearers act for.
 
     Raises:
-        ConfigurationError: there is none, or one is too short to be a secret, or a WriteKey.
+        ConfigurationError: there is no key, or one is too short to be a secret or is a WriteKey.
     """
 
     def __init__(self, secrets: Iterable[str], *, organization_id: str = "default") -> None:
@@ -104,7 +127,7 @@ class KnownKeys:
         given = headers.get(_HEADER, "")
         refuse_write_key(given)
         digest = hashlib.sha256(given.encode("utf-8", "replace")).digest()
-        # Every key is compared, so that the time taken does not tell which one is close.
+        # Every key is compared, so that the time taken does not show which one is close.
         if not sum(hmac.compare_digest(digest, known) for known in self._digests):
             raise Unauthorized
         return self._caller

@@ -1,34 +1,32 @@
 """The endpoint: (method, path, headers, body) in, (status, headers, body) out.
 
 Knows the order of the checks: route, method, size, caller, media type, request. Knows no
-framework and no event loop: one conversation, written as a generator, yields each call that
-may have to be awaited, and `Endpoint` or `AsyncEndpoint` makes it. Must never let a
-value from a request, or anything about an inner failure, into an answer or a log.
+framework and no event loop: the answer is one `async def`, which `Endpoint` drives and
+`AsyncEndpoint` awaits. Must never let a value from a request, or anything about an inner
+failure, into an answer or a log.
 """
 
 from __future__ import annotations
 
-import inspect
 import logging
 import traceback
-from collections.abc import Callable, Generator, Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Mapping
+from typing import Final
 
-from segmentflow_core import (
-    AsyncTracker,
+from segmentflow_core import AsyncTracker, Receipt, SegmentflowError, Tracker
+from segmentflow_core.colour import drive, settle
+from segmentflow_core.errors import (
     IdempotencyKeyRequired,
     InternalError,
     InvalidRequest,
+    MethodNotAllowed,
     NotFound,
-    SegmentflowError,
     StorageUnavailable,
-    Tracker,
     Violation,
-    parse_request,
-    receipt_document,
 )
-from segmentflow_core.errors import MethodNotAllowed
-from segmentflow_http.authentication import Authenticator
+from segmentflow_core.wire import parse_request, receipt_document
+from segmentflow_http.authentication import Authenticator, Caller
+from segmentflow_http.colours import refuse_awaited, refuse_kind
 from segmentflow_http.messages import (
     AnyHeaders,
     Response,
@@ -43,15 +41,13 @@ from segmentflow_http.routes import EVENTS, OPENAPI, allowed_methods
 
 __all__ = ["AsyncEndpoint", "Endpoint"]
 
-_Step: TypeAlias = Callable[[], Any]
-_Conversation: TypeAlias = Generator[_Step, Any, Response]
-
 _LOG: Final = logging.getLogger("segmentflow.http")
 _NO_EVENT: Final = "00000000-0000-7000-8000-000000000000"
+_AWAITED: Final = "An asynchronous authenticator needs an AsyncEndpoint."
 
 
-class _Core:
-    """The conversation, whichever way its steps are taken."""
+class _EitherEndpoint:
+    """What both endpoints share: the checks and the answer, written once."""
 
     def __init__(
         self, tracker: Tracker | AsyncTracker, authenticator: Authenticator, prefix: str
@@ -63,14 +59,14 @@ class _Core:
 
     @property
     def max_bytes(self) -> int:
-        """Return how long a body may be; more need not be read."""
+        """Return the longest body accepted; the host need not read further."""
         return self._tracker.limits.max_bytes
 
     def refuse_early(self, method: str, path: str, headers: AnyHeaders) -> Response | None:
         """Return the refusal of a request whose body need not be read, or None.
 
-        For hosts that read the body themselves: whatever is refused by its route, its method
-        or the size it announces is refused the same way when it is called with the body.
+        For hosts that read the body themselves. A request with a wrong route, method or
+        announced size gets the same refusal here as when it is called with its body.
         """
         try:
             self._route(method, path)
@@ -79,33 +75,32 @@ class _Core:
             return _as_asked(method, self._refusal(error, path))
         return None
 
-    def _converse(self, method: str, path: str, headers: AnyHeaders, body: bytes) -> _Conversation:
-        """Answer a request; what may have to be awaited is yielded to be called."""
+    async def _answer(self, method: str, path: str, headers: AnyHeaders, body: bytes) -> Response:
+        """Answer a request; every failure becomes an answer too."""
         try:
-            response = yield from self._answer(method, path, headers, body)
+            response = await self._result(method, path, headers, body)
         except SegmentflowError as error:
             response = self._refusal(error, path)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the caller learns nothing of it
+        except Exception as error:  # noqa: BLE001 - the caller must learn nothing of any failure
             _log_failure(error)
             response = error_response(InternalError())
         return _as_asked(method, response)
 
-    def _answer(self, method: str, path: str, headers: AnyHeaders, body: bytes) -> _Conversation:
+    async def _result(self, method: str, path: str, headers: AnyHeaders, body: bytes) -> Response:
         path = self._route(method, path)
         if method == "OPTIONS":
             return Response(204, {"allow": ", ".join(allowed_methods(path))}, b"")
         read = read_headers(headers)
         check_length(read, len(body), self.max_bytes)
         if path == EVENTS.path:
-            return (yield from self._track(read, body))
+            return await self._track(read, body)
         if path == OPENAPI.path:
             return json_response(200, self._openapi)
-        return (yield from self._health())
+        return await self._health()
 
-    def _track(self, headers: Mapping[str, str], body: bytes) -> _Conversation:
+    async def _track(self, headers: Mapping[str, str], body: bytes) -> Response:
         assert EVENTS.scope is not None
-        scope = EVENTS.scope
-        caller = yield lambda: self._authenticator.authenticate(headers, scope)
+        caller: Caller = await settle(self._authenticator.authenticate(headers, EVENTS.scope))
         check_media_type(headers)
         key = headers.get("idempotency-key")
         try:
@@ -116,16 +111,16 @@ class _Core:
             missing = Violation("/idempotencyKey", "is required")
             faults = (*refusal.violations, missing)
             raise IdempotencyKeyRequired.from_violations(faults) from None
-        receipt = yield lambda: self._tracker.track(
-            request, key, organization_id=caller.organization_id
+        receipt: Receipt = await settle(
+            self._tracker.track(request, key, organization_id=caller.organization_id)
         )
         replayed = {"idempotent_replayed": "true"} if receipt.replayed else {}
         return json_response(202, receipt_document(receipt), **replayed)
 
-    def _health(self) -> _Conversation:
-        """Read what is never there: a store that says so is in good health."""
+    async def _health(self) -> Response:
+        """Look up an id that cannot exist: NotFound proves that the store answers."""
         try:
-            yield lambda: self._tracker.event(_NO_EVENT)
+            await settle(self._tracker.records.event(_NO_EVENT))
         except NotFound:
             return json_response(200, {"status": "ok"})
         except SegmentflowError as error:
@@ -133,11 +128,11 @@ class _Core:
         return error_response(StorageUnavailable())
 
     def _route(self, method: str, path: str) -> str:
-        """Return the path below the prefix, where it and the method are known.
+        """Return the path below the prefix.
 
         Raises:
             NotFound: there is no such path.
-            MethodNotAllowed: it does not have this method.
+            MethodNotAllowed: the path does not have this method.
         """
         allowed = self._allowed(path)
         if not allowed:
@@ -160,16 +155,22 @@ class _Core:
         return error_response(error)
 
 
-class Endpoint(_Core):
+class Endpoint(_EitherEndpoint):
     """Answers HTTP requests with a `Tracker`; safe to share between threads.
 
     Args:
         tracker: records the events; its limits are the endpoint's.
         authenticator: decides who calls.
         prefix: what comes before ``/api/v1/events`` and the other paths, such as ``/tracking``.
+
+    Raises:
+        ConfigurationError: the tracker or the authenticator must be awaited: it needs an
+            `AsyncEndpoint`.
     """
 
     def __init__(self, tracker: Tracker, authenticator: Authenticator, *, prefix: str = "") -> None:
+        refuse_kind(tracker, AsyncTracker, "An AsyncTracker needs an AsyncEndpoint.")
+        refuse_awaited(authenticator.authenticate, _AWAITED)
         super().__init__(tracker, authenticator, prefix)
 
     def __call__(self, method: str, path: str, headers: AnyHeaders, body: bytes) -> Response:
@@ -177,60 +178,45 @@ class Endpoint(_Core):
 
         Args:
             method: as sent, uppercase.
-            path: without the host's own mount point; a query is ignored. Where the host has
-                decoded it already, a ``?`` within it has to be ``%3F`` again.
+            path: without the host's own mount point; a query is ignored. If the host has
+                decoded the path, write a ``?`` within it as ``%3F`` again.
             headers: a mapping, or pairs; names in any case.
             body: the whole body, empty for none.
         """
-        conversation = self._converse(method, path, headers, body)
         try:
-            step = next(conversation)
-            while True:
-                try:
-                    result = step()
-                except Exception as error:  # noqa: BLE001 - the conversation deals with it
-                    step = conversation.throw(error)
-                else:
-                    step = conversation.send(result)
-        except StopIteration as finished:
-            response: Response = finished.value
-            return response
+            return drive(self._answer(method, path, headers, body))
+        except RuntimeError:
+            # Only `drive` raises here: the authenticator returned something to wait for, which
+            # nobody could see when the endpoint was made.
+            _LOG.error(_AWAITED)
+        return _as_asked(method, error_response(InternalError()))
 
 
-class AsyncEndpoint(_Core):
-    """Answers HTTP requests with an `AsyncTracker`; as `Endpoint`, awaited."""
+class AsyncEndpoint(_EitherEndpoint):
+    """Answers HTTP requests with an `AsyncTracker`; as `Endpoint`, awaited.
+
+    Raises:
+        ConfigurationError: the tracker is a `Tracker`, which needs an `Endpoint`.
+    """
 
     def __init__(
         self, tracker: AsyncTracker, authenticator: Authenticator, *, prefix: str = ""
     ) -> None:
+        refuse_kind(tracker, Tracker, "A Tracker needs an Endpoint.")
         super().__init__(tracker, authenticator, prefix)
 
     async def __call__(self, method: str, path: str, headers: AnyHeaders, body: bytes) -> Response:
         """Answer one request; as `Endpoint.__call__`."""
-        conversation = self._converse(method, path, headers, body)
-        try:
-            step = next(conversation)
-            while True:
-                try:
-                    result = step()
-                    if inspect.isawaitable(result):
-                        result = await result
-                except Exception as error:  # noqa: BLE001 - the conversation deals with it
-                    step = conversation.throw(error)
-                else:
-                    step = conversation.send(result)
-        except StopIteration as finished:
-            response: Response = finished.value
-            return response
+        return await self._answer(method, path, headers, body)
 
 
 def _as_asked(method: str, response: Response) -> Response:
-    """Leave the body out where only the head was asked for (RFC 9110, section 9.3.2)."""
+    """Leave out the body of an answer to HEAD (RFC 9110, section 9.3.2)."""
     return response._replace(body=b"") if method == "HEAD" else response
 
 
 def _log_failure(error: Exception) -> None:
-    """Log where it failed and as what; a message or a repr could hold what was sent."""
+    """Log the place and the type of a failure. Its message may quote the request: leave it out."""
     frames = traceback.extract_tb(error.__traceback__)
     where = " < ".join(f"{frame.name} ({frame.filename}:{frame.lineno})" for frame in frames[::-1])
     code = error.code if isinstance(error, SegmentflowError) else "internal_error"

@@ -1,4 +1,4 @@
-"""What goes over HTTP, and how its headers are read (RFC 9110). Knows no route and no tracker."""
+"""Responses, and the reading of headers (RFC 9110). Knows no route and no tracker."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = [
 
 _Pairs: TypeAlias = Iterable[tuple[str | bytes, str | bytes]]
 AnyHeaders: TypeAlias = Mapping[str, str] | _Pairs
-"""Headers as any framework gives them: a mapping, or pairs in which a name may come twice."""
+"""Headers as any framework gives them: a mapping, or pairs in which a name may repeat."""
 
 _ONCE: Final = (
     "authorization",
@@ -39,7 +39,7 @@ _ONCE: Final = (
     "idempotency-key",
     "x-api-key",
 )
-"""Headers that are read here, so that two of one name would be two requests in one."""
+"""Headers that are read here. Two values for one of them would be two requests in one."""
 
 _DIGITS: Final = re.compile(r"[0-9]{1,19}")
 _MEDIA_TYPE: Final = re.compile(
@@ -63,7 +63,7 @@ class Response(NamedTuple):
 
     @property
     def code(self) -> str | None:
-        """Return the code of the error that this is, or None."""
+        """Return the error's code, or None for a response that is no error."""
         if self.status < 400 or not self.body:
             return None
         code: str = json.loads(self.body)["error"]
@@ -71,9 +71,9 @@ class Response(NamedTuple):
 
 
 def quoted_path(path: str) -> str:
-    """Write a path that a server has decoded, apart from its query, as the endpoint reads it.
+    """Write a path as the endpoint reads it, when the server has decoded it and cut the query off.
 
-    A question mark left in it was sent as ``%3F``, and starts no query.
+    A question mark that is still in it was sent as ``%3F``: it starts no query.
     """
     return path.replace("?", "%3F")
 
@@ -82,7 +82,7 @@ def read_headers(headers: AnyHeaders) -> dict[str, str]:
     """Read headers by their lowercase names.
 
     Raises:
-        InvalidRequest: one that is relevant here is given twice; each is listed.
+        InvalidRequest: a header that is read here is given twice; each such header is listed.
     """
     given: Any = headers
     pairs: _Pairs = given.items() if isinstance(given, Mapping) else given
@@ -104,11 +104,11 @@ def read_headers(headers: AnyHeaders) -> dict[str, str]:
 
 
 def check_length(headers: Mapping[str, str], received: int, limit: int) -> None:
-    """Refuse a body that is too large, by what is announced or by what has come.
+    """Refuse a body that is too large, by its announced or its received length.
 
     Raises:
-        InvalidRequest: what is announced is no number.
-        PayloadTooLarge: it is more than `limit` bytes.
+        InvalidRequest: the announced length is not a number.
+        PayloadTooLarge: either length is more than `limit` bytes.
     """
     announced = headers.get("content-length")
     if announced is not None and _DIGITS.fullmatch(announced) is None:
@@ -120,10 +120,10 @@ def check_length(headers: Mapping[str, str], received: int, limit: int) -> None:
 
 
 def check_media_type(headers: Mapping[str, str]) -> None:
-    """Let in ``application/json``, with ``charset=utf-8`` if anything, and not compressed.
+    """Accept ``application/json``, uncompressed, with no parameter except ``charset=utf-8``.
 
     Raises:
-        UnsupportedMediaType: the body is declared as something else, or not at all.
+        UnsupportedMediaType: the body is declared as something else, or as nothing.
     """
     declared = _MEDIA_TYPE.fullmatch(headers.get("content-type", ""))
     if declared is None or headers.get("content-encoding", "identity").lower() != "identity":
@@ -137,7 +137,7 @@ def json_response(status: int, document: Any, **headers: str) -> Response:
 
 
 def error_response(error: SegmentflowError, **headers: str) -> Response:
-    """Answer with an error's envelope; one that is ours to mend says nothing else."""
+    """Answer with an error's envelope; every inner failure (500) says the same, without details."""
     if error.status == InternalError.status:
         error = InternalError()
     if error.should_retry is not None:
@@ -145,7 +145,7 @@ def error_response(error: SegmentflowError, **headers: str) -> Response:
     if error.retry_after is not None:
         headers["retry_after"] = str(error.retry_after)
     if error.status == 401:
-        # RFC 9110, section 11.6.1: a 401 names the scheme that is asked for.
+        # RFC 9110, section 11.6.1: a 401 names the scheme to use.
         headers["www_authenticate"] = "ApiKey"
     return json_response(error.status, error.envelope(), **headers)
 

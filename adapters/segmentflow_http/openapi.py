@@ -1,6 +1,6 @@
 """The OpenAPI 3.1 document, made from the table of routes, the table of errors and the rules.
 
-Nothing in it is written twice: what the code says of a request, it says here.
+Rules are taken from the code that enforces them, never written here again.
 """
 
 from __future__ import annotations
@@ -9,16 +9,14 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from segmentflow_core import (
+from segmentflow_core import Limits, SegmentflowError, __version__
+from segmentflow_core.errors import MethodNotAllowed, NotFound
+from segmentflow_core.wire import (
     IDEMPOTENCY_KEY_SCHEMA,
-    Limits,
-    SegmentflowError,
-    __version__,
     json_value_schema,
     receipt_json_schema,
     request_json_schema,
 )
-from segmentflow_core.errors import MethodNotAllowed, NotFound
 from segmentflow_http.routes import ERRORS, EVENTS, HEALTH, OPENAPI, Route
 
 __all__ = ["DOCUMENTED_KEY", "DOCUMENTED_RECEIPT", "DOCUMENTED_REQUEST", "openapi_document"]
@@ -36,7 +34,7 @@ DOCUMENTED_REQUEST: Final[Mapping[str, Any]] = {
     "referenceId": "ord_9421",
     "occurredAt": "2026-05-31T12:00:00.000Z",
 }
-"""The example every face accepts as it stands (design: 8)."""
+"""The example that every face accepts as it stands. See docs/reference/rules/request.md."""
 
 DOCUMENTED_RECEIPT: Final[Mapping[str, Any]] = {
     "eventId": "019bf964-302b-7a7f-add2-589343ef9f32",
@@ -49,7 +47,7 @@ DOCUMENTED_RECEIPT: Final[Mapping[str, Any]] = {
 _JSON_VALUE: Final = "#/components/schemas/JsonValue"
 
 _ELSEWHERE: Final = (NotFound, MethodNotAllowed)
-"""Answers to other paths and methods than those that are described."""
+"""Answers to paths and methods that the document does not describe."""
 
 _DETAILS: Final[dict[str, tuple[str, dict[str, Any], Any]]] = {
     "invalid_request": (
@@ -85,7 +83,7 @@ _DETAILS: Final[dict[str, tuple[str, dict[str, Any], Any]]] = {
         256 * 1024,
     ),
 }
-"""What `details` holds, by error code: the member, its schema, an example."""
+"""What `details` holds, by error code: the name of the member, its schema, an example."""
 
 _RESPONSE_HEADERS: Final[dict[str, dict[str, Any]]] = {
     "x-should-retry": {
@@ -112,7 +110,7 @@ def openapi_document(limits: Limits, *, prefix: str = "") -> dict[str, Any]:
 
     Args:
         limits: how much JSON one request may hold.
-        prefix: what the host put before every path.
+        prefix: what the host puts before every path.
     """
     unavailable = [cls for cls in ERRORS if cls.status >= 500]
     return {
@@ -200,7 +198,7 @@ def _operation(route: Route, responses: dict[str, Any]) -> dict[str, Any]:
 
 
 def _refusals(errors: Sequence[type[SegmentflowError]]) -> dict[str, Any]:
-    """Describe errors by status; those that share one are examples of one answer."""
+    """Describe errors by status; errors of the same status are examples of one answer."""
     by_status: dict[int, list[type[SegmentflowError]]] = defaultdict(list)
     for cls in errors:
         by_status[cls.status].append(cls)

@@ -1,4 +1,4 @@
-"""The routes, as a table: the endpoint answers by it, and the OpenAPI document is made from it."""
+"""The table of routes. The endpoint and the OpenAPI document both read it."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Route:
     """One operation.
 
     Attributes:
-        method: its method; GET brings HEAD along.
-        path: its path, below the prefix the host chose.
-        operation_id: its name in the OpenAPI document, and in a generated client.
+        method: its method; GET implies HEAD.
+        path: its path, below the prefix that the host chose.
+        operation_id: its name in the OpenAPI document and in generated clients.
         summary: what it does.
-        scope: what the caller's API Key must allow, or None where anyone may call.
+        scope: what the caller's API Key must allow; None if anyone may call.
     """
 
     method: str
@@ -74,7 +74,7 @@ ERRORS: Final[tuple[type[SegmentflowError], ...]] = (
 
 
 def allowed_methods(path: str) -> tuple[str, ...]:
-    """Return the methods of a path, sorted; none where there is no such path."""
+    """Return the methods of a path, sorted; none if there is no such path."""
     methods = {route.method for route in ROUTES if route.path == path}
     if not methods:
         return ()

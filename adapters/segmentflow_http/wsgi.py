@@ -8,7 +8,8 @@ from http import HTTPStatus
 from typing import Any
 
 from segmentflow_http.access import AnsweredHook, tell_answered
-from segmentflow_http.endpoint import Endpoint
+from segmentflow_http.colours import refuse_kind
+from segmentflow_http.endpoint import AsyncEndpoint, Endpoint
 from segmentflow_http.messages import quoted_path
 
 __all__ = ["WsgiApp"]
@@ -17,17 +18,21 @@ __all__ = ["WsgiApp"]
 class WsgiApp:
     """Serves an endpoint, one request a call.
 
-    WSGI servers join headers of one name with a comma before this sees them. So a header
-    given twice is not refused as such: two API Keys are one that nobody knows, 401, but
-    `idempotency-key` given as ``k1`` twice is the one key ``k1,k1``, which is another key than
-    ``k1``, so that the event is recorded a second time. Commas are allowed in keys.
+    WSGI servers join headers of one name with a comma before this app sees them. So a header
+    given twice is not refused as such. Two API Keys become one unknown key: 401. But
+    `idempotency-key` given as ``k1`` twice becomes the key ``k1,k1``, which is not ``k1``
+    (keys may hold commas): the event is recorded a second time.
 
     Args:
         endpoint: what answers.
-        on_answered: is told of each answered request, such as `log_answered`.
+        on_answered: is called with each answered request, for example `log_answered`.
+
+    Raises:
+        ConfigurationError: the endpoint is an `AsyncEndpoint`, which needs an `AsgiApp`.
     """
 
     def __init__(self, endpoint: Endpoint, *, on_answered: AnsweredHook | None = None) -> None:
+        refuse_kind(endpoint, AsyncEndpoint, "An AsyncEndpoint needs an AsgiApp.")
         self._endpoint = endpoint
         self._on_answered = on_answered
 
@@ -61,7 +66,7 @@ def _headers(environ: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _read(environ: dict[str, Any], limit: int) -> bytes:
-    """Read the body; one byte past the limit is enough to see that it is too long."""
+    """Read the body; one byte past the limit shows that it is too long."""
     length = environ.get("CONTENT_LENGTH")
     if length:
         body: bytes = environ["wsgi.input"].read(int(length))

@@ -1,4 +1,4 @@
-"""In-memory storage: real transactions, nothing durable. For tests, and to read as an example."""
+"""Storage in memory: real transactions, nothing durable. For tests, and as an example to read."""
 
 from __future__ import annotations
 

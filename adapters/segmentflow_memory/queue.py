@@ -1,7 +1,7 @@
-"""The Enrollments that wait for a worker, sorted, so that a claim reads no others.
+"""The Enrollments that wait for a worker, sorted, so that a claim reads only those it takes.
 
-Knows when each becomes available, and whose turn it is. Must never know what a claim does
-to an Enrollment.
+Knows when each becomes available, and which Organization's turn it is. Must never know
+what a claim does to an Enrollment.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from segmentflow_core.ports import AVAILABLE_STATUSES, Enrollment, HandOver
 __all__ = ["Queue", "Undo"]
 
 Undo: TypeAlias = tuple[Callable[..., object], tuple[Any, ...]]
-"""What takes a write back, and its arguments: quicker to make than a closure."""
+"""A function that undoes a write, and its arguments; faster to make than a closure."""
 
 _Entry: TypeAlias = tuple[datetime, str]
 """When an Enrollment becomes available, and its id."""
 
 
 class Queue:
-    """Sorted entries per Organization and Journey, that can undo what was done to them."""
+    """Sorted entries per Organization and Journey; each change can be undone."""
 
     def __init__(self, undo: list[Undo]) -> None:
         self._entries: dict[str, dict[str, list[_Entry]]] = {}
         self._undo = undo
 
     def move(self, organization_id: str, before: Enrollment | None, after: Enrollment) -> None:
-        """Take an Enrollment's old place away, if it had one, and give it its new one."""
+        """Remove an Enrollment from its old place, if it had one, and add it at its new one."""
         for enrollment, act, undo in (
             (before, self._remove, self._add),
             (after, self._add, self._remove),
@@ -44,7 +44,10 @@ class Queue:
             self._undo.append((undo, place))
 
     def available(self, hand_over: HandOver) -> list[tuple[str, str]]:
-        """Return what a claim takes: pairs of Organization and Enrollment id, in turn."""
+        """Return the Enrollments a claim takes, as pairs of Organization and Enrollment id.
+
+        Organizations take turns; within one, the Enrollment available longest comes first.
+        """
         wanted = hand_over.organization_id
         organizations = sorted(self._entries) if wanted is None else [wanted]
         waiting = [
@@ -65,7 +68,7 @@ class Queue:
         return list(islice(rounds, hand_over.limit))
 
     def _due(self, organization_id: str, hand_over: HandOver) -> Iterator[str]:
-        """Yield the ids an Organization has available, longest first."""
+        """Yield the ids an Organization has available, the one available longest first."""
         journeys = self._entries.get(organization_id, {})
         wanted = hand_over.journey_id
         lists = journeys.values() if wanted is None else [journeys.get(wanted, [])]

@@ -1,7 +1,7 @@
-"""Observers of a tracker: Prometheus and OpenTelemetry metrics, each imported when asked for.
+"""Observers of a tracker: Prometheus and OpenTelemetry metrics, each imported when called for.
 
-Both count by code, outcome and reason alone. An Organization, a Journey or an id is no label:
-their number has no bound.
+Both count by code, outcome and reason only. Organizations, Journeys and ids are never labels,
+because their number has no bound.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def prometheus_observer(registry: Any = None) -> Observer:
     """Return an observer that counts in a `prometheus_client` registry.
 
     Args:
-        registry: the `CollectorRegistry`; default: the process's own. One observer a registry.
+        registry: the `CollectorRegistry`, one for each observer; default: the process's own.
     """
     from segmentflow_observers.prometheus import PrometheusObserver  # noqa: PLC0415 - on request
 

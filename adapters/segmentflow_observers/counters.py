@@ -1,4 +1,4 @@
-"""The counters, as a table that both implementations and the documentation read."""
+"""The table of counters. Both implementations and the documentation read it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Counter:
 
     Attributes:
         meaning: what it counts.
-        labels: by what it counts.
+        labels: the names of its labels.
     """
 
     meaning: str

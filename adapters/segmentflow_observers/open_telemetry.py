@@ -1,4 +1,4 @@
-"""OpenTelemetry: the counters as `segmentflow.…`, through the API alone; the SDK is the host's."""
+"""OpenTelemetry: the counters as `segmentflow.…`. Uses only the API; the host brings an SDK."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class OpenTelemetryObserver:
     """Counts through an OpenTelemetry meter.
 
     Args:
-        meter_provider: default: the process's own.
+        meter_provider: where the meter comes from; default: the process's own.
     """
 
     def __init__(self, meter_provider: MeterProvider | None = None) -> None:

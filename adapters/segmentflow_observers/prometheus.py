@@ -17,7 +17,7 @@ class PrometheusObserver:
     """Counts in a Prometheus registry.
 
     Args:
-        registry: default: the process's own.
+        registry: where the counters are registered; default: the process's own.
     """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:

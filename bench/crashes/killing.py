@@ -109,7 +109,7 @@ def kill_during_load(
     started = time.monotonic()
     chance = random.Random(seed)
     engine = create_engine(url)
-    new_tracker(engine).publish_journeys(JOURNEYS)
+    new_tracker(engine).journeys.publish(JOURNEYS)
     engine.dispose()
     kills = {"process": 0, "server": 0}
     with _load(url, folder, clients) as load:

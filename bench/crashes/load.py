@@ -19,7 +19,8 @@ from typing import Any, Final
 from attrs import astuple, frozen
 from sqlalchemy import Engine, create_engine
 
-from segmentflow_core import IdempotencyInProgress, Receipt, StorageUnavailable, Tracker
+from segmentflow_core import Receipt, Tracker
+from segmentflow_core.errors import IdempotencyInProgress, StorageUnavailable
 from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey, a_request
 from segmentflow_sql import SqlStorage
 

@@ -1,30 +1,22 @@
-"""events.track for any backend: one identified business event, durably and exactly once."""
+"""events.track for any backend: one identified business event, durably and exactly once.
+
+What README and tutorial use is here. The rest has doors of its own: `errors`, `explanation`,
+`templates`, `journeys` (definitions as JSON), `wire` (JSON documents), `ports` and `testing`
+(for storage adapters), `colour` and `system`.
+"""
 
 from __future__ import annotations
 
 from segmentflow_core._version import __version__
 from segmentflow_core.api_keys import ApiKeys, AsyncApiKeys
-from segmentflow_core.domain.api_key import ApiKey, CreatedApiKey, refuse_write_key
-from segmentflow_core.domain.condition import Explanation
-from segmentflow_core.domain.duration import parse_duration
+from segmentflow_core.domain.api_key import ApiKey, CreatedApiKey
 from segmentflow_core.domain.event import (
-    SKIP_REASONS,
     Enrollment,
     EnrollmentStatus,
     Outcome,
     Receipt,
     SkipReason,
     UserEvent,
-)
-from segmentflow_core.domain.explanation import (
-    ExplainedEvent,
-    ExplainedJourney,
-    KeyPart,
-    LatenessFact,
-    ReentryFact,
-    SampleFact,
-    SilentJourney,
-    WindowFact,
 )
 from segmentflow_core.domain.fingerprint import FingerprintKey, FingerprintKeys
 from segmentflow_core.domain.hand_over import ClaimedEnrollment, Lease
@@ -37,164 +29,53 @@ from segmentflow_core.domain.journey import (
     Sample,
     Trigger,
     Window,
-    check_journey,
-    journey_definition,
-    journey_definitions,
-    journey_document,
 )
-from segmentflow_core.domain.journey_json_schema import journey_file_json_schema
 from segmentflow_core.domain.profile import Profile
 from segmentflow_core.domain.redaction import REDACTED
-from segmentflow_core.domain.replay import Replay, ReplayedJourney
-from segmentflow_core.domain.request import (
-    Limits,
-    ProfileInput,
-    RequestDocument,
-    TrackRequest,
-    request_document,
-)
-from segmentflow_core.domain.template import (
-    OnMissing,
-    Template,
-    check_template,
-    compile_template,
-)
-from segmentflow_core.errors import (
-    ConfigurationError,
-    FingerprintKeyUnknown,
-    IdempotencyInProgress,
-    IdempotencyKeyRequired,
-    IdempotencyKeyReuse,
-    IdentityConflict,
-    InsufficientScope,
-    InternalError,
-    InvalidJourney,
-    InvalidRequest,
-    InvalidTemplate,
-    LeaseLost,
-    MethodNotAllowed,
-    NotFound,
-    PayloadTooLarge,
-    ProfileEmailRequired,
-    SegmentflowError,
-    StorageUnavailable,
-    TemplateStateMissing,
-    Unauthorized,
-    UnsupportedMediaType,
-    Violation,
-)
-from segmentflow_core.tracker import AsyncTracker, SystemClock, Tracker, Uuid7Factory
-from segmentflow_core.usecases.journeys import PublishedJourney
-from segmentflow_core.wire.documents import (
-    api_key_document,
-    claimed_document,
-    enrollment_document,
-    event_document,
-    published_document,
-    receipt_document,
-)
-from segmentflow_core.wire.explanations import explained_document, replay_document
-from segmentflow_core.wire.json_schema import (
-    IDEMPOTENCY_KEY_SCHEMA,
-    json_value_schema,
-    receipt_json_schema,
-    request_json_schema,
-)
-from segmentflow_core.wire.json_text import parse_json, parse_request
+from segmentflow_core.domain.request import Limits, ProfileInput, TrackRequest
+from segmentflow_core.enrollments import AsyncEnrollments, Enrollments
+from segmentflow_core.errors import SegmentflowError
+from segmentflow_core.journeys import AsyncJourneys, Journeys, PublishedJourney
+from segmentflow_core.records import AsyncRecords, Records
+from segmentflow_core.tracker import AsyncTracker, Tracker
 
 __all__ = [
-    "IDEMPOTENCY_KEY_SCHEMA",
     "REDACTED",
-    "SKIP_REASONS",
     "ApiKey",
     "ApiKeys",
     "AsyncApiKeys",
+    "AsyncEnrollments",
+    "AsyncJourneys",
+    "AsyncRecords",
     "AsyncTracker",
     "ClaimedEnrollment",
-    "ConfigurationError",
     "CreatedApiKey",
     "Enrollment",
     "EnrollmentStatus",
-    "ExplainedEvent",
-    "ExplainedJourney",
-    "Explanation",
+    "Enrollments",
     "FingerprintKey",
-    "FingerprintKeyUnknown",
     "FingerprintKeys",
-    "IdempotencyInProgress",
-    "IdempotencyKeyRequired",
-    "IdempotencyKeyReuse",
-    "IdentityConflict",
-    "InsufficientScope",
-    "InternalError",
-    "InvalidJourney",
-    "InvalidRequest",
-    "InvalidTemplate",
     "Journey",
     "JourneyDefinition",
     "JourneyStatus",
-    "KeyPart",
-    "LatenessFact",
+    "Journeys",
     "Lease",
-    "LeaseLost",
     "Limits",
-    "MethodNotAllowed",
-    "NotFound",
-    "OnMissing",
     "Outcome",
-    "PayloadTooLarge",
     "Profile",
-    "ProfileEmailRequired",
     "ProfileInput",
     "PublishedJourney",
     "Receipt",
+    "Records",
     "Reentry",
-    "ReentryFact",
     "ReentryPolicy",
-    "Replay",
-    "ReplayedJourney",
-    "RequestDocument",
     "Sample",
-    "SampleFact",
     "SegmentflowError",
-    "SilentJourney",
     "SkipReason",
-    "StorageUnavailable",
-    "SystemClock",
-    "Template",
-    "TemplateStateMissing",
     "TrackRequest",
     "Tracker",
     "Trigger",
-    "Unauthorized",
-    "UnsupportedMediaType",
     "UserEvent",
-    "Uuid7Factory",
-    "Violation",
     "Window",
-    "WindowFact",
     "__version__",
-    "api_key_document",
-    "check_journey",
-    "check_template",
-    "claimed_document",
-    "compile_template",
-    "enrollment_document",
-    "event_document",
-    "explained_document",
-    "journey_definition",
-    "journey_definitions",
-    "journey_document",
-    "journey_file_json_schema",
-    "json_value_schema",
-    "parse_duration",
-    "parse_json",
-    "parse_request",
-    "published_document",
-    "receipt_document",
-    "receipt_json_schema",
-    "refuse_write_key",
-    "replay_document",
-    "request_document",
-    "request_json_schema",
 ]

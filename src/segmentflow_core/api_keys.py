@@ -1,4 +1,4 @@
-"""The facade of API Keys: `ApiKeys` and `AsyncApiKeys`, the same calls in two colours.
+"""The facade of API Keys: `ApiKeys` and `AsyncApiKeys`. Needs no fingerprint secret.
 
 Knows how to run the use cases over a storage, and supplies the clock, the ids and the
 random bytes. Must never remember a secret.
@@ -7,11 +7,13 @@ random bytes. Must never remember a secret.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, TypeVar
+from functools import partial
 
+from segmentflow_core.arguments import DEFAULT_ORGANIZATION, check_organization
+from segmentflow_core.calls import StorageCalls
 from segmentflow_core.colour import drive
 from segmentflow_core.domain.api_key import (
     SECRET_BYTES,
@@ -23,19 +25,14 @@ from segmentflow_core.domain.api_key import (
     needs_note,
     refuse_write_key,
 )
-from segmentflow_core.domain.organization import check_organization
 from segmentflow_core.errors import (
     IdempotencyInProgress,
     InsufficientScope,
     StorageUnavailable,
     Unauthorized,
 )
-from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage, Transaction
-from segmentflow_core.tracker import (
-    DEFAULT_ORGANIZATION,
-    SystemClock,
-    Uuid7Factory,
-)
+from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
+from segmentflow_core.system import SystemClock, Uuid7Factory
 from segmentflow_core.usecases.api_keys import (
     create_api_key,
     find_api_key,
@@ -44,54 +41,64 @@ from segmentflow_core.usecases.api_keys import (
     revoke_api_key,
 )
 
-__all__ = ["ApiKeys", "AsyncApiKeys"]
-
-T = TypeVar("T")
+__all__ = ["ApiKeys", "AsyncApiKeys", "refuse_write_key"]
 
 
-class _Core:
-    """What both colours share."""
+class _ApiKeyCalls(StorageCalls):
+    """What both colours do."""
 
-    def __init__(self, clock: Clock | None, ids: IdFactory | None) -> None:
-        self.clock = clock or SystemClock()
-        self.ids = ids or Uuid7Factory()
+    def __init__(
+        self,
+        storage: Storage | AsyncStorage,
+        clock: Clock | None,
+        ids: IdFactory | None,
+        face: str,
+        *,
+        asynchronous: bool,
+    ) -> None:
+        super().__init__(storage, face, asynchronous=asynchronous)
+        self._clock = clock or SystemClock()
+        self._ids = ids or Uuid7Factory()
         self._noted: dict[str, datetime] = {}
 
-    def new(
-        self, scopes: Sequence[str], label: str | None, organization_id: str, *, test: bool
+    async def create(
+        self, scopes: Sequence[str], label: str | None, test: bool, organization_id: str
     ) -> CreatedApiKey:
         check_organization(organization_id)
         checked = check_key_request(scopes, label)
         secret = make_secret(os.urandom(SECRET_BYTES), test=test)
         digest = digest_secret(secret)
         assert digest is not None
-        return CreatedApiKey(
-            secret,
-            ApiKey(
-                self.ids.new_id(), organization_id, digest, checked, label, test, self.clock.now()
-            ),
+        key_id, now = self._ids.new_id(), self._clock.now()
+        api_key = ApiKey(key_id, organization_id, digest, checked, label, test, now)
+        await self.run(partial(create_api_key, api_key=api_key))
+        return CreatedApiKey(secret, api_key)
+
+    async def all(self, organization_id: str) -> Sequence[ApiKey]:
+        return await self.run(partial(list_api_keys, organization_id=organization_id))
+
+    async def revoke(self, key_id: str, organization_id: str) -> ApiKey:
+        now = self._clock.now()
+        return await self.run(
+            partial(revoke_api_key, organization_id=organization_id, key_id=key_id, now=now)
         )
 
-    def digest(self, secret: str | None) -> bytes:
-        """Return the digest to look for; whatever cannot be a key is refused at once."""
-        if secret is None:
+    async def authenticate(self, secret: str | None, scope: str) -> ApiKey:
+        digest = _digest_to_find(secret)
+        api_key = await self.run(partial(find_api_key, digest=digest))
+        if api_key is None:
             raise Unauthorized
-        refuse_write_key(secret)
-        digest = digest_secret(secret)
-        if digest is None:
-            raise Unauthorized
-        return digest
-
-    def admit(self, found: ApiKey | None, scope: str) -> ApiKey:
-        if found is None:
-            raise Unauthorized
-        if scope not in found.scopes:
+        if scope not in api_key.scopes:
             raise InsufficientScope(details={"required": [scope]})
-        return found
+        now = self._to_note(api_key)
+        if now is not None:
+            with suppress(StorageUnavailable, IdempotencyInProgress):
+                await self.run(partial(note_api_key_use, api_key=api_key, now=now))
+        return api_key
 
-    def to_note(self, api_key: ApiKey) -> datetime | None:
+    def _to_note(self, api_key: ApiKey) -> datetime | None:
         """Return the time to write as the key's last use, where that is due."""
-        now = self.clock.now()
+        now = self._clock.now()
         noted = self._noted.get(api_key.key_id)
         if not needs_note(api_key.last_used_at, now) or not (
             noted is None or needs_note(noted, now)
@@ -100,6 +107,21 @@ class _Core:
         # Of the calls at the turn of the hour the first writes; that two may is no harm.
         self._noted[api_key.key_id] = now
         return now
+
+
+def _digest_to_find(secret: str | None) -> bytes:
+    """Return the digest to look for.
+
+    Raises:
+        Unauthorized: what was given can be no API Key.
+    """
+    if secret is None:
+        raise Unauthorized
+    refuse_write_key(secret)
+    digest = digest_secret(secret)
+    if digest is None:
+        raise Unauthorized
+    return digest
 
 
 class ApiKeys:
@@ -111,13 +133,15 @@ class ApiKeys:
         storage: where they are kept; its adapter must keep API Keys.
         clock: tells the time; default the machine's.
         ids: makes ids; default UUIDv7.
+
+    Raises:
+        ConfigurationError: the storage is asynchronous.
     """
 
     def __init__(
         self, storage: Storage, *, clock: Clock | None = None, ids: IdFactory | None = None
     ) -> None:
-        self._core = _Core(clock, ids)
-        self._storage = storage
+        self._calls = _ApiKeyCalls(storage, clock, ids, "ApiKeys", asynchronous=False)
 
     def create(
         self,
@@ -138,13 +162,11 @@ class ApiKeys:
         Raises:
             InvalidRequest: a scope is unknown, there is none, or the label breaks its rule.
         """
-        created = self._core.new(scopes, label, organization_id, test=test)
-        self._run(lambda t: create_api_key(t, created.api_key))
-        return created
+        return drive(self._calls.create(scopes, label, test, organization_id))
 
     def list(self, *, organization_id: str = DEFAULT_ORGANIZATION) -> Sequence[ApiKey]:
         """Return the Organization's keys, newest first, revoked ones too."""
-        return self._run(lambda t: list_api_keys(t, organization_id))
+        return drive(self._calls.all(organization_id))
 
     def revoke(self, key_id: str, *, organization_id: str = DEFAULT_ORGANIZATION) -> ApiKey:
         """Refuse a key from now on; doing it twice changes nothing.
@@ -152,29 +174,19 @@ class ApiKeys:
         Raises:
             NotFound: this Organization has no such key.
         """
-        now = self._core.clock.now()
-        return self._run(lambda t: revoke_api_key(t, organization_id, key_id, now))
+        return drive(self._calls.revoke(key_id, organization_id))
 
     def authenticate(self, secret: str | None, scope: str) -> ApiKey:
         """Return the key whose secret this is, where it works and has the scope.
 
-        That it was used is written down at most once an hour, in a transaction of its own
-        whose failure is nobody's business.
+        Its use is noted at most once an hour, in a transaction of its own; a failure to note
+        it does not refuse the caller.
 
         Raises:
             Unauthorized: there is no such key, or it is revoked.
             InsufficientScope: the key lacks the scope.
         """
-        digest = self._core.digest(secret)
-        api_key = self._core.admit(self._run(lambda t: find_api_key(t, digest)), scope)
-        now = self._core.to_note(api_key)
-        if now is not None:
-            with suppress(StorageUnavailable, IdempotencyInProgress):
-                self._run(lambda t: note_api_key_use(t, api_key, now))
-        return api_key
-
-    def _run(self, work: Callable[[Transaction], Coroutine[Any, Any, T]]) -> T:
-        return self._storage.run(lambda transaction: drive(work(transaction)))
+        return drive(self._calls.authenticate(secret, scope))
 
 
 class AsyncApiKeys:
@@ -183,8 +195,7 @@ class AsyncApiKeys:
     def __init__(
         self, storage: AsyncStorage, *, clock: Clock | None = None, ids: IdFactory | None = None
     ) -> None:
-        self._core = _Core(clock, ids)
-        self._storage = storage
+        self._calls = _ApiKeyCalls(storage, clock, ids, "AsyncApiKeys", asynchronous=True)
 
     async def create(
         self,
@@ -195,26 +206,16 @@ class AsyncApiKeys:
         organization_id: str = DEFAULT_ORGANIZATION,
     ) -> CreatedApiKey:
         """Make a key; as `ApiKeys.create`."""
-        created = self._core.new(scopes, label, organization_id, test=test)
-        await self._storage.run(lambda t: create_api_key(t, created.api_key))
-        return created
+        return await self._calls.create(scopes, label, test, organization_id)
 
     async def list(self, *, organization_id: str = DEFAULT_ORGANIZATION) -> Sequence[ApiKey]:
         """Return the Organization's keys; as `ApiKeys.list`."""
-        return await self._storage.run(lambda t: list_api_keys(t, organization_id))
+        return await self._calls.all(organization_id)
 
     async def revoke(self, key_id: str, *, organization_id: str = DEFAULT_ORGANIZATION) -> ApiKey:
         """Refuse a key from now on; as `ApiKeys.revoke`."""
-        now = self._core.clock.now()
-        return await self._storage.run(lambda t: revoke_api_key(t, organization_id, key_id, now))
+        return await self._calls.revoke(key_id, organization_id)
 
     async def authenticate(self, secret: str | None, scope: str) -> ApiKey:
         """Return the key whose secret this is; as `ApiKeys.authenticate`."""
-        digest = self._core.digest(secret)
-        found = await self._storage.run(lambda t: find_api_key(t, digest))
-        api_key = self._core.admit(found, scope)
-        now = self._core.to_note(api_key)
-        if now is not None:
-            with suppress(StorageUnavailable, IdempotencyInProgress):
-                await self._storage.run(lambda t: note_api_key_use(t, api_key, now))
-        return api_key
+        return await self._calls.authenticate(secret, scope)

@@ -47,7 +47,10 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
         result: T = finished.value
         return result
     coroutine.close()
-    raise RuntimeError("An asynchronous storage needs an AsyncTracker.")
+    raise RuntimeError(
+        "Something that has to be awaited was given to a synchronous face: use the"
+        " asynchronous one, such as AsyncTracker."
+    )
 
 
 def driven(work: Callable[[S], Coroutine[Any, Any, T]]) -> Callable[[S], T]:

@@ -1,7 +1,9 @@
-"""Every error the library raises: one tree, one stable code each (design: errors).
+"""Every error the library raises: one tree, one stable code each.
 
 Knows codes, HTTP statuses and retry advice, as data. Must never know a value
 from a request: messages are fixed sentences, details hold paths, names and limits.
+
+See docs/reference/rules/errors.md.
 """
 
 from __future__ import annotations

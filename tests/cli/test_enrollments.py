@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from command_answers import answer
 from segmentflow_cli import main
 from segmentflow_core import Tracker
 from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey, a_request
@@ -30,11 +31,11 @@ def entered(tracker):
 
 
 def enrol(tracker, names, organization_id="default"):
-    tracker.publish_journeys({"journeys": [a_journey()]}, organization_id=organization_id)
+    tracker.journeys.publish({"journeys": [a_journey()]}, organization_id=organization_id)
     for name in names:
         request = a_request(profile={"email": f"{name}@example.com"})
         tracker.track(request, name, organization_id=organization_id)
-    found = tracker.enrollments(organization_id=organization_id)
+    found = tracker.enrollments.list(organization_id=organization_id)
     return [enrollment.enrollment_id for enrollment in found][::-1]
 
 
@@ -48,12 +49,6 @@ def run(capsys):
         return status, printed.out, printed.err
 
     return run
-
-
-def answer(result):
-    status, out, err = result
-    assert (status, err) == (0, "")
-    return json.loads(out)
 
 
 def test_a_claim_prints_what_a_worker_needs_and_its_token(run, entered):

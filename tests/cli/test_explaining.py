@@ -6,8 +6,10 @@ from contextlib import closing
 
 import pytest
 
+from command_answers import answer
 from segmentflow_cli import main
-from segmentflow_core import SKIP_REASONS, SkipReason
+from segmentflow_core import SkipReason
+from segmentflow_core.explanation import SKIP_REASONS
 from segmentflow_core.testing import DOCUMENTED_REQUEST, a_journey, a_request
 
 TOKEN = "tok_live_abc"
@@ -41,12 +43,6 @@ def write(folder):
         return name
 
     return write
-
-
-def answer(result):
-    status, out, err = result
-    assert (status, err) == (0, "")
-    return json.loads(out)
 
 
 def page(result):

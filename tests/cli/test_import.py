@@ -20,7 +20,8 @@ from segmentflow_cli.importing import (
     import_lines,
     read_lines,
 )
-from segmentflow_core import Limits, StorageUnavailable, Tracker
+from segmentflow_core import Limits, Tracker
+from segmentflow_core.errors import StorageUnavailable
 from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey, a_request
 from segmentflow_memory import MemoryStorage
 

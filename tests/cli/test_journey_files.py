@@ -8,8 +8,11 @@ import tomllib
 import pytest
 
 from segmentflow_cli.journey_files import _has_very_long_key, read_journey_file
-from segmentflow_core import InvalidJourney, Tracker, journey_definitions, published_document
+from segmentflow_core import Tracker
+from segmentflow_core.errors import InvalidJourney
+from segmentflow_core.journeys import journey_definitions
 from segmentflow_core.testing import FINGERPRINT_SECRET
+from segmentflow_core.wire import published_document
 from segmentflow_memory import MemoryStorage
 
 AS_IN_YAML_1_2 = [
@@ -76,8 +79,8 @@ def test_the_value_of_a_condition_is_published_as_it_is_written(read, text, valu
     where = f"{{path: /event/a, op: eq, value: {text}}}"
     written = f"journeys: [{{id: a, status: active, trigger: {{event: x, where: {where}}}}}]"
     tracker = Tracker(MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET)
-    tracker.publish_journeys(journey_definitions(read(written)))
-    published = published_document(tracker.journey("a"))
+    tracker.journeys.publish(journey_definitions(read(written)))
+    published = published_document(tracker.journeys.get("a"))
     assert published["trigger"]["where"]["value"] == value
 
 

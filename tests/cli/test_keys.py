@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from command_answers import answer
 from segmentflow_cli import main
 from segmentflow_core import ApiKeys
 from segmentflow_memory import MemoryStorage
@@ -26,12 +27,6 @@ def run(storage, capsys):
         return status, printed.out, printed.err
 
     return run
-
-
-def answer(result):
-    status, out, err = result
-    assert (status, err) == (0, "")
-    return json.loads(out)
 
 
 def test_a_key_is_printed_once_and_works(run, storage):

@@ -4,34 +4,50 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import get_args, get_type_hints
 
 import pytest
+from attrs import evolve
 
 from segmentflow_cli.journey_files import read_journey_file
-from segmentflow_core import (
-    OnMissing,
-    ReentryPolicy,
-    Tracker,
-    journey_definitions,
-    journey_file_json_schema,
-    ports,
-)
+from segmentflow_core import Enrollment, ReentryPolicy, Tracker, ports
+from segmentflow_core.domain.api_key import SCOPES
 from segmentflow_core.domain.condition import (
     OPERATORS,
+    Reason,
     ValueRule,
     compile_condition,
     truth_table,
 )
-from segmentflow_core.domain.condition.operators import STATE_KINDS, all_of, any_of, negation
+from segmentflow_core.domain.condition.operators import STATE_KINDS
+from segmentflow_core.domain.condition.truth import all_of, any_of, negation
 from segmentflow_core.domain.event import SKIP_REASONS
 from segmentflow_core.domain.hand_over import ENROLLMENT_STATUSES
 from segmentflow_core.domain.identity import RESOLUTIONS
+from segmentflow_core.domain.journey import REENTRY_MEMBERS
+from segmentflow_core.domain.request import EMAIL_PATTERN
+from segmentflow_core.errors import (
+    ERROR_CLASSES,
+    ConfigurationError,
+    IdempotencyKeyReuse,
+    InvalidRequest,
+)
+from segmentflow_core.journeys import journey_definitions, journey_file_json_schema, parse_duration
+from segmentflow_core.ports import (
+    completed,
+    extended,
+    format_instant,
+    parse_instant,
+    released,
+)
 from segmentflow_core.ports.api_keys import ApiKeyRepository
+from segmentflow_core.templates import OnMissing
 from segmentflow_core.testing import (
     CAPABILITIES,
+    DOCUMENTED_REQUEST,
     FINGERPRINT_SECRET,
     HISTORY_RULES,
     FixedClock,
@@ -39,6 +55,12 @@ from segmentflow_core.testing import (
     a_request,
 )
 from segmentflow_core.testing.__main__ import promise_table
+from segmentflow_core.wire import (
+    event_document,
+    parse_request,
+    receipt_document,
+    request_json_schema,
+)
 from segmentflow_http.routes import ERRORS
 from segmentflow_memory import MemoryStorage
 from segmentflow_observers.counters import COUNTERS
@@ -68,7 +90,7 @@ def cells(line):
 
 
 def test_the_identity_table():
-    assert rows("request.md", "given") == [(g, h, r) for (g, h), r in RESOLUTIONS.items()]
+    assert rows("rules/identity.md", "given") == [(g, h, r) for (g, h), r in RESOLUTIONS.items()]
 
 
 def test_the_operators():
@@ -77,17 +99,17 @@ def test_the_operators():
             return value.summary
         return "none" if value is None else f"a {value} on each item"
 
-    assert rows("journeys.md", "op") == [
+    assert rows("rules/conditions.md", "op") == [
         (name, operator.summary, shown(operator.value)) for name, operator in OPERATORS.items()
     ]
 
 
 def test_the_skip_reasons():
-    assert rows("journeys.md", "reason") == list(SKIP_REASONS.items())
+    assert rows("rules/matching.md", "reason") == list(SKIP_REASONS.items())
 
 
 def test_the_statuses_of_an_enrollment():
-    assert rows("journeys.md", "status") == list(ENROLLMENT_STATUSES.items())
+    assert rows("rules/hand-over.md", "status") == list(ENROLLMENT_STATUSES.items())
 
 
 def test_the_tables_of_the_schema():
@@ -105,10 +127,17 @@ def test_what_is_run_again():
     assert {*re.findall(r"\b(\w+)…", shown)} == {*postgresql._SERVER_GOES}
 
 
-def test_the_errors_over_http():
+def test_the_errors():
     retry = {True: "true", False: "false", None: "–"}
-    assert rows("http.md", "code") == [
-        (c.code, str(c.status), retry[c.should_retry], str(c.retry_after or "–")) for c in ERRORS
+    assert [row[:5] for row in rows("rules/errors.md", "code")] == [
+        (
+            c.code,
+            str(c.status),
+            retry[c.should_retry],
+            str(c.retry_after or "–"),
+            "yes" if c in ERRORS else "–",
+        )
+        for c in (*ERROR_CLASSES, ConfigurationError)
     ]
 
 
@@ -119,9 +148,121 @@ def test_the_counters():
     ]
 
 
+# --- What a request may say ---------------------------------------------------------------
+
+REQUEST = "rules/request.md"
+
+
+def a_tracker(**options):
+    return Tracker(MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET, **options)
+
+
+def test_the_fields_of_a_request():
+    schema = request_json_schema()["properties"]
+    schema |= {f"profile.{name}": {} for name in schema["profile"]["properties"]}
+    assert {name for name, _ in rows(REQUEST, "field")} == set(schema)
+
+
+def test_the_pattern_of_an_email():
+    assert EMAIL_PATTERN in lines(REQUEST)
+
+
+def test_the_documented_request():
+    page = (REFERENCE / REQUEST).read_text(encoding="utf-8")
+    assert json.loads(page.split("```json\n")[1].split("```")[0]) == DOCUMENTED_REQUEST
+
+
+def test_what_json_may_hold():
+    for value, message in rows(REQUEST, "in `data`"):
+        request = json.dumps(a_request())[:-1] + f', "data": {{"x": {value}}}}}'
+        with pytest.raises(InvalidRequest) as caught:
+            a_tracker().track(parse_request(request), "1")
+        assert message in [violation.message for violation in caught.value.violations], value
+
+
+def test_the_examples_of_dates():
+    for sent, taken in rows(REQUEST, "sent"):
+        try:
+            found = format_instant(parse_instant(sent))
+        except ValueError:
+            found = "refused"
+        assert found == taken, sent
+
+
+def test_the_examples_of_durations():
+    for text, seconds in rows(REQUEST, "duration"):
+        try:
+            found = f"{parse_duration(text).total_seconds():.9g}"
+        except ValueError:
+            found = "refused"
+        assert found == seconds, text
+
+
+def test_what_counts_as_the_same_request():
+    for first, then, answer in rows("rules/idempotency.md", "first"):
+        tracker = a_tracker()
+        tracker.track(a_request(**json.loads(first)), "1")
+        try:
+            assert tracker.track(a_request(**json.loads(then)), "1").replayed
+            found = "the same request"
+        except IdempotencyKeyReuse as conflict:
+            (found,) = conflict.details["changedPaths"]
+        assert found == answer, (first, then)
+
+
+def test_the_order_of_properties():
+    def instant(time):
+        return parse_instant(f"2026-05-31T{time}Z")
+
+    for *events, left in rows("rules/properties.md", "first"):
+        clock = FixedClock(instant("00:00"))
+        tracker = a_tracker(clock=clock)
+        for value, occurred, received in (events[:3], events[3:]):
+            clock.advance(seconds=(instant(received) - clock.now()).total_seconds())
+            request = a_request(occurredAt=f"2026-05-31T{occurred}Z")
+            request["profile"]["properties"] = {"plan": json.loads(value)}
+            receipt = tracker.track(request, str(len(tracker.records.events())))
+        properties = tracker.records.profile(receipt.profile_id).properties
+        expected = {} if left == "nothing" else {"plan": json.loads(left)}
+        assert properties == expected, events
+
+
+def test_what_a_redaction_path_names():
+    for row in rows("rules/redaction.md", "data"):
+        data, paths, stored, unmatched = map(json.loads, row)
+        tracker = a_tracker()
+        receipt = tracker.track(a_request(data=data, redactedDataPaths=paths), "1")
+        assert tracker.records.event(receipt.event_id).data == stored
+        assert list(receipt.unmatched_paths) == unmatched
+
+
+def test_what_is_no_redaction_path():
+    for path, why in rows("rules/redaction.md", "path"):
+        with pytest.raises(InvalidRequest) as caught:
+            a_tracker().track(a_request(redactedDataPaths=[path]), "1")
+        assert [violation.message for violation in caught.value.violations] == [why]
+
+
+def test_what_is_recorded_and_answered():
+    tracker = a_tracker()
+    receipt = tracker.track(a_request(), "1")
+    event = event_document(tracker.records.event(receipt.event_id))
+    recorded, answered = (
+        {name for name, _ in rows("rules/tracking.md", f"member of {what}")}
+        for what in ("an event", "a receipt")
+    )
+    assert recorded == set(event)
+    assert answered == set(receipt_document(receipt))
+
+
+def test_the_scopes_of_an_api_key():
+    assert rows("rules/api-keys.md", "scope") == list(SCOPES.items())
+
+
 # --- How Journeys match -------------------------------------------------------------------
 
-MATCHING = "../explanation/matching.md"
+MATCHING = "rules/matching.md"
+CONDITIONS = "rules/conditions.md"
 WORDS = {True: "true", False: "false", None: "unknown"}
 SIGNS = {"true": "✔", "false": "✘", "unknown": "?", "compared": "="}
 
@@ -134,13 +275,13 @@ def test_the_reasons_are_looked_at_in_the_order_of_the_page():
 
 @pytest.mark.parametrize(("name", "combine"), [("all", all_of), ("any", any_of)])
 def test_the_tables_of_all_and_any(name, combine):
-    assert rows(MATCHING, f"`{name}`") == [
+    assert rows(CONDITIONS, f"`{name}`") == [
         (f"**{WORDS[one]}**", *(WORDS[combine([one, other])] for other in WORDS)) for one in WORDS
     ]
 
 
 def test_the_table_of_not():
-    assert rows(MATCHING, "condition") == [(WORDS[t], WORDS[negation(t)]) for t in WORDS]
+    assert rows(CONDITIONS, "condition") == [(WORDS[t], WORDS[negation(t)]) for t in WORDS]
 
 
 def test_the_table_of_every_operator_on_every_kind_of_state():
@@ -148,14 +289,14 @@ def test_the_table_of_every_operator_on_every_kind_of_state():
     for row in truth_table():
         of = answers.setdefault((row.operator, row.value.replace("_", " ")), [])
         of.append(SIGNS[row.answer])
-    assert rows(MATCHING, "operator") == [(*of, *signs) for of, signs in answers.items()]
-    (heading,) = (line for line in lines(MATCHING) if line.startswith("| operator |"))
+    assert rows(CONDITIONS, "operator") == [(*of, *signs) for of, signs in answers.items()]
+    (heading,) = (line for line in lines(CONDITIONS) if line.startswith("| operator |"))
     kinds = [kind.replace("_", " ") for kind in STATE_KINDS]
     assert cells(heading) == ("operator", "value", *kinds)
 
 
 def test_the_examples_of_comparisons():
-    table = rows(MATCHING, "found")
+    table = rows(CONDITIONS, "found")
     assert len(table) == 16
     for found, op, value, answer in table:
         leaf = {"path": "/event/x", "op": op, "value": json.loads(value)}
@@ -173,22 +314,77 @@ REENTRY = {
 
 
 def test_the_diagram_of_coming_back():
-    drawn = [line.split() for line in lines(MATCHING)]
+    drawn = [line.split() for line in lines("rules/reentry.md")]
     start = next(i for i, line in enumerate(drawn) if line[:1] == ["order"])
     orders, hours = drawn[start][1:], [int(hour) for hour in drawn[start + 1][1:]]
     for policy, members in REENTRY.items():
         clock = FixedClock()
         tracker = Tracker(MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET, clock=clock)
-        tracker.publish_journeys([a_journey(reentry={"policy": policy, **members})])
+        tracker.journeys.publish([a_journey(reentry={"policy": policy, **members})])
         found, now = [], 0
         for order, hour in zip(orders, hours, strict=True):
             clock.advance(hours=hour - now)
             now = hour
             data = {} if order == "–" else {"order": order}
             receipt = tracker.track(a_request(data=data), f"{hour}")
-            found.append(LETTERS[tracker.event(receipt.event_id).outcomes[0].reason])
+            found.append(LETTERS[tracker.records.event(receipt.event_id).outcomes[0].reason])
         assert [policy, *found] in drawn
     assert list(REENTRY) == list(ReentryPolicy)
+
+
+def test_what_each_policy_needs():
+    assert [row[:2] for row in rows("rules/reentry.md", "policy")] == [
+        (policy, ", ".join(f"`{name}`" for name in members).strip("`") or "nothing")
+        for policy, members in REENTRY_MEMBERS.items()
+    ]
+
+
+def test_when_it_happened():
+    window = {"from": "2026-05-01T00:00Z", "until": "2026-06-01T00:00Z"}
+    assert window["from"] in "".join(lines(MATCHING))
+    for occurred, received, answer in rows(MATCHING, "occurred"):
+        tracker = a_tracker(clock=FixedClock(parse_instant(received)))
+        tracker.journeys.publish([a_journey(window=window, maxLateness="P1D")])
+        receipt = tracker.track(a_request(occurredAt=occurred), "1")
+        (outcome,) = tracker.records.event(receipt.event_id).outcomes
+        assert (outcome.reason or outcome.outcome) == answer, (occurred, received)
+
+
+def test_why_a_leaf_is_unknown():
+    assert [name for name, _ in rows("rules/explaining.md", "unknown because")] == list(
+        get_args(Reason)
+    )
+
+
+def test_where_an_enrollment_can_stand():
+    """The token is that of its last claim; the last failure allowed is the first here."""
+    now = FixedClock().now()
+    later = now + timedelta(hours=1)
+    entered = Enrollment("1", "j", 1, "p", "e", None, now, available_at=now)
+    claimed = evolve(
+        entered, status="claimed", attempts=1, available_at=later, lease_until=later, token="t"
+    )
+    states = {
+        "claimed": claimed,
+        "dead, not given back": evolve(claimed, status="dead"),
+        "pending, given back": released(claimed, "t", later, 2, failed=True),
+        "dead, given back": released(claimed, "t", later, 1, failed=True),
+        "completed": completed(claimed, "t", now),
+    }
+
+    def shown(before, after):
+        return "–" if after is None else "unchanged" if after == before else after.status
+
+    assert rows("rules/hand-over.md", "where it stands") == [
+        (
+            name,
+            shown(state, completed(state, "t", later)),
+            shown(state, extended(state, "t", later + timedelta(hours=1))),
+            shown(state, released(state, "t", later, 2, failed=True)),
+            shown(state, released(state, "t", later, 1, failed=True)),
+        )
+        for name, state in states.items()
+    ]
 
 
 def test_the_members_of_a_journey_file():
@@ -203,11 +399,11 @@ def test_the_members_of_a_journey_file():
         ),
         *(f"reentry.{name}" for name in reentry),
     }
-    assert {name for name, _ in rows("journeys.md", "member")} == named
+    assert {name for name, _ in rows("rules/journeys.md", "member")} == named
 
 
 def test_the_example_of_a_journey_file_is_right(tmp_path):
-    page = (REFERENCE / "journeys.md").read_text(encoding="utf-8")
+    page = (REFERENCE / "rules" / "journeys.md").read_text(encoding="utf-8")
     path = tmp_path / "journeys.yaml"
     path.write_text(page.split("```yaml\n")[1].split("```")[0])
     (definition,) = journey_definitions(read_journey_file(path))
@@ -215,7 +411,9 @@ def test_the_example_of_a_journey_file_is_right(tmp_path):
 
 
 def test_the_ways_with_what_is_missing():
-    assert [name for name, _ in rows("templates.md", "`on_missing`")] == list(get_args(OnMissing))
+    assert [name for name, _ in rows("rules/templates.md", "`on_missing`")] == list(
+        get_args(OnMissing)
+    )
 
 
 # --- Write a storage adapter --------------------------------------------------------------
@@ -259,6 +457,21 @@ def test_the_rules_of_every_history():
     assert [name for name, _ in rows("../how-to/test-your-code.md", "rule")] == list(HISTORY_RULES)
 
 
+# --- Pages that are named -----------------------------------------------------------------
+
+
+def test_every_page_that_is_named_in_the_code_is_there():
+    root = REFERENCE.parents[1]
+    sources = [path for of in ("src", "adapters") for path in (root / of).rglob("*.py")]
+    named = {}
+    for path in (*sources, *root.glob("*.md")):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"\bdesign: ?\S", text), f"{path} names a page that nobody has"
+        named |= dict.fromkeys(re.findall(r"\bdocs/[\w./-]+\.md\b", text), path)
+    assert len(named) > 20
+    assert {page: path for page, path in named.items() if not (root / page).is_file()} == {}
+
+
 # --- What is imported ---------------------------------------------------------------------
 
 
@@ -297,6 +510,13 @@ def test_every_public_name_is_in_the_reference():
 
 DESCRIBED = (
     "segmentflow_core",
+    "segmentflow_core.api_keys",
+    "segmentflow_core.colour",
+    "segmentflow_core.explanation",
+    "segmentflow_core.journeys",
+    "segmentflow_core.system",
+    "segmentflow_core.templates",
+    "segmentflow_core.wire",
     "segmentflow_core.ports",
     "segmentflow_core.ports.api_keys",
     "segmentflow_core.ports.observation",

@@ -13,23 +13,20 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segmentflow_core import (
-    FingerprintKey,
-    FingerprintKeys,
-    FingerprintKeyUnknown,
-    IdempotencyKeyReuse,
-    IdentityConflict,
-    ProfileEmailRequired,
-    Receipt,
-    SegmentflowError,
-    journey_definition,
-)
+from segmentflow_core import FingerprintKey, FingerprintKeys, Receipt, SegmentflowError
 from segmentflow_core.domain.decision import Item, claim_for, decide
 from segmentflow_core.domain.fingerprint import Fingerprint
 from segmentflow_core.domain.journey import Journey, PriorEntries
 from segmentflow_core.domain.profile import Profile
 from segmentflow_core.domain.request import check_request
 from segmentflow_core.domain.tracking import Changes, HeldClaim, Known, Probe
+from segmentflow_core.errors import (
+    FingerprintKeyUnknown,
+    IdempotencyKeyReuse,
+    IdentityConflict,
+    ProfileEmailRequired,
+)
+from segmentflow_core.journeys import journey_definition
 from segmentflow_core.testing import (
     FINGERPRINT_SECRET,
     FixedClock,

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from segmentflow_core import IdentityConflict, ProfileEmailRequired, Tracker
+from segmentflow_core import Tracker
 from segmentflow_core.domain.identity import (
     REFUSALS,
     RESOLUTIONS,
@@ -15,6 +15,7 @@ from segmentflow_core.domain.identity import (
     Resolution,
     classify,
 )
+from segmentflow_core.errors import IdentityConflict, ProfileEmailRequired
 from segmentflow_core.testing import FINGERPRINT_SECRET, SequentialIds, a_request
 from segmentflow_memory import MemoryStorage
 
@@ -99,9 +100,9 @@ def test_each_row_of_the_identity_table_happens(row, resolution):
     (result,) = tracker.track_many([(a_request(profile=_SENT[given]), "key")])
     if resolution in REFUSALS:
         assert type(result) is REFUSALS[resolution]
-        assert len(tracker.events()) == len(stored)
+        assert len(tracker.records.events()) == len(stored)
         return
-    profile = tracker.profile(result.profile_id)
+    profile = tracker.records.profile(result.profile_id)
     if resolution is Resolution.CREATE:
         assert result.profile_id not in stored
         assert (profile.email, profile.external_id) == (_EMAIL, _SENT[given].get("externalId"))

@@ -10,18 +10,16 @@ from types import MappingProxyType
 
 import pytest
 
-from segmentflow_core import (
+from segmentflow_core import Limits, ProfileInput, TrackRequest
+from segmentflow_core.domain.request import check_request
+from segmentflow_core.errors import (
     ConfigurationError,
     IdempotencyKeyRequired,
     InvalidRequest,
-    Limits,
     PayloadTooLarge,
-    ProfileInput,
-    TrackRequest,
-    parse_request,
 )
-from segmentflow_core.domain.request import check_request
 from segmentflow_core.testing import DOCUMENTED_REQUEST, a_request
+from segmentflow_core.wire import parse_request
 
 CANARY = "canary-4111"
 

@@ -8,15 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segmentflow_core import (
-    ConfigurationError,
-    InvalidTemplate,
-    TemplateStateMissing,
-    check_template,
-    compile_template,
-    parse_json,
-)
+from segmentflow_core.errors import ConfigurationError, InvalidTemplate, TemplateStateMissing
+from segmentflow_core.templates import check_template, compile_template
 from segmentflow_core.testing import json_objects, json_values
+from segmentflow_core.wire import parse_json
 
 STATE: dict[str, Any] = {
     "event": {

@@ -59,7 +59,7 @@ def orders(worker, tmp_path):
     storage = open_storage(f"sqlite:///{tmp_path / 'shop.db'}")
     storage.create_all()
     tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET, clock=clock)
-    tracker.publish_journeys([worker["JOURNEY"]])
+    tracker.journeys.publish([worker["JOURNEY"]])
     for name in "abc":
         who = {"email": f"{name}@example.com", "properties": {"firstName": name}}
         tracker.track(a_request(profile=who, data={"orderId": name, "total": 1}), name)
@@ -92,7 +92,7 @@ def test_the_worker_prints_the_mail_of_every_customer_once(tmp_path, monkeypatch
 
 def test_the_mail_is_the_template_filled_from_the_state_document(worker, orders):
     tracker, _ = orders
-    (first, *_) = tracker.claim_enrollments()
+    (first, *_) = tracker.enrollments.claim()
     assert worker["MAIL"].render(first.state, "error") == {
         "to": "a@example.com",
         "subject": ["Your order ", "a"],
@@ -107,7 +107,7 @@ def test_a_mail_with_a_gap_is_not_sent(worker, orders):
     sent = []
     assert worker["work"](tracker, sent.append) == 3
     assert "d@example.com" not in [mail["to"] for mail in sent]
-    (waiting,) = tracker.enrollments(status=EnrollmentStatus.PENDING)
+    (waiting,) = tracker.enrollments.list(status=EnrollmentStatus.PENDING)
     assert waiting.attempts == 1
 
 
@@ -138,9 +138,11 @@ def test_a_worker_told_to_stop_gives_back_what_it_did_not_finish(worker, orders)
 
     with pytest.raises(KeyboardInterrupt):
         worker["work"](tracker, send)
-    pending = tracker.enrollments(status=EnrollmentStatus.PENDING)
+    pending = tracker.enrollments.list(status=EnrollmentStatus.PENDING)
     assert [enrollment.attempts for enrollment in pending] == [0, 0]
-    assert [e.enrollment_id for e in tracker.enrollments(status=EnrollmentStatus.COMPLETED)] == sent
+    assert [
+        e.enrollment_id for e in tracker.enrollments.list(status=EnrollmentStatus.COMPLETED)
+    ] == sent
 
 
 def test_a_worker_that_was_too_late_leaves_the_mail_to_whoever_has_it(worker, orders):
@@ -148,10 +150,10 @@ def test_a_worker_that_was_too_late_leaves_the_mail_to_whoever_has_it(worker, or
 
     def send(mail):
         clock.advance(minutes=2)
-        tracker.claim_enrollments()
+        tracker.enrollments.claim()
 
     assert worker["work"](tracker, send) == 0
-    assert len(tracker.enrollments(status=EnrollmentStatus.CLAIMED)) == 3
+    assert len(tracker.enrollments.list(status=EnrollmentStatus.CLAIMED)) == 3
 
 
 def test_a_draft_is_replayed_and_the_odd_order_explained(capsys):

@@ -66,9 +66,9 @@ def migrated(alembic):
 def test_a_generated_migration_makes_a_store_that_works(migrated, engine):
     storage = SqlStorage(engine)
     tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET)
-    tracker.publish_journeys({"journeys": [a_journey(reentry={"policy": "once"})]})
+    tracker.journeys.publish({"journeys": [a_journey(reentry={"policy": "once"})]})
     receipt = tracker.track(a_request(), "key")
-    assert tracker.event(receipt.event_id).outcomes[0].outcome == "enrolled"
+    assert tracker.records.event(receipt.event_id).outcomes[0].outcome == "enrolled"
     storage.create_all()
     assert tracker.track(a_request(), "key") == receipt
 

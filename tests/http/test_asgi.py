@@ -7,7 +7,8 @@ import threading
 
 import pytest
 
-from segmentflow_core import ConfigurationError, Tracker
+from segmentflow_core import Tracker
+from segmentflow_core.errors import ConfigurationError
 from segmentflow_core.testing import DOCUMENTED_REQUEST, FINGERPRINT_SECRET
 from segmentflow_http import AsgiApp, Endpoint, KnownKeys
 from segmentflow_http.access import log_answered
@@ -64,7 +65,7 @@ def test_a_body_is_read_no_further_than_the_limit(app, headers, tracker):
     (start, sent), left = run(app, scope(headers), body(*[part] * 10))
     assert (start["status"], len(left)) == (413, 7)
     assert json.loads(sent["body"])["error"] == "payload_too_large"
-    assert not tracker.events()
+    assert not tracker.records.events()
 
 
 def test_a_question_mark_that_was_sent_encoded_starts_no_query(app, headers, tracker):
@@ -73,7 +74,7 @@ def test_a_question_mark_that_was_sent_encoded_starts_no_query(app, headers, tra
     assert (start["status"], len(left)) == (404, 1)
     (start, _), _ = run(app, scope(headers, query_string=b"x=%3F"), body(BODY))
     assert start["status"] == 202
-    assert len(tracker.events()) == 1
+    assert len(tracker.records.events()) == 1
 
 
 def test_a_body_announced_too_large_is_not_read_at_all(app, headers):
@@ -86,7 +87,7 @@ def test_a_client_that_leaves_before_it_is_done_is_not_answered(app, headers, tr
     half = {"type": "http.request", "body": BODY, "more_body": True}
     sent, _ = run(app, scope(headers), [half, {"type": "http.disconnect"}])
     assert sent == []
-    assert not tracker.events()
+    assert not tracker.records.events()
 
 
 def test_a_client_that_leaves_before_the_answer_is_recorded_all_the_same(app, headers, tracker):
@@ -102,7 +103,7 @@ def test_a_client_that_leaves_before_the_answer_is_recorded_all_the_same(app, he
         await app(scope(headers), receive, send)
 
     asyncio.run(leave())
-    assert len(tracker.events()) == 1
+    assert len(tracker.records.events()) == 1
 
 
 def test_where_it_is_mounted_is_not_part_of_the_path(app, headers):

@@ -9,19 +9,18 @@ from types import MappingProxyType
 import httpx
 import pytest
 
-from segmentflow_core import (
+from segmentflow_core import ProfileInput, TrackRequest
+from segmentflow_core.errors import (
+    ERROR_CLASSES,
     ConfigurationError,
     IdempotencyInProgress,
     IdempotencyKeyRequired,
     IdempotencyKeyReuse,
     InternalError,
     InvalidRequest,
-    ProfileInput,
     StorageUnavailable,
-    TrackRequest,
     Unauthorized,
 )
-from segmentflow_core.errors import ERROR_CLASSES
 from segmentflow_core.testing import DOCUMENTED_KEY, DOCUMENTED_REQUEST, a_request
 from segmentflow_http import AsgiApp, WsgiApp
 from segmentflow_http.client import (

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 
 import pytest
 
-from segmentflow_core import (
+from segmentflow_core import Limits, Tracker
+from segmentflow_core.errors import (
     ConfigurationError,
     FingerprintKeyUnknown,
     InsufficientScope,
-    Limits,
     StorageUnavailable,
-    Tracker,
     Unauthorized,
 )
 from segmentflow_core.testing import (
@@ -49,7 +48,7 @@ def test_the_documented_request_gets_the_documented_answer(post, tracker):
         ("enrolledJourneys", 0),
         ("skippedJourneys", 0),
     ]
-    event = tracker.event(receipt["eventId"])
+    event = tracker.records.event(receipt["eventId"])
     assert (event.profile_id, event.data["payment"]) == (
         receipt["profileId"],
         {"token": "[REDACTED]"},
@@ -57,7 +56,7 @@ def test_the_documented_request_gets_the_documented_answer(post, tracker):
 
 
 def test_a_replay_is_byte_identical_and_says_so(post, tracker, clock):
-    tracker.publish_journeys({"journeys": [a_journey()]})
+    tracker.journeys.publish({"journeys": [a_journey()]})
     first = post(a_request(redactedDataPaths=["/event/nothing"]))
     clock.advance(days=1)
     again = post(a_request(redactedDataPaths=["/event/nothing"]))
@@ -92,7 +91,7 @@ def test_an_event_belongs_to_the_organization_of_the_key(call, headers, api_keys
     theirs = said(call("POST", EVENTS, {**headers, "x-api-key": other}, body))
     assert ours["eventId"] != theirs["eventId"]
     assert ours["profileId"] != theirs["profileId"]
-    (event,) = tracker.events(organization_id="acme")
+    (event,) = tracker.records.events(organization_id="acme")
     assert event.event_id == theirs["eventId"]
 
 
@@ -353,14 +352,14 @@ def test_a_host_may_authenticate_callers_itself(tracker):
     }
     body = json.dumps(DOCUMENTED_REQUEST).encode()
     assert endpoint("POST", EVENTS, headers, body).status == 202
-    assert len(tracker.events(organization_id="acme")) == 1
+    assert len(tracker.records.events(organization_id="acme")) == 1
     assert endpoint("POST", EVENTS, {}, body).status == 401
 
 
 def test_known_keys_are_compared_whole_and_must_be_long(tracker):
     endpoint = Endpoint(tracker, KnownKeys(["j" * 32, "k" * 32], organization_id="acme"))
     assert post_to(endpoint).status == 202
-    assert len(tracker.events(organization_id="acme")) == 1
+    assert len(tracker.records.events(organization_id="acme")) == 1
     assert endpoint("POST", EVENTS, {"x-api-key": "k" * 31}, b"").status == 401
     for secrets in ([], ["short"]):
         with pytest.raises(ConfigurationError):
@@ -419,4 +418,4 @@ def test_no_answer_and_no_log_shows_what_was_sent(post, call, headers, tracker, 
     text = repr([(r.headers, r.body.replace(b'"path":"/canary-9421"', b"")) for r in shown])
     assert canary not in text
     assert canary not in caplog.text
-    assert all(canary not in repr(event) for event in tracker.events())
+    assert all(canary not in repr(event) for event in tracker.records.events())

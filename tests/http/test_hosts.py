@@ -75,7 +75,7 @@ def test_the_documented_request_is_accepted_and_replayed(ask, headers, tracker):
         False,
         "true",
     )
-    assert [event.event_id for event in tracker.events()] == [first.json()["eventId"]]
+    assert [event.event_id for event in tracker.records.events()] == [first.json()["eventId"]]
 
 
 def test_refusals_come_through_unchanged(ask, headers, endpoint):

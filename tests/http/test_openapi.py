@@ -7,8 +7,9 @@ from hypothesis import given
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
-from segmentflow_core import Limits, request_json_schema
+from segmentflow_core import Limits
 from segmentflow_core.testing import DOCUMENTED_KEY, DOCUMENTED_REQUEST, a_request, json_objects
+from segmentflow_core.wire import request_json_schema
 from segmentflow_http import openapi, openapi_document
 from segmentflow_http.routes import ERRORS, ROUTES
 

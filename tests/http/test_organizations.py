@@ -23,12 +23,12 @@ def read_all(tracker, api_keys):
 
     def read_all(organization_id):
         whose = {"organization_id": organization_id}
-        events = list(tracker.events(**whose))
+        events = list(tracker.records.events(**whose))
         return {
             "events": events,
-            "profiles": [tracker.profile(event.profile_id, **whose) for event in events],
-            "enrollments": list(tracker.enrollments(**whose)),
-            "journeys": list(tracker.journeys(**whose)),
+            "profiles": [tracker.records.profile(event.profile_id, **whose) for event in events],
+            "enrollments": list(tracker.enrollments.list(**whose)),
+            "journeys": list(tracker.journeys.list(**whose)),
             "api keys": list(api_keys.list(**whose)),
         }
 
@@ -52,7 +52,7 @@ class Theirs:
 def theirs(call, headers, tracker, api_keys, read_all):
     """Let the other Organization record the documented request; check that all of it stays."""
     journey = a_journey("their-journey", reentry={"policy": "once"})
-    tracker.publish_journeys({"journeys": [journey]}, organization_id=THEIRS)
+    tracker.journeys.publish({"journeys": [journey]}, organization_id=THEIRS)
     secret = api_keys.create(["events:write"], organization_id=THEIRS).secret
 
     def send():

@@ -37,7 +37,7 @@ def store(tmp_path):
 
 def stored(url):
     storage = open_storage(url)
-    events = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET).events(limit=100_000)
+    events = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET).records.events(limit=100_000)
     storage.close()
     return events
 

@@ -56,7 +56,7 @@ def test_the_documented_request_is_accepted_and_replayed(call, headers):
 def test_a_question_mark_that_was_sent_encoded_starts_no_query(call, headers, tracker):
     assert call("POST", f"{EVENTS}?x", headers, BODY)[0] == "404 Not Found"
     assert call("POST", EVENTS, headers, BODY, QUERY_STRING="x=%3F")[0] == "202 Accepted"
-    assert len(tracker.events()) == 1
+    assert len(tracker.records.events()) == 1
 
 
 def test_a_key_that_the_server_joined_is_another_key(call, headers, tracker):
@@ -64,7 +64,7 @@ def test_a_key_that_the_server_joined_is_another_key(call, headers, tracker):
     key = headers["idempotency-key"]
     twice = call("POST", EVENTS, {**headers, "idempotency-key": f"{key},{key}"}, BODY)
     assert (once[0], twice[0]) == ("202 Accepted", "202 Accepted")
-    assert len(tracker.events()) == 2
+    assert len(tracker.records.events()) == 2
 
 
 def test_a_body_too_large_is_refused_unread(call, headers):

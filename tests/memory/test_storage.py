@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from segmentflow_core import ConfigurationError, IdempotencyInProgress, StorageUnavailable
+from segmentflow_core.errors import ConfigurationError, IdempotencyInProgress, StorageUnavailable
 from segmentflow_core.testing import Capabilities, StorageContract
 from segmentflow_memory import AsyncMemoryStorage, MemoryStorage, open_storage
 

@@ -9,7 +9,8 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from prometheus_client import CollectorRegistry, generate_latest
 
-from segmentflow_core import AsyncTracker, IdempotencyKeyReuse, StorageUnavailable, Tracker
+from segmentflow_core import AsyncTracker, Tracker
+from segmentflow_core.errors import IdempotencyKeyReuse, StorageUnavailable
 from segmentflow_core.ports.observation import (
     JourneyOutcome,
     Refused,
@@ -76,7 +77,7 @@ def a_tracker(*observers, storage=None):
     tracker = Tracker(
         storage or MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET, observers=observers
     )
-    tracker.publish_journeys(JOURNEYS)
+    tracker.journeys.publish(JOURNEYS)
     return tracker
 
 

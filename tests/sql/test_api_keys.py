@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from segmentflow_core import ApiKeys, AsyncApiKeys, ConfigurationError, StorageUnavailable
+from segmentflow_core import ApiKeys, AsyncApiKeys
+from segmentflow_core.errors import ConfigurationError, StorageUnavailable
 from segmentflow_core.testing import FixedClock
 from segmentflow_core.testing.api_keys import ApiKeyContract
 from segmentflow_memory import AsyncMemoryStorage, MemoryStorage

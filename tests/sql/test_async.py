@@ -10,13 +10,8 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from segmentflow_core import (
-    AsyncTracker,
-    ConfigurationError,
-    IdempotencyInProgress,
-    StorageUnavailable,
-    Tracker,
-)
+from segmentflow_core import AsyncTracker, Tracker
+from segmentflow_core.errors import ConfigurationError, IdempotencyInProgress, StorageUnavailable
 from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey, a_request
 from segmentflow_sql import AsyncSqlStorage, SqlStorage
 
@@ -122,7 +117,7 @@ def forget_what_was_cancelled():
 def test_a_call_cancelled_anywhere_leaves_nothing_or_everything(storage, witness, runner):
     """Cancelled after more and more turns of the loop, until one call ends undisturbed."""
     tracker = a_tracker(storage)
-    runner.run(tracker.publish_journeys({"journeys": [a_journey(reentry={"policy": "once"})]}))
+    runner.run(tracker.journeys.publish({"journeys": [a_journey(reentry={"policy": "once"})]}))
     for steps in [*range(30), *(int(30 * 1.3**power) for power in range(50))]:
         key = f"key {steps}"
         request = a_request(profile={"email": f"p{steps}@example.com"}, data={"key": key})
@@ -199,7 +194,7 @@ def test_calls_take_turns_on_the_one_connection_of_a_store_in_memory(in_memory, 
 
     receipts = runner.run(at_once())
     assert len({receipt.event_id for receipt in receipts}) == 10
-    assert len(runner.run(tracker.events())) == 10
+    assert len(runner.run(tracker.records.events())) == 10
     with asyncio.Runner() as another:
         assert len({receipt.event_id for receipt in another.run(at_once())}) == 10
 
@@ -228,17 +223,17 @@ def test_a_cancelled_call_does_not_lose_a_store_in_memory(in_memory, runner):
 def test_a_store_without_tables_is_named_as_such_and_not_created(tmp_path, runner):
     storage = AsyncSqlStorage(create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'none.db'}"))
     with pytest.raises(ConfigurationError, match="no tables yet"):
-        runner.run(a_tracker(storage).events())
+        runner.run(a_tracker(storage).records.events())
     assert not (tmp_path / "none.db").exists()
     runner.run(storage.create_all())
-    assert runner.run(a_tracker(storage).events()) == []
+    assert runner.run(a_tracker(storage).records.events()) == []
     runner.run(storage.close())
 
 
 def test_a_server_that_is_not_there_is_unavailable(runner):
     engine = create_async_engine("postgresql+psycopg://postgres@127.0.0.1:1/nothing")
     with pytest.raises(StorageUnavailable) as failure:
-        runner.run(a_tracker(AsyncSqlStorage(engine)).events())
+        runner.run(a_tracker(AsyncSqlStorage(engine)).records.events())
     assert failure.value.__context__ is None
 
 

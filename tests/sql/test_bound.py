@@ -14,13 +14,12 @@ from psycopg.rows import dict_row
 from sqlalchemy import Column, Integer, MetaData, Table, create_engine, insert, select
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from segmentflow_core import (
-    AsyncTracker,
+from segmentflow_core import AsyncTracker, Tracker
+from segmentflow_core.errors import (
     ConfigurationError,
     IdempotencyInProgress,
     ProfileEmailRequired,
     StorageUnavailable,
-    Tracker,
 )
 from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey, a_request
 from segmentflow_sql import AsyncSqlStorage, SqlStorage
@@ -86,7 +85,7 @@ def test_a_host_that_has_read_before_an_entry_does_not_enter_within_its_cooldown
         tracker = bound(other)
         tracker.track(a_request("known"), "known")
         reentry = {"policy": "cooldown", "duration": "PT1H"}
-        tracker.publish_journeys([a_journey(reentry=reentry)])
+        tracker.journeys.publish([a_journey(reentry=reentry)])
         other.commit()
         host.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         host.execute("SELECT count(*) FROM orders")
@@ -212,7 +211,7 @@ def test_the_hosts_rollback_undoes_the_event_and_frees_its_key(engine):
         undone = bound(connection).track(a_request(), "order:1")
         connection.rollback()
     tracker = a_tracker(SqlStorage(engine))
-    assert (orders(engine), list(tracker.events())) == ([], [])
+    assert (orders(engine), list(tracker.records.events())) == ([], [])
     receipt = tracker.track(a_request(), "order:1")
     assert not receipt.replayed
     assert receipt.event_id != undone.event_id
@@ -224,7 +223,7 @@ def test_the_event_may_come_first_and_nothing_is_committed_by_it(engine):
         with engine.connect() as other:
             assert other.exec_driver_sql("SELECT count(*) FROM segmentflow_events").all() == [(0,)]
         connection.commit()
-    assert len(a_tracker(SqlStorage(engine)).events()) == 1
+    assert len(a_tracker(SqlStorage(engine)).records.events()) == 1
 
 
 def test_a_refusal_leaves_the_hosts_transaction_usable(engine):
@@ -236,7 +235,7 @@ def test_a_refusal_leaves_the_hosts_transaction_usable(engine):
         connection.execute(insert(ORDERS).values(number=2))
         tracker.track(a_request(), "order:1")
     assert orders(engine) == [1, 2]
-    assert len(a_tracker(SqlStorage(engine)).events()) == 1
+    assert len(a_tracker(SqlStorage(engine)).records.events()) == 1
 
 
 def test_a_failure_in_the_middle_leaves_the_hosts_transaction_usable(engine):
@@ -324,7 +323,7 @@ def test_the_hosts_transaction_begins_as_its_connection_is_set(conninfo):
     with psycopg.connect(conninfo) as connection:
         connection.isolation_level = psycopg.IsolationLevel.SERIALIZABLE
         connection.read_only = connection.deferrable = True
-        assert list(bound(connection).events()) == []
+        assert list(bound(connection).records.events()) == []
         for setting in ("isolation", "read_only", "deferrable"):
             (value,) = connection.execute(f"SHOW transaction_{setting}").fetchone()
             assert value in ("serializable", "on")
@@ -340,7 +339,7 @@ def test_statements_that_are_prepared_no_longer_are_no_failure_of_the_host(conni
             bound(connection).track(a_request(), f"key {number}")
             connection.commit()
             connection.execute("DEALLOCATE ALL")
-        assert len(bound(connection).events()) == 3
+        assert len(bound(connection).records.events()) == 3
 
 
 def test_statements_that_are_prepared_no_longer_are_no_failure_of_an_async_host(conninfo):
@@ -387,7 +386,7 @@ def test_a_psycopg_connection_that_has_not_begun_is_begun_and_not_committed(conn
         connection.execute("INSERT INTO orders VALUES (1)")
         connection.rollback()
         assert connection.execute("SELECT count(*) FROM orders").fetchall() == [(0,)]
-        assert list(bound(connection).events()) == []
+        assert list(bound(connection).records.events()) == []
 
 
 def test_psycopgs_transaction_block_takes_part_in_autocommit_mode(conninfo):
@@ -423,7 +422,7 @@ def test_a_plain_sqlite3_connection_takes_part(path):
     connection.execute("INSERT INTO orders VALUES (2)")
     connection.commit()
     assert [tuple(row) for row in connection.execute("SELECT * FROM orders")] == [(2,)]
-    assert len(bound(connection).events()) == 1
+    assert len(bound(connection).records.events()) == 1
     connection.close()
 
 

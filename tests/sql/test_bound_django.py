@@ -14,12 +14,12 @@ from django.utils.functional import empty
 from psycopg import IsolationLevel
 from sqlalchemy import create_engine
 
-from segmentflow_core import (
+from segmentflow_core import Tracker
+from segmentflow_core.errors import (
     ConfigurationError,
     IdempotencyInProgress,
     ProfileEmailRequired,
     StorageUnavailable,
-    Tracker,
 )
 from segmentflow_core.testing import FINGERPRINT_SECRET, a_request
 from segmentflow_sql import SqlStorage, open_storage
@@ -311,5 +311,5 @@ def assert_complete(shop):
     else:
         url = f"postgresql://postgres@/{database['NAME']}?host={database['HOST']}"
     storage = open_storage(url)
-    assert len(Tracker(storage, fingerprint_key=FINGERPRINT_SECRET).events()) == 1
+    assert len(Tracker(storage, fingerprint_key=FINGERPRINT_SECRET).records.events()) == 1
     storage.close()

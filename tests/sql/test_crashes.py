@@ -57,7 +57,7 @@ def told_and_engine(tmp_path):
     """Give two acknowledged calls about one Profile, and the engine of their store."""
     engine = create_engine(a_store(f"sqlite:///{tmp_path / 'store.db'}"))
     tracker = new_tracker(engine)
-    tracker.publish_journeys(JOURNEYS)
+    tracker.journeys.publish(JOURNEYS)
     told = [
         Acknowledgement.of(task, key, tracker.track(request, key))
         for task in (6, 7)
@@ -113,7 +113,7 @@ def proxy(postgres):
 def witness(postgres, database):
     storage = SqlStorage(create_engine(postgres.url(database)))
     tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET)
-    tracker.publish_journeys({"journeys": [a_journey(reentry={"policy": "once"})]})
+    tracker.journeys.publish({"journeys": [a_journey(reentry={"policy": "once"})]})
     yield tracker
     storage.close()
 
@@ -147,12 +147,12 @@ def track(request, url, runner):
 def test_a_claim_cut_off_at_its_commit_hands_over_what_it_took(
     proxy, witness, url, cut, organization_id
 ):
-    witness.publish_journeys([a_journey()])
+    witness.journeys.publish([a_journey()])
     witness.track_many([(a_request(), f"key {n}") for n in range(6)])
     storage = SqlStorage(create_engine(url))
     worker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET)
     cut(proxy)
-    claimed = worker.claim_enrollments(limit=4, organization_id=organization_id)
+    claimed = worker.enrollments.claim(limit=4, organization_id=organization_id)
     assert proxy.cuts == 1
     assert len(claimed) == 4
     assert {c.enrollment for c in claimed} == set(witness.enrollments(status="claimed"))

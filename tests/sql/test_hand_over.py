@@ -53,10 +53,10 @@ def a_tracker(storage, clock=None):
 
 def enrol(tracker, count, organization_id="default"):
     """Let that many Profiles enter a Journey; return the Enrollments' ids in their order."""
-    tracker.publish_journeys([a_journey()], organization_id=organization_id)
+    tracker.journeys.publish([a_journey()], organization_id=organization_id)
     calls = [(a_request(profile={"email": f"p{n}@example.com"}), f"key {n}") for n in range(count)]
     tracker.track_many(calls, organization_id=organization_id)
-    listed = tracker.enrollments(limit=count, organization_id=organization_id)
+    listed = tracker.enrollments.list(limit=count, organization_id=organization_id)
     return [enrollment.enrollment_id for enrollment in listed][::-1]
 
 
@@ -76,7 +76,9 @@ def test_eight_workers_killed_at_random_complete_every_enrollment_once_and_lose_
     workers.run(8, kills=24, pause=300)
     assert workers.killed == 24
     assert len(set(workers.completed)) == len(workers.completed)
-    stored = [e for name in names for e in tracker.enrollments(limit=9999, organization_id=name)]
+    stored = [
+        e for name in names for e in tracker.enrollments.list(limit=9999, organization_id=name)
+    ]
     assert {enrollment.status for enrollment in stored} == {EnrollmentStatus.COMPLETED}
     assert sorted(enrollment.enrollment_id for enrollment in stored) == sorted(entered)
     assert set(workers.completed) <= set(entered)
@@ -100,7 +102,7 @@ def test_workers_that_claim_at_once_each_get_as_many_as_they_asked_for(
 
     def claim(_):
         start.wait()
-        return ids(tracker.claim_enrollments(limit=10, organization_id=organization_id))
+        return ids(tracker.enrollments.claim(limit=10, organization_id=organization_id))
 
     with ThreadPoolExecutor(8) as pool:
         taken = list(pool.map(claim, range(8)))
@@ -133,23 +135,23 @@ def test_a_claim_passes_over_what_is_being_changed_and_does_not_wait(
     tracker = a_tracker(opened(postgres.url(database), isolation_level=isolation_level))
     entered = enrol(tracker, 6)
     holding([entered[0], entered[2]])
-    assert ids(tracker.claim_enrollments(limit=3)) == [entered[1], entered[3], entered[4]]
-    assert ids(tracker.claim_enrollments(organization_id=None, limit=3)) == [entered[5]]
-    assert tracker.claim_enrollments() == []
+    assert ids(tracker.enrollments.claim(limit=3)) == [entered[1], entered[3], entered[4]]
+    assert ids(tracker.enrollments.claim(organization_id=None, limit=3)) == [entered[5]]
+    assert tracker.enrollments.claim() == []
 
 
 def test_what_one_organization_cannot_give_another_one_gives(postgres, database, opened, holding):
     tracker = a_tracker(opened(postgres.url(database)))
     held, free = (enrol(tracker, 6, name) for name in ("held", "free"))
     holding(held[:5])
-    taken = ids(tracker.claim_enrollments(organization_id=None, limit=6))
+    taken = ids(tracker.enrollments.claim(organization_id=None, limit=6))
     assert sorted(taken) == sorted([held[5], *free[:5]])
 
 
 def test_a_claim_for_all_locks_nothing_that_it_does_not_take(postgres, database, opened):
     tracker = a_tracker(opened(postgres.url(database)))
     entered = [enrol(tracker, 6, name) for name in "abc"]
-    statement = statements_for("postgresql").claim_enrollments[False, False]
+    statement = statements_for("postgresql").enrollments.claim[False, False]
     places = {
         "now": "now()",
         "lease_until": "now()",
@@ -164,7 +166,7 @@ def test_a_claim_for_all_locks_nothing_that_it_does_not_take(postgres, database,
         given = ", ".join(places[name] for name in statement.parameters)
         taken = connection.execute(f"EXECUTE claim({given})").fetchall()
         assert len(taken) == 4
-        others = tracker.claim_enrollments(organization_id=None, limit=100)
+        others = tracker.enrollments.claim(organization_id=None, limit=100)
         assert len(others) == sum(map(len, entered)) - 4
         connection.execute("ROLLBACK")
 
@@ -177,13 +179,13 @@ def statements(database):
     known = statements_for(database)
     found = {
         f"claim of {'one' if organization else 'all'}{', one Journey' if journey else ''}": each
-        for (organization, journey), each in known.claim_enrollments.items()
+        for (organization, journey), each in known.enrollments.claim.items()
     }
     for name in ("complete", "release", "extend"):
         both = getattr(known, f"{name}_enrollments")
         found |= {f"{name} one": both.one, f"{name} many": both.many}
     return found | {
-        "revive": known.revive_enrollments,
+        "revive": known.enrollments.revive_many,
         "read one": known.get_enrollment,
         "list what is open": known.list_open_enrollments,
     }
@@ -222,7 +224,7 @@ def test_no_call_on_sqlite_reads_history(tmp_path, opened, name):
 def test_a_claim_on_sqlite_goes_along_the_queue(tmp_path, opened, named, queue):
     path = tmp_path / "store.db"
     opened(f"sqlite:///{path}")
-    statement = statements_for("sqlite").claim_enrollments[named]
+    statement = statements_for("sqlite").enrollments.claim[named]
     connection = sqlite3.connect(path)
     rows = connection.execute(
         f"EXPLAIN QUERY PLAN {statement.text}", [1 for _ in statement.parameters]
@@ -260,8 +262,8 @@ def long_history(postgres):
     storage.create_all()
     tracker = a_tracker(storage)
     enrol(tracker, 5)
-    (first,) = tracker.claim_enrollments(limit=1)
-    done = tracker.complete_enrollment(first.lease)
+    (first,) = tracker.enrollments.claim(limit=1)
+    done = tracker.enrollments.complete(first.lease)
     storage.close()
     with postgres.connect("long_history") as connection:
         complete_many(connection, done, 20_000)
@@ -278,15 +280,15 @@ def test_a_worker_that_began_on_an_empty_store_reads_no_history_later(
         tracker = a_tracker(SqlStorage.bound_to(connection))
         enrol(tracker, 50)
         for _ in range(20):
-            (claimed,) = tracker.claim_enrollments(limit=1)
-            done = tracker.complete_enrollment(claimed.lease)
+            (claimed,) = tracker.enrollments.claim(limit=1)
+            done = tracker.enrollments.complete(claimed.lease)
         connection.commit()
         with postgres.connect(name) as other:
             complete_many(other, done, 10_000)
         before = rows_read(connection)
-        first, *others = (item.lease for item in tracker.claim_enrollments(limit=20))
-        tracker.complete_enrollment(first)
-        tracker.complete_enrollments(others)
+        first, *others = (item.lease for item in tracker.enrollments.claim(limit=20))
+        tracker.enrollments.complete(first)
+        tracker.enrollments.complete_many(others)
         assert rows_read(connection) - before < 100
 
 

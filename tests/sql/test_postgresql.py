@@ -15,7 +15,8 @@ import psycopg
 import pytest
 from sqlalchemy import create_engine, event
 
-from segmentflow_core import ConfigurationError, StorageUnavailable, Tracker
+from segmentflow_core import Tracker
+from segmentflow_core.errors import ConfigurationError, StorageUnavailable
 from segmentflow_core.testing import (
     DOCUMENTED_KEY,
     DOCUMENTED_REQUEST,
@@ -57,7 +58,7 @@ def counted(postgres, database, proxy):
     url = f"postgresql+psycopg://postgres@127.0.0.1:{proxy.port}/{database}"
     storage = SqlStorage(create_engine(url))
     tracker = a_tracker(storage)
-    tracker.publish_journeys(
+    tracker.journeys.publish(
         {
             "journeys": [
                 a_journey(),
@@ -122,13 +123,15 @@ def test_more_than_one_parameter_holds_is_written_by_several(storage, monkeypatc
     tracker = a_tracker(storage)
     calls = [(a_request(data={"n": n}), f"key {n}") for n in range(25)]
     receipts = tracker.track_many(calls)
-    assert [tracker.event(receipt.event_id).data["n"] for receipt in receipts] == list(range(25))
+    assert [tracker.records.event(receipt.event_id).data["n"] for receipt in receipts] == list(
+        range(25)
+    )
     again = tracker.track_many(calls)
     assert again == receipts
     assert all(receipt.replayed for receipt in again)
     many = [a_journey(f"journey-{number}") for number in range(40)]
-    assert len(tracker.publish_journeys({"journeys": many})) == 40
-    assert len(tracker.journeys()) == 40
+    assert len(tracker.journeys.publish({"journeys": many})) == 40
+    assert len(tracker.journeys.list()) == 40
 
 
 def test_a_batch_of_a_thousand_takes_as_many_statements_as_one_of_two(storage, monkeypatch):
@@ -141,7 +144,7 @@ def test_a_batch_of_a_thousand_takes_as_many_statements_as_one_of_two(storage, m
 
     monkeypatch.setattr(postgresql.PsycopgConnection, "_send", watched)
     tracker = a_tracker(storage)
-    tracker.publish_journeys({"journeys": [a_journey(reentry={"policy": "once"})]})
+    tracker.journeys.publish({"journeys": [a_journey(reentry={"policy": "once"})]})
     counts = []
     for size in (2, 1000):
         calls = [
@@ -193,7 +196,7 @@ def test_every_key_and_index_leads_with_the_organization(postgres, database):
 def test_a_number_comes_back_as_it_was_from_jsonb(storage, value):
     tracker = a_tracker(storage)
     receipt = tracker.track(a_request(data={"value": value}), "key")
-    stored = tracker.event(receipt.event_id).data["value"]
+    stored = tracker.records.event(receipt.event_id).data["value"]
     assert (type(stored), stored) == (type(value), value)
 
 
@@ -204,7 +207,7 @@ def test_an_instant_is_exact_whatever_the_sessions_time_zone(postgres, database,
     storage = SqlStorage(create_engine(postgres.url(database), connect_args=options))
     tracker = a_tracker(storage)
     receipt = tracker.track(a_request(occurredAt=moment), "key")
-    stored = tracker.event(receipt.event_id).occurred_at
+    stored = tracker.records.event(receipt.event_id).occurred_at
     assert stored.isoformat() == moment.replace("Z", "+00:00")
     storage.close()
 
@@ -249,7 +252,7 @@ def test_many_processes_may_create_one_store_at_once(postgres, new_database):
 def test_a_store_without_tables_is_named_as_such(postgres, new_database):
     storage = open_storage(postgres.url(new_database()))
     with pytest.raises(ConfigurationError, match="no tables yet"):
-        a_tracker(storage).events()
+        a_tracker(storage).records.events()
     storage.close()
 
 
@@ -260,7 +263,7 @@ def test_a_store_of_another_version_is_refused(postgres, new_database):
     with postgres.connect(name) as connection:
         connection.execute("UPDATE segmentflow_schema SET version = 99")
     other = open_storage(postgres.url(name))
-    for use in (other.create_all, lambda: a_tracker(other).events()):
+    for use in (other.create_all, a_tracker(other).records.events):
         with pytest.raises(ConfigurationError) as refusal:
             use()
         assert refusal.value.details == {"found": 99, "expected": 1}
@@ -300,7 +303,7 @@ def test_an_error_of_the_server_shows_its_sqlstate_and_nothing_it_was_writing(
 def test_a_server_that_is_not_there_is_unavailable():
     storage = open_storage("postgresql://postgres@127.0.0.1:1/nothing")
     with pytest.raises(StorageUnavailable) as failure:
-        a_tracker(storage).events()
+        a_tracker(storage).records.events()
     assert failure.value.__context__ is None
     storage.close()
 
@@ -309,9 +312,9 @@ def test_a_pool_with_nothing_left_to_give_is_unavailable(postgres, database):
     engine = create_engine(postgres.url(database), pool_size=1, max_overflow=0, pool_timeout=0)
     storage = SqlStorage(engine)
     with engine.connect(), pytest.raises(StorageUnavailable) as failure:
-        a_tracker(storage).events()
+        a_tracker(storage).records.events()
     assert failure.value.__context__ is None
-    assert a_tracker(storage).events() == []
+    assert a_tracker(storage).records.events() == []
     storage.close()
 
 
@@ -387,7 +390,7 @@ def test_a_client_encoding_that_cannot_hold_every_name_is_refused(postgres, data
     engine = create_engine(postgres.url(database), connect_args={"client_encoding": "latin1"})
     storage = SqlStorage(engine)
     with pytest.raises(ConfigurationError, match="UTF8"):
-        a_tracker(storage).events()
+        a_tracker(storage).records.events()
     assert engine.pool.checkedout() == 0
     storage.close()
 
@@ -397,7 +400,7 @@ def test_the_secret_is_nowhere_in_the_database_its_log_or_ours(postgres, databas
     engine = create_engine(postgres.url(database), echo="debug")
     storage = SqlStorage(engine)
     tracker = a_tracker(storage)
-    tracker.publish_journeys({"journeys": [a_journey()]})
+    tracker.journeys.publish({"journeys": [a_journey()]})
     tracker.track(DOCUMENTED_REQUEST, DOCUMENTED_KEY)
     with postgres.connect(database) as connection:
         rows = [

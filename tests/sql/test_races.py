@@ -10,13 +10,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import create_engine
 
-from segmentflow_core import (
-    IdempotencyInProgress,
-    IdempotencyKeyReuse,
-    Receipt,
-    SegmentflowError,
-    Tracker,
-)
+from segmentflow_core import Receipt, SegmentflowError, Tracker
+from segmentflow_core.errors import IdempotencyInProgress, IdempotencyKeyReuse
 from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey, a_request
 from segmentflow_sql import SqlStorage
 
@@ -83,8 +78,8 @@ def test_sixteen_clients_with_the_same_keys_make_one_event_for_each(new_storage,
             results[number][key] = outcome(lambda: tracker.track(request, f"key {key}"))  # noqa: B023
 
     at_once([lambda number=number: client(number) for number in range(clients)], clients)
-    events = {event.data["key"]: event for event in tracker.events(limit=1000)}
-    assert len(tracker.events(limit=1000)) == len(events) == keys
+    events = {event.data["key"]: event for event in tracker.records.events(limit=1000)}
+    assert len(tracker.records.events(limit=1000)) == len(events) == keys
     for key, event in events.items():
         for number in range(clients):
             result = results[number][key]
@@ -178,7 +173,7 @@ def test_crossed_batches_with_the_same_keys_wait_for_each_other_and_do_not_deadl
     )
     events = [[receipt.event_id for receipt in batch] for batch in batches]
     assert all(batch in (events[1], events[1][::-1]) for batch in events)
-    assert len(tracker.events(limit=1000)) == 200
+    assert len(tracker.records.events(limit=1000)) == 200
 
 
 @pytest.mark.parametrize("isolation_level", ISOLATION_LEVELS)
@@ -188,7 +183,7 @@ def test_once_lets_a_profile_in_once_however_many_events_come_at_once(new_storag
     per_order = a_journey("order", reentry={"policy": "once_per_key", "key": ["/event/order"]})
     cooling = a_journey("cooling", reentry={"policy": "cooldown", "duration": "PT1H"})
     tracker.track(a_request("known"), "known")
-    tracker.publish_journeys({"journeys": [once, per_order, cooling]})
+    tracker.journeys.publish({"journeys": [once, per_order, cooling]})
     receipts = at_once(
         [
             lambda n=n: tracker.track(a_request(data={"order": n % 2}), f"key {n}")
@@ -196,17 +191,17 @@ def test_once_lets_a_profile_in_once_however_many_events_come_at_once(new_storag
         ],
         25,
     )
-    entered = [enrollment.journey_id for enrollment in tracker.enrollments(limit=1000)]
+    entered = [enrollment.journey_id for enrollment in tracker.enrollments.list(limit=1000)]
     assert [entered.count(name) for name in ("once", "order", "cooling")] == [1, 2, 1]
     assert sum(receipt.enrolled_journeys for receipt in receipts) == 4
 
 
 def test_two_publications_at_once_make_two_versions(new_storage):
     tracker = a_tracker(new_storage(pool_size=8))
-    tracker.publish_journeys({"journeys": [a_journey()]})
+    tracker.journeys.publish({"journeys": [a_journey()]})
     published = at_once(
         [
-            lambda n=n: tracker.publish_journeys({"journeys": [a_journey(name=f"Name {n}")]})
+            lambda n=n: tracker.journeys.publish({"journeys": [a_journey(name=f"Name {n}")]})
             for n in range(8)
         ],
         8,
@@ -214,8 +209,8 @@ def test_two_publications_at_once_make_two_versions(new_storage):
     versions = {item.journey.version: item.journey.definition.name for (item,) in published}
     assert sorted(versions) == list(range(2, 10))
     for version, name in versions.items():
-        assert tracker.journey("welcome", version).definition.name == name
-    assert tracker.journey("welcome").version == 9
+        assert tracker.journeys.get("welcome", version).definition.name == name
+    assert tracker.journeys.get("welcome").version == 9
 
 
 def test_purge_goes_on_while_traffic_runs(new_storage):
@@ -230,15 +225,15 @@ def test_purge_goes_on_while_traffic_runs(new_storage):
         return [brief.track(a_request(), f"key {key}") for key in range(number, number + 40)]
 
     def purging():
-        return [tracker.purge(limit=7) for _ in range(40)]
+        return [tracker.records.purge_keys(limit=7) for _ in range(40)]
 
     results = at_once([lambda n=n: traffic(n) for n in range(8)] + [purging] * 4, 12)
     removed = sum(sum(counts) for counts in results if isinstance(counts[0], int))
     receipts = [r for batch in results if isinstance(batch[0], Receipt) for r in batch]
-    events = {event.event_id for event in tracker.events(limit=1000)}
+    events = {event.event_id for event in tracker.records.events(limit=1000)}
     assert {receipt.event_id for receipt in receipts} == events
     assert len([receipt for receipt in receipts if not receipt.replayed]) == len(events)
-    while count := tracker.purge():
+    while count := tracker.records.purge_keys():
         removed += count
     assert 47 <= removed <= len(events)
 
@@ -287,7 +282,7 @@ def test_a_holder_that_is_killed_frees_the_waiter(postgres, database, new_storag
         receipt = duplicate.result(30)
     assert not receipt.replayed
     assert receipt.event_id != holder.receipt.event_id
-    assert len(tracker.events()) == 1
+    assert len(tracker.records.events()) == 1
 
 
 def test_another_call_about_a_profile_waits_for_it_and_sees_what_it_left(

@@ -18,13 +18,12 @@ import pytest
 from sqlalchemy import create_engine, event
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from segmentflow_core import (
-    ApiKeys,
+from segmentflow_core import ApiKeys, Tracker
+from segmentflow_core.errors import (
     ConfigurationError,
     IdempotencyInProgress,
     ProfileEmailRequired,
     StorageUnavailable,
-    Tracker,
 )
 from segmentflow_core.testing import (
     DOCUMENTED_KEY,
@@ -134,12 +133,12 @@ def test_who_only_reads_waits_for_no_writer(storage, path, request):
     request.getfixturevalue("writer")
     impatient = SqlStorage(create_engine(f"sqlite:///{path}"), wait=0.01)
     tracker = a_tracker(impatient)
-    assert tracker.event(receipt.event_id).profile_id == receipt.profile_id
+    assert tracker.records.event(receipt.event_id).profile_id == receipt.profile_id
     assert tracker.explain(a_request()).event == "order.created"
     assert ApiKeys(impatient).authenticate(secret, "events:write").organization_id == "default"
     with pytest.raises(IdempotencyInProgress):
         tracker.track(a_request(), "other key")
-    for write in (tracker.purge, lambda: tracker.publish_journeys([a_journey()])):
+    for write in (tracker.records.purge_keys, lambda: tracker.journeys.publish([a_journey()])):
         with pytest.raises(StorageUnavailable):
             write()
     impatient.close()
@@ -168,7 +167,7 @@ def test_the_secret_is_nowhere_in_the_files_or_the_logs(storage, path, caplog):
 
 def test_a_store_without_tables_is_named_as_such_and_not_created(path):
     with pytest.raises(ConfigurationError, match="no tables yet"):
-        a_tracker(open_storage(f"sqlite:///{path}")).events()
+        a_tracker(open_storage(f"sqlite:///{path}")).records.events()
     assert not path.exists()
 
 
@@ -177,7 +176,7 @@ def test_a_store_of_another_version_is_refused(storage, path):
         connection.execute("UPDATE segmentflow_schema SET version = 99")
     connection.close()
     other = open_storage(f"sqlite:///{path}")
-    for use in (other.create_all, lambda: a_tracker(other).events()):
+    for use in (other.create_all, a_tracker(other).records.events):
         with pytest.raises(ConfigurationError) as refusal:
             use()
         assert refusal.value.details == {"found": 99, "expected": 1}
@@ -241,7 +240,7 @@ def test_threads_share_a_store_in_memory_by_its_cache():
     tracker = a_tracker(storage)
     with ThreadPoolExecutor(4) as pool:
         receipts = list(pool.map(lambda n: tracker.track(a_request(), f"key {n % 5}"), range(40)))
-    assert len({receipt.event_id for receipt in receipts}) == len(tracker.events()) == 5
+    assert len({receipt.event_id for receipt in receipts}) == len(tracker.records.events()) == 5
     keeper.close()
     storage.close()
 
@@ -273,7 +272,7 @@ def test_a_host_that_keeps_a_transaction_open_commits_the_event(storage, path):
     bound = a_tracker(SqlStorage.bound_to(connection))
     bound.track(a_request(), "key")
     connection.rollback()
-    assert a_tracker(storage).events() == []
+    assert a_tracker(storage).records.events() == []
     receipt = bound.track(a_request(), "key")
     connection.commit()
     connection.close()
@@ -317,7 +316,7 @@ def test_threads_take_turns_on_the_one_connection_of_a_store_in_memory(shared_me
     with ThreadPoolExecutor(8) as pool:
         receipts = list(pool.map(client, range(8)))
     assert all(each == receipts[0] for each in receipts)
-    assert {e.event_id for e in tracker.events()} == {r.event_id for r in receipts[0]}
+    assert {e.event_id for e in tracker.records.events()} == {r.event_id for r in receipts[0]}
 
 
 def test_a_turn_is_waited_for_no_longer_than_the_bound(shared_memory):
@@ -450,7 +449,7 @@ def test_eight_processes_with_the_same_pairs_make_one_event_each(storage, path):
     receipts = [{number: rest for number, *rest in map(json.loads, a)} for a in answers]
     assert all(receipt == receipts[0] for receipt in receipts)
     assert len(receipts[0]) == _PAIRS
-    events = a_tracker(storage).events(limit=_PAIRS * 8)
+    events = a_tracker(storage).records.events(limit=_PAIRS * 8)
     assert {e.event_id for e in events} == {event_id for event_id, _ in receipts[0].values()}
     assert len(events) == _PAIRS
     assert len({e.profile_id for e in events}) == 20
@@ -476,7 +475,7 @@ def test_a_killed_process_loses_nothing_it_acknowledged_and_leaves_no_key_stuck(
     assert survivor.returncode == 0
     assert len(final) == _PAIRS
     assert acknowledged.items() <= final.items()
-    stored = a_tracker(storage).events(limit=_PAIRS * 8)
+    stored = a_tracker(storage).records.events(limit=_PAIRS * 8)
     assert sorted(e.event_id for e in stored) == sorted(final.values())
 
 

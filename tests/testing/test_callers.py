@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from segmentflow_core import AsyncTracker, NotFound, Tracker
+from segmentflow_core import AsyncTracker, Tracker
+from segmentflow_core.errors import NotFound
 from segmentflow_core.testing import FINGERPRINT_SECRET, TappedStorage, a_request
 from segmentflow_core.testing.callers import Gate, run_at_once, settle
 from segmentflow_memory import AsyncMemoryStorage, MemoryStorage

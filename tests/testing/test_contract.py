@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from segmentflow_core import ConfigurationError
+from segmentflow_core.errors import ConfigurationError
 from segmentflow_core.testing import CAPABILITIES, Capabilities, StorageContract
 from segmentflow_core.testing.__main__ import promise_table
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from segmentflow_core import AsyncTracker, NotFound
+from segmentflow_core import AsyncTracker
+from segmentflow_core.errors import NotFound
 from segmentflow_core.testing import (
     FINGERPRINT_SECRET,
     Deadlock,
@@ -85,14 +86,14 @@ class Race:
     def start(self):
         self.storage, self.history = self.new_storage(), History()
         self.ids = SequentialIds()
-        finish(self.tracker().publish_journeys([ONCE]))
+        finish(self.tracker().journeys.publish([ONCE]))
         return [self.history.track(self.tracker(), key, variant) for key, variant in self.calls]
 
     def found(self):
         """Yield the contradictions of every order."""
         for _ in interleavings(self.start):
             tracker = self.tracker()
-            stored = Stored(finish(tracker.events()), finish(tracker.enrollments()))
+            stored = Stored(finish(tracker.records.events()), finish(tracker.enrollments.list()))
             yield contradictions(self.history.calls, stored), stored
 
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, find, given, settings
 from jsonpointer import JsonPointer
 
-from segmentflow_core import Receipt, Tracker, check_journey
+from segmentflow_core import Receipt, Tracker
+from segmentflow_core.journeys import check_journey
 from segmentflow_core.testing import (
     FINGERPRINT_SECRET,
     journeys,

@@ -17,9 +17,6 @@ from segmentflow_core import (
     CreatedApiKey,
     Enrollment,
     EnrollmentStatus,
-    ExplainedEvent,
-    ExplainedJourney,
-    Explanation,
     Journey,
     Lease,
     Outcome,
@@ -27,15 +24,15 @@ from segmentflow_core import (
     ProfileInput,
     PublishedJourney,
     Receipt,
-    Replay,
     SegmentflowError,
     SkipReason,
     Tracker,
     TrackRequest,
     UserEvent,
-    compile_template,
 )
+from segmentflow_core.explanation import ExplainedEvent, ExplainedJourney, Explanation, Replay
 from segmentflow_core.ports import AsyncStorage, Storage
+from segmentflow_core.templates import compile_template
 from segmentflow_http import (
     ApiKeyAuthenticator,
     AsgiApp,
@@ -69,33 +66,33 @@ assert_type(receipt.event_id, str)
 assert_type(receipt.replayed, bool)
 assert_type(tracker.track_many([(request, "key")]), list[Receipt | SegmentflowError])
 assert_type(tracker.track({"event": "order.created"}, "key"), Receipt)
-assert_type(tracker.event("id"), UserEvent)
-assert_type(tracker.event("id").outcomes, tuple[Outcome, ...])
-assert_type(tracker.event("id").outcomes[0].reason, SkipReason | None)
-assert_type(tracker.events(), Sequence[UserEvent])
-assert_type(tracker.profile("id"), Profile)
-assert_type(tracker.journeys(), Sequence[Journey])
-assert_type(tracker.enrollments(), Sequence[Enrollment])
-assert_type(tracker.enrollments(status=EnrollmentStatus.DEAD), Sequence[Enrollment])
-assert_type(tracker.enrollment("id"), Enrollment)
-(claimed,) = tracker.claim_enrollments(lease=timedelta(minutes=1), organization_id=None)
+assert_type(tracker.records.event("id"), UserEvent)
+assert_type(tracker.records.event("id").outcomes, tuple[Outcome, ...])
+assert_type(tracker.records.event("id").outcomes[0].reason, SkipReason | None)
+assert_type(tracker.records.events(), Sequence[UserEvent])
+assert_type(tracker.records.profile("id"), Profile)
+assert_type(tracker.journeys.list(), Sequence[Journey])
+assert_type(tracker.enrollments.list(), Sequence[Enrollment])
+assert_type(tracker.enrollments.list(status=EnrollmentStatus.DEAD), Sequence[Enrollment])
+assert_type(tracker.enrollments.get("id"), Enrollment)
+(claimed,) = tracker.enrollments.claim(lease=timedelta(minutes=1), organization_id=None)
 assert_type(claimed, ClaimedEnrollment)
 assert_type(claimed.lease, Lease)
 assert_type(claimed.state, Mapping[str, Any])
-assert_type(tracker.complete_enrollment(claimed.lease), Enrollment)
-assert_type(tracker.release_enrollment(claimed.lease, delay=timedelta(minutes=1)), Enrollment)
-assert_type(tracker.extend_enrollments([claimed.lease]), list[Enrollment | SegmentflowError])
-assert_type(tracker.revive_enrollment("id"), Enrollment)
-assert_type(tracker.publish_journeys({"journeys": []}), list[PublishedJourney])
-assert_type(tracker.purge(), int)
+assert_type(tracker.enrollments.complete(claimed.lease), Enrollment)
+assert_type(tracker.enrollments.release(claimed.lease, delay=timedelta(minutes=1)), Enrollment)
+assert_type(tracker.enrollments.extend_many([claimed.lease]), list[Enrollment | SegmentflowError])
+assert_type(tracker.enrollments.revive("id"), Enrollment)
+assert_type(tracker.journeys.publish({"journeys": []}), list[PublishedJourney])
+assert_type(tracker.records.purge_keys(), int)
 
 explained = tracker.explain(request)
 assert_type(explained, ExplainedEvent)
 assert_type(explained.journeys, tuple[ExplainedJourney, ...])
 assert_type(explained.journeys[0].condition, Explanation | None)
-assert_type(tracker.explain(event_id="id", journeys={"journeys": []}), ExplainedEvent)
+assert_type(tracker.records.explain("id", journeys={"journeys": []}), ExplainedEvent)
 moment = datetime.fromisoformat("2026-05-31T12:00:00Z")
-assert_type(tracker.replay([], since=moment, on_progress=print), Replay)
+assert_type(tracker.journeys.rehearse([], since=moment, on_progress=print), Replay)
 template = compile_template({"to": {"$state": "/profile/email"}})
 assert_type(template.paths, tuple[str, ...])
 template.render({"event": {}, "profile": {}}, "error")
@@ -107,10 +104,12 @@ async def use_async() -> None:
     )
     assert_type(await async_tracker.track(request, "key"), Receipt)
     assert_type(await async_tracker.track_many([]), list[Receipt | SegmentflowError])
-    assert_type(await async_tracker.event("id"), UserEvent)
-    assert_type(await async_tracker.claim_enrollments(), list[ClaimedEnrollment])
-    assert_type(await async_tracker.complete_enrollment(claimed.lease), Enrollment)
-    assert_type(await async_tracker.revive_enrollments([]), list[Enrollment | SegmentflowError])
+    assert_type(await async_tracker.records.event("id"), UserEvent)
+    assert_type(await async_tracker.enrollments.claim(), list[ClaimedEnrollment])
+    assert_type(await async_tracker.enrollments.complete(claimed.lease), Enrollment)
+    assert_type(
+        await async_tracker.enrollments.revive_many([]), list[Enrollment | SegmentflowError]
+    )
 
 
 api_keys = ApiKeys(sql)
@@ -135,5 +134,5 @@ async def use_async_over_http() -> None:
     assert_type(await async_endpoint("GET", "/healthz", {}, b""), Response)
     AsgiApp(async_endpoint)
     assert_type(await AsyncClient("http://x", "sk_x").track({}, generate_key=True), Receipt)
-    assert_type(await async_tracker.explain(event_id="id"), ExplainedEvent)
-    assert_type(await async_tracker.replay([], since=moment), Replay)
+    assert_type(await async_tracker.records.explain("id"), ExplainedEvent)
+    assert_type(await async_tracker.journeys.rehearse([], since=moment), Replay)

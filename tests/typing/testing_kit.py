@@ -71,7 +71,7 @@ def every_request(request: dict[str, Any]) -> None:
 
 history = History()
 assert_type(history.calls, tuple[Call, ...])
-assert_type(contradictions(history.calls, Stored(tracker.events())), list[str])
+assert_type(contradictions(history.calls, Stored(tracker.records.events())), list[str])
 
 
 async def caller() -> None:

@@ -12,19 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segmentflow_core import (
-    AsyncTracker,
+from segmentflow_core import AsyncTracker, Records, Tracker
+from segmentflow_core.arguments import checked_definitions
+from segmentflow_core.colour import drive
+from segmentflow_core.domain.replay import Replay
+from segmentflow_core.errors import (
     ConfigurationError,
     IdentityConflict,
     InvalidJourney,
     InvalidRequest,
     NotFound,
     ProfileEmailRequired,
-    Tracker,
-    explained_document,
-    replay_document,
 )
-from segmentflow_core.domain.replay import Replay
 from segmentflow_core.testing import (
     DOCUMENTED_REQUEST,
     FINGERPRINT_SECRET,
@@ -33,7 +32,10 @@ from segmentflow_core.testing import (
     a_journey,
     a_request,
 )
-from segmentflow_core.usecases.replay import Replaying
+from segmentflow_core.usecases.explain import drafts as drafts_of
+from segmentflow_core.usecases.explain import listens
+from segmentflow_core.usecases.rehearse import Replaying
+from segmentflow_core.wire import explained_document, replay_document
 from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
 
 TOKEN = "tok_live_abc"
@@ -65,7 +67,7 @@ def where(condition: dict[str, Any]) -> dict[str, Any]:
 
 def whole(storage: MemoryStorage) -> Any:
     """Copy everything a store keeps."""
-    tables = vars(storage._data)
+    tables = vars(storage._tables)
     return deepcopy(
         {name: vars(table) for name, table in tables.items() if hasattr(table, "__dict__")}
         | {"undo": tables["undo"]}
@@ -81,14 +83,14 @@ def test_explaining_leaves_the_whole_store_as_it_was(tracker, storage):
         a_journey("once", reentry={"policy": "once"}),
         a_journey("order", reentry={"policy": "once_per_key", "key": "/event/orderId"}),
     )
-    tracker.publish_journeys(journeys)
+    tracker.journeys.publish(journeys)
     receipt = tracker.track(DOCUMENTED_REQUEST, "key")
     before = whole(storage)
     for drafts in (None, journeys, a_file(a_journey("draft", reentry={"policy": "once"}))):
         tracker.explain(DOCUMENTED_REQUEST, journeys=drafts)
         tracker.explain(a_request(profile={"email": "new@example.com"}), journeys=drafts)
-        tracker.explain(event_id=receipt.event_id, journeys=drafts)
-    tracker.replay(journeys, since=tracker.event(receipt.event_id).received_at)
+        tracker.records.explain(receipt.event_id, journeys=drafts)
+    tracker.journeys.rehearse(journeys, since=tracker.records.event(receipt.event_id).received_at)
     with pytest.raises(InvalidRequest):
         tracker.explain({})
     with pytest.raises(ProfileEmailRequired):
@@ -105,13 +107,13 @@ def test_a_request_may_be_tracked_under_any_key_after_it_was_explained(tracker):
 
 def test_what_is_done_to_an_explanation_does_not_reach_the_store(tracker):
     where_plan = where({"path": "/profile/properties/tags", "op": "contains", "value": "a"})
-    tracker.publish_journeys(a_file(a_journey(**where_plan)))
+    tracker.journeys.publish(a_file(a_journey(**where_plan)))
     profile = {"email": "alex@example.com", "properties": {"tags": ["a"]}}
     receipt = tracker.track(a_request(profile=profile), "key")
-    for explained in (tracker.explain(a_request()), tracker.explain(event_id=receipt.event_id)):
+    for explained in (tracker.explain(a_request()), tracker.records.explain(receipt.event_id)):
         explained.journeys[0].condition.found.append("b")
-    assert tracker.profile(receipt.profile_id).properties == {"tags": ["a"]}
-    assert tracker.event(receipt.event_id).profile["properties"] == {"tags": ["a"]}
+    assert tracker.records.profile(receipt.profile_id).properties == {"tags": ["a"]}
+    assert tracker.records.event(receipt.event_id).profile["properties"] == {"tags": ["a"]}
 
 
 # --- a dry run ---------------------------------------------------------------------------
@@ -119,7 +121,7 @@ def test_what_is_done_to_an_explanation_does_not_reach_the_store(tracker):
 
 def test_a_dry_run_shows_the_journeys_that_listen_and_each_leaf(tracker):
     condition = {"all": [TOTAL_OF_40, {"path": "/event/payment/token", "op": "exists"}]}
-    tracker.publish_journeys(
+    tracker.journeys.publish(
         a_file(
             a_journey("a", **where(condition)),
             a_journey("b"),
@@ -195,7 +197,7 @@ def test_a_dry_run_never_shows_what_the_request_redacts(tracker):
         {"path": "/event/payment/token/deep", "op": "exists"},
     ]
     key = {"policy": "once_per_key", "key": ["/event/payment/token", "/event/payment/token/deep"]}
-    tracker.publish_journeys(a_file(a_journey(**where({"any": leaves}), reentry=key)))
+    tracker.journeys.publish(a_file(a_journey(**where({"any": leaves}), reentry=key)))
     explained = tracker.explain(DOCUMENTED_REQUEST)
     (journey,) = explained.journeys
     assert TOKEN not in json.dumps(explained_document(explained))
@@ -205,7 +207,7 @@ def test_a_dry_run_never_shows_what_the_request_redacts(tracker):
 
 def test_an_explanation_shows_no_value_unless_it_is_asked_for(tracker):
     reentry = {"policy": "once_per_key", "key": "/event/card"}
-    tracker.publish_journeys(
+    tracker.journeys.publish(
         a_file(a_journey(**where({"path": "/event/card", "op": "exists"}), reentry=reentry))
     )
     explained = tracker.explain(a_request(data={"card": "canary"}))
@@ -222,7 +224,7 @@ def test_a_dry_run_says_which_redaction_paths_name_nothing(tracker):
 
 def test_a_dry_run_counts_the_properties_it_would_set(tracker):
     pro = {"path": "/profile/properties/plan", "op": "eq", "value": "Pro"}
-    tracker.publish_journeys(a_file(a_journey(**where(pro))))
+    tracker.journeys.publish(a_file(a_journey(**where(pro))))
     tracker.track(a_request("signed.up", profile={"email": "alex@example.com"}), "key")
     profile = {"email": "alex@example.com", "properties": {"plan": "Pro"}}
     assert tracker.explain(a_request(profile=profile)).journeys[0].outcome == "enrolled"
@@ -248,7 +250,7 @@ def test_a_request_that_would_be_refused_is_refused(tracker):
 
 def test_a_sample_of_a_profile_that_does_not_exist_yet_is_open(tracker):
     sample = {"percent": 50, "seed": "s"}
-    tracker.publish_journeys(
+    tracker.journeys.publish(
         a_file(
             a_journey("half", sample=sample),
             a_journey("all", sample={**sample, "percent": 100}),
@@ -267,7 +269,7 @@ def test_a_sample_of_a_profile_that_does_not_exist_yet_is_open(tracker):
 
 def test_every_fact_is_told_though_the_first_settles_the_outcome(tracker, clock):
     now = clock.now()
-    tracker.publish_journeys(
+    tracker.journeys.publish(
         a_file(
             a_journey(
                 **where(TOTAL_OF_40),
@@ -293,7 +295,7 @@ def test_every_fact_is_told_though_the_first_settles_the_outcome(tracker, clock)
 
 def test_a_cooldown_says_when_it_ends(tracker, clock):
     reentry = {"policy": "cooldown", "duration": "PT1H"}
-    tracker.publish_journeys(a_file(a_journey(reentry=reentry)))
+    tracker.journeys.publish(a_file(a_journey(reentry=reentry)))
     entered_at = clock.now()
     tracker.track(a_request(), "key")
     clock.advance(minutes=30)
@@ -314,7 +316,7 @@ def test_a_cooldown_says_when_it_ends(tracker, clock):
 
 
 def test_a_cooldown_may_last_longer_than_the_calendar(tracker, clock):
-    tracker.publish_journeys(
+    tracker.journeys.publish(
         a_file(a_journey(reentry={"policy": "cooldown", "duration": "P999999W"}))
     )
     tracker.track(a_request(), "key")
@@ -344,7 +346,7 @@ def test_a_cooldown_may_last_longer_than_the_calendar(tracker, clock):
 )
 def test_a_key_shows_each_of_its_parts(tracker, data, reason, parts):
     reentry = {"policy": "once_per_key", "key": ["/event/order", "/event/line"]}
-    tracker.publish_journeys(a_file(a_journey(reentry=reentry)))
+    tracker.journeys.publish(a_file(a_journey(reentry=reentry)))
     tracker.track(a_request(data={"order": "A", "line": 1}), "key")
     explained = tracker.explain(a_request(data=data))
     found = explained_document(explained)["journeys"][0]["reentry"]
@@ -358,15 +360,15 @@ def test_a_key_shows_each_of_its_parts(tracker, data, reason, parts):
 
 
 def test_a_stored_event_shows_what_was_recorded_beside_what_would_be_now(tracker):
-    tracker.publish_journeys(a_file(a_journey(**where(TOTAL_OF_40))))
+    tracker.journeys.publish(a_file(a_journey(**where(TOTAL_OF_40))))
     receipt = tracker.track(a_request(data={"total": 30}), "key")
     lower = {**TOTAL_OF_40, "value": 20}
-    tracker.publish_journeys(a_file(a_journey(**where(lower)), a_journey("new")))
-    new, welcome = tracker.explain(event_id=receipt.event_id).journeys
+    tracker.journeys.publish(a_file(a_journey(**where(lower)), a_journey("new")))
+    new, welcome = tracker.records.explain(receipt.event_id).journeys
     assert (welcome.version, welcome.outcome) == (2, "enrolled")
     assert (welcome.recorded.version, welcome.recorded.reason) == (1, "condition_not_met")
     assert (new.outcome, new.recorded) == ("enrolled", None)
-    document = explained_document(tracker.explain(event_id=receipt.event_id))
+    document = explained_document(tracker.records.explain(receipt.event_id))
     assert document["journeys"][1]["recorded"] == {
         "version": 1,
         "outcome": "skipped",
@@ -375,7 +377,7 @@ def test_a_stored_event_shows_what_was_recorded_beside_what_would_be_now(tracker
 
 
 def test_only_what_came_before_an_event_counts_as_earlier(tracker, clock):
-    tracker.publish_journeys(
+    tracker.journeys.publish(
         a_file(
             a_journey("cooldown", reentry={"policy": "cooldown", "duration": "P1D"}),
             a_journey("key", reentry={"policy": "once_per_key", "key": "/event/order"}),
@@ -387,13 +389,13 @@ def test_only_what_came_before_an_event_counts_as_earlier(tracker, clock):
         clock.advance(hours=hours)
         event_ids.append(tracker.track(a_request(data={"order": order}), f"{hours}").event_id)
     for event_id in event_ids:
-        recorded = [outcome.reason for outcome in tracker.event(event_id).outcomes]
-        explained = tracker.explain(event_id=event_id).journeys
+        recorded = [outcome.reason for outcome in tracker.records.event(event_id).outcomes]
+        explained = tracker.records.explain(event_id).journeys
         assert [journey.reason for journey in explained] == recorded
 
 
 def test_an_event_is_explained_the_same_a_year_later(tracker, clock):
-    tracker.publish_journeys(
+    tracker.journeys.publish(
         a_file(
             a_journey("cooldown", reentry={"policy": "cooldown", "duration": "P7D"}),
             a_journey("late", maxLateness="P2D"),
@@ -402,13 +404,13 @@ def test_an_event_is_explained_the_same_a_year_later(tracker, clock):
         )
     )
     first = tracker.track(DOCUMENTED_REQUEST, "first")
-    now = explained_document(tracker.explain(event_id=first.event_id))
+    now = explained_document(tracker.records.explain(first.event_id))
     for month in range(12):
         clock.advance(days=365 / 12)
         profile = {"externalId": "cus_123", "properties": {"plan": None}}
         tracker.track(a_request(profile=profile), f"month {month}")
-        tracker.purge()
-    later = tracker.explain(event_id=first.event_id)
+        tracker.records.purge_keys()
+    later = tracker.records.explain(first.event_id)
     assert explained_document(later) == now
     assert [journey.outcome for journey in later.journeys] == ["enrolled"] * 4
 
@@ -416,16 +418,16 @@ def test_an_event_is_explained_the_same_a_year_later(tracker, clock):
 def test_an_event_that_is_not_there_is_not_found(tracker):
     receipt = tracker.track(a_request(), "key")
     with pytest.raises(NotFound):
-        tracker.explain(event_id="nothing")
+        tracker.records.explain("nothing")
     with pytest.raises(NotFound):
-        tracker.explain(event_id=receipt.event_id, organization_id="other")
+        tracker.records.explain(receipt.event_id, organization_id="other")
 
 
 # --- drafts ------------------------------------------------------------------------------------
 
 
 def test_drafts_stand_in_for_what_is_published(tracker):
-    tracker.publish_journeys(a_file(a_journey("same"), a_journey("changed"), a_journey("gone")))
+    tracker.journeys.publish(a_file(a_journey("same"), a_journey("changed"), a_journey("gone")))
     drafts = a_file(
         a_journey("same", status="draft"),
         a_journey("changed", reentry={"policy": "once"}),
@@ -437,7 +439,7 @@ def test_drafts_stand_in_for_what_is_published(tracker):
     receipt = tracker.track(a_request(), "key")
     for explained in (
         tracker.explain(a_request(), journeys=drafts),
-        tracker.explain(event_id=receipt.event_id, journeys=drafts),
+        tracker.records.explain(receipt.event_id, journeys=drafts),
     ):
         versions = {journey.journey_id: journey.version for journey in explained.journeys}
         assert versions == {"changed": None, "new": None, "same": 1}
@@ -451,7 +453,7 @@ def test_drafts_stand_in_for_what_is_published(tracker):
 
 def test_one_journey_can_be_asked_about_whether_it_listens_or_not(tracker):
     paid = {"event": "order.paid"}
-    tracker.publish_journeys(
+    tracker.journeys.publish(
         a_file(
             a_journey("active"),
             a_journey("draft", status="draft"),
@@ -459,8 +461,11 @@ def test_one_journey_can_be_asked_about_whether_it_listens_or_not(tracker):
         )
     )
     receipt = tracker.track(a_request(), "key")
-    for subject in ({"request": a_request()}, {"event_id": receipt.event_id}):
-        asked = [tracker.explain(**subject, journey_id=i) for i in ("active", "draft", "other")]
+    for explain, subject in (
+        (tracker.explain, a_request()),
+        (tracker.records.explain, receipt.event_id),
+    ):
+        asked = [explain(subject, journey_id=i) for i in ("active", "draft", "other")]
         assert [[j.journey_id for j in explained.journeys] for explained in asked] == [
             ["active"],
             [],
@@ -503,7 +508,7 @@ def test_a_journey_that_is_not_there_is_not_found(tracker):
 
 
 def test_a_draft_counts_the_entries_of_the_journey_it_would_change(tracker):
-    tracker.publish_journeys(a_file(a_journey()))
+    tracker.journeys.publish(a_file(a_journey()))
     tracker.track(a_request(), "key")
     draft = a_file(a_journey(reentry={"policy": "once"}))
     assert tracker.explain(a_request(), journeys=draft).journeys[0].reason == "already_enrolled"
@@ -522,17 +527,24 @@ def test_a_bad_draft_is_refused_with_its_path(tracker):
 # --- how it is asked -----------------------------------------------------------------------------
 
 
-def test_explaining_takes_one_subject(tracker):
-    with pytest.raises(ConfigurationError):
-        tracker.explain()
-    with pytest.raises(ConfigurationError):
-        tracker.explain(a_request(), event_id="x")
-    with pytest.raises(ConfigurationError):
-        tracker.explain(a_request(), organization_id="")
+def test_explaining_for_no_organization_is_refused(tracker):
+    for explain, subject in (
+        (tracker.explain, a_request()),
+        (tracker.records.explain, "x"),
+    ):
+        with pytest.raises(ConfigurationError):
+            explain(subject, organization_id="")
+
+
+def test_explaining_a_request_needs_no_secret_and_takes_no_key(tracker, storage, clock):
+    tracker.journeys.publish(a_file(a_journey()))
+    explained = Records(storage, clock=clock).explain_request(DOCUMENTED_REQUEST)
+    assert explained == tracker.explain(DOCUMENTED_REQUEST)
+    assert not tracker.track(DOCUMENTED_REQUEST, "dry run").replayed
 
 
 def test_both_colours_explain_and_replay_alike(tracker, storage, clock):
-    tracker.publish_journeys(a_file(a_journey(**where(TOTAL_OF_40))))
+    tracker.journeys.publish(a_file(a_journey(**where(TOTAL_OF_40))))
     receipt = tracker.track(DOCUMENTED_REQUEST, "key")
     since = clock.now()
     steps = []
@@ -542,20 +554,20 @@ def test_both_colours_explain_and_replay_alike(tracker, storage, clock):
             AsyncMemoryStorage(storage), fingerprint_key=FINGERPRINT_SECRET, clock=clock
         )
         with pytest.raises(NotFound):
-            await other.explain(event_id="nothing")
+            await other.records.explain("nothing")
         return (
             await other.explain(DOCUMENTED_REQUEST),
-            await other.explain(event_id=receipt.event_id),
-            await other.replay(
+            await other.records.explain(receipt.event_id),
+            await other.journeys.rehearse(
                 a_file(a_journey()), since=since, on_progress=lambda *step: steps.append(step)
             ),
-            await other.replay(a_file(a_journey()), since=since),
+            await other.journeys.rehearse(a_file(a_journey()), since=since),
         )
 
     dry_run, stored, replay, silent = asyncio.run(with_async())
     assert dry_run == tracker.explain(DOCUMENTED_REQUEST)
-    assert stored == tracker.explain(event_id=receipt.event_id)
-    assert replay == silent == tracker.replay(a_file(a_journey()), since=since)
+    assert stored == tracker.records.explain(receipt.event_id)
+    assert replay == silent == tracker.journeys.rehearse(a_file(a_journey()), since=since)
     assert steps == [(0, 1), (1, 1)]
 
 
@@ -618,18 +630,18 @@ def test_an_explanation_agrees_with_what_tracking_does(definitions, sendings):
     tracker = Tracker(
         MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET, clock=clock, ids=SequentialIds()
     )
-    tracker.publish_journeys([a_journey(str(n), **d) for n, d in enumerate(definitions)])
+    tracker.journeys.publish([a_journey(str(n), **d) for n, d in enumerate(definitions)])
     tracked = []
     for key, request in sent(tracker, clock, sendings):
         dry_run = tracker.explain(request)
         receipt = tracker.track(request, key)
-        outcomes = tracker.event(receipt.event_id).outcomes
+        outcomes = tracker.records.event(receipt.event_id).outcomes
         tracked.append((receipt.event_id, outcomes))
         for journey, outcome in zip(dry_run.journeys, outcomes, strict=True):
             if journey.sample is None or journey.sample.met is not None:
                 assert (journey.outcome, journey.reason) == (outcome.outcome, outcome.reason)
     for event_id, outcomes in tracked:
-        journeys = tracker.explain(event_id=event_id).journeys
+        journeys = tracker.records.explain(event_id).journeys
         assert [(j.journey_id, j.version, j.outcome, j.reason) for j in journeys] == [
             (o.journey_id, o.version, o.outcome, o.reason) for o in outcomes
         ]
@@ -651,12 +663,12 @@ def test_a_replay_agrees_with_having_published_the_draft_before(definitions, sen
         )
         for _ in range(2)
     )
-    published.publish_journeys(drafts)
+    published.journeys.publish(drafts)
     expected = {d["id"]: [] for d in drafts}
     for key, request in sent(published, clock, sendings):
         receipt = published.track(request, key)
         unpublished.track(request, key)
-        for outcome in published.event(receipt.event_id).outcomes:
+        for outcome in published.records.event(receipt.event_id).outcomes:
             expected[outcome.journey_id].append((receipt.profile_id, outcome))
     replay = replayed(unpublished, drafts, start, page=page)
     for journey in replay.journeys:
@@ -676,10 +688,11 @@ def replayed(
     meanwhile: Any = lambda: None,
 ) -> Replay:
     """Replay with small pages, doing something else between them."""
-    replaying = tracker._core.replay(drafts, since, None, "default")
-    replaying._limit = page
+    definitions = checked_definitions(drafts)
+    journeys = tuple(filter(listens, drafts_of(definitions, since)))
+    replaying = Replaying("default", journeys, since, None, page)
     for read in replaying.reads():
-        replaying.fold(tracker._run(read))
+        replaying.fold(drive(tracker._calls.run(read)))
         meanwhile()
     return replaying.result()
 
@@ -695,7 +708,7 @@ def test_a_replay_counts_who_would_have_entered_and_why_others_would_not(tracker
         clock.advance(hours=1)
     tracker.track(a_request("order.paid"), "paid")
     draft = a_journey(**where(TOTAL_OF_40), status="draft")
-    assert replay_document(tracker.replay(a_file(draft), since=since)) == {
+    assert replay_document(tracker.journeys.rehearse(a_file(draft), since=since)) == {
         "since": "2026-06-01T12:00:00.123456Z",
         "until": None,
         "events": 5,
@@ -718,27 +731,27 @@ def test_a_replay_takes_the_events_of_its_period(tracker, clock):
         tracker.track(a_request(), f"{number}")
         clock.advance(hours=1)
     since, until = start + timedelta(hours=1), start + timedelta(hours=3)
-    replay = tracker.replay(a_file(a_journey()), since=since, until=until)
+    replay = tracker.journeys.rehearse(a_file(a_journey()), since=since, until=until)
     assert (replay.events, replay.journeys[0].entered) == (2, 2)
     assert replay_document(replay)["until"] == "2026-06-01T15:00:00.123456Z"
-    nothing = tracker.replay(a_file(a_journey()), since=start + timedelta(days=1))
+    nothing = tracker.journeys.rehearse(a_file(a_journey()), since=start + timedelta(days=1))
     assert (nothing.events, nothing.journeys[0].matched) == (0, 0)
 
 
 def test_entries_from_before_the_period_count_and_those_within_it_do_not(tracker, clock):
     once = a_file(a_journey(reentry={"policy": "once"}))
     per_key = a_file(a_journey(reentry={"policy": "once_per_key", "key": "/event/order"}))
-    tracker.publish_journeys(per_key)
+    tracker.journeys.publish(per_key)
     tracker.track(a_request(data={"order": "A"}), "before")
     clock.advance(hours=1)
     since = clock.now()
     for key, order in (("1", "A"), ("2", "B"), ("3", "B")):
         tracker.track(a_request(data={"order": order}), key)
-    (journey,) = tracker.replay(per_key, since=since).journeys
+    (journey,) = tracker.journeys.rehearse(per_key, since=since).journeys
     assert (journey.entered, journey.skipped) == (1, {"already_enrolled": 2})
-    (journey,) = tracker.replay(once, since=since).journeys
+    (journey,) = tracker.journeys.rehearse(once, since=since).journeys
     assert (journey.entered, journey.skipped) == (0, {"already_enrolled": 3})
-    (journey,) = tracker.replay(once, since=since - timedelta(hours=1)).journeys
+    (journey,) = tracker.journeys.rehearse(once, since=since - timedelta(hours=1)).journeys
     assert (journey.entered, journey.skipped) == (1, {"already_enrolled": 3})
 
 
@@ -788,20 +801,22 @@ def test_a_replay_tells_how_far_it_is(tracker, clock):
     since = clock.now()
     tracker.track_many([(a_request(), f"{number}") for number in range(1001)])
     steps: list[tuple[int, int | None]] = []
-    tracker.replay(a_file(a_journey()), since=since, on_progress=lambda *step: steps.append(step))
+    tracker.journeys.rehearse(
+        a_file(a_journey()), since=since, on_progress=lambda *step: steps.append(step)
+    )
     assert steps == [(0, None), (0, None), (0, 1001), (1, 1001), (501, 1001), (1001, 1001)]
 
 
 def test_a_replay_needs_instants_and_drafts_that_are_right(tracker, clock):
     naive = clock.now().replace(tzinfo=None)
     with pytest.raises(ConfigurationError, match="since"):
-        tracker.replay([], since=naive)
+        tracker.journeys.rehearse([], since=naive)
     with pytest.raises(ConfigurationError, match="until"):
-        tracker.replay([], since=clock.now(), until=naive)
+        tracker.journeys.rehearse([], since=clock.now(), until=naive)
     with pytest.raises(ConfigurationError, match="organization_id"):
-        tracker.replay([], since=clock.now(), organization_id="")
+        tracker.journeys.rehearse([], since=clock.now(), organization_id="")
     with pytest.raises(InvalidJourney):
-        tracker.replay([{}], since=clock.now())
+        tracker.journeys.rehearse([{}], since=clock.now())
 
 
 def test_a_replay_that_has_read_nothing_has_no_total():

@@ -5,8 +5,10 @@ import sys
 
 import pytest
 
-from segmentflow_core import InvalidRequest, Limits, PayloadTooLarge, Tracker, parse_request
+from segmentflow_core import Limits, Tracker
+from segmentflow_core.errors import InvalidRequest, PayloadTooLarge
 from segmentflow_core.testing import DOCUMENTED_REQUEST, FINGERPRINT_SECRET
+from segmentflow_core.wire import parse_request
 from segmentflow_memory import MemoryStorage
 
 START = b'{"event": "x", "profile": {"email": "a@example.com"}, "data": '
@@ -16,7 +18,7 @@ def violations(raw):
     tracker = Tracker(MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET)
     with pytest.raises(InvalidRequest) as refusal:
         tracker.track(parse_request(raw), "key")
-    assert not tracker.events()
+    assert not tracker.records.events()
     return [(v.path, v.message) for v in refusal.value.violations]
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from attrs import frozen
 
-from segmentflow_core import StorageUnavailable, Tracker
+from segmentflow_core import Tracker
+from segmentflow_core.errors import StorageUnavailable
 from segmentflow_core.testing import FINGERPRINT_SECRET, a_request
 from segmentflow_redis import open_storage
 

@@ -40,7 +40,7 @@ def shuffled_keys(seed: int) -> list[int]:
 
 def check(tracker: Tracker, answers: list[Answer]) -> None:
     """Hold what is stored against what was acknowledged: all of it, once, whole."""
-    events = {event.event_id: event for event in tracker.events(limit=1000)}
+    events = {event.event_id: event for event in tracker.records.events(limit=1000)}
     told = {(answer.key, answer.event_id) for answer in answers}
     assert sorted(key for key, _ in told) == list(range(KEYS))
     assert {event_id for _, event_id in told} == set(events)
@@ -50,15 +50,17 @@ def check(tracker: Tracker, answers: list[Answer]) -> None:
         assert (again.event_id, again.replayed) == (event_id, True)
     profile_ids = {event.profile_id for event in events.values()}
     assert len(profile_ids) == 7
-    assert {tracker.profile(p).external_id for p in profile_ids} == {f"p{n}" for n in range(7)}
-    entries = tracker.enrollments(limit=1000)
+    assert {tracker.records.profile(p).external_id for p in profile_ids} == {
+        f"p{n}" for n in range(7)
+    }
+    entries = tracker.enrollments.list(limit=1000)
     assert {entry.event_id for entry in entries} == set(events)
     assert Counter(e.journey_id for e in entries) == {"every": KEYS, "once": 7, "per-order": 35}
     enrolled = Counter(entry.event_id for entry in entries)
     for event in events.values():
         outcomes = Counter(outcome.outcome for outcome in event.outcomes)
         assert outcomes["enrolled"] == enrolled[event.event_id]
-    assert len(tracker.claim_enrollments(limit=1000)) == len(entries)
+    assert len(tracker.enrollments.claim(limit=1000)) == len(entries)
 
 
 @pytest.fixture
@@ -71,7 +73,7 @@ def own_server() -> Iterator[RedisServer]:
 
 def test_eight_processes_with_the_same_keys_make_one_event_for_each(server: RedisServer) -> None:
     tracker = a_tracker(server)
-    tracker.publish_journeys(JOURNEYS)
+    tracker.journeys.publish(JOURNEYS)
     clients = Clients(server.url)
     for number in range(8):
         clients.start(shuffled_keys(number))
@@ -83,7 +85,7 @@ def test_eight_processes_with_the_same_keys_make_one_event_for_each(server: Redi
 
 def test_clients_that_are_killed_leave_each_event_whole_or_not_at_all(server: RedisServer) -> None:
     tracker = a_tracker(server)
-    tracker.publish_journeys(JOURNEYS)
+    tracker.journeys.publish(JOURNEYS)
     clients = Clients(server.url)
     for number in range(4):
         clients.start(shuffled_keys(number))
@@ -99,7 +101,7 @@ def test_a_server_that_is_killed_has_lost_nothing_that_it_acknowledged(
     own_server: RedisServer,
 ) -> None:
     tracker = a_tracker(own_server)
-    tracker.publish_journeys(JOURNEYS)
+    tracker.journeys.publish(JOURNEYS)
     clients = Clients(own_server.url)
     for number in range(4):
         clients.start(shuffled_keys(number))
@@ -116,7 +118,7 @@ def test_a_server_that_is_killed_has_lost_nothing_that_it_acknowledged(
 
 def test_of_a_commit_that_the_log_holds_in_part_nothing_is_left(own_server: RedisServer) -> None:
     tracker = a_tracker(own_server)
-    tracker.publish_journeys(JOURNEYS)
+    tracker.journeys.publish(JOURNEYS)
     first = tracker.track(a_request(), "first")
     before = everything(own_server)
     tracker.track(a_request(data={"orderId": 1}), "second")
@@ -149,13 +151,13 @@ def test_a_call_whose_commit_is_lost_on_the_way_is_one_event_and_no_replay(
     server: RedisServer, proxy: LossyProxy, through_the_proxy: RedisStorage, lost: str
 ) -> None:
     tracker = Tracker(through_the_proxy, fingerprint_key=FINGERPRINT_SECRET)
-    tracker.publish_journeys(JOURNEYS)
+    tracker.journeys.publish(JOURNEYS)
     proxy.lose_next(b"EVAL", lost)
     receipt = tracker.track(a_request(data={"orderId": 1}), "key")
     assert proxy.lost == 1
     assert (receipt.replayed, receipt.enrolled_journeys) == (False, 3)
-    assert [event.event_id for event in tracker.events()] == [receipt.event_id]
-    assert len(tracker.enrollments()) == 3
+    assert [event.event_id for event in tracker.records.events()] == [receipt.event_id]
+    assert len(tracker.enrollments.list()) == 3
 
 
 def test_a_commit_that_arrives_again_later_does_nothing(
@@ -177,12 +179,12 @@ def test_a_publication_that_arrives_again_later_does_not_undo_what_came_after(
 ) -> None:
     tracker = Tracker(through_the_proxy, fingerprint_key=FINGERPRINT_SECRET)
     active, paused = ({"journeys": [a_journey(status=status)]} for status in ("active", "paused"))
-    tracker.publish_journeys(active)
+    tracker.journeys.publish(active)
     proxy.lose_next(b"EVAL", "request")
-    tracker.publish_journeys(paused)
-    tracker.publish_journeys(active)
+    tracker.journeys.publish(paused)
+    tracker.journeys.publish(active)
     assert proxy.send_what_was_lost() == b":0\r\n"
-    assert tracker.journey("welcome").definition.status == "active"
+    assert tracker.journeys.get("welcome").definition.status == "active"
 
 
 def test_a_call_that_is_cancelled_anywhere_is_whole_or_not_at_all(
@@ -202,7 +204,7 @@ def test_a_call_that_is_cancelled_anywhere_is_whole_or_not_at_all(
 
     async def cancel_everywhere() -> int:
         """Cancel calls later and later until one ends; return how many there were."""
-        await tracker.publish_journeys(JOURNEYS)
+        await tracker.journeys.publish(JOURNEYS)
         steps = calls = 0
         while not await cancel_after(steps, calls):
             steps += 1 + steps // 16
@@ -212,7 +214,7 @@ def test_a_call_that_is_cancelled_anywhere_is_whole_or_not_at_all(
     keys = range(runner.run(cancel_everywhere()))
     assert len(keys) > 1
     receipts = [runner.run(tracker.track(an_order(key), f"key {key}")) for key in keys]
-    events = runner.run(tracker.events(limit=1000))
+    events = runner.run(tracker.records.events(limit=1000))
     assert {event.event_id for event in events} == {receipt.event_id for receipt in receipts}
     assert len(events) == len(keys)
     runner.run(storage.close())

@@ -13,7 +13,8 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 from redis_server import RedisServer
-from segmentflow_core import ApiKeys, ConfigurationError, StorageUnavailable, Tracker
+from segmentflow_core import ApiKeys, Tracker
+from segmentflow_core.errors import ConfigurationError, StorageUnavailable
 from segmentflow_core.ports import Transaction
 from segmentflow_core.testing import (
     DOCUMENTED_KEY,
@@ -119,7 +120,7 @@ def test_what_the_server_refuses_is_told_without_its_words_and_leaves_nothing(
             client.config_set("maxmemory", 0)
     assert refusal.value.details == {"error": "OutOfMemoryError"}
     assert (refusal.value.__cause__, refusal.value.__context__) == (None, None)
-    assert not tracker.events()
+    assert not tracker.records.events()
     assert not tracker.track(a_request(), "key").replayed
 
 
@@ -175,8 +176,8 @@ def test_work_that_was_overtaken_is_run_again_and_takes_effect_once(
     receipt = slow.track(
         a_request(profile={"email": "alex@example.com", "properties": {"city": "Oslo"}}), "key"
     )
-    assert (overtaken.left, receipt.replayed, len(tracker.events())) == (0, False, 4)
-    assert tracker.profile(receipt.profile_id).properties == {"plan": 2, "city": "Oslo"}
+    assert (overtaken.left, receipt.replayed, len(tracker.records.events())) == (0, False, 4)
+    assert tracker.records.profile(receipt.profile_id).properties == {"plan": 2, "city": "Oslo"}
 
 
 def test_work_that_is_always_overtaken_gives_up_and_leaves_nothing(
@@ -188,7 +189,7 @@ def test_work_that_is_always_overtaken_gives_up_and_leaves_nothing(
     )
     with pytest.raises(StorageUnavailable):
         slow.track(a_request("other"), "key")
-    assert {event.event for event in tracker.events()} == {"order.created"}
+    assert {event.event for event in tracker.records.events()} == {"order.created"}
     impatient.close()
 
 
@@ -206,19 +207,19 @@ def test_a_publication_that_is_overtaken_is_decided_again(
     storage: RedisStorage, tracker: Tracker
 ) -> None:
     first = {"journeys": [a_journey(name="First")]}
-    overtaken = Overtaken(storage, lambda: tracker.publish_journeys(first), 1)
+    overtaken = Overtaken(storage, lambda: tracker.journeys.publish(first), 1)
     slow = Tracker(overtaken, fingerprint_key=FINGERPRINT_SECRET)
-    (published,) = slow.publish_journeys({"journeys": [a_journey(name="Second")]})
+    (published,) = slow.journeys.publish({"journeys": [a_journey(name="Second")]})
     assert (published.change, published.journey.version) == ("new_version", 2)
-    assert tracker.journey("welcome", 1).definition.name == "First"
+    assert tracker.journeys.get("welcome", 1).definition.name == "First"
 
 
 def test_an_event_is_not_matched_by_a_journey_that_was_paused_meanwhile(
     storage: RedisStorage, tracker: Tracker
 ) -> None:
-    tracker.publish_journeys({"journeys": [a_journey()]})
+    tracker.journeys.publish({"journeys": [a_journey()]})
     paused = {"journeys": [a_journey(status="paused")]}
-    overtaken = Overtaken(storage, lambda: tracker.publish_journeys(paused), 1)
+    overtaken = Overtaken(storage, lambda: tracker.journeys.publish(paused), 1)
     slow = Tracker(overtaken, fingerprint_key=FINGERPRINT_SECRET)
     assert slow.track(a_request(), "key").matched_journeys == 0
 
@@ -226,7 +227,7 @@ def test_an_event_is_not_matched_by_a_journey_that_was_paused_meanwhile(
 def test_events_of_one_unchanged_profile_do_not_hinder_each_other(
     storage: RedisStorage, tracker: Tracker
 ) -> None:
-    tracker.publish_journeys({"journeys": [a_journey()]})
+    tracker.journeys.publish({"journeys": [a_journey()]})
     tracker.track(a_request(), "first")
     overtaken = Overtaken(storage, lambda: tracker.track(a_request(), "second"), 1000)
     slow = Tracker(overtaken, fingerprint_key=FINGERPRINT_SECRET)
@@ -237,7 +238,7 @@ def test_events_of_one_unchanged_profile_do_not_hinder_each_other(
 def test_an_event_of_a_known_profile_costs_three_round_trips(
     server: RedisServer, tracker: Tracker
 ) -> None:
-    tracker.publish_journeys({"journeys": [a_journey()]})
+    tracker.journeys.publish({"journeys": [a_journey()]})
     tracker.track(DOCUMENTED_REQUEST, "first")
     profile = {"email": "alex@example.com", "properties": {"plan": "Free"}}
     with server.client() as client:
@@ -257,13 +258,13 @@ def test_organizations_whose_names_look_like_keys_share_nothing(tracker: Tracker
     for key in ("k", "x}:claim:events.track:k"):
         for name in names:
             assert not tracker.track(a_request(), key, organization_id=name).replayed
-    assert [len(tracker.events(organization_id=name)) for name in names] == [2] * len(names)
+    assert [len(tracker.records.events(organization_id=name)) for name in names] == [2] * len(names)
 
 
 def test_every_key_leads_with_its_organization_as_a_hash_tag(
     server: RedisServer, tracker: Tracker
 ) -> None:
-    tracker.publish_journeys({"journeys": [a_journey()]}, organization_id="acme")
+    tracker.journeys.publish({"journeys": [a_journey()]}, organization_id="acme")
     tracker.track(a_request(), "key", organization_id="acme")
     with server.client() as client:
         keys = {key.decode() for key in client.scan_iter()}
@@ -274,7 +275,7 @@ def test_every_key_leads_with_its_organization_as_a_hash_tag(
 
 def test_the_readme_lists_every_kind_of_key(server: RedisServer, storage: RedisStorage) -> None:
     tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET)
-    tracker.publish_journeys({"journeys": [a_journey(reentry={"policy": "once"})]})
+    tracker.journeys.publish({"journeys": [a_journey(reentry={"policy": "once"})]})
     tracker.track(DOCUMENTED_REQUEST, DOCUMENTED_KEY)
     ApiKeys(storage).create(["events:write"])
     with server.client() as client:
@@ -289,12 +290,12 @@ def test_the_readme_lists_every_kind_of_key(server: RedisServer, storage: RedisS
 def test_an_organization_waits_only_while_it_has_something_to_hand_over(
     server: RedisServer, tracker: Tracker
 ) -> None:
-    tracker.publish_journeys({"journeys": [a_journey()]}, organization_id="acme")
+    tracker.journeys.publish({"journeys": [a_journey()]}, organization_id="acme")
     tracker.track(a_request(), "key", organization_id="acme")
     with server.client() as client:
-        (claimed,) = tracker.claim_enrollments(organization_id=None)
+        (claimed,) = tracker.enrollments.claim(organization_id=None)
         assert client.zcard("segmentflow:waiting") == 1
-        tracker.complete_enrollment(claimed.lease)
+        tracker.enrollments.complete(claimed.lease)
         assert client.zcard("segmentflow:waiting") == 0
 
 

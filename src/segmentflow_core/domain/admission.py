@@ -1,8 +1,10 @@
-"""Which values may enter: strict JSON, bounded in depth and size (design: 4.1).
+"""Which values may enter: strict JSON, bounded in depth and size.
 
 Knows what JSON is and nothing of what a request means. What it returns is plain
 (`dict`, `list`, `str`, `int`, `float`, `bool`, None) and shares nothing with what
 it was given. Must never put a value into a message.
+
+See docs/reference/rules/request.md.
 """
 
 from __future__ import annotations

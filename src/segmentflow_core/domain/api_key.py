@@ -1,8 +1,10 @@
-"""API Keys: what a server-side credential looks like, and what is kept of it (design: 2).
+"""API Keys: what a server-side credential looks like, and what is kept of it.
 
 A key is ``sk_live_`` or ``sk_test_`` and 256 random bits. Of the key itself only a SHA-256
 digest is kept: what has 256 random bits cannot be guessed from its digest, so no slow hash
 is needed. Must never keep or show the key, and rolls no dice: the random bytes come in.
+
+See docs/reference/rules/api-keys.md.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""The decision of `events.track`: one pure function over a batch (design: 3).
+"""The decision of `events.track`: one pure function over a batch.
 
 Request, what the store knows, the time and fresh ids go in; what to write and one
 receipt or error per item come out. Items are applied one after another to the state in
 hand, so an event is a batch of one. Must never read or write anything itself.
+
+See docs/reference/rules/tracking.md.
 """
 
 from __future__ import annotations
@@ -67,7 +69,7 @@ def decide(
     known: Known,
     prior_entries: Mapping[Probe, PriorEntries],
     *,
-    keys: FingerprintKeys,
+    keys: FingerprintKeys | None,
     now: datetime,
     new_id: Callable[[], str],
     create_without_email: bool = False,
@@ -78,7 +80,8 @@ def decide(
         items: in the order they were sent. Two may share a key.
         known: what the store answered; every claim it does not hold is this batch's.
         prior_entries: answers to the probes of an earlier run.
-        keys: to compare with fingerprints made under an older key.
+        keys: to compare with fingerprints made under an older key; None for a dry run, which
+            takes no key and so meets none that is taken.
         now: when the batch was received.
         new_id: gives a fresh id on every call.
         create_without_email: whether a new external id alone creates a Profile.
@@ -106,7 +109,7 @@ class _Batch:
         known: Known,
         prior_entries: Mapping[Probe, PriorEntries],
         *,
-        keys: FingerprintKeys,
+        keys: FingerprintKeys | None,
         now: datetime,
         new_id: Callable[[], str],
         create_without_email: bool,
@@ -172,6 +175,7 @@ class _Batch:
 
     def _replay(self, item: Item, first: Claim, receipt: Receipt) -> Receipt | SegmentflowError:
         """Answer a key that is taken: the receipt again, or a refusal that names what changed."""
+        assert self.keys is not None
         stored = first.fingerprint
         sent: Fingerprint = item.claim.fingerprint
         try:

@@ -1,4 +1,4 @@
-"""Keyed fingerprints: is this retry the request the key was first used with (design: 4.2).
+"""Keyed fingerprints: is this retry the request the key was first used with.
 
 Knows a request as one JSON document, and secrets that key every hash of it. Must never
 let a secret, a value, or a name below a redacted path out: not in a digest's
@@ -8,6 +8,8 @@ Two kinds of digest are kept. One covers the whole request and decides whether t
 requests are the same. A few short ones cover one path each, so that a conflict can
 name the paths that changed; they come from a key of their own, and are read only
 after the whole digests were found to differ.
+
+See docs/reference/rules/idempotency.md.
 """
 
 from __future__ import annotations

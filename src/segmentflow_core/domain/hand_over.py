@@ -1,4 +1,4 @@
-"""Handing Enrollments over to workers (design: 4.6): the outbox and its rules, as pure functions.
+"""Handing Enrollments over to workers: the outbox and its rules, as pure functions.
 
 Knows statuses, leases, attempts and the token that fences a late finisher. Must never
 know what a worker does with an Enrollment, nor how a store keeps the queue.
@@ -6,6 +6,8 @@ know what a worker does with an Enrollment, nor how a store keeps the queue.
 A lease is held from the claim until it is given back or somebody else claims. It may run
 out in between: then the Enrollment is available to others, and until one of them takes it,
 its holder can still finish.
+
+See docs/reference/rules/hand-over.md.
 """
 
 from __future__ import annotations

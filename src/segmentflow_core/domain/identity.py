@@ -1,7 +1,9 @@
-"""Which Profile a request is about (design: 4.3). The table below is the rule; the rest reads it.
+"""Which Profile a request is about. The table below is the rule; the rest reads it.
 
 Knows who holds the email and who holds the external id. Must never show either: a
 refusal says that they disagree, not about whom.
+
+See docs/reference/rules/identity.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""Profiles and their Properties (design: 4.3, 4.4).
+"""Profiles and their Properties.
 
 Knows that a late event must not undo a newer change. Must never take anything from
 an event's data: Properties come from the request's profile alone.
+
+See docs/reference/rules/identity.md and docs/reference/rules/properties.md.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""Redaction: what is named by a JSON Pointer never reaches storage (design: 4.5).
+"""Redaction: what is named by a JSON Pointer never reaches storage.
 
 Knows paths and how to replace what they name. Must never mutate what it is given,
 nor say what it replaced: the whole subtree becomes one fixed string, so that neither
 type nor length shows, and arrays keep their indexes.
+
+See docs/reference/rules/redaction.md.
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
-"""Templates: JSON with places that a state document fills in (design: 4.6).
+"""Templates: JSON with places that a state document fills in.
 
 ``{"$state": "/event/orderId"}``, wherever a value may stand, becomes what the state
 document has there, its type kept. That is all a template can do: nothing is computed, and
 no text is ever run. Knows templates and redacted state. Must never know what is made of
 the result, nor put a value of the state into a message.
+
+See docs/reference/rules/templates.md.
 """
 
 from __future__ import annotations

@@ -12,14 +12,8 @@ from typing import Any
 
 import pytest
 
-from segmentflow_core import (
-    ApiKeys,
-    AsyncApiKeys,
-    InsufficientScope,
-    InvalidRequest,
-    NotFound,
-    Unauthorized,
-)
+from segmentflow_core import ApiKeys, AsyncApiKeys
+from segmentflow_core.errors import InsufficientScope, InvalidRequest, NotFound, Unauthorized
 from segmentflow_core.testing.builders import FixedClock
 from segmentflow_core.testing.faults import FaultyStorage, InjectedFault
 

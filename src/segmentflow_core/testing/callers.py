@@ -37,15 +37,20 @@ def is_asynchronous(storage: Any) -> bool:
 
 
 class Blocking:
-    """An `AsyncTracker` whose calls are run to their end, so one test serves both colours."""
+    """An `AsyncTracker` whose calls are run to their end, so one test serves both colours.
 
-    def __init__(self, tracker: Any, run_async: Callable[[Any], Any]) -> None:
-        self._tracker = tracker
+    The facades that it offers, such as `journeys`, are wrapped alike.
+    """
+
+    def __init__(self, facade: Any, run_async: Callable[[Any], Any]) -> None:
+        self._facade = facade
         self._run_async = run_async
 
     def __getattr__(self, name: str) -> Any:
-        method = getattr(self._tracker, name)
-        return lambda *args, **kwargs: self._run_async(method(*args, **kwargs))
+        found = getattr(self._facade, name)
+        if not callable(found):
+            return Blocking(found, self._run_async)
+        return lambda *args, **kwargs: self._run_async(found(*args, **kwargs))
 
 
 def run_at_once(

@@ -14,7 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any, Final
 
-from segmentflow_core import ClaimedEnrollment, EnrollmentStatus, LeaseLost
+from segmentflow_core import ClaimedEnrollment, EnrollmentStatus
+from segmentflow_core.errors import LeaseLost
 from segmentflow_core.testing.builders import FixedClock
 from segmentflow_core.testing.faults import FaultyStorage, InjectedFault
 
@@ -91,7 +92,7 @@ class CrashingWorkers:
     def _until_crash(
         self, tracker: Any, chance: random.Random, put_off: list[ClaimedEnrollment]
     ) -> None:
-        while claimed := tracker.claim_enrollments(
+        while claimed := tracker.enrollments.claim(
             limit=_BATCH, lease=_LEASE, max_attempts=_ATTEMPTS, organization_id=None
         ):
             for item in claimed:
@@ -101,13 +102,13 @@ class CrashingWorkers:
                 if what == "put off":
                     put_off.append(item)
                 elif what == "give back":
-                    tracker.release_enrollments([item.lease], max_attempts=_ATTEMPTS)
+                    tracker.enrollments.release_many([item.lease], max_attempts=_ATTEMPTS)
                 else:
                     self._complete(tracker, item)
 
     def _complete(self, tracker: Any, item: ClaimedEnrollment) -> None:
         try:
-            tracker.complete_enrollment(item.lease)
+            tracker.enrollments.complete(item.lease)
         except LeaseLost:
             with self._lock:
                 self.refused += 1
@@ -118,7 +119,7 @@ class CrashingWorkers:
     def _left(self) -> bool:
         tracker = self._new_tracker()
         return any(
-            tracker.enrollments(status=status, limit=1, organization_id=name)
+            tracker.enrollments.list(status=status, limit=1, organization_id=name)
             for name in self._organizations
             for status in (EnrollmentStatus.PENDING, EnrollmentStatus.CLAIMED)
         )

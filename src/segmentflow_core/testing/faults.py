@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from segmentflow_core.testing.port_calls import Listened
+from segmentflow_core.testing.port_calls import listened_run
 
 __all__ = ["FaultyStorage", "InjectedFault", "InjectedInterrupt"]
 
@@ -36,15 +36,11 @@ class FaultyStorage:
         after: bool = False,
         fault: type[BaseException] = InjectedFault,
     ) -> None:
-        self._storage = storage
         self._fail_at = fail_at
         self._after = after
         self._fault = fault
         self.calls = 0
-
-    def run(self, work: Callable[[Any], Any]) -> Any:
-        """Run `work` over a transaction that may fail."""
-        return self._storage.run(lambda transaction: work(Listened(transaction, self._called)))
+        self.run = listened_run(storage, self._called)
 
     def _called(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         fails = self.calls == self._fail_at

@@ -1,9 +1,11 @@
-"""The history of a race, and what must be true of every history (design: 4.2, 6).
+"""The history of a race, and what must be true of every history.
 
 A caller notes each call before it is made and how it ended: accepted, refused, or unknown
 where the answer was lost. `contradictions` holds the history against what the store shows
 afterwards. The rules are a table of functions; each knows the calls and the stored rows, and
 must never know how the callers were run.
+
+See docs/reference/rules/idempotency.md and docs/reference/rules/storage.md.
 """
 
 from __future__ import annotations
@@ -16,14 +18,9 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from segmentflow_core import (
-    Enrollment,
-    Receipt,
-    SegmentflowError,
-    StorageUnavailable,
-    UserEvent,
-)
+from segmentflow_core import Enrollment, Receipt, SegmentflowError, UserEvent
 from segmentflow_core.colour import settle
+from segmentflow_core.errors import StorageUnavailable
 from segmentflow_core.testing.builders import a_request
 from segmentflow_core.testing.faults import InjectedFault, InjectedInterrupt
 

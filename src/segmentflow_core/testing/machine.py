@@ -25,7 +25,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from segmentflow_core import FingerprintKey, FingerprintKeys, LeaseLost, SegmentflowError
+from segmentflow_core import FingerprintKey, FingerprintKeys, SegmentflowError
+from segmentflow_core.errors import LeaseLost
 from segmentflow_core.testing.builders import FixedClock
 from segmentflow_core.testing.faults import FaultyStorage, InjectedFault
 from segmentflow_core.testing.model import Model, Row
@@ -177,7 +178,7 @@ class StorageMachine(RuleBasedStateMachine):
     def publish(self, where: str, journey: Row, crash: Any) -> None:
         """Publish a Journey: a new one, a new version, or another status."""
         of = self._organization(where)
-        published = self._call(lambda t: t.publish_journeys([journey], organization_id=of), crash)
+        published = self._call(lambda t: t.journeys.publish([journey], organization_id=of), crash)
         if published is not None:
             assert published[0].change == self._model.publish(of, journey)
             versions = self._model.journeys[of, journey["id"]]["versions"]
@@ -186,7 +187,7 @@ class StorageMachine(RuleBasedStateMachine):
     @rule(crash=_CRASHES)
     def purge(self, crash: Any) -> None:
         """Purge what has expired, all of it: which keys a limit spares is the storage's affair."""
-        count = self._call(lambda t: t.purge(limit=100_000), crash)
+        count = self._call(lambda t: t.records.purge_keys(limit=100_000), crash)
         if count is not None:
             assert count == self._model.purge(self._clock.now())
 
@@ -195,7 +196,7 @@ class StorageMachine(RuleBasedStateMachine):
         """Take Enrollments off the store."""
         of = self._organization(where)
         claimed = self._call(
-            lambda t: t.claim_enrollments(
+            lambda t: t.enrollments.claim(
                 limit=limit, lease=_LEASE, max_attempts=_ATTEMPTS, organization_id=of
             ),
             crash,
@@ -217,7 +218,7 @@ class StorageMachine(RuleBasedStateMachine):
     def complete(self, choice: int, crash: Any) -> None:
         """Complete with a lease, held or lost."""
         of, number, lease = self._lease(choice)
-        held = self._call(lambda t: _holds(t.complete_enrollments([lease])), crash)
+        held = self._call(lambda t: _holds(t.enrollments.complete_many([lease])), crash)
         if held is not None:
             assert held is self._model.complete(of, number, lease.token)
 
@@ -228,7 +229,9 @@ class StorageMachine(RuleBasedStateMachine):
         of, number, lease = self._lease(choice)
         held = self._call(
             lambda t: _holds(
-                t.release_enrollments([lease], delay=_LEASE, failed=failed, max_attempts=_ATTEMPTS)
+                t.enrollments.release_many(
+                    [lease], delay=_LEASE, failed=failed, max_attempts=_ATTEMPTS
+                )
             ),
             crash,
         )
@@ -241,7 +244,7 @@ class StorageMachine(RuleBasedStateMachine):
     def extend(self, choice: int, crash: Any) -> None:
         """Extend a lease, held or lost."""
         of, number, lease = self._lease(choice)
-        held = self._call(lambda t: _holds(t.extend_enrollments([lease], by=_LEASE)), crash)
+        held = self._call(lambda t: _holds(t.enrollments.extend_many([lease], by=_LEASE)), crash)
         if held is not None:
             until = self._clock.now() + _LEASE
             assert held is self._model.extend(of, number, lease.token, until)
@@ -252,7 +255,7 @@ class StorageMachine(RuleBasedStateMachine):
         """Revive an Enrollment, dead or alive."""
         of, number, lease = self._lease(choice)
         enrollment_id = lease.enrollment_id
-        done = self._call(lambda t: t.revive_enrollment(enrollment_id, organization_id=of), crash)
+        done = self._call(lambda t: t.enrollments.revive(enrollment_id, organization_id=of), crash)
         if done is not None:
             self._model.revive(of, number, self._clock.now())
 
@@ -281,7 +284,7 @@ class StorageMachine(RuleBasedStateMachine):
         finally:
             self._clock.advance(seconds=_LONG_AFTER.total_seconds())
             tracker = self._tracker(self._storage)
-            while tracker.purge():
+            while tracker.records.purge_keys():
                 pass
 
     # --- comparing ---------------------------------------------------------------------------
@@ -293,14 +296,14 @@ class StorageMachine(RuleBasedStateMachine):
             (e.event_id, self._ids[of, row["profile"]]): row
             for (place, number), row in model.events.items()
             if place == of
-            for e in [tracker.event(self._ids[of, number], **where)]
+            for e in [tracker.records.event(self._ids[of, number], **where)]
             if _agrees(e, row)
         }
-        listed = tracker.events(limit=10_000, **where)
+        listed = tracker.records.events(limit=10_000, **where)
         assert {(event.event_id, event.profile_id) for event in listed} == set(events)
         for (place, number), profile in model.profiles.items():
             if place == of:
-                stored = tracker.profile(self._ids[of, number], **where)
+                stored = tracker.records.profile(self._ids[of, number], **where)
                 assert (stored.email, stored.external_id) == (
                     profile["email"],
                     profile["external_id"],
@@ -308,13 +311,13 @@ class StorageMachine(RuleBasedStateMachine):
                 assert _shown(stored.properties) == _shown(profile["properties"])
         assert [
             (journey.journey_id, journey.version, journey.definition.status)
-            for journey in tracker.journeys(**where)
+            for journey in tracker.journeys.list(**where)
         ] == [
             (journey_id, len(journey["versions"]), journey["status"])
             for (place, journey_id), journey in sorted(model.journeys.items())
             if place == of
         ]
-        entries = {e.enrollment_id: e for e in tracker.enrollments(limit=10_000, **where)}
+        entries = {e.enrollment_id: e for e in tracker.enrollments.list(limit=10_000, **where)}
         expected = {self._ids[at]: row for at, row in model.entries.items() if at[0] == of}
         assert set(entries) == set(expected)
         for enrollment_id, row in expected.items():
@@ -360,7 +363,7 @@ class StorageMachine(RuleBasedStateMachine):
         }
         if new:
             tracker = self._tracker(self._storage)
-            for entry in tracker.enrollments(limit=10_000, organization_id=of):
+            for entry in tracker.enrollments.list(limit=10_000, organization_id=of):
                 number = new.pop((entry.event_id, entry.journey_id), None)
                 if number is not None:
                     self._pair(of, number, entry.enrollment_id)

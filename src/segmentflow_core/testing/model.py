@@ -1,8 +1,10 @@
 """The whole use case once more, in dictionaries: what a storage's answers are compared with.
 
-Written from the rules (design: 4.2 to 4.6) and sharing no code with the core's decision or
+Written from the rules and sharing no code with the core's decision or
 with any adapter. Ids are numbers of its own; whoever compares keeps the pairs. Must never see
 a storage.
+
+See docs/reference/rules/index.md.
 """
 
 from __future__ import annotations

@@ -6,12 +6,13 @@ Must never know what any method is for.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from segmentflow_core.colour import settle
 
-__all__ = ["Listened", "TappedStorage"]
+__all__ = ["Listened", "TappedStorage", "listened_run"]
 
 
 class Listened:
@@ -33,6 +34,21 @@ class Listened:
         return lambda *args, **kwargs: self._called(found, *args, **kwargs)
 
 
+def listened_run(storage: Any, called: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a `run` of the storage's own colour, whose transactions go through `called`."""
+
+    def listened(work: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        return lambda transaction: work(Listened(transaction, called))
+
+    async def run_awaited(work: Callable[[Any], Any]) -> Any:
+        return await storage.run(listened(work))
+
+    def run(work: Callable[[Any], Any]) -> Any:
+        return storage.run(listened(work))
+
+    return run_awaited if inspect.iscoroutinefunction(storage.run) else run
+
+
 class TappedStorage:
     """Calls `tap` after each call of a port's method.
 
@@ -42,13 +58,9 @@ class TappedStorage:
     """
 
     def __init__(self, storage: Any, tap: Callable[[int], Any]) -> None:
-        self._storage = storage
         self._tap = tap
         self._calls = 0
-
-    def run(self, work: Callable[[Any], Any]) -> Any:
-        """Run `work` over a transaction whose calls are tapped."""
-        return self._storage.run(lambda transaction: work(Listened(transaction, self._called)))
+        self.run = listened_run(storage, self._called)
 
     def _called(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         result = method(*args, **kwargs)

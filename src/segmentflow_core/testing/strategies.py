@@ -1,7 +1,9 @@
 """Hypothesis strategies for what a host sends: JSON values, pointers, requests, Journeys.
 
-Everything drawn keeps the rules (design: 4.1, 4.6), so a host's own code can be tried with
+Everything drawn keeps the rules, so a host's own code can be tried with
 whatever it may be sent. Must never draw what would be refused.
+
+See docs/reference/rules/request.md and docs/reference/rules/journeys.md.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import Final
 from attrs import evolve, frozen
 
 from segmentflow_core.colour import settle
-from segmentflow_core.domain.decision import decide
+from segmentflow_core.domain.decision import Item, decide
 from segmentflow_core.domain.event import UserEvent
 from segmentflow_core.domain.explanation import (
     ExplainedEvent,
@@ -23,6 +23,7 @@ from segmentflow_core.domain.explanation import (
     explain_journey,
     probe_for,
 )
+from segmentflow_core.domain.fingerprint import Fingerprint
 from segmentflow_core.domain.journey import (
     Journey,
     JourneyDefinition,
@@ -30,13 +31,15 @@ from segmentflow_core.domain.journey import (
     PriorEntries,
     definition_digest,
 )
-from segmentflow_core.domain.tracking import Intent
+from segmentflow_core.domain.request import Limits, check_request
+from segmentflow_core.domain.tracking import Claim, Intent
 from segmentflow_core.errors import NotFound, SegmentflowError
 from segmentflow_core.ports import Clock, IdFactory, Transaction
-from segmentflow_core.usecases.track import AnyRequest, Prepared, Settings, prepare
+from segmentflow_core.usecases.record import AnyRequest
 
 __all__ = [
     "Asked",
+    "DryRun",
     "drafts",
     "explain_request",
     "explain_stored",
@@ -44,8 +47,9 @@ __all__ = [
     "prepare_dry_run",
 ]
 
-# Takes the place of the idempotency key that a dry run has no use for; it is never claimed.
+# Stand in for the idempotency key and the fingerprint of a dry run, which takes no key.
 _KEY: Final = "dry run"
+_NO_FINGERPRINT: Final = Fingerprint("none", "none", b"")
 _UNPUBLISHED: Final = 0
 _LISTENING: Final = (JourneyStatus.ACTIVE, JourneyStatus.DRAFT)
 
@@ -90,46 +94,58 @@ def listens(journey: Journey) -> bool:
     return journey.definition.status in _LISTENING
 
 
-def prepare_dry_run(
-    request: AnyRequest, settings: Settings, clock: Clock, ids: IdFactory
-) -> Prepared:
-    """Check a request that is not to be tracked; the intent made of it claims nothing.
+@frozen(repr=False)
+class DryRun:
+    """A request that was checked and is not to be tracked: it takes no idempotency key."""
+
+    item: Item
+    intent: Intent
+
+
+def prepare_dry_run(request: AnyRequest, limits: Limits, clock: Clock, ids: IdFactory) -> DryRun:
+    """Check a request that is not to be tracked.
 
     Raises:
         InvalidRequest: with every violation; or another refusal of the request itself.
     """
-    prepared = prepare([(request, _KEY)], settings, clock, ids, match_journeys=True)
-    for refusal in prepared.refused.values():
-        raise refusal
-    return evolve(prepared, intent=evolve(prepared.intent, claims=()))
+    valid = check_request(request, _KEY, limits)
+    now = clock.now()
+    claim = Claim(_KEY, ids.new_id(), _NO_FINGERPRINT, {}, now, None)
+    intent = Intent(
+        claims=(),
+        emails=() if valid.email is None else (valid.email,),
+        external_ids=() if valid.external_id is None else (valid.external_id,),
+        events=(valid.event,),
+        now=now,
+    )
+    return DryRun(Item(valid, claim), intent)
 
 
 async def explain_request(
     transaction: Transaction,
-    organization_id: str,
-    prepared: Prepared,
-    asked: Asked,
     *,
-    settings: Settings,
+    organization_id: str,
+    dry_run: DryRun,
+    asked: Asked,
     new_id: Callable[[], str],
+    create_without_email: bool,
 ) -> ExplainedEvent:
     """Explain what tracking a request would do now.
 
     Raises:
         NotFound: there is no Journey of the id that was asked about.
-        SegmentflowError: tracking it would be refused, for whom it is about.
+        SegmentflowError: the Profile it names would be refused, and this is the refusal.
     """
-    intent = prepared.intent
+    intent = dry_run.intent
     known = await settle(transaction.tracking.load(organization_id, intent))
-    ((_, item),) = prepared.items
     decision = decide(
-        [item],
+        [dry_run.item],
         evolve(known, journeys=()),
         {},
-        keys=settings.keys,
+        keys=None,
         now=intent.now,
         new_id=new_id,
-        create_without_email=settings.create_without_email,
+        create_without_email=create_without_email,
     )
     (receipt,) = decision.results
     if isinstance(receipt, SegmentflowError):

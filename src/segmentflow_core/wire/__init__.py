@@ -1,1 +1,40 @@
-"""JSON in and out: strict parsing, and camelCase documents of what the core returns."""
+"""JSON in and out: requests parsed strictly, what the library returns as documents, schemas."""
+
+from __future__ import annotations
+
+from segmentflow_core.domain.request import RequestDocument, request_document
+from segmentflow_core.wire.documents import (
+    api_key_document,
+    claimed_document,
+    enrollment_document,
+    event_document,
+    published_document,
+    receipt_document,
+)
+from segmentflow_core.wire.explanations import explained_document, replay_document
+from segmentflow_core.wire.json_schema import (
+    IDEMPOTENCY_KEY_SCHEMA,
+    json_value_schema,
+    receipt_json_schema,
+    request_json_schema,
+)
+from segmentflow_core.wire.json_text import parse_json, parse_request
+
+__all__ = [
+    "IDEMPOTENCY_KEY_SCHEMA",
+    "RequestDocument",
+    "api_key_document",
+    "claimed_document",
+    "enrollment_document",
+    "event_document",
+    "explained_document",
+    "json_value_schema",
+    "parse_json",
+    "parse_request",
+    "published_document",
+    "receipt_document",
+    "receipt_json_schema",
+    "replay_document",
+    "request_document",
+    "request_json_schema",
+]

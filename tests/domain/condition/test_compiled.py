@@ -15,7 +15,7 @@ from segmentflow_core.domain.condition import (
     compile_condition,
     explanation_document,
 )
-from segmentflow_core.domain.condition.operators import all_of, any_of
+from segmentflow_core.domain.condition.truth import all_of, any_of
 from segmentflow_core.domain.json_value import MISSING
 
 BIG_PRO: dict[str, Any] = {

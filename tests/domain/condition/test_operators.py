@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segmentflow_core.domain.condition import OPERATORS, TruthRow, compile_condition, truth_table
-from segmentflow_core.domain.condition.operators import STATE_KINDS, all_of, any_of, negation
+from segmentflow_core.domain.condition.operators import STATE_KINDS
+from segmentflow_core.domain.condition.truth import all_of, any_of, negation
 
 MOMENT = "2026-05-31T12:00:00Z"
 ABSENT = object()

@@ -4,18 +4,17 @@ from datetime import timedelta
 
 import pytest
 
-from segmentflow_core import (
-    InvalidJourney,
-    JourneyStatus,
-    Tracker,
+from segmentflow_core import JourneyStatus, Tracker
+from segmentflow_core.domain.journey import Sample, in_sample
+from segmentflow_core.errors import InvalidJourney
+from segmentflow_core.journeys import (
     check_journey,
     journey_definition,
     journey_definitions,
     journey_document,
-    parse_json,
 )
-from segmentflow_core.domain.journey import Sample, in_sample
 from segmentflow_core.testing import FINGERPRINT_SECRET, FixedClock, a_journey, a_request
+from segmentflow_core.wire import parse_json
 from segmentflow_memory import MemoryStorage
 
 FULL = {
@@ -222,8 +221,8 @@ def test_of_very_many_faults_the_first_are_listed_and_the_rest_counted():
 def test_a_refused_file_publishes_nothing():
     tracker = Tracker(MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET)
     with pytest.raises(InvalidJourney):
-        tracker.publish_journeys({"journeys": [a_journey("good"), a_journey("bad", status="x")]})
-    assert not tracker.journeys()
+        tracker.journeys.publish({"journeys": [a_journey("good"), a_journey("bad", status="x")]})
+    assert not tracker.journeys.list()
 
 
 @pytest.mark.parametrize(
@@ -269,8 +268,8 @@ def test_no_message_repeats_a_value(bad):
 )
 def test_a_new_version_says_where_it_differs(change, paths):
     tracker = Tracker(MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET)
-    (created,) = tracker.publish_journeys([FULL])
-    (published,) = tracker.publish_journeys([{**FULL, **change}], dry_run=True)
+    (created,) = tracker.journeys.publish([FULL])
+    (published,) = tracker.journeys.publish([{**FULL, **change}], dry_run=True)
     assert created.changed == ()
     assert list(published.changed) == paths
 
@@ -281,9 +280,9 @@ def test_a_value_python_takes_for_equal_is_a_new_version():
         return a_journey(trigger={"event": "order.created", "where": where})
 
     tracker = Tracker(MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET)
-    tracker.publish_journeys([journey(1)])
-    assert tracker.publish_journeys([journey(1.0)])[0].change == "unchanged"
-    (published,) = tracker.publish_journeys([journey(True)])
+    tracker.journeys.publish([journey(1)])
+    assert tracker.journeys.publish([journey(1.0)])[0].change == "unchanged"
+    (published,) = tracker.journeys.publish([journey(True)])
     assert (published.change, published.changed) == ("new_version", ("/trigger/where/value",))
 
 
@@ -292,9 +291,9 @@ def outcome(journey, request=None, clock=None):
     tracker = Tracker(
         MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET, clock=clock or FixedClock()
     )
-    tracker.publish_journeys({"journeys": [journey]})
+    tracker.journeys.publish({"journeys": [journey]})
     receipt = tracker.track(request or a_request(), "key")
-    (found,) = tracker.event(receipt.event_id).outcomes
+    (found,) = tracker.records.event(receipt.event_id).outcomes
     return found.reason or found.outcome
 
 

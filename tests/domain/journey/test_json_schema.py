@@ -8,13 +8,9 @@ from typing import Any
 import pytest
 
 from json_schema import accepts
-from segmentflow_core import (
-    InvalidJourney,
-    JourneyStatus,
-    ReentryPolicy,
-    journey_definitions,
-    journey_file_json_schema,
-)
+from segmentflow_core import JourneyStatus, ReentryPolicy
+from segmentflow_core.errors import InvalidJourney
+from segmentflow_core.journeys import journey_definitions, journey_file_json_schema
 from segmentflow_core.testing import a_journey
 
 SCHEMA = journey_file_json_schema()

@@ -1,9 +1,12 @@
-"""Conditions: JSON that says which state documents a Journey is for (design: Journeys).
+"""Conditions: JSON that says which state documents a Journey is for.
 
-`operators` holds the one table of operators. `check` and `json_schema` read it to
-refuse a bad definition, `compiled` to turn a good one into closures, `explain` to say
-why a state met it or not. Knows state documents and definitions; must never know
-where either is kept, what time it is, or any value that redaction took away.
+`operators` holds the table of operators. `check` and `json_schema` read it to refuse a
+bad definition, `compiled` to turn a good one into closures, `explain` to say why a state
+met it or not. `comparisons` holds the tests behind the table and `truth` how their answers
+combine. Knows state documents and definitions; must never know where either is kept, what
+time it is, or any value that redaction took away.
+
+See docs/reference/rules/conditions.md.
 """
 
 from __future__ import annotations

@@ -24,10 +24,10 @@ from segmentflow_core.errors import Violation
 __all__ = ["COMBINATIONS", "DEPTH_LIMIT", "NODE_LIMIT", "Scope", "check_condition"]
 
 DEPTH_LIMIT: Final = 32
-"""How deep conditions may stand inside each other."""
+"""How deep conditions may nest."""
 
 NODE_LIMIT: Final = 1000
-"""How many conditions a definition may hold, the inner ones counted."""
+"""How many conditions a definition may hold, inner ones included."""
 
 COMBINATIONS: Final = ("all", "any", "not")
 """The members that make a node a combination of other conditions."""
@@ -41,27 +41,31 @@ _SHAPES: Final = "all, any, not, or path and op"
 
 
 def check_condition(document: object, path: str = "") -> list[Violation]:
-    """Name every fault of a condition's definition (design: Journeys).
+    """Name every fault of a condition's definition.
+
+    See docs/reference/rules/conditions.md.
 
     Args:
-        document: the definition, as plain JSON; anything at all may be given.
+        document: the definition, as plain JSON; any Python object is accepted and checked.
         path: JSON Pointer of the definition in the document it is part of.
 
     Returns:
-        The faults in the order they stand; none means it compiles.
+        The faults in the order of the definition; with none, it compiles.
 
     >>> check_condition({"path": "/event/total", "op": "gte", "value": 40})
     []
     >>> check_condition({"all": [{"path": "/event/total", "op": "gte", "value": "40"}]}, "/where")
     [Violation(path='/where/all/0/value', message='must be a number')]
     """
-    check = _Check(path)
-    check.node(document, path, 1, "state")
-    return check.violations
+    faults = _ConditionFaults(path)
+    faults.node(document, path, 1, "state")
+    return faults.violations
 
 
 @define
-class _Check:
+class _ConditionFaults:
+    """The faults of one definition, and how many conditions it holds so far."""
+
     root: str
     violations: list[Violation] = field(factory=list[Violation])
     nodes: int = 0
@@ -72,7 +76,7 @@ class _Check:
     def node(self, node: Any, path: str, depth: int, scope: Scope) -> None:
         self.nodes += 1
         if self.nodes > NODE_LIMIT:
-            # Said once; the walk stops, so a hostile definition costs no more than an honest one.
+            # Note it once and stop: a hostile definition costs no more than an honest one.
             if self.nodes == NODE_LIMIT + 1:
                 self.refuse(self.root, f"must not hold more than {NODE_LIMIT} conditions")
             return

@@ -1,8 +1,8 @@
 """A checked condition, compiled once into closures.
 
-The shape of a definition is settled when it is compiled: each leaf becomes one closure
-made for its number of tokens and its operator, so evaluating does no dispatch and builds
-nothing. Knows state documents and the operator table. Must never write to either.
+Each leaf becomes one closure, made for its number of tokens and its operator. Evaluating
+then looks nothing up in the definition and builds no objects. Knows state documents and
+the operator table. Must never write to either.
 """
 
 from __future__ import annotations
@@ -13,16 +13,11 @@ from typing import Any, TypeAlias
 from attrs import field, frozen
 
 from segmentflow_core.domain.condition.check import check_condition
+from segmentflow_core.domain.condition.comparisons import Test
 from segmentflow_core.domain.condition.explain import Explanation, explain_node
-from segmentflow_core.domain.condition.operators import (
-    OPERATORS,
-    Test,
-    Truth,
-    all_of,
-    any_of,
-    negation,
-)
+from segmentflow_core.domain.condition.operators import OPERATORS
 from segmentflow_core.domain.condition.reading import read
+from segmentflow_core.domain.condition.truth import Truth, all_of, any_of, negation
 from segmentflow_core.domain.condition.values import ARRAY, OBJECT
 from segmentflow_core.domain.json_value import MISSING, JsonObject
 from segmentflow_core.domain.pointer import Tokens, parse_pointer
@@ -35,11 +30,12 @@ _Evaluate: TypeAlias = Callable[[Any], Truth]
 
 @frozen
 class Condition:
-    """A condition ready to be asked about state documents.
+    """A condition, ready to evaluate state documents.
 
     Attributes:
         document: its definition, as plain JSON; a copy of what was compiled.
-        paths: what it reads, in the order it first does; of `any_item` and `all_items`, the array.
+        paths: the paths it reads, in the order it first reads them; for `any_item` and
+            `all_items` the path of the array.
     """
 
     document: JsonObject
@@ -55,7 +51,7 @@ class Condition:
         return self._evaluate(state)
 
     def explain(self, state: JsonObject) -> Explanation:
-        """Say what each part of the condition found in `state`, and what came of it."""
+        """Say what each part of the condition found in `state`, and its result."""
         return explain_node(self.document, state)
 
 
@@ -74,7 +70,7 @@ def compile_condition(document: JsonObject) -> Condition:
     violations = check_condition(document)
     if violations:
         raise InvalidJourney.from_violations(violations)
-    # A copy: what was checked is what runs, whatever becomes of the caller's object.
+    # Compile a copy: the caller may change its object after the check.
     own = _copy(document)
     paths = tuple(dict.fromkeys(_paths(own)))
     return Condition(document=own, paths=paths, evaluate=_compile(own))
@@ -114,7 +110,7 @@ def _all(parts: list[_Evaluate]) -> _Evaluate:
         return lambda state: all_of(part(state) for part in parts)
     first, second = parts
 
-    # The commonest condition of all, without a generator: it runs for every event.
+    # Two parts are the most common case: this avoids a generator for each event.
     def evaluate_two(state: Any) -> Truth:
         truth = first(state)
         if truth:
@@ -133,7 +129,7 @@ def _not(inner: _Evaluate) -> _Evaluate:
 
 
 def _leaf(tokens: Tokens, test: Test) -> _Evaluate:
-    """Read and test in one closure; `read` stands behind each for arrays and redacted parts."""
+    """Read and test in one closure, which falls back to `read` for arrays and redacted parts."""
     match tokens:
         case ():
             return test

@@ -1,7 +1,7 @@
-"""Why a state document met a condition, or did not: each part, what it found, what came of it.
+"""Why a state document met a condition, or did not: each part, what it found, its result.
 
-Slower than evaluating and made of the same tests, so the two cannot disagree. Knows
-checked definitions and redacted state. Must never see a value from before redaction.
+Explaining is slower than evaluating, but uses the same tests, so the two cannot disagree.
+Knows checked definitions and redacted state. Must never see a value from before redaction.
 """
 
 from __future__ import annotations
@@ -10,15 +10,9 @@ from typing import Any, Final, Literal, TypeAlias
 
 from attrs import field, frozen
 
-from segmentflow_core.domain.condition.operators import (
-    OPERATORS,
-    Operator,
-    Truth,
-    all_of,
-    any_of,
-    negation,
-)
+from segmentflow_core.domain.condition.operators import OPERATORS, Operator
 from segmentflow_core.domain.condition.reading import read
+from segmentflow_core.domain.condition.truth import Truth, all_of, any_of, negation
 from segmentflow_core.domain.condition.values import ARRAY
 from segmentflow_core.domain.json_value import MISSING, JsonValue, Missing
 from segmentflow_core.domain.pointer import format_pointer, parse_pointer
@@ -35,7 +29,7 @@ __all__ = [
 ]
 
 Kind: TypeAlias = Literal["all", "any", "not", "leaf", "items"]
-"""What a part is; `items` is a leaf with a condition on each item of an array."""
+"""What a part is; `items` is a leaf that tests each item of an array."""
 
 Reason: TypeAlias = Literal["missing", "null", "wrong_type", "redacted"]
 """Why a leaf is unknown."""
@@ -43,19 +37,19 @@ Reason: TypeAlias = Literal["missing", "null", "wrong_type", "redacted"]
 
 @frozen
 class Explanation:
-    """One part of a condition, held against one state document.
+    """One part of a condition, evaluated against one state document.
 
     Attributes:
         kind: what the part is.
-        result: True, False, or None for unknown; what evaluating it gives.
+        result: as evaluating gives it: True, False, or None for unknown.
         path: JSON Pointer into the state document, indexes of items included; leaves only.
         op: the operator; leaves only.
-        expected: the definition's value; `MISSING` where there is none to compare with.
-        found: what the state has at `path`; the redaction marker where that or a parent of it
-            is redacted.
-        reason: why a leaf is unknown; None where it is not, or where `children` say why.
+        expected: the definition's value; `MISSING` where the operator takes none.
+        found: what the state has at `path`; the redaction marker where that place or a parent
+            of it is redacted.
+        reason: why a leaf is unknown; None where it is known, or where `children` say why.
         children: the parts of a combination, or one for each item of an array.
-        omitted: how many further items of the array count for the result and are not shown.
+        omitted: how many more items of the array the result counts and `children` leave out.
     """
 
     kind: Kind
@@ -74,7 +68,7 @@ ITEM_LIMIT: Final = 100
 
 
 def explanation_document(explanation: Explanation) -> dict[str, Any]:
-    """Return an explanation as JSON; what does not apply is left out, an unknown result is null."""
+    """Return an explanation as JSON: members that do not apply are left out, unknown is null."""
     document: dict[str, Any] = {"kind": explanation.kind, "result": explanation.result}
     if explanation.path is not None:
         document |= {"path": explanation.path, "op": explanation.op}
@@ -92,7 +86,13 @@ def explanation_document(explanation: Explanation) -> dict[str, Any]:
 
 
 def explain_node(node: Any, state: Any, at: str = "") -> Explanation:
-    """Explain a checked definition against `state`, which stands at the pointer `at`."""
+    """Explain a checked definition against `state`.
+
+    Args:
+        node: the definition.
+        state: the state document, or one item of an array in it.
+        at: JSON Pointer of `state` in the state document.
+    """
     if "all" in node:
         children = tuple(explain_node(inner, state, at) for inner in node["all"])
         return Explanation("all", all_of(_results(children)), children=children)
@@ -131,7 +131,7 @@ def _explain_items(operator: Operator, condition: Any, found: Any, path: str) ->
                 children.append(child)
     return Explanation(
         kind="items",
-        # The operator's own test combines what the items gave: results stand in for items.
+        # Build the operator's own test, over results in place of items, to combine them.
         result=operator.build(_same)(results),
         path=path,
         op=operator.name,
@@ -151,7 +151,7 @@ def _results(children: tuple[Explanation, ...]) -> list[Truth]:
 
 
 def why_unknown(found: Any) -> Reason:
-    """Say why what was found is nothing to compare with."""
+    """Say why the value found cannot be compared."""
     if found is MISSING:
         return "missing"
     if found is None:
@@ -160,7 +160,7 @@ def why_unknown(found: Any) -> Reason:
 
 
 def _why_leaf_is_unknown(operator: Operator, found: Any) -> Reason:
-    # An array that could be compared and still is unknown has a redacted item.
+    # The operator compares arrays, so only a redacted item can leave the answer unknown.
     if type(found) is ARRAY and operator.compares_arrays:
         return "redacted"
     return why_unknown(found)

@@ -1,7 +1,7 @@
 """The JSON Schema of a condition, made from the operator table.
 
-Knows the table and JSON Schema 2020-12. Says what a schema can say; `check_condition`
-has the last word on depth, size and real calendar dates.
+Knows the table and JSON Schema 2020-12. A schema cannot express depth, size or real
+calendar dates: `check_condition` checks those.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _ITEM_PATH: Final = f"^{_TOKENS}*$"
 def condition_json_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a condition's definition.
 
-    `$defs` holds `condition`, read against the state document, and `itemCondition`, read
-    against one item of an array; the schema as a whole is the first.
+    `$defs` holds `condition`, whose paths start at the state document, and `itemCondition`,
+    whose paths start at one item of an array. The schema itself is `condition`.
     """
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

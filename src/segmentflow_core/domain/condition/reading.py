@@ -1,6 +1,6 @@
-"""Reading a state document at a path, redaction in mind.
+"""Reading a state document at a path, where parts of it may be redacted.
 
-Knows pointers and the redaction marker. Must never know what will be asked of the value.
+Knows pointers and the redaction marker. Must never know what the value is read for.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["read"]
 def read(document: Any, tokens: Tokens) -> Any:
     """Return the value at `tokens`, `MISSING`, or the marker where it or a parent is redacted.
 
-    `resolve` would say a member of a redacted object is missing; nobody knows that.
+    `resolve` would call a member of a redacted object missing, although it may have existed.
 
     >>> read({"event": {"payment": "[REDACTED]"}}, ("event", "payment", "token"))
     '[REDACTED]'

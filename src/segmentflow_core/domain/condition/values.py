@@ -1,7 +1,7 @@
 """What an operator's `value` may be: each rule as a check and as JSON Schema, side by side.
 
-Knows JSON values, exact types and limits. Must never know which operator asks, nor
-repeat a value in a message.
+Knows JSON values, exact types and limits. Must never know which operator a value is for,
+nor repeat a value in a message.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ __all__ = [
     "ValueRule",
 ]
 
-# What an admitted object and array are, exactly. Untyped on purpose: narrowed to `dict`, a
-# value would be an object of members whose types no type checker knows.
+# The exact types of an admitted object and array. Typed as `Any` on purpose: a comparison
+# with `dict` itself would narrow a value to a dict of unknown members.
 OBJECT: Final[type[Any]] = dict
 ARRAY: Final[type[Any]] = list
 
@@ -54,8 +54,8 @@ class ValueRule:
 
     Attributes:
         summary: the rule, in words.
-        schema: the same rule as JSON Schema 2020-12, as far as that can say it.
-        find_faults: names every fault of a value found at a JSON Pointer.
+        schema: the same rule as JSON Schema 2020-12, as far as a schema can express it.
+        find_faults: names every fault of a value; takes the value and its JSON Pointer.
     """
 
     summary: str

@@ -1,10 +1,12 @@
-"""The contract of a storage adapter, as tests (design: 6).
+"""The contract of a storage adapter, as tests.
 
 An author subclasses `StorageContract` in a module pytest collects and gives one fixture,
 ``storage``: an empty store for each test. Everything else has a default. The modules beside
 this one hold the tests, a subject each. What a storage cannot do is declared in
 `capabilities`; what it does otherwise, in `deviations`. The tests themselves are nobody's
 to change.
+
+See docs/reference/rules/storage.md.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from segmentflow_core import AsyncTracker, ConfigurationError, Tracker
+from segmentflow_core import AsyncTracker, Tracker
+from segmentflow_core.errors import ConfigurationError
 from segmentflow_core.testing.builders import FINGERPRINT_SECRET, FixedClock
 from segmentflow_core.testing.callers import Blocking, Client, is_asynchronous, run_at_once
 from segmentflow_core.testing.capabilities import CAPABILITIES, Capabilities, needed_by

@@ -1,6 +1,8 @@
-"""All or nothing (design: 6), as tests of a storage adapter: a failure at every call.
+"""All or nothing, as tests of a storage adapter: a failure at every call.
 
 A part of `StorageContract`, whose fixtures it uses.
+
+See docs/reference/rules/storage.md.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ class AtomicityContract:
         self, storage: Any, new_tracker: Callable[..., Any], after: bool
     ) -> None:
         tracker = new_tracker()
-        tracker.publish_journeys(EVERY_POLICY)
+        tracker.journeys.publish(EVERY_POLICY)
         order = a_request(data={"orderId": "A"}, profile={"email": "a@example.com"})
         tracker.track(order, "earlier")
         before = everything(tracker)
@@ -50,18 +52,18 @@ class AtomicityContract:
             break
         assert fail_at == faulty.calls >= 2
         assert [getattr(result, "replayed", None) for result in results] == [False, False, None]
-        assert len(tracker.events()) == 3
+        assert len(tracker.records.events()) == 3
 
     @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
     def test_a_failed_publication_changes_no_journey(
         self, storage: Any, new_tracker: Callable[..., Any], after: bool
     ) -> None:
         tracker = new_tracker()
-        tracker.publish_journeys({"journeys": [a_journey()]})
+        tracker.journeys.publish({"journeys": [a_journey()]})
         before = everything(tracker)
         faulty = new_tracker(FaultyStorage(storage, 1, after=after))
         with pytest.raises(InjectedFault):
-            faulty.publish_journeys({"journeys": [a_journey(status="paused"), a_journey("new")]})
+            faulty.journeys.publish({"journeys": [a_journey(status="paused"), a_journey("new")]})
         assert everything(tracker) == before
         assert tracker.track(a_request(), "key").enrolled_journeys == 1
 
@@ -71,7 +73,7 @@ class AtomicityContract:
     ) -> None:
         """What ends a program, or cancels a task, is no `Exception`."""
         tracker = new_tracker()
-        tracker.publish_journeys(EVERY_POLICY)
+        tracker.journeys.publish(EVERY_POLICY)
         tracker.track(a_request(), "earlier")
         before = everything(tracker)
         for fail_at in range(3):
@@ -88,5 +90,5 @@ class AtomicityContract:
         tracker.track_many([(a_request(), f"key {number}") for number in range(3)])
         clock.advance(days=30)
         with pytest.raises(InjectedFault):
-            new_tracker(FaultyStorage(storage, 0, after=True)).purge()
-        assert tracker.purge() == 3
+            new_tracker(FaultyStorage(storage, 0, after=True)).records.purge_keys()
+        assert tracker.records.purge_keys() == 3

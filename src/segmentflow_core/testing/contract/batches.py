@@ -38,7 +38,7 @@ class BatchContract:
             "idempotency_key_required",
             "accepted",
         ]
-        assert len(tracker.events()) == 2
+        assert len(tracker.records.events()) == 2
 
     def test_a_key_twice_in_a_batch_is_one_event(self, tracker: Any) -> None:
         first, second, third = tracker.track_many(
@@ -47,7 +47,7 @@ class BatchContract:
         assert second == first
         assert second.replayed
         assert third.code == "idempotency_key_reuse"
-        assert len(tracker.events()) == 1
+        assert len(tracker.records.events()) == 1
 
     def test_a_key_refused_in_a_batch_is_free_for_the_next_item(self, tracker: Any) -> None:
         refused, accepted = tracker.track_many(
@@ -57,7 +57,7 @@ class BatchContract:
         assert tracker.track(a_request(), "key") == accepted
 
     def test_events_of_one_new_profile_in_a_batch_share_it(self, tracker: Any) -> None:
-        tracker.publish_journeys({"journeys": [a_journey(reentry={"policy": "once"})]})
+        tracker.journeys.publish({"journeys": [a_journey(reentry={"policy": "once"})]})
         results = tracker.track_many([(a_request(), str(number)) for number in range(50)])
         assert len({receipt.profile_id for receipt in results}) == 1
         assert [receipt.enrolled_journeys for receipt in results] == [1] + [0] * 49
@@ -76,8 +76,8 @@ class BatchContract:
                 (who("b@example.com", "A"), "5"),
             ]
         )
-        assert tracker.profile(a.profile_id).email == "b@example.com"
-        assert tracker.profile(b.profile_id).email == "a@example.com"
+        assert tracker.records.profile(a.profile_id).email == "b@example.com"
+        assert tracker.records.profile(b.profile_id).email == "a@example.com"
 
     def test_a_batch_of_a_thousand_is_tracked_and_replayed(self, tracker: Any) -> None:
         calls = [

@@ -91,11 +91,11 @@ class ExchangeContract:
     def test_only_active_journeys_of_the_events_asked_for_are_loaded(
         self, tracker: Any, in_transaction: InTransaction
     ) -> None:
-        tracker.publish_journeys(EVERY_POLICY)
-        tracker.publish_journeys(
+        tracker.journeys.publish(EVERY_POLICY)
+        tracker.journeys.publish(
             [a_journey("once", name="Second"), a_journey("paused", status="paused")]
         )
-        tracker.publish_journeys([a_journey("other", trigger={"event": "other"})])
+        tracker.journeys.publish([a_journey("other", trigger={"event": "other"})])
 
         async def load(transaction: Any, *events: str) -> list[tuple[str, int]]:
             intent = _intent(events=events)
@@ -111,10 +111,10 @@ class ExchangeContract:
     def test_every_probe_is_answered(
         self, tracker: Any, clock: FixedClock, in_transaction: InTransaction
     ) -> None:
-        tracker.publish_journeys(EVERY_POLICY)
+        tracker.journeys.publish(EVERY_POLICY)
         first = tracker.track(a_request(data={"orderId": "A"}), "1")
         entered = clock.now()
-        (key,) = (e.entry_key for e in tracker.enrollments() if e.journey_id == "per-order")
+        (key,) = (e.entry_key for e in tracker.enrollments.list() if e.journey_id == "per-order")
         clock.advance(hours=1)
         tracker.track(a_request(data={"orderId": "B"}), "2")
         profile_id, nobody = first.profile_id, SequentialIds().new_id()
@@ -138,7 +138,7 @@ class ExchangeContract:
         self, tracker: Any, clock: FixedClock, in_transaction: InTransaction
     ) -> None:
         """A clock that was set back, or another machine's, wrote the other one."""
-        tracker.publish_journeys([a_journey()])
+        tracker.journeys.publish([a_journey()])
         latest = clock.now()
         receipt = tracker.track(a_request(), "1")
         clock.advance(minutes=-10)

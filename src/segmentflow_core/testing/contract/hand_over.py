@@ -1,6 +1,8 @@
-"""The hand-over of Enrollments to workers, as tests of a storage adapter (design: 4.6).
+"""The hand-over of Enrollments to workers, as tests of a storage adapter.
 
 A part of `StorageContract`, whose fixtures it uses.
+
+See docs/reference/rules/hand-over.md.
 """
 
 from __future__ import annotations
@@ -12,14 +14,8 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from segmentflow_core import (
-    ClaimedEnrollment,
-    EnrollmentStatus,
-    Lease,
-    LeaseLost,
-    NotFound,
-    claimed_document,
-)
+from segmentflow_core import ClaimedEnrollment, EnrollmentStatus, Lease
+from segmentflow_core.errors import LeaseLost, NotFound
 from segmentflow_core.testing.builders import (
     DOCUMENTED_KEY,
     DOCUMENTED_REQUEST,
@@ -32,6 +28,7 @@ from segmentflow_core.testing.callers import Client, is_asynchronous, settle
 from segmentflow_core.testing.capabilities import needs
 from segmentflow_core.testing.crashes import CrashingWorkers
 from segmentflow_core.testing.faults import FaultyStorage, InjectedFault
+from segmentflow_core.wire import claimed_document
 
 __all__ = ["HandOverContract"]
 
@@ -46,11 +43,11 @@ class HandOverContract:
     def test_a_claimed_enrollment_carries_what_its_worker_needs(
         self, tracker: Any, clock: FixedClock
     ) -> None:
-        tracker.publish_journeys({"journeys": [a_journey(name="First")]})
-        tracker.publish_journeys({"journeys": [a_journey(name="Second")]})
+        tracker.journeys.publish({"journeys": [a_journey(name="First")]})
+        tracker.journeys.publish({"journeys": [a_journey(name="Second")]})
         receipt = tracker.track(DOCUMENTED_REQUEST, DOCUMENTED_KEY)
-        (entered,) = tracker.enrollments()
-        (claimed,) = tracker.claim_enrollments(lease=_MINUTE)
+        (entered,) = tracker.enrollments.list()
+        (claimed,) = tracker.enrollments.claim(lease=_MINUTE)
         document = claimed_document(claimed)
         assert document.pop("token") == claimed.lease.token
         assert document == {
@@ -84,24 +81,24 @@ class HandOverContract:
             },
         }
         assert claimed.enrollment.lease_until == clock.now() + _MINUTE
-        assert tracker.enrollment(entered.enrollment_id) == claimed.enrollment
+        assert tracker.enrollments.get(entered.enrollment_id) == claimed.enrollment
 
     def test_the_state_is_that_of_the_event_whatever_the_profile_became(
         self, tracker: Any, clock: FixedClock
     ) -> None:
-        tracker.publish_journeys({"journeys": [a_journey()]})
+        tracker.journeys.publish({"journeys": [a_journey()]})
         who = {"email": "alex@example.com"}
         for number, plan in enumerate(("Free", "Pro")):
             profile = {**who, "properties": {"plan": plan}}
             tracker.track(a_request(profile=profile), str(number))
             clock.advance(seconds=1)
-        plans = [c.state["profile"]["properties"]["plan"] for c in tracker.claim_enrollments()]
+        plans = [c.state["profile"]["properties"]["plan"] for c in tracker.enrollments.claim()]
         assert plans == ["Free", "Pro"]
 
     def test_what_is_claimed_is_handed_to_nobody_else(self, tracker: Any) -> None:
         _enrol(tracker, 3)
-        assert len(tracker.claim_enrollments()) == 3
-        assert tracker.claim_enrollments() == []
+        assert len(tracker.enrollments.claim()) == 3
+        assert tracker.enrollments.claim() == []
 
     def test_what_has_been_available_longest_comes_first(
         self, tracker: Any, clock: FixedClock
@@ -110,54 +107,54 @@ class HandOverContract:
         for number in range(5):
             entered += _enrol(tracker, 1, start=number)
             clock.advance(seconds=1)
-        taken = [_ids(tracker.claim_enrollments(limit=2)) for _ in range(4)]
+        taken = [_ids(tracker.enrollments.claim(limit=2)) for _ in range(4)]
         assert taken == [entered[:2], entered[2:4], entered[4:], []]
 
     def test_what_was_given_back_queues_behind_what_was_available_before_it(
         self, tracker: Any, clock: FixedClock
     ) -> None:
         first, second, third = _enrol(tracker, 3)
-        (claimed,) = tracker.claim_enrollments(limit=1)
+        (claimed,) = tracker.enrollments.claim(limit=1)
         clock.advance(seconds=1)
-        tracker.release_enrollment(claimed.lease)
-        taken = [_ids(tracker.claim_enrollments(limit=1)) for _ in range(3)]
+        tracker.enrollments.release(claimed.lease)
+        taken = [_ids(tracker.enrollments.claim(limit=1)) for _ in range(3)]
         assert taken == [[second], [third], [first]]
 
     def test_only_the_journey_asked_for_is_handed_over(self, tracker: Any) -> None:
-        tracker.publish_journeys({"journeys": [a_journey("a"), a_journey("b")]})
+        tracker.journeys.publish({"journeys": [a_journey("a"), a_journey("b")]})
         tracker.track(a_request(), "1")
         tracker.track(a_request(), "2")
-        assert tracker.claim_enrollments(journey_id="c") == []
-        taken = [c.enrollment.journey_id for c in tracker.claim_enrollments(journey_id="b")]
+        assert tracker.enrollments.claim(journey_id="c") == []
+        taken = [c.enrollment.journey_id for c in tracker.enrollments.claim(journey_id="b")]
         assert taken == ["b", "b"]
-        taken = [c.enrollment.journey_id for c in tracker.claim_enrollments()]
+        taken = [c.enrollment.journey_id for c in tracker.enrollments.claim()]
         assert taken == ["a", "a"]
 
     # --- Organizations ----------------------------------------------------------------------
 
     def test_a_claim_for_one_organization_takes_no_other_ones(self, tracker: Any) -> None:
         _enrol(tracker, 1, organization_id="a")
-        assert tracker.claim_enrollments() == []
-        assert tracker.claim_enrollments(organization_id="b") == []
-        (claimed,) = tracker.claim_enrollments(organization_id="a")
+        assert tracker.enrollments.claim() == []
+        assert tracker.enrollments.claim(organization_id="b") == []
+        (claimed,) = tracker.enrollments.claim(organization_id="a")
         assert claimed.organization_id == claimed.lease.organization_id == "a"
 
     def test_another_organizations_lease_holds_nothing(self, tracker: Any) -> None:
         _enrol(tracker, 1, organization_id="a")
-        (claimed,) = tracker.claim_enrollments(organization_id="a")
+        (claimed,) = tracker.enrollments.claim(organization_id="a")
         identifier, token = claimed.enrollment.enrollment_id, claimed.lease.token
         elsewhere = Lease("b", identifier, token)
         for finish in (
-            tracker.complete_enrollment,
-            tracker.release_enrollment,
-            tracker.extend_enrollment,
+            tracker.enrollments.complete,
+            tracker.enrollments.release,
+            tracker.enrollments.extend,
         ):
             with pytest.raises(NotFound):
                 finish(elsewhere)
-        for read in (tracker.revive_enrollment, tracker.enrollment):
+        for read in (tracker.enrollments.revive, tracker.enrollments.get):
             with pytest.raises(NotFound):
                 read(identifier, organization_id="b")
-        assert tracker.enrollment(identifier, organization_id="a") == claimed.enrollment
+        assert tracker.enrollments.get(identifier, organization_id="a") == claimed.enrollment
 
     def test_organizations_share_a_claim_whatever_their_backlogs(
         self, tracker: Any, clock: FixedClock
@@ -166,9 +163,9 @@ class HandOverContract:
         clock.advance(days=1)
         for name in ("small", "medium"):
             _enrol(tracker, 3, organization_id=name)
-        claimed = tracker.claim_enrollments(organization_id=None, limit=9)
+        claimed = tracker.enrollments.claim(organization_id=None, limit=9)
         assert _shares(claimed) == {"large": 3, "medium": 3, "small": 3}
-        claimed = tracker.claim_enrollments(organization_id=None, limit=9)
+        claimed = tracker.enrollments.claim(organization_id=None, limit=9)
         assert _shares(claimed) == {"large": 9}
 
     def test_organizations_take_turns_when_each_claim_takes_one(
@@ -180,14 +177,14 @@ class HandOverContract:
         _enrol(tracker, 2, organization_id="small")
         claimed: list[ClaimedEnrollment] = []
         for _ in range(30):
-            claimed += tracker.claim_enrollments(organization_id=None, limit=1)
+            claimed += tracker.enrollments.claim(organization_id=None, limit=1)
         assert _shares(claimed) == {"large": 28, "small": 2}
 
     def test_one_batch_finishes_enrollments_of_several_organizations(self, tracker: Any) -> None:
         for name in ("a", "b"):
             _enrol(tracker, 1, organization_id=name)
-        leases = [c.lease for c in tracker.claim_enrollments(organization_id=None)]
-        done = tracker.complete_enrollments(leases)
+        leases = [c.lease for c in tracker.enrollments.claim(organization_id=None)]
+        done = tracker.enrollments.complete_many(leases)
         assert [item.status for item in done] == ["completed", "completed"]
 
     # --- leases -----------------------------------------------------------------------------
@@ -196,11 +193,11 @@ class HandOverContract:
         self, tracker: Any, clock: FixedClock
     ) -> None:
         _enrol(tracker, 1)
-        (first,) = tracker.claim_enrollments(lease=_MINUTE)
+        (first,) = tracker.enrollments.claim(lease=_MINUTE)
         clock.advance(minutes=1, microseconds=-1)
-        assert tracker.claim_enrollments() == []
+        assert tracker.enrollments.claim() == []
         clock.advance(microseconds=1)
-        (second,) = tracker.claim_enrollments(lease=_MINUTE)
+        (second,) = tracker.enrollments.claim(lease=_MINUTE)
         assert second.enrollment.enrollment_id == first.enrollment.enrollment_id
         assert second.enrollment.attempts == 2
         assert second.lease.token != first.lease.token
@@ -209,41 +206,41 @@ class HandOverContract:
         self, tracker: Any, clock: FixedClock
     ) -> None:
         (identifier,) = _enrol(tracker, 1)
-        (late,) = tracker.claim_enrollments(lease=_MINUTE)
+        (late,) = tracker.enrollments.claim(lease=_MINUTE)
         clock.advance(minutes=1)
-        (current,) = tracker.claim_enrollments(lease=_MINUTE)
+        (current,) = tracker.enrollments.claim(lease=_MINUTE)
         for finish in (
-            tracker.complete_enrollment,
-            tracker.release_enrollment,
-            tracker.extend_enrollment,
+            tracker.enrollments.complete,
+            tracker.enrollments.release,
+            tracker.enrollments.extend,
         ):
             with pytest.raises(LeaseLost) as refusal:
                 finish(late.lease)
             assert (refusal.value.code, refusal.value.details) == ("lease_lost", {})
-        assert tracker.enrollment(identifier) == current.enrollment
-        tracker.complete_enrollment(current.lease)
+        assert tracker.enrollments.get(identifier) == current.enrollment
+        tracker.enrollments.complete(current.lease)
         with pytest.raises(LeaseLost):
-            tracker.complete_enrollment(late.lease)
+            tracker.enrollments.complete(late.lease)
 
     def test_a_lease_that_ran_out_still_completes_while_nobody_else_has_claimed(
         self, tracker: Any, clock: FixedClock
     ) -> None:
         _enrol(tracker, 1)
-        (claimed,) = tracker.claim_enrollments(lease=_MINUTE)
+        (claimed,) = tracker.enrollments.claim(lease=_MINUTE)
         clock.advance(hours=1)
-        assert tracker.complete_enrollment(claimed.lease).completed_at == clock.now()
-        assert tracker.claim_enrollments() == []
+        assert tracker.enrollments.complete(claimed.lease).completed_at == clock.now()
+        assert tracker.enrollments.claim() == []
 
     def test_an_extended_lease_runs_out_later(self, tracker: Any, clock: FixedClock) -> None:
         _enrol(tracker, 1)
-        (claimed,) = tracker.claim_enrollments(lease=_MINUTE)
+        (claimed,) = tracker.enrollments.claim(lease=_MINUTE)
         clock.advance(seconds=59)
-        extended = tracker.extend_enrollment(claimed.lease, by=_MINUTE)
+        extended = tracker.enrollments.extend(claimed.lease, by=_MINUTE)
         assert (extended.lease_until, extended.attempts) == (clock.now() + _MINUTE, 1)
         clock.advance(seconds=59)
-        assert tracker.claim_enrollments() == []
+        assert tracker.enrollments.claim() == []
         clock.advance(seconds=1)
-        assert len(tracker.claim_enrollments()) == 1
+        assert len(tracker.enrollments.claim()) == 1
 
     # --- completing and giving back ---------------------------------------------------------
 
@@ -251,71 +248,73 @@ class HandOverContract:
         self, tracker: Any, clock: FixedClock
     ) -> None:
         (identifier,) = _enrol(tracker, 1)
-        (claimed,) = tracker.claim_enrollments()
-        done = tracker.complete_enrollment(claimed.lease)
+        (claimed,) = tracker.enrollments.claim()
+        done = tracker.enrollments.complete(claimed.lease)
         assert (done.status, done.completed_at) == ("completed", clock.now())
         clock.advance(days=1)
-        assert tracker.complete_enrollment(claimed.lease) == done
-        assert tracker.complete_enrollments([claimed.lease] * 2) == [done] * 2
-        assert tracker.enrollment(identifier) == done
+        assert tracker.enrollments.complete(claimed.lease) == done
+        assert tracker.enrollments.complete_many([claimed.lease] * 2) == [done] * 2
+        assert tracker.enrollments.get(identifier) == done
 
     def test_what_is_completed_stays_completed(self, tracker: Any, clock: FixedClock) -> None:
         (identifier,) = _enrol(tracker, 1)
-        (claimed,) = tracker.claim_enrollments()
-        done = tracker.complete_enrollment(claimed.lease)
+        (claimed,) = tracker.enrollments.claim()
+        done = tracker.enrollments.complete(claimed.lease)
         clock.advance(days=365)
-        assert tracker.claim_enrollments() == []
-        for finish in (tracker.release_enrollment, tracker.extend_enrollment):
+        assert tracker.enrollments.claim() == []
+        for finish in (tracker.enrollments.release, tracker.enrollments.extend):
             with pytest.raises(LeaseLost):
                 finish(claimed.lease)
-        assert tracker.revive_enrollment(identifier) == done
+        assert tracker.enrollments.revive(identifier) == done
 
     def test_what_is_released_is_available_after_the_delay(
         self, tracker: Any, clock: FixedClock
     ) -> None:
         _enrol(tracker, 1)
-        (claimed,) = tracker.claim_enrollments()
-        back = tracker.release_enrollment(claimed.lease, delay=_MINUTE)
+        (claimed,) = tracker.enrollments.claim()
+        back = tracker.enrollments.release(claimed.lease, delay=_MINUTE)
         assert (back.status, back.available_at) == ("pending", clock.now() + _MINUTE)
         clock.advance(seconds=59)
-        assert tracker.claim_enrollments() == []
+        assert tracker.enrollments.claim() == []
         clock.advance(seconds=1)
-        (again,) = tracker.claim_enrollments()
+        (again,) = tracker.enrollments.claim()
         assert again.enrollment.attempts == 2
 
     def test_a_lease_given_back_holds_nothing_any_more(self, tracker: Any) -> None:
         (identifier,) = _enrol(tracker, 1)
-        (claimed,) = tracker.claim_enrollments()
-        back = tracker.release_enrollment(claimed.lease, delay=_MINUTE)
-        for finish in (tracker.complete_enrollment, tracker.extend_enrollment):
+        (claimed,) = tracker.enrollments.claim()
+        back = tracker.enrollments.release(claimed.lease, delay=_MINUTE)
+        for finish in (tracker.enrollments.complete, tracker.enrollments.extend):
             with pytest.raises(LeaseLost):
                 finish(claimed.lease)
-        assert tracker.release_enrollment(claimed.lease) == back
-        assert tracker.enrollment(identifier) == back
+        assert tracker.enrollments.release(claimed.lease) == back
+        assert tracker.enrollments.get(identifier) == back
 
     def test_what_is_given_back_without_a_failure_counts_no_attempt(self, tracker: Any) -> None:
         _enrol(tracker, 1)
         for _ in range(3):
-            (claimed,) = tracker.claim_enrollments(max_attempts=1)
+            (claimed,) = tracker.enrollments.claim(max_attempts=1)
             assert claimed.enrollment.attempts == 1
-            back = tracker.release_enrollment(claimed.lease, failed=False, max_attempts=1)
+            back = tracker.enrollments.release(claimed.lease, failed=False, max_attempts=1)
             assert (back.status, back.attempts) == ("pending", 0)
 
     def test_a_batch_answers_lease_by_lease_and_one_refusal_hinders_no_other(
         self, tracker: Any
     ) -> None:
         _enrol(tracker, 3)
-        first, second, third = (c.lease for c in tracker.claim_enrollments())
-        tracker.release_enrollment(second)
+        first, second, third = (c.lease for c in tracker.enrollments.claim())
+        tracker.enrollments.release(second)
         unknown = Lease("default", "019bf964-302b-7000-8000-000000000000", first.token)
         leases = [third, second, unknown, first]
         for finish, status in (
-            (tracker.extend_enrollments, "claimed"),
-            (tracker.complete_enrollments, "completed"),
+            (tracker.enrollments.extend_many, "claimed"),
+            (tracker.enrollments.complete_many, "completed"),
         ):
             answers = [getattr(a, "code", None) or a.status for a in finish(leases)]
             assert answers == [status, "lease_lost", "not_found", status]
-        codes = [getattr(a, "code", None) or a.status for a in tracker.release_enrollments(leases)]
+        codes = [
+            getattr(a, "code", None) or a.status for a in tracker.enrollments.release_many(leases)
+        ]
         assert codes == ["lease_lost", "pending", "not_found", "lease_lost"]
 
     @pytest.mark.parametrize("spelt", [str.upper, lambda text: f"{{{text}}}", lambda _: "no id"])
@@ -323,27 +322,29 @@ class HandOverContract:
         self, tracker: Any, spelt: Callable[[str], str]
     ) -> None:
         (identifier,) = _enrol(tracker, 1)
-        (claimed,) = tracker.claim_enrollments()
+        (claimed,) = tracker.enrollments.claim()
         lease = claimed.lease
-        (refused,) = tracker.complete_enrollments([evolve(lease, token=spelt(lease.token))])
+        (refused,) = tracker.enrollments.complete_many([evolve(lease, token=spelt(lease.token))])
         assert refused.code == "lease_lost"
-        (refused,) = tracker.complete_enrollments([evolve(lease, enrollment_id=spelt(identifier))])
+        (refused,) = tracker.enrollments.complete_many(
+            [evolve(lease, enrollment_id=spelt(identifier))]
+        )
         assert refused.code == "not_found"
         for read, name in (
-            (tracker.enrollment, identifier),
-            (tracker.revive_enrollment, identifier),
-            (tracker.event, claimed.event.event_id),
-            (tracker.profile, claimed.event.profile_id),
+            (tracker.enrollments.get, identifier),
+            (tracker.enrollments.revive, identifier),
+            (tracker.records.event, claimed.event.event_id),
+            (tracker.records.profile, claimed.event.profile_id),
         ):
             with pytest.raises(NotFound):
                 read(spelt(name))
-        assert tracker.enrollment(identifier) == claimed.enrollment
+        assert tracker.enrollments.get(identifier) == claimed.enrollment
 
     def test_a_batch_of_nothing_changes_nothing(self, tracker: Any) -> None:
-        assert tracker.complete_enrollments([]) == []
-        assert tracker.release_enrollments([]) == []
-        assert tracker.extend_enrollments([]) == []
-        assert tracker.revive_enrollments([]) == []
+        assert tracker.enrollments.complete_many([]) == []
+        assert tracker.enrollments.release_many([]) == []
+        assert tracker.enrollments.extend_many([]) == []
+        assert tracker.enrollments.revive_many([]) == []
 
     # --- attempts, and what is dead ---------------------------------------------------------
 
@@ -352,80 +353,80 @@ class HandOverContract:
     ) -> None:
         (identifier,) = _enrol(tracker, 1)
         for attempt in (1, 2, 3):
-            (claimed,) = tracker.claim_enrollments(lease=_MINUTE, max_attempts=3)
+            (claimed,) = tracker.enrollments.claim(lease=_MINUTE, max_attempts=3)
             assert claimed.enrollment.attempts == attempt
             clock.advance(minutes=1)
-        assert tracker.claim_enrollments(max_attempts=3) == []
-        (dead,) = tracker.enrollments(status=EnrollmentStatus.DEAD)
+        assert tracker.enrollments.claim(max_attempts=3) == []
+        (dead,) = tracker.enrollments.list(status=EnrollmentStatus.DEAD)
         assert (dead.enrollment_id, dead.attempts) == (identifier, 3)
-        assert tracker.claim_enrollments() == []
+        assert tracker.enrollments.claim() == []
 
     def test_the_last_failure_allowed_makes_an_enrollment_dead(self, tracker: Any) -> None:
         _enrol(tracker, 1)
         statuses: list[str] = []
         for _ in range(2):
-            (claimed,) = tracker.claim_enrollments(max_attempts=2)
-            statuses.append(tracker.release_enrollment(claimed.lease, max_attempts=2).status)
+            (claimed,) = tracker.enrollments.claim(max_attempts=2)
+            statuses.append(tracker.enrollments.release(claimed.lease, max_attempts=2).status)
         assert statuses == ["pending", "dead"]
-        assert tracker.claim_enrollments(max_attempts=2) == []
+        assert tracker.enrollments.claim(max_attempts=2) == []
 
     def test_what_dies_hides_nothing_that_is_alive(self, tracker: Any, clock: FixedClock) -> None:
         _enrol(tracker, 3)
-        tracker.claim_enrollments(lease=_MINUTE)
+        tracker.enrollments.claim(lease=_MINUTE)
         clock.advance(minutes=2)
         (alive,) = _enrol(tracker, 1, start=3)
-        assert _ids(tracker.claim_enrollments(limit=1, max_attempts=1)) == [alive]
-        assert len(tracker.enrollments(status=EnrollmentStatus.DEAD)) == 3
+        assert _ids(tracker.enrollments.claim(limit=1, max_attempts=1)) == [alive]
+        assert len(tracker.enrollments.list(status=EnrollmentStatus.DEAD)) == 3
 
     def test_whoever_held_a_dead_one_last_may_still_complete_it(
         self, tracker: Any, clock: FixedClock
     ) -> None:
         (identifier,) = _enrol(tracker, 1)
-        (claimed,) = tracker.claim_enrollments(lease=_MINUTE, max_attempts=1)
+        (claimed,) = tracker.enrollments.claim(lease=_MINUTE, max_attempts=1)
         clock.advance(minutes=1)
-        assert tracker.claim_enrollments(max_attempts=1) == []
-        assert tracker.enrollment(identifier).status == "dead"
-        assert tracker.complete_enrollment(claimed.lease).status == "completed"
+        assert tracker.enrollments.claim(max_attempts=1) == []
+        assert tracker.enrollments.get(identifier).status == "dead"
+        assert tracker.enrollments.complete(claimed.lease).status == "completed"
 
     def test_what_is_dead_is_handed_over_again_once_it_is_revived(self, tracker: Any) -> None:
         (identifier,) = _enrol(tracker, 1)
-        (claimed,) = tracker.claim_enrollments(max_attempts=1)
-        tracker.release_enrollment(claimed.lease, max_attempts=1)
-        revived = tracker.revive_enrollment(identifier)
+        (claimed,) = tracker.enrollments.claim(max_attempts=1)
+        tracker.enrollments.release(claimed.lease, max_attempts=1)
+        revived = tracker.enrollments.revive(identifier)
         assert (revived.status, revived.attempts) == ("pending", 0)
-        assert tracker.revive_enrollment(identifier) == revived
-        (again,) = tracker.claim_enrollments(max_attempts=1)
-        assert tracker.revive_enrollment(identifier) == again.enrollment
+        assert tracker.enrollments.revive(identifier) == revived
+        (again,) = tracker.enrollments.claim(max_attempts=1)
+        assert tracker.enrollments.revive(identifier) == again.enrollment
 
     def test_a_lease_from_before_a_revival_holds_nothing(
         self, tracker: Any, clock: FixedClock
     ) -> None:
         (identifier,) = _enrol(tracker, 1)
-        (claimed,) = tracker.claim_enrollments(lease=_MINUTE, max_attempts=1)
+        (claimed,) = tracker.enrollments.claim(lease=_MINUTE, max_attempts=1)
         clock.advance(minutes=1)
-        assert tracker.claim_enrollments(max_attempts=1) == []
-        revived = tracker.revive_enrollment(identifier)
+        assert tracker.enrollments.claim(max_attempts=1) == []
+        revived = tracker.enrollments.revive(identifier)
         for finish in (
-            tracker.complete_enrollment,
-            tracker.release_enrollment,
-            tracker.extend_enrollment,
+            tracker.enrollments.complete,
+            tracker.enrollments.release,
+            tracker.enrollments.extend,
         ):
             with pytest.raises(LeaseLost):
                 finish(claimed.lease)
-        assert tracker.enrollment(identifier) == revived
+        assert tracker.enrollments.get(identifier) == revived
 
     def test_enrollments_are_listed_by_status_and_journey(self, tracker: Any) -> None:
-        tracker.publish_journeys({"journeys": [a_journey("a"), a_journey("b")]})
+        tracker.journeys.publish({"journeys": [a_journey("a"), a_journey("b")]})
         for number in range(3):
             tracker.track(a_request(), str(number))
-        leases = [c.lease for c in tracker.claim_enrollments(limit=2)]
-        tracker.complete_enrollment(leases[0])
-        counts = {s: len(tracker.enrollments(status=s)) for s in EnrollmentStatus}
+        leases = [c.lease for c in tracker.enrollments.claim(limit=2)]
+        tracker.enrollments.complete(leases[0])
+        counts = {s: len(tracker.enrollments.list(status=s)) for s in EnrollmentStatus}
         assert counts == {"pending": 4, "claimed": 1, "completed": 1, "dead": 0}
-        pending = tracker.enrollments(status=EnrollmentStatus.PENDING, journey_id="b")
+        pending = tracker.enrollments.list(status=EnrollmentStatus.PENDING, journey_id="b")
         assert {e.journey_id for e in pending} == {"b"}
-        first = tracker.enrollments(status=EnrollmentStatus.PENDING, limit=3)
-        rest = tracker.enrollments(
+        first = tracker.enrollments.list(status=EnrollmentStatus.PENDING, limit=3)
+        rest = tracker.enrollments.list(
             status=EnrollmentStatus.PENDING, limit=3, before=first[-1].enrollment_id
         )
         assert len({e.enrollment_id for e in (*first, *rest)}) == 4
@@ -444,32 +445,32 @@ class HandOverContract:
     ) -> None:
         tracker = new_tracker()
         _enrol(tracker, 4)
-        used_up = tracker.claim_enrollments(limit=2, lease=_MINUTE)
-        tracker.release_enrollment(used_up[0].lease, max_attempts=1)
+        used_up = tracker.enrollments.claim(limit=2, lease=_MINUTE)
+        tracker.enrollments.release(used_up[0].lease, max_attempts=1)
         clock.advance(minutes=1)
-        (claimed,) = tracker.claim_enrollments(limit=1, lease=_MINUTE)
+        (claimed,) = tracker.enrollments.claim(limit=1, lease=_MINUTE)
         leases = [claimed.lease, used_up[0].lease]
         calls: dict[str, Callable[[Any], Any]] = {
-            "claim": lambda over: over.claim_enrollments(limit=1, max_attempts=1),
-            "complete": lambda over: over.complete_enrollments(leases),
-            "release": lambda over: over.release_enrollments([*leases, Lease("b", "c", "d")]),
-            "extend": lambda over: over.extend_enrollments(leases),
-            "revive": lambda over: over.revive_enrollments([leases[1].enrollment_id, "c"]),
+            "claim": lambda over: over.enrollments.claim(limit=1, max_attempts=1),
+            "complete": lambda over: over.enrollments.complete_many(leases),
+            "release": lambda over: over.enrollments.release_many([*leases, Lease("b", "c", "d")]),
+            "extend": lambda over: over.enrollments.extend_many(leases),
+            "revive": lambda over: over.enrollments.revive_many([leases[1].enrollment_id, "c"]),
         }
-        before = tracker.enrollments()
+        before = tracker.enrollments.list()
         fail_at = 0
         while True:
             faulty = FaultyStorage(storage, fail_at, after=after)
             try:
                 answers = calls[call](new_tracker(faulty))
             except InjectedFault:
-                assert tracker.enrollments() == before
+                assert tracker.enrollments.list() == before
                 fail_at += 1
                 continue
             break
         assert fail_at == faulty.calls >= 1
         assert answers
-        assert tracker.enrollments() != before
+        assert tracker.enrollments.list() != before
 
     @needs("concurrent_writers")
     def test_workers_that_claim_at_once_share_nothing(
@@ -479,7 +480,7 @@ class HandOverContract:
 
         async def work(tracker: Any) -> list[str]:
             mine: list[str] = []
-            while claimed := await settle(tracker.claim_enrollments(limit=3)):
+            while claimed := await settle(tracker.enrollments.claim(limit=3)):
                 mine += _ids(claimed)
             return mine
 
@@ -500,13 +501,13 @@ class HandOverContract:
         assert workers.refused > 0
         assert len(set(workers.completed)) == len(workers.completed)
         assert set(workers.completed) <= set(entered)
-        listed = tracker.enrollments(limit=1000, status=EnrollmentStatus.COMPLETED)
+        listed = tracker.enrollments.list(limit=1000, status=EnrollmentStatus.COMPLETED)
         assert sorted(e.enrollment_id for e in listed) == sorted(entered)
 
 
 def _enrol(tracker: Any, count: int, *, start: int = 0, organization_id: str = "default") -> Any:
     """Let `count` Profiles enter a Journey; return the Enrollments' ids in their order."""
-    tracker.publish_journeys({"journeys": [a_journey()]}, organization_id=organization_id)
+    tracker.journeys.publish({"journeys": [a_journey()]}, organization_id=organization_id)
     tracker.track_many(
         [
             (a_request(profile={"email": f"p{number}@example.com"}), f"key {number}")
@@ -514,7 +515,7 @@ def _enrol(tracker: Any, count: int, *, start: int = 0, organization_id: str = "
         ],
         organization_id=organization_id,
     )
-    listed = tracker.enrollments(limit=count, organization_id=organization_id)
+    listed = tracker.enrollments.list(limit=count, organization_id=organization_id)
     return [enrollment.enrollment_id for enrollment in listed][::-1]
 
 

@@ -1,6 +1,8 @@
-"""Idempotency keys (design: 4.2), as tests of a storage adapter: claim, replay, expiry, purge.
+"""Idempotency keys, as tests of a storage adapter: claim, replay, expiry, purge.
 
 A part of `StorageContract`, whose fixtures it uses.
+
+See docs/reference/rules/idempotency.md.
 """
 
 from __future__ import annotations
@@ -12,13 +14,8 @@ from typing import Any
 
 import pytest
 
-from segmentflow_core import (
-    FingerprintKey,
-    FingerprintKeys,
-    IdempotencyKeyReuse,
-    InvalidRequest,
-    ProfileEmailRequired,
-)
+from segmentflow_core import FingerprintKey, FingerprintKeys
+from segmentflow_core.errors import IdempotencyKeyReuse, InvalidRequest, ProfileEmailRequired
 from segmentflow_core.testing.builders import (
     DOCUMENTED_KEY,
     DOCUMENTED_REQUEST,
@@ -36,7 +33,7 @@ class IdempotencyContract:
 
     def test_the_documented_request_is_recorded_without_its_secret(self, tracker: Any) -> None:
         receipt = tracker.track(DOCUMENTED_REQUEST, DOCUMENTED_KEY)
-        event = tracker.event(receipt.event_id)
+        event = tracker.records.event(receipt.event_id)
         assert event.data == {
             "orderId": "ord_9421",
             "total": 49,
@@ -49,7 +46,7 @@ class IdempotencyContract:
     def test_a_retry_gets_the_same_receipt_and_writes_nothing(
         self, tracker: Any, clock: FixedClock
     ) -> None:
-        tracker.publish_journeys(EVERY_POLICY)
+        tracker.journeys.publish(EVERY_POLICY)
         first = tracker.track(DOCUMENTED_REQUEST, DOCUMENTED_KEY)
         before = everything(tracker)
         clock.advance(days=1)
@@ -78,7 +75,7 @@ class IdempotencyContract:
     def test_an_invalid_request_leaves_its_key_unused(self, tracker: Any) -> None:
         with pytest.raises(InvalidRequest):
             tracker.track(a_request(occurredAt="2025-02-29T00:00Z"), "key")
-        assert not tracker.events()
+        assert not tracker.records.events()
         assert not tracker.track(a_request(), "key").replayed
 
     def test_keys_that_differ_in_case_are_different_keys(self, tracker: Any) -> None:
@@ -99,7 +96,7 @@ class IdempotencyContract:
         clock.advance(microseconds=1)
         second = tracker.track(a_request(), "key")
         assert second.event_id != first.event_id
-        assert len(tracker.events()) == 2
+        assert len(tracker.records.events()) == 2
 
     def test_a_key_without_a_lifetime_is_kept_for_ever(
         self, new_tracker: Callable[..., Any], clock: FixedClock
@@ -107,7 +104,7 @@ class IdempotencyContract:
         tracker = new_tracker(key_lifetime=None)
         first = tracker.track(a_request(), "key")
         clock.advance(days=36500)
-        assert tracker.purge() == 0
+        assert tracker.records.purge_keys() == 0
         assert tracker.track(a_request(), "key") == first
 
     def test_purge_removes_expired_keys_only_and_no_more_than_asked(
@@ -118,9 +115,9 @@ class IdempotencyContract:
             tracker.track(a_request(), f"old {number}")
         clock.advance(hours=1)
         kept = tracker.track(a_request(), "new")
-        assert [tracker.purge(limit=2) for _ in range(4)] == [2, 2, 1, 0]
+        assert [tracker.records.purge_keys(limit=2) for _ in range(4)] == [2, 2, 1, 0]
         assert tracker.track(a_request(), "new") == kept
-        assert len(tracker.events()) == 6
+        assert len(tracker.records.events()) == 6
 
     def test_a_rotated_fingerprint_key_still_recognises_older_requests(
         self, new_tracker: Callable[..., Any]
@@ -152,16 +149,16 @@ class IdempotencyContract:
     def test_a_purged_key_is_free(self, tracker: Any, clock: FixedClock) -> None:
         first = tracker.track(a_request(), "key")
         clock.advance(days=30)
-        assert tracker.purge() == 1
+        assert tracker.records.purge_keys() == 1
         second = tracker.track(a_request(), "key")
         assert not second.replayed
-        assert tracker.event(first.event_id).event_id != second.event_id
+        assert tracker.records.event(first.event_id).event_id != second.event_id
 
     def test_purge_serves_every_organization(self, tracker: Any, clock: FixedClock) -> None:
         for name in ("a", "b"):
             tracker.track(a_request(), "key", organization_id=name)
         clock.advance(days=30)
-        assert tracker.purge() == 2
+        assert tracker.records.purge_keys() == 2
 
     def test_a_key_is_told_from_others_by_every_character(self, tracker: Any) -> None:
         keys = ["key", " key", "key ", "key  key", "key key", "x" * 254, "x" * 255]
@@ -170,10 +167,10 @@ class IdempotencyContract:
         assert [tracker.track(a_request(), key) for key in keys] == receipts
 
     def test_a_replay_knows_what_the_journeys_did_then(self, tracker: Any) -> None:
-        tracker.publish_journeys(EVERY_POLICY)
+        tracker.journeys.publish(EVERY_POLICY)
         tracker.track(a_request(data={"orderId": "A"}), "1")
         second = tracker.track(a_request(data={"orderId": "A"}), "2")
         counts = (second.matched_journeys, second.enrolled_journeys, second.skipped_journeys)
         assert counts == (3, 1, 2)
-        tracker.publish_journeys([a_journey("more")])
+        tracker.journeys.publish([a_journey("more")])
         assert tracker.track(a_request(data={"orderId": "A"}), "2") == second

@@ -1,6 +1,8 @@
-"""Looking without touching (design: 4.6, Explain), as tests of a storage adapter.
+"""Looking without touching, as tests of a storage adapter.
 
 A part of `StorageContract`, whose fixtures it uses.
+
+See docs/reference/rules/explaining.md.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ class LookingContract:
     def test_a_look_sees_profiles_and_journeys_and_changes_nothing(
         self, tracker: Any, clock: FixedClock
     ) -> None:
-        tracker.publish_journeys(EVERY_POLICY)
+        tracker.journeys.publish(EVERY_POLICY)
         receipt = tracker.track(DOCUMENTED_REQUEST, DOCUMENTED_KEY)
         before = everything(tracker)
         clock.advance(days=1)
@@ -49,7 +51,7 @@ class LookingContract:
         tracker.track_many(orders[50:])
         before = everything(tracker)
         steps: list[tuple[int, int | None]] = []
-        replay = tracker.replay(
+        replay = tracker.journeys.rehearse(
             EVERY_POLICY, since=since, on_progress=lambda *step: steps.append(step)
         )
         assert {journey.journey_id: journey.entered for journey in replay.journeys} == {
@@ -64,8 +66,8 @@ class LookingContract:
         self, tracker: Any, clock: FixedClock
     ) -> None:
         cooldown = {"policy": "cooldown", "duration": "P2D"}
-        tracker.publish_journeys(EVERY_POLICY)
-        tracker.publish_journeys([a_journey("cooldown", reentry=cooldown)])
+        tracker.journeys.publish(EVERY_POLICY)
+        tracker.journeys.publish([a_journey("cooldown", reentry=cooldown)])
         event_ids: list[str] = []
         for number, order in enumerate(("A", "A", "B", "A")):
             receipt = tracker.track(a_request(data={"orderId": order}), f"{number}")
@@ -73,12 +75,12 @@ class LookingContract:
             clock.advance(days=1)
         clock.advance(days=365)
         for event_id in event_ids:
-            recorded = [outcome.reason for outcome in tracker.event(event_id).outcomes]
-            explained = tracker.explain(event_id=event_id)
+            recorded = [outcome.reason for outcome in tracker.records.event(event_id).outcomes]
+            explained = tracker.records.explain(event_id)
             assert [journey.reason for journey in explained.journeys] == recorded
 
     def test_history_can_be_tracked_without_entering_journeys(self, tracker: Any) -> None:
-        tracker.publish_journeys({"journeys": [a_journey()]})
+        tracker.journeys.publish({"journeys": [a_journey()]})
         receipt = tracker.track(a_request(), "key", match_journeys=False)
         assert receipt.matched_journeys == 0
-        assert not tracker.enrollments()
+        assert not tracker.enrollments.list()

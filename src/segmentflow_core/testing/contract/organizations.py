@@ -1,6 +1,8 @@
-"""Isolation between Organizations (design: 6), as tests of a storage adapter.
+"""Isolation between Organizations, as tests of a storage adapter.
 
 A part of `StorageContract`, whose fixtures it uses.
+
+See docs/reference/rules/organizations.md.
 """
 
 from __future__ import annotations
@@ -9,10 +11,7 @@ from typing import Any
 
 import pytest
 
-from segmentflow_core import (
-    ConfigurationError,
-    NotFound,
-)
+from segmentflow_core.errors import ConfigurationError, NotFound
 from segmentflow_core.testing.builders import (
     FixedClock,
     a_journey,
@@ -27,26 +26,28 @@ class OrganizationContract:
     """No call sees another Organization's rows, one test for each kind of row."""
 
     def test_organizations_share_nothing(self, tracker: Any) -> None:
-        tracker.publish_journeys({"journeys": [a_journey()]}, organization_id="a")
+        tracker.journeys.publish({"journeys": [a_journey()]}, organization_id="a")
         first = tracker.track(a_request(), "key", organization_id="a")
         second = tracker.track(a_request(), "key", organization_id="b")
         assert first.event_id != second.event_id
         assert first.profile_id != second.profile_id
         assert (first.matched_journeys, second.matched_journeys) == (1, 0)
-        assert not tracker.enrollments(organization_id="b")
-        assert not tracker.journeys(organization_id="b")
-        assert [e.event_id for e in tracker.events(organization_id="b")] == [second.event_id]
+        assert not tracker.enrollments.list(organization_id="b")
+        assert not tracker.journeys.list(organization_id="b")
+        assert [e.event_id for e in tracker.records.events(organization_id="b")] == [
+            second.event_id
+        ]
 
     def test_another_organizations_ids_are_not_found(self, tracker: Any) -> None:
-        tracker.publish_journeys({"journeys": [a_journey()]}, organization_id="a")
+        tracker.journeys.publish({"journeys": [a_journey()]}, organization_id="a")
         receipt = tracker.track(a_request(), "key", organization_id="a")
         elsewhere = {"organization_id": "b"}
         for read, arguments, where in (
-            (tracker.event, (receipt.event_id,), elsewhere),
-            (tracker.profile, (receipt.profile_id,), elsewhere),
-            (tracker.journey, ("welcome",), elsewhere),
-            (tracker.journey, ("welcome", 1), elsewhere),
-            (tracker.journey, ("welcome", 2), {"organization_id": "a"}),
+            (tracker.records.event, (receipt.event_id,), elsewhere),
+            (tracker.records.profile, (receipt.profile_id,), elsewhere),
+            (tracker.journeys.get, ("welcome",), elsewhere),
+            (tracker.journeys.get, ("welcome", 1), elsewhere),
+            (tracker.journeys.get, ("welcome", 2), {"organization_id": "a"}),
         ):
             with pytest.raises(NotFound):
                 read(*arguments, **where)
@@ -54,30 +55,30 @@ class OrganizationContract:
     def test_what_cannot_be_an_id_is_not_found(self, tracker: Any) -> None:
         tracker.track(a_request(), "key")
         for odd in ("", "no id", "019BF964-302B-7A7F-ADD2-589343EF9F32", "{1}", "\0", "'; --"):
-            for read in (tracker.event, tracker.profile, tracker.enrollment):
+            for read in (tracker.records.event, tracker.records.profile, tracker.enrollments.get):
                 with pytest.raises(NotFound):
                     read(odd)
-            for pages in (tracker.events, tracker.enrollments):
+            for pages in (tracker.records.events, tracker.enrollments.list):
                 with pytest.raises(ConfigurationError):
                     pages(before=odd)
         with pytest.raises(ConfigurationError):
-            tracker.enrollments(journey_id="a\0b")
+            tracker.enrollments.list(journey_id="a\0b")
         with pytest.raises(ConfigurationError):
-            tracker.claim_enrollments(journey_id="\ud800")
+            tracker.enrollments.claim(journey_id="\ud800")
         for version in (0, -1, 2**31, 2**63):
             with pytest.raises(NotFound):
-                tracker.journey("welcome", version)
+                tracker.journeys.get("welcome", version)
 
     @pytest.mark.parametrize(
         "no_id", ["", "no id", "{}", "\0", "\ud800", "x" * 300], ids=lambda text: repr(text)[:9]
     )
     def test_what_is_no_id_is_not_found(self, tracker: Any, no_id: str) -> None:
-        tracker.publish_journeys({"journeys": [a_journey()]})
+        tracker.journeys.publish({"journeys": [a_journey()]})
         receipt = tracker.track(a_request(), "key")
         for read, identifier in (
-            (tracker.event, receipt.event_id),
-            (tracker.profile, receipt.profile_id),
-            (tracker.journey, "welcome"),
+            (tracker.records.event, receipt.event_id),
+            (tracker.records.profile, receipt.profile_id),
+            (tracker.journeys.get, "welcome"),
         ):
             for asked in (no_id, f"{identifier}{no_id or ' '}"):
                 with pytest.raises(NotFound):
@@ -87,13 +88,13 @@ class OrganizationContract:
     def test_what_is_no_organization_is_refused_by_reads_as_well(
         self, tracker: Any, organization_id: str
     ) -> None:
-        for read in (tracker.events, tracker.enrollments, tracker.journeys):
+        for read in (tracker.records.events, tracker.enrollments.list, tracker.journeys.list):
             with pytest.raises(ConfigurationError):
                 read(organization_id=organization_id)
 
     def test_entries_of_another_organization_do_not_count(self, tracker: Any) -> None:
         for name in ("a", "b"):
-            tracker.publish_journeys(EVERY_POLICY, organization_id=name)
+            tracker.journeys.publish(EVERY_POLICY, organization_id=name)
             order = a_request(data={"orderId": "A"})
             receipt = tracker.track(order, "key", organization_id=name)
             assert receipt.enrolled_journeys == 3
@@ -103,22 +104,24 @@ class OrganizationContract:
         first = tracker.track(a_request(profile=both), "1", organization_id="a")
         other = {"email": "b@example.com", "externalId": "X"}
         second = tracker.track(a_request(profile=other), "1", organization_id="b")
-        assert tracker.profile(second.profile_id, organization_id="b").properties == {}
-        assert tracker.profile(first.profile_id, organization_id="a").email == "a@example.com"
+        assert tracker.records.profile(second.profile_id, organization_id="b").properties == {}
+        assert (
+            tracker.records.profile(first.profile_id, organization_id="a").email == "a@example.com"
+        )
 
     def test_what_one_organization_does_changes_nothing_in_another(
         self, tracker: Any, clock: FixedClock
     ) -> None:
         for name in ("a", "b"):
-            tracker.publish_journeys(EVERY_POLICY, organization_id=name)
+            tracker.journeys.publish(EVERY_POLICY, organization_id=name)
             tracker.track(a_request(data={"orderId": "A"}), "key", organization_id=name)
         before = everything(tracker, "a")
         clock.advance(days=1)
         moved = {"email": "alex@example.com", "externalId": "X", "properties": {"plan": "Pro"}}
         tracker.track(a_request(profile=moved), "other", organization_id="b")
-        tracker.publish_journeys([a_journey("every", status="paused")], organization_id="b")
-        leases = [c.lease for c in tracker.claim_enrollments(organization_id="b")]
-        tracker.complete_enrollments(leases)
+        tracker.journeys.publish([a_journey("every", status="paused")], organization_id="b")
+        leases = [c.lease for c in tracker.enrollments.claim(organization_id="b")]
+        tracker.enrollments.complete_many(leases)
         assert everything(tracker, "a") == before
 
     @pytest.mark.parametrize(
@@ -131,5 +134,5 @@ class OrganizationContract:
     ) -> None:
         receipts = [tracker.track(a_request(), "key", organization_id=name) for name in others]
         for name, receipt in zip(others, receipts, strict=True):
-            (event,) = tracker.events(organization_id=name)
+            (event,) = tracker.records.events(organization_id=name)
             assert event.event_id == receipt.event_id

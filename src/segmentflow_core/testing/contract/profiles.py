@@ -1,6 +1,8 @@
-"""Profiles and their Properties (design: 4.3, 4.4), as tests of a storage adapter.
+"""Profiles and their Properties, as tests of a storage adapter.
 
 A part of `StorageContract`, whose fixtures it uses.
+
+See docs/reference/rules/identity.md and docs/reference/rules/properties.md.
 """
 
 from __future__ import annotations
@@ -10,10 +12,7 @@ from typing import Any
 
 import pytest
 
-from segmentflow_core import (
-    IdentityConflict,
-    ProfileEmailRequired,
-)
+from segmentflow_core.errors import IdentityConflict, ProfileEmailRequired
 from segmentflow_core.ports import parse_instant, to_microseconds
 from segmentflow_core.testing.builders import (
     FixedClock,
@@ -31,7 +30,7 @@ class ProfileContract:
         first = tracker.track(a_request(profile={"email": " Alex@Example.com "}), "1")
         second = tracker.track(a_request(profile={"email": "alex@example.com"}), "2")
         assert first.profile_id == second.profile_id
-        assert tracker.profile(first.profile_id).email == "alex@example.com"
+        assert tracker.records.profile(first.profile_id).email == "alex@example.com"
 
     def test_an_external_id_identifies_exactly(self, tracker: Any) -> None:
         both = {"email": "a@example.com", "externalId": "X"}
@@ -46,7 +45,7 @@ class ProfileContract:
         first = tracker.track(a_request(profile={"email": "a@example.com"}), "1")
         both = {"email": "a@example.com", "externalId": "X"}
         assert tracker.track(a_request(profile=both), "2").profile_id == first.profile_id
-        assert tracker.profile(first.profile_id).external_id == "X"
+        assert tracker.records.profile(first.profile_id).external_id == "X"
         other = {"email": "a@example.com", "externalId": "Y"}
         with pytest.raises(IdentityConflict):
             tracker.track(a_request(profile=other), "3")
@@ -81,10 +80,10 @@ class ProfileContract:
             for name in ("A", "B")
         ]
         assert len(set(profiles)) == 2
-        assert tracker.profile(profiles[0]).email is None
+        assert tracker.records.profile(profiles[0]).email is None
         both = {"email": "a@example.com", "externalId": "A"}
         assert tracker.track(a_request(profile=both), "C").profile_id == profiles[0]
-        assert tracker.profile(profiles[0]).email == "a@example.com"
+        assert tracker.records.profile(profiles[0]).email == "a@example.com"
 
     def test_an_older_event_neither_overwrites_nor_revives_a_property(self, tracker: Any) -> None:
         def send(key: str, occurred_at: str, **properties: Any) -> str:
@@ -94,7 +93,7 @@ class ProfileContract:
 
         profile_id = send("1", "2026-03-01T00:00Z", plan="Pro", city=None)
         send("2", "2026-02-01T00:00Z", plan="Free", city="Oslo", since=2020)
-        assert tracker.profile(profile_id).properties == {"plan": "Pro", "since": 2020}
+        assert tracker.records.profile(profile_id).properties == {"plan": "Pro", "since": 2020}
 
     @pytest.mark.parametrize(
         "others",
@@ -110,7 +109,9 @@ class ProfileContract:
             ).profile_id
             for n, external_id in enumerate(others)
         ]
-        assert [tracker.profile(profile_id).external_id for profile_id in profiles] == [*others]
+        assert [tracker.records.profile(profile_id).external_id for profile_id in profiles] == [
+            *others
+        ]
         alone = a_request(profile={"externalId": others[1]})
         assert tracker.track(alone, "alone").profile_id == profiles[1]
 
@@ -118,7 +119,7 @@ class ProfileContract:
         name = "\U0001f600" * 255
         both = {"email": "a@example.com", "externalId": name}
         receipt = tracker.track(a_request(profile=both), "1")
-        assert tracker.profile(receipt.profile_id).external_id == name
+        assert tracker.records.profile(receipt.profile_id).external_id == name
 
     def test_each_property_remembers_when_it_was_set_or_removed(
         self, tracker: Any, clock: FixedClock
@@ -127,7 +128,7 @@ class ProfileContract:
         profile = {"email": "a@example.com", "properties": {"plan": "Pro", "city": None}}
         receipt = tracker.track(a_request(profile=profile, occurredAt=moment), "1")
         time = (to_microseconds(parse_instant(moment)), to_microseconds(clock.now()))
-        stored = tracker.profile(receipt.profile_id)
+        stored = tracker.records.profile(receipt.profile_id)
         assert stored.property_times == {"plan": time, "city": time}
 
     def test_a_profile_knows_when_it_was_made_and_when_it_last_changed(
@@ -137,17 +138,17 @@ class ProfileContract:
         profile_id = tracker.track(a_request(), "1").profile_id
         clock.advance(microseconds=1)
         tracker.track(a_request(), "nothing new")
-        assert tracker.profile(profile_id).updated_at == made
+        assert tracker.records.profile(profile_id).updated_at == made
         changed = {"email": "alex@example.com", "properties": {"plan": "Pro"}}
         tracker.track(a_request(profile=changed), "2")
-        stored = tracker.profile(profile_id)
+        stored = tracker.records.profile(profile_id)
         assert (stored.created_at, stored.updated_at) == (made, clock.now())
 
     def test_a_property_may_become_a_value_that_python_holds_equal(self, tracker: Any) -> None:
         for number, value in enumerate((1, True, 1.0)):
             profile = {"email": "a@example.com", "properties": {"n": value}}
             receipt = tracker.track(a_request(profile=profile), str(number))
-            kept = tracker.profile(receipt.profile_id).properties["n"]
+            kept = tracker.records.profile(receipt.profile_id).properties["n"]
             assert typed(kept) == typed(value)
 
     def test_an_email_that_moved_on_identifies_its_new_holder_alone(self, tracker: Any) -> None:

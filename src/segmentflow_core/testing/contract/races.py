@@ -1,8 +1,10 @@
-"""Callers at once (design: 4.2, 6), as tests of a storage adapter.
+"""Callers at once, as tests of a storage adapter.
 
 A part of `StorageContract`, whose fixtures it uses. Each test is written once for both
 colours: its clients run on threads over a synchronous storage, as tasks over an asynchronous
 one, in turn on `storage` and on `other_storage`.
+
+See docs/reference/rules/idempotency.md and docs/reference/rules/storage.md.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from typing import Any, ClassVar, Final
 
 import pytest
 
-from segmentflow_core import IdempotencyInProgress, IdempotencyKeyReuse, Receipt
+from segmentflow_core import Receipt
+from segmentflow_core.errors import IdempotencyInProgress, IdempotencyKeyReuse
 from segmentflow_core.testing.builders import a_journey, a_request
 from segmentflow_core.testing.callers import Client, Gate, is_asynchronous, settle
 from segmentflow_core.testing.capabilities import needs
@@ -51,7 +54,7 @@ class RaceContract:
         receipts = at_once([call] * _CLIENTS)
         assert len({receipt.event_id for receipt in receipts}) == 1
         assert sorted(receipt.replayed for receipt in receipts) == [False] + [True] * 7
-        assert len(tracker.events()) == 1
+        assert len(tracker.records.events()) == 1
 
     @needs("concurrent_writers")
     @pytest.mark.parametrize("seed", range(3))
@@ -59,7 +62,7 @@ class RaceContract:
         self, at_once: AtOnce, tracker: Any, seed: int
     ) -> None:
         """Every client sends every key, in its own order; some send another request under it."""
-        tracker.publish_journeys(EVERY_POLICY)
+        tracker.journeys.publish(EVERY_POLICY)
         history = History()
 
         def client(number: int) -> Client:
@@ -74,7 +77,7 @@ class RaceContract:
             return calls
 
         at_once([client(number) for number in range(_CLIENTS)])
-        stored = Stored(tracker.events(limit=1000), tracker.enrollments(limit=1000))
+        stored = Stored(tracker.records.events(limit=1000), tracker.enrollments.list(limit=1000))
         assert len(history.calls) == 10 * _CLIENTS
         assert len(stored.events) == 10
         assert contradictions(history.calls, stored) == []
@@ -88,7 +91,7 @@ class RaceContract:
         first, duplicate = hold((a_request(), "key"), (a_request(), "key"), calls=calls)
         assert duplicate == first
         assert sorted([first.replayed, duplicate.replayed]) == [False, True]
-        assert len(tracker.events()) == 2
+        assert len(tracker.records.events()) == 2
 
     @needs("concurrent_writers", "open_transactions")
     def test_another_request_that_comes_while_the_first_is_open_is_refused(
@@ -98,7 +101,7 @@ class RaceContract:
         (refused,) = (a for a in answers if isinstance(a, IdempotencyKeyReuse))
         (accepted,) = (a for a in answers if isinstance(a, Receipt))
         assert refused.details == {"changedPaths": ["/data/n"]}
-        assert [event.event_id for event in tracker.events()] == [accepted.event_id]
+        assert [event.event_id for event in tracker.records.events()] == [accepted.event_id]
 
     @needs("concurrent_writers", "open_transactions")
     def test_a_duplicate_of_a_first_that_fails_is_accepted_itself(
@@ -108,7 +111,7 @@ class RaceContract:
         refused, accepted = hold((unknown, "key"), (a_request(), "key"))
         assert refused.code == "profile_email_required"
         assert not accepted.replayed
-        assert [event.event_id for event in tracker.events()] == [accepted.event_id]
+        assert [event.event_id for event in tracker.records.events()] == [accepted.event_id]
 
     @needs("concurrent_writers", "open_transactions", "reruns")
     @pytest.mark.parametrize(
@@ -140,12 +143,12 @@ class RaceContract:
     def test_two_events_at_once_enter_a_journey_once(
         self, hold: Callable[..., list[Any]], tracker: Any, reentry: dict[str, Any]
     ) -> None:
-        tracker.publish_journeys([a_journey(reentry=reentry)])
+        tracker.journeys.publish([a_journey(reentry=reentry)])
         tracker.track(a_request("other"), "earlier")
         order = a_request(data={"orderId": "A"})
         receipts = hold((order, "1"), (order, "2"), calls=2)
         assert sorted(receipt.enrolled_journeys for receipt in receipts) == [0, 1]
-        assert len(tracker.enrollments()) == 1
+        assert len(tracker.enrollments.list()) == 1
 
     @needs("concurrent_writers", "open_transactions")
     def test_two_changes_of_one_profile_at_once_lose_neither(
@@ -158,7 +161,7 @@ class RaceContract:
                 for name in ("a", "b")
             )
         )
-        assert tracker.profile(first.profile_id).properties == {"a": 1, "b": 1}
+        assert tracker.records.profile(first.profile_id).properties == {"a": 1, "b": 1}
 
     @needs("concurrent_writers", "open_transactions")
     def test_a_caller_waits_no_longer_than_the_bound_and_may_try_again(
@@ -212,7 +215,7 @@ class RaceContract:
 
         answers = at_once([batch(number) for number in range(4)])
         assert all(answer == answers[0] for answer in answers)
-        assert len(tracker.events(limit=1000)) == 40
+        assert len(tracker.records.events(limit=1000)) == 40
 
     @needs("concurrent_writers", "reruns")
     def test_crossed_batches_about_the_same_profiles_come_to_an_end(self, at_once: AtOnce) -> None:
@@ -239,11 +242,11 @@ class RaceContract:
 
     @needs("concurrent_writers", "reruns")
     def test_publications_at_once_make_a_version_each(self, at_once: AtOnce, tracker: Any) -> None:
-        tracker.publish_journeys([a_journey()])
+        tracker.journeys.publish([a_journey()])
 
         def client(number: int) -> Client:
             async def publish(tracker: Any) -> Any:
-                return await settle(tracker.publish_journeys([a_journey(name=f"Name {number}")]))
+                return await settle(tracker.journeys.publish([a_journey(name=f"Name {number}")]))
 
             return publish
 
@@ -251,8 +254,8 @@ class RaceContract:
         names = {item.journey.version: item.journey.definition.name for (item,) in published}
         assert sorted(names) == [2, 3, 4, 5]
         for version, name in names.items():
-            assert tracker.journey("welcome", version).definition.name == name
-        assert tracker.journey("welcome").version == 5
+            assert tracker.journeys.get("welcome", version).definition.name == name
+        assert tracker.journeys.get("welcome").version == 5
 
     @needs("concurrent_writers")
     def test_purging_at_once_removes_each_expired_key_once(
@@ -262,11 +265,11 @@ class RaceContract:
         clock.advance(days=30)
 
         async def purge(tracker: Any) -> int:
-            return sum([await settle(tracker.purge(limit=4)) for _ in range(4)])
+            return sum([await settle(tracker.records.purge_keys(limit=4)) for _ in range(4)])
 
         removed_at_once = sum(at_once([purge] * 4))
         # One that meets another may pass over what that one holds.
-        removed_after = sum(iter(tracker.purge, 0))
+        removed_after = sum(iter(tracker.records.purge_keys, 0))
         assert removed_at_once + removed_after == 30
 
     @needs("durable")
@@ -276,12 +279,12 @@ class RaceContract:
         if other_storage is storage:
             pytest.skip("no other_storage is given")
         first, second = new_tracker(storage), new_tracker(other_storage)
-        first.publish_journeys(EVERY_POLICY)
+        first.journeys.publish(EVERY_POLICY)
         receipt = first.track(a_request(data={"orderId": "A"}), "key")
         assert everything(second) == everything(first)
         again = second.track(a_request(data={"orderId": "A"}), "key")
         assert (again, again.replayed) == (receipt, True)
-        second.publish_journeys([a_journey("every", status="paused")])
+        second.journeys.publish([a_journey("every", status="paused")])
         assert first.track(a_request(data={"orderId": "B"}), "other").enrolled_journeys == 1
 
     @needs("concurrent_writers", "cancellation")
@@ -296,15 +299,17 @@ class RaceContract:
         if not is_asynchronous(storage):
             pytest.skip("only asynchronous calls are cancelled")
         run_async = request.getfixturevalue("run_async")
-        tracker.publish_journeys([a_journey(reentry={"policy": "once"})])
+        tracker.journeys.publish([a_journey(reentry={"policy": "once"})])
         cancelled = native_tracker()
         turns, finished = 0, False
         while not finished:
             key = f"key {turns}"
             order = a_request(profile={"email": f"p{turns}@example.com"}, data={"key": key})
             finished = run_async(_cancel_after(turns, cancelled.track(order, key)))
-            recorded = [e for e in tracker.events(limit=1000) if e.data["key"] == key]
-            entered = [e for e in tracker.enrollments(limit=1000) if e.version == 1 and recorded]
+            recorded = [e for e in tracker.records.events(limit=1000) if e.data["key"] == key]
+            entered = [
+                e for e in tracker.enrollments.list(limit=1000) if e.version == 1 and recorded
+            ]
             caused = [e for e in entered if e.event_id == recorded[0].event_id]
             assert len(recorded) == len(caused) <= 1
             assert tracker.track(order, key).replayed is bool(recorded)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from segmentflow_core import event_document, published_document
 from segmentflow_core.testing.builders import a_journey
+from segmentflow_core.wire import event_document, published_document
 
 __all__ = ["EVERY_POLICY", "everything", "typed"]
 
@@ -25,13 +25,13 @@ EVERY_POLICY: Final = {
 def everything(tracker: Any, organization_id: str = "default") -> tuple[Any, ...]:
     """Read all that can be read, to compare the store before and after."""
     of: dict[str, Any] = {"organization_id": organization_id}
-    events = tracker.events(limit=1000, **of)
+    events = tracker.records.events(limit=1000, **of)
     profiles = {event.profile_id: None for event in events}
     return (
         [event_document(event) for event in events],
-        [tracker.profile(profile_id, **of) for profile_id in profiles],
-        tracker.enrollments(limit=1000, **of),
-        [published_document(journey) for journey in tracker.journeys(**of)],
+        [tracker.records.profile(profile_id, **of) for profile_id in profiles],
+        tracker.enrollments.list(limit=1000, **of),
+        [published_document(journey) for journey in tracker.journeys.list(**of)],
     )
 
 

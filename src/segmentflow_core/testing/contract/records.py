@@ -46,20 +46,20 @@ class RecordContract:
         number = next(_numbers)
         profile = {"email": f"p{number}@example.com", "properties": properties}
         receipt = tracker.track(a_request(data=data, profile=profile), f"key {number}")
-        assert typed(tracker.event(receipt.event_id).data) == typed(data)
+        assert typed(tracker.records.event(receipt.event_id).data) == typed(data)
         kept = {name: value for name, value in properties.items() if value is not None}
-        assert typed(tracker.profile(receipt.profile_id).properties) == typed(kept)
+        assert typed(tracker.records.profile(receipt.profile_id).properties) == typed(kept)
 
     def test_times_are_kept_to_the_microsecond(self, tracker: Any, clock: FixedClock) -> None:
         receipt = tracker.track(a_request(occurredAt="2026-05-31T14:00:00.123457+02:00"), "key")
-        event = tracker.event(receipt.event_id)
+        event = tracker.records.event(receipt.event_id)
         assert event.occurred_at.isoformat() == "2026-05-31T12:00:00.123457+00:00"
         assert event.received_at == clock.now()
 
     def test_what_is_read_is_a_copy(self, tracker: Any) -> None:
         receipt = tracker.track(a_request(data={"items": [1]}), "key")
-        tracker.event(receipt.event_id).data["items"].append(2)
-        assert tracker.event(receipt.event_id).data == {"items": [1]}
+        tracker.records.event(receipt.event_id).data["items"].append(2)
+        assert tracker.records.event(receipt.event_id).data == {"items": [1]}
 
     def test_events_are_listed_newest_first_and_page_by_page(
         self, tracker: Any, clock: FixedClock
@@ -68,8 +68,8 @@ class RecordContract:
         for number in range(5):
             sent.append(tracker.track(a_request(), str(number)).event_id)
             clock.advance(seconds=1)
-        first = [event.event_id for event in tracker.events(limit=3)]
-        rest = [event.event_id for event in tracker.events(limit=3, before=first[-1])]
+        first = [event.event_id for event in tracker.records.events(limit=3)]
+        rest = [event.event_id for event in tracker.records.events(limit=3, before=first[-1])]
         assert first + rest == sent[::-1]
 
     @pytest.mark.parametrize(
@@ -79,19 +79,19 @@ class RecordContract:
     )
     def test_numbers_at_the_limits_come_back_exactly(self, tracker: Any, number: Any) -> None:
         receipt = tracker.track(a_request(data={"n": number}), "key")
-        assert typed(tracker.event(receipt.event_id).data) == typed({"n": number})
+        assert typed(tracker.records.event(receipt.event_id).data) == typed({"n": number})
 
     def test_deep_and_large_data_comes_back_whole(self, tracker: Any) -> None:
         deep: Any = "\u00e9" * 60_000
         for _ in range(60):
             deep = [deep]
         receipt = tracker.track(a_request(data={"deep": deep}), "key")
-        assert tracker.event(receipt.event_id).data == {"deep": deep}
+        assert tracker.records.event(receipt.event_id).data == {"deep": deep}
 
     def test_names_are_kept_as_they_are(self, tracker: Any) -> None:
         data = {"": 1, "a/b": 2, "m~n": 3, "A": 4, "a": 5, "\u00e9": 6, "e\u0301": 7, "$id": 8}
         receipt = tracker.track(a_request(data=data), "key")
-        assert tracker.event(receipt.event_id).data == data
+        assert tracker.records.event(receipt.event_id).data == data
 
     @pytest.mark.parametrize(
         "moment",
@@ -103,20 +103,20 @@ class RecordContract:
     )
     def test_every_time_of_the_calendar_is_kept(self, tracker: Any, moment: str) -> None:
         receipt = tracker.track(a_request(occurredAt=moment), "key")
-        assert tracker.event(receipt.event_id).occurred_at == parse_instant(moment)
+        assert tracker.records.event(receipt.event_id).occurred_at == parse_instant(moment)
 
     def test_an_event_keeps_the_profile_as_it_left_it(self, tracker: Any) -> None:
         first = {"email": "a@example.com", "properties": {"plan": "Free"}}
         receipt = tracker.track(a_request(profile=first), "1")
         moved = {"email": "a@example.com", "externalId": "X", "properties": {"plan": "Pro"}}
         tracker.track(a_request(profile=moved), "2")
-        assert tracker.event(receipt.event_id).profile == first
+        assert tracker.records.event(receipt.event_id).profile == first
 
     def test_what_was_not_given_is_not_there(self, tracker: Any, clock: FixedClock) -> None:
-        event = tracker.event(tracker.track(a_request(), "key").event_id)
+        event = tracker.records.event(tracker.track(a_request(), "key").event_id)
         assert (event.reference_id, event.data, event.outcomes) == (None, {}, ())
         assert event.occurred_at == event.received_at == clock.now()
-        assert tracker.profile(event.profile_id).external_id is None
+        assert tracker.records.profile(event.profile_id).external_id is None
 
     def test_events_are_listed_by_id_whatever_order_they_were_written_in(
         self, new_tracker: Callable[..., Any]
@@ -124,23 +124,25 @@ class RecordContract:
         tracker = new_tracker(ids=_FallingIds())
         written = [tracker.track(a_request(), str(n)).event_id for n in range(4)]
         assert written == sorted(written, reverse=True)
-        assert [event.event_id for event in tracker.events()] == written
-        page = tracker.events(limit=2, before=written[1])
+        assert [event.event_id for event in tracker.records.events()] == written
+        page = tracker.records.events(limit=2, before=written[1])
         assert [event.event_id for event in page] == written[2:]
 
     def test_enrollments_are_listed_by_id_whatever_order_they_were_written_in(
         self, new_tracker: Callable[..., Any]
     ) -> None:
         tracker = new_tracker(ids=_FallingIds())
-        tracker.publish_journeys(EVERY_POLICY)
+        tracker.journeys.publish(EVERY_POLICY)
         tracker.track(a_request(data={"orderId": "A"}), "1")
         tracker.track(a_request(data={"orderId": "B"}), "2")
-        listed = [entry.enrollment_id for entry in tracker.enrollments()]
+        listed = [entry.enrollment_id for entry in tracker.enrollments.list()]
         assert listed == sorted(listed, reverse=True)
         assert len(listed) == 5
-        pages = [tracker.enrollments(limit=2, before=before) for before in (None, *listed[1::2])]
+        pages = [
+            tracker.enrollments.list(limit=2, before=before) for before in (None, *listed[1::2])
+        ]
         assert [entry.enrollment_id for page in pages for entry in page] == listed
-        orders = tracker.enrollments(journey_id="per-order", limit=1, before=listed[0])
+        orders = tracker.enrollments.list(journey_id="per-order", limit=1, before=listed[0])
         assert [entry.journey_id for entry in orders] == ["per-order"]
 
 

@@ -1,4 +1,4 @@
-"""The request of `events.track`: what a caller may send, and every rule it must keep (design: 4.1).
+"""The check of a request: every rule it must keep.
 
 Knows fields, lengths and formats. Must never put a value of the request into a
 message: faults are JSON Pointers into the request and fixed sentences.
@@ -7,45 +7,37 @@ message: faults are JSON Pointers into the request and fixed sentences.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
-
-from attrs import frozen
 
 from segmentflow_core.domain.admission import INADMISSIBLE, Admission
 from segmentflow_core.domain.canonical import canonical_json
 from segmentflow_core.domain.instant import format_instant, parse_instant
-from segmentflow_core.domain.json_value import JsonObject, JsonValue
 from segmentflow_core.domain.pointer import Tokens, format_pointer
 from segmentflow_core.domain.redaction import Redaction, compile_redaction, redaction_path_fault
+from segmentflow_core.domain.request.values import (
+    DEFAULT_LIMITS,
+    Limits,
+    RequestDocument,
+    TrackRequest,
+    ValidRequest,
+    request_document,
+)
 from segmentflow_core.errors import (
-    ConfigurationError,
     IdempotencyKeyRequired,
     InvalidRequest,
     PayloadTooLarge,
     Violation,
 )
 
-__all__ = [
-    "DEFAULT_LIMITS",
-    "EMAIL_PATTERN",
-    "MAX_EMAIL",
-    "MAX_NAME",
-    "Limits",
-    "ProfileInput",
-    "RequestDocument",
-    "TrackRequest",
-    "ValidRequest",
-    "check_request",
-    "request_document",
-]
+__all__ = ["EMAIL_PATTERN", "MAX_EMAIL", "MAX_NAME", "check_request"]
 
 EMAIL_PATTERN: Final = (
     r"^(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]"
     r"@([A-Za-z0-9][A-Za-z0-9\-]*\.)+[A-Za-z]{2,}$"
 )
-"""The documented pattern, held against the trimmed email."""
+"""The documented pattern; the trimmed email must match it."""
 
 _EMAIL: Final = re.compile(EMAIL_PATTERN)
 _KEY: Final = re.compile(r"[\x20-\x7e]{1,255}")
@@ -60,151 +52,12 @@ _FIELDS: Final = frozenset(
 _PROFILE_FIELDS: Final = frozenset({"email", "externalId", "properties"})
 
 
-def _given(self: Any) -> str:
-    """Name the fields that are set; a repr must not show what they hold."""
-    names = [name for name in self.__slots__ if name[0] != "_"]
-    given = [name for name in names if getattr(self, name) is not None]
-    return f"<{type(self).__name__} with {', '.join(given) or 'nothing'}>"
-
-
-@frozen(repr=False)
-class ProfileInput:
-    """Whom the event is about: an email, an external id, or both.
-
-    Attributes:
-        email: identifies the Profile, whatever its case; trimmed.
-        external_id: the host's own id for the Profile, 1 to 255 characters.
-        properties: Profile Properties to set; None as a value removes one.
-    """
-
-    email: str | None = None
-    external_id: str | None = None
-    properties: Mapping[str, JsonValue] | None = None
-
-    __repr__ = _given
-
-
-@frozen(repr=False)
-class TrackRequest:
-    """One business event, as the caller states it. Nothing is checked before `track`.
-
-    Attributes:
-        event: the event's name, 1 to 255 characters, matched exactly.
-        profile: whom it is about.
-        data: the event's own data, any JSON object.
-        redacted_data_paths: JSON Pointers, each starting ``/event/``, of what must not be stored.
-        reference_id: the host's own id for what happened; correlation only.
-        occurred_at: when it happened, as an aware datetime or RFC 3339 text; default: on receipt.
-    """
-
-    event: str
-    profile: ProfileInput
-    data: Mapping[str, JsonValue] | None = None
-    redacted_data_paths: Sequence[str] | None = None
-    reference_id: str | None = None
-    occurred_at: datetime | str | None = None
-
-    __repr__ = _given
-
-
-@frozen(repr=False)
-class RequestDocument:
-    """A request parsed from raw JSON whose size was checked as bytes, before parsing.
-
-    Attributes:
-        document: what was parsed, unchecked.
-    """
-
-    document: Any
-
-
-@frozen
-class Limits:
-    """How much JSON one request may hold.
-
-    Attributes:
-        max_bytes: of UTF-8, at most. Default 256 KiB.
-        max_depth: of nested objects and arrays; the request itself is 1. Default 64.
-    """
-
-    max_bytes: int = 256 * 1024
-    max_depth: int = 64
-
-    def __attrs_post_init__(self) -> None:
-        if self.max_bytes < 1 or not 1 <= self.max_depth <= 128:
-            raise ConfigurationError("max_bytes must be at least 1 and max_depth 1 to 128.")
-
-
-DEFAULT_LIMITS: Final = Limits()
-
-
-@frozen(repr=False)
-class ValidRequest:
-    """A request that keeps every rule, with what the decision needs ready made.
-
-    Attributes:
-        event: the event's name.
-        email: trimmed and lowercased, or None.
-        external_id: as sent, or None.
-        properties: admitted Profile Properties; empty where none were sent.
-        data: the event's data, admitted and *not yet redacted*.
-        redaction: the compiled redaction paths.
-        reference_id: as sent, or None.
-        occurred_at: in UTC, or None where the caller left it to the receipt.
-        document: the request as sent, normalised for the fingerprint.
-        canonical: `document` as canonical JSON.
-    """
-
-    event: str
-    email: str | None
-    external_id: str | None
-    properties: dict[str, Any]
-    data: dict[str, Any]
-    redaction: Redaction
-    reference_id: str | None
-    occurred_at: datetime | None
-    document: JsonObject
-    canonical: bytes
-
-    __repr__ = _given
-
-
-def request_document(request: TrackRequest) -> dict[str, Any]:
-    """Return the request as it would be sent over the wire; fields left at None are absent.
-
-    Args:
-        request: as stated; nothing is checked.
-
-    >>> request_document(TrackRequest("signed.up", ProfileInput(external_id="cus_1")))
-    {'event': 'signed.up', 'profile': {'externalId': 'cus_1'}}
-    """
-    profile: Any = request.profile
-    if isinstance(profile, ProfileInput):
-        profile = _without_none(
-            ("email", profile.email),
-            ("externalId", profile.external_id),
-            ("properties", profile.properties),
-        )
-    return _without_none(
-        ("event", request.event),
-        ("profile", profile),
-        ("data", request.data),
-        ("redactedDataPaths", request.redacted_data_paths),
-        ("referenceId", request.reference_id),
-        ("occurredAt", request.occurred_at),
-    )
-
-
-def _without_none(*members: tuple[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in members if value is not None}
-
-
 def check_request(
     request: TrackRequest | Mapping[str, Any] | RequestDocument,
     idempotency_key: str | None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> ValidRequest:
-    """Hold a request against every rule and return it ready for the decision.
+    """Check a request against every rule and return it ready for the decision.
 
     Args:
         request: the request; a mapping has the wire's names.
@@ -212,8 +65,8 @@ def check_request(
         limits: how much JSON it may hold.
 
     Raises:
-        IdempotencyKeyRequired: there is no key; whatever else is wrong is listed too.
-        InvalidRequest: one or more rules are broken; each is listed.
+        IdempotencyKeyRequired: there is no key; `violations` lists every other fault too.
+        InvalidRequest: the request breaks a rule; `violations` lists every fault.
         PayloadTooLarge: the request is larger than `limits` allow.
     """
     sized = isinstance(request, RequestDocument)
@@ -231,21 +84,22 @@ def check_request(
     admission = Admission(limits.max_depth, limits.max_bytes)
     admitted = admission.admit(document)
     if admission.too_large:
-        # Whoever has measured it: what was admitted is cut short.
+        # Raise the size error first: an oversized copy is truncated, so other faults would
+        # be noise.
         raise PayloadTooLarge(details={"maxBytes": limits.max_bytes})
-    check = _Check(admission.faults)
-    valid = check.request(admitted, occurred_at)
-    key_missing = check.key(idempotency_key)
-    if check.faults:
-        raise check.error(IdempotencyKeyRequired if key_missing else InvalidRequest)
+    reading = _RequestReading(admission.faults)
+    valid = reading.request(admitted, occurred_at)
+    key_missing = reading.key(idempotency_key)
+    if reading.faults:
+        raise reading.error(IdempotencyKeyRequired if key_missing else InvalidRequest)
     assert valid is not None
     if not sized and len(valid.canonical) > limits.max_bytes:
         raise PayloadTooLarge(details={"maxBytes": limits.max_bytes})
     return valid
 
 
-class _Check:
-    """One reading of an admitted request; gathers faults and goes on."""
+class _RequestReading:
+    """One reading of an admitted request: notes each fault and reads on."""
 
     def __init__(self, faults: list[tuple[Tokens, str]]) -> None:
         self.faults = faults
@@ -261,7 +115,7 @@ class _Check:
         return False
 
     def request(self, document: Any, moment: datetime | None) -> ValidRequest | None:
-        """Check the request itself; the answer counts only while there are no faults."""
+        """Check the request itself; return None where there is any fault."""
         if type(document) is not dict:
             if document is not INADMISSIBLE:
                 self.faults.append(((), "must be an object"))
@@ -308,7 +162,7 @@ class _Check:
         return error
 
     def _without_secret_names(self, tokens: Tokens) -> Tokens:
-        """Cut a path where the request redacts: names below may be secrets as well."""
+        """Cut a path at a redacted place: the names below it may be secrets too."""
         if self.redaction is None or tokens[:1] != ("data",):
             return tokens
         target = self.redaction.covers(tokens[1:])
@@ -362,7 +216,7 @@ class _Check:
 
     def _email(self, value: Any) -> str | None:
         if type(value) is str:
-            # Held against what was sent: lowercasing turns some other letters into ASCII.
+            # Match before lowercasing, which turns some non-ASCII letters into ASCII.
             trimmed = value.strip()
             if len(trimmed) <= MAX_EMAIL and _EMAIL.match(trimmed) is not None:
                 return trimmed.lower()
@@ -416,7 +270,7 @@ class _Check:
 
 
 def _shown_path(tokens: Tokens) -> str:
-    """Write a path; one too long to show is cut at an ancestor."""
+    """Write a path; one that is too long becomes the path of an ancestor."""
     path = format_pointer(*tokens)
     while len(path) > _MAX_PATH and tokens:
         tokens = tokens[:-1]

@@ -33,19 +33,20 @@ class Observation:
         self._organization_id = organization_id
         self._calls = calls
         self._runs = 0
-        self._written: Sequence[UserEvent] = ()
 
     def began(self) -> None:
         """Note that the transaction runs, or runs again."""
         self._runs += 1
-        self._written = ()
 
-    def wrote(self, events: Sequence[UserEvent]) -> None:
-        """Note what this run of the transaction has written."""
-        self._written = events
+    def ended(
+        self, results: Sequence[Receipt | SegmentflowError], written: Sequence[UserEvent]
+    ) -> None:
+        """Tell what came of each event, once that is committed.
 
-    def ended(self, results: Sequence[Receipt | SegmentflowError]) -> None:
-        """Tell what came of each event, once that is committed."""
+        Args:
+            results: of the calls, in order.
+            written: the events that the last run of the transaction wrote.
+        """
         self._tell_runs()
         for result in results:
             if isinstance(result, SegmentflowError):
@@ -54,7 +55,7 @@ class Observation:
                 self._tell_replay(result)
             else:
                 self._tell_event(result)
-        for event in self._written:
+        for event in written:
             for outcome in event.outcomes:
                 self._tell_outcome(event.event_id, outcome)
 

@@ -5,7 +5,7 @@ Knows the order of the steps and nothing of how any of them is done.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, TypeAlias
 
@@ -13,7 +13,7 @@ from attrs import frozen
 
 from segmentflow_core.colour import settle
 from segmentflow_core.domain.decision import Item, claim_for, decide
-from segmentflow_core.domain.event import Receipt
+from segmentflow_core.domain.event import Receipt, UserEvent
 from segmentflow_core.domain.fingerprint import FingerprintKeys
 from segmentflow_core.domain.journey import PriorEntries
 from segmentflow_core.domain.request import (
@@ -25,9 +25,8 @@ from segmentflow_core.domain.request import (
 from segmentflow_core.domain.tracking import Claim, Intent, Probe
 from segmentflow_core.errors import SegmentflowError
 from segmentflow_core.ports import Clock, IdFactory, Transaction
-from segmentflow_core.usecases.observation import Observation
 
-__all__ = ["AnyRequest", "Prepared", "Settings", "prepare", "track"]
+__all__ = ["AnyRequest", "Prepared", "Recorded", "Settings", "prepare", "record_batch"]
 
 AnyRequest: TypeAlias = TrackRequest | Mapping[str, Any] | RequestDocument
 """A request as a value, as a mapping with the wire's names, or as parsed raw JSON."""
@@ -70,7 +69,7 @@ def prepare(
     """Check every request and make the claims, before anything touches the store.
 
     Time and event ids are drawn here, once, so that a second run of the same work is the
-    same call: it recognises its own event where a commit went through unheard.
+    same call: it recognises its own event when the commit succeeded but its answer was lost.
     """
     now = clock.now()
     lifetime = settings.key_lifetime
@@ -112,18 +111,40 @@ def _sorted(values: Collection[Any]) -> tuple[str, ...]:
     return tuple(values) if len(values) < 2 else tuple(sorted(values))
 
 
-async def track(
+@frozen(repr=False)
+class Recorded:
+    """What recording a batch has come to.
+
+    Attributes:
+        results: a receipt or a refusal for each call, in order.
+        written: the events that were written.
+    """
+
+    results: list[Receipt | SegmentflowError]
+    written: Sequence[UserEvent] = ()
+
+
+async def record_batch(
     transaction: Transaction,
+    *,
     organization_id: str,
     prepared: Prepared,
     settings: Settings,
     ids: IdFactory,
-    *,
-    observation: Observation | None = None,
-) -> list[Receipt | SegmentflowError]:
-    """Track a prepared batch within one transaction; return one result per call, in order."""
-    if observation is not None:
-        observation.began()
+    began: Callable[[], object] | None = None,
+) -> Recorded:
+    """Record a prepared batch within one transaction.
+
+    Args:
+        transaction: where.
+        organization_id: whose events they are.
+        prepared: the batch.
+        settings: how the host wants its events tracked.
+        ids: makes the ids of Profiles and Enrollments.
+        began: is called first, in each run of the transaction.
+    """
+    if began is not None:
+        began()
     items = [item for _, item in prepared.items]
     known = await settle(transaction.tracking.load(organization_id, prepared.intent))
     answers: Mapping[Probe, PriorEntries] = {}
@@ -139,14 +160,12 @@ async def track(
         )
         if not decision.probes:
             break
-        # The next run asks nothing the store has been asked: an answer only ever narrows.
+        # Asking again cannot add probes: each answer can only turn an entry into a skip.
         asked = (*answers, *decision.probes)
         answers = await settle(transaction.tracking.prior_entries(organization_id, asked))
     if not decision.changes.empty:
         await settle(transaction.tracking.write(organization_id, decision.changes))
-        if observation is not None:
-            observation.wrote(decision.changes.events)
     results: dict[int, Receipt | SegmentflowError] = dict(prepared.refused)
     for (index, _), result in zip(prepared.items, decision.results, strict=True):
         results[index] = result
-    return [results[index] for index in range(len(results))]
+    return Recorded([results[index] for index in range(len(results))], decision.changes.events)

@@ -1,8 +1,8 @@
 """The JSON Schema of a Journey file, for editors: made from the tables that check one.
 
-Knows the tables of Journeys and conditions, and JSON Schema 2020-12. Says what a schema
-can say; `journey_definitions` has the last word on size, depth, ids given twice, the order
-of a window and real calendar dates.
+Knows the tables of Journeys and conditions, and JSON Schema 2020-12. A schema cannot
+express size, depth, ids given twice, the order of a window or real calendar dates:
+`journey_definitions` checks those.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from segmentflow_core.domain.condition import condition_json_schema
 from segmentflow_core.domain.duration import DURATION_PATTERN
-from segmentflow_core.domain.journey import (
+from segmentflow_core.domain.journey.definition import (
     MAX_KEY_PARTS,
     MAX_NAME,
     REENTRY_MEMBERS,
@@ -25,7 +25,7 @@ __all__ = ["journey_file_json_schema"]
 def journey_file_json_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a Journey file.
 
-    Its `$defs` are those of the condition's schema, and `journey`.
+    Its `$defs` are `journey` and those of the condition's schema.
     """
     condition = condition_json_schema()
     return {

@@ -1,0 +1,61 @@
+"""Reading an answer of the service: a receipt, or the error that its code names.
+
+Must never put anything else of an answer into an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import httpx
+
+from segmentflow_core import Receipt, SegmentflowError
+from segmentflow_core.errors import ERROR_CLASSES
+
+__all__ = ["UnexpectedAnswer", "Unreachable", "read_answer"]
+
+_BY_CODE: Final = {cls.code: cls for cls in ERROR_CLASSES}
+_COUNTS: Final = ("matchedJourneys", "enrolledJourneys", "skippedJourneys")
+
+
+class Unreachable(SegmentflowError):
+    """The service could not be reached, or the connection broke before the answer."""
+
+    code = "unreachable"
+    status = 503
+    should_retry = True
+    default_message = "The service could not be reached."
+
+
+class UnexpectedAnswer(SegmentflowError):
+    """Something other than the service answered; `details["status"]` is the answer's status."""
+
+    code = "unexpected_answer"
+    status = 502
+    default_message = "The service gave an answer that is not of this API."
+
+
+def read_answer(response: httpx.Response) -> Receipt | SegmentflowError:
+    """Return the receipt, or the error to raise."""
+    try:
+        document: Any = response.json()
+    except ValueError:
+        document = None
+    if isinstance(document, dict):
+        if response.status_code == 202 and _is_receipt(document):
+            matched, enrolled, skipped = (document[name] for name in _COUNTS)
+            replayed = response.headers.get("idempotent-replayed") == "true"
+            ids = (document["eventId"], document["profileId"])
+            return Receipt(*ids, matched, enrolled, skipped, replayed)
+        cls = _BY_CODE.get(str(document.get("error")))
+        details = document.get("details")
+        if cls is not None and cls.status == response.status_code and isinstance(details, dict):
+            return cls(str(document.get("message")), details=details)
+    return UnexpectedAnswer(details={"status": response.status_code})
+
+
+def _is_receipt(document: Mapping[str, Any]) -> bool:
+    return all(isinstance(document.get(name), str) for name in ("eventId", "profileId")) and all(
+        isinstance(document.get(name), int) for name in _COUNTS
+    )

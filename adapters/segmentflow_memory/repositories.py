@@ -1,0 +1,352 @@
+"""The repositories of a transaction, over the store's tables.
+
+Knows what each call of a port reads and writes. Must never know how a write is undone, nor
+decide a rule: the core says what becomes of a key or an Enrollment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from datetime import datetime
+
+from attrs import evolve
+
+from segmentflow_core.ports import (
+    Changes,
+    ClaimedEnrollment,
+    Enrollment,
+    EnrollmentStatus,
+    HandOver,
+    HeldClaim,
+    Intent,
+    Journey,
+    JourneyStatus,
+    Known,
+    Lease,
+    PriorEntries,
+    Probe,
+    Profile,
+    Receipt,
+    UserEvent,
+    completed,
+    extended,
+    handed_over,
+    released,
+    revived,
+)
+from segmentflow_core.ports.api_keys import ApiKey
+from segmentflow_memory.tables import Tables
+
+__all__ = ["MemoryTransaction"]
+
+_OPERATION = "events.track"
+
+
+class MemoryTransaction:
+    """What work is given: every repository, over one set of tables."""
+
+    def __init__(self, tables: Tables) -> None:
+        self.tracking = _Tracking(tables)
+        self.idempotency = _Idempotency(tables)
+        self.profiles = _Profiles(tables)
+        self.events = _Events(tables)
+        self.journeys = _Journeys(tables)
+        self.enrollments = _Enrollments(tables)
+        self.api_keys = _ApiKeys(tables)
+        self.hand_over = _HandOver(tables)
+
+
+class _Tracking:
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def load(self, organization_id: str, intent: Intent) -> Known:
+        tables = self._tables
+        held: dict[str, HeldClaim] = {}
+        for claim in intent.claims:
+            at = (organization_id, _OPERATION, claim.key)
+            holder = tables.claims.rows.get(at)
+            if holder is None or (
+                holder.expires_at is not None and holder.expires_at <= intent.now
+            ):
+                tables.claims.put(at, claim)
+            else:
+                event = tables.events.rows[organization_id, holder.event_id]
+                held[claim.key] = HeldClaim(holder, Receipt.of(event))
+        found: dict[str, Profile] = {}
+        for index, values in (
+            (tables.emails.rows, intent.emails),
+            (tables.external_ids.rows, intent.external_ids),
+        ):
+            for value in values:
+                profile_id = index.get((organization_id, value))
+                if profile_id is not None:
+                    profile = tables.profiles.rows[organization_id, profile_id]
+                    # Without claims the caller only reads, so it gets a copy like any reader.
+                    # Deciding a batch never changes the JSON it is given.
+                    found[profile_id] = profile if intent.claims else _copied_profile(profile)
+        journeys: list[Journey] = []
+        for name in intent.events:
+            journeys += tables.listening.rows.get((organization_id, name), ())
+        return Known(held, tuple(found.values()), tuple(journeys))
+
+    def prior_entries(
+        self, organization_id: str, probes: Sequence[Probe]
+    ) -> Mapping[Probe, PriorEntries]:
+        tables = self._tables
+        answers: dict[Probe, PriorEntries] = {}
+        for probe in probes:
+            if probe.before is not None:
+                answers[probe] = tables.history.prior(organization_id, probe, probe.before)
+                continue
+            pair = (organization_id, probe.journey_id, probe.profile_id)
+            taken = probe.entry_key is not None and (
+                (*pair, probe.entry_key) in tables.entry_keys.rows
+            )
+            answers[probe] = PriorEntries(tables.entries.rows.get(pair), taken)
+        return answers
+
+    def write(self, organization_id: str, changes: Changes) -> None:
+        tables = self._tables
+        for key in changes.released:
+            tables.claims.remove((organization_id, _OPERATION, key))
+        for claim in changes.reclaimed:
+            tables.claims.put((organization_id, _OPERATION, claim.key), claim)
+        for profile in changes.changed_profiles:
+            self._forget_identity(organization_id, profile.profile_id)
+        for profile in (*changes.changed_profiles, *changes.created_profiles):
+            self._put_profile(organization_id, profile)
+        for event in changes.events:
+            tables.events.put((organization_id, event.event_id), event)
+            tables.event_order.add(organization_id, event.event_id)
+        for enrollment in changes.enrollments:
+            pair = (organization_id, enrollment.journey_id, enrollment.profile_id)
+            if enrollment.entry_key is not None:
+                tables.entry_keys.put((*pair, enrollment.entry_key), enrollment.enrollment_id)
+            latest = tables.entries.rows.get(pair, enrollment.entered_at)
+            tables.entries.put(pair, max(latest, enrollment.entered_at))
+            tables.put_enrollment(organization_id, enrollment)
+            tables.history.add(organization_id, enrollment)
+            tables.enrollment_order.add(organization_id, enrollment.enrollment_id)
+
+    def _forget_identity(self, organization_id: str, profile_id: str) -> None:
+        before = self._tables.profiles.rows[organization_id, profile_id]
+        if before.email is not None:
+            self._tables.emails.remove((organization_id, before.email))
+        if before.external_id is not None:
+            self._tables.external_ids.remove((organization_id, before.external_id))
+
+    def _put_profile(self, organization_id: str, profile: Profile) -> None:
+        tables = self._tables
+        profile_id = profile.profile_id
+        tables.profiles.put((organization_id, profile_id), profile)
+        if profile.email is not None:
+            tables.emails.put((organization_id, profile.email), profile_id)
+        if profile.external_id is not None:
+            tables.external_ids.put((organization_id, profile.external_id), profile_id)
+
+
+class _Idempotency:
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def purge(self, now: datetime, limit: int) -> int:
+        claims = self._tables.claims
+        expired = [
+            at
+            for at, claim in claims.rows.items()
+            if claim.expires_at is not None and claim.expires_at <= now
+        ][:limit]
+        for at in expired:
+            claims.remove(at)
+        return len(expired)
+
+
+class _Profiles:
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def get(self, organization_id: str, profile_id: str) -> Profile | None:
+        profile = self._tables.profiles.rows.get((organization_id, profile_id))
+        return None if profile is None else _copied_profile(profile)
+
+
+class _Events:
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def get(self, organization_id: str, event_id: str) -> UserEvent | None:
+        event = self._tables.events.rows.get((organization_id, event_id))
+        return None if event is None else _copied_event(event)
+
+    def list(self, organization_id: str, limit: int, before: str | None = None) -> list[UserEvent]:
+        rows = self._tables.events.rows
+        ids = self._tables.event_order.newest(organization_id, before)[:limit]
+        return [_copied_event(rows[organization_id, event_id]) for event_id in ids]
+
+
+class _Journeys:
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def list(self, organization_id: str) -> list[Journey]:
+        rows = self._tables.journeys.rows
+        return [rows[at] for at in sorted(at for at in rows if at[0] == organization_id)]
+
+    def get(
+        self, organization_id: str, journey_id: str, version: int | None = None
+    ) -> Journey | None:
+        current = self._tables.journeys.rows.get((organization_id, journey_id))
+        if current is None or version is None or version == current.version:
+            return current
+        older = self._tables.versions.rows.get((organization_id, journey_id, version))
+        if older is None:
+            return None
+        status = current.definition.status
+        return evolve(older, definition=evolve(older.definition, status=status))
+
+    def publish(self, organization_id: str, journeys: Sequence[Journey]) -> None:
+        tables = self._tables
+        for journey in journeys:
+            at = (organization_id, journey.journey_id)
+            before = tables.journeys.rows.get(at)
+            if before is not None and before.definition.status is JourneyStatus.ACTIVE:
+                self._listen(organization_id, before, None)
+            if journey.definition.status is JourneyStatus.ACTIVE:
+                self._listen(organization_id, None, journey)
+            if (*at, journey.version) not in tables.versions.rows:
+                tables.versions.put((*at, journey.version), journey)
+            tables.journeys.put(at, journey)
+
+    def _listen(self, organization_id: str, gone: Journey | None, new: Journey | None) -> None:
+        journey = new or gone
+        assert journey is not None
+        at = (organization_id, journey.definition.trigger.event)
+        others = [j for j in self._tables.listening.rows.get(at, ()) if j is not gone]
+        self._tables.listening.put(at, (*others, *([new] if new else [])))
+
+
+class _Enrollments:
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def get(self, organization_id: str, enrollment_id: str) -> Enrollment | None:
+        return self._tables.enrollments.rows.get((organization_id, enrollment_id))
+
+    def list(
+        self,
+        organization_id: str,
+        limit: int,
+        before: str | None = None,
+        journey_id: str | None = None,
+        status: EnrollmentStatus | None = None,
+    ) -> list[Enrollment]:
+        rows = self._tables.enrollments.rows
+        found: list[Enrollment] = []
+        for identifier in self._tables.enrollment_order.newest(organization_id, before):
+            if len(found) == limit:
+                break
+            enrollment = rows[organization_id, identifier]
+            if (journey_id is None or enrollment.journey_id == journey_id) and (
+                status is None or enrollment.status == status
+            ):
+                found.append(enrollment)
+        return found
+
+
+class _ApiKeys:
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def create(self, api_key: ApiKey) -> None:
+        at = (api_key.organization_id, api_key.key_id)
+        self._tables.api_keys.put(at, api_key)
+        others = self._tables.api_key_lookups.rows.get(api_key.lookup, ())
+        self._tables.api_key_lookups.put(api_key.lookup, (*others, at))
+
+    def find(self, lookup: str) -> list[ApiKey]:
+        rows = self._tables.api_keys.rows
+        return [rows[at] for at in self._tables.api_key_lookups.rows.get(lookup, ())]
+
+    def list(self, organization_id: str) -> list[ApiKey]:
+        rows = self._tables.api_keys.rows
+        return [rows[at] for at in sorted(rows, reverse=True) if at[0] == organization_id]
+
+    def revoke(self, organization_id: str, key_id: str, now: datetime) -> ApiKey | None:
+        at = (organization_id, key_id)
+        found = self._tables.api_keys.rows.get(at)
+        if found is not None and found.revoked_at is None:
+            found = evolve(found, revoked_at=now)
+            self._tables.api_keys.put(at, found)
+        return found
+
+    def note_use(self, organization_id: str, key_id: str, now: datetime) -> None:
+        at = (organization_id, key_id)
+        found = self._tables.api_keys.rows.get(at)
+        if found is not None and (found.last_used_at is None or found.last_used_at < now):
+            self._tables.api_keys.put(at, evolve(found, last_used_at=now))
+
+
+class _HandOver:
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def claim(self, hand_over: HandOver) -> list[ClaimedEnrollment]:
+        tables = self._tables
+        claimed: list[ClaimedEnrollment] = []
+        for organization_id, enrollment_id in tables.queue.available(hand_over):
+            enrollment = handed_over(
+                tables.enrollments.rows[organization_id, enrollment_id], hand_over
+            )
+            tables.put_enrollment(organization_id, enrollment)
+            event = _copied_event(tables.events.rows[organization_id, enrollment.event_id])
+            claimed.append(ClaimedEnrollment(organization_id, enrollment, event))
+        return claimed
+
+    def complete(self, leases: Sequence[Lease], now: datetime) -> dict[Lease, Enrollment]:
+        return self._change(leases, lambda found, token: completed(found, token, now))
+
+    def release(
+        self, leases: Sequence[Lease], available_at: datetime, max_attempts: int, failed: bool
+    ) -> dict[Lease, Enrollment]:
+        return self._change(
+            leases,
+            lambda found, token: released(found, token, available_at, max_attempts, failed=failed),
+        )
+
+    def extend(self, leases: Sequence[Lease], lease_until: datetime) -> dict[Lease, Enrollment]:
+        return self._change(leases, lambda found, token: extended(found, token, lease_until))
+
+    def revive(
+        self, organization_id: str, enrollment_ids: Sequence[str], now: datetime
+    ) -> dict[str, Enrollment]:
+        done: dict[str, Enrollment] = {}
+        for enrollment_id in enrollment_ids:
+            found = self._tables.enrollments.rows.get((organization_id, enrollment_id))
+            enrollment = None if found is None else revived(found, now)
+            if enrollment is not None:
+                self._tables.put_enrollment(organization_id, enrollment)
+                done[enrollment_id] = enrollment
+        return done
+
+    def _change(
+        self, leases: Sequence[Lease], rule: Callable[[Enrollment, str], Enrollment | None]
+    ) -> dict[Lease, Enrollment]:
+        """Apply a rule of the core to the Enrollment of each lease."""
+        done: dict[Lease, Enrollment] = {}
+        for lease in leases:
+            found = self._tables.enrollments.rows.get((lease.organization_id, lease.enrollment_id))
+            enrollment = None if found is None else rule(found, lease.token)
+            if enrollment is not None:
+                self._tables.put_enrollment(lease.organization_id, enrollment)
+                done[lease] = enrollment
+        return done
+
+
+def _copied_profile(profile: Profile) -> Profile:
+    return evolve(profile, properties=deepcopy(profile.properties))
+
+
+def _copied_event(event: UserEvent) -> UserEvent:
+    return evolve(event, data=deepcopy(event.data), profile=deepcopy(event.profile))

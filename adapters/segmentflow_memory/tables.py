@@ -1,0 +1,124 @@
+"""The tables of the store, in dictionaries. Each write notes how to undo it, in one log.
+
+Knows rows and their indexes. Must never know which call writes, nor when a transaction
+begins or ends.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from segmentflow_core.ports import (
+    Claim,
+    Enrollment,
+    Journey,
+    PriorEntries,
+    Probe,
+    Profile,
+    UserEvent,
+)
+from segmentflow_core.ports.api_keys import ApiKey
+from segmentflow_memory.queue import Queue, Undo
+
+__all__ = ["EntryHistory", "SortedIds", "Table", "Tables"]
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Table(Generic[K, V]):
+    """A dictionary whose writes can be undone."""
+
+    def __init__(self, undo: list[Undo]) -> None:
+        self.rows: dict[K, V] = {}
+        self._undo = undo
+
+    def put(self, key: K, value: V) -> None:
+        rows = self.rows
+        if key in rows:
+            self._undo.append((rows.__setitem__, (key, rows[key])))
+        else:
+            self._undo.append((rows.pop, (key,)))
+        rows[key] = value
+
+    def remove(self, key: K) -> None:
+        rows = self.rows
+        self._undo.append((rows.__setitem__, (key, rows.pop(key))))
+
+
+class SortedIds:
+    """The sorted ids of each Organization; an addition can be undone."""
+
+    def __init__(self, undo: list[Undo]) -> None:
+        self._ids: dict[str, list[str]] = {}
+        self._undo = undo
+
+    def add(self, organization_id: str, identifier: str) -> None:
+        ids = self._ids.setdefault(organization_id, [])
+        insort(ids, identifier)
+        self._undo.append((ids.remove, (identifier,)))
+
+    def newest(self, organization_id: str, before: str | None) -> Sequence[str]:
+        ids = self._ids.get(organization_id, [])
+        end = len(ids) if before is None else bisect_left(ids, before)
+        return ids[:end][::-1]
+
+
+class EntryHistory:
+    """The event, time and key of each entry of a Profile into a Journey, in the order written."""
+
+    def __init__(self, undo: list[Undo]) -> None:
+        self._entries: dict[tuple[str, str, str], list[tuple[str, datetime, str | None]]] = {}
+        self._undo = undo
+
+    def add(self, organization_id: str, entry: Enrollment) -> None:
+        pair = (organization_id, entry.journey_id, entry.profile_id)
+        entries = self._entries.setdefault(pair, [])
+        entries.append((entry.event_id, entry.entered_at, entry.entry_key))
+        self._undo.append((entries.pop, ()))
+
+    def prior(self, organization_id: str, probe: Probe, before: str) -> PriorEntries:
+        entries = self._entries.get((organization_id, probe.journey_id, probe.profile_id), ())
+        earlier = [entry for entry in entries if entry[0] < before]
+        return PriorEntries(
+            max((entered_at for _, entered_at, _ in earlier), default=None),
+            probe.entry_key is not None and any(key == probe.entry_key for *_, key in earlier),
+        )
+
+
+class Tables:
+    """Everything the store keeps; every key starts with the Organization."""
+
+    def __init__(self) -> None:
+        self.undo: list[Undo] = []
+        undo = self.undo
+        self.claims: Table[tuple[str, str, str], Claim] = Table(undo)
+        self.profiles: Table[tuple[str, str], Profile] = Table(undo)
+        self.emails: Table[tuple[str, str], str] = Table(undo)
+        self.external_ids: Table[tuple[str, str], str] = Table(undo)
+        self.events: Table[tuple[str, str], UserEvent] = Table(undo)
+        self.event_order = SortedIds(undo)
+        self.journeys: Table[tuple[str, str], Journey] = Table(undo)
+        self.versions: Table[tuple[str, str, int], Journey] = Table(undo)
+        self.listening: Table[tuple[str, str], tuple[Journey, ...]] = Table(undo)
+        self.enrollments: Table[tuple[str, str], Enrollment] = Table(undo)
+        self.enrollment_order = SortedIds(undo)
+        self.queue = Queue(undo)
+        self.entries: Table[tuple[str, str, str], datetime] = Table(undo)
+        self.entry_keys: Table[tuple[str, str, str, str], str] = Table(undo)
+        self.api_keys: Table[tuple[str, str], ApiKey] = Table(undo)
+        self.api_key_lookups: Table[str, tuple[tuple[str, str], ...]] = Table(undo)
+        self.history = EntryHistory(undo)
+
+    def put_enrollment(self, organization_id: str, enrollment: Enrollment) -> None:
+        at = (organization_id, enrollment.enrollment_id)
+        self.queue.move(organization_id, self.enrollments.rows.get(at), enrollment)
+        self.enrollments.put(at, enrollment)
+
+    def roll_back(self) -> None:
+        while self.undo:
+            take_back, arguments = self.undo.pop()
+            take_back(*arguments)

@@ -1,0 +1,196 @@
+"""The checks of what a host passes to a facade: each refuses by name what breaks its rule.
+
+Knows arguments, their bounds and defaults. Must never look into a request: its rules are the
+domain's.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeVar, cast
+
+from segmentflow_core.domain.admission import text_fault
+from segmentflow_core.domain.hand_over import Lease
+from segmentflow_core.domain.identifier import is_id
+from segmentflow_core.domain.journey import (
+    JourneyDefinition,
+    journey_definitions,
+    journey_document,
+)
+from segmentflow_core.domain.organization import check_organization
+from segmentflow_core.errors import ConfigurationError, NotFound, SegmentflowError
+
+__all__ = [
+    "DEFAULT_KEY_LIFETIME",
+    "DEFAULT_LEASE",
+    "DEFAULT_MAX_ATTEMPTS",
+    "DEFAULT_ORGANIZATION",
+    "NO_DELAY",
+    "check_before",
+    "check_colour",
+    "check_delay",
+    "check_id",
+    "check_journey_id",
+    "check_journey_version",
+    "check_key_lifetime",
+    "check_lease",
+    "check_leases",
+    "check_limit",
+    "check_max_attempts",
+    "check_moment",
+    "check_organization",
+    "checked_definitions",
+    "found",
+    "only",
+]
+
+T = TypeVar("T")
+
+DEFAULT_ORGANIZATION: Final = "default"
+DEFAULT_KEY_LIFETIME: Final = timedelta(days=30)
+DEFAULT_LEASE: Final = timedelta(minutes=5)
+DEFAULT_MAX_ATTEMPTS: Final = 10
+NO_DELAY: Final = timedelta()
+_MAX_VERSION: Final = 2**31 - 1
+_MAX_LIMIT: Final = 100_000
+_MAX_ATTEMPTS: Final = 1_000_000
+_MAX_WAIT: Final = timedelta(days=366)
+
+
+def check_colour(storage: object, face: str, *, asynchronous: bool) -> None:
+    """Refuse a storage of the other colour, naming the class that takes it.
+
+    Raises:
+        ConfigurationError: `storage` is no storage, or its `run` is an `async def` where
+            `face` calls it, or the other way round.
+    """
+    name = type(storage).__name__
+    run: Any = getattr(storage, "run", None)
+    if not callable(run):
+        raise ConfigurationError(f"{face} needs a storage; {name} has no method run.")
+    if inspect.iscoroutinefunction(inspect.unwrap(run)) is asynchronous:
+        return
+    own, other = "asynchronous", "synchronous"
+    if not asynchronous:
+        own, other = other, own
+    twin = face.removeprefix("Async") if asynchronous else f"Async{face}"
+    raise ConfigurationError(
+        f"{face} needs a storage that is {own}, and {name} is {other}. Use {twin}."
+    )
+
+
+def check_key_lifetime(lifetime: timedelta | None) -> None:
+    """Hold how long a key is remembered against its rule."""
+    if lifetime is not None and lifetime <= timedelta():
+        raise ConfigurationError("key_lifetime must be longer than nothing, or None.")
+
+
+def check_limit(limit: object) -> None:
+    """Hold the size of a page or a batch against its rule."""
+    if not isinstance(limit, int) or not 1 <= limit <= _MAX_LIMIT:
+        raise ConfigurationError(f"limit must be an integer from 1 to {_MAX_LIMIT}.")
+
+
+def check_lease(lease: object) -> None:
+    """Hold how long a lease lasts against its rule."""
+    if not isinstance(lease, timedelta) or not timedelta() < lease <= _MAX_WAIT:
+        raise ConfigurationError("lease must be a timedelta, longer than nothing, up to 366 days.")
+
+
+def check_delay(delay: object) -> None:
+    """Hold how long an Enrollment rests against its rule."""
+    if not isinstance(delay, timedelta) or not timedelta() <= delay <= _MAX_WAIT:
+        raise ConfigurationError("delay must be a timedelta of nothing to 366 days.")
+
+
+def check_max_attempts(max_attempts: object) -> None:
+    """Hold how many attempts there may be against its rule."""
+    if not isinstance(max_attempts, int) or not 1 <= max_attempts <= _MAX_ATTEMPTS:
+        raise ConfigurationError(f"max_attempts must be an integer from 1 to {_MAX_ATTEMPTS}.")
+
+
+def check_leases(leases: Sequence[Lease]) -> None:
+    """Hold the Organization of each lease against its rule."""
+    for lease in leases:
+        check_organization(lease.organization_id)
+
+
+def check_id(identifier: object) -> None:
+    """Refuse what cannot be an id before any store is asked.
+
+    Raises:
+        NotFound: it is no UUID.
+    """
+    if not is_id(identifier):
+        raise NotFound
+
+
+def check_journey_version(journey_id: object, version: int | None) -> None:
+    """Refuse what can be no Journey's id or version before any store is asked.
+
+    Raises:
+        NotFound: no Journey can have it.
+    """
+    if not isinstance(journey_id, str) or text_fault(journey_id) is not None:
+        raise NotFound
+    if version is not None and not 0 < version <= _MAX_VERSION:
+        raise NotFound
+
+
+def check_journey_id(journey_id: object) -> None:
+    """Hold the Journey that an answer is limited to against its rule; None is any."""
+    if journey_id is not None and (
+        not isinstance(journey_id, str) or text_fault(journey_id) is not None
+    ):
+        raise ConfigurationError("journey_id must be a string without U+0000 or a lone surrogate.")
+
+
+def check_before(before: object) -> None:
+    """Hold where a page starts against its rule; None is the first page."""
+    if before is not None and not is_id(before):
+        raise ConfigurationError("before must be an id, as a page's last item has it.")
+
+
+def check_moment(name: str, moment: datetime | None) -> None:
+    """Refuse a datetime that does not say its offset."""
+    if moment is not None and moment.utcoffset() is None:
+        raise ConfigurationError(f"{name} must be an aware datetime.")
+
+
+def checked_definitions(journeys: object) -> Sequence[JourneyDefinition]:
+    """Read a Journey file's document, or a list of definitions, documents or both.
+
+    Definitions are checked by way of their JSON, so that both are held to the same rules.
+
+    Raises:
+        InvalidJourney: with every fault of every Journey.
+    """
+    if isinstance(journeys, (list, tuple)):
+        given = cast("Sequence[object]", journeys)
+        documents = [
+            journey_document(item) if isinstance(item, JourneyDefinition) else item
+            for item in given
+        ]
+        return journey_definitions({"journeys": documents})
+    return journey_definitions(journeys)
+
+
+def found(value: T | None) -> T:
+    """Return what a store has found.
+
+    Raises:
+        NotFound: it has found nothing.
+    """
+    if value is None:
+        raise NotFound
+    return value
+
+
+def only(results: Sequence[T | SegmentflowError]) -> T:
+    """Return the result of a batch of one, or raise its refusal."""
+    (result,) = results
+    if isinstance(result, SegmentflowError):
+        raise result
+    return result

@@ -1,0 +1,214 @@
+"""How a Journey judges an event, from state document to outcome.
+
+Knows compiled definitions and state documents. Must never ask the time, draw a number or
+read a store: the caller gives both times and the earlier entries.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any, Final
+
+from attrs import frozen
+
+from segmentflow_core.domain.canonical import canonical_json
+from segmentflow_core.domain.condition import Condition, compile_condition
+from segmentflow_core.domain.duration import parse_duration
+from segmentflow_core.domain.event import SkipReason
+from segmentflow_core.domain.journey.definition import (
+    JourneyDefinition,
+    ReentryPolicy,
+    Sample,
+    Window,
+)
+from segmentflow_core.domain.json_value import MISSING, JsonObject
+from segmentflow_core.domain.pointer import Tokens, parse_pointer, resolve
+from segmentflow_core.domain.redaction import REDACTED
+
+__all__ = [
+    "ENTRY_KEY_FOR_ONCE",
+    "Journey",
+    "Passage",
+    "PriorEntries",
+    "Rules",
+    "entry_key_of",
+    "in_sample",
+    "is_within",
+]
+
+
+@frozen
+class PriorEntries:
+    """What the store knows of one Profile's earlier entries into one Journey.
+
+    Attributes:
+        last_entered_at: when the latest entry was made; None where there is none.
+        key_taken: whether an earlier entry has the same entry key.
+    """
+
+    last_entered_at: datetime | None = None
+    key_taken: bool = False
+
+
+@frozen
+class Passage:
+    """What a Journey decided about an event before looking at earlier entries.
+
+    Attributes:
+        reason: why it skips the event already, or None.
+        entry_key: the key that re-entry is counted by; None where the policy uses none.
+        needs_history: whether `Rules.readmit` must still look at earlier entries.
+    """
+
+    reason: SkipReason | None
+    entry_key: str | None = None
+    needs_history: bool = False
+
+
+ENTRY_KEY_FOR_ONCE: Final = ""
+"""The entry key of every entry under `once`: all of them count as one key."""
+
+
+@frozen
+class Journey:
+    """One version of a published Journey.
+
+    Attributes:
+        definition: what was published; its status is the Journey's current one.
+        version: counts from 1; a change of the status alone makes no new version.
+        digest: SHA-256 of the definition without its status, in hex; equal digests mean an
+            unchanged definition.
+        published_at: when this version was published.
+    """
+
+    definition: JourneyDefinition
+    version: int
+    digest: str
+    published_at: datetime
+
+    @property
+    def journey_id(self) -> str:
+        """The Journey's id, unique in its Organization."""
+        return self.definition.journey_id
+
+    @cached_property
+    def rules(self) -> Rules:
+        """The compiled definition; compiled on first use and kept."""
+        return Rules.of(self.definition)
+
+
+@frozen
+class Rules:
+    """A compiled definition: it judges events without reading the definition's JSON again."""
+
+    policy: ReentryPolicy
+    condition: Condition | None
+    evaluate: Callable[[JsonObject], bool | None] | None
+    key: tuple[Tokens, ...]
+    cooldown: timedelta | None
+    window: Window | None
+    max_lateness: timedelta | None
+    sample: Sample | None
+
+    @classmethod
+    def of(cls, definition: JourneyDefinition) -> Rules:
+        """Compile a checked definition."""
+        where = definition.trigger.where
+        condition = None if where is None else compile_condition(where)
+        reentry = definition.reentry
+        return cls(
+            policy=reentry.policy,
+            condition=condition,
+            evaluate=None if condition is None else condition.evaluate,
+            key=tuple(map(parse_pointer, reentry.key)),
+            cooldown=None if reentry.duration is None else parse_duration(reentry.duration),
+            window=definition.window,
+            max_lateness=None
+            if definition.max_lateness is None
+            else parse_duration(definition.max_lateness),
+            sample=definition.sample,
+        )
+
+    def judge(
+        self, state: JsonObject, occurred_at: datetime, received_at: datetime, profile_id: str
+    ) -> Passage:
+        """Apply every rule that does not need the Profile's earlier entries.
+
+        The order is fixed and documented: window, lateness, sample, condition, entry key.
+        The first rule that skips the event gives the reason.
+        """
+        if self.window is not None and not is_within(self.window, occurred_at):
+            return Passage(SkipReason.OUTSIDE_WINDOW)
+        if self.max_lateness is not None and received_at - occurred_at > self.max_lateness:
+            return Passage(SkipReason.TOO_LATE)
+        if self.sample is not None and not in_sample(self.sample, profile_id):
+            return Passage(SkipReason.SAMPLED_OUT)
+        if self.evaluate is not None:
+            truth = self.evaluate(state)
+            if truth is None:
+                return _UNKNOWN
+            if not truth:
+                return _NOT_MET
+        if self.policy is ReentryPolicy.EVERY_EVENT:
+            return _OPEN
+        if self.policy is ReentryPolicy.COOLDOWN:
+            return Passage(None, None, needs_history=True)
+        entry_key = self.entry_key(state)
+        if entry_key is None:
+            return Passage(SkipReason.ENTRY_KEY_MISSING)
+        return Passage(None, entry_key, needs_history=True)
+
+    def entry_key(self, state: JsonObject) -> str | None:
+        """Return the entry key; None where a part is missing or the policy uses no key."""
+        if self.policy is ReentryPolicy.ONCE_PER_KEY:
+            return entry_key_of(state, self.key)
+        return ENTRY_KEY_FOR_ONCE if self.policy is ReentryPolicy.ONCE else None
+
+    def readmit(self, prior: PriorEntries, received_at: datetime) -> SkipReason | None:
+        """Say why the Profile's earlier entries keep it out now, or None if it may enter."""
+        if self.policy is ReentryPolicy.ONCE_PER_KEY:
+            return SkipReason.ALREADY_ENROLLED if prior.key_taken else None
+        if prior.last_entered_at is None:
+            return None
+        if self.policy is ReentryPolicy.ONCE:
+            return SkipReason.ALREADY_ENROLLED
+        if self.cooldown is not None and received_at - prior.last_entered_at < self.cooldown:
+            return SkipReason.COOLING_DOWN
+        return None
+
+
+_OPEN: Final = Passage(None)
+_NOT_MET: Final = Passage(SkipReason.CONDITION_NOT_MET)
+_UNKNOWN: Final = Passage(SkipReason.CONDITION_UNKNOWN)
+
+
+def is_within(window: Window, moment: datetime) -> bool:
+    """Say whether `moment`, when an event happened, lies in the window."""
+    if window.starts_at is not None and moment < window.starts_at:
+        return False
+    return window.ends_at is None or moment < window.ends_at
+
+
+def in_sample(sample: Sample, profile_id: str) -> bool:
+    """Say whether a Profile is in a sample; for one seed and percent the answer never changes."""
+    digest = hashlib.sha256(f"{sample.seed}\0{profile_id}".encode()).digest()
+    return int.from_bytes(digest[:8]) < sample.percent / 100 * 2**64
+
+
+def entry_key_of(state: JsonObject, key: tuple[Tokens, ...]) -> str | None:
+    """Return the entry key that a state document gives, or None where a part is missing.
+
+    A part is a string, a number or a boolean; null, objects, arrays and redacted values
+    count as missing. The key is the SHA-256 of the parts as canonical JSON, in hex: its
+    length is fixed, and 1 and 1.0 give the same key.
+    """
+    parts: list[Any] = []
+    for tokens in key:
+        part = resolve(state, tokens)
+        if part is MISSING or part is None or part == REDACTED or isinstance(part, (dict, list)):
+            return None
+        parts.append(part)
+    return hashlib.sha256(canonical_json(parts)).hexdigest()

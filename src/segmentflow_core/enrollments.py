@@ -1,0 +1,395 @@
+"""The facade of Enrollments: read them, and hand them over to workers. Needs no secret."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import partial
+from typing import TypeAlias
+
+from segmentflow_core.arguments import (
+    DEFAULT_LEASE,
+    DEFAULT_MAX_ATTEMPTS,
+    DEFAULT_ORGANIZATION,
+    NO_DELAY,
+    check_before,
+    check_delay,
+    check_id,
+    check_journey_id,
+    check_lease,
+    check_leases,
+    check_limit,
+    check_max_attempts,
+    check_organization,
+    found,
+    only,
+)
+from segmentflow_core.calls import StorageCalls
+from segmentflow_core.colour import drive
+from segmentflow_core.domain.event import Enrollment, EnrollmentStatus
+from segmentflow_core.domain.hand_over import ClaimedEnrollment, HandOver, Lease
+from segmentflow_core.errors import SegmentflowError
+from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
+from segmentflow_core.system import SystemClock, Uuid7Factory
+from segmentflow_core.usecases.hand_over import (
+    claim_enrollments,
+    complete_enrollments,
+    extend_enrollments,
+    release_enrollments,
+    revive_enrollments,
+)
+
+__all__ = ["AsyncEnrollments", "Enrollments"]
+
+# Under other names, since within the facades `list` is a method.
+Claimed: TypeAlias = list[ClaimedEnrollment]
+Finished: TypeAlias = list[Enrollment | SegmentflowError]
+"""One Enrollment in its new state, or a refusal, for each lease or id, in order."""
+
+
+class _EnrollmentCalls(StorageCalls):
+    """What both colours do."""
+
+    def __init__(
+        self,
+        storage: Storage | AsyncStorage,
+        clock: Clock | None,
+        ids: IdFactory | None,
+        face: str,
+        *,
+        asynchronous: bool,
+    ) -> None:
+        super().__init__(storage, face, asynchronous=asynchronous)
+        self._clock = clock or SystemClock()
+        self._ids = ids or Uuid7Factory()
+
+    async def page(
+        self,
+        limit: int,
+        before: str | None,
+        journey_id: str | None,
+        status: EnrollmentStatus | None,
+        organization_id: str,
+    ) -> Sequence[Enrollment]:
+        check_limit(limit)
+        check_before(before)
+        check_journey_id(journey_id)
+        return await self.read(
+            organization_id,
+            lambda t: t.enrollments.list(organization_id, limit, before, journey_id, status),
+        )
+
+    async def get(self, enrollment_id: str, organization_id: str) -> Enrollment:
+        check_id(enrollment_id)
+        return found(
+            await self.read(
+                organization_id, lambda t: t.enrollments.get(organization_id, enrollment_id)
+            )
+        )
+
+    async def claim(
+        self,
+        limit: int,
+        lease: timedelta,
+        max_attempts: int,
+        journey_id: str | None,
+        organization_id: str | None,
+    ) -> Claimed:
+        if organization_id is not None:
+            check_organization(organization_id)
+        check_journey_id(journey_id)
+        check_limit(limit)
+        check_lease(lease)
+        check_max_attempts(max_attempts)
+        now = self._clock.now()
+        terms = HandOver(
+            organization_id, journey_id, limit, now, now + lease, self._ids.new_id(), max_attempts
+        )
+        return await self.run(partial(claim_enrollments, hand_over=terms))
+
+    async def complete(self, leases: Sequence[Lease]) -> Finished:
+        check_leases(leases)
+        now = self._clock.now()
+        return await self.run(partial(complete_enrollments, leases=leases, now=now))
+
+    async def release(
+        self, leases: Sequence[Lease], delay: timedelta, failed: bool, max_attempts: int
+    ) -> Finished:
+        check_leases(leases)
+        check_delay(delay)
+        check_max_attempts(max_attempts)
+        return await self.run(
+            partial(
+                release_enrollments,
+                leases=leases,
+                available_at=self._clock.now() + delay,
+                max_attempts=max_attempts,
+                failed=failed,
+            )
+        )
+
+    async def extend(self, leases: Sequence[Lease], by: timedelta) -> Finished:
+        check_leases(leases)
+        check_lease(by)
+        lease_until = self._clock.now() + by
+        return await self.run(partial(extend_enrollments, leases=leases, lease_until=lease_until))
+
+    async def revive(self, enrollment_ids: Sequence[str], organization_id: str) -> Finished:
+        check_organization(organization_id)
+        return await self.run(
+            partial(
+                revive_enrollments,
+                organization_id=organization_id,
+                enrollment_ids=enrollment_ids,
+                now=self._clock.now(),
+            )
+        )
+
+
+class Enrollments:
+    """Reads Enrollments and hands them over to workers, over a synchronous storage.
+
+    Safe to share between threads where the storage is.
+
+    Args:
+        storage: where they are kept.
+        clock: tells the time; default the machine's.
+        ids: makes ids; default UUIDv7.
+
+    Raises:
+        ConfigurationError: the storage is asynchronous.
+    """
+
+    def __init__(
+        self, storage: Storage, *, clock: Clock | None = None, ids: IdFactory | None = None
+    ) -> None:
+        self._calls = _EnrollmentCalls(storage, clock, ids, "Enrollments", asynchronous=False)
+
+    def list(
+        self,
+        *,
+        limit: int = 100,
+        before: str | None = None,
+        journey_id: str | None = None,
+        status: EnrollmentStatus | None = None,
+        organization_id: str = DEFAULT_ORGANIZATION,
+    ) -> Sequence[Enrollment]:
+        """Return Enrollments, newest first by id, a page at a time.
+
+        Args:
+            limit: how many at most, 1 to 100,000.
+            before: only ids below this one: the last of the page before.
+            journey_id: only of this Journey.
+            status: only of this status.
+            organization_id: whose Enrollments.
+
+        Raises:
+            ConfigurationError: an argument breaks its rule.
+        """
+        return drive(self._calls.page(limit, before, journey_id, status, organization_id))
+
+    def get(self, enrollment_id: str, *, organization_id: str = DEFAULT_ORGANIZATION) -> Enrollment:
+        """Return one Enrollment.
+
+        Raises:
+            NotFound: this Organization has no such Enrollment.
+        """
+        return drive(self._calls.get(enrollment_id, organization_id))
+
+    def claim(
+        self,
+        *,
+        limit: int = 100,
+        lease: timedelta = DEFAULT_LEASE,
+        max_attempts: int = DEFAULT_MAX_ATTEMPTS,
+        journey_id: str | None = None,
+        organization_id: str | None = DEFAULT_ORGANIZATION,
+    ) -> Claimed:
+        """Hand available Enrollments over to a worker, which then completes or releases each.
+
+        Nobody else is handed one of them until its lease runs out. What has been available
+        longest comes first; Organizations take turns. An empty answer says that nothing is
+        available now.
+
+        Args:
+            limit: how many at most.
+            lease: how long the worker may take before they are available again.
+            max_attempts: one handed over this often already becomes dead instead.
+            journey_id: only of this Journey.
+            organization_id: whose Enrollments; None takes those of every Organization.
+
+        Returns:
+            What was claimed, by id, each with its lease and the state its work needs.
+
+        Raises:
+            ConfigurationError: an argument breaks its rule.
+        """
+        return drive(self._calls.claim(limit, lease, max_attempts, journey_id, organization_id))
+
+    def complete(self, lease: Lease) -> Enrollment:
+        """Complete an Enrollment that was claimed; with the same lease again, change nothing.
+
+        A lease that has run out still completes, until another worker claims.
+
+        Raises:
+            LeaseLost: it was given back, or handed over to another worker.
+            NotFound: there is no such Enrollment.
+        """
+        return only(drive(self._calls.complete([lease])))
+
+    def complete_many(self, leases: Sequence[Lease]) -> Finished:
+        """Complete a batch in one transaction; one Enrollment or error per lease, in order."""
+        return drive(self._calls.complete(leases))
+
+    def release(
+        self,
+        lease: Lease,
+        *,
+        delay: timedelta = NO_DELAY,
+        failed: bool = True,
+        max_attempts: int = DEFAULT_MAX_ATTEMPTS,
+    ) -> Enrollment:
+        """Give an Enrollment back, to be available again after `delay`.
+
+        Args:
+            lease: of the claim.
+            delay: how long nobody shall be handed it.
+            failed: whether the attempt counts; a worker that only shuts down says False.
+            max_attempts: a failed attempt that is the last one allowed makes it dead.
+
+        Raises:
+            LeaseLost: it was completed, or handed over to another worker.
+            NotFound: there is no such Enrollment.
+        """
+        return only(drive(self._calls.release([lease], delay, failed, max_attempts)))
+
+    def release_many(
+        self,
+        leases: Sequence[Lease],
+        *,
+        delay: timedelta = NO_DELAY,
+        failed: bool = True,
+        max_attempts: int = DEFAULT_MAX_ATTEMPTS,
+    ) -> Finished:
+        """Give a batch back in one transaction; one Enrollment or error per lease, in order."""
+        return drive(self._calls.release(leases, delay, failed, max_attempts))
+
+    def extend(self, lease: Lease, *, by: timedelta = DEFAULT_LEASE) -> Enrollment:
+        """Let a lease run out `by` from now, for work that takes longer.
+
+        Raises:
+            LeaseLost: it was finished, or handed over to another worker: stop working on it.
+            NotFound: there is no such Enrollment.
+        """
+        return only(drive(self._calls.extend([lease], by)))
+
+    def extend_many(self, leases: Sequence[Lease], *, by: timedelta = DEFAULT_LEASE) -> Finished:
+        """Extend a batch in one transaction; one Enrollment or error per lease, in order."""
+        return drive(self._calls.extend(leases, by))
+
+    def revive(
+        self, enrollment_id: str, *, organization_id: str = DEFAULT_ORGANIZATION
+    ) -> Enrollment:
+        """Make a dead Enrollment available again, all attempts before it; leave others be.
+
+        Raises:
+            NotFound: this Organization has no such Enrollment.
+        """
+        return only(drive(self._calls.revive([enrollment_id], organization_id)))
+
+    def revive_many(
+        self, enrollment_ids: Sequence[str], *, organization_id: str = DEFAULT_ORGANIZATION
+    ) -> Finished:
+        """Revive a batch in one transaction; one Enrollment or error per id, in order."""
+        return drive(self._calls.revive(enrollment_ids, organization_id))
+
+
+class AsyncEnrollments:
+    """As `Enrollments`, over an asynchronous storage; every call is awaited."""
+
+    def __init__(
+        self, storage: AsyncStorage, *, clock: Clock | None = None, ids: IdFactory | None = None
+    ) -> None:
+        self._calls = _EnrollmentCalls(storage, clock, ids, "AsyncEnrollments", asynchronous=True)
+
+    async def list(
+        self,
+        *,
+        limit: int = 100,
+        before: str | None = None,
+        journey_id: str | None = None,
+        status: EnrollmentStatus | None = None,
+        organization_id: str = DEFAULT_ORGANIZATION,
+    ) -> Sequence[Enrollment]:
+        """Return Enrollments, newest first; as `Enrollments.list`."""
+        return await self._calls.page(limit, before, journey_id, status, organization_id)
+
+    async def get(
+        self, enrollment_id: str, *, organization_id: str = DEFAULT_ORGANIZATION
+    ) -> Enrollment:
+        """Return one Enrollment; as `Enrollments.get`."""
+        return await self._calls.get(enrollment_id, organization_id)
+
+    async def claim(
+        self,
+        *,
+        limit: int = 100,
+        lease: timedelta = DEFAULT_LEASE,
+        max_attempts: int = DEFAULT_MAX_ATTEMPTS,
+        journey_id: str | None = None,
+        organization_id: str | None = DEFAULT_ORGANIZATION,
+    ) -> Claimed:
+        """Hand available Enrollments over to a worker; as `Enrollments.claim`."""
+        return await self._calls.claim(limit, lease, max_attempts, journey_id, organization_id)
+
+    async def complete(self, lease: Lease) -> Enrollment:
+        """Complete an Enrollment that was claimed; as `Enrollments.complete`."""
+        return only(await self._calls.complete([lease]))
+
+    async def complete_many(self, leases: Sequence[Lease]) -> Finished:
+        """Complete a batch in one transaction; as `Enrollments.complete_many`."""
+        return await self._calls.complete(leases)
+
+    async def release(
+        self,
+        lease: Lease,
+        *,
+        delay: timedelta = NO_DELAY,
+        failed: bool = True,
+        max_attempts: int = DEFAULT_MAX_ATTEMPTS,
+    ) -> Enrollment:
+        """Give an Enrollment back; as `Enrollments.release`."""
+        return only(await self._calls.release([lease], delay, failed, max_attempts))
+
+    async def release_many(
+        self,
+        leases: Sequence[Lease],
+        *,
+        delay: timedelta = NO_DELAY,
+        failed: bool = True,
+        max_attempts: int = DEFAULT_MAX_ATTEMPTS,
+    ) -> Finished:
+        """Give a batch back in one transaction; as `Enrollments.release_many`."""
+        return await self._calls.release(leases, delay, failed, max_attempts)
+
+    async def extend(self, lease: Lease, *, by: timedelta = DEFAULT_LEASE) -> Enrollment:
+        """Let a lease run out `by` from now; as `Enrollments.extend`."""
+        return only(await self._calls.extend([lease], by))
+
+    async def extend_many(
+        self, leases: Sequence[Lease], *, by: timedelta = DEFAULT_LEASE
+    ) -> Finished:
+        """Extend a batch in one transaction; as `Enrollments.extend_many`."""
+        return await self._calls.extend(leases, by)
+
+    async def revive(
+        self, enrollment_id: str, *, organization_id: str = DEFAULT_ORGANIZATION
+    ) -> Enrollment:
+        """Make a dead Enrollment available again; as `Enrollments.revive`."""
+        return only(await self._calls.revive([enrollment_id], organization_id))
+
+    async def revive_many(
+        self, enrollment_ids: Sequence[str], *, organization_id: str = DEFAULT_ORGANIZATION
+    ) -> Finished:
+        """Revive a batch in one transaction; as `Enrollments.revive_many`."""
+        return await self._calls.revive(enrollment_ids, organization_id)

@@ -1,0 +1,32 @@
+"""What explaining and rehearsing return: answers, facts and reasons, as values."""
+
+from __future__ import annotations
+
+from segmentflow_core.domain.condition import Explanation
+from segmentflow_core.domain.event import SKIP_REASONS
+from segmentflow_core.domain.explanation import (
+    ExplainedEvent,
+    ExplainedJourney,
+    KeyPart,
+    LatenessFact,
+    ReentryFact,
+    SampleFact,
+    SilentJourney,
+    WindowFact,
+)
+from segmentflow_core.domain.replay import Replay, ReplayedJourney
+
+__all__ = [
+    "SKIP_REASONS",
+    "ExplainedEvent",
+    "ExplainedJourney",
+    "Explanation",
+    "KeyPart",
+    "LatenessFact",
+    "ReentryFact",
+    "Replay",
+    "ReplayedJourney",
+    "SampleFact",
+    "SilentJourney",
+    "WindowFact",
+]

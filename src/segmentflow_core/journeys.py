@@ -1,0 +1,240 @@
+"""The facade of Journeys: publish, read and rehearse them. Needs no fingerprint secret.
+
+What a definition may say is `segmentflow_core.domain.journey`'s; its names for users are here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
+from typing import TypeAlias
+
+from segmentflow_core.arguments import (
+    DEFAULT_ORGANIZATION,
+    check_journey_version,
+    check_moment,
+    check_organization,
+    checked_definitions,
+    found,
+)
+from segmentflow_core.calls import StorageCalls
+from segmentflow_core.colour import drive
+from segmentflow_core.domain.duration import parse_duration
+from segmentflow_core.domain.journey import (
+    Journey,
+    check_journey,
+    journey_definition,
+    journey_definitions,
+    journey_document,
+)
+from segmentflow_core.domain.journey.json_schema import journey_file_json_schema
+from segmentflow_core.domain.replay import Replay
+from segmentflow_core.ports import AsyncStorage, Clock, Storage
+from segmentflow_core.system import SystemClock
+from segmentflow_core.usecases.explain import drafts, listens
+from segmentflow_core.usecases.journeys import JourneyChange, PublishedJourney, publish_journeys
+from segmentflow_core.usecases.rehearse import Replaying
+
+__all__ = [
+    "AsyncJourneys",
+    "JourneyChange",
+    "Journeys",
+    "PublishedJourney",
+    "check_journey",
+    "journey_definition",
+    "journey_definitions",
+    "journey_document",
+    "journey_file_json_schema",
+    "parse_duration",
+]
+
+# Under other names, since within the facades `list` is a method.
+PublishedJourneys: TypeAlias = list[PublishedJourney]
+OnProgress: TypeAlias = Callable[[int, "int | None"], object]
+"""Told how many events are done, and of how many; None while they are still being counted."""
+
+
+class _JourneyCalls(StorageCalls):
+    """What both colours do."""
+
+    def __init__(
+        self,
+        storage: Storage | AsyncStorage,
+        clock: Clock | None,
+        face: str,
+        *,
+        asynchronous: bool,
+    ) -> None:
+        super().__init__(storage, face, asynchronous=asynchronous)
+        self._clock = clock or SystemClock()
+
+    async def publish(
+        self, journeys: object, organization_id: str, dry_run: bool
+    ) -> PublishedJourneys:
+        check_organization(organization_id)
+        definitions = checked_definitions(journeys)
+        return await self.run(
+            partial(
+                publish_journeys,
+                organization_id=organization_id,
+                definitions=definitions,
+                now=self._clock.now(),
+                dry_run=dry_run,
+            )
+        )
+
+    async def all(self, organization_id: str) -> Sequence[Journey]:
+        return await self.read(organization_id, lambda t: t.journeys.list(organization_id))
+
+    async def get(self, journey_id: str, version: int | None, organization_id: str) -> Journey:
+        check_journey_version(journey_id, version)
+        return found(
+            await self.read(
+                organization_id, lambda t: t.journeys.get(organization_id, journey_id, version)
+            )
+        )
+
+    async def rehearse(
+        self,
+        journeys: object,
+        since: datetime,
+        until: datetime | None,
+        on_progress: OnProgress | None,
+        organization_id: str,
+    ) -> Replay:
+        check_organization(organization_id)
+        check_moment("since", since)
+        check_moment("until", until)
+        given = drafts(checked_definitions(journeys), self._clock.now())
+        rehearsing = Replaying(organization_id, tuple(filter(listens, given)), since, until)
+        for read in rehearsing.reads():
+            rehearsing.fold(await self.run(read))
+            if on_progress is not None:
+                on_progress(rehearsing.done, rehearsing.total)
+        return rehearsing.result()
+
+
+class Journeys:
+    """Publishes, reads and rehearses Journeys, over a synchronous storage.
+
+    Args:
+        storage: where they are kept.
+        clock: tells the time; default the machine's.
+
+    Raises:
+        ConfigurationError: the storage is asynchronous.
+    """
+
+    def __init__(self, storage: Storage, *, clock: Clock | None = None) -> None:
+        self._calls = _JourneyCalls(storage, clock, "Journeys", asynchronous=False)
+
+    def publish(
+        self,
+        journeys: object,
+        *,
+        organization_id: str = DEFAULT_ORGANIZATION,
+        dry_run: bool = False,
+    ) -> PublishedJourneys:
+        """Publish Journeys: a file's document, ``{"journeys": [...]}``, or a list of definitions.
+
+        Args:
+            journeys: what to publish; Journeys not in it stay as they are.
+            organization_id: whose Journeys they are.
+            dry_run: only say what would change.
+
+        Returns:
+            One for each definition, in order, with what publishing did, or would do, to it.
+
+        Raises:
+            InvalidJourney: with every fault of every Journey; nothing is published.
+        """
+        return drive(self._calls.publish(journeys, organization_id, dry_run))
+
+    def list(self, *, organization_id: str = DEFAULT_ORGANIZATION) -> Sequence[Journey]:
+        """Return every Journey in its current version, by id."""
+        return drive(self._calls.all(organization_id))
+
+    def get(
+        self,
+        journey_id: str,
+        version: int | None = None,
+        *,
+        organization_id: str = DEFAULT_ORGANIZATION,
+    ) -> Journey:
+        """Return one Journey, in its current version or the one asked for.
+
+        Raises:
+            NotFound: this Organization has no such Journey or version.
+        """
+        return drive(self._calls.get(journey_id, version, organization_id))
+
+    def rehearse(
+        self,
+        journeys: object,
+        *,
+        since: datetime,
+        until: datetime | None = None,
+        on_progress: OnProgress | None = None,
+        organization_id: str = DEFAULT_ORGANIZATION,
+    ) -> Replay:
+        """Count who would have entered drafts with the stored events of a period; write nothing.
+
+        Entries of the rehearsal count for re-entry, and so do those the store has from before
+        the period. Reads page by page, a transaction each.
+
+        Args:
+            journeys: the drafts, as `publish` takes them; paused and archived ones are left out.
+            since: an aware datetime; events received then or later.
+            until: and before this one; None for no end.
+            on_progress: told after every page how many events are done, of how many.
+            organization_id: whose events they are.
+
+        Raises:
+            InvalidJourney: the drafts break a rule.
+            ConfigurationError: an instant is not aware.
+        """
+        return drive(self._calls.rehearse(journeys, since, until, on_progress, organization_id))
+
+
+class AsyncJourneys:
+    """As `Journeys`, over an asynchronous storage; every call is awaited."""
+
+    def __init__(self, storage: AsyncStorage, *, clock: Clock | None = None) -> None:
+        self._calls = _JourneyCalls(storage, clock, "AsyncJourneys", asynchronous=True)
+
+    async def publish(
+        self,
+        journeys: object,
+        *,
+        organization_id: str = DEFAULT_ORGANIZATION,
+        dry_run: bool = False,
+    ) -> PublishedJourneys:
+        """Publish Journeys; as `Journeys.publish`."""
+        return await self._calls.publish(journeys, organization_id, dry_run)
+
+    async def list(self, *, organization_id: str = DEFAULT_ORGANIZATION) -> Sequence[Journey]:
+        """Return every Journey; as `Journeys.list`."""
+        return await self._calls.all(organization_id)
+
+    async def get(
+        self,
+        journey_id: str,
+        version: int | None = None,
+        *,
+        organization_id: str = DEFAULT_ORGANIZATION,
+    ) -> Journey:
+        """Return one Journey; as `Journeys.get`."""
+        return await self._calls.get(journey_id, version, organization_id)
+
+    async def rehearse(
+        self,
+        journeys: object,
+        *,
+        since: datetime,
+        until: datetime | None = None,
+        on_progress: OnProgress | None = None,
+        organization_id: str = DEFAULT_ORGANIZATION,
+    ) -> Replay:
+        """Rehearse drafts over the stored events of a period; as `Journeys.rehearse`."""
+        return await self._calls.rehearse(journeys, since, until, on_progress, organization_id)

@@ -1,0 +1,92 @@
+"""Common options on either side of a command, help, and `-` for standard input."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from command_answers import answer
+from segmentflow_core.testing import DOCUMENTED_REQUEST, a_journey
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("events", "list"),
+        ("journeys", "show", "a"),
+        ("track", "request.json", "--idempotency-key", "k"),
+        ("keys", "list"),
+        ("purge",),
+        ("import", "lines.ndjson"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize(
+    "common",
+    [
+        ("--json",),
+        ("--json", "--organization", "acme", "--store", "sqlite:///other.db"),
+        ("--store=sqlite:///other.db", "--json", "--organization=acme"),
+    ],
+    ids=" ".join,
+)
+def test_the_common_options_may_stand_before_the_command_as_well(
+    run, folder, request_file, command, common
+):
+    (folder / "journeys.json").write_text(json.dumps({"journeys": [a_journey("a")]}))
+    (folder / "lines.ndjson").write_text(json.dumps(DOCUMENTED_REQUEST))
+    run("init", "--store", "sqlite:///other.db")
+    run("journeys", "apply", "journeys.json", *common)
+    assert run("track", request_file, "--idempotency-key", "k", *common)[0] == 0
+    run(*command, *common)
+    behind = run(*command, *common)
+    assert behind[0] == 0
+    assert run(*common, *command) == behind
+    first, *others = command
+    assert run(first, *common, *others) == behind
+
+
+@pytest.mark.usefixtures("store")
+def test_common_options_may_stand_on_both_sides_of_the_command_but_each_once(run, request_file):
+    run("track", request_file, "--idempotency-key", "k", "--organization", "acme")
+    split = ("--organization", "acme", "events", "list", "--json")
+    assert len(answer(run(*split))) == 1
+    assert run("--organization", "acme", "events", "list", "--organization", "acme")[0] == 2
+    assert run("--organization", "acme", "--organization", "acme", "events", "list")[0] == 2
+
+
+@pytest.mark.parametrize("asked", [("--help",), ("--json", "--help"), ("--store", "x", "-h"), ()])
+def test_help_says_where_the_common_options_stand(run, asked):
+    status, out, _ = run(*asked)
+    assert status == 0
+    assert "before or after the command" in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    "asked", [("--json", "events", "list", "--help"), ("events", "--json", "list", "-h")]
+)
+def test_help_of_a_command_may_follow_common_options(run, asked):
+    status, out, _ = run(*asked)
+    assert status == 0
+    assert "segmentflow events list" in out
+    assert "--store" in out
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("journeys", "apply", "-"),
+        ("import", "-"),
+        ("track", "-", "--idempotency-key", "k"),
+        ("explain", "--request", "-"),
+    ],
+    ids=" ".join,
+)
+def test_standard_input_that_is_closed_is_said_to_be(run, monkeypatch, command):
+    monkeypatch.setattr("sys.stdin", None)
+    status, out, err = run(*command)
+    assert (status, out) == (2, "")
+    assert err.startswith("standard input: ")

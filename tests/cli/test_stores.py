@@ -1,0 +1,161 @@
+"""Opening stores by their URL, `segmentflow init`, and where a store's secret is."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+
+import pytest
+
+from command_answers import answer
+from segmentflow_cli.stores import find_secret, opened, secret_file
+from segmentflow_core.errors import ConfigurationError
+from segmentflow_core.testing import a_journey
+
+
+def test_init_creates_the_store_and_a_secret_only_its_owner_can_read(run, folder):
+    created = answer(run("init", "--json"))
+    secret = folder / created["secretFile"]
+    assert created["secretCreated"]
+    assert len(secret.read_text().strip().encode()) >= 32
+    if os.name == "posix":
+        assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    before = secret.read_bytes()
+    assert not answer(run("init", "--json"))["secretCreated"]
+    assert secret.read_bytes() == before
+    assert before.decode().strip() not in run("init")[1]
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("sqlite:///p.db", "p.db"),
+        ("sqlite+pysqlite:///p.db", "p.db"),
+        ("sqlite+pysqlite:///p.db?timeout=5", "p.db"),
+        ("sqlite:///a%20b.db", "a b.db"),
+        ("sqlite:///file:p.db?uri=true", "p.db"),
+    ],
+)
+def test_every_url_of_a_sqlite_file_has_its_secret_beside_the_file(
+    run, folder, request_file, url, name
+):
+    created = answer(run("init", "--store", url, "--json"))
+    assert created == {"secretFile": f"{name}.fingerprint-key", "secretCreated": True}
+    assert {name, f"{name}.fingerprint-key"} <= {path.name for path in folder.iterdir()}
+    assert run("track", request_file, "--idempotency-key", "k", "--store", url)[0] == 0
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite+pysqlite://",
+        "sqlite:///file::memory:?uri=true",
+        "memory://",
+    ],
+)
+def test_a_store_in_memory_has_no_secret_file(run, folder, url):
+    created = answer(run("init", "--store", url, "--json"))
+    assert created == {"secretFile": None, "secretCreated": False}
+    assert list(folder.iterdir()) == []
+    assert secret_file("sqlite:///file:p?mode=memory&uri=true") is None
+
+
+def test_init_writes_no_secret_where_the_environment_has_one(run, folder, monkeypatch):
+    monkeypatch.setenv("SEGMENTFLOW_FINGERPRINT_KEY", "x" * 32)
+    assert answer(run("init", "--json")) == {"secretFile": None, "secretCreated": False}
+    assert [path.name for path in folder.iterdir()] == ["segmentflow.db"]
+
+
+@pytest.mark.usefixtures("store")
+def test_what_tracks_nothing_needs_no_secret(run, folder, request_file):
+    (folder / "journeys.json").write_text(json.dumps({"journeys": [a_journey("a")]}))
+    answer(run("journeys", "apply", "journeys.json", "--json"))
+    key = ("--idempotency-key", "k", "--json")
+    receipt = answer(run("track", request_file, *key))
+    secret = folder / "segmentflow.db.fingerprint-key"
+    kept = secret.read_bytes()
+    secret.unlink()
+    answer(run("journeys", "apply", "journeys.json", "--json"))
+    for command in (
+        *(("journeys", "list"), ("journeys", "show", "a"), ("events", "list")),
+        *(("events", "show", receipt["eventId"]), ("explain", "--event", receipt["eventId"])),
+        *(("explain", "--request", request_file), ("enrollments", "list"), ("purge",)),
+    ):
+        assert answer(run(*command, "--json"))
+    for command in (("track", request_file, *key), ("import", request_file)):
+        assert "no fingerprint secret" in run(*command)[2]
+    secret.write_bytes(kept)
+    assert answer(run("track", request_file, *key)) == receipt
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("import", "request.json"), "no fingerprint secret"),
+        (("track", "request.json"), "no fingerprint secret"),
+        (("events", "list"), "Run `segmentflow init`"),
+        (("events", "list", "--store", "unknown://x"), "No storage adapter"),
+        (("init", "--store", "memory://named"), "memory://"),
+    ],
+)
+@pytest.mark.usefixtures("request_file")
+def test_a_wrong_setting_is_explained(run, arguments, why):
+    status, _, err = run(*arguments)
+    assert status == 1
+    assert "invalid_configuration" in err
+    assert why in err
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://canary:canary",
+        "postgresql://u:canary@[::canary/db",
+        "postgresql://u:p@host:canary/db",
+        "postgresql+canary://u:canary@host/db",
+        "sqlite+canary:///canary.db",
+        "sqlite:///canary%00.db",
+        "sqlite:///x.db?timeout=canary",
+        "sqlite:///x.db?cached_statements=99999999999999999999",
+        "canary",
+        "",
+    ],
+)
+def test_a_store_url_that_cannot_be_used_is_refused_and_not_shown(run, monkeypatch, url):
+    monkeypatch.setenv("SEGMENTFLOW_FINGERPRINT_KEY", "x" * 32)
+    status, out, err = run("init", "--store", url)
+    assert (status, out) == (1, "")
+    assert err.startswith("invalid_configuration")
+    assert "canary" not in err
+    with pytest.raises(ConfigurationError) as refused, opened(url, create=True):
+        pass
+    assert refused.value.__context__ is None
+
+
+@pytest.mark.usefixtures("store")
+def test_a_secret_that_is_not_utf_8_is_refused_and_not_shown(run, folder, request_file):
+    (folder / "segmentflow.db.fingerprint-key").write_bytes(b"canary" * 8 + b"\xff")
+    status, out, err = run("track", request_file)
+    assert (status, out) == (1, "")
+    assert "not UTF-8" in err
+    assert "canary" not in err
+    with pytest.raises(ConfigurationError) as refused:
+        find_secret("sqlite:///segmentflow.db")
+    assert refused.value.__context__ is None
+
+
+def test_a_secret_of_the_environment_that_is_not_utf_8_is_refused(run, request_file, monkeypatch):
+    run("init")
+    monkeypatch.setenv("SEGMENTFLOW_FINGERPRINT_KEY", "canary" * 8 + "\udcff")
+    status, _, err = run("track", request_file)
+    assert (status, "canary" in err) == (1, False)
+    assert err.startswith("invalid_configuration")
+
+
+def test_the_store_may_be_named_by_the_environment(run, folder, monkeypatch):
+    monkeypatch.setenv("SEGMENTFLOW_STORE", "sqlite:///elsewhere.db")
+    assert run("init")[0] == 0
+    assert (folder / "elsewhere.db").exists()
