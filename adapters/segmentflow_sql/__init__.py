@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
+from segmentflow_sql.bound import AsyncBoundSqlStorage, BoundSqlStorage
 from segmentflow_sql.schema import SCHEMA_VERSION, metadata
-from segmentflow_sql.storage import (
-    AsyncBoundSqlStorage,
-    AsyncSqlStorage,
-    BoundSqlStorage,
-    SqlStorage,
-    open_storage,
-)
+from segmentflow_sql.storage import AsyncSqlStorage, SqlStorage, open_storage
 
 __all__ = [
     "SCHEMA_VERSION",

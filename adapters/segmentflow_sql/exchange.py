@@ -1,21 +1,18 @@
-"""What travels between a transaction and its database: calls one way, rows the other.
+"""What travels between a repository and its database: calls one way, rows the other.
 
-A repository's method is a *script*: a generator that yields the calls it needs answered
-together, is sent their rows, and returns its result. It never waits; whoever performs it
-does, in the colour of the connection. That is all the two sides know of each other:
+A repository asks with `Connection.exchange`: calls that do not depend on each other go out
+together, and each is answered with a list of rows, in order. That is all the two sides know
+of each other. Calls whose rows are not needed are left in `pending`; they travel ahead of the
+next exchange, at the latest with the commit.
 
-    script  -> yields   list[Call]          independent of each other, one exchange
-    driver  -> sends    list[list[Row]]     one list of rows for each call, in order
-    script  -> returns  the method's result
-
-Calls whose rows nobody needs are not yielded but left in `pending`; they travel ahead of
-the next exchange, at the latest of the commit.
+Every connection is written once for both colours: over a synchronous driver its methods
+never suspend.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from typing import Any, Final, Protocol, TypeAlias, TypeVar
+from collections.abc import Sequence
+from typing import Any, Final, Protocol, TypeAlias
 
 from attrs import frozen
 
@@ -24,7 +21,6 @@ from segmentflow_sql.rows import Codec, Row
 from segmentflow_sql.statements import RowStatement, Statement, Statements
 
 __all__ = [
-    "AsyncConnection",
     "Call",
     "Connection",
     "ConnectionLost",
@@ -32,13 +28,12 @@ __all__ = [
     "LostRace",
     "PreparedElsewhere",
     "Rows",
-    "Script",
+    "Session",
+    "ask",
     "calls_for_rows",
-    "perform",
-    "perform_async",
+    "plain",
 ]
 
-T = TypeVar("T")
 Rows: TypeAlias = list[Row]
 
 
@@ -50,7 +45,9 @@ class Call:
     arguments: Sequence[Any]
 
 
-Script: TypeAlias = Generator[list[Call], list[Rows], T]
+def plain(text: str) -> Call:
+    """Return the call of a statement that takes nothing and returns nothing."""
+    return Call(Statement("", text), ())
 
 
 class LostRace(Exception):
@@ -58,33 +55,39 @@ class LostRace(Exception):
 
 
 class PreparedElsewhere(LostRace):
-    """Nobody was first: a prepared statement is not known where the connection now leads."""
+    """The connection now leads to a server that does not know a prepared statement.
+
+    No other transaction was first, but all the same everything is to be run again.
+    """
 
 
 class ConnectionLost(Exception):
-    """The connection broke; whether a commit under way went through is not known."""
+    """The connection broke; whether a commit under way succeeded is not known."""
 
 
 @frozen
 class DatabaseKind:
-    """What scripts need to know of a kind of database."""
+    """What repositories need to know of a kind of database."""
 
     statements: Statements
     codec: Codec
 
 
 class Connection(Protocol):
-    """A driver's connection within one transaction, for a synchronous host.
+    """A driver's connection within one transaction: ours, or a part of a host's.
 
     Attributes:
+        kind: of the database.
         pending: calls that travel ahead of the next exchange.
-        again: whether a connection was lost before, and all of this may have been done already.
+        after_loss: whether an earlier run of the same work lost its connection, so that all
+            of it may be committed already.
     """
 
+    kind: DatabaseKind
     pending: list[Call]
-    again: bool
+    after_loss: bool
 
-    def exchange(self, calls: list[Call]) -> list[Rows]:
+    async def exchange(self, calls: list[Call]) -> list[Rows]:
         """Send what is pending and `calls` together; return the rows of `calls`.
 
         Raises:
@@ -94,38 +97,74 @@ class Connection(Protocol):
         """
         ...
 
+    async def commit(self) -> None:
+        """End the transaction, or our part of it; what failed before, fails here again."""
+        ...
 
-class AsyncConnection(Protocol):
-    """As `Connection`, awaited."""
+    async def rollback(self) -> None:
+        """Undo the transaction, or our part of it."""
+        ...
 
-    pending: list[Call]
-    again: bool
-
-    async def exchange(self, calls: list[Call]) -> list[Rows]:
-        """Send what is pending and `calls` together; return the rows of `calls`."""
+    def leave(self) -> None:
+        """Give the driver's connection back as it was found."""
         ...
 
 
-def perform(connection: Connection, script: Script[T]) -> T:
-    """Run a script to its end over a synchronous connection."""
-    try:
-        calls = next(script)
-        while True:
-            calls = script.send(connection.exchange(calls))
-    except StopIteration as finished:
-        result: T = finished.value
-        return result
+async def ask(connection: Connection, statement: Statement, **values: Any) -> Rows:
+    """Exchange one statement with its values by name; return its rows."""
+    (found,) = await connection.exchange([Call(statement, statement.arguments(**values))])
+    return found
 
 
-async def perform_async(connection: AsyncConnection, script: Script[T]) -> T:
-    """Run a script to its end over an asynchronous connection."""
-    try:
-        calls = next(script)
-        while True:
-            calls = script.send(await connection.exchange(calls))
-    except StopIteration as finished:
-        result: T = finished.value
-        return result
+class Session:
+    """The life of a transaction, or of our part of one, on a driver's connection.
+
+    Args:
+        kind: of the database.
+        driver: the driver's connection.
+        opening: calls that travel ahead of the first exchange.
+        closing: calls that commit.
+        undoing: calls that roll back.
+    """
+
+    def __init__(
+        self,
+        kind: DatabaseKind,
+        driver: Any,
+        opening: list[Call],
+        closing: list[Call],
+        undoing: list[Call],
+    ) -> None:
+        self.kind = kind
+        self.pending = opening
+        self.after_loss = False
+        self._driver = driver
+        self._closing = closing
+        self._undoing = undoing
+        self._failure: Exception | None = None
+        self._ended = False
+
+    async def exchange(self, calls: list[Call]) -> list[Rows]:
+        """Send what is pending and `calls` together; as `Connection.exchange`."""
+        raise NotImplementedError
+
+    @property
+    def _is_open(self) -> bool:
+        """Whether there is anything to undo."""
+        raise NotImplementedError
+
+    async def commit(self) -> None:
+        """End the transaction, or our part of it; what failed before, fails here again."""
+        if self._failure is not None:
+            raise self._failure
+        await self.exchange(self._closing)
+        self._ended = True
+
+    async def rollback(self) -> None:
+        """Undo the transaction, or our part of it, unless it has ended."""
+        self.pending.clear()
+        if not self._ended and self._is_open:
+            await self.exchange(self._undoing)
 
 
 _MAX_LIST: Final = 32 * 1024 * 1024

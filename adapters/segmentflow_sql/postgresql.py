@@ -21,6 +21,7 @@ from attrs import define
 from psycopg import IsolationLevel, pq
 from psycopg.waiting import Ready, Wait
 
+from segmentflow_core.colour import settle
 from segmentflow_core.errors import (
     ConfigurationError,
     IdempotencyInProgress,
@@ -34,10 +35,12 @@ from segmentflow_sql.exchange import (
     LostRace,
     PreparedElsewhere,
     Rows,
+    Session,
+    plain,
 )
 from segmentflow_sql.statements import Reader, Statement, statements_for
 
-__all__ = ["Postgresql"]
+__all__ = ["KIND", "Postgresql", "PsycopgConnection"]
 
 KIND: Final = DatabaseKind(statements_for("postgresql"), rows.POSTGRESQL)
 
@@ -67,38 +70,34 @@ _SERVER_GOES: Final = ("08", "57P")
 
 
 class _Refused(Exception):
-    """The server refused a call. Holds the SQLSTATE and the statement's name, no more."""
+    """The server refused a call. Holds the SQLSTATE, and whether it takes keys, no more."""
 
-    def __init__(self, sqlstate: str, name: str) -> None:
+    def __init__(self, sqlstate: str, *, takes_keys: bool) -> None:
         super().__init__(sqlstate)
         self.sqlstate = sqlstate
-        self.name = name
-
-
-def _plain(text: str) -> Call:
-    return Call(Statement("", text, (), ()), ())
+        self.takes_keys = takes_keys
 
 
 def _begun(driver: _Driver, level: IsolationLevel | None = None) -> Call:
     """Begin a transaction as psycopg itself would, with all that is set on the connection."""
     isolation = _ISOLATION_LEVELS[level or driver.isolation_level]
-    return _plain(f"BEGIN{isolation}{_ACCESS[driver.read_only]}{_DEFERRABLE[driver.deferrable]}")
+    return plain(f"BEGIN{isolation}{_ACCESS[driver.read_only]}{_DEFERRABLE[driver.deferrable]}")
 
 
-_COMMIT: Final = [_plain("COMMIT")]
-_ROLLBACK: Final = [_plain("ROLLBACK")]
+_COMMIT: Final = [plain("COMMIT")]
+_ROLLBACK: Final = [plain("ROLLBACK")]
 
-# The host's own setting waits in a variable of ours while its transaction is lent to us.
-_KEEP_LOCK_TIMEOUT: Final = _plain(
+# The host's own setting is kept in a variable of ours until our part of its transaction ends.
+_KEEP_LOCK_TIMEOUT: Final = plain(
     "SELECT set_config('segmentflow.lock_timeout', current_setting('lock_timeout'), true)"
 )
 _RELEASE: Final = [
-    _plain("SELECT set_config('lock_timeout', current_setting('segmentflow.lock_timeout'), true)"),
-    _plain("RELEASE SAVEPOINT segmentflow"),
+    plain("SELECT set_config('lock_timeout', current_setting('segmentflow.lock_timeout'), true)"),
+    plain("RELEASE SAVEPOINT segmentflow"),
 ]
 _ROLLBACK_TO: Final = [
-    _plain("ROLLBACK TO SAVEPOINT segmentflow"),
-    _plain("RELEASE SAVEPOINT segmentflow"),
+    plain("ROLLBACK TO SAVEPOINT segmentflow"),
+    plain("RELEASE SAVEPOINT segmentflow"),
 ]
 
 
@@ -111,42 +110,30 @@ class Postgresql:
             spells it; otherwise the connection's own is used.
     """
 
-    kind: Final = KIND
     driver_errors: Final = (psycopg.Error, OSError)
-    one_creator: Final = [_plain("SELECT pg_advisory_xact_lock(7306930741)")]
-    """Lets one transaction at a time create tables: IF NOT EXISTS alone loses races."""
+    one_creator: Final = [plain("SELECT pg_advisory_xact_lock(7306930741)")]
+    """Lets one transaction at a time create tables: IF NOT EXISTS alone may fail."""
 
     def __init__(self, wait: float, level: str | None = None) -> None:
         name = "" if level is None else level.replace(" ", "_").upper()
         # AUTOCOMMIT is none of these: a transaction of our own begins and ends all the same.
         self._level = IsolationLevel.__members__.get(name)
-        self._lock_timeout = _plain(f"SET LOCAL lock_timeout = {max(round(wait * 1000), 1)}")
+        self._lock_timeout = plain(f"SET LOCAL lock_timeout = {max(round(wait * 1000), 1)}")
 
-    def prepare(self, driver: Any) -> None:
+    async def prepare(self, driver: Any) -> None:
         """Set up a new pooled connection: nothing is kept in a session here."""
-
-    async def prepare_async(self, driver: Any) -> None:
-        """As `prepare`, on an asynchronous connection."""
 
     def owned(self, driver: Any) -> PsycopgConnection:
         """Start a transaction of our own on a pooled connection."""
         return PsycopgConnection(driver, self._begin(driver), _COMMIT, _ROLLBACK)
 
-    def owned_async(self, driver: Any) -> AsyncPsycopgConnection:
-        """As `owned`, on an asynchronous connection."""
-        return AsyncPsycopgConnection(driver, self._begin(driver), _COMMIT, _ROLLBACK)
-
-    def bound(self, driver: Any) -> PsycopgConnection:
+    async def bound(self, driver: Any) -> PsycopgConnection:
         """Take part in a host's transaction, up to a savepoint.
 
         Raises:
             ConfigurationError: the connection is in no state for it.
         """
         return PsycopgConnection(driver, self._savepoint(driver), _RELEASE, _ROLLBACK_TO)
-
-    async def bound_async(self, driver: Any) -> AsyncPsycopgConnection:
-        """As `bound`, on an asynchronous connection."""
-        return AsyncPsycopgConnection(driver, self._savepoint(driver), _RELEASE, _ROLLBACK_TO)
 
     def _begin(self, driver: _Driver) -> list[Call]:
         return [_begun(driver, self._level), self._lock_timeout]
@@ -164,7 +151,7 @@ class Postgresql:
             raise ConfigurationError("The host's transaction has failed, or is in use.")
         return [
             *opening,
-            _plain("SAVEPOINT segmentflow"),
+            plain("SAVEPOINT segmentflow"),
             _KEEP_LOCK_TIMEOUT,
             self._lock_timeout,
         ]
@@ -175,7 +162,7 @@ class _Prepared:
     """What one connection keeps prepared at its server.
 
     Attributes:
-        plans: by the statement's name; None where nothing may be kept.
+        plans: by the statement's prepared name; None where nothing may be kept.
     """
 
     plans: dict[str, _Plan] | None
@@ -197,7 +184,7 @@ def _prepared_on(driver: _Driver) -> _Prepared:
     if known is None:
         if driver.info.encoding != "utf-8":
             raise ConfigurationError("The connection's client_encoding must be UTF8.")
-        # A host that turns preparing off, for a pooler such as PgBouncer, means us too.
+        # A host that turns preparing off, for a pooler such as PgBouncer, turns ours off too.
         known = _Prepared(None if driver.prepare_threshold is None else {})
         _known[driver] = known
     return known
@@ -211,36 +198,42 @@ class _Step(Enum):
     RUN = auto()
 
 
-class _Pipeline:
-    """One connection within one transaction, as steps that psycopg can wait for."""
+class PsycopgConnection(Session):
+    """One transaction on a connection of either colour, as steps that psycopg can wait for."""
 
     def __init__(
         self, driver: Any, opening: list[Call], closing: list[Call], undoing: list[Call]
     ) -> None:
-        self.pending = opening
-        self.again = False
-        self._driver = driver
+        super().__init__(KIND, driver, opening, closing, undoing)
         self._pgconn: pq.abc.PGconn = driver.pgconn
-        self._closing = closing
-        self._undoing = undoing
-        self._failure: Exception | None = None
-        self._ended = False
         # What the server owes an answer to; None is the end of an exchange.
         self._awaited: deque[tuple[Statement, _Step] | None] = deque()
         self._prepared = _prepared_on(driver)
 
     @property
-    def _touched(self) -> bool:
+    def _is_open(self) -> bool:
         """Whether anything has been sent."""
         return self._pgconn.pipeline_status != pq.PipelineStatus.OFF
 
     def leave(self) -> None:
         """Give the connection back as it was found, not in pipeline mode."""
-        if self._touched and self._pgconn.status == pq.ConnStatus.OK:
+        if self._is_open and self._pgconn.status == pq.ConnStatus.OK:
             try:
                 self._pgconn.exit_pipeline_mode()
             except psycopg.Error:
-                self._pgconn.finish()  # nobody knows any more what it is doing
+                self._pgconn.finish()  # what the server still does is unknown
+
+    async def abandon(self) -> None:
+        """Do nothing: the server undoes what was open when the connection goes."""
+
+    async def exchange(self, calls: list[Call]) -> list[Rows]:
+        """Send what is pending and `calls` together; return the rows of `calls`."""
+        try:
+            return self._read(calls, await settle(self._driver.wait(self.steps(calls))))
+        except (psycopg.Error, OSError, _Refused) as error:
+            failure = self._translated(error)
+        # Outside the handler, so that the driver's error does not become the context.
+        raise failure
 
     def steps(self, calls: list[Call]) -> _Steps:
         """Send what is pending and `calls`, then gather every answer.
@@ -249,7 +242,7 @@ class _Pipeline:
         have interrupted a call and be waiting for it to end, that the connection is broken.
         """
         pgconn = self._pgconn
-        if not self._touched:
+        if not self._is_open:
             pgconn.enter_pipeline_mode()
         if self._awaited:
             # An earlier exchange was interrupted: what it asked is still to be read.
@@ -288,18 +281,18 @@ class _Pipeline:
                 answers.append((statement, result))
             elif self._prepared.plans is not None:
                 until = time.monotonic() + _MAX_PLAN_AGE
-                self._prepared.plans[statement.name] = _Plan(until, _MAX_PLAN_USES)
+                self._prepared.plans[statement.prepared_name] = _Plan(until, _MAX_PLAN_USES)
         return answers
 
     def _send(self, call: Call, preparing: set[str]) -> None:
         statement = call.statement
         arguments = [_text(value) for value in call.arguments]
         kept = self._prepared.plans
-        if kept is None or not statement.name:
+        if kept is None or not statement.prepared_name:
             self._pgconn.send_query_params(statement.text.encode(), arguments)
         else:
-            name = b"segmentflow_%b" % statement.name.encode()
-            if statement.name not in preparing:
+            name = b"segmentflow_%b" % statement.prepared_name.encode()
+            if statement.prepared_name not in preparing:
                 self._prepare(statement, name, kept, preparing)
             self._pgconn.send_query_prepared(name, arguments)
         self._awaited.append((statement, _Step.RUN))
@@ -309,15 +302,15 @@ class _Pipeline:
     ) -> None:
         """See to it that the server has the statement, with a plan that is not too old.
 
-        A plan is made for the tables as they are. One made while they were small takes any
-        index that leads with the Organization for as good as the right one, and would be
-        kept until the server analyzes them: a store would be slow when it first grows.
+        A plan is made for the tables as they are. While they are small, any index that leads
+        with the Organization seems as good as the right one. Such a plan would be kept until
+        the server analyzes the tables, and a store would be slow when it first grows.
         """
-        plan = kept.get(statement.name)
+        plan = kept.get(statement.prepared_name)
         if plan is not None and plan.uses_left and time.monotonic() < plan.until:
             plan.uses_left -= 1
             return
-        preparing.add(statement.name)
+        preparing.add(statement.prepared_name)
         if plan is not None:
             self._pgconn.send_query_params(b"DEALLOCATE %b" % name, None)
             self._awaited.append((statement, _Step.FORGET))
@@ -344,8 +337,7 @@ class _Pipeline:
         if sqlstate in _RACES:
             return LostRace()
         if sqlstate == _LOCK_NOT_AVAILABLE:
-            at_the_claim = error.name.startswith("take_claims")
-            return IdempotencyInProgress() if at_the_claim else LostRace()
+            return IdempotencyInProgress() if error.takes_keys else LostRace()
         if sqlstate in _PREPARED_ELSEWHERE:
             # A pooler gave this connection's statements to another server process.
             self._prepared.plans = None
@@ -355,67 +347,10 @@ class _Pipeline:
         return StorageUnavailable(details={"error": sqlstate})
 
 
-class PsycopgConnection(_Pipeline):
-    """The synchronous one."""
-
-    def abandon(self) -> None:
-        """Do nothing: the server undoes what was open when the connection goes."""
-
-    def exchange(self, calls: list[Call]) -> list[Rows]:
-        """Send what is pending and `calls` together; return the rows of `calls`."""
-        try:
-            return self._read(calls, self._driver.wait(self.steps(calls)))
-        except (psycopg.Error, OSError, _Refused) as error:
-            failure = self._translated(error)
-        # Outside the handler: the driver's error must not ride along as the context.
-        raise failure
-
-    def commit(self) -> None:
-        """End the transaction, or our part of it; what failed before, fails here again."""
-        if self._failure is not None:
-            raise self._failure
-        self.exchange(self._closing)
-        self._ended = True
-
-    def rollback(self) -> None:
-        """Undo the transaction, or our part of it."""
-        self.pending.clear()
-        if self._touched and not self._ended:
-            self.exchange(self._undoing)
-
-
-class AsyncPsycopgConnection(_Pipeline):
-    """The asynchronous one."""
-
-    async def abandon(self) -> None:
-        """Do nothing: the server undoes what was open when the connection goes."""
-
-    async def exchange(self, calls: list[Call]) -> list[Rows]:
-        """Send what is pending and `calls` together; return the rows of `calls`."""
-        try:
-            return self._read(calls, await self._driver.wait(self.steps(calls)))
-        except (psycopg.Error, OSError, _Refused) as error:
-            failure = self._translated(error)
-        raise failure
-
-    async def commit(self) -> None:
-        """End the transaction, or our part of it; what failed before, fails here again."""
-        if self._failure is not None:
-            raise self._failure
-        await self.exchange(self._closing)
-        self._ended = True
-
-    async def rollback(self) -> None:
-        """Undo the transaction, or our part of it."""
-        self.pending.clear()
-        if self._touched and not self._ended:
-            await self.exchange(self._undoing)
-
-
 def _check(result: pq.abc.PGresult, statement: Statement) -> None:
     if result.status not in (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK):
         code = result.error_field(pq.DiagnosticField.SQLSTATE)
-        raise _Refused((code or b"").decode(), statement.name)
+        raise _Refused((code or b"").decode(), takes_keys=statement.takes_keys)
 
 
 def _rows(result: pq.abc.PGresult, readers: Sequence[Reader]) -> Rows:

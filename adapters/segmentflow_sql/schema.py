@@ -131,7 +131,7 @@ journeys = Table(
     Column("event", _NAME, nullable=False),
     Column("status", _text(16), nullable=False),
     Column("version", Integer, nullable=False),
-    # With the version it answers alone what tracking asks, and so is the one SQLite takes.
+    # With the version in it, this index alone answers tracking, so SQLite chooses it.
     Index("segmentflow_journeys_listening", "organization_id", "event", "status", "version"),
     sqlite_with_rowid=False,
 )
@@ -188,7 +188,7 @@ api_keys = Table(
     "segmentflow_api_keys",
     metadata,
     Column("organization_id", _NAME, primary_key=True),
-    # Not of the type of the other ids: people type it, and what is no UUID is only unknown.
+    # Text, unlike the other ids: people type it, and a text that is no UUID is no error.
     Column("key_id", _text(36), primary_key=True),
     Column("digest", _text(64), nullable=False),
     Column("lookup", _text(16), nullable=False),
@@ -198,7 +198,7 @@ api_keys = Table(
     _instant("created_at"),
     _instant("last_used_at", nullable=True),
     _instant("revoked_at", nullable=True),
-    # Not unique: a database that is spread by Organization could not see to it.
+    # Not unique: a database that is sharded by Organization cannot enforce it.
     Index("segmentflow_api_keys_lookup", "lookup"),
     sqlite_with_rowid=False,
 )
@@ -215,7 +215,7 @@ def is_open(table: FromClause) -> ColumnElement[bool]:
     return table.c.status != literal_column(f"'{EnrollmentStatus.COMPLETED}'")
 
 
-# A queue is as long as the work that waits in it: what is completed is in none of these.
+# Completed Enrollments are in none of these, so that an index grows with what waits alone.
 for _name, _names, _part in (
     ("available", ("available_at", "enrollment_id"), is_available(enrollments)),
     (

@@ -123,10 +123,12 @@ def test_a_call_cancelled_anywhere_leaves_nothing_or_everything(storage, witness
         request = a_request(profile={"email": f"p{steps}@example.com"}, data={"key": key})
         finished = runner.run(cancel_after(steps, tracker.track(request, key)))
         assert storage._engine.pool.checkedout() == 0
-        recorded = [event for event in witness.events(limit=1000) if event.data["key"] == key]
+        recorded = [
+            event for event in witness.records.events(limit=1000) if event.data["key"] == key
+        ]
         entered = [
             e
-            for e in witness.enrollments(limit=1000)
+            for e in witness.enrollments.list(limit=1000)
             if recorded and e.event_id == recorded[0].event_id
         ]
         assert len(recorded) == len(entered) <= 1
@@ -174,7 +176,7 @@ def test_many_calls_at_once_on_one_loop_make_one_event_a_key_and_one_profile(
     receipts = runner.run(at_once())
     assert len({receipt.event_id for receipt in receipts}) == 10
     assert len({receipt.profile_id for receipt in receipts}) == 1
-    assert len(witness.events()) == 10
+    assert len(witness.records.events()) == 10
 
 
 @pytest.fixture

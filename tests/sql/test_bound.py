@@ -15,6 +15,7 @@ from sqlalchemy import Column, Integer, MetaData, Table, create_engine, insert, 
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from segmentflow_core import AsyncTracker, Tracker
+from segmentflow_core.colour import drive
 from segmentflow_core.errors import (
     ConfigurationError,
     IdempotencyInProgress,
@@ -243,7 +244,7 @@ def test_a_failure_in_the_middle_leaves_the_hosts_transaction_usable(engine):
         pass
 
     def work(transaction):
-        transaction.events.list("default", 1)
+        drive(transaction.events.list("default", 1))
         raise Bug
 
     with engine.begin() as connection:
@@ -349,7 +350,7 @@ def test_statements_that_are_prepared_no_longer_are_no_failure_of_an_async_host(
                 await async_bound(connection).track(a_request(), f"key {number}")
                 await connection.commit()
                 await connection.execute("DEALLOCATE ALL")
-            return await async_bound(connection).events()
+            return await async_bound(connection).records.events()
 
     assert len(asyncio.run(host())) == 3
 

@@ -155,7 +155,7 @@ def test_a_claim_cut_off_at_its_commit_hands_over_what_it_took(
     claimed = worker.enrollments.claim(limit=4, organization_id=organization_id)
     assert proxy.cuts == 1
     assert len(claimed) == 4
-    assert {c.enrollment for c in claimed} == set(witness.enrollments(status="claimed"))
+    assert {c.enrollment for c in claimed} == set(witness.enrollments.list(status="claimed"))
     assert {c.event.event_id for c in claimed} == {c.enrollment.event_id for c in claimed}
     assert {c.enrollment.attempts for c in claimed} == {1}
     storage.close()
@@ -192,14 +192,14 @@ def test_a_call_cut_off_at_its_commit_gives_one_receipt_and_one_event(
     track(a_request("warm up"), "warm up")  # the schema is checked by then
     if warm:
         track(a_request("warm up"), "warm up again")
-    before = len(witness.events())
+    before = len(witness.records.events())
     cut(proxy)
     receipt = track(a_request(), "key")
     assert proxy.cuts == 1
     assert not receipt.replayed
     assert (receipt.matched_journeys, receipt.enrolled_journeys) == (1, 1)
-    assert len(witness.events()) == before + 1
+    assert len(witness.records.events()) == before + 1
     again = witness.track(a_request(), "key")
     assert again.replayed
     assert again == receipt
-    assert len(witness.enrollments()) == 1
+    assert len(witness.enrollments.list()) == 1

@@ -151,7 +151,7 @@ def test_what_one_organization_cannot_give_another_one_gives(postgres, database,
 def test_a_claim_for_all_locks_nothing_that_it_does_not_take(postgres, database, opened):
     tracker = a_tracker(opened(postgres.url(database)))
     entered = [enrol(tracker, 6, name) for name in "abc"]
-    statement = statements_for("postgresql").enrollments.claim[False, False]
+    statement = statements_for("postgresql").hand_over.claim_enrollments[False, False]
     places = {
         "now": "now()",
         "lease_until": "now()",
@@ -176,18 +176,18 @@ def test_a_claim_for_all_locks_nothing_that_it_does_not_take(postgres, database,
 
 def statements(database):
     """Return every statement of the hand-over, and what an operator lists, by name."""
-    known = statements_for(database)
+    known, records = statements_for(database).hand_over, statements_for(database).records
     found = {
         f"claim of {'one' if organization else 'all'}{', one Journey' if journey else ''}": each
-        for (organization, journey), each in known.enrollments.claim.items()
+        for (organization, journey), each in known.claim_enrollments.items()
     }
     for name in ("complete", "release", "extend"):
         both = getattr(known, f"{name}_enrollments")
         found |= {f"{name} one": both.one, f"{name} many": both.many}
     return found | {
-        "revive": known.enrollments.revive_many,
-        "read one": known.get_enrollment,
-        "list what is open": known.list_open_enrollments,
+        "revive": known.revive_enrollments,
+        "read one": records.get_enrollment,
+        "list what is open": records.list_open_enrollments,
     }
 
 
@@ -224,7 +224,7 @@ def test_no_call_on_sqlite_reads_history(tmp_path, opened, name):
 def test_a_claim_on_sqlite_goes_along_the_queue(tmp_path, opened, named, queue):
     path = tmp_path / "store.db"
     opened(f"sqlite:///{path}")
-    statement = statements_for("sqlite").enrollments.claim[named]
+    statement = statements_for("sqlite").hand_over.claim_enrollments[named]
     connection = sqlite3.connect(path)
     rows = connection.execute(
         f"EXPLAIN QUERY PLAN {statement.text}", [1 for _ in statement.parameters]

@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy import create_engine, event
 
 from segmentflow_core import Tracker
+from segmentflow_core.colour import drive
 from segmentflow_core.errors import ConfigurationError, StorageUnavailable
 from segmentflow_core.testing import (
     DOCUMENTED_KEY,
@@ -89,7 +90,7 @@ CALLS = {
         a_request("again"), "2"
     ),
     "either, for a retry": lambda t: t.track(a_request(), "warm order.created"),
-    "a read, such as `event` or `events`": lambda t: t.events(),
+    "a read, such as `records.events`": lambda t: t.records.events(),
 }
 
 
@@ -321,7 +322,7 @@ def test_a_pool_with_nothing_left_to_give_is_unavailable(postgres, database):
 def test_a_work_that_swallowed_a_failure_is_not_committed(storage):
     def work(transaction):
         with pytest.raises(StorageUnavailable):
-            transaction.events.list("default", limit=-1)
+            drive(transaction.events.list("default", limit=-1))
         return "as if nothing had been"
 
     with pytest.raises(StorageUnavailable):
@@ -471,7 +472,8 @@ def explained(connection, statement, arguments):
 
 def plans():
     """Give what a tracked event looks up, with arguments."""
-    statements = postgresql.KIND.statements
+    known = postgresql.KIND.statements
+    statements, records = known.tracking, known.records
     probes = json.dumps([[0, "welcome", _ANY_ID, "", None]])
     now = "2026-06-01T12:00:00Z"
     return [
@@ -482,8 +484,8 @@ def plans():
         (statements.last_entries, ("default", probes)),
         (statements.change_profiles.one, ("e", "x", "{}", "{}", now, "default", _ANY_ID)),
         (statements.change_properties.one, ("{}", "{}", now, "default", _ANY_ID)),
-        (statements.get_event, ("default", _ANY_ID)),
-        (statements.get_profile, ("default", _ANY_ID)),
+        (records.get_event, ("default", _ANY_ID)),
+        (records.get_profile, ("default", _ANY_ID)),
         (statements.lock_profiles.many, ("default", '{"7@example.com"}', '{"x7"}')),
         (statements.held_claims.many, ("default", "events.track", '{"7"}')),
         (statements.listening_journeys.many, ("default", "active", '{"order.created"}')),

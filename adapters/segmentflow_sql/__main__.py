@@ -1,0 +1,39 @@
+"""``python -m segmentflow_sql [sqlite|postgresql]``: print every statement, named."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+
+import attrs
+
+from segmentflow_sql.statements import DIALECTS, DatabaseName, all_statements, statements_for
+
+
+def printed(database: DatabaseName) -> Iterator[str]:
+    """Yield what is printed of one kind of database, line by line.
+
+    A statement ends in a semicolon; its name stands above it, as a comment of SQL.
+    """
+    statements = statements_for(database)
+    for group in attrs.fields(type(statements)):
+        yield from ("", f"-- ===== {database}: {group.name} =====")
+        for statement in all_statements(getattr(statements, group.name)):
+            lines = [line.rstrip() for line in statement.text.strip().splitlines()]
+            yield from ("", f"-- {statement.name}", *lines[:-1], f"{lines[-1]};")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the statements of the databases that are named, or of all."""
+    parser = argparse.ArgumentParser(
+        prog="python -m segmentflow_sql", description="Print every statement, named."
+    )
+    parser.add_argument("database", nargs="?", choices=list(DIALECTS))
+    chosen = parser.parse_args(arguments).database
+    for database in DIALECTS if chosen is None else (chosen,):
+        sys.stdout.writelines(f"{line}\n" for line in printed(database))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,253 @@
+"""Running work again until it commits: how often, how long, and on which pooled connection.
+
+Written once for both colours: over a synchronous engine nothing here suspends. Must never
+let a driver's own error out, nor give a connection back that is not as it was.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Final, TypeVar
+from weakref import WeakKeyDictionary
+
+from attrs import define, field, frozen
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import PoolProxiedConnection, SingletonThreadPool, StaticPool
+
+from segmentflow_core.colour import settle
+from segmentflow_core.errors import (
+    IdempotencyInProgress,
+    SegmentflowError,
+    StorageUnavailable,
+)
+from segmentflow_sql.drivers import Database
+from segmentflow_sql.exchange import Connection, ConnectionLost, LostRace
+from segmentflow_sql.installation import check_version, create_all, is_missing_file, version
+from segmentflow_sql.transaction import SqlTransaction
+from segmentflow_sql.waiting import Turns, Waiting
+
+__all__ = ["Attempts"]
+
+T = TypeVar("T")
+
+_MAX_RUNS: Final = 40
+_MAX_SECONDS: Final = 15.0
+_MAX_DELAY: Final = 0.25
+_PREPARED: Final = "segmentflow_prepared"
+
+
+class Attempts:
+    """Runs work in transactions of our own on an engine's connections.
+
+    Args:
+        engine: SQLAlchemy's; where it is asynchronous, the synchronous one within.
+        database: how transactions run there.
+        wait: seconds to wait for a turn, where there is only one connection.
+        waiting: the colour's ways to wait.
+    """
+
+    def __init__(self, engine: Engine, database: Database, wait: float, waiting: Waiting) -> None:
+        self._source = _Source(engine, database, wait, waiting, _turns(engine))
+        self._version: int | None = None
+
+    async def run(
+        self, work: Callable[[SqlTransaction], T | Awaitable[T]], *, version_needed: bool = True
+    ) -> T:
+        """Run work in a transaction and commit; again where a race or the connection was lost.
+
+        A connection that broke although it had served before may have been dead in the pool
+        already, and counts as no run: after a restart of the server, all of them are.
+
+        Args:
+            work: returns its result, or an awaitable of it.
+            version_needed: whether to refuse where the tables are not of our version.
+        """
+        if version_needed and self._version is None:
+            await self._check_version()
+        after_loss = False
+        runs = _Runs()
+        delay: float | None = 0.0
+        while delay is not None:
+            if delay:
+                await self._source.waiting.sleep(delay)
+            checked_out = _CheckedOut(self._source)
+            try:
+                connection = await checked_out.take(after_loss=after_loss)
+                result = await settle(work(SqlTransaction(connection)))
+                await connection.commit()
+                checked_out.leave()
+                return result
+            except ConnectionLost:
+                after_loss = True
+                delay = runs.at_once() if checked_out.served_before else runs.after_a_while()
+            except Exception as error:
+                await checked_out.roll_back()
+                if not isinstance(error, LostRace):
+                    raise
+                delay = runs.after_a_while()
+            finally:
+                await checked_out.give_back()
+        # Outside the handlers, so that nothing internal becomes the context.
+        raise StorageUnavailable
+
+    async def create_all(self) -> None:
+        """Create what is missing of the tables.
+
+        Raises:
+            ConfigurationError: they are of another version.
+        """
+        one_creator = self._source.database.one_creator
+        self._version = await self.run(
+            lambda transaction: create_all(transaction.connection, one_creator),
+            version_needed=False,
+        )
+
+    async def _check_version(self) -> None:
+        found: int | None = None
+        if not is_missing_file(self._source.engine.url):
+            found = await self.run(
+                lambda transaction: version(transaction.connection), version_needed=False
+            )
+        check_version(found)
+        self._version = found
+
+
+@frozen
+class _Source:
+    """Where connections come from, and how they are waited for."""
+
+    engine: Engine
+    database: Database
+    wait: float
+    waiting: Waiting
+    turns: Turns | None
+
+    @property
+    def holds_the_store(self) -> bool:
+        """Whether a store in memory would go with its connection.
+
+        What was open on it is undone as it goes back to its pool; SQLite needs no more.
+        """
+        return isinstance(self.engine.pool, (StaticPool, SingletonThreadPool))
+
+
+class _CheckedOut:
+    """A pooled connection for one run: given back as it was, or closed.
+
+    Interrupted anywhere, `give_back` undoes what is open.
+
+    Attributes:
+        served_before: whether another run used it before this one.
+    """
+
+    def __init__(self, source: _Source) -> None:
+        self.served_before = False
+        self._source = source
+        self._turn: Any = None
+        self._pooled: PoolProxiedConnection | None = None
+        self._connection: Any = None
+        self._is_whole = False
+
+    async def take(self, *, after_loss: bool) -> Connection:
+        """Check a connection out, and start a transaction on it.
+
+        Raises:
+            IdempotencyInProgress: its turn did not come in time.
+            StorageUnavailable: there is no connection to be had; `ConnectionLost` instead
+                where one was lost before, so that connecting is tried again.
+        """
+        await self._take_turn()
+        source = self._source
+        with suppress(SQLAlchemyError, *source.database.driver_errors):
+            self._pooled = await source.waiting.call(source.engine.raw_connection)
+        if self._pooled is None:
+            # Outside the handler, so that the driver's error does not become the context.
+            raise ConnectionLost if after_loss else StorageUnavailable
+        driver = self._pooled.driver_connection
+        info = self._pooled.info
+        self.served_before = _PREPARED in info
+        if not self.served_before:
+            await source.database.prepare(driver)
+            info[_PREPARED] = True
+        self._connection = source.database.owned(driver)
+        self._connection.after_loss = after_loss
+        started: Connection = self._connection
+        return started
+
+    async def _take_turn(self) -> None:
+        source = self._source
+        if source.turns is None:
+            return
+        lock = source.waiting.lock_of(source.turns)
+        if not await source.waiting.take(lock, source.wait):
+            raise IdempotencyInProgress
+        self._turn = lock
+
+    def leave(self) -> None:
+        """Note that the transaction has ended, and the connection is as it was."""
+        self._connection.leave()
+        self._is_whole = True
+
+    async def roll_back(self) -> None:
+        """Undo the transaction; where that fails, the connection will be closed."""
+        if self._connection is not None:
+            with suppress(ConnectionLost, LostRace, SegmentflowError):
+                await self._connection.rollback()
+                self.leave()
+
+    async def give_back(self) -> None:
+        """Return the connection to its pool, closed unless it is as it was, and the turn."""
+        try:
+            if self._pooled is not None:
+                # All of it in one, or a second cancellation would leave the rest undone.
+                await self._source.waiting.to_its_end(self._return(self._pooled))
+        finally:
+            if self._turn is not None:
+                self._turn.release()
+
+    async def _return(self, pooled: PoolProxiedConnection) -> None:
+        call = self._source.waiting.call
+        try:
+            if not self._is_whole and self._connection is not None:
+                await self._connection.abandon()
+        finally:
+            try:
+                if not (self._is_whole or self._source.holds_the_store):
+                    await call(pooled.invalidate)
+            finally:
+                await call(pooled.close)
+
+
+@define
+class _Runs:
+    """Says when work may run again: a bounded number of times, and for a bounded time."""
+
+    count: int = 1
+    deadline: float = field(factory=lambda: time.monotonic() + _MAX_SECONDS)
+
+    def at_once(self) -> float | None:
+        """Return no delay, for a run that shall not count; None where time is up."""
+        return None if time.monotonic() > self.deadline else 0.0
+
+    def after_a_while(self) -> float | None:
+        """Return a delay at random, ever longer; None where there are no more runs."""
+        self.count += 1
+        if self.count > _MAX_RUNS or time.monotonic() > self.deadline:
+            return None
+        longest = min(0.002 * 2 ** (self.count - 1), _MAX_DELAY)
+        return random.uniform(0, longest)  # noqa: S311 - jitter
+
+
+_all_turns: WeakKeyDictionary[Engine, Turns] = WeakKeyDictionary()
+
+
+def _turns(engine: Engine) -> Turns | None:
+    """Return the turns to take, shared by every storage on an engine.
+
+    None where the pool has a connection for each call.
+    """
+    return _all_turns.setdefault(engine, Turns()) if isinstance(engine.pool, StaticPool) else None

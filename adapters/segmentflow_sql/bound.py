@@ -1,0 +1,175 @@
+"""Storage within a host's own transaction, up to a savepoint; never committed here.
+
+Calls that share a connection take turns on it. The work is written once for both colours:
+over a synchronous connection nothing suspends.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection as SqlalchemyConnection
+
+from segmentflow_core.colour import drive, settle
+from segmentflow_core.errors import ConfigurationError, SegmentflowError, StorageUnavailable
+from segmentflow_core.ports import Transaction
+from segmentflow_sql.drivers import database_of_connection
+from segmentflow_sql.exchange import ConnectionLost, LostRace, PreparedElsewhere
+from segmentflow_sql.installation import check_version, version
+from segmentflow_sql.transaction import SqlTransaction
+from segmentflow_sql.waiting import IN_THREAD, ON_LOOP, Turns, Waiting
+
+__all__ = ["DEFAULT_WAIT", "AsyncBoundSqlStorage", "BoundSqlStorage"]
+
+T = TypeVar("T")
+
+DEFAULT_WAIT: Final = 2.0
+_IN_USE: Final = "The host's connection is in use: by another call, a COPY or a stream."
+
+
+class BoundSqlStorage:
+    """Storage within the transaction of a host's own connection.
+
+    It never commits and never runs work again: a lost race is `StorageUnavailable`, and
+    the host decides whether to try its own transaction again. A refused call leaves the
+    host's transaction as it was before, and usable.
+    """
+
+    def __init__(self, connection: Any, *, wait: float = DEFAULT_WAIT) -> None:
+        self._part = _Part(connection, wait, IN_THREAD)
+
+    def run(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` within the host's transaction, up to a savepoint.
+
+        Raises:
+            ConfigurationError: the host's connection is in no transaction, or its database
+                has no tables of ours, or of another version.
+            IdempotencyInProgress: a concurrent call did not finish in time.
+            StorageUnavailable: a race was lost, or the database gave an error.
+        """
+        return drive(self._part.run(work))
+
+
+class AsyncBoundSqlStorage:
+    """As `BoundSqlStorage`, on a host's own asynchronous connection."""
+
+    def __init__(self, connection: Any, *, wait: float = DEFAULT_WAIT) -> None:
+        self._part = _Part(connection, wait, ON_LOOP)
+
+    async def run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run `work` within the host's transaction; as `BoundSqlStorage.run`."""
+        return await self._part.run(work)
+
+
+class _Part:
+    """Our part of a host's transaction, in both colours."""
+
+    def __init__(self, connection: Any, wait: float, waiting: Waiting) -> None:
+        self._connection = connection
+        self._wait = wait
+        self._waiting = waiting
+        self._database = database_of_connection(connection, wait, waiting)
+
+    async def run(self, work: Callable[[SqlTransaction], T | Awaitable[T]]) -> T:
+        for _ in range(2):
+            try:
+                return await self._join(work)
+            except PreparedElsewhere:
+                continue  # nothing was decided, and from now on nothing is prepared
+            except (LostRace, ConnectionLost):
+                break
+            except StorageUnavailable:
+                # Checked only after a failure, so that a host's calls do not pay for it each time.
+                await self._check_version()
+                raise
+        # Outside the handlers, so that nothing internal becomes the context.
+        raise StorageUnavailable
+
+    async def _check_version(self) -> None:
+        """Refuse tables that are not ours; any other failure is being raised already."""
+        try:
+            found: int | None = await self._join(
+                lambda transaction: version(transaction.connection)
+            )
+        except (ConnectionLost, LostRace, SegmentflowError):
+            return
+        check_version(found)
+
+    async def _join(self, work: Callable[[SqlTransaction], T | Awaitable[T]]) -> T:
+        """Take part in the host's transaction while `work` runs; undo our part if it fails."""
+        waiting = self._waiting
+        async with (
+            _driver_of(self._connection) as driver,
+            _alone_on(driver, self._wait, waiting),
+        ):
+            connection = waiting.uninterrupted(await self._database.bound(driver))
+            try:
+                result = await settle(work(SqlTransaction(connection)))
+                await connection.commit()
+            except BaseException:
+                # Where undoing fails as well, the host's transaction is lost, as its next use says.
+                with suppress(ConnectionLost, LostRace, SegmentflowError):
+                    await connection.rollback()
+                raise
+            finally:
+                connection.leave()
+            return result
+
+
+@asynccontextmanager
+async def _driver_of(connection: Any) -> AsyncGenerator[Any]:
+    """Give the driver's connection of a host's, in a transaction where SQLAlchemy says so."""
+    synchronous = isinstance(connection, SqlalchemyConnection)
+    if not (synchronous or hasattr(connection, "get_raw_connection")):
+        yield connection
+        return
+    # As SQLAlchemy itself would, before the first statement.
+    begun = None if connection.in_transaction() else await settle(connection.begin())
+    try:
+        pooled = connection.connection if synchronous else await connection.get_raw_connection()
+        yield pooled.driver_connection
+    except ConfigurationError:
+        if begun is not None:
+            await settle(begun.rollback())  # nothing was done in it
+        raise
+
+
+@asynccontextmanager
+async def _alone_on(driver: Any, wait: float, waiting: Waiting) -> AsyncGenerator[None]:
+    """Keep a host's other calls off its connection: their savepoints would nest with ours.
+
+    psycopg's connections have a lock for that, which every use of them takes.
+    """
+    with _turns_on(driver) as turns:
+        lock = getattr(driver, "lock", None) or waiting.lock_of(turns)
+        if not await waiting.take(lock, wait):
+            raise ConfigurationError(_IN_USE)
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+_turns_in_use: dict[int, Turns] = {}
+_turns_in_use_lock: Final = threading.Lock()
+
+
+@contextmanager
+def _turns_on(driver: Any) -> Generator[Turns]:
+    """Give the turns to take on a host's connection, the same to all calls meanwhile.
+
+    Kept by its id, because not every driver's connection allows weak references.
+    """
+    with _turns_in_use_lock:
+        turns = _turns_in_use.setdefault(id(driver), Turns())
+        turns.users += 1
+    try:
+        yield turns
+    finally:
+        with _turns_in_use_lock:
+            turns.users -= 1
+            if not turns.users:
+                del _turns_in_use[id(driver)]

@@ -1,0 +1,114 @@
+"""Which engine or connection this is, and how transactions run on what is behind it.
+
+Knows SQLAlchemy's dialects and the drivers' classes of connections. Imports no driver but
+the standard library's until it is needed.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from sqlalchemy import Dialect, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from segmentflow_core.errors import ConfigurationError
+from segmentflow_sql.sqlite import Sqlite
+from segmentflow_sql.waiting import Waiting
+
+if TYPE_CHECKING:
+    from segmentflow_sql.postgresql import Postgresql
+
+__all__ = ["Database", "database_of_connection", "database_of_engine", "open_engine"]
+
+Database: TypeAlias = "Sqlite | Postgresql"
+
+_DRIVERS: Final = {
+    False: (("sqlite", "pysqlite"), ("postgresql", "psycopg")),
+    True: (("sqlite", "aiosqlite"), ("postgresql", "psycopg")),
+}
+"""What can be spoken to, by whether it is asynchronous."""
+
+
+def database_of_engine(given: Any, wait: float, waiting: Waiting) -> Database:
+    """Say how to speak to what is behind a SQLAlchemy engine or connection, in its own way.
+
+    Raises:
+        ConfigurationError: it is of the other colour, of another database or driver.
+    """
+    dialect: Dialect = given.dialect
+    asynchronous = waiting.asynchronous
+    known = _DRIVERS[asynchronous]
+    if dialect.is_async is not asynchronous or (dialect.name, dialect.driver) not in known:
+        whose = "AsyncSqlStorage" if asynchronous else "SqlStorage"
+        kind = "an asynchronous engine" if asynchronous else "an engine"
+        names = " or ".join("+".join(pair) for pair in known)
+        raise ConfigurationError(f"{whose} needs {kind} for {names}.")
+    if dialect.name == "sqlite":
+        return Sqlite(wait, waiting)
+    # A connection's own level is set on its driver already.
+    engine = getattr(given, "sync_engine", given)
+    asked = engine.get_execution_options() if isinstance(engine, Engine) else {}
+    return _postgresql(wait, asked.get("isolation_level"))
+
+
+def _postgresql(wait: float, level: str | None = None) -> Postgresql:
+    from segmentflow_sql.postgresql import Postgresql  # noqa: PLC0415 - SQLite needs no psycopg
+
+    return Postgresql(wait, level)
+
+
+def database_of_connection(connection: Any, wait: float, waiting: Waiting) -> Database:
+    """Say how to speak to a host's connection, of SQLAlchemy or of a driver.
+
+    Raises:
+        ConfigurationError: it is none that we know.
+    """
+    dialect = getattr(connection, "dialect", None)
+    if isinstance(dialect, Dialect):
+        return database_of_engine(connection, wait, waiting)
+    asynchronous = waiting.asynchronous
+    if isinstance(connection, _loaded_kind("aiosqlite" if asynchronous else "sqlite3")):
+        return Sqlite(wait, waiting)
+    name = "AsyncConnection" if asynchronous else "Connection"
+    if isinstance(connection, _loaded_kind("psycopg", name)):
+        return _postgresql(wait)
+    known = "psycopg 3 or aiosqlite" if asynchronous else "psycopg 3 or sqlite3"
+    raise ConfigurationError(f"Storage can be bound to a connection of SQLAlchemy, {known}.")
+
+
+def _loaded_kind(module: str, name: str = "Connection") -> tuple[type[Any], ...]:
+    """Return a driver's class of connections; none while the driver is not loaded."""
+    loaded = sys.modules.get(module)
+    return () if loaded is None else (getattr(loaded, name),)
+
+
+def open_engine(url: str) -> Engine:
+    """Return an engine for a SQLAlchemy URL, whose faults never show what stands in the URL.
+
+    Raises:
+        ConfigurationError: the URL cannot be used, or its driver is not installed.
+    """
+    engine = None
+    # A ValueError of theirs would show the part of the URL that it is about.
+    with suppress(ArgumentError, ImportError, SQLAlchemyError, ValueError):
+        parsed = make_url(url)
+        if parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        engine = create_engine(parsed)
+    if engine is None:
+        raise _unusable_url()
+    event.listen(engine, "do_connect", _connected)
+    return engine
+
+
+def _connected(dialect: Dialect, _record: Any, arguments: Any, options: Any) -> Any:
+    """Connect, unless the driver finds that what stands in the URL can be no argument of it."""
+    with suppress(OverflowError, TypeError, ValueError):
+        return dialect.connect(*arguments, **options)
+    raise _unusable_url()
+
+
+def _unusable_url() -> ConfigurationError:
+    return ConfigurationError("The store's URL cannot be used, or its driver is missing.")

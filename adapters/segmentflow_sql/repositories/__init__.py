@@ -1,0 +1,25 @@
+"""The ports over SQL: what to ask and what the answers mean, written once for both colours."""
+
+from __future__ import annotations
+
+from segmentflow_sql.repositories.api_keys import ApiKeyRepository
+from segmentflow_sql.repositories.hand_over import HandOverRepository
+from segmentflow_sql.repositories.journeys import JourneyRepository
+from segmentflow_sql.repositories.keys import IdempotencyRepository
+from segmentflow_sql.repositories.records import (
+    EnrollmentRepository,
+    EventRepository,
+    ProfileRepository,
+)
+from segmentflow_sql.repositories.tracking import TrackingRepository
+
+__all__ = [
+    "ApiKeyRepository",
+    "EnrollmentRepository",
+    "EventRepository",
+    "HandOverRepository",
+    "IdempotencyRepository",
+    "JourneyRepository",
+    "ProfileRepository",
+    "TrackingRepository",
+]

@@ -1,0 +1,175 @@
+"""The port of handing Enrollments over.
+
+Knows what each call asks and what the answers mean; what a statement does to an Enrollment
+is in `statements.hand_over`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from attrs import frozen
+
+from segmentflow_core.ports import (
+    ClaimedEnrollment,
+    Enrollment,
+    HandOver,
+    Lease,
+    encode_json,
+    is_id,
+)
+from segmentflow_sql import rows
+from segmentflow_sql.exchange import Call, Connection, ask
+from segmentflow_sql.rows import Row
+from segmentflow_sql.schema import enrollments
+from segmentflow_sql.statements import RowStatement
+
+__all__ = ["HandOverRepository"]
+
+_WIDTH: Final = len(enrollments.c)
+"""How many columns of a claim's row are the Enrollment's; its event's follow."""
+
+
+@frozen
+class HandOverRepository:
+    """Enrollments on their way to workers."""
+
+    _connection: Connection
+
+    async def claim(self, hand_over: HandOver) -> Sequence[ClaimedEnrollment]:
+        """Hand over at most as many available Enrollments as asked for."""
+        with_events: Sequence[Row] = []
+        if self._connection.after_loss:
+            with_events = await self._claimed_already(hand_over)
+        if not with_events:
+            with_events = await self._with_events(await self._claim(hand_over))
+        return [
+            ClaimedEnrollment(
+                row[0],
+                rows.enrollment_from(row[:_WIDTH]),
+                rows.event_from(row[_WIDTH:]),
+            )
+            for row in with_events
+        ]
+
+    async def _claim(self, hand_over: HandOver) -> Sequence[Row]:
+        kind = self._connection.kind
+        named = (hand_over.organization_id is not None, hand_over.journey_id is not None)
+        return await ask(
+            self._connection,
+            kind.statements.hand_over.claim_enrollments[named],
+            organization_id=hand_over.organization_id,
+            journey_id=hand_over.journey_id,
+            limit=hand_over.limit,
+            now=kind.codec.instant(hand_over.now),
+            lease_until=kind.codec.instant(hand_over.lease_until),
+            token=hand_over.token,
+            turn=hand_over.turn,
+            max_attempts=hand_over.max_attempts,
+        )
+
+    async def _claimed_already(self, hand_over: HandOver) -> Sequence[Row]:
+        """Find what an earlier run took when its commit succeeded but its answer was lost."""
+        kind = self._connection.kind
+        statement = kind.statements.hand_over.claimed_already
+        if statement is None:
+            return []
+        lease_until = kind.codec.instant(hand_over.lease_until)
+        return await ask(
+            self._connection, statement, token=hand_over.token, lease_until=lease_until
+        )
+
+    async def _with_events(self, found: Sequence[Row]) -> Sequence[Row]:
+        """Put each Enrollment's event behind it, where the claim has not done so."""
+        statement = self._connection.kind.statements.hand_over.claimed_events
+        if statement is None or not found:
+            return found
+        causes = [(row[0], rows.enrollment_from(row).event_id) for row in found]
+        wanted = encode_json(list(dict.fromkeys(causes)))
+        events = await ask(self._connection, statement, rows=wanted)
+        by_id = {(event[0], event[1]): event for event in events}
+        return [(*row, *by_id[cause]) for row, cause in zip(found, causes, strict=True)]
+
+    async def complete(self, leases: Sequence[Lease], now: datetime) -> Mapping[Lease, Enrollment]:
+        """Complete what the leases hold; return what was completed."""
+        kind = self._connection.kind
+        return await self._finish(
+            kind.statements.hand_over.complete_enrollments,
+            leases,
+            completed_at=kind.codec.instant(now),
+        )
+
+    async def release(
+        self, leases: Sequence[Lease], available_at: datetime, max_attempts: int, failed: bool
+    ) -> Mapping[Lease, Enrollment]:
+        """Give back what the leases hold, as failed or not; return what was given back."""
+        kind = self._connection.kind
+        return await self._finish(
+            kind.statements.hand_over.release_enrollments,
+            leases,
+            available_at=kind.codec.instant(available_at),
+            max_attempts=max_attempts,
+            uncounted=int(not failed),
+        )
+
+    async def extend(
+        self, leases: Sequence[Lease], lease_until: datetime
+    ) -> Mapping[Lease, Enrollment]:
+        """Move the end of the leases that hold; return what they hold."""
+        kind = self._connection.kind
+        return await self._finish(
+            kind.statements.hand_over.extend_enrollments,
+            leases,
+            lease_until=kind.codec.instant(lease_until),
+        )
+
+    async def _finish(
+        self, statement: RowStatement, leases: Sequence[Lease], **values: Any
+    ) -> Mapping[Lease, Enrollment]:
+        named = [
+            (lease.organization_id, lease.enrollment_id, lease.token)
+            for lease in leases
+            if is_id(lease.enrollment_id) and is_id(lease.token)
+        ]
+        if not named:
+            return {}
+        (found,) = await self._connection.exchange([_call(statement, named, values)])
+        changed = {row[0:2]: rows.enrollment_from(row) for row in found}
+        # Of several leases on one Enrollment, only the one with its token holds it.
+        answers = [
+            (lease, changed.get((lease.organization_id, lease.enrollment_id))) for lease in leases
+        ]
+        return {
+            lease: enrollment
+            for lease, enrollment in answers
+            if enrollment is not None and enrollment.token == lease.token
+        }
+
+    async def revive(
+        self, organization_id: str, enrollment_ids: Sequence[str], now: datetime
+    ) -> Mapping[str, Enrollment]:
+        """Make dead Enrollments available from now on; return those, by id."""
+        named = [each for each in enrollment_ids if is_id(each)]
+        if not named:
+            return {}
+        kind = self._connection.kind
+        found = await ask(
+            self._connection,
+            kind.statements.hand_over.revive_enrollments,
+            organization_id=organization_id,
+            enrollment_ids=kind.codec.listed(named),
+            available_at=kind.codec.instant(now),
+        )
+        revived = [rows.enrollment_from(row) for row in found]
+        return {enrollment.enrollment_id: enrollment for enrollment in revived}
+
+
+def _call(statement: RowStatement, named: Sequence[Row], values: Mapping[str, Any]) -> Call:
+    """Name one Enrollment by its values, several by one parameter."""
+    if len(named) > 1:
+        many = statement.many
+        return Call(many, many.arguments(rows=encode_json(named), count=len(named), **values))
+    given = {f"value_{index}": value for index, value in enumerate(named[0])}
+    return Call(statement.one, statement.one.arguments(**given, **values))

@@ -1,0 +1,264 @@
+"""The port of tracking: what a batch loads, asks about earlier entries, and writes.
+
+Claims are taken in the order of their keys and Profiles locked in the order of their ids,
+whatever the batch, so that two crossed batches queue up and do not lock each other out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from segmentflow_core.ports import (
+    Changes,
+    HeldClaim,
+    Intent,
+    JourneyStatus,
+    Known,
+    PriorEntries,
+    Probe,
+    Profile,
+    Receipt,
+    encode_json,
+    from_microseconds,
+)
+from segmentflow_sql import rows
+from segmentflow_sql.exchange import (
+    Call,
+    Connection,
+    LostRace,
+    Rows,
+    ask,
+    calls_for_rows,
+)
+from segmentflow_sql.repositories.journeys import current_journeys
+from segmentflow_sql.statements import ProfilesFoundBy
+
+__all__ = ["TrackingRepository"]
+
+_OPERATION: Final = "events.track"
+
+
+class TrackingRepository:
+    """Load and write of tracked batches, within one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._statements = connection.kind.statements.tracking
+        self._codec = connection.kind.codec
+        self._loaded: dict[str, Profile] = {}
+        self._probed: set[tuple[str, str]] = set()
+
+    async def load(self, organization_id: str, intent: Intent) -> Known:
+        """Take the batch's keys, then read what the decision needs: one exchange, at most three.
+
+        The second reads the claims that hold a key, the third Journeys not yet known.
+
+        Raises:
+            LostRace: what stood in the way of a key has gone since.
+        """
+        statements, codec = self._statements, self._codec
+        takes = calls_for_rows(
+            statements.take_claims,
+            [rows.claim_row(codec, organization_id, _OPERATION, c) for c in intent.claims],
+            codec.instant(intent.now),
+        )
+        find = statements.lock_profiles if takes else statements.look_for_profiles
+        finding = self._finding(find, organization_id, intent)
+        listening = self._listening(organization_id, intent.events)
+        answers = await self._connection.exchange([*takes, *finding, *listening])
+        taken = {key for answer in answers[: len(takes)] for (key,) in answer}
+        self._loaded = _profiles(answers[len(takes) : len(takes) + len(finding)])
+        active = [row for row in answers[-1] if row[0] is not None] if listening else []
+        held_keys = [claim.key for claim in intent.claims if claim.key not in taken]
+        held = await self._held(organization_id, held_keys) if held_keys else {}
+        journeys = await current_journeys(self._connection, organization_id, active)
+        return Known(held, tuple(self._loaded.values()), journeys)
+
+    def _finding(self, find: ProfilesFoundBy, organization_id: str, intent: Intent) -> list[Call]:
+        emails, external_ids = intent.emails, intent.external_ids
+        if len(emails) > 1 or len(external_ids) > 1:
+            listed = self._codec.listed
+            arguments = find.many.arguments(
+                organization_id=organization_id,
+                emails=listed(emails),
+                external_ids=listed(external_ids),
+            )
+            return [Call(find.many, arguments)]
+        if find.both is not None and emails and external_ids:
+            arguments = find.both.arguments(
+                organization_id=organization_id, email=emails[0], external_id=external_ids[0]
+            )
+            return [Call(find.both, arguments)]
+        return [
+            Call(statement, (organization_id, value))
+            for statement, values in ((find.email, emails), (find.external_id, external_ids))
+            for value in values
+        ]
+
+    def _listening(self, organization_id: str, events: Sequence[str]) -> list[Call]:
+        if not events:
+            return []
+        active = str(JourneyStatus.ACTIVE)
+        listening = self._statements.listening_journeys
+        if len(events) == 1:
+            one = listening.one
+            arguments = one.arguments(
+                organization_id=organization_id, status=active, event=events[0]
+            )
+            return [Call(one, arguments)]
+        many = listening.many
+        arguments = many.arguments(
+            organization_id=organization_id, status=active, events=self._codec.listed(events)
+        )
+        return [Call(many, arguments)]
+
+    async def _held(self, organization_id: str, keys: Sequence[str]) -> dict[str, HeldClaim]:
+        held_claims = self._statements.held_claims
+        if len(keys) == 1:
+            call = Call(held_claims.one, (organization_id, _OPERATION, keys[0]))
+        else:
+            many = held_claims.many
+            arguments = many.arguments(
+                organization_id=organization_id,
+                operation=_OPERATION,
+                keys=self._codec.listed(keys),
+            )
+            call = Call(many, arguments)
+        (found,) = await self._connection.exchange([call])
+        held: dict[str, HeldClaim] = {}
+        for *columns, profile_id, outcomes in found:
+            claim = rows.claim_from(columns)
+            outcome = rows.outcomes_from(outcomes)
+            enrolled = sum(o.outcome == "enrolled" for o in outcome)
+            receipt = Receipt(
+                claim.event_id, profile_id, len(outcome), enrolled, len(outcome) - enrolled
+            )
+            held[claim.key] = HeldClaim(claim, receipt)
+        if len(held) < len(keys):
+            # What stood in the way has gone since: another try finds the key free.
+            raise LostRace
+        return held
+
+    async def prior_entries(
+        self, organization_id: str, probes: Sequence[Probe]
+    ) -> Mapping[Probe, PriorEntries]:
+        """Answer every probe about earlier entries, of whatever version."""
+        self._probed |= {(probe.journey_id, probe.profile_id) for probe in probes}
+        asked = [
+            (index, probe.journey_id, probe.profile_id, probe.entry_key, probe.before)
+            for index, probe in enumerate(probes)
+        ]
+        found = await ask(
+            self._connection,
+            self._statements.last_entries,
+            organization_id=organization_id,
+            rows=encode_json(asked),
+        )
+        return {
+            probes[index]: PriorEntries(
+                None if last is None else from_microseconds(last), key_taken=taken > 0
+            )
+            for index, last, taken in found
+        }
+
+    async def write(self, organization_id: str, changes: Changes) -> None:
+        """Write a decided batch; nothing is asked, so all of it travels with the commit."""
+        statements, codec = self._statements, self._codec
+        calls: list[Call] = []
+        if changes.released:
+            release = statements.release_claims
+            arguments = release.arguments(
+                organization_id=organization_id,
+                operation=_OPERATION,
+                keys=codec.listed(changes.released),
+            )
+            calls.append(Call(release, arguments))
+        calls += calls_for_rows(
+            statements.write_claims,
+            [rows.claim_row(codec, organization_id, _OPERATION, c) for c in changes.reclaimed],
+        )
+        calls += self._changes_of_profiles(organization_id, changes)
+        calls += self._marks(organization_id, changes)
+        created = sorted(changes.created_profiles, key=_identity)
+        calls += calls_for_rows(
+            statements.create_profiles,
+            [rows.profile_row(codec, organization_id, p) for p in created],
+        )
+        calls += calls_for_rows(
+            statements.write_events,
+            [rows.event_row(codec, organization_id, e) for e in changes.events],
+        )
+        calls += calls_for_rows(
+            statements.write_enrollments,
+            [rows.enrollment_row(codec, organization_id, e) for e in changes.enrollments],
+        )
+        self._connection.pending.extend(calls)
+
+    def _changes_of_profiles(self, organization_id: str, changes: Changes) -> list[Call]:
+        statements, codec = self._statements, self._codec
+        calls: list[Call] = []
+        identified = [p for p in changes.changed_profiles if self._has_new_identity(p)]
+        if len(identified) > 1:
+            # Within a batch one Profile may take an identity another one gives up.
+            free = statements.free_identities
+            ids = codec.listed(profile.profile_id for profile in identified)
+            calls.append(
+                Call(free, free.arguments(organization_id=organization_id, profile_ids=ids))
+            )
+        calls += calls_for_rows(
+            statements.change_profiles,
+            [rows.change_row(codec, organization_id, p) for p in identified],
+        )
+        # Apart, because naming an indexed column makes SQLite write its index anew.
+        calls += calls_for_rows(
+            statements.change_properties,
+            [
+                rows.properties_row(codec, organization_id, p)
+                for p in changes.changed_profiles
+                if not self._has_new_identity(p)
+            ],
+        )
+        return calls
+
+    def _marks(self, organization_id: str, changes: Changes) -> list[Call]:
+        """Write Profiles that entered by a rule that no unique key stands for, a cooldown.
+
+        A transaction whose snapshot is older than the entry then finds the Profile changed
+        when it locks it, and runs again, instead of deciding without the entry.
+        """
+        mark = self._statements.mark_profiles
+        entered = {
+            enrollment.profile_id
+            for enrollment in changes.enrollments
+            if enrollment.entry_key is None
+            and (enrollment.journey_id, enrollment.profile_id) in self._probed
+        }
+        unchanged = entered.difference([p.profile_id for p in changes.changed_profiles])
+        if mark is None or not unchanged:
+            return []
+        ids = self._codec.listed(sorted(unchanged))
+        return [Call(mark, mark.arguments(organization_id=organization_id, profile_ids=ids))]
+
+    def _has_new_identity(self, profile: Profile) -> bool:
+        """Say whether a Profile has another email or external id than it was loaded with."""
+        before = self._loaded.get(profile.profile_id)
+        return before is None or (before.email, before.external_id) != (
+            profile.email,
+            profile.external_id,
+        )
+
+
+def _profiles(answers: Sequence[Rows]) -> dict[str, Profile]:
+    """Read the Profiles of several look-ups, each once; a row may be empty."""
+    found: dict[str, Profile] = {}
+    for answer in answers:
+        for row in answer:
+            profile_id = row[1]
+            if profile_id is not None and profile_id not in found:
+                found[profile_id] = rows.profile_from(row)
+    return found
+
+
+def _identity(profile: Profile) -> tuple[str, str]:
+    return profile.email or "", profile.external_id or ""

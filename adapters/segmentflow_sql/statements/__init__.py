@@ -1,0 +1,94 @@
+"""Every statement, built with SQLAlchemy Core and compiled once for each kind of database.
+
+``python -m segmentflow_sql`` prints them all. Knows the tables and how each database
+writes; must never know what runs a statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+import attrs
+from attrs import frozen
+
+from segmentflow_sql.statements.api_keys import ApiKeyStatements, api_key_statements
+from segmentflow_sql.statements.dialects import DIALECTS, DatabaseName
+from segmentflow_sql.statements.hand_over import HandOverStatements, hand_over_statements
+from segmentflow_sql.statements.installation import (
+    InstallationStatements,
+    definitions,
+    installation_statements,
+)
+from segmentflow_sql.statements.journeys import JourneyStatements, journey_statements
+from segmentflow_sql.statements.records import RecordStatements, record_statements
+from segmentflow_sql.statements.statement import (
+    FoundBy,
+    ProfilesFoundBy,
+    Reader,
+    RowStatement,
+    Statement,
+)
+from segmentflow_sql.statements.tracking import TrackingStatements, tracking_statements
+
+__all__ = [
+    "DIALECTS",
+    "DatabaseName",
+    "FoundBy",
+    "ProfilesFoundBy",
+    "Reader",
+    "RowStatement",
+    "Statement",
+    "Statements",
+    "all_statements",
+    "statements_for",
+]
+
+
+@frozen
+class Statements:
+    """Every statement there is, for one kind of database.
+
+    Attributes:
+        definitions: create every table and index that is missing, in order.
+    """
+
+    tracking: TrackingStatements
+    journeys: JourneyStatements
+    records: RecordStatements
+    hand_over: HandOverStatements
+    api_keys: ApiKeyStatements
+    installation: InstallationStatements
+    definitions: tuple[Statement, ...]
+
+
+@cache
+def statements_for(database: DatabaseName) -> Statements:
+    """Build and compile every statement for one kind of database; once for a process."""
+    dialect = DIALECTS[database]
+    return Statements(
+        tracking=tracking_statements(dialect),
+        journeys=journey_statements(dialect),
+        records=record_statements(dialect),
+        hand_over=hand_over_statements(dialect),
+        api_keys=api_key_statements(dialect),
+        installation=installation_statements(dialect),
+        definitions=definitions(dialect),
+    )
+
+
+def all_statements(group: Any) -> Iterator[Statement]:
+    """Yield each statement of a group, in the order of its attributes; in every form it has."""
+    if isinstance(group, Statement):
+        yield group
+        return
+    items: Any = ()
+    if isinstance(group, Mapping):
+        items = group.values()
+    elif isinstance(group, tuple):
+        items = group
+    elif group is not None:
+        items = [getattr(group, each.name) for each in attrs.fields(type(group))]
+    for item in items:
+        yield from all_statements(item)

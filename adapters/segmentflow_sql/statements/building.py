@@ -1,0 +1,176 @@
+"""What statements are built from, and how one is compiled.
+
+Many values travel as one parameter, so that a batch of any size costs the statements of a
+single call.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    FromClause,
+    Integer,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    true,
+)
+from sqlalchemy.sql.elements import ClauseElement
+
+from segmentflow_sql.statements.dialects import Dialect
+from segmentflow_sql.statements.statement import RowStatement, Statement
+
+__all__ = [
+    "NO_OFFSET",
+    "Values",
+    "columns",
+    "compiled",
+    "equal_to_given",
+    "for_rows",
+    "inserting",
+    "page",
+    "replacing",
+]
+
+Values: TypeAlias = list[ColumnElement[Any]]
+
+_LAST_ID: Final[ColumnElement[Any]] = literal_column("'ffffffff-ffff-ffff-ffff-ffffffffffff'")
+NO_OFFSET: Final[ColumnElement[Any]] = literal_column("0")
+"""SQLite's compiler writes an OFFSET beside every LIMIT; a literal one needs no parameter."""
+
+
+def compiled(
+    dialect: Dialect,
+    name: str,
+    statement: ClauseElement,
+    *,
+    prepared: bool = True,
+    takes_keys: bool = False,
+) -> Statement:
+    """Compile a statement.
+
+    Args:
+        dialect: for which database.
+        name: says to a reader which statement it is.
+        statement: of SQLAlchemy.
+        prepared: whether a server may keep it prepared, with its plan. A plan kept from when
+            the tables were small may take any index that leads with the Organization for as
+            good as the key, and reads all of its history ever after: a statement at risk is
+            planned anew each time.
+        takes_keys: whether it takes idempotency keys.
+    """
+    done: Any = statement.compile(dialect=dialect.compiler)
+    text = str(done)
+    # What the statement gives back, as its own compiler says; nothing, where it is only run.
+    given: Any = getattr(statement, "_all_selected_columns", None) or ()
+    # Behind a pooler, another version's statement of the same name must not answer for this one.
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return Statement(
+        name,
+        text,
+        tuple(done.positiontup),
+        tuple(map(dialect.reader, given)),
+        f"{name}_{digest}" if prepared else "",
+        takes_keys,
+    )
+
+
+def equal_to_given(table: Table, *names: str) -> ColumnElement[bool]:
+    """Say that each of these columns equals the parameter of its name."""
+    return and_(*(table.c[name] == bindparam(name, type_=table.c[name].type) for name in names))
+
+
+def columns(dialect: Dialect, table: Table) -> Values:
+    """Return what to select for whole rows of a table."""
+    return [dialect.read(each) for each in table.c]
+
+
+def for_rows(
+    dialect: Dialect,
+    name: str,
+    like: Sequence[Column[Any]],
+    statement: Callable[[FromClause | None, Values], ClauseElement],
+    *,
+    prepared: bool = True,
+    takes_keys: bool = False,
+) -> RowStatement:
+    """Build and compile both forms of a statement for rows.
+
+    Args:
+        dialect: for which database.
+        name: of the form for one row; the other's is this with ``_many``.
+        like: the columns whose types the values of a row have, in order.
+        statement: is given the rows' source, None for one row, and the values of a row.
+        prepared: as for `compiled`.
+        takes_keys: as for `compiled`.
+    """
+    one: Values = [bindparam(f"value_{index}", type_=each.type) for index, each in enumerate(like)]
+    source = dialect.each("rows")
+    many = [
+        dialect.typed(dialect.item(source.c.value, index), each) for index, each in enumerate(like)
+    ]
+    forms = {name: statement(None, one), f"{name}_many": statement(source, many)}
+    return RowStatement(
+        *(
+            compiled(dialect, each, form, prepared=prepared, takes_keys=takes_keys)
+            for each, form in forms.items()
+        )
+    )
+
+
+def inserting(
+    dialect: Dialect,
+    name: str,
+    table: Table,
+    finish: Callable[[Any], ClauseElement] = lambda insert: insert,
+    *,
+    takes_keys: bool = False,
+) -> RowStatement:
+    """Build the INSERT of whole rows, their values in the order of the table's columns."""
+    names = [each.name for each in table.c]
+
+    def statement(source: FromClause | None, values: Values) -> ClauseElement:
+        insert = dialect.insert(table)
+        if source is None:
+            return finish(insert.values(dict(zip(names, values, strict=True))))
+        # SQLite needs a WHERE to tell an ON CONFLICT from the ON of a join.
+        rows = select(*values).select_from(source).where(true())
+        return finish(insert.from_select(names, rows))
+
+    return for_rows(dialect, name, list(table.c), statement, takes_keys=takes_keys)
+
+
+def replacing(table: Table, insert: Any, where: ColumnElement[bool]) -> Any:
+    """Let an INSERT replace the row it conflicts with, where that row allows it."""
+    return insert.on_conflict_do_update(
+        index_elements=list(table.primary_key.columns),
+        set_={each.name: insert.excluded[each.name] for each in table.c if not each.primary_key},
+        where=where,
+    )
+
+
+def page(
+    dialect: Dialect, table: Table, identifier: str, *more: ColumnElement[bool]
+) -> Select[Any]:
+    """Read a page of an Organization's rows, newest first by id."""
+    key = table.c[identifier]
+    return (
+        select(*columns(dialect, table))
+        .where(
+            equal_to_given(table, "organization_id"),
+            key < func.coalesce(bindparam("before", type_=key.type), _LAST_ID),
+            *more,
+        )
+        .order_by(key.desc())
+        .limit(bindparam("limit", type_=Integer))
+        .offset(NO_OFFSET)
+    )

@@ -1,0 +1,61 @@
+"""How Profiles, events and Enrollments are read, one at a time and page by page."""
+
+from __future__ import annotations
+
+from attrs import frozen
+from sqlalchemy import Table, bindparam, or_, select
+
+from segmentflow_sql.schema import enrollments, events, is_open, profiles
+from segmentflow_sql.statements.building import columns, compiled, equal_to_given, page
+from segmentflow_sql.statements.dialects import Dialect
+from segmentflow_sql.statements.statement import Statement
+
+__all__ = ["RecordStatements", "record_statements"]
+
+
+@frozen
+class RecordStatements:
+    """The statements that read what was recorded."""
+
+    get_profile: Statement
+    get_event: Statement
+    list_events: Statement
+    get_enrollment: Statement
+    list_enrollments: Statement
+    list_open_enrollments: Statement
+    """By an index of those that are not completed; takes a status."""
+
+
+def record_statements(dialect: Dialect) -> RecordStatements:
+    """Build and compile the statements that read what was recorded."""
+
+    def get(name: str, table: Table, identifier: str) -> Statement:
+        found = select(*columns(dialect, table)).where(
+            equal_to_given(table, "organization_id", identifier)
+        )
+        return compiled(dialect, name, found)
+
+    journey_id = bindparam("journey_id", type_=enrollments.c.journey_id.type)
+    status = bindparam("status", type_=enrollments.c.status.type)
+    of_journey = or_(journey_id.is_(None), enrollments.c.journey_id == journey_id)
+    of_status = enrollments.c.status == status
+    return RecordStatements(
+        get_profile=get("get_profile", profiles, "profile_id"),
+        get_event=get("get_event", events, "event_id"),
+        list_events=compiled(dialect, "list_events", page(dialect, events, "event_id")),
+        get_enrollment=get("get_enrollment", enrollments, "enrollment_id"),
+        list_enrollments=compiled(
+            dialect,
+            "list_enrollments",
+            page(
+                dialect, enrollments, "enrollment_id", of_journey, or_(status.is_(None), of_status)
+            ),
+        ),
+        list_open_enrollments=compiled(
+            dialect,
+            "list_open_enrollments",
+            page(
+                dialect, enrollments, "enrollment_id", of_journey, is_open(enrollments), of_status
+            ),
+        ),
+    )

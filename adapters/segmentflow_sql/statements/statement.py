@@ -1,0 +1,81 @@
+"""One compiled statement, and the forms that some come in. Must never know what runs one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from attrs import frozen
+
+__all__ = ["FoundBy", "ProfilesFoundBy", "Reader", "RowStatement", "Statement"]
+
+Reader: TypeAlias = Callable[[bytes], Any]
+
+
+@frozen
+class Statement:
+    """One compiled statement.
+
+    Attributes:
+        name: says to a reader which it is; no two statements of a database share one.
+        text: SQL with positional parameters, ``?`` or ``$1`` as the database has them.
+        parameters: what each place takes, by name, in order.
+        readers: how the text of each result column becomes a value, where it comes as text.
+        prepared_name: under what name a server keeps it prepared; empty where it does not.
+        takes_keys: whether it takes idempotency keys, and so waits for their holders.
+    """
+
+    name: str
+    text: str
+    parameters: tuple[str, ...] = ()
+    readers: tuple[Reader, ...] = ()
+    prepared_name: str = ""
+    takes_keys: bool = False
+
+    def arguments(self, **values: Any) -> list[Any]:
+        """Put named values into the order the statement takes them in."""
+        return [values[name] for name in self.parameters]
+
+
+@frozen
+class RowStatement:
+    """A statement for rows of values, in two forms; each may take more parameters behind.
+
+    Attributes:
+        one: takes the values of one row as its parameters.
+        many: takes any number of rows as one parameter, a JSON array of arrays.
+    """
+
+    one: Statement
+    many: Statement
+
+
+@frozen
+class FoundBy:
+    """A look-up by one value, the common case, and by any number of them.
+
+    A server that keeps plans keeps the first one's: whatever the size of its tables, an
+    equality leads to the right index. A list leads to it only while its length and the
+    tables are known, so it is planned each time.
+    """
+
+    one: Statement
+    many: Statement
+
+
+@frozen
+class ProfilesFoundBy:
+    """A look-up of Profiles by one email, by one external id, or by any number of both.
+
+    Attributes:
+        email: takes an email.
+        external_id: takes an external id.
+        both: takes an email and an external id, and locks in the order of the Profiles' ids;
+            None where one transaction writes at a time, and two look-ups do as well.
+        many: takes a list of each.
+    """
+
+    email: Statement
+    external_id: Statement
+    both: Statement | None
+    many: Statement

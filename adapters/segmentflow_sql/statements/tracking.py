@@ -1,0 +1,336 @@
+"""What a tracked batch asks and writes, and how expired keys are purged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import frozen
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    FromClause,
+    Integer,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    cast,
+    delete,
+    func,
+    null,
+    or_,
+    select,
+    tuple_,
+    union_all,
+    update,
+)
+from sqlalchemy.sql.elements import ClauseElement
+
+from segmentflow_sql.schema import (
+    claims,
+    enrollments,
+    events,
+    journey_versions,
+    journeys,
+    profiles,
+)
+from segmentflow_sql.statements.building import (
+    NO_OFFSET,
+    Values,
+    columns,
+    compiled,
+    equal_to_given,
+    for_rows,
+    inserting,
+    replacing,
+)
+from segmentflow_sql.statements.dialects import Dialect
+from segmentflow_sql.statements.journeys import CURRENT_VERSION
+from segmentflow_sql.statements.statement import FoundBy, ProfilesFoundBy, RowStatement, Statement
+
+__all__ = ["TrackingStatements", "tracking_statements"]
+
+_PROPERTIES = ("properties", "property_times", "updated_at")
+
+
+@frozen
+class TrackingStatements:
+    """The statements of tracking, in about the order a call runs them."""
+
+    take_claims: RowStatement
+    held_claims: FoundBy
+    look_for_profiles: ProfilesFoundBy
+    lock_profiles: ProfilesFoundBy
+    listening_journeys: FoundBy
+    last_entries: Statement
+    release_claims: Statement
+    write_claims: RowStatement
+    free_identities: Statement
+    change_profiles: RowStatement
+    change_properties: RowStatement
+    mark_profiles: Statement | None
+    """None where no transaction reads an older state than it writes to."""
+    create_profiles: RowStatement
+    write_events: RowStatement
+    write_enrollments: RowStatement
+    purge_claims: Statement
+
+
+def tracking_statements(dialect: Dialect) -> TrackingStatements:
+    """Build and compile the statements of tracking."""
+    return TrackingStatements(
+        take_claims=_take_claims(dialect),
+        held_claims=FoundBy(
+            compiled(dialect, "held_claim", _held(dialect, equal_to_given(claims, "key"))),
+            compiled(
+                dialect,
+                "held_claims",
+                _held(dialect, dialect.among(claims.c.key, "keys")),
+                prepared=False,
+            ),
+        ),
+        look_for_profiles=_profiles_found(dialect, "look_for", lock=False),
+        lock_profiles=_profiles_found(dialect, "lock", lock=True),
+        listening_journeys=FoundBy(
+            compiled(
+                dialect,
+                "listening_to_event",
+                _listening_to(dialect, equal_to_given(journeys, "event")),
+            ),
+            compiled(dialect, "listening_journeys", _listening_to_events(dialect), prepared=False),
+        ),
+        last_entries=compiled(dialect, "last_entries", _last_entries(dialect)),
+        release_claims=compiled(
+            dialect,
+            "release_claims",
+            delete(claims).where(
+                equal_to_given(claims, "organization_id", "operation"),
+                dialect.among(claims.c.key, "keys"),
+            ),
+            prepared=False,
+        ),
+        write_claims=inserting(dialect, "write_claims", claims),
+        free_identities=compiled(
+            dialect,
+            "free_identities",
+            _among_given(dialect).values(email=null(), external_id=null()),
+            prepared=False,
+        ),
+        change_profiles=_changed_profiles(
+            dialect, "change_profiles", ("email", "external_id", *_PROPERTIES)
+        ),
+        change_properties=_changed_profiles(dialect, "change_properties", _PROPERTIES),
+        mark_profiles=None if dialect.one_writer else _mark_profiles(dialect),
+        create_profiles=inserting(dialect, "create_profiles", profiles),
+        write_events=inserting(dialect, "write_events", events),
+        write_enrollments=inserting(dialect, "write_enrollments", enrollments),
+        purge_claims=_purge_claims(dialect),
+    )
+
+
+def _now() -> ColumnElement[Any]:
+    return bindparam("now", type_=claims.c.expires_at.type)
+
+
+# --- keys --------------------------------------------------------------------------------
+
+
+def _take_claims(dialect: Dialect) -> RowStatement:
+    """Take keys that are new or expired; a key that is held gives no row."""
+
+    def finish(insert: Any) -> ClauseElement:
+        taken: ClauseElement = replacing(claims, insert, claims.c.expires_at <= _now()).returning(
+            claims.c.key
+        )
+        return taken
+
+    return inserting(dialect, "take_claims", claims, finish, takes_keys=True)
+
+
+def _held(dialect: Dialect, which: ColumnElement[bool]) -> Select[Any]:
+    """Read claims, each with what its event's receipt is made of."""
+    own_event = and_(
+        events.c.organization_id == claims.c.organization_id,
+        events.c.event_id == claims.c.event_id,
+    )
+    return (
+        select(*columns(dialect, claims), events.c.profile_id, events.c.outcomes)
+        .join(events, own_event)
+        .where(equal_to_given(claims, "organization_id", "operation"), which)
+    )
+
+
+def _purge_claims(dialect: Dialect) -> Statement:
+    keys = (claims.c.organization_id, claims.c.operation, claims.c.key)
+    expired: Select[Any, Any, Any] = (
+        select(*keys)
+        .where(claims.c.expires_at <= _now())
+        .limit(bindparam("limit", type_=Integer))
+        .offset(NO_OFFSET)
+    )
+    if not dialect.one_writer:
+        # Pass over keys in use. A CTE that locks runs only once.
+        expired = select(expired.with_for_update(skip_locked=True).cte("expired"))
+    purge = delete(claims).where(tuple_(*keys).in_(expired)).returning(claims.c.key)
+    return compiled(dialect, "purge_claims", purge)
+
+
+# --- Profiles ----------------------------------------------------------------------------
+
+
+def _profiles_found(dialect: Dialect, verb: str, *, lock: bool) -> ProfilesFoundBy:
+    def by(name: str) -> Statement:
+        found = select(*columns(dialect, profiles)).where(
+            equal_to_given(profiles, "organization_id", name)
+        )
+        return compiled(
+            dialect, f"{verb}_profile_by_{name}", found.with_for_update() if lock else found
+        )
+
+    if dialect.needs_outer_join:
+        both, many = None, _looked_up_from_lists(dialect)
+    else:
+        both = compiled(
+            dialect,
+            f"{verb}_profile_by_either",
+            _found(
+                dialect,
+                equal_to_given(profiles, "email"),
+                equal_to_given(profiles, "external_id"),
+                lock=lock,
+            ),
+        )
+        many = _found(
+            dialect,
+            dialect.among(profiles.c.email, "emails"),
+            dialect.among(profiles.c.external_id, "external_ids"),
+            lock=lock,
+        )
+    return ProfilesFoundBy(
+        by("email"),
+        by("external_id"),
+        both,
+        compiled(dialect, f"{verb}_profiles", many, prepared=False),
+    )
+
+
+def _found(dialect: Dialect, *either: ColumnElement[bool], lock: bool) -> Select[Any]:
+    """Find Profiles by email or external id; locks are taken in the order of their ids."""
+    found = select(*columns(dialect, profiles)).where(
+        equal_to_given(profiles, "organization_id"), or_(*either)
+    )
+    return found.order_by(profiles.c.profile_id).with_for_update() if lock else found
+
+
+def _looked_up_from_lists(dialect: Dialect) -> ClauseElement:
+    """Find Profiles by email or external id; one found by both is listed twice.
+
+    An item that finds nothing gives a row of NULLs.
+    """
+    return union_all(
+        *(
+            _looked_up(dialect, name, profiles, profiles.c[of])
+            for name, of in (("emails", "email"), ("external_ids", "external_id"))
+        )
+    )
+
+
+def _looked_up(
+    dialect: Dialect, name: str, table: Table, column: ColumnElement[Any]
+) -> Select[Any]:
+    each = dialect.each(name)
+    source = each.outerjoin(
+        table, and_(equal_to_given(table, "organization_id"), column == each.c.value)
+    )
+    return select(*columns(dialect, table)).select_from(source)
+
+
+def _changed_profiles(dialect: Dialect, name: str, changed: Sequence[str]) -> RowStatement:
+    """Build the UPDATE of some columns of Profiles; the key they are found by comes last."""
+    keys = ("organization_id", "profile_id")
+
+    def statement(source: FromClause | None, values: Values) -> ClauseElement:
+        del source  # the values say where they come from
+        by_name = dict(zip((*changed, *keys), values, strict=True))
+        return (
+            update(profiles)
+            .where(*(profiles.c[key] == by_name[key] for key in keys))
+            .values({column: by_name[column] for column in changed})
+        )
+
+    return for_rows(dialect, name, [profiles.c[each] for each in (*changed, *keys)], statement)
+
+
+def _among_given(dialect: Dialect) -> Any:
+    return update(profiles).where(
+        equal_to_given(profiles, "organization_id"),
+        dialect.among(profiles.c.profile_id, "profile_ids"),
+    )
+
+
+def _mark_profiles(dialect: Dialect) -> Statement:
+    """Write rows as they are, so that no older snapshot can lock them any more."""
+    marking = _among_given(dialect).values(updated_at=profiles.c.updated_at)
+    return compiled(dialect, "mark_profiles", marking, prepared=False)
+
+
+# --- Journeys and entries ----------------------------------------------------------------
+
+
+def _listening(dialect: Dialect) -> Values:
+    return [
+        journeys.c.journey_id,
+        journeys.c.status,
+        journeys.c.version,
+        journey_versions.c.digest,
+        dialect.read(journey_versions.c.published_at),
+    ]
+
+
+def _listening_to(dialect: Dialect, which: ColumnElement[bool]) -> Select[Any]:
+    return (
+        select(*_listening(dialect))
+        .select_from(journeys.join(journey_versions, CURRENT_VERSION))
+        .where(equal_to_given(journeys, "organization_id", "status"), which)
+    )
+
+
+def _listening_to_events(dialect: Dialect) -> Select[Any]:
+    """Find what listens for events; a name without listeners may give a row of NULLs."""
+    if not dialect.needs_outer_join:
+        return _listening_to(dialect, dialect.among(journeys.c.event, "events"))
+    each = dialect.each("events")
+    source = each.outerjoin(
+        journeys,
+        and_(
+            equal_to_given(journeys, "organization_id", "status"),
+            journeys.c.event == each.c.value,
+        ),
+    ).outerjoin(journey_versions, CURRENT_VERSION)
+    return select(*_listening(dialect)).select_from(source)
+
+
+def _last_entries(dialect: Dialect) -> Select[Any, Any, Any]:
+    """Answer probes: each row of the list is a position, then what a probe holds."""
+    each = dialect.each("rows")
+
+    def given(index: int, like: Column[Any]) -> ColumnElement[Any]:
+        return dialect.typed(dialect.item(each.c.value, index), like)
+
+    key, before = given(3, enrollments.c.entry_key), given(4, enrollments.c.event_id)
+    entries = and_(
+        equal_to_given(enrollments, "organization_id"),
+        enrollments.c.journey_id == given(1, enrollments.c.journey_id),
+        enrollments.c.profile_id == given(2, enrollments.c.profile_id),
+        or_(before.is_(None), enrollments.c.event_id < before),
+    )
+    last = select(func.max(enrollments.c.entered_at)).where(entries).scalar_subquery()
+    taken = (
+        select(func.count())
+        .select_from(enrollments)
+        .where(entries, enrollments.c.entry_key == key)
+        .scalar_subquery()
+    )
+    position = cast(dialect.item(each.c.value, 0), Integer)
+    return select(position, dialect.read(last), taken).select_from(each)

@@ -1,0 +1,64 @@
+"""``python -m segmentflow_sql``: every statement, named, for people to read."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from segmentflow_sql.statements import DIALECTS, all_statements, statements_for
+
+HEADING = re.compile(r"^-- ===== (\w+): (\w+) =====$", re.MULTILINE)
+NAMED = re.compile(r"^-- (\w+)\n(.*?);$", re.MULTILINE | re.DOTALL)
+
+
+def printed(*arguments):
+    command = [sys.executable, "-m", "segmentflow_sql", *arguments]
+    return subprocess.run(command, check=False, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("database", DIALECTS)
+def test_every_statement_is_printed_once_under_a_name_of_its_own(database):
+    shown = NAMED.findall(printed(database).stdout)
+    names = [name for name, _ in shown]
+    statements = list(all_statements(statements_for(database)))
+    assert names == [statement.name for statement in statements]
+    assert len(set(names)) == len(names)
+    for statement, (_, text) in zip(statements, shown, strict=True):
+        assert text.split() == statement.text.split()
+
+
+def test_both_databases_are_printed_where_none_is_named():
+    databases = [database for database, _ in HEADING.findall(printed().stdout)]
+    assert list(dict.fromkeys(databases)) == ["sqlite", "postgresql"]
+    refusal = printed("oracle")
+    assert refusal.returncode == 2
+    assert "sqlite" in refusal.stderr
+
+
+def test_what_is_printed_last_creates_the_tables():
+    *_, heading, definitions = HEADING.split(printed("sqlite").stdout)
+    assert heading == "definitions"
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(definitions)
+    for statement in all_statements(statements_for("sqlite")):
+        connection.execute(f"EXPLAIN {statement.text}", ["[]"] * len(statement.parameters))
+    connection.close()
+
+
+@pytest.mark.parametrize("database", DIALECTS)
+def test_the_statements_that_take_keys_are_known_as_such(database):
+    """A wait that is too long means something else there: IdempotencyInProgress."""
+    known = statements_for(database)
+    taking = [statement for statement in all_statements(known) if statement.takes_keys]
+    assert taking == list(all_statements(known.tracking.take_claims))
+
+
+@pytest.mark.parametrize("database", DIALECTS)
+def test_a_prepared_statement_is_known_by_its_text_as_well(database):
+    """A pooler may lead to a server where another version of ours prepared its own."""
+    prepared = [s.prepared_name for s in all_statements(statements_for(database))]
+    assert all(re.fullmatch(r"\w+_[0-9a-f]{16}", name) for name in prepared if name)
