@@ -23,7 +23,8 @@ def postgres():
     # Here, so that the examples in docstrings need nothing that only servers need.
     from servers import Postgres
 
-    server = Postgres()
+    # What asks for more than a test that is over needs has a server of its own.
+    server = Postgres(durable=False)
     yield server
     server.stop()
 

@@ -6,28 +6,8 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from segmentflow_core import ApiKeys, AsyncApiKeys
-from segmentflow_core.errors import ConfigurationError, StorageUnavailable
-from segmentflow_core.testing import FixedClock
 from segmentflow_core.testing.api_keys import ApiKeyContract
-from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
 from segmentflow_sql import AsyncSqlStorage, SqlStorage
-
-
-class TestMemoryApiKeys(ApiKeyContract):
-    @pytest.fixture
-    def storage(self):
-        return MemoryStorage()
-
-
-class TestAsyncMemoryApiKeys(ApiKeyContract):
-    @pytest.fixture
-    def storage(self):
-        return AsyncMemoryStorage()
-
-    @pytest.fixture
-    def run_async(self):
-        return asyncio.run
 
 
 class TestSqliteApiKeys(ApiKeyContract):
@@ -58,76 +38,3 @@ class TestPostgresqlAsyncApiKeys(ApiKeyContract):
         storage = AsyncSqlStorage(create_async_engine(postgres.url(database)))
         yield storage
         run_async(storage.close())
-
-
-def test_an_author_who_forgets_a_fixture_is_told_which(pytester):
-    pytester.makepyfile(
-        """
-        import pytest
-        from segmentflow_core.testing.api_keys import ApiKeyContract
-
-        class TestNothingGiven(ApiKeyContract):
-            pass
-
-        class TestNoRunner(ApiKeyContract):
-            @pytest.fixture
-            def storage(self):
-                class Storage:
-                    async def run(self, work):
-                        pass
-                return Storage()
-        """
-    )
-    result = pytester.runpytest("-k", "listed_newest_first")
-    result.assert_outcomes(errors=2)
-    result.stdout.fnmatch_lines(
-        ["*Give a fixture named `storage`*", "*Give a fixture named `run_async`*"]
-    )
-
-
-class Forgetful:
-    """A storage of an adapter that keeps no API Keys."""
-
-    def run(self, work):
-        return work(object())
-
-
-def test_a_storage_that_keeps_no_api_keys_says_so():
-    with pytest.raises(ConfigurationError, match="keeps no API Keys"):
-        ApiKeys(Forgetful()).list()
-
-
-class Busy:
-    """A storage that answers reads, and is too busy for the second transaction."""
-
-    def __init__(self, storage):
-        self._storage = storage
-        self.runs = 0
-
-    def run(self, work):
-        self.runs += 1
-        if self.runs > 1:
-            raise StorageUnavailable
-        return self._storage.run(work)
-
-
-class AsyncBusy(Busy):
-    async def run(self, work):
-        return await super().run(work)
-
-
-def test_a_caller_is_known_even_where_the_use_of_its_key_cannot_be_written_down():
-    memory = MemoryStorage()
-    secret = ApiKeys(memory).create(["events:write"]).secret
-    busy = Busy(memory)
-    assert ApiKeys(busy).authenticate(secret, "events:write").last_used_at is None
-    async_busy = AsyncBusy(AsyncMemoryStorage(memory))
-    asyncio.run(AsyncApiKeys(async_busy).authenticate(secret, "events:write"))
-    assert (busy.runs, async_busy.runs) == (2, 2)
-    assert ApiKeys(memory, clock=FixedClock()).list()[0].last_used_at is None
-
-
-def test_no_repr_shows_a_secret_or_its_digest():
-    created = ApiKeys(MemoryStorage()).create(["events:write"])
-    assert created.secret not in repr(created)
-    assert repr(created.api_key.digest) not in repr(created)

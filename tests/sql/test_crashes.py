@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from segmentflow_core import ApiKeys, AsyncTracker, Tracker
 from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey, a_request
 from segmentflow_sql import AsyncSqlStorage, SqlStorage
-from servers import CuttingProxy
+from servers import CuttingProxy, Postgres
 
 NONE_BROKEN = dict.fromkeys(PROMISES, 0)
 
@@ -24,9 +24,18 @@ def a_store(url):
     return url
 
 
-def test_kills_of_clients_and_of_the_server_break_no_promise(postgres, new_database, tmp_path):
-    url = a_store(postgres.url(new_database()))
-    figures = kill_during_load(url, tmp_path, rounds=6, seed=1, server=postgres)
+@pytest.fixture
+def to_be_killed():
+    """Give a server that no other test uses, and that loses nothing it committed."""
+    server = Postgres()
+    yield server
+    server.stop()
+
+
+@pytest.mark.server_side
+def test_kills_of_clients_and_of_the_server_break_no_promise(to_be_killed, tmp_path):
+    url = a_store(to_be_killed.url())
+    figures = kill_during_load(url, tmp_path, rounds=6, seed=1, server=to_be_killed)
     assert (figures.process_kills, figures.server_kills) == (3, 3)
     assert figures.events > 0
     assert figures.broken == NONE_BROKEN

@@ -1,0 +1,49 @@
+"""A tracker that is observed, and a store whose work is lost and runs again."""
+
+from __future__ import annotations
+
+import pytest
+
+from segmentflow_core import Tracker
+from segmentflow_core.testing import (
+    FINGERPRINT_SECRET,
+    a_journey,
+)
+from segmentflow_memory import MemoryStorage
+
+JOURNEYS = {
+    "journeys": [
+        a_journey("always"),
+        a_journey(
+            "big",
+            trigger={
+                "event": "order.created",
+                "where": {"path": "/event/total", "op": "gt", "value": 1000},
+            },
+        ),
+    ]
+}
+
+
+class Stumbling(MemoryStorage):
+    """A store whose first runs are lost: it undoes them and runs the work again."""
+
+    def __init__(self, lost=0, error=None):
+        super().__init__()
+        self.lost, self.error = lost, error
+
+    def run(self, work):
+        for _ in range(self.lost):
+            with pytest.raises(ZeroDivisionError):
+                super().run(lambda transaction: (work(transaction), 1 / 0))
+        if self.error is not None:
+            raise self.error
+        return super().run(work)
+
+
+def a_tracker(*observers, storage=None):
+    tracker = Tracker(
+        storage or MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET, observers=observers
+    )
+    tracker.journeys.publish(JOURNEYS)
+    return tracker

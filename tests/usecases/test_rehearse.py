@@ -1,0 +1,235 @@
+"""Rehearsing a draft: whom it would have let in, had it been published before."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drawn import TOTAL_OF_40, a_file, definitions, sendings, sent, where
+from segmentflow_core import AsyncTracker, Tracker
+from segmentflow_core.arguments import checked_definitions
+from segmentflow_core.colour import drive
+from segmentflow_core.domain.replay import Replay
+from segmentflow_core.errors import (
+    ConfigurationError,
+    InvalidJourney,
+    NotFound,
+)
+from segmentflow_core.testing import (
+    DOCUMENTED_REQUEST,
+    FINGERPRINT_SECRET,
+    FixedClock,
+    SequentialIds,
+    a_journey,
+    a_request,
+)
+from segmentflow_core.usecases.explain import drafts as drafts_of
+from segmentflow_core.usecases.explain import listens
+from segmentflow_core.usecases.rehearse import Replaying
+from segmentflow_core.wire import replay_document
+from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
+
+
+def test_both_colours_explain_and_replay_alike(tracker, storage, clock):
+    tracker.journeys.publish(a_file(a_journey(**where(TOTAL_OF_40))))
+    receipt = tracker.track(DOCUMENTED_REQUEST, "key")
+    since = clock.now()
+    steps = []
+
+    async def with_async():
+        other = AsyncTracker(
+            AsyncMemoryStorage(storage), fingerprint_key=FINGERPRINT_SECRET, clock=clock
+        )
+        with pytest.raises(NotFound):
+            await other.records.explain("nothing")
+        return (
+            await other.explain(DOCUMENTED_REQUEST),
+            await other.records.explain(receipt.event_id),
+            await other.journeys.rehearse(
+                a_file(a_journey()), since=since, on_progress=lambda *step: steps.append(step)
+            ),
+            await other.journeys.rehearse(a_file(a_journey()), since=since),
+        )
+
+    dry_run, stored, replay, silent = asyncio.run(with_async())
+    assert dry_run == tracker.explain(DOCUMENTED_REQUEST)
+    assert stored == tracker.records.explain(receipt.event_id)
+    assert replay == silent == tracker.journeys.rehearse(a_file(a_journey()), since=since)
+    assert steps == [(0, 1), (1, 1)]
+
+
+@given(st.lists(definitions, min_size=1, max_size=2), sendings, st.integers(1, 4))
+def test_a_replay_agrees_with_having_published_the_draft_before(definitions, sendings, page):
+    # A sample goes by the Profile's id, which the two stores give out differently.
+    drafts = [
+        a_journey(str(n), **{name: d[name] for name in d if name != "sample"})
+        for n, d in enumerate(definitions)
+    ]
+    clock = FixedClock()
+    start = clock.now()
+    published, unpublished = (
+        Tracker(
+            MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET, clock=clock, ids=SequentialIds()
+        )
+        for _ in range(2)
+    )
+    published.journeys.publish(drafts)
+    expected = {d["id"]: [] for d in drafts}
+    for key, request in sent(published, clock, sendings):
+        receipt = published.track(request, key)
+        unpublished.track(request, key)
+        for outcome in published.records.event(receipt.event_id).outcomes:
+            expected[outcome.journey_id].append((receipt.profile_id, outcome))
+    replay = replayed(unpublished, drafts, start, page=page)
+    for journey in replay.journeys:
+        outcomes = expected[journey.journey_id]
+        entered = [who for who, outcome in outcomes if outcome.outcome == "enrolled"]
+        assert journey.matched == len(outcomes)
+        assert (journey.entered, journey.profiles) == (len(entered), len(set(entered)))
+        reasons = [outcome.reason for _, outcome in outcomes if outcome.reason]
+        assert journey.skipped == {reason: reasons.count(reason) for reason in set(reasons)}
+
+
+def replayed(
+    tracker: Tracker,
+    drafts: Any,
+    since: datetime,
+    page: int,
+    meanwhile: Any = lambda: None,
+) -> Replay:
+    """Replay with small pages, doing something else between them."""
+    definitions = checked_definitions(drafts)
+    journeys = tuple(filter(listens, drafts_of(definitions, since)))
+    replaying = Replaying("default", journeys, since, None, page)
+    for read in replaying.reads():
+        replaying.fold(drive(tracker._calls.run(read)))
+        meanwhile()
+    return replaying.result()
+
+
+def test_a_replay_counts_who_would_have_entered_and_why_others_would_not(tracker, clock):
+    since = clock.now()
+    for number, total in enumerate([39, 40, 41, "40"]):
+        request = a_request(profile={"email": f"p{number % 2}@example.com"}, data={"total": total})
+        tracker.track(request, f"{number}")
+        clock.advance(hours=1)
+    tracker.track(a_request("order.paid"), "paid")
+    draft = a_journey(**where(TOTAL_OF_40), status="draft")
+    assert replay_document(tracker.journeys.rehearse(a_file(draft), since=since)) == {
+        "since": "2026-06-01T12:00:00.123456Z",
+        "until": None,
+        "events": 5,
+        "journeys": [
+            {
+                "journeyId": "welcome",
+                "name": "Welcome",
+                "matched": 4,
+                "entered": 2,
+                "profiles": 2,
+                "skipped": {"condition_not_met": 1, "condition_unknown": 1},
+            }
+        ],
+    }
+
+
+def test_a_replay_takes_the_events_of_its_period(tracker, clock):
+    start = clock.now()
+    for number in range(4):
+        tracker.track(a_request(), f"{number}")
+        clock.advance(hours=1)
+    since, until = start + timedelta(hours=1), start + timedelta(hours=3)
+    replay = tracker.journeys.rehearse(a_file(a_journey()), since=since, until=until)
+    assert (replay.events, replay.journeys[0].entered) == (2, 2)
+    assert replay_document(replay)["until"] == "2026-06-01T15:00:00.123456Z"
+    nothing = tracker.journeys.rehearse(a_file(a_journey()), since=start + timedelta(days=1))
+    assert (nothing.events, nothing.journeys[0].matched) == (0, 0)
+
+
+def test_entries_from_before_the_period_count_and_those_within_it_do_not(tracker, clock):
+    once = a_file(a_journey(reentry={"policy": "once"}))
+    per_key = a_file(a_journey(reentry={"policy": "once_per_key", "key": "/event/order"}))
+    tracker.journeys.publish(per_key)
+    tracker.track(a_request(data={"order": "A"}), "before")
+    clock.advance(hours=1)
+    since = clock.now()
+    for key, order in (("1", "A"), ("2", "B"), ("3", "B")):
+        tracker.track(a_request(data={"order": order}), key)
+    (journey,) = tracker.journeys.rehearse(per_key, since=since).journeys
+    assert (journey.entered, journey.skipped) == (1, {"already_enrolled": 2})
+    (journey,) = tracker.journeys.rehearse(once, since=since).journeys
+    assert (journey.entered, journey.skipped) == (0, {"already_enrolled": 3})
+    (journey,) = tracker.journeys.rehearse(once, since=since - timedelta(hours=1)).journeys
+    assert (journey.entered, journey.skipped) == (1, {"already_enrolled": 3})
+
+
+def test_what_is_tracked_while_a_replay_runs_is_left_out(tracker, clock):
+    since = clock.now()
+    for number in range(7):
+        tracker.track(a_request(), f"{number}")
+    tracked = iter(range(100, 200))
+
+    def track_one() -> None:
+        tracker.track(a_request(), f"{next(tracked)}")
+
+    replay = replayed(tracker, a_file(a_journey()), since, 2, track_one)
+    assert (replay.events, replay.journeys[0].entered) == (7, 7)
+
+
+class GivenIds:
+    """Ids in an order of the test's choosing."""
+
+    def __init__(self, numbers: list[int]) -> None:
+        self._numbers = iter(numbers)
+
+    def new_id(self) -> str:
+        return f"019bf964-302b-7000-8000-{next(self._numbers):012x}"
+
+
+def test_an_event_that_comes_in_between_pushes_none_off_its_page(storage, clock):
+    # Each event takes an id, and the first one a second id, for its Profile.
+    ids = GivenIds([10, 11, 20, 30, 40, 50, 25])
+    tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET, clock=clock, ids=ids)
+    since = clock.now()
+    for number in range(5):
+        tracker.track(a_request(), f"{number}")
+    # Two full pages and one that is not: then the period is known, and the late one comes.
+    moments = iter([None, None, lambda: tracker.track(a_request(), "late")])
+
+    def meanwhile() -> None:
+        act = next(moments, None)
+        if act is not None:
+            act()
+
+    replay = replayed(tracker, a_file(a_journey()), since, 2, meanwhile)
+    assert replay.journeys[0].entered == 6
+
+
+def test_a_replay_tells_how_far_it_is(tracker, clock):
+    since = clock.now()
+    tracker.track_many([(a_request(), f"{number}") for number in range(1001)])
+    steps: list[tuple[int, int | None]] = []
+    tracker.journeys.rehearse(
+        a_file(a_journey()), since=since, on_progress=lambda *step: steps.append(step)
+    )
+    assert steps == [(0, None), (0, None), (0, 1001), (1, 1001), (501, 1001), (1001, 1001)]
+
+
+def test_a_replay_needs_instants_and_drafts_that_are_right(tracker, clock):
+    naive = clock.now().replace(tzinfo=None)
+    with pytest.raises(ConfigurationError, match="since"):
+        tracker.journeys.rehearse([], since=naive)
+    with pytest.raises(ConfigurationError, match="until"):
+        tracker.journeys.rehearse([], since=clock.now(), until=naive)
+    with pytest.raises(ConfigurationError, match="organization_id"):
+        tracker.journeys.rehearse([], since=clock.now(), organization_id="")
+    with pytest.raises(InvalidJourney):
+        tracker.journeys.rehearse([{}], since=clock.now())
+
+
+def test_a_replay_that_has_read_nothing_has_no_total():
+    assert Replaying("default", (), FixedClock().now(), None).total is None
