@@ -24,8 +24,8 @@ from segmentflow_core.domain.event import Enrollment, EnrollmentStatus, UserEven
 __all__ = [
     "AVAILABLE_STATUSES",
     "ENROLLMENT_STATUSES",
+    "ClaimTerms",
     "ClaimedEnrollment",
-    "HandOver",
     "Lease",
     "completed",
     "extended",
@@ -62,7 +62,7 @@ class Lease:
 
 
 @frozen
-class HandOver:
+class ClaimTerms:
     """What a worker asks for, and what its claim writes.
 
     Attributes:
@@ -120,7 +120,7 @@ class ClaimedEnrollment:
         return {"event": self.event.data, "profile": self.event.profile}
 
 
-def handed_over(enrollment: Enrollment, hand_over: HandOver) -> Enrollment:
+def handed_over(enrollment: Enrollment, hand_over: ClaimTerms) -> Enrollment:
     """Return an available Enrollment as claimed, or as dead where its attempts are used up.
 
     A dead one keeps its lease: its last holder may have done the work and still complete it.

@@ -16,7 +16,7 @@ class InjectedFault(Exception):
 
 
 class InjectedInterrupt(BaseException):
-    """Stands for an interrupt or a cancellation, which are not `Exception`s."""
+    """Stands for an interrupt or a cancellation: neither is an `Exception`."""
 
 
 class FaultyStorage:

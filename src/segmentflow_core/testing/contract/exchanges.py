@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 import pytest
 
 from segmentflow_core.colour import driven, settle
-from segmentflow_core.ports import Claim, Fingerprint, Intent, Known, PriorEntries, Probe
+from segmentflow_core.ports import Fingerprint, Intent, KeyClaim, Known, PriorEntries, Probe
 from segmentflow_core.testing.builders import FixedClock, SequentialIds, a_journey, a_request
 from segmentflow_core.testing.callers import is_asynchronous
 from segmentflow_core.testing.contract.reading import EVERY_POLICY
@@ -36,7 +36,7 @@ class ExchangeContract:
 
         assert in_transaction(work) is result
 
-    def test_a_held_claim_comes_back_as_it_was_written(
+    def test_a_key_claim_comes_back_as_it_was_written(
         self, tracker: Any, clock: FixedClock, in_transaction: InTransaction
     ) -> None:
         receipt = tracker.track(a_request(data={"orderId": "A"}), "key")
@@ -46,16 +46,16 @@ class ExchangeContract:
             known: Known = await settle(transaction.tracking.load(_ORGANIZATION, _intent(ours)))
             return known
 
-        held = in_transaction(work).held["key"]
-        claim = held.claim
+        taken = in_transaction(work).taken["key"]
+        claim = taken.key_claim
         expires_at = clock.now() + timedelta(days=30)
-        assert held.receipt == receipt
+        assert taken.receipt == receipt
         assert (claim.key, claim.event_id) == ("key", receipt.event_id)
-        assert (claim.claimed_at, claim.expires_at) == (clock.now(), expires_at)
+        assert (claim.taken_at, claim.expires_at) == (clock.now(), expires_at)
         assert len(claim.fingerprint.digest) == 32
         assert sorted(claim.paths) == ["/data/orderId", "/event", "/profile/email"]
 
-    def test_only_the_keys_that_are_taken_are_held(
+    def test_only_keys_that_were_taken_before_come_back(
         self, tracker: Any, in_transaction: InTransaction
     ) -> None:
         tracker.track_many([(a_request(), "a"), (a_request(), "c")])
@@ -67,7 +67,7 @@ class ExchangeContract:
 
         with pytest.raises(_Undo) as undone:
             in_transaction(work)
-        assert sorted(undone.value.known.held) == ["a", "c"]
+        assert sorted(undone.value.known.taken) == ["a", "c"]
         assert not tracker.track(a_request(), "b").replayed
 
     def test_a_profile_asked_for_twice_is_loaded_once(
@@ -185,13 +185,13 @@ class _Undo(Exception):
         self.known = known
 
 
-def _claim(key: str, event_id: str) -> Claim:
+def _claim(key: str, event_id: str) -> KeyClaim:
     fingerprint = Fingerprint("scheme", "key-id", bytes(32))
-    return Claim(key, event_id, fingerprint, {}, FixedClock().now(), None)
+    return KeyClaim(key, event_id, fingerprint, {}, FixedClock().now(), None)
 
 
 def _intent(
-    *claims: Claim,
+    *claims: KeyClaim,
     emails: tuple[str, ...] = (),
     external_ids: tuple[str, ...] = (),
     events: tuple[str, ...] = (),

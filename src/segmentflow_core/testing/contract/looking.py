@@ -41,7 +41,7 @@ class LookingContract:
         assert tracker.explain(a_request(profile={"email": "new@example.com"})).profile_id is None
         assert everything(tracker) == before
 
-    def test_a_replay_reads_a_period_oldest_first_and_changes_nothing(
+    def test_a_rehearsal_reads_a_period_oldest_first_and_changes_nothing(
         self, tracker: Any, clock: FixedClock
     ) -> None:
         orders = [(a_request(data={"orderId": n % 3}), f"{n}") for n in range(600)]

@@ -1,4 +1,4 @@
-"""A replay: what a draft would have made of one stored event after another.
+"""A rehearsal: what a draft would have made of one stored event after another.
 
 Knows the entries the draft has made so far, and asks for those before the period. Must
 never read a store, nor count an entry that a published Journey made during the period.
@@ -17,13 +17,13 @@ from segmentflow_core.domain.explanation import outcome_of, probe_for
 from segmentflow_core.domain.journey import Journey, PriorEntries
 from segmentflow_core.domain.tracking import Probe
 
-__all__ = ["Replay", "ReplayedJourney", "Tally"]
+__all__ = ["Rehearsal", "RehearsedJourney", "Tally"]
 
 _NOTHING_PRIOR: Final = PriorEntries()
 
 
 @frozen
-class ReplayedJourney:
+class RehearsedJourney:
     """What a draft would have made of the events of a period.
 
     Attributes:
@@ -44,12 +44,12 @@ class ReplayedJourney:
 
 
 @frozen
-class Replay:
-    """A replay of a period.
+class Rehearsal:
+    """A rehearsal of a period.
 
     Attributes:
-        since: events received at this instant or later were replayed.
-        until: events received before this instant were replayed; None for no end.
+        since: events received at this instant or later were rehearsed over.
+        until: events received before this instant were rehearsed over; None for no end.
         events: how many there were, whatever their name.
         journeys: one for each draft that listens, sorted by Journey id.
     """
@@ -57,7 +57,7 @@ class Replay:
     since: datetime
     until: datetime | None
     events: int
-    journeys: tuple[ReplayedJourney, ...]
+    journeys: tuple[RehearsedJourney, ...]
 
 
 @define
@@ -107,9 +107,9 @@ class Tally:
         taken = (probe.profile_id, probe.entry_key or "") in self.keys
         return PriorEntries(last, stored.key_taken or taken)
 
-    def result(self) -> ReplayedJourney:
+    def result(self) -> RehearsedJourney:
         """Return the counts."""
-        return ReplayedJourney(
+        return RehearsedJourney(
             journey_id=self.journey.journey_id,
             name=self.journey.definition.name,
             matched=self.matched,
