@@ -14,6 +14,7 @@ from segmentflow_core.arguments import (
     check_id,
     check_journey_id,
     check_limit,
+    check_limits,
     check_organization,
     checked_definitions,
     found,
@@ -26,6 +27,7 @@ from segmentflow_core.domain.profile import Profile
 from segmentflow_core.domain.request import DEFAULT_LIMITS, Limits
 from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
 from segmentflow_core.system import SystemClock, Uuid7Factory
+from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_core.usecases.explain import (
     Asked,
     drafts,
@@ -55,6 +57,7 @@ class _RecordCalls(StorageCalls):
         super().__init__(storage, face, asynchronous=asynchronous)
         self._clock = clock or SystemClock()
         self._ids = ids or Uuid7Factory()
+        check_limits(limits)
         self._limits = limits
         self._create_without_email = create_without_email
 
@@ -128,7 +131,7 @@ class Records:
         storage: where they are kept.
         clock: tells the time; default the machine's.
         ids: makes ids; default UUIDv7.
-        limits: how much JSON a request to explain may hold.
+        limits: what a request to explain may hold.
         create_without_email: whether a new external id alone would create a Profile.
 
     Raises:
@@ -189,6 +192,7 @@ class Records:
         """
         return drive(self._calls.profile(profile_id, organization_id))
 
+    @forgets_locals
     def explain(
         self,
         event_id: str,
@@ -214,6 +218,7 @@ class Records:
         """
         return drive(self._calls.explain(event_id, journeys, journey_id, organization_id))
 
+    @forgets_locals
     def explain_request(
         self,
         request: AnyRequest,
@@ -289,6 +294,7 @@ class AsyncRecords:
         """Return one Profile; as `Records.profile`."""
         return await self._calls.profile(profile_id, organization_id)
 
+    @forgets_locals
     async def explain(
         self,
         event_id: str,
@@ -300,6 +306,7 @@ class AsyncRecords:
         """Explain a stored event and write nothing; as `Records.explain`."""
         return await self._calls.explain(event_id, journeys, journey_id, organization_id)
 
+    @forgets_locals
     async def explain_request(
         self,
         request: AnyRequest,

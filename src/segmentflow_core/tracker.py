@@ -14,7 +14,9 @@ from segmentflow_core.arguments import (
     DEFAULT_KEY_LIFETIME,
     DEFAULT_ORGANIZATION,
     check_key_lifetime,
+    check_limits,
     check_organization,
+    checked_calls,
     only,
 )
 from segmentflow_core.calls import StorageCalls
@@ -31,6 +33,7 @@ from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
 from segmentflow_core.ports.observation import Observer
 from segmentflow_core.records import AsyncRecords, Records
 from segmentflow_core.system import SystemClock, Uuid7Factory
+from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_core.usecases.record import AnyRequest, Recorded, Settings, prepare, record_batch
 
 __all__ = ["AsyncTracker", "Tracker"]
@@ -105,6 +108,7 @@ def _settings(
     create_without_email: bool,
 ) -> Settings:
     check_key_lifetime(key_lifetime)
+    check_limits(limits)
     keys = FingerprintKeys.of(fingerprint_key)
     return Settings(keys, limits, key_lifetime, create_without_email)
 
@@ -119,7 +123,7 @@ class Tracker:
         fingerprint_key: a secret of at least 32 bytes, or `FingerprintKeys` to rotate.
         clock: tells the time; default the machine's.
         ids: makes ids; default UUIDv7.
-        limits: how much JSON one request may hold.
+        limits: what one request may hold.
         key_lifetime: how long an idempotency key is remembered; None is for ever.
         create_without_email: whether a new external id alone creates a Profile.
         observers: are told of what was tracked, after it is committed.
@@ -133,6 +137,7 @@ class Tracker:
         ConfigurationError: an argument breaks its rule, or the storage is asynchronous.
     """
 
+    @forgets_locals
     def __init__(
         self,
         storage: Storage,
@@ -160,9 +165,10 @@ class Tracker:
 
     @property
     def limits(self) -> Limits:
-        """Return how much JSON one request may hold."""
+        """Return what one request may hold."""
         return self._calls.settings.limits
 
+    @forgets_locals
     def track(
         self,
         request: AnyRequest,
@@ -197,6 +203,7 @@ class Tracker:
         calls = [(request, idempotency_key)]
         return only(drive(self._calls.track_many(calls, organization_id, match_journeys)))
 
+    @forgets_locals
     def track_many(
         self,
         calls: Sequence[tuple[AnyRequest, str | None]],
@@ -214,13 +221,16 @@ class Tracker:
             match_journeys: False records history that must not start automations.
 
         Raises:
+            ConfigurationError: `calls` are not pairs; nothing is recorded.
             IdempotencyInProgress: a concurrent call with one of the keys did not finish in
                 time; nothing of the batch is recorded.
             StorageUnavailable: the store cannot be reached, or stayed too busy. Where only its
                 answer to the commit was lost, the batch is recorded, and its keys tell.
         """
-        return drive(self._calls.track_many(calls, organization_id, match_journeys))
+        checked = checked_calls(calls)
+        return drive(self._calls.track_many(checked, organization_id, match_journeys))
 
+    @forgets_locals
     def explain(
         self,
         request: AnyRequest,
@@ -238,6 +248,7 @@ class Tracker:
 class AsyncTracker:
     """As `Tracker`, over an asynchronous storage; every call is awaited."""
 
+    @forgets_locals
     def __init__(
         self,
         storage: AsyncStorage,
@@ -265,9 +276,10 @@ class AsyncTracker:
 
     @property
     def limits(self) -> Limits:
-        """Return how much JSON one request may hold."""
+        """Return what one request may hold."""
         return self._calls.settings.limits
 
+    @forgets_locals
     async def track(
         self,
         request: AnyRequest,
@@ -280,6 +292,7 @@ class AsyncTracker:
         calls = [(request, idempotency_key)]
         return only(await self._calls.track_many(calls, organization_id, match_journeys))
 
+    @forgets_locals
     async def track_many(
         self,
         calls: Sequence[tuple[AnyRequest, str | None]],
@@ -288,8 +301,10 @@ class AsyncTracker:
         match_journeys: bool = True,
     ) -> list[Receipt | SegmentflowError]:
         """Record a batch in one transaction; as `Tracker.track_many`."""
-        return await self._calls.track_many(calls, organization_id, match_journeys)
+        checked = checked_calls(calls)
+        return await self._calls.track_many(checked, organization_id, match_journeys)
 
+    @forgets_locals
     async def explain(
         self,
         request: AnyRequest,
