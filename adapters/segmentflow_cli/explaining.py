@@ -18,9 +18,9 @@ from rich.text import Text
 from rich.tree import Tree
 
 from segmentflow_cli.journey_files import read_journey_file
-from segmentflow_cli.options import COMMON, Common, read_bytes
+from segmentflow_cli.options import COMMON, Common, PlaceholderIds, read_bytes
 from segmentflow_cli.printing import lined_up, print_json, visible
-from segmentflow_core import SkipReason
+from segmentflow_core import Limits, SkipReason
 from segmentflow_core.explanation import SKIP_REASONS, ExplainedEvent, Rehearsal
 from segmentflow_core.journeys import journey_definitions
 from segmentflow_core.ports import parse_instant
@@ -93,6 +93,7 @@ def explain(
     journey: Annotated[
         str | None, Parameter(help="Only this Journey, and whether it listens at all.")
     ] = None,
+    placeholder_ids: PlaceholderIds = False,
     common: Common = COMMON,
 ) -> None:
     """Say who would enter which Journey, and why not. Nothing is written."""
@@ -106,7 +107,7 @@ def explain(
             )
         page.rehearsal(rehearsal)
         return
-    with common.records() as records:
+    with common.records(Limits(allow_placeholder_ids=placeholder_ids)) as records:
         if event is not None:
             explained = records.explain(
                 event, journeys=drafts, journey_id=journey, organization_id=whose

@@ -15,7 +15,7 @@ from cyclopts import App, Parameter
 
 from segmentflow_cli.printing import Printer
 from segmentflow_cli.stores import find_secret, opened
-from segmentflow_core import ApiKeys, Enrollments, Journeys, Records, Tracker
+from segmentflow_core import ApiKeys, Enrollments, Journeys, Limits, Records, Tracker
 
 __all__ = [
     "COMMON",
@@ -23,12 +23,14 @@ __all__ = [
     "Before",
     "Common",
     "Limit",
+    "PlaceholderIds",
     "behind_the_command",
     "read_bytes",
     "standard_input",
 ]
 
 DEFAULT_STORE: Final = "sqlite:///segmentflow.db"
+_LIMITS: Final = Limits()
 
 
 @Parameter(name="*")
@@ -43,10 +45,10 @@ class Common:
     json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False
 
     @contextmanager
-    def tracker(self) -> Generator[Tracker]:
+    def tracker(self, limits: Limits = _LIMITS) -> Generator[Tracker]:
         """Open the store, give a tracker with the store's secret, and close it afterwards."""
         with opened(self.store) as storage:
-            yield Tracker(storage, fingerprint_key=find_secret(self.store))
+            yield Tracker(storage, fingerprint_key=find_secret(self.store), limits=limits)
 
     @contextmanager
     def journeys(self) -> Generator[Journeys]:
@@ -61,10 +63,10 @@ class Common:
             yield Enrollments(storage)
 
     @contextmanager
-    def records(self) -> Generator[Records]:
+    def records(self, limits: Limits = _LIMITS) -> Generator[Records]:
         """Open the store, give its records, and close it afterwards."""
         with opened(self.store) as storage:
-            yield Records(storage)
+            yield Records(storage, limits=limits)
 
     @contextmanager
     def api_keys(self) -> Generator[ApiKeys]:
@@ -129,5 +131,13 @@ def behind_the_command(app: App, tokens: Sequence[str]) -> list[str]:
     return [*path, *moved, *rest] if app.default_command is not None else [*path, *rest]
 
 
+PlaceholderIds = Annotated[
+    bool,
+    Parameter(
+        name="--allow-placeholder-ids",
+        help="Take external ids such as undefined, which only a broken client sends.",
+        negative="",
+    ),
+]
 Limit = Annotated[int, Parameter(help="How many at most.")]
 Before = Annotated[str | None, Parameter(help="Only ids below this one: the next page.")]
