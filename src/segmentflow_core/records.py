@@ -15,6 +15,7 @@ from segmentflow_core.arguments import (
     check_journey_id,
     check_limit,
     check_organization,
+    check_policy,
     checked_definitions,
     found,
 )
@@ -23,6 +24,7 @@ from segmentflow_core.colour import drive, settle
 from segmentflow_core.domain.event import UserEvent
 from segmentflow_core.domain.explanation import ExplainedEvent
 from segmentflow_core.domain.profile import Profile
+from segmentflow_core.domain.redaction import NO_POLICY, RedactionPolicy
 from segmentflow_core.domain.request import DEFAULT_LIMITS, Limits
 from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
 from segmentflow_core.system import SystemClock, Uuid7Factory
@@ -50,12 +52,15 @@ class _RecordCalls(StorageCalls):
         clock: Clock | None,
         ids: IdFactory | None,
         limits: Limits,
+        redaction: RedactionPolicy,
         create_without_email: bool,
     ) -> None:
+        check_policy(redaction)
         super().__init__(storage, face, asynchronous=asynchronous)
         self._clock = clock or SystemClock()
         self._ids = ids or Uuid7Factory()
         self._limits = limits
+        self._redaction = redaction
         self._create_without_email = create_without_email
 
     async def event(self, event_id: str, organization_id: str) -> UserEvent:
@@ -101,7 +106,9 @@ class _RecordCalls(StorageCalls):
             partial(
                 explain_request,
                 organization_id=organization_id,
-                dry_run=prepare_dry_run(request, self._limits, self._clock, self._ids),
+                dry_run=prepare_dry_run(
+                    request, self._limits, self._redaction, self._clock, self._ids
+                ),
                 asked=asked,
                 new_id=self._ids.new_id,
                 create_without_email=self._create_without_email,
@@ -129,10 +136,11 @@ class Records:
         clock: tells the time; default the machine's.
         ids: makes ids; default UUIDv7.
         limits: how much JSON a request to explain may hold.
+        redaction: what is redacted of it beside its own paths, as the tracker has it.
         create_without_email: whether a new external id alone would create a Profile.
 
     Raises:
-        ConfigurationError: the storage is asynchronous.
+        ConfigurationError: an argument breaks its rule, or the storage is asynchronous.
     """
 
     def __init__(
@@ -142,6 +150,7 @@ class Records:
         clock: Clock | None = None,
         ids: IdFactory | None = None,
         limits: Limits = DEFAULT_LIMITS,
+        redaction: RedactionPolicy = NO_POLICY,
         create_without_email: bool = False,
     ) -> None:
         self._calls = _RecordCalls(
@@ -151,6 +160,7 @@ class Records:
             clock=clock,
             ids=ids,
             limits=limits,
+            redaction=redaction,
             create_without_email=create_without_email,
         )
 
@@ -224,7 +234,7 @@ class Records:
     ) -> ExplainedEvent:
         """Say what every Journey that listens would make of a request now; write nothing.
 
-        The request's own redaction applies first. No idempotency key is taken.
+        The request's paths and the host's policy redact it first. No idempotency key is taken.
 
         Args:
             request: as `Tracker.track` takes it.
@@ -255,6 +265,7 @@ class AsyncRecords:
         clock: Clock | None = None,
         ids: IdFactory | None = None,
         limits: Limits = DEFAULT_LIMITS,
+        redaction: RedactionPolicy = NO_POLICY,
         create_without_email: bool = False,
     ) -> None:
         self._calls = _RecordCalls(
@@ -264,6 +275,7 @@ class AsyncRecords:
             clock=clock,
             ids=ids,
             limits=limits,
+            redaction=redaction,
             create_without_email=create_without_email,
         )
 

@@ -15,6 +15,7 @@ from segmentflow_core.arguments import (
     DEFAULT_ORGANIZATION,
     check_key_lifetime,
     check_organization,
+    check_policy,
     only,
 )
 from segmentflow_core.calls import StorageCalls
@@ -22,6 +23,7 @@ from segmentflow_core.colour import drive, settle
 from segmentflow_core.domain.event import Receipt
 from segmentflow_core.domain.explanation import ExplainedEvent
 from segmentflow_core.domain.fingerprint import FingerprintKeys, FingerprintKeySource
+from segmentflow_core.domain.redaction import NO_POLICY, RedactionPolicy
 from segmentflow_core.domain.request import DEFAULT_LIMITS, Limits
 from segmentflow_core.enrollments import AsyncEnrollments, Enrollments
 from segmentflow_core.errors import SegmentflowError
@@ -103,10 +105,12 @@ def _settings(
     limits: Limits,
     key_lifetime: timedelta | None,
     create_without_email: bool,
+    redaction: RedactionPolicy,
 ) -> Settings:
     check_key_lifetime(key_lifetime)
+    check_policy(redaction)
     keys = FingerprintKeys.of(fingerprint_key)
-    return Settings(keys, limits, key_lifetime, create_without_email)
+    return Settings(keys, limits, key_lifetime, create_without_email, redaction)
 
 
 class Tracker:
@@ -122,6 +126,7 @@ class Tracker:
         limits: how much JSON one request may hold.
         key_lifetime: how long an idempotency key is remembered; None is for ever.
         create_without_email: whether a new external id alone creates a Profile.
+        redaction: what is never stored, beside what each request redacts itself.
         observers: are told of what was tracked, after it is committed.
 
     Attributes:
@@ -143,9 +148,10 @@ class Tracker:
         limits: Limits = DEFAULT_LIMITS,
         key_lifetime: timedelta | None = DEFAULT_KEY_LIFETIME,
         create_without_email: bool = False,
+        redaction: RedactionPolicy = NO_POLICY,
         observers: Sequence[Observer] = (),
     ) -> None:
-        settings = _settings(fingerprint_key, limits, key_lifetime, create_without_email)
+        settings = _settings(fingerprint_key, limits, key_lifetime, create_without_email, redaction)
         clock, ids = clock or SystemClock(), ids or Uuid7Factory()
         self._calls = _TrackingCalls(storage, settings, clock, ids, observers, asynchronous=False)
         self.journeys = Journeys(storage, clock=clock)
@@ -155,6 +161,7 @@ class Tracker:
             clock=clock,
             ids=ids,
             limits=limits,
+            redaction=redaction,
             create_without_email=create_without_email,
         )
 
@@ -162,6 +169,11 @@ class Tracker:
     def limits(self) -> Limits:
         """Return how much JSON one request may hold."""
         return self._calls.settings.limits
+
+    @property
+    def redaction(self) -> RedactionPolicy:
+        """Return what is redacted beside each request's own paths."""
+        return self._calls.settings.redaction
 
     def track(
         self,
@@ -248,9 +260,10 @@ class AsyncTracker:
         limits: Limits = DEFAULT_LIMITS,
         key_lifetime: timedelta | None = DEFAULT_KEY_LIFETIME,
         create_without_email: bool = False,
+        redaction: RedactionPolicy = NO_POLICY,
         observers: Sequence[Observer] = (),
     ) -> None:
-        settings = _settings(fingerprint_key, limits, key_lifetime, create_without_email)
+        settings = _settings(fingerprint_key, limits, key_lifetime, create_without_email, redaction)
         clock, ids = clock or SystemClock(), ids or Uuid7Factory()
         self._calls = _TrackingCalls(storage, settings, clock, ids, observers, asynchronous=True)
         self.journeys = AsyncJourneys(storage, clock=clock)
@@ -260,6 +273,7 @@ class AsyncTracker:
             clock=clock,
             ids=ids,
             limits=limits,
+            redaction=redaction,
             create_without_email=create_without_email,
         )
 
@@ -267,6 +281,11 @@ class AsyncTracker:
     def limits(self) -> Limits:
         """Return how much JSON one request may hold."""
         return self._calls.settings.limits
+
+    @property
+    def redaction(self) -> RedactionPolicy:
+        """Return what is redacted beside each request's own paths."""
+        return self._calls.settings.redaction
 
     async def track(
         self,

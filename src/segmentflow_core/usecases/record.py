@@ -16,6 +16,7 @@ from segmentflow_core.domain.decision import Item, decide, key_claim_for
 from segmentflow_core.domain.event import Receipt, UserEvent
 from segmentflow_core.domain.fingerprint import FingerprintKeys
 from segmentflow_core.domain.journey import PriorEntries
+from segmentflow_core.domain.redaction import NO_POLICY, RedactionPolicy
 from segmentflow_core.domain.request import (
     Limits,
     RequestDocument,
@@ -41,12 +42,14 @@ class Settings:
         limits: how much JSON a request may hold.
         key_lifetime: how long an idempotency key is remembered; None is for ever.
         create_without_email: whether a new external id alone creates a Profile.
+        redaction: what is redacted beside each request's own paths.
     """
 
     keys: FingerprintKeys
     limits: Limits
     key_lifetime: timedelta | None
     create_without_email: bool
+    redaction: RedactionPolicy = NO_POLICY
 
 
 @frozen(repr=False)
@@ -82,7 +85,7 @@ def prepare(
     events: set[str] = set()
     for index, (request, key) in enumerate(calls):
         try:
-            valid = check_request(request, key, settings.limits)
+            valid = check_request(request, key, settings.limits, settings.redaction)
         except SegmentflowError as refusal:
             refused[index] = refusal
             continue
