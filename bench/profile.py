@@ -26,7 +26,7 @@ from bench.timing import per_call
 from segmentflow_core import Tracker
 from segmentflow_core.domain.admission import Admission
 from segmentflow_core.domain.canonical import canonical_json
-from segmentflow_core.domain.decision import Item, claim_for, decide
+from segmentflow_core.domain.decision import Item, decide, key_claim_for
 from segmentflow_core.domain.fingerprint import FingerprintKeys, fingerprint_canonical, path_digests
 from segmentflow_core.domain.request import DEFAULT_LIMITS, check_request
 from segmentflow_core.domain.tracking import Known
@@ -57,7 +57,7 @@ def _core() -> Iterator[tuple[str, float]]:
     settings = Settings(keys, DEFAULT_LIMITS, None, create_without_email=False)
     now = clock.now()
     valid = check_request(DOCUMENTED_REQUEST, "key")
-    claim = claim_for(valid, "key", ids.new_id(), keys, now=now, expires_at=None)
+    claim = key_claim_for(valid, "key", ids.new_id(), keys, now=now, expires_at=None)
     known = Known({}, (profile,), (published.journey,))
     items = [Item(valid, claim)]
     steps: dict[str, Callable[[], object]] = {

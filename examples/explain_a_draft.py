@@ -19,7 +19,7 @@ DRAFT = {
 
 
 def main() -> None:
-    """Track four orders, replay them against a draft and ask about the one that is odd."""
+    """Track four orders, rehearse a draft over them and ask about the one that is odd."""
     secret = "only for this example: no secret at all"
     tracker = Tracker(MemoryStorage(), fingerprint_key=secret)
     started = datetime.now(UTC)
@@ -30,8 +30,8 @@ def main() -> None:
             "data": {"total": total},
         }
         tracker.track(request, f"order.created:{number}")
-    replay = tracker.journeys.rehearse([DRAFT], since=started)
-    (journey,) = replay.journeys
+    rehearsal = tracker.journeys.rehearse([DRAFT], since=started)
+    (journey,) = rehearsal.journeys
     skipped = ", ".join(f"{count} {reason}" for reason, count in journey.skipped.items())
     print(f"{journey.entered} of {journey.matched} would enter; {skipped}")
 

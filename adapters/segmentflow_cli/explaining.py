@@ -21,10 +21,10 @@ from segmentflow_cli.journey_files import read_journey_file
 from segmentflow_cli.options import COMMON, Common, read_bytes
 from segmentflow_cli.printing import lined_up, print_json, visible
 from segmentflow_core import SkipReason
-from segmentflow_core.explanation import SKIP_REASONS, ExplainedEvent, Replay
+from segmentflow_core.explanation import SKIP_REASONS, ExplainedEvent, Rehearsal
 from segmentflow_core.journeys import journey_definitions
 from segmentflow_core.ports import parse_instant
-from segmentflow_core.wire import explained_document, parse_request, replay_document
+from segmentflow_core.wire import explained_document, parse_request, rehearsal_document
 
 __all__ = ["check_explain", "explain"]
 
@@ -58,9 +58,9 @@ def check_explain(**given: Any) -> None:
     if sum(given.get(name) is not None for name in _SUBJECTS) != 1:
         raise ValueError("give one of --event, --request and --since.")
     if given.get("since") is not None and given.get("journeys") is None:
-        raise ValueError("--since replays events against a draft: give --journeys as well.")
+        raise ValueError("--since rehearses a draft over events: give --journeys as well.")
     if given.get("since") is not None and given.get("journey") is not None:
-        raise ValueError("--since replays every Journey of the file: leave --journey out.")
+        raise ValueError("--since rehearses every Journey of the file: leave --journey out.")
     if given.get("until") is not None and given.get("since") is None:
         raise ValueError("--until ends the period that --since starts.")
 
@@ -80,11 +80,11 @@ def explain(
     ] = None,
     since: Annotated[
         datetime | None,
-        Parameter(group=_SUBJECT, help="Replay the events received since this instant."),
+        Parameter(group=_SUBJECT, help="Rehearse over the events received since this instant."),
         _Instant,
     ] = None,
     until: Annotated[
-        datetime | None, Parameter(help="End the replay before this instant."), _Instant
+        datetime | None, Parameter(help="End the rehearsal before this instant."), _Instant
     ] = None,
     journeys: Annotated[
         Path | None,
@@ -101,10 +101,10 @@ def explain(
     page = _Page(as_json=common.json)
     if since is not None:
         with common.journeys() as known, _progress() as on_progress:
-            replay = known.rehearse(
+            rehearsal = known.rehearse(
                 drafts, since=since, until=until, on_progress=on_progress, organization_id=whose
             )
-        page.replay(replay)
+        page.rehearsal(rehearsal)
         return
     with common.records() as records:
         if event is not None:
@@ -125,7 +125,7 @@ def explain(
 @contextmanager
 def _progress() -> Generator[Any]:
     columns = (
-        TextColumn("replaying"),
+        TextColumn("rehearsing"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
@@ -136,7 +136,7 @@ def _progress() -> Generator[Any]:
         yield None
         return
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("replaying", total=None)
+        task = progress.add_task("rehearsing", total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
@@ -150,9 +150,9 @@ class _Page:
         document = explained_document(explained)
         self._print(document, _event_tree(document))
 
-    def replay(self, replay: Replay) -> None:
-        document = replay_document(replay)
-        self._print(document, *_replay_page(document))
+    def rehearsal(self, rehearsal: Rehearsal) -> None:
+        document = rehearsal_document(rehearsal)
+        self._print(document, *_rehearsal_page(document))
 
     def _print(self, document: dict[str, Any], *page: Any) -> None:
         if self.as_json:
@@ -272,11 +272,11 @@ def _found(node: dict[str, Any]) -> str:
     return f"found {_json(node['found'])}" if "found" in node else _WHY_UNKNOWN["missing"]
 
 
-def _replay_page(replay: dict[str, Any]) -> Iterable[Any]:
-    until = "" if replay["until"] is None else f" and before {replay['until']}"
-    yield _text(f"{replay['events']} events received since {replay['since']}{until}")
+def _rehearsal_page(rehearsal: dict[str, Any]) -> Iterable[Any]:
+    until = "" if rehearsal["until"] is None else f" and before {rehearsal['until']}"
+    yield _text(f"{rehearsal['events']} events received since {rehearsal['since']}{until}")
     rows: list[tuple[Any, ...]] = []
-    for journey in replay["journeys"]:
+    for journey in rehearsal["journeys"]:
         skipped = [f"{count} {reason}" for reason, count in journey["skipped"].items()]
         counts = (journey[name] for name in ("matched", "entered", "profiles"))
         rows.append((journey["journeyId"], *counts, ", ".join(skipped)))

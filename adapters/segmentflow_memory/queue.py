@@ -13,7 +13,7 @@ from datetime import datetime
 from itertools import islice, takewhile
 from typing import Any, TypeAlias
 
-from segmentflow_core.ports import AVAILABLE_STATUSES, Enrollment, HandOver
+from segmentflow_core.ports import AVAILABLE_STATUSES, ClaimTerms, Enrollment
 
 __all__ = ["Queue", "Undo"]
 
@@ -43,7 +43,7 @@ class Queue:
             act(*place)
             self._undo.append((undo, place))
 
-    def available(self, hand_over: HandOver) -> list[tuple[str, str]]:
+    def available(self, hand_over: ClaimTerms) -> list[tuple[str, str]]:
         """Return the Enrollments a claim takes, as pairs of Organization and Enrollment id.
 
         Organizations take turns; within one, the Enrollment available longest comes first.
@@ -67,7 +67,7 @@ class Queue:
         )
         return list(islice(rounds, hand_over.limit))
 
-    def _due(self, organization_id: str, hand_over: HandOver) -> Iterator[str]:
+    def _due(self, organization_id: str, hand_over: ClaimTerms) -> Iterator[str]:
         """Yield the ids an Organization has available, the one available longest first."""
         journeys = self._entries.get(organization_id, {})
         wanted = hand_over.journey_id

@@ -15,10 +15,9 @@ from attrs import evolve
 from segmentflow_core.ports import (
     Changes,
     ClaimedEnrollment,
+    ClaimTerms,
     Enrollment,
     EnrollmentStatus,
-    HandOver,
-    HeldClaim,
     Intent,
     Journey,
     JourneyStatus,
@@ -28,6 +27,7 @@ from segmentflow_core.ports import (
     Probe,
     Profile,
     Receipt,
+    TakenKey,
     UserEvent,
     completed,
     extended,
@@ -39,8 +39,6 @@ from segmentflow_core.ports.api_keys import ApiKey
 from segmentflow_memory.tables import Tables
 
 __all__ = ["MemoryTransaction"]
-
-_OPERATION = "events.track"
 
 
 class MemoryTransaction:
@@ -63,17 +61,17 @@ class _Tracking:
 
     def load(self, organization_id: str, intent: Intent) -> Known:
         tables = self._tables
-        held: dict[str, HeldClaim] = {}
-        for claim in intent.claims:
-            at = (organization_id, _OPERATION, claim.key)
-            holder = tables.claims.rows.get(at)
+        taken: dict[str, TakenKey] = {}
+        for claim in intent.keys:
+            at = (organization_id, intent.operation, claim.key)
+            holder = tables.key_claims.rows.get(at)
             if holder is None or (
                 holder.expires_at is not None and holder.expires_at <= intent.now
             ):
-                tables.claims.put(at, claim)
+                tables.key_claims.put(at, claim)
             else:
                 event = tables.events.rows[organization_id, holder.event_id]
-                held[claim.key] = HeldClaim(holder, Receipt.of(event))
+                taken[claim.key] = TakenKey(holder, Receipt.of(event))
         found: dict[str, Profile] = {}
         for index, values in (
             (tables.emails.rows, intent.emails),
@@ -83,13 +81,13 @@ class _Tracking:
                 profile_id = index.get((organization_id, value))
                 if profile_id is not None:
                     profile = tables.profiles.rows[organization_id, profile_id]
-                    # Without claims the caller only reads, so it gets a copy like any reader.
+                    # Without keys the caller only reads, so it gets a copy like any reader.
                     # Deciding a batch never changes the JSON it is given.
-                    found[profile_id] = profile if intent.claims else _copied_profile(profile)
+                    found[profile_id] = profile if intent.keys else _copied_profile(profile)
         journeys: list[Journey] = []
         for name in intent.events:
             journeys += tables.listening.rows.get((organization_id, name), ())
-        return Known(held, tuple(found.values()), tuple(journeys))
+        return Known(taken, tuple(found.values()), tuple(journeys))
 
     def prior_entries(
         self, organization_id: str, probes: Sequence[Probe]
@@ -109,10 +107,10 @@ class _Tracking:
 
     def write(self, organization_id: str, changes: Changes) -> None:
         tables = self._tables
-        for key in changes.released:
-            tables.claims.remove((organization_id, _OPERATION, key))
-        for claim in changes.reclaimed:
-            tables.claims.put((organization_id, _OPERATION, claim.key), claim)
+        for key in changes.freed:
+            tables.key_claims.remove((organization_id, changes.operation, key))
+        for claim in changes.retaken:
+            tables.key_claims.put((organization_id, changes.operation, claim.key), claim)
         for profile in changes.changed_profiles:
             self._forget_identity(organization_id, profile.profile_id)
         for profile in (*changes.changed_profiles, *changes.created_profiles):
@@ -152,7 +150,7 @@ class _Idempotency:
         self._tables = tables
 
     def purge(self, now: datetime, limit: int) -> int:
-        claims = self._tables.claims
+        claims = self._tables.key_claims
         expired = [
             at
             for at, claim in claims.rows.items()
@@ -292,7 +290,7 @@ class _HandOver:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    def claim(self, hand_over: HandOver) -> list[ClaimedEnrollment]:
+    def claim(self, hand_over: ClaimTerms) -> list[ClaimedEnrollment]:
         tables = self._tables
         claimed: list[ClaimedEnrollment] = []
         for organization_id, enrollment_id in tables.queue.available(hand_over):

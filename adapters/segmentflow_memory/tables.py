@@ -12,9 +12,9 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from segmentflow_core.ports import (
-    Claim,
     Enrollment,
     Journey,
+    KeyClaim,
     PriorEntries,
     Probe,
     Profile,
@@ -95,7 +95,7 @@ class Tables:
     def __init__(self) -> None:
         self.undo: list[Undo] = []
         undo = self.undo
-        self.claims: Table[tuple[str, str, str], Claim] = Table(undo)
+        self.key_claims: Table[tuple[str, str, str], KeyClaim] = Table(undo)
         self.profiles: Table[tuple[str, str], Profile] = Table(undo)
         self.emails: Table[tuple[str, str], str] = Table(undo)
         self.external_ids: Table[tuple[str, str], str] = Table(undo)

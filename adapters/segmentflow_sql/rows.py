@@ -16,13 +16,13 @@ from typing import Any, Final, TypeAlias
 from attrs import frozen
 
 from segmentflow_core.ports import (
-    Claim,
     Enrollment,
     EnrollmentStatus,
     Fingerprint,
     Journey,
     JourneyDefinition,
     JourneyStatus,
+    KeyClaim,
     Outcome,
     Profile,
     SkipReason,
@@ -43,14 +43,14 @@ __all__ = [
     "api_key_from",
     "api_key_row",
     "change_row",
-    "claim_from",
-    "claim_row",
     "definition_from",
     "enrollment_from",
     "enrollment_row",
     "event_from",
     "event_row",
     "journey_row",
+    "key_claim_from",
+    "key_claim_row",
     "may_be_stored",
     "outcomes_from",
     "profile_from",
@@ -133,7 +133,7 @@ def _maybe_moment(count: int | None) -> datetime | None:
     return None if count is None else from_microseconds(count)
 
 
-def claim_row(codec: Codec, organization_id: str, operation: str, claim: Claim) -> Row:
+def key_claim_row(codec: Codec, organization_id: str, operation: str, claim: KeyClaim) -> Row:
     """Return the columns of a claim."""
     fingerprint = claim.fingerprint
     return (
@@ -145,15 +145,15 @@ def claim_row(codec: Codec, organization_id: str, operation: str, claim: Claim) 
         fingerprint.key_id,
         fingerprint.digest.hex(),
         codec.json(claim.paths),
-        codec.instant(claim.claimed_at),
+        codec.instant(claim.taken_at),
         codec.maybe(claim.expires_at),
     )
 
 
-def claim_from(row: Sequence[Any]) -> Claim:
+def key_claim_from(row: Sequence[Any]) -> KeyClaim:
     """Read a claim from its columns, in table order."""
     _, _, key, event_id, scheme, key_id, digest, paths, claimed_at, expires_at = row
-    return Claim(
+    return KeyClaim(
         key,
         event_id,
         Fingerprint(scheme, key_id, bytes.fromhex(digest)),

@@ -30,13 +30,13 @@ __all__ = [
     "INSTANT",
     "SCHEMA_VERSION",
     "api_keys",
-    "claims",
     "enrollments",
     "events",
     "is_available",
     "is_open",
     "journey_versions",
     "journeys",
+    "key_claims",
     "metadata",
     "profiles",
     "schema",
@@ -74,7 +74,7 @@ schema = Table(
     Column("version", Integer, primary_key=True, autoincrement=False),
 )
 
-claims = Table(
+key_claims = Table(
     "segmentflow_claims",
     metadata,
     Column("organization_id", _NAME, primary_key=True),

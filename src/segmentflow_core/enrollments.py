@@ -27,7 +27,7 @@ from segmentflow_core.arguments import (
 from segmentflow_core.calls import StorageCalls
 from segmentflow_core.colour import drive
 from segmentflow_core.domain.event import Enrollment, EnrollmentStatus
-from segmentflow_core.domain.hand_over import ClaimedEnrollment, HandOver, Lease
+from segmentflow_core.domain.hand_over import ClaimedEnrollment, ClaimTerms, Lease
 from segmentflow_core.errors import SegmentflowError
 from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
 from segmentflow_core.system import SystemClock, Uuid7Factory
@@ -102,7 +102,7 @@ class _EnrollmentCalls(StorageCalls):
         check_lease(lease)
         check_max_attempts(max_attempts)
         now = self._clock.now()
-        terms = HandOver(
+        terms = ClaimTerms(
             organization_id, journey_id, limit, now, now + lease, self._ids.new_id(), max_attempts
         )
         return await self.run(partial(claim_enrollments, hand_over=terms))

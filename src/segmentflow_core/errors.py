@@ -65,7 +65,7 @@ class SegmentflowError(Exception):
     status: ClassVar[int] = 500
     should_retry: ClassVar[bool | None] = None
     retry_after: ClassVar[int | None] = None
-    """Seconds a caller should wait before trying again, where waiting helps."""
+    """Seconds to wait before trying again; None where waiting does not help."""
     default_message: ClassVar[str] = "Something went wrong inside the service."
 
     message: str
@@ -84,7 +84,7 @@ class SegmentflowError(Exception):
 
 
 class _Refusal(SegmentflowError):
-    """A refusal that repeating the same call cannot mend."""
+    """A refusal: repeating the same call gives the same refusal."""
 
     should_retry = False
 
@@ -108,7 +108,7 @@ class InvalidRequest(_Refusal):
 
 
 class IdempotencyKeyRequired(InvalidRequest):
-    """No idempotency key was given; `violations` lists whatever else is wrong."""
+    """No idempotency key was given; `violations` lists every other fault too."""
 
     code = "idempotency_key_required"
     default_message = "An idempotency key is required."
@@ -137,7 +137,7 @@ class Unauthorized(_Refusal):
 
 
 class InsufficientScope(_Refusal):
-    """The caller is known but may not do this; `details["required"]` names the scope."""
+    """The caller is known but lacks a scope; `details["required"]` names it."""
 
     code = "insufficient_scope"
     status = 403
@@ -187,7 +187,7 @@ class IdempotencyInProgress(SegmentflowError):
 
 
 class LeaseLost(_Refusal):
-    """The token does not hold the Enrollment: it was given back, or handed over to another."""
+    """The token does not hold the Enrollment: it was released, or handed to another worker."""
 
     code = "lease_lost"
     status = 409
@@ -195,7 +195,7 @@ class LeaseLost(_Refusal):
 
 
 class PayloadTooLarge(_Refusal):
-    """The request is larger than the limit; `details["maxBytes"]` says the limit."""
+    """The request is larger than the limit, which `details["maxBytes"]` gives."""
 
     code = "payload_too_large"
     status = 413
@@ -219,7 +219,7 @@ class ProfileEmailRequired(_Refusal):
 
 
 class TemplateStateMissing(_Refusal):
-    """The state has nothing where a template reads; `details["missingPaths"]` says where."""
+    """The state has nothing where a template reads; `details["missingPaths"]` lists the paths."""
 
     code = "template_state_missing"
     status = 422
@@ -237,14 +237,14 @@ class StorageUnavailable(SegmentflowError):
 
 
 class InternalError(SegmentflowError):
-    """Anything unforeseen. Says nothing else."""
+    """Anything unforeseen. It tells the caller nothing more."""
 
 
 class FingerprintKeyUnknown(SegmentflowError):
     """A stored fingerprint was made with a key this process was not given.
 
-    Neither a replay nor a new event would be right, so the call fails closed until
-    the key named by `details["keyId"]` is configured again.
+    The call can be neither replayed nor recorded as new. It is refused until the key that
+    `details["keyId"]` names is configured again.
     """
 
     default_message = "A fingerprint key that is still in use is not configured."
@@ -281,4 +281,4 @@ ERROR_CLASSES: Final[tuple[type[SegmentflowError], ...]] = (
     StorageUnavailable,
     InternalError,
 )
-"""The table of codes a caller can meet; docs, the HTTP face and tests read it."""
+"""Every error a caller can meet. The docs, the HTTP adapter and tests read this table."""

@@ -14,7 +14,7 @@ from segmentflow_core.domain.explanation import (
     SilentJourney,
     WindowFact,
 )
-from segmentflow_core.domain.replay import Replay, ReplayedJourney
+from segmentflow_core.domain.rehearsal import Rehearsal, RehearsedJourney
 
 __all__ = [
     "SKIP_REASONS",
@@ -24,8 +24,8 @@ __all__ = [
     "KeyPart",
     "LatenessFact",
     "ReentryFact",
-    "Replay",
-    "ReplayedJourney",
+    "Rehearsal",
+    "RehearsedJourney",
     "SampleFact",
     "SilentJourney",
     "WindowFact",

@@ -29,12 +29,12 @@ from segmentflow_core.domain.journey import (
     journey_document,
 )
 from segmentflow_core.domain.journey.json_schema import journey_file_json_schema
-from segmentflow_core.domain.replay import Replay
+from segmentflow_core.domain.rehearsal import Rehearsal
 from segmentflow_core.ports import AsyncStorage, Clock, Storage
 from segmentflow_core.system import SystemClock
 from segmentflow_core.usecases.explain import drafts, listens
 from segmentflow_core.usecases.journeys import JourneyChange, PublishedJourney, publish_journeys
-from segmentflow_core.usecases.rehearse import Replaying
+from segmentflow_core.usecases.rehearse import Rehearsing
 
 __all__ = [
     "AsyncJourneys",
@@ -102,12 +102,12 @@ class _JourneyCalls(StorageCalls):
         until: datetime | None,
         on_progress: OnProgress | None,
         organization_id: str,
-    ) -> Replay:
+    ) -> Rehearsal:
         check_organization(organization_id)
         check_moment("since", since)
         check_moment("until", until)
         given = drafts(checked_definitions(journeys), self._clock.now())
-        rehearsing = Replaying(organization_id, tuple(filter(listens, given)), since, until)
+        rehearsing = Rehearsing(organization_id, tuple(filter(listens, given)), since, until)
         for read in rehearsing.reads():
             rehearsing.fold(await self.run(read))
             if on_progress is not None:
@@ -177,7 +177,7 @@ class Journeys:
         until: datetime | None = None,
         on_progress: OnProgress | None = None,
         organization_id: str = DEFAULT_ORGANIZATION,
-    ) -> Replay:
+    ) -> Rehearsal:
         """Count who would have entered drafts with the stored events of a period; write nothing.
 
         Entries of the rehearsal count for re-entry, and so do those the store has from before
@@ -235,6 +235,6 @@ class AsyncJourneys:
         until: datetime | None = None,
         on_progress: OnProgress | None = None,
         organization_id: str = DEFAULT_ORGANIZATION,
-    ) -> Replay:
+    ) -> Rehearsal:
         """Rehearse drafts over the stored events of a period; as `Journeys.rehearse`."""
         return await self._calls.rehearse(journeys, since, until, on_progress, organization_id)

@@ -8,8 +8,6 @@ from attrs import evolve
 
 from broken_storages.altered import Broken
 
-OPERATION = "events.track"
-
 
 class NoExpiryCheck(Broken):
     caught_by = "test_an_expired_key_is_free_though_nothing_purged_it"
@@ -22,7 +20,7 @@ class RefusedRequestKeepsItsKey(Broken):
     caught_by = "test_a_refused_request_leaves_its_key_unused"
 
     def tracking_write(self, call, organization_id, changes):
-        call(organization_id, evolve(changes, released=()))
+        call(organization_id, evolve(changes, freed=()))
 
 
 class ReplayCountsAsNew(Broken):
@@ -30,12 +28,12 @@ class ReplayCountsAsNew(Broken):
 
     def tracking_load(self, call, organization_id, intent):
         known = call(organization_id, intent)
-        ours = {claim.key: claim.event_id for claim in intent.claims}
-        held = {
-            key: evolve(found, claim=evolve(found.claim, event_id=ours[key]))
-            for key, found in known.held.items()
+        ours = {claim.key: claim.event_id for claim in intent.keys}
+        taken = {
+            key: evolve(found, key_claim=evolve(found.key_claim, event_id=ours[key]))
+            for key, found in known.taken.items()
         }
-        return evolve(known, held=held)
+        return evolve(known, taken=taken)
 
 
 class ReplayProlongsItsKey(Broken):
@@ -43,11 +41,11 @@ class ReplayProlongsItsKey(Broken):
 
     def tracking_load(self, call, organization_id, intent):
         known = call(organization_id, intent)
-        for claim in intent.claims:
-            if claim.key in known.held:
-                at = (organization_id, OPERATION, claim.key)
-                kept = evolve(known.held[claim.key].claim, expires_at=claim.expires_at)
-                self._tables.claims.put(at, kept)
+        for claim in intent.keys:
+            if claim.key in known.taken:
+                at = (organization_id, intent.operation, claim.key)
+                kept = evolve(known.taken[claim.key].key_claim, expires_at=claim.expires_at)
+                self._tables.key_claims.put(at, kept)
         return known
 
 
@@ -55,14 +53,14 @@ class KeysWithoutCase(Broken):
     caught_by = "test_keys_that_differ_in_case_are_different_keys"
 
     def tracking_load(self, call, organization_id, intent):
-        lower = tuple(evolve(claim, key=claim.key.lower()) for claim in intent.claims)
-        known = call(organization_id, evolve(intent, claims=lower))
-        held = {
-            claim.key: known.held[claim.key.lower()]
-            for claim in intent.claims
-            if claim.key.lower() in known.held
+        lower = tuple(evolve(claim, key=claim.key.lower()) for claim in intent.keys)
+        known = call(organization_id, evolve(intent, keys=lower))
+        taken = {
+            claim.key: known.taken[claim.key.lower()]
+            for claim in intent.keys
+            if claim.key.lower() in known.taken
         }
-        return evolve(known, held=held)
+        return evolve(known, taken=taken)
 
 
 class PurgeOfLiveKeys(Broken):
@@ -84,11 +82,11 @@ class HeldClaimWithoutItsPaths(Broken):
 
     def tracking_load(self, call, organization_id, intent):
         known = call(organization_id, intent)
-        held = {
-            key: evolve(found, claim=evolve(found.claim, paths={}))
-            for key, found in known.held.items()
+        taken = {
+            key: evolve(found, key_claim=evolve(found.key_claim, paths={}))
+            for key, found in known.taken.items()
         }
-        return evolve(known, held=held)
+        return evolve(known, taken=taken)
 
 
 class KeyAndEffectsInTwoTransactions(Broken):

@@ -67,7 +67,7 @@ class UnlockedTransaction:
 
         def checked(transaction):
             now = self._look(transaction)
-            if storage.checks_keys and now.held.keys() != before.held.keys():
+            if storage.checks_keys and now.taken.keys() != before.taken.keys():
                 raise LostRace
             found, known = ({p.profile_id: p for p in k.profiles} for k in (now, before))
             if storage.checks_identities and found.keys() != known.keys():
@@ -142,7 +142,7 @@ class WrongLockOrder(Unlocked):
             load = transaction.load
 
             def locking(organization_id, intent):
-                keys = [claim.key for claim in intent.claims]
+                keys = [claim.key for claim in intent.keys]
                 number = next(self._numbers)
                 for key in keys if number % 2 else reversed(keys):
                     lock = self._locks.setdefault(key, threading.Lock())

@@ -233,10 +233,10 @@ def test_a_replay_shows_its_progress_on_a_terminal_only(run, write, monkeypatch)
     tracked(run, write, "1")
     drafts = write("j.json", {"journeys": [a_journey()]})
     asked = ("explain", "--since", "2020-01-01T00:00Z", "--journeys", drafts, "--json")
-    replay = answer(run(*asked))
+    rehearsal = answer(run(*asked))
     monkeypatch.setenv("FORCE_COLOR", "1")
     status, out, err = run(*asked)
-    assert (status, json.loads(out)) == (0, replay)
+    assert (status, json.loads(out)) == (0, rehearsal)
     assert "1/1" in err
 
 

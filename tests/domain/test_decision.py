@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segmentflow_core import FingerprintKey, FingerprintKeys, Receipt, SegmentflowError
-from segmentflow_core.domain.decision import Item, claim_for, decide
+from segmentflow_core.domain.decision import Item, decide, key_claim_for
 from segmentflow_core.domain.fingerprint import Fingerprint
 from segmentflow_core.domain.journey import Journey, PriorEntries
 from segmentflow_core.domain.profile import Profile
 from segmentflow_core.domain.request import check_request
-from segmentflow_core.domain.tracking import Changes, HeldClaim, Known, Probe
+from segmentflow_core.domain.tracking import Changes, Known, Probe, TakenKey
 from segmentflow_core.errors import (
     FingerprintKeyUnknown,
     IdempotencyKeyReuse,
@@ -42,7 +42,7 @@ NOTHING = Known({}, (), ())
 
 def an_item(key="key", event_id="mine", keys=KEYS, **fields):
     request = check_request(a_request(**fields), key)
-    return Item(request, claim_for(request, key, event_id, keys, now=NOW, expires_at=None))
+    return Item(request, key_claim_for(request, key, event_id, keys, now=NOW, expires_at=None))
 
 
 def a_profile(profile_id="p", email="alex@example.com", external_id=None, **properties):
@@ -55,8 +55,8 @@ def published(*documents):
     )
 
 
-def known(*, held=(), profiles=(), journeys=()):
-    return Known(dict(held), tuple(profiles), published(*journeys))
+def known(*, taken=(), profiles=(), journeys=()):
+    return Known(dict(taken), tuple(profiles), published(*journeys))
 
 
 def decided(*items, known=NOTHING, prior=None, **options):
@@ -94,7 +94,7 @@ def test_a_first_event_makes_its_profile_and_is_recorded():
     assert (event.occurred_at, event.received_at) == (NOW - timedelta(hours=1), NOW)
     assert (enrollment.journey_id, enrollment.profile_id) == ("welcome", profile.profile_id)
     assert (enrollment.event_id, enrollment.available_at) == ("mine", NOW)
-    assert decision.changes.changed_profiles == decision.changes.released == decision.probes == ()
+    assert decision.changes.changed_profiles == decision.changes.freed == decision.probes == ()
 
 
 def test_what_happened_at_no_said_time_happened_when_it_was_received():
@@ -162,7 +162,7 @@ def test_a_request_about_nobody_or_about_two_is_refused_and_writes_nothing(profi
     profiles = [a_profile("A", external_id="x"), a_profile("B", "b@example.com", "theirs")]
     decision = decided(an_item(profile=profile), known=known(profiles=profiles))
     assert [type(result) for result in decision.results] == [error]
-    assert decision.changes == Changes(released=("key",))
+    assert decision.changes == Changes(freed=("key",))
     assert not decision.changes.empty
 
 
@@ -238,8 +238,8 @@ def test_a_refused_item_frees_its_key_and_hinders_no_other():
         False,
     ]
     assert [event.event_id for event in decision.changes.events] == ["e1", "e3"]
-    assert decision.changes.released == ("a", "b")
-    assert decision.changes.reclaimed == ()
+    assert decision.changes.freed == ("a", "b")
+    assert decision.changes.retaken == ()
 
 
 def test_nothing_comes_of_nothing():
@@ -257,7 +257,7 @@ def test_a_key_repeated_with_its_request_gets_the_receipt_of_the_first():
     assert first == second
     assert (first.replayed, second.replayed) == (False, True)
     assert [event.event_id for event in decision.changes.events] == ["first"]
-    assert decision.changes.released == ()
+    assert decision.changes.freed == ()
 
 
 def test_a_key_repeated_with_another_request_is_refused_by_the_paths_that_differ():
@@ -268,7 +268,7 @@ def test_a_key_repeated_with_another_request_is_refused_by_the_paths_that_differ
     assert isinstance(decision.results[1], IdempotencyKeyReuse)
     assert decision.results[1].details == {"changedPaths": ["/data/total"]}
     assert [event.event_id for event in decision.changes.events] == ["first"]
-    assert decision.changes.released == ()
+    assert decision.changes.freed == ()
 
 
 def test_a_key_that_a_refused_item_freed_goes_to_the_next_that_is_accepted():
@@ -278,13 +278,13 @@ def test_a_key_that_a_refused_item_freed_goes_to_the_next_that_is_accepted():
     assert isinstance(decision.results[0], ProfileEmailRequired)
     assert [result.replayed for result in decision.results[1:]] == [False, True]
     assert decision.results[2].event_id == "second"
-    assert decision.changes.released == ("key",)
-    assert decision.changes.reclaimed == (accepted.claim,)
+    assert decision.changes.freed == ("key",)
+    assert decision.changes.retaken == (accepted.key_claim,)
 
 
 def test_a_key_under_which_everything_is_refused_is_freed_once():
     items = [an_item("key", f"e{n}", profile={"externalId": f"x{n}"}) for n in range(3)]
-    assert decided(*items).changes == Changes(released=("key",))
+    assert decided(*items).changes == Changes(freed=("key",))
 
 
 # A key that is taken
@@ -292,8 +292,8 @@ def test_a_key_under_which_everything_is_refused_is_freed_once():
 
 def taken(item, receipt=None, **claim):
     """Say that an earlier call took an item's key for its request."""
-    theirs = evolve(item.claim, **{"event_id": "theirs", **claim})
-    return known(held={theirs.key: HeldClaim(theirs, receipt or Receipt("theirs", "p", 2, 1, 1))})
+    theirs = evolve(item.key_claim, **{"event_id": "theirs", **claim})
+    return known(taken={theirs.key: TakenKey(theirs, receipt or Receipt("theirs", "p", 2, 1, 1))})
 
 
 def test_a_taken_key_with_its_request_gives_the_receipt_again_and_writes_nothing():
@@ -327,7 +327,7 @@ def test_a_taken_key_answers_every_item_that_has_it_and_leaves_the_others_alone(
     decision = decided(item, an_item("free", "e2"), an_item("taken", "e3"), known=taken(item))
     assert [result.event_id for result in decision.results] == ["theirs", "e2", "theirs"]
     assert [event.event_id for event in decision.changes.events] == ["e2"]
-    assert decision.changes.released == ()
+    assert decision.changes.freed == ()
 
 
 OLDER = FingerprintKey("older", b"another secret, as long as it must be")
@@ -350,7 +350,7 @@ def test_a_fingerprint_made_under_an_older_key_is_compared_under_that_key():
     ],
 )
 def test_a_fingerprint_that_cannot_be_compared_fails_closed(scheme, key_id, details):
-    own = an_item().claim.fingerprint
+    own = an_item().key_claim.fingerprint
     stored = Fingerprint(scheme or own.scheme, key_id or own.key_id, own.digest)
     decision = decided(an_item(), known=taken(an_item(), fingerprint=stored))
     (refusal,) = decision.results
@@ -472,22 +472,22 @@ class Entries(Mapping[Probe, PriorEntries]):
 
 def one_after_another(items, journeys):
     """Decide each item as a batch of its own, on what the earlier ones left."""
-    held, profiles = {}, {}
+    taken, profiles = {}, {}
     results, events, enrollments = [], [], []
     new_id = SequentialIds().new_id
     for item in items:
-        standing = Known(held, tuple(profiles.values()), journeys)
+        standing = Known(taken, tuple(profiles.values()), journeys)
         decision = decided(item, known=standing, prior=Entries(enrollments), new_id=new_id)
         assert decision.probes == ()
         (result,) = decision.results
-        if isinstance(result, Receipt) and item.claim.key not in held:
-            held[item.claim.key] = HeldClaim(item.claim, result)
+        if isinstance(result, Receipt) and item.key_claim.key not in taken:
+            taken[item.key_claim.key] = TakenKey(item.key_claim, result)
         for profile in decision.changes.created_profiles + decision.changes.changed_profiles:
             profiles[profile.profile_id] = profile
         results.append(result)
         events += decision.changes.events
         enrollments += decision.changes.enrollments
-    return results, events, enrollments, profiles, held
+    return results, events, enrollments, profiles, taken
 
 
 identities = st.fixed_dictionaries(
@@ -533,16 +533,16 @@ def test_a_batch_comes_to_what_its_items_come_to_one_after_another(sendings):
         for number, (key, who, properties, order) in enumerate(sendings)
     ]
     whole = decided(*items, known=Known({}, (), JOURNEYS))
-    results, events, enrollments, profiles, held = one_after_another(items, JOURNEYS)
+    results, events, enrollments, profiles, taken = one_after_another(items, JOURNEYS)
     assert list(map(shown, whole.results)) == list(map(shown, results))
     assert list(whole.changes.events) == events
     assert list(whole.changes.enrollments) == enrollments
     assert list(whole.changes.created_profiles) == list(profiles.values())
     assert whole.probes == whole.changes.changed_profiles == ()
     # A key whose first item was refused is freed, and given to the item that was accepted.
-    first = {item.claim.key: item.claim for item in reversed(items)}
-    freed = [key for key in sorted(first) if key not in held or held[key].claim != first[key]]
-    assert list(whole.changes.released) == freed
-    assert {claim.key: claim for claim in whole.changes.reclaimed} == {
-        key: held[key].claim for key in freed if key in held
+    first = {item.key_claim.key: item.key_claim for item in reversed(items)}
+    freed = [key for key in sorted(first) if key not in taken or taken[key].key_claim != first[key]]
+    assert list(whole.changes.freed) == freed
+    assert {claim.key: claim for claim in whole.changes.retaken} == {
+        key: taken[key].key_claim for key in freed if key in taken
     }

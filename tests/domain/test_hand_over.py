@@ -11,7 +11,7 @@ from segmentflow_core.domain.hand_over import (
     AVAILABLE_STATUSES,
     ENROLLMENT_STATUSES,
     ClaimedEnrollment,
-    HandOver,
+    ClaimTerms,
     completed,
     extended,
     handed_over,
@@ -26,7 +26,7 @@ PENDING = Enrollment("e", "j", 1, "p", "v", None, NOW, available_at=NOW)
 
 
 def a_claim(token="first", now=NOW, max_attempts=2):
-    return HandOver(None, None, 1, now, now + MINUTE, token, max_attempts)
+    return ClaimTerms(None, None, 1, now, now + MINUTE, token, max_attempts)
 
 
 CLAIMED = handed_over(PENDING, a_claim())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from segmentflow_core import FingerprintKey, FingerprintKeys
-from segmentflow_core.domain.decision import Item, claim_for
+from segmentflow_core.domain.decision import Item, key_claim_for
 from segmentflow_core.domain.request import check_request
 from segmentflow_core.domain.tracking import Changes, Intent, Known
 from segmentflow_core.testing import FINGERPRINT_SECRET, FixedClock, a_request
@@ -16,7 +16,7 @@ def test_values_that_cross_the_ports_show_nothing_of_the_request():
     request = check_request(
         a_request(data={"card": "canary"}, profile={"email": "canary@example.com"}), "key"
     )
-    claim = claim_for(request, "key", "mine", KEYS, now=NOW, expires_at=None)
+    claim = key_claim_for(request, "key", "mine", KEYS, now=NOW, expires_at=None)
     intent = Intent((claim,), ("canary@example.com",), (), (), NOW)
     shown = [request, claim, Item(request, claim), intent, Known({}, (), ()), Changes()]
     assert "canary" not in repr(shown)
@@ -28,4 +28,4 @@ def test_fingerprint_keys_do_not_show_their_secret():
 
 def test_there_is_nothing_to_write_where_nothing_was_accepted_and_no_key_was_taken():
     assert Changes().empty
-    assert not Changes(released=("key",)).empty
+    assert not Changes(freed=("key",)).empty

@@ -54,7 +54,7 @@ def test_the_statements_that_take_keys_are_known_as_such(database):
     """A wait that is too long means something else there: IdempotencyInProgress."""
     known = statements_for(database)
     taking = [statement for statement in all_statements(known) if statement.takes_keys]
-    assert taking == list(all_statements(known.tracking.take_claims))
+    assert taking == list(all_statements(known.tracking.take_keys))
 
 
 @pytest.mark.parametrize("database", DIALECTS)

@@ -7,9 +7,10 @@ import asyncio
 import pytest
 
 from segmentflow_core import AsyncTracker, Tracker
+from segmentflow_core.colour import settle
 from segmentflow_core.errors import NotFound
 from segmentflow_core.testing import FINGERPRINT_SECRET, TappedStorage, a_request
-from segmentflow_core.testing.callers import Gate, run_at_once, settle
+from segmentflow_core.testing.callers import Gate, run_at_once
 from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
 
 COLOURS = pytest.mark.parametrize("run_async", [None, asyncio.run], ids=["threads", "tasks"])

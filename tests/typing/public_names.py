@@ -30,7 +30,7 @@ from segmentflow_core import (
     TrackRequest,
     UserEvent,
 )
-from segmentflow_core.explanation import ExplainedEvent, ExplainedJourney, Explanation, Replay
+from segmentflow_core.explanation import ExplainedEvent, ExplainedJourney, Explanation, Rehearsal
 from segmentflow_core.ports import AsyncStorage, Storage
 from segmentflow_core.templates import compile_template
 from segmentflow_http import (
@@ -92,7 +92,7 @@ assert_type(explained.journeys, tuple[ExplainedJourney, ...])
 assert_type(explained.journeys[0].condition, Explanation | None)
 assert_type(tracker.records.explain("id", journeys={"journeys": []}), ExplainedEvent)
 moment = datetime.fromisoformat("2026-05-31T12:00:00Z")
-assert_type(tracker.journeys.rehearse([], since=moment, on_progress=print), Replay)
+assert_type(tracker.journeys.rehearse([], since=moment, on_progress=print), Rehearsal)
 template = compile_template({"to": {"$state": "/profile/email"}})
 assert_type(template.paths, tuple[str, ...])
 template.render({"event": {}, "profile": {}}, "error")
@@ -135,4 +135,4 @@ async def use_async_over_http() -> None:
     AsgiApp(async_endpoint)
     assert_type(await AsyncClient("http://x", "sk_x").track({}, generate_key=True), Receipt)
     assert_type(await async_tracker.records.explain("id"), ExplainedEvent)
-    assert_type(await async_tracker.journeys.rehearse([], since=moment), Replay)
+    assert_type(await async_tracker.journeys.rehearse([], since=moment), Rehearsal)

@@ -14,7 +14,7 @@ from drawn import TOTAL_OF_40, a_file, definitions, sendings, sent, where
 from segmentflow_core import AsyncTracker, Tracker
 from segmentflow_core.arguments import checked_definitions
 from segmentflow_core.colour import drive
-from segmentflow_core.domain.replay import Replay
+from segmentflow_core.domain.rehearsal import Rehearsal
 from segmentflow_core.errors import (
     ConfigurationError,
     InvalidJourney,
@@ -30,12 +30,12 @@ from segmentflow_core.testing import (
 )
 from segmentflow_core.usecases.explain import drafts as drafts_of
 from segmentflow_core.usecases.explain import listens
-from segmentflow_core.usecases.rehearse import Replaying
-from segmentflow_core.wire import replay_document
+from segmentflow_core.usecases.rehearse import Rehearsing
+from segmentflow_core.wire import rehearsal_document
 from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
 
 
-def test_both_colours_explain_and_replay_alike(tracker, storage, clock):
+def test_both_colours_explain_and_rehearse_alike(tracker, storage, clock):
     tracker.journeys.publish(a_file(a_journey(**where(TOTAL_OF_40))))
     receipt = tracker.track(DOCUMENTED_REQUEST, "key")
     since = clock.now()
@@ -56,15 +56,15 @@ def test_both_colours_explain_and_replay_alike(tracker, storage, clock):
             await other.journeys.rehearse(a_file(a_journey()), since=since),
         )
 
-    dry_run, stored, replay, silent = asyncio.run(with_async())
+    dry_run, stored, rehearsal, silent = asyncio.run(with_async())
     assert dry_run == tracker.explain(DOCUMENTED_REQUEST)
     assert stored == tracker.records.explain(receipt.event_id)
-    assert replay == silent == tracker.journeys.rehearse(a_file(a_journey()), since=since)
+    assert rehearsal == silent == tracker.journeys.rehearse(a_file(a_journey()), since=since)
     assert steps == [(0, 1), (1, 1)]
 
 
 @given(st.lists(definitions, min_size=1, max_size=2), sendings, st.integers(1, 4))
-def test_a_replay_agrees_with_having_published_the_draft_before(definitions, sendings, page):
+def test_a_rehearsal_agrees_with_having_published_the_draft_before(definitions, sendings, page):
     # A sample goes by the Profile's id, which the two stores give out differently.
     drafts = [
         a_journey(str(n), **{name: d[name] for name in d if name != "sample"})
@@ -85,8 +85,8 @@ def test_a_replay_agrees_with_having_published_the_draft_before(definitions, sen
         unpublished.track(request, key)
         for outcome in published.records.event(receipt.event_id).outcomes:
             expected[outcome.journey_id].append((receipt.profile_id, outcome))
-    replay = replayed(unpublished, drafts, start, page=page)
-    for journey in replay.journeys:
+    rehearsal = rehearsed(unpublished, drafts, start, page=page)
+    for journey in rehearsal.journeys:
         outcomes = expected[journey.journey_id]
         entered = [who for who, outcome in outcomes if outcome.outcome == "enrolled"]
         assert journey.matched == len(outcomes)
@@ -95,24 +95,24 @@ def test_a_replay_agrees_with_having_published_the_draft_before(definitions, sen
         assert journey.skipped == {reason: reasons.count(reason) for reason in set(reasons)}
 
 
-def replayed(
+def rehearsed(
     tracker: Tracker,
     drafts: Any,
     since: datetime,
     page: int,
     meanwhile: Any = lambda: None,
-) -> Replay:
+) -> Rehearsal:
     """Replay with small pages, doing something else between them."""
     definitions = checked_definitions(drafts)
     journeys = tuple(filter(listens, drafts_of(definitions, since)))
-    replaying = Replaying("default", journeys, since, None, page)
-    for read in replaying.reads():
-        replaying.fold(drive(tracker._calls.run(read)))
+    rehearsing = Rehearsing("default", journeys, since, None, page)
+    for read in rehearsing.reads():
+        rehearsing.fold(drive(tracker._calls.run(read)))
         meanwhile()
-    return replaying.result()
+    return rehearsing.result()
 
 
-def test_a_replay_counts_who_would_have_entered_and_why_others_would_not(tracker, clock):
+def test_a_rehearsal_counts_who_would_have_entered_and_why_others_would_not(tracker, clock):
     since = clock.now()
     for number, total in enumerate([39, 40, 41, "40"]):
         request = a_request(profile={"email": f"p{number % 2}@example.com"}, data={"total": total})
@@ -120,7 +120,7 @@ def test_a_replay_counts_who_would_have_entered_and_why_others_would_not(tracker
         clock.advance(hours=1)
     tracker.track(a_request("order.paid"), "paid")
     draft = a_journey(**where(TOTAL_OF_40), status="draft")
-    assert replay_document(tracker.journeys.rehearse(a_file(draft), since=since)) == {
+    assert rehearsal_document(tracker.journeys.rehearse(a_file(draft), since=since)) == {
         "since": "2026-06-01T12:00:00.123456Z",
         "until": None,
         "events": 5,
@@ -137,15 +137,15 @@ def test_a_replay_counts_who_would_have_entered_and_why_others_would_not(tracker
     }
 
 
-def test_a_replay_takes_the_events_of_its_period(tracker, clock):
+def test_a_rehearsal_takes_the_events_of_its_period(tracker, clock):
     start = clock.now()
     for number in range(4):
         tracker.track(a_request(), f"{number}")
         clock.advance(hours=1)
     since, until = start + timedelta(hours=1), start + timedelta(hours=3)
-    replay = tracker.journeys.rehearse(a_file(a_journey()), since=since, until=until)
-    assert (replay.events, replay.journeys[0].entered) == (2, 2)
-    assert replay_document(replay)["until"] == "2026-06-01T15:00:00.123456Z"
+    rehearsal = tracker.journeys.rehearse(a_file(a_journey()), since=since, until=until)
+    assert (rehearsal.events, rehearsal.journeys[0].entered) == (2, 2)
+    assert rehearsal_document(rehearsal)["until"] == "2026-06-01T15:00:00.123456Z"
     nothing = tracker.journeys.rehearse(a_file(a_journey()), since=start + timedelta(days=1))
     assert (nothing.events, nothing.journeys[0].matched) == (0, 0)
 
@@ -167,7 +167,7 @@ def test_entries_from_before_the_period_count_and_those_within_it_do_not(tracker
     assert (journey.entered, journey.skipped) == (1, {"already_enrolled": 3})
 
 
-def test_what_is_tracked_while_a_replay_runs_is_left_out(tracker, clock):
+def test_what_is_tracked_while_a_rehearsal_runs_is_left_out(tracker, clock):
     since = clock.now()
     for number in range(7):
         tracker.track(a_request(), f"{number}")
@@ -176,8 +176,8 @@ def test_what_is_tracked_while_a_replay_runs_is_left_out(tracker, clock):
     def track_one() -> None:
         tracker.track(a_request(), f"{next(tracked)}")
 
-    replay = replayed(tracker, a_file(a_journey()), since, 2, track_one)
-    assert (replay.events, replay.journeys[0].entered) == (7, 7)
+    rehearsal = rehearsed(tracker, a_file(a_journey()), since, 2, track_one)
+    assert (rehearsal.events, rehearsal.journeys[0].entered) == (7, 7)
 
 
 class GivenIds:
@@ -205,11 +205,11 @@ def test_an_event_that_comes_in_between_pushes_none_off_its_page(storage, clock)
         if act is not None:
             act()
 
-    replay = replayed(tracker, a_file(a_journey()), since, 2, meanwhile)
-    assert replay.journeys[0].entered == 6
+    rehearsal = rehearsed(tracker, a_file(a_journey()), since, 2, meanwhile)
+    assert rehearsal.journeys[0].entered == 6
 
 
-def test_a_replay_tells_how_far_it_is(tracker, clock):
+def test_a_rehearsal_tells_how_far_it_is(tracker, clock):
     since = clock.now()
     tracker.track_many([(a_request(), f"{number}") for number in range(1001)])
     steps: list[tuple[int, int | None]] = []
@@ -219,7 +219,7 @@ def test_a_replay_tells_how_far_it_is(tracker, clock):
     assert steps == [(0, None), (0, None), (0, 1001), (1, 1001), (501, 1001), (1001, 1001)]
 
 
-def test_a_replay_needs_instants_and_drafts_that_are_right(tracker, clock):
+def test_a_rehearsal_needs_instants_and_drafts_that_are_right(tracker, clock):
     naive = clock.now().replace(tzinfo=None)
     with pytest.raises(ConfigurationError, match="since"):
         tracker.journeys.rehearse([], since=naive)
@@ -231,5 +231,5 @@ def test_a_replay_needs_instants_and_drafts_that_are_right(tracker, clock):
         tracker.journeys.rehearse([{}], since=clock.now())
 
 
-def test_a_replay_that_has_read_nothing_has_no_total():
-    assert Replaying("default", (), FixedClock().now(), None).total is None
+def test_a_rehearsal_that_has_read_nothing_has_no_total():
+    assert Rehearsing("default", (), FixedClock().now(), None).total is None

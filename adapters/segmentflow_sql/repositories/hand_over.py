@@ -14,8 +14,8 @@ from attrs import frozen
 
 from segmentflow_core.ports import (
     ClaimedEnrollment,
+    ClaimTerms,
     Enrollment,
-    HandOver,
     Lease,
     encode_json,
     is_id,
@@ -38,7 +38,7 @@ class HandOverRepository:
 
     _connection: Connection
 
-    async def claim(self, hand_over: HandOver) -> Sequence[ClaimedEnrollment]:
+    async def claim(self, hand_over: ClaimTerms) -> Sequence[ClaimedEnrollment]:
         """Hand over at most as many available Enrollments as asked for."""
         with_events: Sequence[Row] = []
         if self._connection.after_loss:
@@ -54,7 +54,7 @@ class HandOverRepository:
             for row in with_events
         ]
 
-    async def _claim(self, hand_over: HandOver) -> Sequence[Row]:
+    async def _claim(self, hand_over: ClaimTerms) -> Sequence[Row]:
         kind = self._connection.kind
         named = (hand_over.organization_id is not None, hand_over.journey_id is not None)
         return await ask(
@@ -70,7 +70,7 @@ class HandOverRepository:
             max_attempts=hand_over.max_attempts,
         )
 
-    async def _claimed_already(self, hand_over: HandOver) -> Sequence[Row]:
+    async def _claimed_already(self, hand_over: ClaimTerms) -> Sequence[Row]:
         """Find what an earlier run took when its commit succeeded but its answer was lost."""
         kind = self._connection.kind
         statement = kind.statements.hand_over.claimed_already

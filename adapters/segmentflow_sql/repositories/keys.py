@@ -22,7 +22,7 @@ class IdempotencyRepository:
         kind = self._connection.kind
         removed = await ask(
             self._connection,
-            kind.statements.tracking.purge_claims,
+            kind.statements.tracking.purge_keys,
             now=kind.codec.instant(now),
             limit=limit,
         )

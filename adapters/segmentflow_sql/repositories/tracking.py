@@ -7,11 +7,9 @@ whatever the batch, so that two crossed batches queue up and do not lock each ot
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 from segmentflow_core.ports import (
     Changes,
-    HeldClaim,
     Intent,
     JourneyStatus,
     Known,
@@ -19,6 +17,7 @@ from segmentflow_core.ports import (
     Probe,
     Profile,
     Receipt,
+    TakenKey,
     encode_json,
     from_microseconds,
 )
@@ -36,8 +35,6 @@ from segmentflow_sql.statements import ProfilesFoundBy
 
 __all__ = ["TrackingRepository"]
 
-_OPERATION: Final = "events.track"
-
 
 class TrackingRepository:
     """Load and write of tracked batches, within one transaction."""
@@ -52,28 +49,28 @@ class TrackingRepository:
     async def load(self, organization_id: str, intent: Intent) -> Known:
         """Take the batch's keys, then read what the decision needs: one exchange, at most three.
 
-        The second reads the claims that hold a key, the third Journeys not yet known.
+        The second reads the claims of keys taken before, the third Journeys not yet known.
 
         Raises:
             LostRace: what stood in the way of a key has gone since.
         """
         statements, codec = self._statements, self._codec
         takes = calls_for_rows(
-            statements.take_claims,
-            [rows.claim_row(codec, organization_id, _OPERATION, c) for c in intent.claims],
+            statements.take_keys,
+            [rows.key_claim_row(codec, organization_id, intent.operation, c) for c in intent.keys],
             codec.instant(intent.now),
         )
         find = statements.lock_profiles if takes else statements.look_for_profiles
         finding = self._finding(find, organization_id, intent)
         listening = self._listening(organization_id, intent.events)
         answers = await self._connection.exchange([*takes, *finding, *listening])
-        taken = {key for answer in answers[: len(takes)] for (key,) in answer}
+        own = {key for answer in answers[: len(takes)] for (key,) in answer}
         self._loaded = _profiles(answers[len(takes) : len(takes) + len(finding)])
         active = [row for row in answers[-1] if row[0] is not None] if listening else []
-        held_keys = [claim.key for claim in intent.claims if claim.key not in taken]
-        held = await self._held(organization_id, held_keys) if held_keys else {}
+        others = [claim.key for claim in intent.keys if claim.key not in own]
+        taken = await self._taken(organization_id, intent.operation, others) if others else {}
         journeys = await current_journeys(self._connection, organization_id, active)
-        return Known(held, tuple(self._loaded.values()), journeys)
+        return Known(taken, tuple(self._loaded.values()), journeys)
 
     def _finding(self, find: ProfilesFoundBy, organization_id: str, intent: Intent) -> list[Call]:
         emails, external_ids = intent.emails, intent.external_ids
@@ -113,32 +110,34 @@ class TrackingRepository:
         )
         return [Call(many, arguments)]
 
-    async def _held(self, organization_id: str, keys: Sequence[str]) -> dict[str, HeldClaim]:
-        held_claims = self._statements.held_claims
+    async def _taken(
+        self, organization_id: str, operation: str, keys: Sequence[str]
+    ) -> dict[str, TakenKey]:
+        taken_keys = self._statements.taken_keys
         if len(keys) == 1:
-            call = Call(held_claims.one, (organization_id, _OPERATION, keys[0]))
+            call = Call(taken_keys.one, (organization_id, operation, keys[0]))
         else:
-            many = held_claims.many
+            many = taken_keys.many
             arguments = many.arguments(
                 organization_id=organization_id,
-                operation=_OPERATION,
+                operation=operation,
                 keys=self._codec.listed(keys),
             )
             call = Call(many, arguments)
         (found,) = await self._connection.exchange([call])
-        held: dict[str, HeldClaim] = {}
+        taken: dict[str, TakenKey] = {}
         for *columns, profile_id, outcomes in found:
-            claim = rows.claim_from(columns)
+            claim = rows.key_claim_from(columns)
             outcome = rows.outcomes_from(outcomes)
             enrolled = sum(o.outcome == "enrolled" for o in outcome)
             receipt = Receipt(
                 claim.event_id, profile_id, len(outcome), enrolled, len(outcome) - enrolled
             )
-            held[claim.key] = HeldClaim(claim, receipt)
-        if len(held) < len(keys):
+            taken[claim.key] = TakenKey(claim, receipt)
+        if len(taken) < len(keys):
             # What stood in the way has gone since: another try finds the key free.
             raise LostRace
-        return held
+        return taken
 
     async def prior_entries(
         self, organization_id: str, probes: Sequence[Probe]
@@ -166,17 +165,20 @@ class TrackingRepository:
         """Write a decided batch; nothing is asked, so all of it travels with the commit."""
         statements, codec = self._statements, self._codec
         calls: list[Call] = []
-        if changes.released:
-            release = statements.release_claims
-            arguments = release.arguments(
+        if changes.freed:
+            free = statements.free_keys
+            arguments = free.arguments(
                 organization_id=organization_id,
-                operation=_OPERATION,
-                keys=codec.listed(changes.released),
+                operation=changes.operation,
+                keys=codec.listed(changes.freed),
             )
-            calls.append(Call(release, arguments))
+            calls.append(Call(free, arguments))
         calls += calls_for_rows(
-            statements.write_claims,
-            [rows.claim_row(codec, organization_id, _OPERATION, c) for c in changes.reclaimed],
+            statements.write_keys,
+            [
+                rows.key_claim_row(codec, organization_id, changes.operation, c)
+                for c in changes.retaken
+            ],
         )
         calls += self._changes_of_profiles(organization_id, changes)
         calls += self._marks(organization_id, changes)

@@ -58,5 +58,5 @@ def _definitions(dialect: Dialect, table: Table) -> Iterator[Statement]:
         for index in sorted(table.indexes, key=lambda index: str(index.name))
     ]
     for creation in creations:
-        text = str(creation.compile(dialect=dialect.compiler)).strip()
+        text = str(creation.compile(dialect=dialect.compiler))
         yield Statement(f"create_{creation.element.name}", text)

@@ -28,11 +28,11 @@ from sqlalchemy import (
 from sqlalchemy.sql.elements import ClauseElement
 
 from segmentflow_sql.schema import (
-    claims,
     enrollments,
     events,
     journey_versions,
     journeys,
+    key_claims,
     profiles,
 )
 from segmentflow_sql.statements.building import (
@@ -58,14 +58,14 @@ _PROPERTIES = ("properties", "property_times", "updated_at")
 class TrackingStatements:
     """The statements of tracking, in about the order a call runs them."""
 
-    take_claims: RowStatement
-    held_claims: FoundBy
+    take_keys: RowStatement
+    taken_keys: FoundBy
     look_for_profiles: ProfilesFoundBy
     lock_profiles: ProfilesFoundBy
     listening_journeys: FoundBy
     last_entries: Statement
-    release_claims: Statement
-    write_claims: RowStatement
+    free_keys: Statement
+    write_keys: RowStatement
     free_identities: Statement
     change_profiles: RowStatement
     change_properties: RowStatement
@@ -74,19 +74,19 @@ class TrackingStatements:
     create_profiles: RowStatement
     write_events: RowStatement
     write_enrollments: RowStatement
-    purge_claims: Statement
+    purge_keys: Statement
 
 
 def tracking_statements(dialect: Dialect) -> TrackingStatements:
     """Build and compile the statements of tracking."""
     return TrackingStatements(
-        take_claims=_take_claims(dialect),
-        held_claims=FoundBy(
-            compiled(dialect, "held_claim", _held(dialect, equal_to_given(claims, "key"))),
+        take_keys=_take_keys(dialect),
+        taken_keys=FoundBy(
+            compiled(dialect, "taken_key", _taken(dialect, equal_to_given(key_claims, "key"))),
             compiled(
                 dialect,
-                "held_claims",
-                _held(dialect, dialect.among(claims.c.key, "keys")),
+                "taken_keys",
+                _taken(dialect, dialect.among(key_claims.c.key, "keys")),
                 prepared=False,
             ),
         ),
@@ -101,16 +101,16 @@ def tracking_statements(dialect: Dialect) -> TrackingStatements:
             compiled(dialect, "listening_journeys", _listening_to_events(dialect), prepared=False),
         ),
         last_entries=compiled(dialect, "last_entries", _last_entries(dialect)),
-        release_claims=compiled(
+        free_keys=compiled(
             dialect,
-            "release_claims",
-            delete(claims).where(
-                equal_to_given(claims, "organization_id", "operation"),
-                dialect.among(claims.c.key, "keys"),
+            "free_keys",
+            delete(key_claims).where(
+                equal_to_given(key_claims, "organization_id", "operation"),
+                dialect.among(key_claims.c.key, "keys"),
             ),
             prepared=False,
         ),
-        write_claims=inserting(dialect, "write_claims", claims),
+        write_keys=inserting(dialect, "write_keys", key_claims),
         free_identities=compiled(
             dialect,
             "free_identities",
@@ -125,55 +125,55 @@ def tracking_statements(dialect: Dialect) -> TrackingStatements:
         create_profiles=inserting(dialect, "create_profiles", profiles),
         write_events=inserting(dialect, "write_events", events),
         write_enrollments=inserting(dialect, "write_enrollments", enrollments),
-        purge_claims=_purge_claims(dialect),
+        purge_keys=_purge_keys(dialect),
     )
 
 
 def _now() -> ColumnElement[Any]:
-    return bindparam("now", type_=claims.c.expires_at.type)
+    return bindparam("now", type_=key_claims.c.expires_at.type)
 
 
 # --- keys --------------------------------------------------------------------------------
 
 
-def _take_claims(dialect: Dialect) -> RowStatement:
+def _take_keys(dialect: Dialect) -> RowStatement:
     """Take keys that are new or expired; a key that is held gives no row."""
 
     def finish(insert: Any) -> ClauseElement:
-        taken: ClauseElement = replacing(claims, insert, claims.c.expires_at <= _now()).returning(
-            claims.c.key
-        )
+        taken: ClauseElement = replacing(
+            key_claims, insert, key_claims.c.expires_at <= _now()
+        ).returning(key_claims.c.key)
         return taken
 
-    return inserting(dialect, "take_claims", claims, finish, takes_keys=True)
+    return inserting(dialect, "take_keys", key_claims, finish, takes_keys=True)
 
 
-def _held(dialect: Dialect, which: ColumnElement[bool]) -> Select[Any]:
-    """Read claims, each with what its event's receipt is made of."""
+def _taken(dialect: Dialect, which: ColumnElement[bool]) -> Select[Any]:
+    """Read key claims, each with what its event's receipt is made of."""
     own_event = and_(
-        events.c.organization_id == claims.c.organization_id,
-        events.c.event_id == claims.c.event_id,
+        events.c.organization_id == key_claims.c.organization_id,
+        events.c.event_id == key_claims.c.event_id,
     )
     return (
-        select(*columns(dialect, claims), events.c.profile_id, events.c.outcomes)
+        select(*columns(dialect, key_claims), events.c.profile_id, events.c.outcomes)
         .join(events, own_event)
-        .where(equal_to_given(claims, "organization_id", "operation"), which)
+        .where(equal_to_given(key_claims, "organization_id", "operation"), which)
     )
 
 
-def _purge_claims(dialect: Dialect) -> Statement:
-    keys = (claims.c.organization_id, claims.c.operation, claims.c.key)
+def _purge_keys(dialect: Dialect) -> Statement:
+    keys = (key_claims.c.organization_id, key_claims.c.operation, key_claims.c.key)
     expired: Select[Any, Any, Any] = (
         select(*keys)
-        .where(claims.c.expires_at <= _now())
+        .where(key_claims.c.expires_at <= _now())
         .limit(bindparam("limit", type_=Integer))
         .offset(NO_OFFSET)
     )
     if not dialect.one_writer:
         # Pass over keys in use. A CTE that locks runs only once.
         expired = select(expired.with_for_update(skip_locked=True).cte("expired"))
-    purge = delete(claims).where(tuple_(*keys).in_(expired)).returning(claims.c.key)
-    return compiled(dialect, "purge_claims", purge)
+    purge = delete(key_claims).where(tuple_(*keys).in_(expired)).returning(key_claims.c.key)
+    return compiled(dialect, "purge_keys", purge)
 
 
 # --- Profiles ----------------------------------------------------------------------------

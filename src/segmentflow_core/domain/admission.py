@@ -1,8 +1,8 @@
 """Which values may enter: strict JSON, bounded in depth and size.
 
-Knows what JSON is and nothing of what a request means. What it returns is plain
-(`dict`, `list`, `str`, `int`, `float`, `bool`, None) and shares nothing with what
-it was given. Must never put a value into a message.
+Knows what JSON is. Returns a copy of plain Python values (`dict`, `list`, `str`, `int`,
+`float`, `bool`, None) that shares nothing with the original. Must never know what a request
+means, nor put a value into a message.
 
 See docs/reference/rules/request.md.
 """
@@ -35,7 +35,7 @@ MAX_INTEGER: Final = 2**64 - 1
 
 
 class Inadmissible:
-    """The type of `INADMISSIBLE`, which stands where a refused value stood."""
+    """The type of `INADMISSIBLE`, which replaces a refused value in the copy."""
 
 
 INADMISSIBLE: Final = Inadmissible()
@@ -43,13 +43,13 @@ INADMISSIBLE: Final = Inadmissible()
 
 @frozen
 class Flaw:
-    """Stands in a parsed document for something Python's types cannot hold, such as 1e400."""
+    """Replaces, in a parsed document, a value that Python cannot represent, such as 1e400."""
 
     message: str
 
 
 class FlawedObject(dict[str, Any]):
-    """An object that named some members twice; `repeated` says which."""
+    """An object in which a member was given more than once; `repeated` names each such member."""
 
     repeated: tuple[str, ...] = ()
 
@@ -77,15 +77,15 @@ def text_fault(text: str) -> str | None:
 
 @define
 class Admission:
-    """One pass over one document: copies what may enter, notes what may not.
+    """One pass over one document: it copies what is admitted and notes what is refused.
 
     Attributes:
         max_depth: how deep objects and arrays may nest; the document itself is 1.
-        max_size: the JSON's length, in characters, past which the pass gives up: what it
-            returns is then cut short and must not be used.
+        max_size: the length of JSON, in characters, at which the pass stops. The copy is then
+            truncated and must not be used.
         faults: (where, why) for every refused value, in document order.
-        size: what the JSON of all that was admitted so far takes at least. Never more than it
-            does take: a document that fits is never cut short.
+        size: a lower bound of the JSON's length so far. It never exceeds the real length, so
+            a document that fits is never truncated.
     """
 
     max_depth: int
@@ -95,14 +95,14 @@ class Admission:
 
     @property
     def too_large(self) -> bool:
-        """Whether the pass gave up because of the document's size."""
+        """Whether the pass stopped because the document is too large."""
         return self.size > self.max_size
 
     def admit(self, value: Any, at: Tokens = (), depth: int = 1) -> Any:
         """Return a plain copy of `value`, with `INADMISSIBLE` where a value was refused.
 
-        Bounded whatever it is given: a cycle ends at `max_depth`, and shared
-        parts that would unfold without end stop at `max_size`.
+        The work is bounded for any input: a cycle ends at `max_depth`, and shared parts that
+        would be copied again and again end at `max_size`.
         """
         kind = type(value)
         if kind is str:
@@ -128,7 +128,7 @@ class Admission:
         return self._other(value, at, depth)
 
     def refuse(self, at: Tokens, why: str) -> Inadmissible:
-        """Note a fault and return the stand-in."""
+        """Note a fault and return `INADMISSIBLE`."""
         self.faults.append((at, why))
         return INADMISSIBLE
 
@@ -158,7 +158,7 @@ class Admission:
                     self.refuse((*at, name), f"has a name that {fault}")
                     continue
             kind = type(item)
-            # The commonest kinds, without a call.
+            # The most common types need no call.
             if kind is str and item.isascii() and "\0" not in item:
                 size += len(item)
                 admitted[name] = item

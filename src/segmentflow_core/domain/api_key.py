@@ -1,8 +1,8 @@
 """API Keys: what a server-side credential looks like, and what is kept of it.
 
-A key is ``sk_live_`` or ``sk_test_`` and 256 random bits. Of the key itself only a SHA-256
-digest is kept: what has 256 random bits cannot be guessed from its digest, so no slow hash
-is needed. Must never keep or show the key, and rolls no dice: the random bytes come in.
+A key is ``sk_live_`` or ``sk_test_`` and 256 random bits. Only a SHA-256 digest of the key
+is kept: 256 random bits cannot be guessed from their digest, so no slow hash is needed. Must
+never keep or show the key, nor draw random numbers: the caller passes the random bytes in.
 
 See docs/reference/rules/api-keys.md.
 """
@@ -40,7 +40,7 @@ SCOPES: Final = {"events:write": "Track events."}
 
 SECRET_BYTES: Final = 32
 USE_PRECISION: Final = timedelta(hours=1)
-"""How coarse `last_used_at` is: at most one write per key in this time."""
+"""How precise `last_used_at` is: each key is written at most once in this time."""
 
 _SECRET: Final = re.compile(r"sk_(?:live|test)_[A-Za-z0-9_-]{43}")
 _WRITE_KEY: Final = "wk_"
@@ -56,15 +56,15 @@ class ApiKey:
     """What is kept of one API Key.
 
     Attributes:
-        key_id: UUIDv7; names the key in lists, and says nothing about its secret.
-        organization_id: whom its bearer acts for.
+        key_id: UUIDv7; names the key in lists, and reveals nothing of its secret.
+        organization_id: the Organization its bearer acts for.
         digest: SHA-256 of the key.
         scopes: what its bearer may do, sorted.
-        label: what people call it, or None.
+        label: a name for people, or None.
         test: whether it is an ``sk_test_`` key.
         created_at: when it was made.
-        last_used_at: when it was last used, to the hour; None is never.
-        revoked_at: since when it is refused; None while it works.
+        last_used_at: when it was last used, to the hour; None before its first use.
+        revoked_at: when it was revoked; None while it works.
     """
 
     key_id: str
@@ -79,17 +79,17 @@ class ApiKey:
 
     @property
     def lookup(self) -> str:
-        """Return what the key is looked up by: the first digits of its digest."""
+        """Return the first digits of the digest, by which a store finds the key."""
         return lookup_of(self.digest)
 
 
 @frozen
 class CreatedApiKey:
-    """A new API Key and its secret, which is shown this once.
+    """A new API Key and its secret, which is shown only this once.
 
     Attributes:
-        secret: what its bearer sends as ``x-api-key``. It cannot be read again.
-        api_key: what is kept.
+        secret: what its bearer sends as ``x-api-key``; it cannot be read again.
+        api_key: what is kept of it.
     """
 
     secret: str = field(repr=False)
@@ -97,10 +97,10 @@ class CreatedApiKey:
 
 
 def check_key_request(scopes: Sequence[str], label: str | None) -> tuple[str, ...]:
-    """Hold what a new key is asked to be against the rules; return its scopes, sorted.
+    """Check the scopes and the label of a new key; return the scopes, sorted, each once.
 
     Raises:
-        InvalidRequest: with every violation.
+        InvalidRequest: a rule is broken; `violations` lists every fault.
     """
     violations = [
         Violation(f"/scopes/{index}", f"must be one of {', '.join(SCOPES)}")
@@ -145,7 +145,7 @@ def refuse_write_key(secret: str) -> None:
 
 
 def lookup_of(digest: bytes) -> str:
-    """Return the part of a digest that keys are looked up by.
+    """Return the first digits of a digest, by which a store finds a key.
 
     >>> lookup_of(bytes(32))
     '0000000000000000'
@@ -154,7 +154,7 @@ def lookup_of(digest: bytes) -> str:
 
 
 def find_match(digest: bytes, candidates: Sequence[ApiKey]) -> ApiKey | None:
-    """Return the key of this digest that works, comparing each in constant time."""
+    """Return the working key that has this digest, or None; each is compared in constant time."""
     found: ApiKey | None = None
     for candidate in candidates:
         if hmac.compare_digest(candidate.digest, digest) and candidate.revoked_at is None:
@@ -163,5 +163,5 @@ def find_match(digest: bytes, candidates: Sequence[ApiKey]) -> ApiKey | None:
 
 
 def needs_note(last_used_at: datetime | None, now: datetime) -> bool:
-    """Tell whether the last use on record is old enough to be written anew."""
+    """Say whether the recorded last use is old enough to be written again."""
     return last_used_at is None or now - last_used_at >= USE_PRECISION

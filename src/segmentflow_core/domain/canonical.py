@@ -1,12 +1,12 @@
-"""Canonical JSON (RFC 8785): equal values give equal bytes, whoever wrote them down.
+"""Canonical JSON (RFC 8785): equal values give equal bytes, however they were written.
 
 Knows how an admitted value is spelt. Must never know what the value is for, nor
 put any part of it into an error.
 
-There are two writers. The standard library's encoder is written in C and already
-escapes strings and spells most numbers as RFC 8785 asks; the exceptions are rare and
-easily seen, so one quick look at the value decides whether the C encoder is right
-for it, and a writer in Python serves the rest.
+There are two writers. The standard library's encoder is written in C; it escapes strings
+and spells most numbers as RFC 8785 demands. The exceptions are rare and easy to see. One
+quick look at a value decides whether the C encoder suits it; a writer in Python writes the
+other values.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def canonical_json(value: JsonValue) -> bytes:
     Object members are sorted by the UTF-16 code units of their names, and floats are
     spelt as ECMAScript does, so ``1.0`` and ``1`` are the same bytes. One deviation:
     RFC 8785 passes every number through a double, while an `int` here is written
-    exactly, so that two large identifiers are never taken for each other.
+    exactly, so that two large identifiers never become the same bytes.
 
     Args:
         value: plain `dict`, `list`, `str`, `int`, `float`, `bool` and None only, as
@@ -48,8 +48,8 @@ def canonical_json(value: JsonValue) -> bytes:
     try:
         return _encode_quickly(value) if _suit_c_encoder((value,)) else _encode_exactly(value)
     except (TypeError, ValueError, LookupError, AttributeError, RecursionError):
-        # Those errors quote the value, or hold it whole. Raising outside this block
-        # keeps them out of the new error's __context__ too.
+        # These errors quote or hold the value. Raise outside this block, to keep them out of
+        # the new error's __context__.
         pass
     raise CanonicalizationError("The value is not admitted JSON.")
 
@@ -57,8 +57,8 @@ def canonical_json(value: JsonValue) -> bytes:
 def _encoder(*, sort_keys: bool) -> Callable[[Any], str]:
     """Return the standard library's encoder, set up once instead of at every call.
 
-    `JSONEncoder.encode` makes its C encoder anew each time, which takes longer than
-    encoding a small value; where there is none to be had, it is used as it is.
+    `JSONEncoder.encode` makes a new C encoder at each call, which takes longer than
+    encoding a small value. An interpreter without a C encoder uses `encode` itself.
     """
     make: Any = getattr(json.encoder, "c_make_encoder", None)
     plain = json.JSONEncoder(
@@ -81,7 +81,7 @@ def _encoder(*, sort_keys: bool) -> Callable[[Any], str]:
 _c_encode: Final = _encoder(sort_keys=True)
 
 encode_json: Final = _encoder(sort_keys=False)
-"""Write an admitted value as compact JSON text that reads back as the very same value."""
+"""Write an admitted value as compact JSON text that reads back as the same value."""
 
 
 def _encode_quickly(value: JsonValue) -> bytes:
@@ -93,9 +93,9 @@ def _encode_quickly(value: JsonValue) -> bytes:
 
 
 def _is_sorted_either_way(encoded: bytes) -> bool:
-    """Say whether sorting by code point is sorting by UTF-16 code unit for this text.
+    """Say whether sorting by code point equals sorting by UTF-16 code unit for this text.
 
-    The two orders part only where a character above U+FFFF (first byte F0 to F4 in
+    The two orders differ only where a character above U+FFFF (first byte F0 to F4 in
     UTF-8; a surrogate pair in UTF-16) meets one in U+E000 to U+FFFF (first byte EE, EF).
     """
     return not (
@@ -105,7 +105,7 @@ def _is_sorted_either_way(encoded: bytes) -> bool:
 
 
 def _suit_c_encoder(values: Iterable[object]) -> bool:
-    """Say whether Python's own spelling of every number in `values` is ECMAScript's."""
+    """Say whether Python spells every number in `values` as ECMAScript does."""
     for value in values:
         kind = type(value)
         if kind is str:

@@ -1,8 +1,8 @@
 """The decision of `events.track`: one pure function over a batch.
 
-Request, what the store knows, the time and fresh ids go in; what to write and one
-receipt or error per item come out. Items are applied one after another to the state in
-hand, so an event is a batch of one. Must never read or write anything itself.
+In go the requests, what the store knows, the time and fresh ids. Out come the changes to
+write, and one receipt or error for each item. Items are applied one after another to the
+state so far; a single event is a batch of one. Must never read or write anything itself.
 
 See docs/reference/rules/tracking.md.
 """
@@ -34,29 +34,29 @@ from segmentflow_core.domain.identity import REFUSALS, RESOLUTIONS, Resolution, 
 from segmentflow_core.domain.journey import Journey, PriorEntries
 from segmentflow_core.domain.profile import Profile, with_properties
 from segmentflow_core.domain.request import ValidRequest
-from segmentflow_core.domain.tracking import Changes, Claim, Known, Probe
+from segmentflow_core.domain.tracking import Changes, KeyClaim, Known, Probe
 from segmentflow_core.errors import FingerprintKeyUnknown, IdempotencyKeyReuse, SegmentflowError
 
-__all__ = ["Decision", "Item", "claim_for", "decide"]
+__all__ = ["Decision", "Item", "decide", "key_claim_for"]
 
 
 @frozen(repr=False)
 class Item:
-    """One valid request with the claim made for it."""
+    """One valid request with the claim made for its key."""
 
     request: ValidRequest
-    claim: Claim
+    key_claim: KeyClaim
 
 
 @frozen(repr=False)
 class Decision:
-    """What came of a batch.
+    """The result of a batch.
 
     Attributes:
-        results: a receipt or the refusal, item by item.
+        results: for each item its receipt or its refusal.
         changes: what to write.
-        probes: earlier entries the decision must know and was not told; while there are
-            any, the rest is provisional and the batch is to be decided again.
+        probes: questions about earlier entries that were not answered. While there are any,
+            the rest is provisional: answer them and decide the batch again.
     """
 
     results: tuple[Receipt | SegmentflowError, ...]
@@ -78,7 +78,7 @@ def decide(
 
     Args:
         items: in the order they were sent. Two may share a key.
-        known: what the store answered; every claim it does not hold is this batch's.
+        known: what the store answered; every key it does not name as taken is this batch's.
         prior_entries: answers to the probes of an earlier run.
         keys: to compare with fingerprints made under an older key; None for a dry run, which
             takes no key and so meets none that is taken.
@@ -102,7 +102,7 @@ _NOTHING_PRIOR: Final = PriorEntries()
 
 
 class _Batch:
-    """The state in hand while a batch is decided."""
+    """The state of a batch while it is decided."""
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class _Batch:
         new_id: Callable[[], str],
         create_without_email: bool,
     ) -> None:
-        self.held = known.held
+        self.taken = known.taken
         self.prior_entries = prior_entries
         self.keys = keys
         self.now = now
@@ -127,8 +127,8 @@ class _Batch:
         self.journeys: dict[str, list[Journey]] = {}
         for journey in sorted(known.journeys, key=lambda journey: journey.journey_id):
             self.journeys.setdefault(journey.definition.trigger.event, []).append(journey)
-        self.claimed: dict[str, Claim] = {}
-        self.accepted: dict[str, tuple[Claim, Receipt]] = {}
+        self.first_claims: dict[str, KeyClaim] = {}
+        self.accepted: dict[str, tuple[KeyClaim, Receipt]] = {}
         self.created: dict[str, Profile] = {}
         self.changed: dict[str, Profile] = {}
         self.events: list[UserEvent] = []
@@ -137,16 +137,16 @@ class _Batch:
         self.probes: dict[Probe, None] = {}
 
     def apply(self, item: Item) -> Receipt | SegmentflowError:
-        """Decide one item and keep what follows from it."""
-        claim = item.claim
+        """Decide one item and add its effects to the batch."""
+        claim = item.key_claim
         key = claim.key
-        held = self.held.get(key)
-        if held is not None:
-            return self._replay(item, held.claim, held.receipt)
+        taken = self.taken.get(key)
+        if taken is not None:
+            return self._replay(item, taken.key_claim, taken.receipt)
         accepted = self.accepted.get(key)
         if accepted is not None:
             return self._replay(item, *accepted)
-        self.claimed.setdefault(key, claim)
+        self.first_claims.setdefault(key, claim)
         try:
             receipt = self._track(item)
         except SegmentflowError as refusal:
@@ -156,40 +156,40 @@ class _Batch:
 
     def changes(self) -> Changes:
         """Collect what the batch writes."""
-        released: list[str] = []
-        reclaimed: list[Claim] = []
-        for key, first in self.claimed.items():
+        freed: list[str] = []
+        retaken: list[KeyClaim] = []
+        for key, first in self.first_claims.items():
             taken, _ = self.accepted.get(key, (None, None))
             if taken is not first:
-                released.append(key)
+                freed.append(key)
                 if taken is not None:
-                    reclaimed.append(taken)
+                    retaken.append(taken)
         return Changes(
-            released=tuple(sorted(released)),
-            reclaimed=tuple(reclaimed),
+            freed=tuple(sorted(freed)),
+            retaken=tuple(retaken),
             created_profiles=tuple(self.created.values()),
             changed_profiles=tuple(self.changed.values()),
             events=tuple(self.events),
             enrollments=tuple(self.enrollments),
         )
 
-    def _replay(self, item: Item, first: Claim, receipt: Receipt) -> Receipt | SegmentflowError:
-        """Answer a key that is taken: the receipt again, or a refusal that names what changed."""
+    def _replay(self, item: Item, first: KeyClaim, receipt: Receipt) -> Receipt | SegmentflowError:
+        """Answer a key that is taken: with its receipt, or a refusal that names what changed."""
         assert self.keys is not None
         stored = first.fingerprint
-        sent: Fingerprint = item.claim.fingerprint
+        sent: Fingerprint = item.key_claim.fingerprint
         try:
             key = self.keys.find(stored.key_id)
         except SegmentflowError as unknown_key:
             return unknown_key
         if stored.scheme != sent.scheme:
-            # Nothing can be said of a fingerprint made in a way this version does not know.
+            # This version cannot compare a fingerprint of another scheme.
             return FingerprintKeyUnknown(details={"scheme": stored.scheme})
         if sent.key_id != stored.key_id:
             sent = fingerprint_canonical(item.request.canonical, key)
         if same_request(stored, sent):
-            # Our own event id means that an earlier run of this very call did commit.
-            replayed = first.event_id != item.claim.event_id
+            # Our own event id means that an earlier run of this same call did commit.
+            replayed = first.event_id != item.key_claim.event_id
             unmatched = item.request.redaction.apply(item.request.data).unmatched
             return evolve(receipt, replayed=replayed, unmatched_paths=unmatched)
         paths = path_digests(item.request.document, key, salt=stored.digest)
@@ -208,10 +208,10 @@ class _Batch:
         state = {"event": redacted.data, "profile": profile_state}
         outcomes: list[Outcome] = []
         for journey in self.journeys.get(request.event, ()):
-            outcome = self._outcome(journey, state, profile, occurred_at, item.claim.event_id)
+            outcome = self._outcome(journey, state, profile, occurred_at, item.key_claim.event_id)
             outcomes.append(outcome)
         event = UserEvent(
-            item.claim.event_id,
+            item.key_claim.event_id,
             profile.profile_id,
             request.event,
             redacted.data,
@@ -256,7 +256,7 @@ class _Batch:
         return found
 
     def _keep(self, profile: Profile) -> None:
-        """Make `profile` the one in hand, and note it for writing if it differs."""
+        """Make `profile` current for the rest of the batch; write it later if it changed."""
         profile_id = profile.profile_id
         before = None
         if profile.email is not None:
@@ -295,7 +295,7 @@ class _Batch:
         return Outcome(journey.journey_id, journey.version, kind, reason)
 
     def _prior(self, journey_id: str, profile_id: str, entry_key: str | None) -> PriorEntries:
-        """Return earlier entries: those of this batch, and those the store told of."""
+        """Return the earlier entries: those of this batch and those the store knows."""
         probe = Probe(journey_id, profile_id, entry_key)
         prior = _NOTHING_PRIOR
         if profile_id not in self.created:
@@ -327,7 +327,7 @@ class _Batch:
         )
 
 
-def claim_for(
+def key_claim_for(
     request: ValidRequest,
     key: str,
     event_id: str,
@@ -335,8 +335,8 @@ def claim_for(
     *,
     now: datetime,
     expires_at: datetime | None,
-) -> Claim:
+) -> KeyClaim:
     """Make the claim of a request's idempotency key, under the current fingerprint key."""
     fingerprint = fingerprint_canonical(request.canonical, keys.current)
     paths = path_digests(request.document, keys.current, salt=fingerprint.digest)
-    return Claim(key, event_id, fingerprint, paths, now, expires_at)
+    return KeyClaim(key, event_id, fingerprint, paths, now, expires_at)

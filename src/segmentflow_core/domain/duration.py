@@ -12,7 +12,7 @@ DURATION_PATTERN: Final = (
     r"P(?:([0-9]{1,6})W)?(?:([0-9]{1,6})D)?"
     r"(?:T(?=[0-9])(?:([0-9]{1,6})H)?(?:([0-9]{1,6})M)?(?:([0-9]{1,9}(?:\.[0-9]{1,6})?)S)?)?"
 )
-"""What all of a duration's text must match; it must also be longer than nothing."""
+"""The pattern for the whole text of a duration; its length must also be more than zero."""
 
 _DURATION: Final = re.compile(DURATION_PATTERN)
 
@@ -23,7 +23,7 @@ def parse_duration(text: str) -> timedelta:
     Years and months are refused, because their length depends on the calendar.
 
     Raises:
-        ValueError: the text is no such duration, or is no longer than nothing.
+        ValueError: the text is not such a duration, or its length is zero.
 
     >>> parse_duration("P1DT12H")
     datetime.timedelta(days=1, seconds=43200)

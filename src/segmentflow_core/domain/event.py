@@ -48,18 +48,18 @@ SKIP_REASONS: Final[dict[SkipReason, str]] = {
     SkipReason.ALREADY_ENROLLED: "The Profile has entered before, and the Journey lets it in once.",
     SkipReason.COOLING_DOWN: "The Profile entered too short a time ago.",
 }
-"""Every reason, in the order they are looked at, with its explanation."""
+"""Every reason, in the order the rules are applied, with its explanation."""
 
 OutcomeKind: TypeAlias = Literal["enrolled", "skipped"]
 
 
 @frozen
 class Outcome:
-    """What one matched Journey did with one event.
+    """The outcome of one event for one matched Journey.
 
     Attributes:
         journey_id: the Journey.
-        version: the version of it that decided.
+        version: the version of the Journey that decided.
         outcome: ``"enrolled"`` or ``"skipped"``.
         reason: why it was skipped; None when enrolled.
     """
@@ -79,11 +79,11 @@ class UserEvent:
         profile_id: whose event it is.
         event: its name.
         data: redacted.
-        profile: the ``/profile`` part of the state document, as this event left it.
-        reference_id: the host's own id, or None.
+        profile: the ``/profile`` part of the state document, after this event.
+        reference_id: the host's own id for what happened, or None.
         occurred_at: when it happened.
         received_at: when it was received.
-        outcomes: one for every matched Journey, by Journey id.
+        outcomes: one for every matched Journey, sorted by Journey id.
     """
 
     event_id: str
@@ -119,15 +119,16 @@ class Enrollment:
         journey_id: the Journey entered.
         version: the version of it that was entered.
         profile_id: who entered.
-        event_id: what caused it.
-        entry_key: what re-entry is counted by: ``""`` for once, a digest of the key parts for
-            once_per_key, None where entries are not limited. Unique per Journey and Profile.
+        event_id: the UserEvent that caused it.
+        entry_key: the key re-entry is counted by: ``""`` for once, a digest of the key parts
+            for once_per_key, None for the other policies. Unique per Journey and Profile.
         entered_at: when the event was received.
         status: where it stands in its hand-over.
-        available_at: not handed over before this instant; the end of its lease while claimed.
+        available_at: it is not handed over before this instant, which is the end of its lease
+            while it is claimed.
         attempts: how often it was handed over.
         lease_until: when its lease runs out; None while nobody holds one.
-        token: of the claim that handed it over last; it fences whoever held it before.
+        token: the token of the latest claim; an earlier holder has another one and is refused.
         completed_at: when a worker completed it.
     """
 
@@ -148,7 +149,7 @@ class Enrollment:
 
 @frozen
 class Receipt:
-    """The answer to an accepted event; a replay gets an equal one.
+    """The answer to an accepted event; a replay gets an equal receipt.
 
     Attributes:
         event_id: the UserEvent, UUIDv7.
@@ -156,8 +157,8 @@ class Receipt:
         matched_journeys: active Journeys that listen for the event.
         enrolled_journeys: how many of them the Profile entered.
         skipped_journeys: how many it did not; matched = enrolled + skipped.
-        replayed: whether this call repeated an earlier one.
-        unmatched_paths: redaction paths that named nothing in the data, sorted.
+        replayed: whether this call repeated an earlier one; equality ignores it.
+        unmatched_paths: redaction paths that match nothing in the data, sorted.
     """
 
     event_id: str

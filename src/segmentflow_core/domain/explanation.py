@@ -1,8 +1,8 @@
-"""Why each Journey lets a Profile in with one event, or does not: every fact behind the outcome.
+"""Why an event lets its Profile into a Journey, or does not: every fact behind the outcome.
 
-The outcome is what a Journey's own `Rules` say, the same that tracking asks; beside it
-stands each thing they look at, also those that no longer mattered. Knows one event as it
-is stored, or would be, and earlier entries. Must never ask the time, nor see a value from
+The outcome comes from the Journey's own `Rules`, which tracking uses too. Beside it stands
+every fact those rules look at, even one that no longer mattered. Knows one event as it is
+stored, or would be, and earlier entries. Must never ask the time, nor see a value from
 before redaction.
 """
 
@@ -51,11 +51,11 @@ _END: Final = datetime.max.replace(tzinfo=UTC)
 
 @frozen
 class WindowFact:
-    """The active window, held against when the event happened.
+    """The active window, and whether the event happened in it.
 
     Attributes:
         window: the definition's.
-        met: whether the event happened within it.
+        met: whether the event happened in it.
     """
 
     window: Window
@@ -64,11 +64,11 @@ class WindowFact:
 
 @frozen
 class LatenessFact:
-    """The maximum lateness, held against when the event was received.
+    """The maximum lateness, and how late the event was received.
 
     Attributes:
         limit: the definition's ISO 8601 duration.
-        lateness: from occurrence to receipt; negative for an event of the future.
+        lateness: the time from occurrence to receipt; negative where it happened later.
         met: whether it was received in time.
     """
 
@@ -79,12 +79,12 @@ class LatenessFact:
 
 @frozen
 class SampleFact:
-    """The sample, held against the Profile.
+    """The sample, and whether the Profile is in it.
 
     Attributes:
         sample: the definition's.
-        met: whether the Profile is in it; None where that is settled only when the Profile
-            is created, because the id decides.
+        met: whether the Profile is in it. None for a Profile that does not exist yet: its id
+            decides, and it has none.
     """
 
     sample: Sample
@@ -97,9 +97,9 @@ class KeyPart:
 
     Attributes:
         path: JSON Pointer into the state document.
-        found: what the state has there; the redaction marker where that or a parent of it
-            is redacted.
-        reason: why that is no part of a key; None where it is one.
+        found: what the state has there; the redaction marker where that place or a parent of
+            it is redacted.
+        reason: why the value cannot be a part of a key; None where it can.
     """
 
     path: str
@@ -109,16 +109,16 @@ class KeyPart:
 
 @frozen
 class ReentryFact:
-    """The re-entry policy, held against the Profile's earlier entries into the Journey.
+    """The re-entry policy, and the Profile's earlier entries into the Journey.
 
     Attributes:
         policy: the definition's.
-        key: the parts of the entry key; of `once_per_key` only.
-        duration: the cooldown as an ISO 8601 duration; of `cooldown` only.
-        last_entered_at: the latest earlier entry, with any key; of `every_event`, which does
-            not ask, None.
+        key: the parts of the entry key; only for `once_per_key`.
+        duration: the cooldown as an ISO 8601 duration; only for `cooldown`.
+        last_entered_at: when the latest earlier entry was made, with any key; None for
+            `every_event`, which does not look at earlier entries.
         key_taken: whether an earlier entry has the same key.
-        free_at: when a cooldown that is not over ends.
+        free_at: when the running cooldown ends; None where none is running.
         met: whether the policy lets the Profile in; None where a part of the key is missing.
     """
 
@@ -133,20 +133,21 @@ class ReentryFact:
 
 @frozen(repr=False)
 class ExplainedJourney:
-    """What one Journey that listens makes of one event, and why.
+    """The outcome of one event for one Journey that listens for it, and why.
 
     Attributes:
         journey_id: the Journey.
-        name: for people.
-        version: the version asked; None for a draft that is not published as it stands.
+        name: shown to people.
+        version: the version that was asked; None for a draft that differs from what is
+            published.
         outcome: ``"enrolled"`` or ``"skipped"``.
         reason: why it skips; None where it enrols.
-        window: None where the definition has none; so for `lateness` and `sample`.
-        lateness: how late the event came.
-        sample: whether the Profile is in it.
+        window: whether the event happened in it; None where the definition has none.
+        lateness: how late the event came; None where the definition has no limit.
+        sample: whether the Profile is in it; None where the definition has none.
         condition: the condition's tree; None where the definition has none.
-        reentry: the policy and what was entered before.
-        recorded: what a stored event has as this Journey's outcome; None where it has none.
+        reentry: the policy and the earlier entries.
+        recorded: the outcome stored with the event for this Journey; None where there is none.
     """
 
     journey_id: str
@@ -162,7 +163,7 @@ class ExplainedJourney:
     recorded: Outcome | None
 
     def __repr__(self) -> str:
-        """Name the Journey and the outcome; the facts hold what the event holds."""
+        """Name the Journey and the outcome; the facts hold the event's values and are not shown."""
         return f"<ExplainedJourney {self.journey_id} {self.reason or self.outcome}>"
 
 
@@ -173,9 +174,9 @@ class SilentJourney:
     Attributes:
         journey_id: the Journey.
         status: its status.
-        event: the event name it would listen for.
-        reason: ``"event"`` where that is another one; ``"status"`` where only its status is
-            in the way.
+        event: the event name it listens for when active.
+        reason: ``"event"`` where that is another event; ``"status"`` where it is this event
+            and the Journey is not active.
     """
 
     journey_id: str
@@ -198,7 +199,7 @@ class SilentJourney:
 
 @frozen(repr=False)
 class ExplainedEvent:
-    """One event, stored or not yet sent, and what every Journey that listens makes of it.
+    """One event, stored or not yet sent, and its outcome for every Journey that listens.
 
     Attributes:
         event_id: of a stored event; None for a request.
@@ -206,9 +207,9 @@ class ExplainedEvent:
         event: its name.
         occurred_at: when it happened.
         received_at: when it was received; for a request, when it was explained.
-        unmatched_paths: redaction paths of a request that name nothing in its data, sorted.
-        journeys: one for each Journey that listens, by Journey id.
-        silent: those asked about, by id or as drafts, that do not listen.
+        unmatched_paths: redaction paths of a request that match nothing in its data, sorted.
+        journeys: one for each Journey that listens, sorted by Journey id.
+        silent: Journeys the caller asked about, by id or as drafts, that do not listen.
     """
 
     event_id: str | None
@@ -226,7 +227,7 @@ class ExplainedEvent:
 
 
 def probe_for(journey: Journey, event: UserEvent, before: str | None) -> Probe | None:
-    """Return what must be known of earlier entries to explain `journey`, or None."""
+    """Return the question about earlier entries that explaining `journey` needs, or None."""
     rules = journey.rules
     if rules.policy is ReentryPolicy.EVERY_EVENT:
         return None
@@ -244,15 +245,15 @@ def explain_journey(
     version: int | None,
     profile_exists: bool = True,
 ) -> ExplainedJourney:
-    """Say what `journey` makes of `event`, and why.
+    """Say what comes of `event` for `journey`, and why.
 
     Args:
         journey: listens for the event.
         event: as stored, or as tracking would store it.
-        prior: the answer to `probe_for`; where that is None, nothing.
-        version: to name in the answer.
-        profile_exists: False where the Profile's id is not its own yet. Whether it will be
-            in a sample is then open, and the rest is explained as if it were.
+        prior: the answer to `probe_for`; where that is None, an empty `PriorEntries`.
+        version: the version to name in the answer.
+        profile_exists: False where tracking would create the Profile. Its real id is not known
+            then, so a sample stays open; the rest is explained as if the Profile were in it.
     """
     rules = journey.rules
     state = _state(event)
@@ -301,7 +302,7 @@ def _sample(sample: Sample | None, profile_id: str, *, profile_exists: bool) -> 
 
 
 def _after(moment: datetime, duration: timedelta) -> datetime:
-    """Add a duration; past the end of the calendar there is only its end."""
+    """Add a duration; a result past the end of the calendar becomes that end."""
     try:
         return moment + duration
     except OverflowError:

@@ -1,13 +1,13 @@
 """Keyed fingerprints: is this retry the request the key was first used with.
 
-Knows a request as one JSON document, and secrets that key every hash of it. Must never
-let a secret, a value, or a name below a redacted path out: not in a digest's
-neighbours, not in a repr, not in an error.
+Knows a request as one JSON document, and the secrets that key every hash of it. Must never
+reveal a secret, a value, or a name below a redacted path: not beside a digest, not in a
+repr, not in an error.
 
 Two kinds of digest are kept. One covers the whole request and decides whether two
 requests are the same. A few short ones cover one path each, so that a conflict can
-name the paths that changed; they come from a key of their own, and are read only
-after the whole digests were found to differ.
+name the paths that changed. They use a key of their own, and are read only after the
+digests of the whole requests differ.
 
 See docs/reference/rules/idempotency.md.
 """
@@ -43,15 +43,15 @@ __all__ = [
 ]
 
 SCHEME: Final = "hmac-sha256/jcs/1"
-"""How a fingerprint is made: the hash, the canonical form, the envelope's version."""
+"""The name of how a fingerprint is made: hash, canonical form, version of the envelope."""
 
 MIN_SECRET_BYTES: Final = 32
 
 MAX_PATHS: Final = 64
-"""The most paths that are digested one by one for one request."""
+"""The most paths of one request that get a digest of their own."""
 
 _MAX_POINTER: Final = 255
-"""A pointer longer than this is not stored: long names must not multiply in a row."""
+"""A longer pointer is not stored: repeated long names would make a row large."""
 
 _CACHED_SHAPES: Final = 1024
 _CACHED_LENGTH: Final = 512
@@ -59,12 +59,12 @@ _CACHED_LENGTH: Final = 512
 _PATH_DIGEST_BYTES: Final = 8
 _KEY_ID_BYTES: Final = 8
 
-# No canonical envelope starts like these, so one secret can serve all three purposes.
+# No canonical envelope starts like these labels, so one secret serves all three purposes.
 _KEY_ID_LABEL: Final = b"segmentflow/fingerprint/key-id/1"
 _PATHS_LABEL: Final = b"segmentflow/fingerprint/paths/1"
 
 _UNORDERED_FIELDS: Final = frozenset({"/redactedDataPaths"})
-"""Fields whose items have no place of their own, so an index would name nothing."""
+"""Fields whose items have no order, so an index into them would mean nothing."""
 
 
 def _check_key_id(_: FingerprintKey, __: Attribute[str], key_id: object) -> None:
@@ -85,14 +85,14 @@ def _check_secret(_: FingerprintKey, __: Attribute[bytes], secret: object) -> No
 
 @frozen
 class FingerprintKey:
-    """One secret, and the public name under which rows remember it.
+    """One secret, and the public id that stored rows name it by.
 
     Attributes:
         key_id: 1 to 64 printable ASCII characters, stored beside each fingerprint.
         secret: at least 32 bytes; never shown.
 
     Raises:
-        ConfigurationError: either attribute breaks its rule.
+        ConfigurationError: an attribute breaks its rule.
 
     >>> FingerprintKey("2026-05", b"correct horse battery staple, twice")
     FingerprintKey(key_id='2026-05')
@@ -103,13 +103,13 @@ class FingerprintKey:
 
     @classmethod
     def derive(cls, secret: bytes | str) -> FingerprintKey:
-        """Name a secret by a keyed digest of itself.
+        """Make a key whose id is a keyed digest of the secret.
 
-        The same secret always gets the same id. The id tells no more about the secret
-        than any fingerprint stored beside it does.
+        The same secret always gets the same id. The id reveals no more about the secret
+        than a stored fingerprint does.
 
         Args:
-            secret: at least 32 bytes; text counts as UTF-8.
+            secret: at least 32 bytes; text is encoded as UTF-8.
 
         Raises:
             ConfigurationError: the secret is too short, or is neither bytes nor text.
@@ -120,12 +120,12 @@ class FingerprintKey:
 
     @cached_property
     def paths_key(self) -> bytes:
-        """The key of `path_digests`, derived once; no less secret than `secret`."""
+        """The key of `path_digests`, derived once; it is as secret as `secret`."""
         return hmac.digest(self.secret, _PATHS_LABEL, "sha256")
 
 
 FingerprintKeySource: TypeAlias = "FingerprintKeys | FingerprintKey | bytes | str"
-"""What a host may configure: a set of keys, one key, or only a secret."""
+"""What a host may configure: several keys, one key, or only a secret."""
 
 
 def _check_keys(keys: FingerprintKeys, _: Attribute[Any], __: object) -> None:
@@ -140,14 +140,14 @@ def _check_keys(keys: FingerprintKeys, _: Attribute[Any], __: object) -> None:
 
 @frozen
 class FingerprintKeys:
-    """The key new fingerprints are made with, and those that stored ones may need.
+    """The key of new fingerprints, and the keys that stored ones may need.
 
     Attributes:
         current: makes every new fingerprint.
-        previous: still compares; keep each for as long as rows made with it are kept.
+        previous: compare stored fingerprints; keep each key as long as rows made with it.
 
     Raises:
-        ConfigurationError: two keys share an id, or something else is no key.
+        ConfigurationError: two keys share an id, or a value is not a key.
     """
 
     current: FingerprintKey
@@ -160,7 +160,7 @@ class FingerprintKeys:
         """Read what the host configured.
 
         Raises:
-            ConfigurationError: it is nothing a key can be made of.
+            ConfigurationError: no key can be made of it.
         """
         if isinstance(source, FingerprintKeys):
             return source
@@ -182,11 +182,11 @@ class FingerprintKeys:
 
 @frozen
 class Fingerprint:
-    """What is stored to recognise a request again.
+    """What is stored to recognise a repeated request.
 
     Attributes:
         scheme: how `digest` was made; see `SCHEME`.
-        key_id: which key made it.
+        key_id: the id of the key that made it.
         digest: 32 bytes.
     """
 
@@ -199,9 +199,10 @@ def compute_fingerprint(document: JsonObject, key: FingerprintKey) -> Fingerprin
     """Hash the whole request: HMAC-SHA-256 over RFC 8785 JSON of a versioned envelope.
 
     Args:
-        document: the admitted request as sent, before defaults and redaction; its
-            redactedDataPaths a sorted set, its occurredAt an instant.
-        key: `FingerprintKeys.current` for a new claim, the stored key to compare.
+        document: the admitted request as sent, before defaults and redaction. Its
+            redactedDataPaths are sorted, each once; its occurredAt is in UTC.
+        key: `FingerprintKeys.current` for a new claim; the stored fingerprint's key to
+            compare with that.
 
     Raises:
         CanonicalizationError: `document` was never admitted.
@@ -210,8 +211,8 @@ def compute_fingerprint(document: JsonObject, key: FingerprintKey) -> Fingerprin
 
 
 def fingerprint_canonical(canonical: bytes, key: FingerprintKey) -> Fingerprint:
-    """Hash a request that is canonical JSON already; as `compute_fingerprint`."""
-    # The canonical form of {"request": document, "v": 1}, put together from its parts.
+    """Hash a request that is already canonical JSON; otherwise as `compute_fingerprint`."""
+    # The canonical form of {"request": document, "v": 1}, built from its parts.
     envelope = b'{"request":%b,"v":1}' % canonical
     return Fingerprint(SCHEME, key.key_id, hmac.digest(key.secret, envelope, "sha256"))
 
@@ -219,8 +220,8 @@ def fingerprint_canonical(canonical: bytes, key: FingerprintKey) -> Fingerprint:
 def same_request(stored: Fingerprint, sent: Fingerprint) -> bool:
     """Say, in constant time, whether two fingerprints are of one request.
 
-    Fingerprints of different schemes or keys are never equal, which says nothing about
-    their requests: compute `sent` with ``keys.find(stored.key_id)``.
+    Fingerprints of different schemes or keys are never equal, even for one request. So
+    compute `sent` with ``keys.find(stored.key_id)``.
     """
     return (
         stored.scheme == sent.scheme
@@ -232,15 +233,15 @@ def same_request(stored: Fingerprint, sent: Fingerprint) -> bool:
 def path_digests(document: JsonObject, key: FingerprintKey, *, salt: bytes = b"") -> dict[str, str]:
     """Digest a request path by path, for `changed_paths` to compare later.
 
-    Objects and arrays are opened breadth first, while what they hold fits into
-    `MAX_PATHS` entries; one that does not fit, or is empty, stays one entry. So does
-    each subtree the document itself redacts: nothing below it is named.
+    Objects and arrays are opened breadth first, as long as the result has at most
+    `MAX_PATHS` entries. One that does not fit, or is empty, stays one entry. So does each
+    subtree that the document redacts: no name below it is revealed.
 
     Args:
         document: as for `compute_fingerprint`.
         key: as for `compute_fingerprint`.
-        salt: the stored fingerprint's digest. With it, equal values in two requests do
-            not show as equal digests in two rows.
+        salt: the stored fingerprint's digest. It makes equal values in two requests give
+            different digests.
 
     Returns:
         JSON Pointers into `document`, each with a keyed digest of 16 hex digits.
@@ -249,14 +250,14 @@ def path_digests(document: JsonObject, key: FingerprintKey, *, salt: bytes = b""
         CanonicalizationError: `document` was never admitted.
     """
     closed = _closed_paths(document)
-    # Keyed and salted once; each path goes on from a copy, which is cheaper than a new hash.
+    # Keyed and salted once. Each path copies this hash, which is cheaper than a new one.
     start = blake2s(
         key=key.paths_key, digest_size=_PATH_DIGEST_BYTES, salt=salt[: blake2s.SALT_SIZE]
     ).copy
     digests: dict[str, str] = {}
     room = MAX_PATHS
     containers: list[tuple[str, Any]] = [("", document)]
-    # What is opened adds to the list that is walked: breadth first, without a queue.
+    # The loop appends to the list it walks: breadth first, without a queue.
     for pointer, container in containers:
         paths = () if pointer in closed else _paths_below(pointer, container, room)
         if paths:
@@ -281,31 +282,31 @@ _CONTAINERS: Final = frozenset({dict, list})
 
 
 def _spelt(pointer: str, value: JsonValue) -> bytes:
-    """Give the bytes that stand for a value at its place.
+    """Return bytes that differ for every pair of pointer and value.
 
-    A pointer holds no U+0000, so no two pairs run together. The value is canonical JSON,
-    or, quicker, a string behind one quote: no JSON text starts with a quote and does not
-    end with one, so strings that do end with one are written as JSON too.
+    A pointer holds no U+0000, so that character separates the two. The value is written as
+    canonical JSON. A string is written faster, as one quote and its text: JSON that starts
+    with a quote ends with one, so a string that ends with a quote is written as JSON.
     """
     if type(value) is str and value[-1:] != '"':
         try:
             return f'{pointer}\0"{value}'.encode()
         except UnicodeEncodeError:
-            pass  # never admitted: canonical_json says so without showing it
+            pass  # never admitted: canonical_json refuses it without showing it
     if type(value) is int:
         return f"{pointer}\0{value}".encode()
     return b"%b\0%b" % (pointer.encode(), canonical_json(value))
 
 
 def _closed_paths(document: JsonObject) -> set[str]:
-    """Collect the pointers into the request that stay one entry whatever they hold."""
+    """Return the pointers into the request that always stay one entry."""
     redacted = cast("Sequence[str]", document.get("redactedDataPaths") or ())
-    # The state document's /event is the request's /data; what follows is the same.
+    # The state document's /event is the request's /data; the rest of the path is the same.
     return {f"/data{path.removeprefix('/event')}" for path in redacted} | _UNORDERED_FIELDS
 
 
 def _paths_below(pointer: str, container: Any, room: int) -> tuple[str, ...]:
-    """Name what an object or array holds, in its order; nothing where it must stay closed."""
+    """Return the pointers of an object's or array's parts; none where it must stay closed."""
     if len(container) > room:
         return ()
     if type(container) is dict:
@@ -318,28 +319,28 @@ def _paths_below(pointer: str, container: Any, room: int) -> tuple[str, ...]:
 
 
 def _joined(pointer: str, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Write the pointers of names below `pointer`; none of them where one is too long."""
+    """Return the pointers of `names` below `pointer`; none at all where one is too long."""
     paths = tuple([pointer + format_pointer(name) for name in names])
     return () if paths and len(max(paths, key=len)) > _MAX_POINTER else paths
 
 
-# Hosts send requests of few shapes. The names of a shape are kept, never a value; and
-# equal requests share their paths wherever those are held.
+# Hosts send requests of few shapes. The cache keeps the names of a shape, never a value, so
+# requests of one shape share their paths in memory.
 _joined_cached = lru_cache(maxsize=_CACHED_SHAPES)(_joined)
 
 
 def changed_paths(stored: Mapping[str, str], sent: Mapping[str, str]) -> tuple[str, ...]:
     """Name the paths at which two requests with one key differ.
 
-    Where only one side was opened below a path, the path itself is named.
+    Where only one of the two was opened below a path, that path itself is named.
 
     Args:
         stored: `path_digests` of the first request.
         sent: `path_digests` of this one, with the same key and salt.
 
     Returns:
-        JSON Pointers into the request, sorted. ``("",)``, all of it, where the digests
-        do not show the place.
+        JSON Pointers into the request, sorted. ``("",)``, the whole request, where no
+        digest differs.
 
     >>> changed_paths({"/event": "aa", "/data": "bb"}, {"/event": "aa", "/data/total": "cc"})
     ('/data',)
@@ -365,6 +366,6 @@ def _encode_secret(secret: object) -> bytes:
     try:
         return secret.encode("utf-8")
     except UnicodeEncodeError:
-        # The error holds the secret; raising outside this block leaves it behind.
+        # This error holds the secret. Raise outside the block, to keep it out of the new one.
         pass
     raise ConfigurationError("A fingerprint secret must be text that UTF-8 can encode.")

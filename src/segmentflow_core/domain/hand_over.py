@@ -1,11 +1,11 @@
 """Handing Enrollments over to workers: the outbox and its rules, as pure functions.
 
-Knows statuses, leases, attempts and the token that fences a late finisher. Must never
-know what a worker does with an Enrollment, nor how a store keeps the queue.
+Knows statuses, leases, attempts and the token by which a late finisher is refused. Must
+never know what a worker does with an Enrollment, nor how a store keeps the queue.
 
-A lease is held from the claim until it is given back or somebody else claims. It may run
-out in between: then the Enrollment is available to others, and until one of them takes it,
-its holder can still finish.
+A worker holds the lease from its claim until it releases the Enrollment or another worker
+claims it. The lease may run out in between: then others may claim the Enrollment, and
+until one does, the holder can still finish.
 
 See docs/reference/rules/hand-over.md.
 """
@@ -24,8 +24,8 @@ from segmentflow_core.domain.event import Enrollment, EnrollmentStatus, UserEven
 __all__ = [
     "AVAILABLE_STATUSES",
     "ENROLLMENT_STATUSES",
+    "ClaimTerms",
     "ClaimedEnrollment",
-    "HandOver",
     "Lease",
     "completed",
     "extended",
@@ -43,7 +43,7 @@ ENROLLMENT_STATUSES: Final[dict[EnrollmentStatus, str]] = {
 """Every status an Enrollment can have, with its explanation."""
 
 AVAILABLE_STATUSES: Final = frozenset({EnrollmentStatus.PENDING, EnrollmentStatus.CLAIMED})
-"""The statuses that are handed over from `available_at` on, which a lease moves to its end."""
+"""The statuses that are handed over from `available_at` on; a lease moves that to its end."""
 
 
 @frozen
@@ -53,7 +53,7 @@ class Lease:
     Attributes:
         organization_id: whose Enrollment it is.
         enrollment_id: the Enrollment.
-        token: of the claim that handed it over.
+        token: the token of the claim that handed it over.
     """
 
     organization_id: str
@@ -62,17 +62,17 @@ class Lease:
 
 
 @frozen
-class HandOver:
-    """What a worker asks for, and what its claim marks.
+class ClaimTerms:
+    """What a worker asks for, and what its claim writes.
 
     Attributes:
-        organization_id: whose Enrollments; None is every Organization's.
-        journey_id: of which Journey; None is of any.
-        limit: how many at most.
+        organization_id: the Organization to take from; None for all.
+        journey_id: the Journey to take from; None for all.
+        limit: how many Enrollments at most.
         now: when it asks.
         lease_until: when its lease on each of them runs out.
-        token: fresh with each claim, and so with each time one Enrollment is handed over.
-        max_attempts: an Enrollment handed over this often already is buried instead.
+        token: new for each claim.
+        max_attempts: an Enrollment handed over this often already becomes dead instead.
     """
 
     organization_id: str | None
@@ -85,10 +85,10 @@ class HandOver:
 
     @property
     def turn(self) -> int:
-        """Return a number that says, modulo their count, which Organization is first.
+        """Return a number that, modulo the number of Organizations, says which is first.
 
-        It differs from claim to claim, so that none is always the last, however few
-        Enrollments each claim takes.
+        It differs from claim to claim, so no Organization is always the last, even when each
+        claim takes few Enrollments.
         """
         return crc32(self.token.encode())
 
@@ -99,7 +99,7 @@ class ClaimedEnrollment:
 
     Attributes:
         organization_id: whose it is.
-        enrollment: as the claim left it, with attempts, lease and token.
+        enrollment: as the claim wrote it, with attempts, lease and token.
         event: the UserEvent that caused it, redacted.
     """
 
@@ -109,7 +109,7 @@ class ClaimedEnrollment:
 
     @property
     def lease(self) -> Lease:
-        """Return what completes, extends or releases it."""
+        """Return the lease that completes, extends or releases it."""
         token = self.enrollment.token
         assert token is not None
         return Lease(self.organization_id, self.enrollment.enrollment_id, token)
@@ -120,10 +120,10 @@ class ClaimedEnrollment:
         return {"event": self.event.data, "profile": self.event.profile}
 
 
-def handed_over(enrollment: Enrollment, hand_over: HandOver) -> Enrollment:
+def handed_over(enrollment: Enrollment, hand_over: ClaimTerms) -> Enrollment:
     """Return an available Enrollment as claimed, or as dead where its attempts are used up.
 
-    What dies keeps its lease: whoever held it last may still have done the work.
+    A dead one keeps its lease: its last holder may have done the work and still complete it.
     """
     if enrollment.attempts >= hand_over.max_attempts:
         return evolve(enrollment, status=EnrollmentStatus.DEAD)
@@ -156,9 +156,9 @@ def released(
 ) -> Enrollment | None:
     """Return the Enrollment as given back, or None where `token` does not hold it.
 
-    A failure counts, and the last one allowed is followed by no other attempt; what is
-    given back without one counts as never handed over. A second release with the same
-    token changes nothing.
+    A failure keeps the attempt counted; when no attempt is left, the Enrollment is dead.
+    Without a failure the attempt is not counted. A second release with the same token
+    changes nothing.
     """
     if enrollment.token != token or enrollment.status is EnrollmentStatus.COMPLETED:
         return None
@@ -187,7 +187,7 @@ def extended(enrollment: Enrollment, token: str, lease_until: datetime) -> Enrol
 
 
 def revived(enrollment: Enrollment, now: datetime) -> Enrollment | None:
-    """Return a dead Enrollment as pending, all its attempts before it, or None if it lives."""
+    """Return a dead Enrollment as pending, with no attempt counted; None if it is not dead."""
     if enrollment.status is not EnrollmentStatus.DEAD:
         return None
     return evolve(

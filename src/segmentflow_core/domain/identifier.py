@@ -1,6 +1,6 @@
 """The form of an id: a UUID (RFC 9562) in its lowercase text form.
 
-Knows what an id looks like, so that no store is asked for what cannot be one.
+Knows what an id looks like, so that no store is asked for a text that cannot be an id.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which Profile a request is about. The table below is the rule; the rest reads it.
 
-Knows who holds the email and who holds the external id. Must never show either: a
-refusal says that they disagree, not about whom.
+Knows which Profile holds the email and which the external id. Must never show either: a
+refusal says that the two disagree, and names no Profile.
 
 See docs/reference/rules/identity.md.
 """
@@ -61,7 +61,7 @@ RESOLUTIONS: Final[dict[Row, Resolution]] = {
     (Given.BOTH, Holders.SAME): Resolution.USE_E,
     (Given.BOTH, Holders.DIFFERENT): Resolution.CONFLICT,
 }
-"""Every case there is. A setting turns EMAIL_REQUIRED into CREATE."""
+"""Every case, with its resolution. A setting turns EMAIL_REQUIRED into CREATE."""
 
 REFUSALS: Final[dict[Resolution, type[SegmentflowError]]] = {
     Resolution.EMAIL_REQUIRED: ProfileEmailRequired,
@@ -80,7 +80,7 @@ def classify(
     """Find the row of `RESOLUTIONS` for a request that gives at least one identity.
 
     Args:
-        email: as given, identifying form.
+        email: as given, trimmed and lowercased.
         external_id: as given.
         holder_of_email: the Profile that has the email.
         holder_of_external_id: the Profile that has the external id.

@@ -20,10 +20,10 @@ def parse_instant(text: str) -> datetime:
     """Read an RFC 3339 date-time (section 5.6) as an aware datetime in UTC.
 
     Seconds may be left out; the offset, or Z, may not. Digits beyond the
-    microsecond are cut off. A leap second has no place in a datetime and is refused.
+    microsecond are cut off. A leap second is refused: a datetime cannot hold it.
 
     Raises:
-        ValueError: the text is no such date-time, or names a day the calendar
+        ValueError: the text is not such a date-time, or names a day the calendar
             does not have. The message holds no part of the text.
 
     >>> parse_instant("2026-05-31T14:00+02:00").isoformat()
@@ -32,8 +32,8 @@ def parse_instant(text: str) -> datetime:
     if _DATE_TIME.fullmatch(text) is None:
         raise ValueError("is not an RFC 3339 date-time with an offset or Z")
     try:
-        # Python reads more than RFC 3339 allows, and cuts off the same digits; only the
-        # expression above keeps the rest out, and Python asks for a capital Z.
+        # Python reads more forms than RFC 3339 allows; the expression above refuses them.
+        # Python also cuts off digits beyond the microsecond, and needs a capital Z.
         moment = datetime.fromisoformat(text[:-1] + "Z" if text[-1] == "z" else text)
         return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
     except (ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""What counts as JSON here, as types; `admission` holds the rules."""
+"""JSON values as types; `admission` holds the rules they keep."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ JsonObject: TypeAlias = Mapping[str, JsonValue]
 
 
 class Missing(Enum):
-    """The type of `MISSING`: nothing is there, which is not the same as null."""
+    """The type of `MISSING`, which says that nothing is there, not even null."""
 
     MISSING = "missing"
 

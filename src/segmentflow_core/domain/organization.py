@@ -1,4 +1,4 @@
-"""The tenant's name. Must never know what an Organization holds."""
+"""The id of an Organization, the tenant. Must never know what an Organization holds."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _MAX_ORGANIZATION: Final = 255
 
 
 def check_organization(organization_id: object) -> None:
-    """Hold an Organization's id against its rule.
+    """Check an Organization's id.
 
     Raises:
-        ConfigurationError: it is no string of 1 to 255 printable characters.
+        ConfigurationError: it is not a string of 1 to 255 printable characters.
     """
     if not isinstance(organization_id, str) or not 0 < len(organization_id) <= _MAX_ORGANIZATION:
         raise ConfigurationError(

@@ -1,7 +1,7 @@
 """JSON Pointer (RFC 6901): parsing, and reading a value without ever raising.
 
-`jsonpointer` parses; the walk is ours, because the library's errors print the
-document and its setter appends. Must never write to a document.
+`jsonpointer` parses. Reading is written here, because the library's errors print the
+document. Must never write to a document.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ Tokens: TypeAlias = tuple[str, ...]
 
 
 class PointerSyntaxError(ValueError):
-    """The text is no JSON Pointer. Carries no part of it."""
+    """The text is not a JSON Pointer. The error holds no part of it."""
 
 
 def parse_pointer(text: str) -> Tokens:
     """Parse a JSON Pointer in its string form (RFC 6901, section 3).
 
     Raises:
-        PointerSyntaxError: it neither is empty nor starts with ``/``, or has a ``~``
-            not followed by ``0`` or ``1``.
+        PointerSyntaxError: the text is not empty and does not start with ``/``, or it has
+            a ``~`` without a ``0`` or ``1`` behind it.
 
     >>> parse_pointer("/event/a~1b/0")
     ('event', 'a/b', '0')
@@ -48,8 +48,8 @@ def parse_pointer(text: str) -> Tokens:
 def format_pointer(*tokens: str | int) -> str:
     """Join tokens into a pointer, escaping as RFC 6901 section 3 says.
 
-    A character no text channel could carry (a lone surrogate, U+0000) is written as an
-    escape, so that the path of a fault can always be printed.
+    A lone surrogate or U+0000 cannot be printed everywhere, so it is written as an escape:
+    the path of a fault can always be shown.
 
     >>> format_pointer("data", "a/b", 0)
     '/data/a~1b/0'
@@ -64,7 +64,7 @@ def array_index(token: str, length: int) -> int | None:
     """Read `token` as an index into an array of `length` items, or return None.
 
     Only ``0`` and ASCII digits without a leading zero count (RFC 6901, section 4);
-    ``-`` names the item after the last and so never an existing one.
+    ``-`` names the item after the last, so it never names an existing one.
     """
     if not (token.isascii() and token.isdigit()) or (token[0] == "0" and token != "0"):
         return None

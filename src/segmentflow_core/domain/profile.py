@@ -1,7 +1,7 @@
 """Profiles and their Properties.
 
-Knows that a late event must not undo a newer change. Must never take anything from
-an event's data: Properties come from the request's profile alone.
+Knows that a late event must not undo a newer change. Must never read an event's data:
+Properties come from the request's profile alone.
 
 See docs/reference/rules/identity.md and docs/reference/rules/properties.md.
 """
@@ -21,7 +21,7 @@ from segmentflow_core.domain.json_value import JsonObject, JsonValue
 __all__ = ["Profile", "PropertyTime", "with_properties"]
 
 PropertyTime: TypeAlias = tuple[int, int]
-"""When a property was set: (event time, receipt time), microseconds since 1970 UTC."""
+"""When a Property was set: (event time, receipt time), microseconds since 1970 UTC."""
 
 
 @frozen(repr=False)
@@ -30,11 +30,11 @@ class Profile:
 
     Attributes:
         profile_id: UUIDv7.
-        email: the identifying form, lowercased; None only where a setting allows it.
+        email: trimmed and lowercased; None only where a setting allows it.
         external_id: the host's own id, or None.
         properties: the current Profile Properties.
-        property_times: when each property was last set or removed; a removed one keeps its
-            time, so that an older event cannot revive it.
+        property_times: when each Property was last set or removed. A removed one keeps its
+            time, so that an older event cannot bring it back.
         created_at: when the first event of the Profile was received.
         updated_at: when it last changed.
     """
@@ -65,13 +65,14 @@ class Profile:
 def with_properties(
     profile: Profile, changes: JsonObject, occurred_at: datetime, received_at: datetime
 ) -> Profile:
-    """Return the Profile with `changes` applied, per key, where nothing newer stands.
+    """Return the Profile with `changes` applied, each unless a newer change was made.
 
-    A value replaces and None removes. The event time decides, the receipt time breaks
-    ties, and an event time after the receipt counts as the receipt time.
+    A value sets a Property, None removes it. The event time decides which change is newer,
+    and for equal event times the receipt time. An event time after the receipt counts as
+    the receipt time.
 
     Args:
-        profile: as it stands.
+        profile: as it is now.
         changes: admitted Properties.
         occurred_at: when the event happened.
         received_at: when it was received.
@@ -91,7 +92,7 @@ def with_properties(
             properties.pop(name, None)
         else:
             properties[name] = value
-    # Python takes True and 1.0 for 1; a Property may change from one to the other.
+    # To Python 1, 1.0 and True are equal; to a Property each is another value.
     if times == profile.property_times and (
         encode_json(properties) == encode_json(profile.properties)
     ):

@@ -1,8 +1,8 @@
 """Redaction: what is named by a JSON Pointer never reaches storage.
 
-Knows paths and how to replace what they name. Must never mutate what it is given,
-nor say what it replaced: the whole subtree becomes one fixed string, so that neither
-type nor length shows, and arrays keep their indexes.
+Knows paths and how to replace what they name. Must never change the original, nor reveal
+what it replaced: the whole subtree becomes one fixed string, which hides type and length.
+Arrays keep their indexes.
 
 See docs/reference/rules/redaction.md.
 """
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 REDACTED: Final = "[REDACTED]"
-"""What stands where a redacted subtree stood."""
+"""The string that replaces a redacted subtree."""
 
 _ROOT: Final = "event"
 _CACHED_PATHS: Final = 16
@@ -47,7 +47,7 @@ def redaction_path_fault(text: str) -> str | None:
     """Say what is wrong with a redaction path, or return None.
 
     A path is a JSON Pointer (RFC 6901) that starts with ``/event/``. The answer
-    repeats no part of it.
+    holds no part of it.
     """
     return _fault_cached(text) if len(text) <= _CACHED_LENGTH else _fault(text)
 
@@ -67,11 +67,11 @@ _fault_cached = lru_cache(maxsize=2048)(_fault)
 
 @frozen
 class Redacted:
-    """The event's data with its secrets gone.
+    """The event's data after redaction.
 
     Attributes:
-        data: a redacted copy; parts no path touches are shared with the original.
-        unmatched: the paths that named nothing, sorted.
+        data: a redacted copy; it shares the parts that no path touches with the original.
+        unmatched: the paths that match nothing in the data, sorted.
     """
 
     data: JsonObject
@@ -83,7 +83,7 @@ class Redaction:
     """A compiled set of redaction paths.
 
     Attributes:
-        targets: the paths as tokens below ``/event``; those inside another are left out.
+        targets: the paths as tokens below ``/event``; a path inside another is left out.
     """
 
     targets: tuple[Tokens, ...]
@@ -98,7 +98,7 @@ class Redaction:
         return Redacted(redacted, tuple(sorted(unmatched)))
 
     def covers(self, tokens: Tokens) -> Tokens | None:
-        """Return the target that is `tokens` or an ancestor of it, or None.
+        """Return the target that equals `tokens` or is an ancestor of it, or None.
 
         Args:
             tokens: a place in the event's data, below ``/event``.
@@ -118,7 +118,7 @@ def compile_redaction(paths: Iterable[str]) -> Redaction:
     """Compile redaction paths; a path inside another's subtree is dropped.
 
     Raises:
-        ValueError: a path is not acceptable; `redaction_path_fault` says why.
+        ValueError: a path breaks its rule; `redaction_path_fault` says which.
 
     >>> compile_redaction(["/event/card"]).apply({"card": {"number": "4111"}, "total": 2}).data
     {'card': '[REDACTED]', 'total': 2}

@@ -1,9 +1,9 @@
 """Templates: JSON with places that a state document fills in.
 
-``{"$state": "/event/orderId"}``, wherever a value may stand, becomes what the state
-document has there, its type kept. That is all a template can do: nothing is computed, and
-no text is ever run. Knows templates and redacted state. Must never know what is made of
-the result, nor put a value of the state into a message.
+``{"$state": "/event/orderId"}``, in place of any value, becomes what the state document has
+there, with its type. A template can do nothing else: it computes nothing and runs no text.
+Knows templates and redacted state. Must never know what the result is used for, nor put a
+value of the state into a message.
 
 See docs/reference/rules/templates.md.
 """
@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 OnMissing: TypeAlias = Literal["omit", "null", "error"]
-"""What becomes of a place whose path names nothing."""
+"""What a place becomes whose path names nothing."""
 
 MAX_TEMPLATE_BYTES: Final = 1024 * 1024
 """How much JSON a template may hold."""
@@ -51,7 +51,7 @@ _MAX_PLACES: Final = 1000
 _STATE: Final = "$state"
 
 _Fill: TypeAlias = "Callable[[Any, None | Missing, dict[str, None]], Any]"
-# Takes the state, what to put where nothing is, and notes the paths that named nothing.
+# Takes the state, the value for a missing place, and a dict to note missing paths in.
 
 
 @frozen
@@ -60,7 +60,7 @@ class Template:
 
     Attributes:
         document: its definition, as plain JSON; a copy of what was compiled.
-        paths: JSON Pointers of the state it reads, in the order it first does.
+        paths: JSON Pointers of the state it reads, in the order it first reads them.
     """
 
     document: JsonValue
@@ -70,18 +70,18 @@ class Template:
     def render(self, state: JsonObject, on_missing: OnMissing = "omit") -> Any:
         """Return the document with every place filled in; it shares nothing with `state`.
 
-        What the state has as null is null, and is not missing. What was redacted, or lies
-        inside something redacted, is the string ``"[REDACTED]"``.
+        Null in the state is a value, not missing. A redacted value, or one inside a redacted
+        value, is the string ``"[REDACTED]"``.
 
         Args:
             state: the state document, of admitted JSON: ``{"event": …, "profile": …}``.
-            on_missing: ``"omit"`` drops the member or item that the place is the value of;
-                a template that is one such place itself becomes null. ``"null"`` puts null
-                there. ``"error"`` refuses.
+            on_missing: ``"omit"`` leaves out the member or item whose value is missing; a
+                template that is one such place becomes null. ``"null"`` puts null there.
+                ``"error"`` raises.
 
         Raises:
             TemplateStateMissing: with ``"error"``; its details list every missing path.
-            ConfigurationError: there is no such `on_missing`.
+            ConfigurationError: `on_missing` is none of these.
         """
         if on_missing not in get_args(OnMissing):
             raise ConfigurationError(f"on_missing must be one of {', '.join(get_args(OnMissing))}.")
@@ -96,7 +96,7 @@ def check_template(document: object) -> list[Violation]:
     """Name every fault of a template's definition, each with its path into the template.
 
     Args:
-        document: the definition, as plain JSON; anything at all may be given.
+        document: the definition, as plain JSON; any Python object is accepted and checked.
 
     >>> check_template({"subject": {"$state": "event/orderId"}})
     [Violation(path='/subject/$state', message='must be a JSON Pointer (RFC 6901)')]
@@ -129,15 +129,17 @@ def _checked(document: object) -> tuple[Any, list[Violation]]:
     if admission.too_large:
         return None, [Violation("", f"must not hold more than {MAX_TEMPLATE_BYTES} bytes of JSON")]
     violations = [Violation(format_pointer(*at), why) for at, why in admission.faults]
-    check = _Check(violations)
-    check.node(admitted, "")
-    if check.places > _MAX_PLACES:
+    faults = _TemplateFaults(violations)
+    faults.node(admitted, "")
+    if faults.places > _MAX_PLACES:
         violations.append(Violation("", f"must not hold more than {_MAX_PLACES} of {_STATE}"))
     return admitted, violations
 
 
 @define
-class _Check:
+class _TemplateFaults:
+    """The faults of one template, and how many places it holds so far."""
+
     violations: list[Violation]
     places: int = 0
 
@@ -163,7 +165,7 @@ class _Check:
 
 def _path_fault(path: Any) -> str | None:
     if type(path) is not str:
-        # What is no JSON at all has been named already.
+        # A value that is not JSON has been named already.
         return None if path is INADMISSIBLE else "must be a string"
     try:
         tokens = parse_pointer(path)

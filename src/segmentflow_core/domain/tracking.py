@@ -1,13 +1,14 @@
-"""What tracking asks of a store and tells it: plain values that cross the ports.
+"""What tracking asks a store and writes to it: plain values that cross the ports.
 
-Knows what is claimed, loaded and written, in the shape of a batch. Must never know how
-a store keeps any of it, nor hold anything that redaction took away.
+Knows what is claimed, loaded and written for a batch. Must never know how a store keeps
+any of it, nor hold a value that redaction took away.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Final
 
 from attrs import field, frozen
 
@@ -16,40 +17,43 @@ from segmentflow_core.domain.fingerprint import Fingerprint
 from segmentflow_core.domain.journey import Journey
 from segmentflow_core.domain.profile import Profile
 
-__all__ = ["Changes", "Claim", "HeldClaim", "Intent", "Known", "Probe"]
+__all__ = ["TRACK", "Changes", "Intent", "KeyClaim", "Known", "Probe", "TakenKey"]
+
+TRACK: Final = "events.track"
+"""The operation that takes the keys: part of what an idempotency key is unique by."""
 
 
 @frozen
-class Claim:
+class KeyClaim:
     """One idempotency key taken for one event. Written once, never changed.
 
     Attributes:
         key: the idempotency key.
-        event_id: the event the claim is for.
-        fingerprint: of the request.
+        event_id: the event the key was taken for.
+        fingerprint: the fingerprint of the request.
         paths: keyed digests by request path, to name what a later request changed.
-        claimed_at: when the request was received.
-        expires_at: from when on the key is free again; None keeps it for ever.
+        taken_at: when the request was received.
+        expires_at: when the key is free again; None keeps it for ever.
     """
 
     key: str
     event_id: str
     fingerprint: Fingerprint
     paths: Mapping[str, str] = field(repr=False)
-    claimed_at: datetime
+    taken_at: datetime
     expires_at: datetime | None
 
 
 @frozen
-class HeldClaim:
-    """A committed claim that has not expired, with the receipt of its event.
+class TakenKey:
+    """A key whose claim is committed and has not expired, with the receipt of its event.
 
     Attributes:
-        claim: as it was written.
+        key_claim: as it was written.
         receipt: of its event.
     """
 
-    claim: Claim
+    key_claim: KeyClaim
     receipt: Receipt
 
 
@@ -58,18 +62,20 @@ class Intent:
     """What a batch needs from the store before it can be decided.
 
     Attributes:
-        claims: the keys to take, sorted by key, each once; without any, the store only looks.
-        emails: identifying emails that occur, sorted.
-        external_ids: external ids that occur, sorted.
-        events: names whose active Journeys matter, sorted; empty when none shall.
-        now: when the batch was received; a claim whose `expires_at` is not after it is free.
+        keys: the keys to take, sorted, each once; without any, the store only reads.
+        emails: the identifying emails in the batch, sorted.
+        external_ids: the external ids in the batch, sorted.
+        events: the event names whose active Journeys to load, sorted; empty for none.
+        now: when the batch was received; a key whose `expires_at` is not after it is free.
+        operation: what the keys are taken for.
     """
 
-    claims: tuple[Claim, ...]
+    keys: tuple[KeyClaim, ...]
     emails: tuple[str, ...]
     external_ids: tuple[str, ...]
     events: tuple[str, ...]
     now: datetime
+    operation: str = TRACK
 
 
 @frozen(repr=False)
@@ -77,24 +83,24 @@ class Known:
     """What the store answered to an `Intent`.
 
     Attributes:
-        held: for every key that could not be taken, the claim that holds it.
+        taken: for every key that was taken before, its claim and receipt.
         profiles: every Profile with one of the emails or external ids, each once.
-        journeys: every active Journey that listens for one of the events.
+        journeys: every active Journey that listens for one of `Intent.events`.
     """
 
-    held: Mapping[str, HeldClaim]
+    taken: Mapping[str, TakenKey]
     profiles: tuple[Profile, ...]
     journeys: tuple[Journey, ...]
 
 
 @frozen
 class Probe:
-    """A question about earlier entries: answered by a `PriorEntries`.
+    """A question about earlier entries; a `PriorEntries` answers it.
 
     Attributes:
-        journey_id: the Journey, of whatever version.
+        journey_id: the Journey; entries into any version count.
         profile_id: who entered it.
-        entry_key: the key that may be taken, or None where keys do not matter.
+        entry_key: the key that may be taken already; None where keys do not matter.
         before: count only entries caused by events with ids below this one; None counts all.
     """
 
@@ -109,22 +115,24 @@ class Changes:
     """What a decided batch writes.
 
     Attributes:
-        released: keys this transaction took whose request was refused, sorted.
-        reclaimed: claims to write for keys just released.
+        freed: keys this transaction took whose request was refused, sorted.
+        retaken: claims to write for keys in `freed` that another item then took.
         created_profiles: new Profiles, in the order they were decided.
         changed_profiles: existing Profiles in their new state.
         events: the accepted events.
         enrollments: the entries they caused.
+        operation: what the keys were taken for.
     """
 
-    released: tuple[str, ...] = ()
-    reclaimed: tuple[Claim, ...] = ()
+    freed: tuple[str, ...] = ()
+    retaken: tuple[KeyClaim, ...] = ()
     created_profiles: tuple[Profile, ...] = ()
     changed_profiles: tuple[Profile, ...] = ()
     events: tuple[UserEvent, ...] = ()
     enrollments: tuple[Enrollment, ...] = ()
+    operation: str = TRACK
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to write."""
-        return not (self.released or self.events)
+        return not (self.freed or self.events)

@@ -11,7 +11,7 @@ from segmentflow_core.domain.event import Enrollment
 from segmentflow_core.domain.hand_over import (
     AVAILABLE_STATUSES,
     ClaimedEnrollment,
-    HandOver,
+    ClaimTerms,
     Lease,
     completed,
     extended,
@@ -22,8 +22,8 @@ from segmentflow_core.domain.hand_over import (
 
 __all__ = [
     "AVAILABLE_STATUSES",
+    "ClaimTerms",
     "ClaimedEnrollment",
-    "HandOver",
     "HandOverRepository",
     "Lease",
     "completed",
@@ -47,7 +47,7 @@ class HandOverRepository(Protocol):
     transaction is changing, the other calls wait for it.
     """
 
-    def claim(self, hand_over: HandOver) -> MaybeAwaitable[Sequence[ClaimedEnrollment]]:
+    def claim(self, hand_over: ClaimTerms) -> MaybeAwaitable[Sequence[ClaimedEnrollment]]:
         """Hand over at most `limit` available Enrollments, and return them in any order.
 
         Where an Organization or a Journey is given, only those of that one. Within an

@@ -10,19 +10,19 @@ from segmentflow_core.colour import MaybeAwaitable
 from segmentflow_core.domain.fingerprint import Fingerprint
 from segmentflow_core.domain.journey import PriorEntries
 from segmentflow_core.domain.profile import PropertyTime
-from segmentflow_core.domain.tracking import Changes, Claim, HeldClaim, Intent, Known, Probe
+from segmentflow_core.domain.tracking import Changes, Intent, KeyClaim, Known, Probe, TakenKey
 
 __all__ = [
     "Changes",
-    "Claim",
     "Fingerprint",
-    "HeldClaim",
     "IdempotencyRepository",
     "Intent",
+    "KeyClaim",
     "Known",
     "PriorEntries",
     "Probe",
     "PropertyTime",
+    "TakenKey",
     "TrackingRepository",
 ]
 
@@ -37,15 +37,15 @@ class TrackingRepository(Protocol):
     def load(self, organization_id: str, intent: Intent) -> MaybeAwaitable[Known]:
         """Take the batch's keys, then read what the decision needs.
 
-        The claims come first, in the order given, which is sorted by key. One statement
-        takes a key that is new or expired, and waits for a concurrent holder of it. A key
-        held by a committed, unexpired claim is not taken: it is returned in `held` with
-        that claim and the receipt of its event.
+        The keys come first, in the order given, which is sorted. One statement takes a key
+        that is new or expired, and waits for a concurrent call that has taken it. A key with a
+        committed, unexpired claim is not taken again: it is returned in `taken`, with that
+        claim and the receipt of its event.
 
         Profiles are locked until the transaction ends, in the order of their ids; a
         concurrent batch about one of them waits here. Journeys are read, not locked.
 
-        An intent without claims only looks: nothing is taken and no Profile is locked, and
+        An intent without keys only reads: nothing is taken and no Profile is locked, and
         the Profiles and Journeys it asks for are returned as they stand.
 
         Args:
@@ -53,7 +53,7 @@ class TrackingRepository(Protocol):
             intent: what to take and what to look for.
 
         Raises:
-            IdempotencyInProgress: a concurrent holder did not finish in time.
+            IdempotencyInProgress: a concurrent call with one of the keys did not finish in time.
         """
         ...
 
@@ -79,8 +79,8 @@ class TrackingRepository(Protocol):
     def write(self, organization_id: str, changes: Changes) -> MaybeAwaitable[None]:
         """Write a decided batch: all of it within this transaction.
 
-        Order: release keys, write reclaimed ones, update changed Profiles, create new
-        ones, then events and Enrollments. Where a unique rule shows that a concurrent
+        Order: free keys, write the claims of retaken ones, update changed Profiles, create
+        new ones, then events and Enrollments. Where a unique rule shows that a concurrent
         transaction was first (email, external id, entry key), nothing may be kept: the
         adapter rolls back and runs the work again. An entry without an entry key that a
         probe was asked for is one of a cooldown, which no unique rule stands for: where
@@ -95,11 +95,11 @@ class TrackingRepository(Protocol):
 
 
 class IdempotencyRepository(Protocol):
-    """The claims of idempotency keys."""
+    """The keys that were taken."""
 
     def purge(self, now: datetime, limit: int) -> MaybeAwaitable[int]:
-        """Remove at most `limit` claims that expired at or before `now`; return how many.
+        """Remove at most `limit` keys that expired at or before `now`; return how many.
 
-        Of every Organization; in no order. An expired claim is free with or without this.
+        Of every Organization; in no order. An expired key is free with or without this.
         """
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-# Before anything of it is imported: a failed assert of the contract shows its values.
+# Before the contract is imported: pytest rewrites its asserts, so that a failure shows values.
 pytest.register_assert_rewrite(
     "segmentflow_core.testing.contract", "segmentflow_core.testing.api_keys"
 )

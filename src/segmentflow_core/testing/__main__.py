@@ -1,4 +1,4 @@
-"""Print every promise of the contract, as the table that the documentation has."""
+"""Print every promise of the contract as the table in the documentation."""
 
 from __future__ import annotations
 

@@ -5,7 +5,6 @@ An author subclasses `ApiKeyContract` beside `StorageContract` and gives the sam
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -15,23 +14,12 @@ import pytest
 from segmentflow_core import ApiKeys, AsyncApiKeys
 from segmentflow_core.errors import InsufficientScope, InvalidRequest, NotFound, Unauthorized
 from segmentflow_core.testing.builders import FixedClock
+from segmentflow_core.testing.callers import Blocking, is_asynchronous
 from segmentflow_core.testing.faults import FaultyStorage, InjectedFault
 
 __all__ = ["ApiKeyContract"]
 
 _WRITE = ("events:write",)
-
-
-class _Blocking:
-    """`AsyncApiKeys` whose calls are run to their end, so one test serves both colours."""
-
-    def __init__(self, api_keys: AsyncApiKeys, run_async: Callable[[Any], Any]) -> None:
-        self._api_keys = api_keys
-        self._run_async = run_async
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._api_keys, name)
-        return lambda *args, **kwargs: self._run_async(method(*args, **kwargs))
 
 
 class ApiKeyContract:
@@ -59,9 +47,9 @@ class ApiKeyContract:
         """Give a function that makes the facade, on the test's store unless told otherwise."""
 
         def make(over: Any = storage) -> Any:
-            if inspect.iscoroutinefunction(storage.run):
+            if is_asynchronous(storage):
                 run_async = request.getfixturevalue("run_async")
-                return _Blocking(AsyncApiKeys(over, clock=clock), run_async)
+                return Blocking(AsyncApiKeys(over, clock=clock), run_async)
             return ApiKeys(over, clock=clock)
 
         return make

@@ -1,4 +1,4 @@
-"""Small builders: a clock that stands still, ids that count, a request, a Journey."""
+"""Small builders: a clock that the test moves, ids that count, a request, a Journey."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ DOCUMENTED_REQUEST: Final[Mapping[str, Any]] = {
     "referenceId": "ord_9421",
     "occurredAt": "2026-05-31T12:00:00.000Z",
 }
-"""The request every face must accept as it stands; its token is a canary."""
+"""The request that every adapter must accept unchanged; its token must appear nowhere."""
 
 
 class FixedClock:
-    """A clock that moves only when told."""
+    """A clock that moves only when a test moves it."""
 
     def __init__(self, start: datetime = datetime(2026, 6, 1, 12, 0, 0, 123456, UTC)) -> None:
         self._now = start
@@ -44,12 +44,12 @@ class FixedClock:
         return self._now
 
     def advance(self, **length: float) -> None:
-        """Move forward by a `timedelta` of these arguments."""
+        """Move the clock by a `timedelta` of these arguments; negative ones move it back."""
         self._now += timedelta(**length)
 
 
 class SequentialIds:
-    """Ids of the shape of a UUIDv7 that count from one."""
+    """Ids in the form of a UUIDv7 that count from one."""
 
     def __init__(self) -> None:
         self._count = 0

@@ -1,7 +1,7 @@
 """Callers of either colour, one after another or at once.
 
 Knows threads and tasks, so that a test is written once: its clients are coroutines that
-`settle` whatever a tracker gives them. Must never know what they call for.
+`settle` what a tracker returns. Must never know what the clients do.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, TypeAlias
 
 from segmentflow_core import SegmentflowError
-from segmentflow_core.colour import drive, settle
+from segmentflow_core.colour import drive
 
 __all__ = [
     "Blocking",
@@ -21,14 +21,13 @@ __all__ = [
     "Gate",
     "is_asynchronous",
     "run_at_once",
-    "settle",
 ]
 
 Client: TypeAlias = Callable[[Any], Coroutine[Any, Any, Any]]
 """A coroutine function that is given a tracker of the storage's own colour."""
 
 _HANGS: Final = 60.0
-"""Seconds after which callers that wait for each other count as deadlocked, unless told."""
+"""The default for how many seconds callers may wait for each other before it is a deadlock."""
 
 
 def is_asynchronous(storage: Any) -> bool:
@@ -59,15 +58,15 @@ def run_at_once(
     *,
     bound: float = _HANGS,
 ) -> list[Any]:
-    """Run clients at once, each with its tracker; return what each returned or was refused with.
+    """Run clients at once, each with its tracker; return the result or the refusal of each.
 
     Args:
         calls: pairs of a client and its tracker.
-        run_async: what runs a coroutine, for tasks; None for threads, which start together.
-        bound: seconds after which they count as deadlocked.
+        run_async: runs a coroutine, for tasks; None for threads, which start together.
+        bound: seconds until unfinished callers count as deadlocked.
 
     Raises:
-        AssertionError: they did not come to an end.
+        AssertionError: they did not end in time.
     """
     if run_async is None:
         return _on_threads(calls, bound)
@@ -98,7 +97,7 @@ def _on_threads(calls: Sequence[tuple[Client, Any]], bound: float) -> list[Any]:
         start.wait()
         try:
             outcomes[number] = drive(_outcome(*calls[number]))
-        except BaseException as failure:  # noqa: BLE001 - raised again, where the test is
+        except BaseException as failure:  # noqa: BLE001 - raised again in the test's thread
             failures.append(failure)
 
     # Daemons: threads that hang must not keep the run from ending.
@@ -123,13 +122,13 @@ class Gate:
         self._event = threading.Event()
 
     def open(self) -> None:
-        """Let whoever waits go on."""
+        """Let the waiting callers go on."""
         self._event.set()
         if self._task_event is not None:
             self._task_event.set()
 
     def wait(self, seconds: float = _HANGS) -> Any:
-        """Wait until the gate is open or the time is over; say which, in the gate's colour."""
+        """Wait, in the gate's colour, until it opens or the time is over; say whether it opened."""
         if self._task_event is None:
             return self._event.wait(seconds)
         return _wait(self._task_event, seconds)

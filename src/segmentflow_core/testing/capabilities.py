@@ -1,4 +1,4 @@
-"""What a storage may lack and still be one: declared by its author, read by the contract.
+"""What a storage may lack: its author declares it, and the contract skips tests by it.
 
 Knows each capability and what it means, as a table. Must never find out by trying.
 """
@@ -22,13 +22,13 @@ def _capability(summary: str) -> Any:
 
 @frozen
 class Capabilities:
-    """What a storage can do; everything, unless its author says otherwise.
+    """What a storage can do: everything, unless its author says otherwise.
 
     Attributes:
-        concurrent_writers: see `CAPABILITIES`, here and below.
+        concurrent_writers: callers may call at once; `CAPABILITIES` explains each.
         open_transactions: a transaction may wait.
-        reruns: a lost race is the storage's own affair.
-        durable: another connection sees it.
+        reruns: the storage runs work again that lost a race.
+        durable: another connection sees what was written.
         cancellation: a task may be cancelled.
     """
 
@@ -37,7 +37,7 @@ class Capabilities:
     )
     open_transactions: bool = _capability(
         "A transaction may stay open while its caller waits for something else;"
-        " whoever needs what it holds waits, or one of the two runs again."
+        " a caller that needs what it holds waits, or one of the two runs again."
     )
     reruns: bool = _capability(
         "Work that lost a race runs again by itself; a storage without this refuses it with"
@@ -58,7 +58,7 @@ CAPABILITIES: Final[dict[str, str]] = {
 
 
 def needs(*names: str) -> Callable[[T], T]:
-    """Mark a test of the contract as one of capabilities that a storage may lack."""
+    """Mark a test of the contract as needing capabilities that a storage may lack."""
 
     def mark(test: T) -> T:
         setattr(test, _NEEDS, names)

@@ -1,8 +1,8 @@
-"""Workers that take Enrollments off a store and crash at random, seeded, where it hurts.
+"""Workers that claim Enrollments and crash at random, by a seed.
 
-Knows where a worker may die: at a port's call, before or after it took effect, between two
-calls, and after a commit whose answer it never heard; and that some live on and finish when
-everybody else is done. Must never look into the store.
+Knows where a worker may crash: at a port's call, before or after it took effect; between two
+calls; and when the commit succeeded but its answer was lost. Some workers live on and finish
+after all others are done. Must never look into the store.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ class CrashingWorkers:
     Args:
         storage: holds the Enrollments.
         new_tracker: makes a tracker over a storage given to it.
-        clock: of those trackers; it moves on when a worker crashes or finds nothing.
-        seed: of their crashes.
-        organizations: whose Enrollments they work on.
+        clock: the clock of those trackers; it moves when a worker crashes or finds nothing.
+        seed: decides where they crash.
+        organizations: the Organizations whose Enrollments they work on.
 
     Attributes:
-        completed: the ids whose completion a worker was told of; it crashes after some.
-        crashes: how many workers died.
-        refused: how many finished too late.
+        completed: the ids whose completion was confirmed to a worker; a crash hides some.
+        crashes: how many workers crashed.
+        refused: how many were refused because they finished too late.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class CrashingWorkers:
         self.refused = 0
 
     def run(self, count: int) -> None:
-        """Let `count` workers work until nothing is left, neither pending nor claimed."""
+        """Let `count` workers work until no Enrollment is pending or claimed."""
         with ThreadPoolExecutor(count) as pool:
             list(pool.map(self._work, range(count)))
 
@@ -73,7 +73,7 @@ class CrashingWorkers:
         put_off: list[ClaimedEnrollment] = []
         while self._left():
             storage = FaultyStorage(
-                _Unheard(self._storage, chance),
+                _AnswerLost(self._storage, chance),
                 fail_at=chance.randrange(12),
                 after=chance.random() < 0.5,
             )
@@ -82,7 +82,7 @@ class CrashingWorkers:
             except InjectedFault:
                 with self._lock:
                     self.crashes += 1
-            # Leases of the dead run out, and so do those of some who live and are late.
+            # Leases of crashed workers run out, and so do those of some who are only late.
             with self._lock:
                 self._clock.advance(seconds=chance.choice([0, 20, 61]))
         tracker = self._new_tracker()
@@ -125,8 +125,8 @@ class CrashingWorkers:
         )
 
 
-class _Unheard:
-    """A storage whose caller sometimes dies after the commit and before its answer."""
+class _AnswerLost:
+    """A storage that sometimes commits and then crashes, so that its answer is lost."""
 
     def __init__(self, storage: Any, chance: random.Random) -> None:
         self._storage = storage

@@ -1,10 +1,11 @@
-"""A storage that fails at a chosen call of the ports, before or after the call took effect."""
+"""A storage that fails at a chosen call of a port, before or after the call took effect."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
+from segmentflow_core.colour import settle
 from segmentflow_core.testing.port_calls import listened_run
 
 __all__ = ["FaultyStorage", "InjectedFault", "InjectedInterrupt"]
@@ -15,14 +16,14 @@ class InjectedFault(Exception):
 
 
 class InjectedInterrupt(BaseException):
-    """Stands for what ends a program and is no `Exception`: an interrupt, a cancellation."""
+    """Stands for an interrupt or a cancellation: neither is an `Exception`."""
 
 
 class FaultyStorage:
     """Wraps a storage of either colour and counts every call of a port's method.
 
     Args:
-        storage: what does the work.
+        storage: does the work.
         fail_at: which call fails, counted from 0; None lets every call through.
         after: whether the call takes effect before it fails.
         fault: what is raised.
@@ -42,18 +43,12 @@ class FaultyStorage:
         self.calls = 0
         self.run = listened_run(storage, self._called)
 
-    def _called(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    async def _called(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         fails = self.calls == self._fail_at
         self.calls += 1
         if fails and not self._after:
             raise self._fault
-        result = method(*args, **kwargs)
-        if not fails:
-            return result
-        if hasattr(result, "__await__"):
-            return self._await_and_fail(result)
-        raise self._fault
-
-    async def _await_and_fail(self, result: Awaitable[Any]) -> None:
-        await result
-        raise self._fault
+        result = await settle(method(*args, **kwargs))
+        if fails:
+            raise self._fault
+        return result

@@ -1,7 +1,7 @@
 """The history of a race, and what must be true of every history.
 
-A caller notes each call before it is made and how it ended: accepted, refused, or unknown
-where the answer was lost. `contradictions` holds the history against what the store shows
+A caller notes each call before it makes it, and how it ended: accepted, refused, or unknown
+where the answer was lost. `contradictions` compares the history with what the store shows
 afterwards. The rules are a table of functions; each knows the calls and the stored rows, and
 must never know how the callers were run.
 
@@ -43,9 +43,9 @@ class Call:
     Attributes:
         key: its idempotency key.
         variant: which request was sent under the key; equal variants are equal requests.
-        ending: how it ended. Invoked alone says that the caller never came back.
-        receipt: of an accepted call.
-        code: of a refused one.
+        ending: how it ended; `INVOKED` where the caller never came back.
+        receipt: the receipt of an accepted call.
+        code: the error code of a refused one.
     """
 
     key: str
@@ -56,7 +56,7 @@ class Call:
 
     @property
     def may_have_happened(self) -> bool:
-        """Whether the store may hold what the call asked for."""
+        """Whether the store may hold the effect of the call."""
         return self.ending is not Ending.REFUSED
 
 
@@ -65,15 +65,15 @@ class Stored:
     """What a store shows when every caller is done.
 
     Attributes:
-        events: all of them. Their data names the key and the variant that made them.
-        enrollments: all of them.
+        events: every event; its data names the key and the variant that made it.
+        enrollments: every Enrollment.
     """
 
     events: Sequence[UserEvent]
     enrollments: Sequence[Enrollment] = ()
 
     def of_key(self, key: str) -> list[UserEvent]:
-        """Return the events that were made under a key."""
+        """Return the events made under a key."""
         return [event for event in self.events if event.data["key"] == key]
 
 
@@ -96,8 +96,8 @@ class History:
         Args:
             tracker: of either colour.
             key: the idempotency key.
-            variant: goes into the event's data, so that other variants are other requests.
-            profile: members of the request's profile; default the builder's.
+            variant: goes into the event's data, so that each variant is another request.
+            profile: members of the request's profile; default those of `a_request`.
         """
         request = a_request(data={"key": key, "variant": variant})
         if profile:
@@ -124,11 +124,11 @@ class History:
 
 
 def contradictions(calls: Sequence[Call], stored: Stored) -> list[str]:
-    """Hold a history against what the store shows; return every broken rule, in words.
+    """Compare a history with what the store shows; return every broken rule, in words.
 
     Args:
         calls: as recorded.
-        stored: read when every caller was done, no key having expired.
+        stored: read after every caller was done and before any key expired.
     """
     by_key: dict[str, list[Call]] = defaultdict(list)
     for call in calls:
@@ -163,7 +163,7 @@ def _one_first_answer(calls: _Calls, _: Stored) -> Iterator[str]:
     for key, of_key in calls.items():
         receipts = _receipts(of_key)
         first = [receipt.replayed for receipt in receipts].count(False)
-        # Where an answer was lost, the lost one may have been the first.
+        # The first answer may be one that was lost.
         lost = any(call.ending in (Ending.INVOKED, Ending.UNKNOWN) for call in of_key)
         if first > 1 or (receipts and not first and not lost):
             yield f"{first} calls were told that they were the first under {key!r}"
@@ -211,4 +211,4 @@ HISTORY_RULES: Final[Mapping[str, Callable[[_Calls, Stored], Iterator[str]]]] = 
     "acknowledged means present": _acknowledged_present,
     "no orphan": _no_orphan,
 }
-"""What must be true of every history, by name."""
+"""Every rule of a history, by name."""

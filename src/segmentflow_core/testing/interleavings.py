@@ -1,7 +1,7 @@
-"""Every order in which the steps of a few callers can fall, one after another.
+"""Every order in which the steps of a few callers can run.
 
 A caller is a coroutine; wherever it awaits `switch`, another may go on. `interleavings` makes
-the callers anew for each order and runs them to their ends, so what is found is found again.
+new callers for each order and runs them to their ends, so each finding can be repeated.
 Knows nothing of event loops; must never know what the callers do.
 """
 
@@ -22,16 +22,16 @@ Ready: TypeAlias = Callable[[], bool]
 
 
 class Deadlock(AssertionError):
-    """Callers that wait for each other, and the order of steps that led there."""
+    """Callers wait for each other; the message gives the order of steps that led there."""
 
 
 @frozen
 class Interleaving:
-    """One order, and what came of it.
+    """One order, and its outcomes.
 
     Attributes:
-        order: which caller made each step, by its place.
-        outcomes: what each caller returned, or the refusal it met.
+        order: for each step, the place of the caller that made it.
+        outcomes: what each caller returned, or its refusal.
     """
 
     order: tuple[int, ...]
@@ -39,10 +39,10 @@ class Interleaving:
 
 
 class switch:  # noqa: N801 - awaited like a function
-    """Let another caller go on; come back when `ready` says so, or at any time.
+    """Let another caller go on; return when `ready` allows it, or at any time.
 
     Args:
-        ready: whether the caller that waits may go on.
+        ready: says whether the waiting caller may go on.
     """
 
     def __init__(self, ready: Ready | None = None) -> None:
@@ -59,12 +59,12 @@ def interleavings(
     """Yield every interleaving of the callers, or a number of them drawn at random.
 
     Args:
-        start: makes the callers, over a state of their own, each time it is called.
+        start: makes new callers with a state of their own each time it is called.
         count: how many to draw; None goes through all of them, in a fixed order.
-        seed: of the draw.
+        seed: decides which are drawn.
 
     Raises:
-        Deadlock: callers are left, and none of them may go on.
+        Deadlock: callers are left and none of them may go on.
     """
     if count is not None:
         chance = random.Random(seed)  # noqa: S311 - a test's dice

@@ -1,10 +1,9 @@
-"""A state machine of the whole use case over a storage, beside a model in dictionaries.
+"""A state machine of the whole use case over a storage, compared with a model in dictionaries.
 
-Knows which calls there are and how often the clock jumps, a key is rotated or a call
-crashes; hypothesis chooses and shortens. Must never look into the store: what differs is
-seen through a tracker.
+Knows which calls there are; hypothesis chooses their order and shortens what fails. Must
+never look into the store: it compares what a tracker returns.
 
-One store serves every example: each has Organizations of its own.
+One store serves every example: each example has Organizations of its own.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 from hypothesis import HealthCheck, settings
@@ -28,6 +27,14 @@ from hypothesis.stateful import (
 from segmentflow_core import FingerprintKey, FingerprintKeys, SegmentflowError
 from segmentflow_core.errors import LeaseLost
 from segmentflow_core.testing.builders import FixedClock
+from segmentflow_core.testing.draws import (
+    CRASHES,
+    JOURNEYS,
+    JUMPS,
+    KEYS,
+    PLACES,
+    REQUESTS,
+)
 from segmentflow_core.testing.faults import FaultyStorage, InjectedFault
 from segmentflow_core.testing.model import Model, Row
 
@@ -38,74 +45,6 @@ _COOLDOWN: Final = timedelta(hours=1)
 _LEASE: Final = timedelta(minutes=30)
 _ATTEMPTS: Final = 3
 _LONG_AFTER: Final = timedelta(days=400)
-_MOMENTS: Final = [
-    datetime(2026, 5, 31, 12, tzinfo=UTC),
-    datetime(2026, 5, 31, 12, 0, 0, 1, tzinfo=UTC),
-    datetime(2030, 1, 1, tzinfo=UTC),
-]
-_JUMPS: Final = [
-    timedelta(microseconds=1),
-    timedelta(minutes=30),
-    timedelta(hours=1),
-    timedelta(hours=2),
-    timedelta(hours=3),
-    timedelta(minutes=-10),
-]
-
-
-def _members(required: Row, **optional: Any) -> st.SearchStrategy[Row]:
-    return st.fixed_dictionaries(required, optional=optional)
-
-
-_PROPERTIES: Final = st.dictionaries(
-    st.sampled_from(["plan", "n"]), st.sampled_from(["Pro", 1, 1.0, True, None]), max_size=2
-)
-_EMAILS: Final = st.sampled_from(["a@x.org", "A@x.org", "b@x.org"])
-_EXTERNAL_IDS: Final = st.sampled_from(["X", "x", "Y"])
-_PROFILES: Final = (
-    _members({"email": _EMAILS}, properties=_PROPERTIES)
-    | _members({"email": _EMAILS}, externalId=_EXTERNAL_IDS, properties=_PROPERTIES)
-    | _members({"externalId": _EXTERNAL_IDS}, properties=_PROPERTIES)
-)
-_DATA: Final = _members(
-    {},
-    orderId=st.sampled_from(["A", "B", 1, 1.0, None]),
-    total=st.sampled_from([39, 40, 40.5, "40", True]),
-)
-_REQUESTS: Final = _members(
-    {"event": st.sampled_from(["order.created"] * 3 + ["other"]), "profile": _PROFILES},
-    data=_DATA,
-    occurredAt=st.sampled_from(_MOMENTS),
-    redactedDataPaths=st.sampled_from([["/event/orderId"], ["/event/total", "/event/none"]]),
-)
-_KEYS: Final = st.sampled_from(["k", "K", "l", "m", "n"])
-_REENTRY: Final = [
-    {"policy": "every_event"},
-    {"policy": "once"},
-    {"policy": "once_per_key", "key": ["/event/orderId"]},
-    {"policy": "cooldown", "duration": "PT1H"},
-]
-_WHERE: Final = {"path": "/event/total", "op": "gte", "value": 40}
-_JOURNEYS: Final = st.builds(
-    lambda journey_id, name, status, event, where, reentry: {
-        "id": journey_id,
-        "name": name,
-        "status": status,
-        "trigger": {"event": event, **({"where": _WHERE} if where else {})},
-        "reentry": reentry,
-    },
-    st.sampled_from(["one", "two", "three"]),
-    st.sampled_from(["First", "Second"]),
-    st.sampled_from(["active", "active", "active", "paused", "draft"]),
-    st.sampled_from(["order.created", "order.created", "other"]),
-    st.booleans(),
-    st.sampled_from(_REENTRY),
-)
-_PLACES: Final = st.sampled_from(["a", "a", "a", "b"])
-_CRASHES: Final = st.sampled_from(
-    [None] * 12 + [(call, after) for call in range(3) for after in (False, True)]
-)
-"""Which call of a port fails, and whether after it took effect; mostly none."""
 
 _examples = itertools.count()
 
@@ -114,9 +53,9 @@ class StorageMachine(RuleBasedStateMachine):
     """Calls in any order, each compared with what the model says.
 
     Args:
-        storage: holds everything; of either colour.
-        new_tracker: makes a tracker over a storage given to it, whose calls are plain calls.
-        clock: of those trackers; it jumps.
+        storage: the store, of either colour.
+        new_tracker: makes a tracker over a storage; its calls are plain calls in either colour.
+        clock: the clock of those trackers; it jumps.
     """
 
     def __init__(self, storage: Any, new_tracker: Callable[..., Any], clock: FixedClock) -> None:
@@ -133,19 +72,19 @@ class StorageMachine(RuleBasedStateMachine):
 
     # --- the calls ---------------------------------------------------------------------------
 
-    @initialize(journeys=st.lists(_JOURNEYS, min_size=2, max_size=3))
+    @initialize(journeys=st.lists(JOURNEYS, min_size=2, max_size=3))
     def begin(self, journeys: list[Row]) -> None:
-        """Begin with Journeys, so that events have something to enter."""
+        """Begin with active Journeys, so that events enrol."""
         for journey in journeys:
             self.publish("a", {**journey, "status": "active"}, None)
 
     @rule(
-        where=_PLACES,
-        calls=st.lists(st.tuples(_REQUESTS, _KEYS), min_size=1, max_size=3),
-        crash=_CRASHES,
+        where=PLACES,
+        calls=st.lists(st.tuples(REQUESTS, KEYS), min_size=1, max_size=3),
+        crash=CRASHES,
     )
     def track(self, where: str, calls: list[tuple[Row, str]], crash: Any) -> None:
-        """Track a batch: new, replayed, reused or refused, as it comes."""
+        """Track a batch; each key may be new, replayed, reused or refused."""
         self._sent.append((where, calls))
         of = self._organization(where)
         answers = self._call(lambda t: t.track_many(calls, organization_id=of), crash)
@@ -168,13 +107,13 @@ class StorageMachine(RuleBasedStateMachine):
         self._pair_entries(of)
 
     @precondition(lambda self: self._sent)
-    @rule(choice=st.integers(0, 99), crash=_CRASHES)
+    @rule(choice=st.integers(0, 99), crash=CRASHES)
     def repeat(self, choice: int, crash: Any) -> None:
-        """Send an earlier batch again, as one whose answer was lost would be."""
+        """Send an earlier batch again, as a caller does whose answer was lost."""
         where, calls = self._sent[choice % len(self._sent)]
         self.track(where, calls, crash)
 
-    @rule(where=_PLACES, journey=_JOURNEYS, crash=_CRASHES)
+    @rule(where=PLACES, journey=JOURNEYS, crash=CRASHES)
     def publish(self, where: str, journey: Row, crash: Any) -> None:
         """Publish a Journey: a new one, a new version, or another status."""
         of = self._organization(where)
@@ -184,16 +123,16 @@ class StorageMachine(RuleBasedStateMachine):
             versions = self._model.journeys[of, journey["id"]]["versions"]
             assert published[0].journey.version == len(versions)
 
-    @rule(crash=_CRASHES)
+    @rule(crash=CRASHES)
     def purge(self, crash: Any) -> None:
-        """Purge what has expired, all of it: which keys a limit spares is the storage's affair."""
+        """Purge every expired key; with a limit the storage may choose which to keep."""
         count = self._call(lambda t: t.records.purge_keys(limit=100_000), crash)
         if count is not None:
             assert count == self._model.purge(self._clock.now())
 
-    @rule(where=_PLACES, limit=st.integers(1, 3), crash=_CRASHES)
+    @rule(where=PLACES, limit=st.integers(1, 3), crash=CRASHES)
     def claim(self, where: str, limit: int, crash: Any) -> None:
-        """Take Enrollments off the store."""
+        """Claim Enrollments."""
         of = self._organization(where)
         claimed = self._call(
             lambda t: t.enrollments.claim(
@@ -214,7 +153,7 @@ class StorageMachine(RuleBasedStateMachine):
             self._leases.append((of, number, lease))
 
     @precondition(lambda self: self._leases)
-    @rule(choice=st.integers(0, 99), crash=_CRASHES)
+    @rule(choice=st.integers(0, 99), crash=CRASHES)
     def complete(self, choice: int, crash: Any) -> None:
         """Complete with a lease, held or lost."""
         of, number, lease = self._lease(choice)
@@ -223,7 +162,7 @@ class StorageMachine(RuleBasedStateMachine):
             assert held is self._model.complete(of, number, lease.token)
 
     @precondition(lambda self: self._leases)
-    @rule(choice=st.integers(0, 99), failed=st.booleans(), crash=_CRASHES)
+    @rule(choice=st.integers(0, 99), failed=st.booleans(), crash=CRASHES)
     def release(self, choice: int, failed: bool, crash: Any) -> None:
         """Give back with a lease, held or lost."""
         of, number, lease = self._lease(choice)
@@ -240,7 +179,7 @@ class StorageMachine(RuleBasedStateMachine):
             assert held is self._model.release(of, number, lease.token, available, failed=failed)
 
     @precondition(lambda self: self._leases)
-    @rule(choice=st.integers(0, 99), crash=_CRASHES)
+    @rule(choice=st.integers(0, 99), crash=CRASHES)
     def extend(self, choice: int, crash: Any) -> None:
         """Extend a lease, held or lost."""
         of, number, lease = self._lease(choice)
@@ -250,7 +189,7 @@ class StorageMachine(RuleBasedStateMachine):
             assert held is self._model.extend(of, number, lease.token, until)
 
     @precondition(lambda self: self._leases)
-    @rule(choice=st.integers(0, 99), crash=_CRASHES)
+    @rule(choice=st.integers(0, 99), crash=CRASHES)
     def revive(self, choice: int, crash: Any) -> None:
         """Revive an Enrollment, dead or alive."""
         of, number, lease = self._lease(choice)
@@ -259,7 +198,7 @@ class StorageMachine(RuleBasedStateMachine):
         if done is not None:
             self._model.revive(of, number, self._clock.now())
 
-    @rule(jump=st.sampled_from(_JUMPS))
+    @rule(jump=st.sampled_from(JUMPS))
     def jump(self, jump: timedelta) -> None:
         """Let the clock jump, now and then backwards."""
         self._clock.advance(seconds=jump.total_seconds())
@@ -270,13 +209,13 @@ class StorageMachine(RuleBasedStateMachine):
         earlier = (self._keys.current, *self._keys.previous)
         self._keys = FingerprintKeys(_fingerprint_key(len(earlier)), earlier)
 
-    @rule(where=_PLACES)
+    @rule(where=PLACES)
     def look(self, where: str) -> None:
         """Read everything and compare it."""
         self._compare(self._organization(where))
 
     def teardown(self) -> None:
-        """Compare everything at the end, and leave no key to another example's purge."""
+        """Compare everything at the end; purge every key, so that no other example counts it."""
         try:
             if sys.exc_info()[0] is None:
                 for where in ("a", "b"):
@@ -331,7 +270,7 @@ class StorageMachine(RuleBasedStateMachine):
             assert (entry.entered_at, entry.lease_until) == (row["entered"], row["until"])
 
     def _call(self, call: Callable[[Any], Any], crash: Any) -> Any:
-        """Make a call, which may crash and then must have changed nothing; None if it did."""
+        """Make a call and return its result; None where it crashed."""
         if crash is None:
             return call(self._tracker(self._storage))
         fail_at, after = crash
@@ -350,12 +289,12 @@ class StorageMachine(RuleBasedStateMachine):
         return self._leases[choice % len(self._leases)]
 
     def _pair(self, of: str, number: int, real: str) -> None:
-        """Hold the model's number and the storage's id to being one thing, and one thing only."""
+        """Note that the model's number and the storage's id name one row, and no other."""
         assert self._ids.setdefault((of, number), real) == real
         assert [at for at, known in self._ids.items() if known == real] == [(of, number)]
 
     def _pair_entries(self, of: str) -> None:
-        """Find the ids of new Enrollments: by event and Journey there is one."""
+        """Find the ids of new Enrollments; for an event and a Journey there is exactly one."""
         new = {
             (self._ids[of, row["event"]], row["journey"]): number
             for (place, number), row in self._model.entries.items()
@@ -376,7 +315,7 @@ MACHINE_SETTINGS: Final = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-"""How many histories of how many calls are tried, unless told otherwise: a second's worth."""
+"""The default: how many histories, of how many calls, are tried; they take about a second."""
 
 
 def run_storage_machine(
@@ -385,12 +324,12 @@ def run_storage_machine(
     clock: FixedClock,
     options: settings = MACHINE_SETTINGS,
 ) -> None:
-    """Run the machine on a store; a failure shows the shortest way to it that was found.
+    """Run the machine on a store; a failure shows the shortest sequence of calls that was found.
 
     Args:
         storage: an empty store of either colour.
-        new_tracker: makes a tracker over a storage given to it, whose calls are plain calls.
-        clock: of those trackers.
+        new_tracker: makes a tracker over a storage; its calls are plain calls in either colour.
+        clock: the clock of those trackers.
         options: hypothesis' settings, to try more or longer histories.
     """
 
@@ -424,5 +363,5 @@ def _agrees(event: Any, row: Row) -> bool:
 
 
 def _shown(value: Any) -> list[tuple[str, str]]:
-    """Tell 1, 1.0 and True apart, which Python does not."""
+    """Make properties comparable so that 1, 1.0 and True differ, as they do in JSON."""
     return sorted((name, repr(item)) for name, item in value.items())

@@ -1,8 +1,8 @@
 """The whole use case once more, in dictionaries: what a storage's answers are compared with.
 
 Written from the rules and sharing no code with the core's decision or
-with any adapter. Ids are numbers of its own; whoever compares keeps the pairs. Must never see
-a storage.
+with any adapter. Its ids are numbers; the state machine pairs them with the storage's ids.
+Must never see a storage.
 
 See docs/reference/rules/index.md.
 """
@@ -20,12 +20,12 @@ Row: TypeAlias = dict[str, Any]
 
 
 class Model:
-    """What ought to be stored, and what each call ought to answer.
+    """What must be stored, and what each call must return.
 
     Args:
         key_lifetime: how long an idempotency key is remembered.
-        cooldown: of every Journey that has one.
-        max_attempts: after which an Enrollment is dead.
+        cooldown: the cooldown of every Journey that has one.
+        max_attempts: how many attempts an Enrollment has before it is dead.
 
     Attributes:
         claims: by Organization and key.
@@ -55,7 +55,7 @@ class Model:
             if claim["request"] != _comparable(request):
                 return {"refused": "idempotency_key_reuse"}
             return {"event": claim["event"], "replayed": True}
-        # Whoever is refused gives back the key it took, and an expired one is gone with that.
+        # A refused request frees its key, so an expired claim of the key is gone as well.
         self.claims.pop((organization, key), None)
         profile = self._profile(organization, request["profile"])
         if isinstance(profile, str):
@@ -94,7 +94,7 @@ class Model:
         return len(expired)
 
     def _profile(self, organization: str, who: Row) -> Row | str:
-        """Find or create a Profile, or say which refusal it is."""
+        """Find or create a Profile, or return the code of the refusal."""
         email = who["email"].strip().lower() if "email" in who else None
         external_id = who.get("externalId")
         own = [row for (of, _), row in self.profiles.items() if of == organization]
@@ -213,7 +213,7 @@ class Model:
         until: datetime,
         limit: int,
     ) -> list[int]:
-        """Hand over what has been available longest; `order` sorts what became so at once."""
+        """Hand over what has been available longest; `order` decides between equal times."""
         while True:
             available = sorted(
                 (
@@ -293,7 +293,7 @@ def _redacted(request: Row) -> Row:
 
 
 def _comparable(value: Any) -> str:
-    """Write JSON so that equal requests are equal texts: 1 is 1.0, and true is neither."""
+    """Write JSON so that equal requests give equal texts: 1 equals 1.0, and true equals neither."""
 
     def plain(item: Any) -> Any:
         if isinstance(item, dict):

@@ -1,21 +1,24 @@
-"""Wraps a storage of either colour, so that every call of a port's method goes by a listener.
+"""Wraps a storage of either colour, so that every call of a port's method goes through a listener.
 
-Knows that a transaction has repositories, and that what has to be awaited has to be awaited.
-Must never know what any method is for.
+Knows that a transaction has repositories. A listener is an `async def`, written once: over a
+synchronous storage it is driven. Must never know what any method is for.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeAlias
 
-from segmentflow_core.colour import settle
+from segmentflow_core.colour import drive, settle
+from segmentflow_core.testing.callers import is_asynchronous
 
-__all__ = ["Listened", "TappedStorage", "listened_run"]
+__all__ = ["Listener", "TappedStorage", "listened_run"]
+
+Listener: TypeAlias = Callable[..., Coroutine[Any, Any, Any]]
+"""Is given a port's method and its arguments; what it returns is the result of the call."""
 
 
-class Listened:
+class _Listened:
     """A transaction, or one of its repositories, whose methods go through `called`.
 
     Args:
@@ -30,30 +33,30 @@ class Listened:
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._inner, name)
         if not callable(found):
-            return Listened(found, self._called)
+            return _Listened(found, self._called)
         return lambda *args, **kwargs: self._called(found, *args, **kwargs)
 
 
-def listened_run(storage: Any, called: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a `run` of the storage's own colour, whose transactions go through `called`."""
+def listened_run(storage: Any, listener: Listener) -> Callable[..., Any]:
+    """Return a `run` of the storage's own colour, whose transactions go through `listener`."""
 
-    def listened(work: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        return lambda transaction: work(Listened(transaction, called))
-
-    async def run_awaited(work: Callable[[Any], Any]) -> Any:
-        return await storage.run(listened(work))
+    def driven(*args: Any, **kwargs: Any) -> Any:
+        return drive(listener(*args, **kwargs))
 
     def run(work: Callable[[Any], Any]) -> Any:
-        return storage.run(listened(work))
+        return storage.run(lambda transaction: work(_Listened(transaction, driven)))
 
-    return run_awaited if inspect.iscoroutinefunction(storage.run) else run
+    async def run_awaited(work: Callable[[Any], Any]) -> Any:
+        return await storage.run(lambda transaction: work(_Listened(transaction, listener)))
+
+    return run_awaited if is_asynchronous(storage) else run
 
 
 class TappedStorage:
     """Calls `tap` after each call of a port's method.
 
     Args:
-        storage: what does the work.
+        storage: does the work.
         tap: is given the number of calls so far; it may wait, in the storage's colour.
     """
 
@@ -62,21 +65,8 @@ class TappedStorage:
         self._calls = 0
         self.run = listened_run(storage, self._called)
 
-    def _called(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        result = method(*args, **kwargs)
-        if hasattr(result, "__await__"):
-            return self._awaited(result)
-        self._calls += 1
-        waiting = self._tap(self._calls)
-        return _after(waiting, result) if hasattr(waiting, "__await__") else result
-
-    async def _awaited(self, result: Awaitable[Any]) -> Any:
-        settled = await result
+    async def _called(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        result = await settle(method(*args, **kwargs))
         self._calls += 1
         await settle(self._tap(self._calls))
-        return settled
-
-
-async def _after(waiting: Awaitable[Any], result: Any) -> Any:
-    await waiting
-    return result
+        return result

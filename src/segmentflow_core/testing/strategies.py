@@ -1,7 +1,7 @@
 """Hypothesis strategies for what a host sends: JSON values, pointers, requests, Journeys.
 
-Everything drawn keeps the rules, so a host's own code can be tried with
-whatever it may be sent. Must never draw what would be refused.
+Everything drawn keeps the rules, so a host can test its own code with
+anything it may receive. Must never draw what would be refused.
 
 See docs/reference/rules/request.md and docs/reference/rules/journeys.md.
 """
@@ -35,7 +35,7 @@ def json_values() -> st.SearchStrategy[Any]:
         st.none()
         | st.booleans()
         | st.integers(MIN_INTEGER, MAX_INTEGER)
-        # A negative zero is admitted as zero, so none comes back.
+        # A negative zero is admitted as zero, so it would not come back.
         | st.floats(allow_nan=False, allow_infinity=False).map(lambda number: number + 0.0)
         | _texts()
     )
@@ -55,7 +55,7 @@ def pointers(document: Mapping[str, Any] | None = None) -> st.SearchStrategy[str
     """Return a strategy for JSON Pointers into the event's data, each starting ``/event/``.
 
     Args:
-        document: the data; with it, about half of the pointers name something in it.
+        document: the data; about half of the pointers then name something in it.
     """
     anywhere = st.lists(_texts(), min_size=1, max_size=3).map(_event_pointer)
     places = [] if document is None else list(_places(document))

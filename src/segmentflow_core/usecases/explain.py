@@ -32,7 +32,7 @@ from segmentflow_core.domain.journey import (
     definition_digest,
 )
 from segmentflow_core.domain.request import Limits, check_request
-from segmentflow_core.domain.tracking import Claim, Intent
+from segmentflow_core.domain.tracking import Intent, KeyClaim
 from segmentflow_core.errors import NotFound, SegmentflowError
 from segmentflow_core.ports import Clock, IdFactory, Transaction
 from segmentflow_core.usecases.record import AnyRequest
@@ -110,9 +110,9 @@ def prepare_dry_run(request: AnyRequest, limits: Limits, clock: Clock, ids: IdFa
     """
     valid = check_request(request, _KEY, limits)
     now = clock.now()
-    claim = Claim(_KEY, ids.new_id(), _NO_FINGERPRINT, {}, now, None)
+    claim = KeyClaim(_KEY, ids.new_id(), _NO_FINGERPRINT, {}, now, None)
     intent = Intent(
-        claims=(),
+        keys=(),
         emails=() if valid.email is None else (valid.email,),
         external_ids=() if valid.external_id is None else (valid.external_id,),
         events=(valid.event,),

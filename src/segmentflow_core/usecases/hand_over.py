@@ -11,7 +11,7 @@ from datetime import datetime
 
 from segmentflow_core.colour import settle
 from segmentflow_core.domain.event import Enrollment, EnrollmentStatus
-from segmentflow_core.domain.hand_over import ClaimedEnrollment, HandOver, Lease
+from segmentflow_core.domain.hand_over import ClaimedEnrollment, ClaimTerms, Lease
 from segmentflow_core.domain.identifier import is_id
 from segmentflow_core.errors import LeaseLost, NotFound, SegmentflowError
 from segmentflow_core.ports import Transaction
@@ -26,7 +26,7 @@ __all__ = [
 
 
 async def claim_enrollments(
-    transaction: Transaction, hand_over: HandOver
+    transaction: Transaction, hand_over: ClaimTerms
 ) -> list[ClaimedEnrollment]:
     """Hand available Enrollments over, those entered first at the front; bury what is used up."""
     while True:

@@ -1,4 +1,4 @@
-"""`events.track`: check, claim and load, decide, write.
+"""`events.track`: check, take the keys and load, decide, write.
 
 Knows the order of the steps and nothing of how any of them is done.
 """
@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 from attrs import frozen
 
 from segmentflow_core.colour import settle
-from segmentflow_core.domain.decision import Item, claim_for, decide
+from segmentflow_core.domain.decision import Item, decide, key_claim_for
 from segmentflow_core.domain.event import Receipt, UserEvent
 from segmentflow_core.domain.fingerprint import FingerprintKeys
 from segmentflow_core.domain.journey import PriorEntries
@@ -22,7 +22,7 @@ from segmentflow_core.domain.request import (
     TrackRequest,
     check_request,
 )
-from segmentflow_core.domain.tracking import Claim, Intent, Probe
+from segmentflow_core.domain.tracking import Intent, KeyClaim, Probe
 from segmentflow_core.errors import SegmentflowError
 from segmentflow_core.ports import Clock, IdFactory, Transaction
 
@@ -66,7 +66,7 @@ def prepare(
     *,
     match_journeys: bool,
 ) -> Prepared:
-    """Check every request and make the claims, before anything touches the store.
+    """Check every request and make its key's claim, before anything touches the store.
 
     Time and event ids are drawn here, once, so that a second run of the same work is the
     same call: it recognises its own event when the commit succeeded but its answer was lost.
@@ -76,7 +76,7 @@ def prepare(
     expires_at = None if lifetime is None else now + lifetime
     items: list[tuple[int, Item]] = []
     refused: dict[int, SegmentflowError] = {}
-    claims: dict[str, Claim] = {}
+    claims: dict[str, KeyClaim] = {}
     emails: set[str | None] = set()
     external_ids: set[str | None] = set()
     events: set[str] = set()
@@ -87,14 +87,16 @@ def prepare(
             refused[index] = refusal
             continue
         assert key is not None
-        claim = claim_for(valid, key, ids.new_id(), settings.keys, now=now, expires_at=expires_at)
+        claim = key_claim_for(
+            valid, key, ids.new_id(), settings.keys, now=now, expires_at=expires_at
+        )
         items.append((index, Item(valid, claim)))
         claims.setdefault(key, claim)
         emails.add(valid.email)
         external_ids.add(valid.external_id)
         events.add(valid.event)
     intent = Intent(
-        claims=tuple([claims[key] for key in _sorted(claims.keys())]),
+        keys=tuple([claims[key] for key in _sorted(claims.keys())]),
         emails=_sorted(emails - _NOBODY),
         external_ids=_sorted(external_ids - _NOBODY),
         events=_sorted(events) if match_journeys else (),

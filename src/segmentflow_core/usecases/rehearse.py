@@ -1,9 +1,9 @@
-"""Replaying stored events against drafts: who would have entered, had they been published.
+"""Rehearsing stored events against drafts: who would have entered, had they been published.
 
 The events of a period are read twice, page by page, each page in a transaction of its
 own, so that a long period blocks nobody: once from the newest back, to find where the
 period starts; then from the oldest on, because an entry decides about the next one.
-Entries made in the replay stand in for those the store has from the period; entries from
+Entries made in the rehearsal stand in for those the store has from the period; entries from
 before it count as they are. Nothing is written.
 """
 
@@ -19,11 +19,11 @@ from segmentflow_core.colour import settle
 from segmentflow_core.domain.event import UserEvent
 from segmentflow_core.domain.explanation import probe_for
 from segmentflow_core.domain.journey import Journey, PriorEntries
-from segmentflow_core.domain.replay import Replay, Tally
+from segmentflow_core.domain.rehearsal import Rehearsal, Tally
 from segmentflow_core.domain.tracking import Probe
 from segmentflow_core.ports import Transaction
 
-__all__ = ["Replaying"]
+__all__ = ["Rehearsing"]
 
 PAGE: Final = 500
 """How many events one transaction reads."""
@@ -48,8 +48,8 @@ class _Span:
 _Read: TypeAlias = Callable[[Transaction], Coroutine[Any, Any, _Page]]
 
 
-class Replaying:
-    """A replay under way: gives one read after another, and folds in what each found.
+class Rehearsing:
+    """a rehearsal under way: gives one read after another, and folds in what each found.
 
     Args:
         organization_id: whose events they are.
@@ -98,10 +98,10 @@ class Replaying:
                 tally.add(event, page.answers, self._first)
             self.done += 1
 
-    def result(self) -> Replay:
+    def result(self) -> Rehearsal:
         """Return what has come of it."""
         results = tuple(tally.result() for tally in self._tallies)
-        return Replay(self._since, self._until, self.done, results)
+        return Rehearsal(self._since, self._until, self.done, results)
 
     async def _survey(self, transaction: Transaction) -> _Page:
         found = transaction.events.list(self._organization_id, self._limit, self._before)
@@ -113,7 +113,7 @@ class Replaying:
         if within:
             if not self._spans:
                 # The newest page has no id above it to start from again; it is kept instead,
-                # so that what is tracked meanwhile does not come into the replay.
+                # so that what is tracked meanwhile does not come into the rehearsal.
                 self._newest = page
             self._found += len(within)
             self._first = within[-1].event_id

@@ -11,7 +11,7 @@ from segmentflow_core.wire.documents import (
     published_document,
     receipt_document,
 )
-from segmentflow_core.wire.explanations import explained_document, replay_document
+from segmentflow_core.wire.explanations import explained_document, rehearsal_document
 from segmentflow_core.wire.json_schema import (
     IDEMPOTENCY_KEY_SCHEMA,
     json_value_schema,
@@ -34,7 +34,7 @@ __all__ = [
     "published_document",
     "receipt_document",
     "receipt_json_schema",
-    "replay_document",
+    "rehearsal_document",
     "request_document",
     "request_json_schema",
 ]

@@ -1,6 +1,6 @@
 """What the library returns, as JSON documents: camelCase names, instants as RFC 3339.
 
-cattrs unstructures; one converter, configured once. Must never see a request.
+cattrs unstructures, with one converter configured once. Must never see a request.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 def camel_case(name: str) -> str:
-    """Turn a name of Python's into the wire's."""
+    """Turn a Python name into its name on the wire."""
     first, *rest = name.split("_")
     return first + "".join(word.title() for word in rest)
 
@@ -66,26 +66,26 @@ _CONVERTER: Final = _converter()
 
 
 def receipt_document(receipt: Receipt) -> dict[str, Any]:
-    """Write a receipt as its answer on the wire; a replay's is the same."""
+    """Write a receipt; a replay is answered with the same document."""
     document: dict[str, Any] = _CONVERTER.unstructure(receipt)
     return document
 
 
 def event_document(event: UserEvent) -> dict[str, Any]:
-    """Write an event with its outcomes; its data is redacted already."""
+    """Write an event with its outcomes; its data is already redacted."""
     document: dict[str, Any] = _CONVERTER.unstructure(event)
     document["data"] = event.data
     return document
 
 
 def enrollment_document(enrollment: Enrollment) -> dict[str, Any]:
-    """Write an Enrollment, without the lease of whoever holds it."""
+    """Write an Enrollment without its lease, which belongs to its holder alone."""
     document: dict[str, Any] = _CONVERTER.unstructure(enrollment)
     return document
 
 
 def claimed_document(claimed: ClaimedEnrollment) -> dict[str, Any]:
-    """Write an Enrollment for the worker that claimed it: its lease, what caused it, its state."""
+    """Write an Enrollment for the worker that claimed it, with lease, event and state."""
     enrollment, event = claimed.enrollment, claimed.event
     lease_until = enrollment.lease_until
     return {
@@ -101,7 +101,7 @@ def claimed_document(claimed: ClaimedEnrollment) -> dict[str, Any]:
 
 
 def published_document(journey: Journey) -> dict[str, Any]:
-    """Write a published Journey: its definition, version and when that was published."""
+    """Write a published Journey: its definition, its version and when that was published."""
     document = journey_document(journey.definition)
     document["version"] = journey.version
     document["publishedAt"] = format_instant(journey.published_at)
@@ -109,6 +109,6 @@ def published_document(journey: Journey) -> dict[str, Any]:
 
 
 def api_key_document(api_key: ApiKey) -> dict[str, Any]:
-    """Write an API Key as it is listed; nothing in it helps to guess the secret."""
+    """Write an API Key as lists show it; nothing in it helps to guess the secret."""
     document: dict[str, Any] = _CONVERTER.unstructure(api_key)
     return document

@@ -1,7 +1,7 @@
 """What explaining returns, as JSON documents: camelCase names, instants as RFC 3339.
 
-Values stand beside each condition and key as the redacted state has them. Must never see
-a request.
+Each condition and key is shown with the values of the redacted state. Must never see a
+request.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from segmentflow_core.domain.explanation import (
 )
 from segmentflow_core.domain.instant import format_instant
 from segmentflow_core.domain.json_value import MISSING
-from segmentflow_core.domain.replay import Replay
+from segmentflow_core.domain.rehearsal import Rehearsal
 
-__all__ = ["explained_document", "replay_document"]
+__all__ = ["explained_document", "rehearsal_document"]
 
 
 def explained_document(explained: ExplainedEvent) -> dict[str, Any]:
-    """Write an explanation; an answer that is not known is null."""
+    """Write an explanation; an unknown answer is null."""
     return {
         "eventId": explained.event_id,
         "profileId": explained.profile_id,
@@ -48,12 +48,12 @@ def explained_document(explained: ExplainedEvent) -> dict[str, Any]:
     }
 
 
-def replay_document(replay: Replay) -> dict[str, Any]:
-    """Write a replay; skipped events are counted by the code of the reason."""
+def rehearsal_document(rehearsal: Rehearsal) -> dict[str, Any]:
+    """Write a rehearsal; skipped events are counted by the code of their reason."""
     return {
-        "since": format_instant(replay.since),
-        "until": None if replay.until is None else format_instant(replay.until),
-        "events": replay.events,
+        "since": format_instant(rehearsal.since),
+        "until": None if rehearsal.until is None else format_instant(rehearsal.until),
+        "events": rehearsal.events,
         "journeys": [
             {
                 "journeyId": journey.journey_id,
@@ -63,7 +63,7 @@ def replay_document(replay: Replay) -> dict[str, Any]:
                 "profiles": journey.profiles,
                 "skipped": {str(reason): count for reason, count in journey.skipped.items()},
             }
-            for journey in replay.journeys
+            for journey in rehearsal.journeys
         ],
     }
 

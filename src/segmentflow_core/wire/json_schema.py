@@ -1,6 +1,6 @@
 """The wire's documents as JSON Schema (2020-12), from the same classes and limits as the checks.
 
-A schema says what a rule of the request can be said in it; the rest stands in descriptions.
+Rules of the request that a schema cannot express are written in its descriptions.
 """
 
 from __future__ import annotations
@@ -74,10 +74,13 @@ _PROFILE: Final[dict[str, dict[str, Any]]] = {
 
 
 def json_value_schema(reference: str = _DEFINITION) -> dict[str, Any]:
-    """Describe a JSON value that a request may hold; `reference` is where this stands.
+    """Describe a JSON value that a request may hold.
 
-    The bounds of integers are no part of it: to a schema 1e300 is an integer as well, which
-    they would refuse, and which is admitted as a double.
+    The bounds of integers are left out. To a schema 1e300 is an integer, so they would refuse
+    it, while it is admitted as a double.
+
+    Args:
+        reference: where this schema stands, for values inside values.
     """
     return {
         "description": "Any JSON. A number without a fraction and an exponent lies in -2^63 to "
@@ -98,7 +101,7 @@ def request_json_schema(
 
     Args:
         limits: how much JSON it may hold.
-        json_value: where `json_value_schema` stands; default: within this schema.
+        json_value: where `json_value_schema` stands; default: inside this schema.
     """
     anything = _object(json_value or _DEFINITION)
     profile = {

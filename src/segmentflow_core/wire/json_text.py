@@ -1,9 +1,9 @@
 """Raw JSON in: strict parsing (RFC 8259) that reports a fault instead of guessing.
 
-Python's parser accepts more than JSON and forgets what it saw: NaN, 1e400 as
-infinity, the first of two members of one name. Here each of these leaves a mark in
-the parsed document, so that the request check can say where it was, together with
-everything else that is wrong. Must never repeat any of the text in a message.
+Python's parser accepts more than JSON and hides some faults: it reads NaN, turns 1e400
+into infinity, and drops the first of two members with one name. Here each of these leaves
+a mark in the parsed document, so that the check of the request can name its place beside
+every other fault. Must never repeat any of the text in a message.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from segmentflow_core.errors import InvalidRequest, PayloadTooLarge, Violation
 __all__ = ["parse_json", "parse_request"]
 
 _BYTE_ORDER_MARK: Final = "\ufeff"
-# A string that never ends is one as well: each quote in it would be tried as a start anew.
+# Matches a string that never ends too: otherwise each quote in it would be tried as a start.
 _STRING: Final = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _BRACKET: Final = re.compile(r"[\[\]{}]")
 _MAX_DIGITS: Final = 21
@@ -32,7 +32,7 @@ def parse_request(raw: bytes | str, limits: Limits = DEFAULT_LIMITS) -> RequestD
 
     Args:
         raw: UTF-8 bytes, or text.
-        limits: `max_bytes` is held against the raw text.
+        limits: the raw text may have at most `max_bytes`.
 
     Raises:
         PayloadTooLarge: the text is longer than `limits.max_bytes`.
@@ -45,10 +45,10 @@ def parse_request(raw: bytes | str, limits: Limits = DEFAULT_LIMITS) -> RequestD
 
 
 def parse_json(raw: bytes | str) -> Any:
-    """Parse JSON text; what Python cannot hold faithfully becomes a `Flaw` in its place.
+    """Parse JSON text; a value that Python cannot represent exactly becomes a `Flaw`.
 
     Raises:
-        InvalidRequest: the text is not UTF-8, not JSON, nested beyond reading, or
+        InvalidRequest: the text is not UTF-8, not JSON, nested too deep to read, or
             starts with a byte order mark (RFC 8259, section 8.1).
     """
     text = raw if isinstance(raw, str) else _decoded(bytes(raw))
@@ -62,7 +62,7 @@ def parse_json(raw: bytes | str) -> Any:
         return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-    # Outside the handler: the parser's error holds the whole text, and would ride along.
+    # Raise outside the handler: the parser's error holds the whole text.
     raise _refusal(f"is not valid JSON, at {where}")
 
 

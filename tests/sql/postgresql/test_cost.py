@@ -203,7 +203,7 @@ def plans():
     return [
         (statements.lock_profiles.email, ("default", "7@example.com")),
         (statements.lock_profiles.external_id, ("default", "x7")),
-        (statements.held_claims.one, ("default", "events.track", "7")),
+        (statements.taken_keys.one, ("default", "events.track", "7")),
         (statements.listening_journeys.one, ("default", "active", "order.created")),
         (statements.last_entries, ("default", probes)),
         (statements.change_profiles.one, ("e", "x", "{}", "{}", now, "default", _ANY_ID)),
@@ -211,7 +211,7 @@ def plans():
         (records.get_event, ("default", _ANY_ID)),
         (records.get_profile, ("default", _ANY_ID)),
         (statements.lock_profiles.many, ("default", '{"7@example.com"}', '{"x7"}')),
-        (statements.held_claims.many, ("default", "events.track", '{"7"}')),
+        (statements.taken_keys.many, ("default", "events.track", '{"7"}')),
         (statements.listening_journeys.many, ("default", "active", '{"order.created"}')),
     ]
 

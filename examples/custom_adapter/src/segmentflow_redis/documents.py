@@ -17,11 +17,11 @@ from typing import Any, Final, TypeVar
 from attrs import fields_dict
 
 from segmentflow_core.ports import (
-    Claim,
     Enrollment,
     EnrollmentStatus,
     Fingerprint,
     Journey,
+    KeyClaim,
     Outcome,
     Profile,
     SkipReason,
@@ -44,10 +44,10 @@ __all__ = [
     "write_journey",
 ]
 
-V = TypeVar("V", Claim, Profile, UserEvent, Enrollment, ApiKey)
+V = TypeVar("V", KeyClaim, Profile, UserEvent, Enrollment, ApiKey)
 
 
-def write(value: Claim | Profile | UserEvent | Enrollment | ApiKey) -> bytes:
+def write(value: KeyClaim | Profile | UserEvent | Enrollment | ApiKey) -> bytes:
     """Write a value."""
     names = fields_dict(type(value))
     return encode_json({name: _written(getattr(value, name)) for name in names}).encode()
@@ -124,7 +124,7 @@ def _property_times(stored: dict[str, Any]) -> dict[str, Any]:
 
 _READ: Final[dict[str, Callable[[Any], Any]]] = {
     "available_at": from_microseconds,
-    "claimed_at": from_microseconds,
+    "taken_at": from_microseconds,
     "completed_at": from_microseconds,
     "created_at": from_microseconds,
     "digest": bytes.fromhex,

@@ -14,9 +14,9 @@ from typing import Final
 from segmentflow_core.ports import (
     AVAILABLE_STATUSES,
     ClaimedEnrollment,
+    ClaimTerms,
     Enrollment,
     EnrollmentStatus,
-    HandOver,
     Lease,
     UserEvent,
     completed,
@@ -59,7 +59,7 @@ class Enrollments(Repository):
 
 class HandOvers(Repository):
     @performed
-    def claim(self, hand_over: HandOver) -> Script[Sequence[ClaimedEnrollment]]:
+    def claim(self, hand_over: ClaimTerms) -> Script[Sequence[ClaimedEnrollment]]:
         ledger = self.ledger
         organizations = yield from self._organizations(hand_over)
         journey_id = hand_over.journey_id
@@ -88,7 +88,7 @@ class HandOvers(Repository):
             for (organization_id, enrollment), event in zip(claimed, there(events), strict=True)
         ]
 
-    def _organizations(self, hand_over: HandOver) -> Script[Sequence[str]]:
+    def _organizations(self, hand_over: ClaimTerms) -> Script[Sequence[str]]:
         """Return who may have something available, sorted; those of this transaction, too."""
         if hand_over.organization_id is not None:
             return [hand_over.organization_id]
@@ -197,7 +197,7 @@ def _index_key(organization_id: str, status: str | None, journey_id: str | None)
     return key(organization_id, "enrollments", status or _ANY, journey_id or "")
 
 
-def _in_turn(due: Mapping[str, list[bytes]], hand_over: HandOver) -> Iterator[tuple[str, bytes]]:
+def _in_turn(due: Mapping[str, list[bytes]], hand_over: ClaimTerms) -> Iterator[tuple[str, bytes]]:
     """Yield what a claim takes: each Organization's first, then each one's second, and so on."""
     waiting = [organization_id for organization_id, members in due.items() if members]
     first = hand_over.turn % len(waiting) if waiting else 0

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final
 
 from segmentflow_core.ports import (
     Changes,
-    Claim,
     Enrollment,
-    HeldClaim,
     Intent,
+    KeyClaim,
     Known,
     PriorEntries,
     Probe,
     Profile,
     Receipt,
+    TakenKey,
     UserEvent,
 )
 from segmentflow_redis import documents
@@ -31,14 +30,14 @@ from segmentflow_redis.repository import Repository, performed, there
 
 __all__ = ["Idempotency", "Tracking"]
 
-_OPERATION: Final = "events.track"
-
 
 class Tracking(Repository):
     @performed
     def load(self, organization_id: str, intent: Intent) -> Script[Known]:
         ledger = self.ledger
-        claim_keys = [_claim_key(organization_id, claim.key) for claim in intent.claims]
+        claim_keys = [
+            _claim_key(organization_id, intent.operation, claim.key) for claim in intent.keys
+        ]
         identities = [
             key(organization_id, kind, value)
             for kind, values in (("email", intent.emails), ("external_id", intent.external_ids))
@@ -47,12 +46,12 @@ class Tracking(Repository):
         listening = [key(organization_id, "listening", name) for name in intent.events]
         # One exchange for all of it; what is asked for below is known by then.
         yield from ledger.values([*claim_keys, *identities, *listening])
-        holders: dict[str, Claim] = {}
+        holders: dict[str, KeyClaim] = {}
         stored = yield from ledger.values(claim_keys)
-        for claim, document in zip(intent.claims, stored, strict=True):
-            holder = None if document is None else documents.read(Claim, document)
+        for claim_key, claim, document in zip(claim_keys, intent.keys, stored, strict=True):
+            holder = None if document is None else documents.read(KeyClaim, document)
             if holder is None or _is_expired(holder, intent.now):
-                _put_claim(ledger, organization_id, holder, claim)
+                _put_claim(ledger, claim_key, holder, claim)
             else:
                 holders[claim.key] = holder
         profile_ids = yield from ledger.values(identities)
@@ -72,12 +71,12 @@ class Tracking(Repository):
         events = there((yield from ledger.values(event_keys)))
         profiles = there((yield from ledger.values(profile_keys)))
         journeys = there((yield from ledger.values(journey_keys)))
-        held = {
-            name: HeldClaim(holder, Receipt.of(documents.read(UserEvent, event)))
+        taken = {
+            name: TakenKey(holder, Receipt.of(documents.read(UserEvent, event)))
             for (name, holder), event in zip(holders.items(), events, strict=True)
         }
         return Known(
-            held,
+            taken,
             tuple([documents.read(Profile, profile) for profile in profiles]),
             tuple(map(documents.read_journey, journeys)),
         )
@@ -129,11 +128,14 @@ class Tracking(Repository):
             ledger.move(_history_key(organization_id, enrollment), _entry(enrollment), present=True)
 
     def _write_claims(self, organization_id: str, changes: Changes) -> Script[None]:
-        released = [_claim_key(organization_id, name) for name in changes.released]
-        for document in there((yield from self.ledger.values(released))):
-            _put_claim(self.ledger, organization_id, documents.read(Claim, document), None)
-        for claim in changes.reclaimed:
-            _put_claim(self.ledger, organization_id, None, claim)
+        operation = changes.operation
+        freed = [_claim_key(organization_id, operation, name) for name in changes.freed]
+        stored = yield from self.ledger.values(freed)
+        for claim_key, document in zip(freed, there(stored), strict=True):
+            _put_claim(self.ledger, claim_key, documents.read(KeyClaim, document), None)
+        for claim in changes.retaken:
+            claim_key = _claim_key(organization_id, operation, claim.key)
+            _put_claim(self.ledger, claim_key, None, claim)
 
     def _write_profiles(self, organization_id: str, changes: Changes) -> Script[None]:
         ledger = self.ledger
@@ -165,15 +167,15 @@ class Idempotency(Repository):
         claim_keys = [member[STAMP_BYTES:].decode() for member in expired]
         found = yield from ledger.values(claim_keys)
         for claim_key, member, stored in zip(claim_keys, expired, found, strict=True):
-            if stored is None or _expiry(claim_key, documents.read(Claim, stored)) != member:
+            if stored is None or _expiry(claim_key, documents.read(KeyClaim, stored)) != member:
                 raise LostRace
             ledger.put(claim_key, None)
             ledger.move(EXPIRING, member, present=False)
         return len(expired)
 
 
-def _claim_key(organization_id: str, idempotency_key: str) -> str:
-    return key(organization_id, "claim", _OPERATION, idempotency_key)
+def _claim_key(organization_id: str, operation: str, idempotency_key: str) -> str:
+    return key(organization_id, "claim", operation, idempotency_key)
 
 
 def _identities(organization_id: str, profile: Profile) -> list[str]:
@@ -208,12 +210,9 @@ def _read_entry(member: bytes) -> tuple[datetime, str | None]:
 
 
 def _put_claim(
-    ledger: Ledger, organization_id: str, before: Claim | None, after: Claim | None
+    ledger: Ledger, claim_key: str, before: KeyClaim | None, after: KeyClaim | None
 ) -> None:
-    """Write, replace or take away a claim, and when it expires."""
-    either = after or before
-    assert either is not None
-    claim_key = _claim_key(organization_id, either.key)
+    """Write, replace or take away a key claim, and when it expires."""
     ledger.put(claim_key, None if after is None else documents.write(after))
     for claim in (before, after):
         expiry = None if claim is None else _expiry(claim_key, claim)
@@ -221,10 +220,10 @@ def _put_claim(
             ledger.move(EXPIRING, expiry, present=claim is after)
 
 
-def _expiry(claim_key: str, claim: Claim) -> bytes | None:
+def _expiry(claim_key: str, claim: KeyClaim) -> bytes | None:
     """Return a claim's entry among those that expire, None where it is kept for ever."""
     return None if claim.expires_at is None else stamp(claim.expires_at) + claim_key.encode()
 
 
-def _is_expired(claim: Claim, now: datetime) -> bool:
+def _is_expired(claim: KeyClaim, now: datetime) -> bool:
     return claim.expires_at is not None and claim.expires_at <= now

@@ -2,9 +2,9 @@
 
 An author subclasses `StorageContract` in a module pytest collects and gives one fixture,
 ``storage``: an empty store for each test. Everything else has a default. The modules beside
-this one hold the tests, a subject each. What a storage cannot do is declared in
-`capabilities`; what it does otherwise, in `deviations`. The tests themselves are nobody's
-to change.
+this one hold the tests, one subject each. The author declares in `capabilities` what the
+storage cannot do, and in `deviations` which tests it fails and why. A subclass may not change
+a test.
 
 See docs/reference/rules/storage.md.
 """
@@ -58,18 +58,19 @@ class StorageContract(
 
     Attributes:
         capabilities: what the storage can do; a test of what it cannot is skipped.
-        deviations: tests by name, each with the reason why it is expected to fail. One that
-            passes all the same fails the run.
+        deviations: tests by name, each with the reason why it is expected to fail. A declared
+            test that passes fails the run.
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities()
     deviations: ClassVar[Mapping[str, str]] = {}
 
     def __init_subclass__(cls, **arguments: Any) -> None:
-        """Hold a subclass to the contract: it gives fixtures and declares, and changes no test.
+        """Check a subclass: it may give fixtures and declarations, but change and add no test.
 
         Raises:
-            ConfigurationError: it has a test of its own, or deviates from one that is none.
+            ConfigurationError: it has a test of its own, a deviation that names no test of the
+                contract, or a deviation without a reason.
         """
         super().__init_subclass__(**arguments)
         own = sorted({name for part in cls.__mro__ if not _is_ours(part) for name in vars(part)})
@@ -109,28 +110,28 @@ class StorageContract(
 
     @pytest.fixture
     def other_storage(self, storage: Any) -> Any:
-        """Give a second connection to the data of `storage`, where there is such a thing."""
+        """Give a second connection to the data of `storage`, where the storage can have one."""
         return storage
 
     @pytest.fixture
     def impatient_storage(self) -> Any:
-        """Give a connection to the data of `storage` that waits for hardly any time, or None."""
+        """Give a connection to the data of `storage` that hardly waits, or None."""
         return None
 
     @pytest.fixture
     def run_async(self) -> Iterator[Callable[[Any], Any]]:
-        """Give what runs a coroutine to its end: one event loop for the whole test."""
+        """Give a function that runs a coroutine to its end; one event loop serves all the test."""
         with asyncio.Runner() as runner:
             yield runner.run
 
     @pytest.fixture
     def clock(self) -> FixedClock:
-        """Give the clock of the test's trackers."""
+        """Give the clock that the test's trackers use."""
         return FixedClock()
 
     @pytest.fixture(autouse=True)
     def _declared(self, request: pytest.FixtureRequest) -> None:
-        """Skip what the storage cannot do; expect the failures that are declared."""
+        """Skip a test whose capability is missing; expect a declared failure."""
         for name in needed_by(request.function):
             if not getattr(self.capabilities, name):
                 pytest.skip(f"capability {name} is declared missing: {CAPABILITIES[name]}")
@@ -178,10 +179,9 @@ class StorageContract(
         native_tracker: Callable[..., Any],
         request: pytest.FixtureRequest,
     ) -> Callable[[Sequence[Client]], list[Any]]:
-        """Give a function that runs clients at once and returns what each returned.
+        """Give a function that runs clients at once and returns the result or refusal of each.
 
-        On threads or as tasks, in turn on `storage` and on `other_storage`. Where a client was
-        refused, the refusal is what it returned.
+        They run on threads or as tasks, in turn on `storage` and on `other_storage`.
         """
         run_async = request.getfixturevalue("run_async") if is_asynchronous(storage) else None
         trackers = [native_tracker(storage), native_tracker(other_storage)]

@@ -24,7 +24,7 @@ __all__ = ["AtomicityContract"]
 
 
 class AtomicityContract:
-    """What fails leaves nothing, one test for each way to fail."""
+    """A failed call leaves nothing, one test for each way to fail."""
 
     @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
     def test_an_exception_at_any_call_leaves_nothing_and_the_retry_succeeds(
@@ -71,7 +71,7 @@ class AtomicityContract:
     def test_an_interrupt_at_any_call_leaves_nothing_and_the_retry_succeeds(
         self, storage: Any, new_tracker: Callable[..., Any], after: bool
     ) -> None:
-        """What ends a program, or cancels a task, is no `Exception`."""
+        """An interrupt and a cancellation are not `Exception`s."""
         tracker = new_tracker()
         tracker.journeys.publish(EVERY_POLICY)
         tracker.track(a_request(), "earlier")

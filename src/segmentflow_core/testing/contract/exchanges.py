@@ -1,7 +1,7 @@
 """The ports' own promises, called as the core calls them: what no tracker's answer shows.
 
-A part of `StorageContract`, whose fixtures it uses. `in_transaction` runs a work of either
-colour in a transaction of its own.
+A part of `StorageContract`, whose fixtures it uses. `in_transaction` runs work in a
+transaction of its own, in the storage's colour.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any, Final, TypeAlias
 
 import pytest
 
-from segmentflow_core.colour import drive
-from segmentflow_core.ports import Claim, Fingerprint, Intent, Known, PriorEntries, Probe
+from segmentflow_core.colour import driven, settle
+from segmentflow_core.ports import Fingerprint, Intent, KeyClaim, Known, PriorEntries, Probe
 from segmentflow_core.testing.builders import FixedClock, SequentialIds, a_journey, a_request
-from segmentflow_core.testing.callers import is_asynchronous, settle
+from segmentflow_core.testing.callers import is_asynchronous
 from segmentflow_core.testing.contract.reading import EVERY_POLICY
 
 __all__ = ["ExchangeContract"]
@@ -36,7 +36,7 @@ class ExchangeContract:
 
         assert in_transaction(work) is result
 
-    def test_a_held_claim_comes_back_as_it_was_written(
+    def test_a_key_claim_comes_back_as_it_was_written(
         self, tracker: Any, clock: FixedClock, in_transaction: InTransaction
     ) -> None:
         receipt = tracker.track(a_request(data={"orderId": "A"}), "key")
@@ -46,16 +46,16 @@ class ExchangeContract:
             known: Known = await settle(transaction.tracking.load(_ORGANIZATION, _intent(ours)))
             return known
 
-        held = in_transaction(work).held["key"]
-        claim = held.claim
+        taken = in_transaction(work).taken["key"]
+        claim = taken.key_claim
         expires_at = clock.now() + timedelta(days=30)
-        assert held.receipt == receipt
+        assert taken.receipt == receipt
         assert (claim.key, claim.event_id) == ("key", receipt.event_id)
-        assert (claim.claimed_at, claim.expires_at) == (clock.now(), expires_at)
+        assert (claim.taken_at, claim.expires_at) == (clock.now(), expires_at)
         assert len(claim.fingerprint.digest) == 32
         assert sorted(claim.paths) == ["/data/orderId", "/event", "/profile/email"]
 
-    def test_only_the_keys_that_are_taken_are_held(
+    def test_only_keys_that_were_taken_before_come_back(
         self, tracker: Any, in_transaction: InTransaction
     ) -> None:
         tracker.track_many([(a_request(), "a"), (a_request(), "c")])
@@ -67,7 +67,7 @@ class ExchangeContract:
 
         with pytest.raises(_Undo) as undone:
             in_transaction(work)
-        assert sorted(undone.value.known.held) == ["a", "c"]
+        assert sorted(undone.value.known.taken) == ["a", "c"]
         assert not tracker.track(a_request(), "b").replayed
 
     def test_a_profile_asked_for_twice_is_loaded_once(
@@ -137,7 +137,7 @@ class ExchangeContract:
     def test_the_latest_entry_is_the_one_of_the_latest_time(
         self, tracker: Any, clock: FixedClock, in_transaction: InTransaction
     ) -> None:
-        """A clock that was set back, or another machine's, wrote the other one."""
+        """A clock that was set back, or another machine's clock, wrote the later row."""
         tracker.journeys.publish([a_journey()])
         latest = clock.now()
         receipt = tracker.track(a_request(), "1")
@@ -170,28 +170,28 @@ class ExchangeContract:
 
     @pytest.fixture
     def in_transaction(self, storage: Any, request: pytest.FixtureRequest) -> InTransaction:
-        """Give a function that runs a work in a transaction and returns what it returned."""
+        """Give a function that runs work in a transaction and returns its result."""
         if is_asynchronous(storage):
             run_async = request.getfixturevalue("run_async")
             return lambda work: run_async(storage.run(work))
-        return lambda work: storage.run(lambda transaction: drive(work(transaction)))
+        return lambda work: storage.run(driven(work))
 
 
 class _Undo(Exception):
-    """Carries what was read out of a transaction that shall leave nothing."""
+    """Carries what was read out of a transaction, which it undoes."""
 
     def __init__(self, known: Known) -> None:
         super().__init__()
         self.known = known
 
 
-def _claim(key: str, event_id: str) -> Claim:
+def _claim(key: str, event_id: str) -> KeyClaim:
     fingerprint = Fingerprint("scheme", "key-id", bytes(32))
-    return Claim(key, event_id, fingerprint, {}, FixedClock().now(), None)
+    return KeyClaim(key, event_id, fingerprint, {}, FixedClock().now(), None)
 
 
 def _intent(
-    *claims: Claim,
+    *claims: KeyClaim,
     emails: tuple[str, ...] = (),
     external_ids: tuple[str, ...] = (),
     events: tuple[str, ...] = (),

@@ -12,9 +12,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from attrs import evolve
 
 from segmentflow_core import ClaimedEnrollment, EnrollmentStatus, Lease
+from segmentflow_core.colour import settle
 from segmentflow_core.errors import LeaseLost, NotFound
 from segmentflow_core.testing.builders import (
     DOCUMENTED_KEY,
@@ -24,8 +24,10 @@ from segmentflow_core.testing.builders import (
     a_journey,
     a_request,
 )
-from segmentflow_core.testing.callers import Client, is_asynchronous, settle
+from segmentflow_core.testing.callers import Client, is_asynchronous
 from segmentflow_core.testing.capabilities import needs
+from segmentflow_core.testing.contract.entries import claimed_ids, enrol
+from segmentflow_core.testing.contract.leases import LeaseContract
 from segmentflow_core.testing.crashes import CrashingWorkers
 from segmentflow_core.testing.faults import FaultyStorage, InjectedFault
 from segmentflow_core.wire import claimed_document
@@ -35,7 +37,7 @@ __all__ = ["HandOverContract"]
 _MINUTE = timedelta(minutes=1)
 
 
-class HandOverContract:
+class HandOverContract(LeaseContract):
     """Every promise of the hand-over that a storage adapter must keep, one test each."""
 
     # --- what is handed over, and in which order -------------------------------------------
@@ -96,7 +98,7 @@ class HandOverContract:
         assert plans == ["Free", "Pro"]
 
     def test_what_is_claimed_is_handed_to_nobody_else(self, tracker: Any) -> None:
-        _enrol(tracker, 3)
+        enrol(tracker, 3)
         assert len(tracker.enrollments.claim()) == 3
         assert tracker.enrollments.claim() == []
 
@@ -105,19 +107,19 @@ class HandOverContract:
     ) -> None:
         entered: list[str] = []
         for number in range(5):
-            entered += _enrol(tracker, 1, start=number)
+            entered += enrol(tracker, 1, start=number)
             clock.advance(seconds=1)
-        taken = [_ids(tracker.enrollments.claim(limit=2)) for _ in range(4)]
+        taken = [claimed_ids(tracker.enrollments.claim(limit=2)) for _ in range(4)]
         assert taken == [entered[:2], entered[2:4], entered[4:], []]
 
     def test_what_was_given_back_queues_behind_what_was_available_before_it(
         self, tracker: Any, clock: FixedClock
     ) -> None:
-        first, second, third = _enrol(tracker, 3)
+        first, second, third = enrol(tracker, 3)
         (claimed,) = tracker.enrollments.claim(limit=1)
         clock.advance(seconds=1)
         tracker.enrollments.release(claimed.lease)
-        taken = [_ids(tracker.enrollments.claim(limit=1)) for _ in range(3)]
+        taken = [claimed_ids(tracker.enrollments.claim(limit=1)) for _ in range(3)]
         assert taken == [[second], [third], [first]]
 
     def test_only_the_journey_asked_for_is_handed_over(self, tracker: Any) -> None:
@@ -133,14 +135,14 @@ class HandOverContract:
     # --- Organizations ----------------------------------------------------------------------
 
     def test_a_claim_for_one_organization_takes_no_other_ones(self, tracker: Any) -> None:
-        _enrol(tracker, 1, organization_id="a")
+        enrol(tracker, 1, organization_id="a")
         assert tracker.enrollments.claim() == []
         assert tracker.enrollments.claim(organization_id="b") == []
         (claimed,) = tracker.enrollments.claim(organization_id="a")
         assert claimed.organization_id == claimed.lease.organization_id == "a"
 
     def test_another_organizations_lease_holds_nothing(self, tracker: Any) -> None:
-        _enrol(tracker, 1, organization_id="a")
+        enrol(tracker, 1, organization_id="a")
         (claimed,) = tracker.enrollments.claim(organization_id="a")
         identifier, token = claimed.enrollment.enrollment_id, claimed.lease.token
         elsewhere = Lease("b", identifier, token)
@@ -159,10 +161,10 @@ class HandOverContract:
     def test_organizations_share_a_claim_whatever_their_backlogs(
         self, tracker: Any, clock: FixedClock
     ) -> None:
-        _enrol(tracker, 50, organization_id="large")
+        enrol(tracker, 50, organization_id="large")
         clock.advance(days=1)
         for name in ("small", "medium"):
-            _enrol(tracker, 3, organization_id=name)
+            enrol(tracker, 3, organization_id=name)
         claimed = tracker.enrollments.claim(organization_id=None, limit=9)
         assert _shares(claimed) == {"large": 3, "medium": 3, "small": 3}
         claimed = tracker.enrollments.claim(organization_id=None, limit=9)
@@ -172,9 +174,9 @@ class HandOverContract:
         self, new_tracker: Callable[..., Any], clock: FixedClock
     ) -> None:
         tracker = new_tracker(ids=SequentialIds())
-        _enrol(tracker, 100, organization_id="large")
+        enrol(tracker, 100, organization_id="large")
         clock.advance(days=1)
-        _enrol(tracker, 2, organization_id="small")
+        enrol(tracker, 2, organization_id="small")
         claimed: list[ClaimedEnrollment] = []
         for _ in range(30):
             claimed += tracker.enrollments.claim(organization_id=None, limit=1)
@@ -182,176 +184,17 @@ class HandOverContract:
 
     def test_one_batch_finishes_enrollments_of_several_organizations(self, tracker: Any) -> None:
         for name in ("a", "b"):
-            _enrol(tracker, 1, organization_id=name)
+            enrol(tracker, 1, organization_id=name)
         leases = [c.lease for c in tracker.enrollments.claim(organization_id=None)]
         done = tracker.enrollments.complete_many(leases)
         assert [item.status for item in done] == ["completed", "completed"]
-
-    # --- leases -----------------------------------------------------------------------------
-
-    def test_a_lease_that_ran_out_makes_its_enrollment_available_again(
-        self, tracker: Any, clock: FixedClock
-    ) -> None:
-        _enrol(tracker, 1)
-        (first,) = tracker.enrollments.claim(lease=_MINUTE)
-        clock.advance(minutes=1, microseconds=-1)
-        assert tracker.enrollments.claim() == []
-        clock.advance(microseconds=1)
-        (second,) = tracker.enrollments.claim(lease=_MINUTE)
-        assert second.enrollment.enrollment_id == first.enrollment.enrollment_id
-        assert second.enrollment.attempts == 2
-        assert second.lease.token != first.lease.token
-
-    def test_a_late_finisher_is_refused_and_changes_nothing(
-        self, tracker: Any, clock: FixedClock
-    ) -> None:
-        (identifier,) = _enrol(tracker, 1)
-        (late,) = tracker.enrollments.claim(lease=_MINUTE)
-        clock.advance(minutes=1)
-        (current,) = tracker.enrollments.claim(lease=_MINUTE)
-        for finish in (
-            tracker.enrollments.complete,
-            tracker.enrollments.release,
-            tracker.enrollments.extend,
-        ):
-            with pytest.raises(LeaseLost) as refusal:
-                finish(late.lease)
-            assert (refusal.value.code, refusal.value.details) == ("lease_lost", {})
-        assert tracker.enrollments.get(identifier) == current.enrollment
-        tracker.enrollments.complete(current.lease)
-        with pytest.raises(LeaseLost):
-            tracker.enrollments.complete(late.lease)
-
-    def test_a_lease_that_ran_out_still_completes_while_nobody_else_has_claimed(
-        self, tracker: Any, clock: FixedClock
-    ) -> None:
-        _enrol(tracker, 1)
-        (claimed,) = tracker.enrollments.claim(lease=_MINUTE)
-        clock.advance(hours=1)
-        assert tracker.enrollments.complete(claimed.lease).completed_at == clock.now()
-        assert tracker.enrollments.claim() == []
-
-    def test_an_extended_lease_runs_out_later(self, tracker: Any, clock: FixedClock) -> None:
-        _enrol(tracker, 1)
-        (claimed,) = tracker.enrollments.claim(lease=_MINUTE)
-        clock.advance(seconds=59)
-        extended = tracker.enrollments.extend(claimed.lease, by=_MINUTE)
-        assert (extended.lease_until, extended.attempts) == (clock.now() + _MINUTE, 1)
-        clock.advance(seconds=59)
-        assert tracker.enrollments.claim() == []
-        clock.advance(seconds=1)
-        assert len(tracker.enrollments.claim()) == 1
-
-    # --- completing and giving back ---------------------------------------------------------
-
-    def test_completing_twice_with_one_lease_changes_nothing(
-        self, tracker: Any, clock: FixedClock
-    ) -> None:
-        (identifier,) = _enrol(tracker, 1)
-        (claimed,) = tracker.enrollments.claim()
-        done = tracker.enrollments.complete(claimed.lease)
-        assert (done.status, done.completed_at) == ("completed", clock.now())
-        clock.advance(days=1)
-        assert tracker.enrollments.complete(claimed.lease) == done
-        assert tracker.enrollments.complete_many([claimed.lease] * 2) == [done] * 2
-        assert tracker.enrollments.get(identifier) == done
-
-    def test_what_is_completed_stays_completed(self, tracker: Any, clock: FixedClock) -> None:
-        (identifier,) = _enrol(tracker, 1)
-        (claimed,) = tracker.enrollments.claim()
-        done = tracker.enrollments.complete(claimed.lease)
-        clock.advance(days=365)
-        assert tracker.enrollments.claim() == []
-        for finish in (tracker.enrollments.release, tracker.enrollments.extend):
-            with pytest.raises(LeaseLost):
-                finish(claimed.lease)
-        assert tracker.enrollments.revive(identifier) == done
-
-    def test_what_is_released_is_available_after_the_delay(
-        self, tracker: Any, clock: FixedClock
-    ) -> None:
-        _enrol(tracker, 1)
-        (claimed,) = tracker.enrollments.claim()
-        back = tracker.enrollments.release(claimed.lease, delay=_MINUTE)
-        assert (back.status, back.available_at) == ("pending", clock.now() + _MINUTE)
-        clock.advance(seconds=59)
-        assert tracker.enrollments.claim() == []
-        clock.advance(seconds=1)
-        (again,) = tracker.enrollments.claim()
-        assert again.enrollment.attempts == 2
-
-    def test_a_lease_given_back_holds_nothing_any_more(self, tracker: Any) -> None:
-        (identifier,) = _enrol(tracker, 1)
-        (claimed,) = tracker.enrollments.claim()
-        back = tracker.enrollments.release(claimed.lease, delay=_MINUTE)
-        for finish in (tracker.enrollments.complete, tracker.enrollments.extend):
-            with pytest.raises(LeaseLost):
-                finish(claimed.lease)
-        assert tracker.enrollments.release(claimed.lease) == back
-        assert tracker.enrollments.get(identifier) == back
-
-    def test_what_is_given_back_without_a_failure_counts_no_attempt(self, tracker: Any) -> None:
-        _enrol(tracker, 1)
-        for _ in range(3):
-            (claimed,) = tracker.enrollments.claim(max_attempts=1)
-            assert claimed.enrollment.attempts == 1
-            back = tracker.enrollments.release(claimed.lease, failed=False, max_attempts=1)
-            assert (back.status, back.attempts) == ("pending", 0)
-
-    def test_a_batch_answers_lease_by_lease_and_one_refusal_hinders_no_other(
-        self, tracker: Any
-    ) -> None:
-        _enrol(tracker, 3)
-        first, second, third = (c.lease for c in tracker.enrollments.claim())
-        tracker.enrollments.release(second)
-        unknown = Lease("default", "019bf964-302b-7000-8000-000000000000", first.token)
-        leases = [third, second, unknown, first]
-        for finish, status in (
-            (tracker.enrollments.extend_many, "claimed"),
-            (tracker.enrollments.complete_many, "completed"),
-        ):
-            answers = [getattr(a, "code", None) or a.status for a in finish(leases)]
-            assert answers == [status, "lease_lost", "not_found", status]
-        codes = [
-            getattr(a, "code", None) or a.status for a in tracker.enrollments.release_many(leases)
-        ]
-        assert codes == ["lease_lost", "pending", "not_found", "lease_lost"]
-
-    @pytest.mark.parametrize("spelt", [str.upper, lambda text: f"{{{text}}}", lambda _: "no id"])
-    def test_an_id_spelt_otherwise_names_nothing(
-        self, tracker: Any, spelt: Callable[[str], str]
-    ) -> None:
-        (identifier,) = _enrol(tracker, 1)
-        (claimed,) = tracker.enrollments.claim()
-        lease = claimed.lease
-        (refused,) = tracker.enrollments.complete_many([evolve(lease, token=spelt(lease.token))])
-        assert refused.code == "lease_lost"
-        (refused,) = tracker.enrollments.complete_many(
-            [evolve(lease, enrollment_id=spelt(identifier))]
-        )
-        assert refused.code == "not_found"
-        for read, name in (
-            (tracker.enrollments.get, identifier),
-            (tracker.enrollments.revive, identifier),
-            (tracker.records.event, claimed.event.event_id),
-            (tracker.records.profile, claimed.event.profile_id),
-        ):
-            with pytest.raises(NotFound):
-                read(spelt(name))
-        assert tracker.enrollments.get(identifier) == claimed.enrollment
-
-    def test_a_batch_of_nothing_changes_nothing(self, tracker: Any) -> None:
-        assert tracker.enrollments.complete_many([]) == []
-        assert tracker.enrollments.release_many([]) == []
-        assert tracker.enrollments.extend_many([]) == []
-        assert tracker.enrollments.revive_many([]) == []
 
     # --- attempts, and what is dead ---------------------------------------------------------
 
     def test_an_enrollment_whose_attempts_are_used_up_is_dead_when_its_lease_runs_out(
         self, tracker: Any, clock: FixedClock
     ) -> None:
-        (identifier,) = _enrol(tracker, 1)
+        (identifier,) = enrol(tracker, 1)
         for attempt in (1, 2, 3):
             (claimed,) = tracker.enrollments.claim(lease=_MINUTE, max_attempts=3)
             assert claimed.enrollment.attempts == attempt
@@ -362,7 +205,7 @@ class HandOverContract:
         assert tracker.enrollments.claim() == []
 
     def test_the_last_failure_allowed_makes_an_enrollment_dead(self, tracker: Any) -> None:
-        _enrol(tracker, 1)
+        enrol(tracker, 1)
         statuses: list[str] = []
         for _ in range(2):
             (claimed,) = tracker.enrollments.claim(max_attempts=2)
@@ -371,17 +214,17 @@ class HandOverContract:
         assert tracker.enrollments.claim(max_attempts=2) == []
 
     def test_what_dies_hides_nothing_that_is_alive(self, tracker: Any, clock: FixedClock) -> None:
-        _enrol(tracker, 3)
+        enrol(tracker, 3)
         tracker.enrollments.claim(lease=_MINUTE)
         clock.advance(minutes=2)
-        (alive,) = _enrol(tracker, 1, start=3)
-        assert _ids(tracker.enrollments.claim(limit=1, max_attempts=1)) == [alive]
+        (alive,) = enrol(tracker, 1, start=3)
+        assert claimed_ids(tracker.enrollments.claim(limit=1, max_attempts=1)) == [alive]
         assert len(tracker.enrollments.list(status=EnrollmentStatus.DEAD)) == 3
 
-    def test_whoever_held_a_dead_one_last_may_still_complete_it(
+    def test_the_last_holder_of_a_dead_one_may_still_complete_it(
         self, tracker: Any, clock: FixedClock
     ) -> None:
-        (identifier,) = _enrol(tracker, 1)
+        (identifier,) = enrol(tracker, 1)
         (claimed,) = tracker.enrollments.claim(lease=_MINUTE, max_attempts=1)
         clock.advance(minutes=1)
         assert tracker.enrollments.claim(max_attempts=1) == []
@@ -389,7 +232,7 @@ class HandOverContract:
         assert tracker.enrollments.complete(claimed.lease).status == "completed"
 
     def test_what_is_dead_is_handed_over_again_once_it_is_revived(self, tracker: Any) -> None:
-        (identifier,) = _enrol(tracker, 1)
+        (identifier,) = enrol(tracker, 1)
         (claimed,) = tracker.enrollments.claim(max_attempts=1)
         tracker.enrollments.release(claimed.lease, max_attempts=1)
         revived = tracker.enrollments.revive(identifier)
@@ -401,7 +244,7 @@ class HandOverContract:
     def test_a_lease_from_before_a_revival_holds_nothing(
         self, tracker: Any, clock: FixedClock
     ) -> None:
-        (identifier,) = _enrol(tracker, 1)
+        (identifier,) = enrol(tracker, 1)
         (claimed,) = tracker.enrollments.claim(lease=_MINUTE, max_attempts=1)
         clock.advance(minutes=1)
         assert tracker.enrollments.claim(max_attempts=1) == []
@@ -444,7 +287,7 @@ class HandOverContract:
         after: bool,
     ) -> None:
         tracker = new_tracker()
-        _enrol(tracker, 4)
+        enrol(tracker, 4)
         used_up = tracker.enrollments.claim(limit=2, lease=_MINUTE)
         tracker.enrollments.release(used_up[0].lease, max_attempts=1)
         clock.advance(minutes=1)
@@ -476,12 +319,12 @@ class HandOverContract:
     def test_workers_that_claim_at_once_share_nothing(
         self, at_once: Callable[[Sequence[Client]], list[Any]], tracker: Any
     ) -> None:
-        entered = _enrol(tracker, 64)
+        entered = enrol(tracker, 64)
 
         async def work(tracker: Any) -> list[str]:
             mine: list[str] = []
             while claimed := await settle(tracker.enrollments.claim(limit=3)):
-                mine += _ids(claimed)
+                mine += claimed_ids(claimed)
             return mine
 
         taken = [identifier for mine in at_once([work] * 8) for identifier in mine]
@@ -494,7 +337,7 @@ class HandOverContract:
         if is_asynchronous(storage):
             pytest.skip("threads call a synchronous storage")
         tracker = new_tracker()
-        entered = _enrol(tracker, 120)
+        entered = enrol(tracker, 120)
         workers = CrashingWorkers(storage, new_tracker, clock, seed=7)
         workers.run(4)
         assert workers.crashes > 0
@@ -503,24 +346,6 @@ class HandOverContract:
         assert set(workers.completed) <= set(entered)
         listed = tracker.enrollments.list(limit=1000, status=EnrollmentStatus.COMPLETED)
         assert sorted(e.enrollment_id for e in listed) == sorted(entered)
-
-
-def _enrol(tracker: Any, count: int, *, start: int = 0, organization_id: str = "default") -> Any:
-    """Let `count` Profiles enter a Journey; return the Enrollments' ids in their order."""
-    tracker.journeys.publish({"journeys": [a_journey()]}, organization_id=organization_id)
-    tracker.track_many(
-        [
-            (a_request(profile={"email": f"p{number}@example.com"}), f"key {number}")
-            for number in range(start, start + count)
-        ],
-        organization_id=organization_id,
-    )
-    listed = tracker.enrollments.list(limit=count, organization_id=organization_id)
-    return [enrollment.enrollment_id for enrollment in listed][::-1]
-
-
-def _ids(claimed: list[ClaimedEnrollment]) -> list[str]:
-    return [item.enrollment.enrollment_id for item in claimed]
 
 
 def _shares(claimed: list[ClaimedEnrollment]) -> dict[str, int]:

@@ -22,7 +22,7 @@ __all__ = ["LookingContract"]
 
 
 class LookingContract:
-    """Who only looks changes nothing, one test for each way to look."""
+    """Looking changes nothing, one test for each way to look."""
 
     def test_a_look_sees_profiles_and_journeys_and_changes_nothing(
         self, tracker: Any, clock: FixedClock
@@ -41,7 +41,7 @@ class LookingContract:
         assert tracker.explain(a_request(profile={"email": "new@example.com"})).profile_id is None
         assert everything(tracker) == before
 
-    def test_a_replay_reads_a_period_oldest_first_and_changes_nothing(
+    def test_a_rehearsal_reads_a_period_oldest_first_and_changes_nothing(
         self, tracker: Any, clock: FixedClock
     ) -> None:
         orders = [(a_request(data={"orderId": n % 3}), f"{n}") for n in range(600)]

@@ -17,9 +17,10 @@ from typing import Any, ClassVar, Final
 import pytest
 
 from segmentflow_core import Receipt
+from segmentflow_core.colour import settle
 from segmentflow_core.errors import IdempotencyInProgress, IdempotencyKeyReuse
 from segmentflow_core.testing.builders import a_journey, a_request
-from segmentflow_core.testing.callers import Client, Gate, is_asynchronous, settle
+from segmentflow_core.testing.callers import Client, Gate, is_asynchronous
 from segmentflow_core.testing.capabilities import needs
 from segmentflow_core.testing.contract.reading import EVERY_POLICY, everything
 from segmentflow_core.testing.history import History, Stored, contradictions
@@ -37,8 +38,8 @@ class RaceContract:
 
     Attributes:
         chance: seconds for which a transaction is held open, so that another may overtake it. A
-            storage that keeps its promises passes whatever this is; one that is slow, and does
-            not, is caught the better the longer it is.
+            correct storage passes with any value; a longer one catches more faults of a slow
+            storage.
     """
 
     chance: ClassVar[float] = 0.1
@@ -61,7 +62,7 @@ class RaceContract:
     def test_a_race_leaves_a_history_without_contradiction(
         self, at_once: AtOnce, tracker: Any, seed: int
     ) -> None:
-        """Every client sends every key, in its own order; some send another request under it."""
+        """Each client sends every key, in its own order; some send another request under a key."""
         tracker.journeys.publish(EVERY_POLICY)
         history = History()
 
@@ -219,7 +220,7 @@ class RaceContract:
 
     @needs("concurrent_writers", "reruns")
     def test_crossed_batches_about_the_same_profiles_come_to_an_end(self, at_once: AtOnce) -> None:
-        """Half of them names the same new emails and external ids in the other order."""
+        """Half of the batches name the same new emails and external ids in the other order."""
 
         def batch(number: int) -> Client:
             requests = [
@@ -268,7 +269,7 @@ class RaceContract:
             return sum([await settle(tracker.records.purge_keys(limit=4)) for _ in range(4)])
 
         removed_at_once = sum(at_once([purge] * 4))
-        # One that meets another may pass over what that one holds.
+        # A purge may skip the rows that another one holds.
         removed_after = sum(iter(tracker.records.purge_keys, 0))
         assert removed_at_once + removed_after == 30
 
@@ -295,7 +296,7 @@ class RaceContract:
         tracker: Any,
         request: pytest.FixtureRequest,
     ) -> None:
-        """Cancelled after more and more turns of the loop, until a call ends undisturbed."""
+        """Each call is cancelled after more turns of the loop, until one ends before that."""
         if not is_asynchronous(storage):
             pytest.skip("only asynchronous calls are cancelled")
         run_async = request.getfixturevalue("run_async")
@@ -323,11 +324,11 @@ class RaceContract:
         at_once: AtOnce,
         native_tracker: Callable[..., Any],
     ) -> Callable[..., list[Any]]:
-        """Give a function that makes a call while another one's transaction is open.
+        """Give a function that makes a second call while the first one's transaction is open.
 
-        The first has made as many `calls` of a port by then: one, and it has taken its key and
-        read what it needs. It goes on when the second is done, or has had the chance. Both
-        answers are returned.
+        The first stops after `calls` calls of a port; after one it has taken its key and read
+        what it needs. It goes on when the second is done, or after `chance` seconds. The
+        function returns both answers.
         """
         asynchronous = is_asynchronous(storage)
 
@@ -365,7 +366,7 @@ class RaceContract:
 
 
 async def _cancel_after(turns: int, call: Coroutine[Any, Any, Any]) -> bool:
-    """Cancel a call after so many turns of the loop; say whether it ended undisturbed."""
+    """Cancel a call after so many turns of the loop; say whether it ended before that."""
     task = asyncio.ensure_future(call)
     for _ in range(turns):
         await asyncio.sleep(0)

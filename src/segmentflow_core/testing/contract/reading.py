@@ -1,4 +1,4 @@
-"""What the contract's tests read a store with: all of it at once, to compare before and after.
+"""How the contract's tests read a whole store, to compare it before and after.
 
 Knows the public calls that read. Must never look into a store.
 """
@@ -19,11 +19,11 @@ EVERY_POLICY: Final = {
         a_journey("per-order", reentry={"policy": "once_per_key", "key": "/event/orderId"}),
     ]
 }
-"""Journeys that listen for one event, each with another way to let a Profile in again."""
+"""Journeys that listen for one event, each with another re-entry policy."""
 
 
 def everything(tracker: Any, organization_id: str = "default") -> tuple[Any, ...]:
-    """Read all that can be read, to compare the store before and after."""
+    """Read everything a tracker can read, to compare the store before and after."""
     of: dict[str, Any] = {"organization_id": organization_id}
     events = tracker.records.events(limit=1000, **of)
     profiles = {event.profile_id: None for event in events}
@@ -36,7 +36,7 @@ def everything(tracker: Any, organization_id: str = "default") -> tuple[Any, ...
 
 
 def typed(value: Any) -> Any:
-    """Make values comparable that Python holds equal and JSON does not: 1, 1.0 and True."""
+    """Make values comparable as JSON: to Python 1, 1.0 and True are equal."""
     if isinstance(value, dict):
         return {name: typed(item) for name, item in value.items()}
     if isinstance(value, list):

@@ -23,12 +23,12 @@ from segmentflow_core.testing.strategies import json_objects
 __all__ = ["RecordContract"]
 
 
-# Every example is another Profile's, under another key.
+# Every example uses another Profile and another key.
 _numbers = itertools.count()
 
 
 class RecordContract:
-    """What comes back is what was stored, one test for each kind of it."""
+    """What is read is what was stored, one test for each kind of data."""
 
     @settings(
         max_examples=60,
@@ -147,7 +147,7 @@ class RecordContract:
 
 
 class _FallingIds:
-    """Ids that sort the other way round than they were made."""
+    """Ids that sort in the reverse of the order they were made in."""
 
     def __init__(self) -> None:
         self._count = 2**40

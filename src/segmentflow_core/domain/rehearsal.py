@@ -1,7 +1,7 @@
-"""A replay: what a draft would have made of one stored event after another.
+"""A rehearsal: what a draft would have made of one stored event after another.
 
-Knows the entries the replay has made, and asks for those before it. Must never read a
-store, nor count an entry that was made during the period by what was published then.
+Knows the entries the draft has made so far, and asks for those before the period. Must
+never read a store, nor count an entry that a published Journey made during the period.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from segmentflow_core.domain.explanation import outcome_of, probe_for
 from segmentflow_core.domain.journey import Journey, PriorEntries
 from segmentflow_core.domain.tracking import Probe
 
-__all__ = ["Replay", "ReplayedJourney", "Tally"]
+__all__ = ["Rehearsal", "RehearsedJourney", "Tally"]
 
 _NOTHING_PRIOR: Final = PriorEntries()
 
 
 @frozen
-class ReplayedJourney:
+class RehearsedJourney:
     """What a draft would have made of the events of a period.
 
     Attributes:
         journey_id: the Journey.
-        name: for people.
+        name: shown to people.
         matched: events it would have listened for.
         entered: how many of them would have enrolled their Profile.
         profiles: how many Profiles that would have been.
-        skipped: how many it would have skipped, by reason, in the order reasons are looked at.
+        skipped: how many it would have skipped, by reason, in the order the rules are applied.
     """
 
     journey_id: str
@@ -44,25 +44,25 @@ class ReplayedJourney:
 
 
 @frozen
-class Replay:
-    """A replay of a period.
+class Rehearsal:
+    """A rehearsal of a period.
 
     Attributes:
-        since: events received at this instant or later were replayed.
-        until: and before this one; None where the period has no end.
+        since: events received at this instant or later were rehearsed over.
+        until: events received before this instant were rehearsed over; None for no end.
         events: how many there were, whatever their name.
-        journeys: one for each draft that listens, by Journey id.
+        journeys: one for each draft that listens, sorted by Journey id.
     """
 
     since: datetime
     until: datetime | None
     events: int
-    journeys: tuple[ReplayedJourney, ...]
+    journeys: tuple[RehearsedJourney, ...]
 
 
 @define
 class Tally:
-    """What one draft has come to so far, event by event, oldest first.
+    """The counts of one draft so far, event by event, oldest first.
 
     Attributes:
         journey: the draft.
@@ -81,7 +81,7 @@ class Tally:
     keys: set[tuple[str, str]] = field(factory=set[tuple[str, str]])
 
     def add(self, event: UserEvent, answers: Mapping[Probe, PriorEntries], first: str) -> None:
-        """Judge one event and keep what follows from it.
+        """Judge one event and count its outcome.
 
         Args:
             event: the next one the draft listens for.
@@ -107,9 +107,9 @@ class Tally:
         taken = (probe.profile_id, probe.entry_key or "") in self.keys
         return PriorEntries(last, stored.key_taken or taken)
 
-    def result(self) -> ReplayedJourney:
-        """Return what it has come to."""
-        return ReplayedJourney(
+    def result(self) -> RehearsedJourney:
+        """Return the counts."""
+        return RehearsedJourney(
             journey_id=self.journey.journey_id,
             name=self.journey.definition.name,
             matched=self.matched,
