@@ -22,7 +22,7 @@ from segmentflow_core.calls import StorageCalls
 from segmentflow_core.colour import drive, settle
 from segmentflow_core.domain.event import UserEvent
 from segmentflow_core.domain.explanation import ExplainedEvent
-from segmentflow_core.domain.profile import Profile
+from segmentflow_core.domain.profile import DEFAULT_PROFILE_LIMITS, Profile, ProfileLimits
 from segmentflow_core.domain.request import DEFAULT_LIMITS, Limits
 from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
 from segmentflow_core.system import SystemClock, Uuid7Factory
@@ -51,12 +51,14 @@ class _RecordCalls(StorageCalls):
         ids: IdFactory | None,
         limits: Limits,
         create_without_email: bool,
+        profile_limits: ProfileLimits,
     ) -> None:
         super().__init__(storage, face, asynchronous=asynchronous)
         self._clock = clock or SystemClock()
         self._ids = ids or Uuid7Factory()
         self._limits = limits
         self._create_without_email = create_without_email
+        self._profile_limits = profile_limits
 
     async def event(self, event_id: str, organization_id: str) -> UserEvent:
         check_id(event_id)
@@ -105,6 +107,7 @@ class _RecordCalls(StorageCalls):
                 asked=asked,
                 new_id=self._ids.new_id,
                 create_without_email=self._create_without_email,
+                profile_limits=self._profile_limits,
             )
         )
 
@@ -130,6 +133,7 @@ class Records:
         ids: makes ids; default UUIDv7.
         limits: how much JSON a request to explain may hold.
         create_without_email: whether a new external id alone would create a Profile.
+        profile_limits: how much a Profile may hold.
 
     Raises:
         ConfigurationError: the storage is asynchronous.
@@ -143,6 +147,7 @@ class Records:
         ids: IdFactory | None = None,
         limits: Limits = DEFAULT_LIMITS,
         create_without_email: bool = False,
+        profile_limits: ProfileLimits = DEFAULT_PROFILE_LIMITS,
     ) -> None:
         self._calls = _RecordCalls(
             storage,
@@ -152,6 +157,7 @@ class Records:
             ids=ids,
             limits=limits,
             create_without_email=create_without_email,
+            profile_limits=profile_limits,
         )
 
     def event(self, event_id: str, *, organization_id: str = DEFAULT_ORGANIZATION) -> UserEvent:
@@ -256,6 +262,7 @@ class AsyncRecords:
         ids: IdFactory | None = None,
         limits: Limits = DEFAULT_LIMITS,
         create_without_email: bool = False,
+        profile_limits: ProfileLimits = DEFAULT_PROFILE_LIMITS,
     ) -> None:
         self._calls = _RecordCalls(
             storage,
@@ -265,6 +272,7 @@ class AsyncRecords:
             ids=ids,
             limits=limits,
             create_without_email=create_without_email,
+            profile_limits=profile_limits,
         )
 
     async def event(

@@ -22,6 +22,7 @@ from segmentflow_core.colour import drive, settle
 from segmentflow_core.domain.event import Receipt
 from segmentflow_core.domain.explanation import ExplainedEvent
 from segmentflow_core.domain.fingerprint import FingerprintKeys, FingerprintKeySource
+from segmentflow_core.domain.profile import DEFAULT_PROFILE_LIMITS, ProfileLimits
 from segmentflow_core.domain.request import DEFAULT_LIMITS, Limits
 from segmentflow_core.enrollments import AsyncEnrollments, Enrollments
 from segmentflow_core.errors import SegmentflowError
@@ -103,10 +104,11 @@ def _settings(
     limits: Limits,
     key_lifetime: timedelta | None,
     create_without_email: bool,
+    profile_limits: ProfileLimits,
 ) -> Settings:
     check_key_lifetime(key_lifetime)
     keys = FingerprintKeys.of(fingerprint_key)
-    return Settings(keys, limits, key_lifetime, create_without_email)
+    return Settings(keys, limits, key_lifetime, create_without_email, profile_limits)
 
 
 class Tracker:
@@ -122,6 +124,8 @@ class Tracker:
         limits: how much JSON one request may hold.
         key_lifetime: how long an idempotency key is remembered; None is for ever.
         create_without_email: whether a new external id alone creates a Profile.
+        profile_limits: how many Properties, and bytes of them, a Profile may hold, and how long
+            a removed one is remembered.
         observers: are told of what was tracked, after it is committed.
 
     Attributes:
@@ -143,9 +147,12 @@ class Tracker:
         limits: Limits = DEFAULT_LIMITS,
         key_lifetime: timedelta | None = DEFAULT_KEY_LIFETIME,
         create_without_email: bool = False,
+        profile_limits: ProfileLimits = DEFAULT_PROFILE_LIMITS,
         observers: Sequence[Observer] = (),
     ) -> None:
-        settings = _settings(fingerprint_key, limits, key_lifetime, create_without_email)
+        settings = _settings(
+            fingerprint_key, limits, key_lifetime, create_without_email, profile_limits
+        )
         clock, ids = clock or SystemClock(), ids or Uuid7Factory()
         self._calls = _TrackingCalls(storage, settings, clock, ids, observers, asynchronous=False)
         self.journeys = Journeys(storage, clock=clock)
@@ -156,6 +163,7 @@ class Tracker:
             ids=ids,
             limits=limits,
             create_without_email=create_without_email,
+            profile_limits=profile_limits,
         )
 
     @property
@@ -190,6 +198,7 @@ class Tracker:
             IdempotencyInProgress: a concurrent call with the key did not finish in time.
             IdentityConflict: the email and the external id are not of one Profile.
             ProfileEmailRequired: there is an external id alone, and nobody has it.
+            ProfileTooLarge: the Profile would hold more than `profile_limits` allow.
             FingerprintKeyUnknown: the key was first used under a fingerprint key that is not
                 configured.
             StorageUnavailable: the store cannot be reached, or stayed too busy.
@@ -248,9 +257,12 @@ class AsyncTracker:
         limits: Limits = DEFAULT_LIMITS,
         key_lifetime: timedelta | None = DEFAULT_KEY_LIFETIME,
         create_without_email: bool = False,
+        profile_limits: ProfileLimits = DEFAULT_PROFILE_LIMITS,
         observers: Sequence[Observer] = (),
     ) -> None:
-        settings = _settings(fingerprint_key, limits, key_lifetime, create_without_email)
+        settings = _settings(
+            fingerprint_key, limits, key_lifetime, create_without_email, profile_limits
+        )
         clock, ids = clock or SystemClock(), ids or Uuid7Factory()
         self._calls = _TrackingCalls(storage, settings, clock, ids, observers, asynchronous=True)
         self.journeys = AsyncJourneys(storage, clock=clock)
@@ -261,6 +273,7 @@ class AsyncTracker:
             ids=ids,
             limits=limits,
             create_without_email=create_without_email,
+            profile_limits=profile_limits,
         )
 
     @property

@@ -16,6 +16,7 @@ from segmentflow_core.domain.decision import Item, decide, key_claim_for
 from segmentflow_core.domain.event import Receipt, UserEvent
 from segmentflow_core.domain.fingerprint import FingerprintKeys
 from segmentflow_core.domain.journey import PriorEntries
+from segmentflow_core.domain.profile import DEFAULT_PROFILE_LIMITS, ProfileLimits
 from segmentflow_core.domain.request import (
     Limits,
     RequestDocument,
@@ -41,12 +42,14 @@ class Settings:
         limits: how much JSON a request may hold.
         key_lifetime: how long an idempotency key is remembered; None is for ever.
         create_without_email: whether a new external id alone creates a Profile.
+        profile_limits: how much a Profile may hold.
     """
 
     keys: FingerprintKeys
     limits: Limits
     key_lifetime: timedelta | None
     create_without_email: bool
+    profile_limits: ProfileLimits = DEFAULT_PROFILE_LIMITS
 
 
 @frozen(repr=False)
@@ -159,6 +162,7 @@ async def record_batch(
             now=prepared.intent.now,
             new_id=ids.new_id,
             create_without_email=settings.create_without_email,
+            profile_limits=settings.profile_limits,
         )
         if not decision.probes:
             break
