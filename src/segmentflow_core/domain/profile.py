@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from segmentflow_core.domain.canonical import encode_json
 from segmentflow_core.domain.instant import to_microseconds
@@ -141,7 +141,15 @@ def with_properties(
         encode_json(properties) == encode_json(profile.properties)
     ):
         return profile
-    changed = evolve(profile, properties=properties, property_times=times, updated_at=received_at)
+    changed = Profile(
+        profile.profile_id,
+        profile.email,
+        profile.external_id,
+        properties,
+        times,
+        profile.created_at,
+        received_at,
+    )
     _check_size(profile, changed, limits)
     return changed
 
@@ -167,7 +175,10 @@ def _check_size(before: Profile, after: Profile, limits: ProfileLimits) -> None:
     Raises:
         ProfileTooLarge: with the limits.
     """
-    count, bytes_ = len(after.property_times), _bytes_of(after)
+    count = len(after.property_times)
+    if count <= len(before.property_times) and after.properties == before.properties:
+        return  # only newer times: the common case, and not worth writing as JSON
+    bytes_ = _bytes_of(after)
     if (count > limits.max_properties and count > len(before.property_times)) or (
         bytes_ > limits.max_bytes and bytes_ > _bytes_of(before)
     ):
