@@ -15,6 +15,7 @@ from segmentflow_core import (
     AsyncTracker,
     Enrollments,
     Journeys,
+    ProfileLimits,
     Records,
     Tracker,
 )
@@ -23,6 +24,7 @@ from segmentflow_core.errors import (
     FingerprintKeyUnknown,
     InvalidRequest,
     NotFound,
+    ProfileTooLarge,
 )
 from segmentflow_core.journeys import journey_definition
 from segmentflow_core.testing import (
@@ -233,3 +235,45 @@ def test_a_run_that_is_decorated_keeps_its_colour():
 
     awaited = AsyncTracker(Timed(), fingerprint_key=FINGERPRINT_SECRET)
     assert not asyncio.run(awaited.track(a_request(), "key")).replayed
+
+
+# --- how much a Profile may hold ----------------------------------------------------------------
+
+
+def test_an_event_that_would_make_a_profile_too_large_leaves_nothing_and_frees_its_key():
+    tracker = a_tracker(profile_limits=ProfileLimits(max_properties=2))
+    kept = tracker.track(a_request(profile={"email": "a@example.com", "properties": {"a": 1}}), "1")
+    both = {"email": "new@example.com", "externalId": "x", "properties": {"b": 1, "c": 1}}
+    first = {"email": "a@example.com", "externalId": "x"}
+    results = tracker.track_many(
+        [
+            (a_request(profile=first), "2"),
+            (a_request(profile=both), "3"),
+            (a_request(profile=first), "4"),
+            (a_request(profile={**both, "properties": {"b": 1}}), "3"),
+        ]
+    )
+    assert [getattr(result, "code", "accepted") for result in results] == [
+        "accepted",
+        "profile_too_large",
+        "accepted",
+        "accepted",
+    ]
+    profile = tracker.records.profile(kept.profile_id)
+    assert (profile.email, profile.properties) == ("new@example.com", {"a": 1, "b": 1})
+
+
+def test_an_event_on_a_full_profile_that_changes_nothing_of_it_is_recorded():
+    tracker = a_tracker(profile_limits=ProfileLimits(max_properties=1))
+    full = {"email": "a@example.com", "properties": {"a": 1}}
+    tracker.track(a_request(profile=full), "1")
+    assert not tracker.track(a_request(profile={"email": "a@example.com"}), "2").replayed
+    with pytest.raises(ProfileTooLarge):
+        tracker.track(a_request(profile={"email": "a@example.com", "properties": {"b": 1}}), "3")
+    assert not tracker.track(a_request(profile=full), "3").replayed
+
+
+def test_explaining_a_request_says_that_it_would_make_the_profile_too_large():
+    tracker = a_tracker(profile_limits=ProfileLimits(max_properties=1))
+    with pytest.raises(ProfileTooLarge):
+        tracker.explain(a_request(profile={"email": "a@b.example", "properties": {"a": 1, "b": 2}}))

@@ -30,7 +30,7 @@ from segmentflow_core.domain.journey import (
     Trigger,
     Window,
 )
-from segmentflow_core.domain.profile import Profile
+from segmentflow_core.domain.profile import Profile, ProfileLimits
 from segmentflow_core.domain.redaction import REDACTED, RedactionPolicy
 from segmentflow_core.domain.request import Limits, ProfileInput, TrackRequest
 from segmentflow_core.enrollments import AsyncEnrollments, Enrollments
@@ -64,6 +64,7 @@ __all__ = [
     "Outcome",
     "Profile",
     "ProfileInput",
+    "ProfileLimits",
     "PublishedJourney",
     "Receipt",
     "Records",

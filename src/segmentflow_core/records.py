@@ -23,7 +23,7 @@ from segmentflow_core.calls import StorageCalls
 from segmentflow_core.colour import drive, settle
 from segmentflow_core.domain.event import UserEvent
 from segmentflow_core.domain.explanation import ExplainedEvent
-from segmentflow_core.domain.profile import Profile
+from segmentflow_core.domain.profile import DEFAULT_PROFILE_LIMITS, Profile, ProfileLimits
 from segmentflow_core.domain.redaction import NO_POLICY, RedactionPolicy
 from segmentflow_core.domain.request import DEFAULT_LIMITS, Limits
 from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
@@ -54,6 +54,7 @@ class _RecordCalls(StorageCalls):
         limits: Limits,
         redaction: RedactionPolicy,
         create_without_email: bool,
+        profile_limits: ProfileLimits,
     ) -> None:
         check_policy(redaction)
         super().__init__(storage, face, asynchronous=asynchronous)
@@ -62,6 +63,7 @@ class _RecordCalls(StorageCalls):
         self._limits = limits
         self._redaction = redaction
         self._create_without_email = create_without_email
+        self._profile_limits = profile_limits
 
     async def event(self, event_id: str, organization_id: str) -> UserEvent:
         check_id(event_id)
@@ -112,6 +114,7 @@ class _RecordCalls(StorageCalls):
                 asked=asked,
                 new_id=self._ids.new_id,
                 create_without_email=self._create_without_email,
+                profile_limits=self._profile_limits,
             )
         )
 
@@ -138,6 +141,7 @@ class Records:
         limits: how much JSON a request to explain may hold.
         redaction: what is redacted of it beside its own paths, as the tracker has it.
         create_without_email: whether a new external id alone would create a Profile.
+        profile_limits: how much a Profile may hold.
 
     Raises:
         ConfigurationError: an argument breaks its rule, or the storage is asynchronous.
@@ -152,6 +156,7 @@ class Records:
         limits: Limits = DEFAULT_LIMITS,
         redaction: RedactionPolicy = NO_POLICY,
         create_without_email: bool = False,
+        profile_limits: ProfileLimits = DEFAULT_PROFILE_LIMITS,
     ) -> None:
         self._calls = _RecordCalls(
             storage,
@@ -162,6 +167,7 @@ class Records:
             limits=limits,
             redaction=redaction,
             create_without_email=create_without_email,
+            profile_limits=profile_limits,
         )
 
     def event(self, event_id: str, *, organization_id: str = DEFAULT_ORGANIZATION) -> UserEvent:
@@ -267,6 +273,7 @@ class AsyncRecords:
         limits: Limits = DEFAULT_LIMITS,
         redaction: RedactionPolicy = NO_POLICY,
         create_without_email: bool = False,
+        profile_limits: ProfileLimits = DEFAULT_PROFILE_LIMITS,
     ) -> None:
         self._calls = _RecordCalls(
             storage,
@@ -277,6 +284,7 @@ class AsyncRecords:
             limits=limits,
             redaction=redaction,
             create_without_email=create_without_email,
+            profile_limits=profile_limits,
         )
 
     async def event(

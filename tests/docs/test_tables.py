@@ -13,7 +13,14 @@ import pytest
 from attrs import evolve
 
 from segmentflow_cli.journey_files import read_journey_file
-from segmentflow_core import Enrollment, RedactionPolicy, ReentryPolicy, Tracker, ports
+from segmentflow_core import (
+    Enrollment,
+    ProfileLimits,
+    RedactionPolicy,
+    ReentryPolicy,
+    Tracker,
+    ports,
+)
 from segmentflow_core.domain.api_key import SCOPES
 from segmentflow_core.domain.condition import (
     OPERATORS,
@@ -225,6 +232,13 @@ def test_the_order_of_properties():
         properties = tracker.records.profile(receipt.profile_id).properties
         expected = {} if left == "nothing" else {"plan": json.loads(left)}
         assert properties == expected, events
+
+
+def test_how_much_a_profile_holds():
+    limits = ProfileLimits()
+    for _, limit, setting in rows("rules/properties.md", "what"):
+        value = getattr(limits, setting)
+        assert str(getattr(value, "days", value)) == limit
 
 
 def test_what_a_redaction_path_names():

@@ -31,6 +31,7 @@ from segmentflow_core.domain.journey import (
     PriorEntries,
     definition_digest,
 )
+from segmentflow_core.domain.profile import ProfileLimits
 from segmentflow_core.domain.redaction import RedactionPolicy
 from segmentflow_core.domain.request import Limits, check_request
 from segmentflow_core.domain.tracking import Intent, KeyClaim
@@ -132,6 +133,7 @@ async def explain_request(
     asked: Asked,
     new_id: Callable[[], str],
     create_without_email: bool,
+    profile_limits: ProfileLimits,
 ) -> ExplainedEvent:
     """Explain what tracking a request would do now.
 
@@ -149,6 +151,7 @@ async def explain_request(
         now=intent.now,
         new_id=new_id,
         create_without_email=create_without_email,
+        profile_limits=profile_limits,
     )
     (receipt,) = decision.results
     if isinstance(receipt, SegmentflowError):

@@ -16,6 +16,7 @@ from segmentflow_core.domain.decision import Item, decide, key_claim_for
 from segmentflow_core.domain.event import Receipt, UserEvent
 from segmentflow_core.domain.fingerprint import FingerprintKeys
 from segmentflow_core.domain.journey import PriorEntries
+from segmentflow_core.domain.profile import DEFAULT_PROFILE_LIMITS, ProfileLimits
 from segmentflow_core.domain.redaction import NO_POLICY, RedactionPolicy
 from segmentflow_core.domain.request import (
     Limits,
@@ -42,6 +43,7 @@ class Settings:
         limits: how much JSON a request may hold.
         key_lifetime: how long an idempotency key is remembered; None is for ever.
         create_without_email: whether a new external id alone creates a Profile.
+        profile_limits: how much a Profile may hold.
         redaction: what is redacted beside each request's own paths.
     """
 
@@ -49,6 +51,7 @@ class Settings:
     limits: Limits
     key_lifetime: timedelta | None
     create_without_email: bool
+    profile_limits: ProfileLimits = DEFAULT_PROFILE_LIMITS
     redaction: RedactionPolicy = NO_POLICY
 
 
@@ -162,6 +165,7 @@ async def record_batch(
             now=prepared.intent.now,
             new_id=ids.new_id,
             create_without_email=settings.create_without_email,
+            profile_limits=settings.profile_limits,
         )
         if not decision.probes:
             break
