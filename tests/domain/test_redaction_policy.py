@@ -195,6 +195,25 @@ def test_what_is_no_list_of_texts_is_refused(given):
         RedactionPolicy(**given)
 
 
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("/event", "must start with /event/ or /profile/properties/."),
+        ("/*/a", "must start with /event/ or /profile/properties/."),
+        ("/profile/properties", "must start with /event/ or /profile/properties/."),
+        ("/profile/email/x", "/profile/properties/: identities cannot be redacted."),
+        ("/profile/externalId", "/profile/properties/: identities cannot be redacted."),
+        ("event/a", "must be a JSON Pointer (RFC 6901)."),
+        ("/event/~", "must be a JSON Pointer (RFC 6901)."),
+    ],
+)
+def test_a_path_that_no_policy_may_have_is_refused_by_name(path, why):
+    with pytest.raises(ConfigurationError) as caught:
+        RedactionPolicy(paths=["/event/a", path])
+    assert f"The path {path!r}" in str(caught.value)
+    assert str(caught.value).endswith(why)
+
+
 def test_policies_are_values():
     one, other = (RedactionPolicy(paths=["/event/a"], names=iter(["b"])) for _ in range(2))
     assert one == other
