@@ -25,8 +25,8 @@ JOURNEY = {
 }
 LEASE = timedelta(minutes=1)
 
-# JSON, so it may as well be read from a file. Values keep their types; whoever sends the mail
-# writes them as text.
+# JSON, so it may as well be read from a file. Values keep their types; the
+# sender writes them as text.
 MAIL = compile_template(
     {
         "to": {"$state": "/profile/email"},

@@ -2,7 +2,7 @@
 
 A request not yet sent is decided as tracking would decide it, down to the Profile it is
 about; a stored event is taken as it was stored, at the time it was received. Either is
-then held against the Journeys that are published, or against drafts.
+then explained for the Journeys that are published, or for drafts.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class _Subject:
 
 @frozen(repr=False)
 class Asked:
-    """Which Journeys an event is to be held against.
+    """Which Journeys to explain an event for.
 
     Attributes:
         drafts: these, in place of those that are published; None for those.
@@ -89,8 +89,7 @@ def drafts(definitions: Sequence[JourneyDefinition], now: datetime) -> tuple[Jou
 def listens(journey: Journey) -> bool:
     """Say whether a Journey that was handed in to be explained counts as listening.
 
-    A draft does, since to see what it would do is what it is asked for; what is paused or
-    archived does not.
+    Drafts listen, because the caller asks what they would do. Paused and archived ones do not.
     """
     return journey.definition.status in _LISTENING
 
