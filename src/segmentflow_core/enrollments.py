@@ -105,7 +105,7 @@ class _EnrollmentCalls(StorageCalls):
         terms = ClaimTerms(
             organization_id, journey_id, limit, now, now + lease, self._ids.new_id(), max_attempts
         )
-        return await self.run(partial(claim_enrollments, hand_over=terms))
+        return await self.run(partial(claim_enrollments, terms=terms))
 
     async def complete(self, leases: Sequence[Lease]) -> Finished:
         check_leases(leases)

@@ -25,15 +25,13 @@ __all__ = [
 ]
 
 
-async def claim_enrollments(
-    transaction: Transaction, hand_over: ClaimTerms
-) -> list[ClaimedEnrollment]:
+async def claim_enrollments(transaction: Transaction, terms: ClaimTerms) -> list[ClaimedEnrollment]:
     """Claim available Enrollments, sorted by id. Those without attempts left become dead."""
     while True:
-        taken = await settle(transaction.hand_over.claim(hand_over))
+        taken = await settle(transaction.hand_over.claim(terms))
         claimed = [c for c in taken if c.enrollment.status is EnrollmentStatus.CLAIMED]
         # An empty answer says that nothing is available, not that the first ones died.
-        if claimed or len(taken) < hand_over.limit:
+        if claimed or len(taken) < terms.limit:
             return sorted(claimed, key=lambda c: c.enrollment.enrollment_id)
 
 
