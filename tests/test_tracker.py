@@ -19,6 +19,7 @@ from segmentflow_core import (
     Records,
     Tracker,
 )
+from segmentflow_core.colour import driven
 from segmentflow_core.errors import (
     ConfigurationError,
     FingerprintKeyUnknown,
@@ -235,6 +236,43 @@ def test_a_run_that_is_decorated_keeps_its_colour():
 
     awaited = AsyncTracker(Timed(), fingerprint_key=FINGERPRINT_SECRET)
     assert not asyncio.run(awaited.track(a_request(), "key")).replayed
+    with pytest.raises(ConfigurationError, match=r"Use AsyncTracker\.$"):
+        a_tracker(Timed())
+
+
+def test_a_run_that_waits_for_a_synchronous_store_is_asynchronous():
+    class Awaited(MemoryStorage):
+        @functools.wraps(MemoryStorage.run)
+        async def run(self, work):
+            return super().run(driven(work))
+
+    awaited = AsyncTracker(Awaited(), fingerprint_key=FINGERPRINT_SECRET)
+    assert not asyncio.run(awaited.track(a_request(), "key")).replayed
+    with pytest.raises(ConfigurationError, match=r"Use AsyncTracker\.$"):
+        a_tracker(Awaited())
+
+
+def test_a_run_that_is_an_object_has_the_colour_of_its_call():
+    class Run:
+        def __init__(self, storage):
+            self._storage = storage
+
+        async def __call__(self, work):
+            return await self._storage.run(work)
+
+    storage = AsyncMemoryStorage()
+    storage.run = Run(AsyncMemoryStorage())
+    awaited = AsyncTracker(storage, fingerprint_key=FINGERPRINT_SECRET)
+    assert not asyncio.run(awaited.track(a_request(), "key")).replayed
+    with pytest.raises(ConfigurationError, match=r"Use AsyncTracker\.$"):
+        a_tracker(storage)
+
+
+@pytest.mark.parametrize("storage", [MemoryStorage, AsyncMemoryStorage])
+@pytest.mark.parametrize("face", [Journeys, AsyncJourneys])
+def test_a_class_of_storages_is_no_storage(face, storage):
+    with pytest.raises(ConfigurationError, match=f"{storage.__name__} is a class"):
+        face(storage)
 
 
 # --- how much a Profile may hold ----------------------------------------------------------------
