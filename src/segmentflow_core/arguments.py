@@ -20,6 +20,7 @@ from segmentflow_core.domain.journey import (
     journey_document,
 )
 from segmentflow_core.domain.organization import check_organization
+from segmentflow_core.domain.redaction import RedactionPolicy
 from segmentflow_core.errors import ConfigurationError, NotFound, SegmentflowError
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "check_max_attempts",
     "check_moment",
     "check_organization",
+    "check_policy",
     "checked_definitions",
     "found",
     "only",
@@ -88,6 +90,12 @@ def check_key_lifetime(lifetime: timedelta | None) -> None:
     """Hold how long a key is remembered against its rule."""
     if lifetime is not None and lifetime <= timedelta():
         raise ConfigurationError("key_lifetime must be longer than nothing, or None.")
+
+
+def check_policy(policy: object) -> None:
+    """Refuse what is no policy: paths alone, say, would redact nothing."""
+    if not isinstance(policy, RedactionPolicy):
+        raise ConfigurationError("redaction must be a RedactionPolicy.")
 
 
 def check_limit(limit: object) -> None:

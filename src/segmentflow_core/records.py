@@ -15,6 +15,7 @@ from segmentflow_core.arguments import (
     check_journey_id,
     check_limit,
     check_organization,
+    check_policy,
     checked_definitions,
     found,
 )
@@ -23,6 +24,7 @@ from segmentflow_core.colour import drive, settle
 from segmentflow_core.domain.event import UserEvent
 from segmentflow_core.domain.explanation import ExplainedEvent
 from segmentflow_core.domain.profile import DEFAULT_PROFILE_LIMITS, Profile, ProfileLimits
+from segmentflow_core.domain.redaction import NO_POLICY, RedactionPolicy
 from segmentflow_core.domain.request import DEFAULT_LIMITS, Limits
 from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
 from segmentflow_core.system import SystemClock, Uuid7Factory
@@ -50,13 +52,16 @@ class _RecordCalls(StorageCalls):
         clock: Clock | None,
         ids: IdFactory | None,
         limits: Limits,
+        redaction: RedactionPolicy,
         create_without_email: bool,
         profile_limits: ProfileLimits,
     ) -> None:
+        check_policy(redaction)
         super().__init__(storage, face, asynchronous=asynchronous)
         self._clock = clock or SystemClock()
         self._ids = ids or Uuid7Factory()
         self._limits = limits
+        self._redaction = redaction
         self._create_without_email = create_without_email
         self._profile_limits = profile_limits
 
@@ -103,7 +108,9 @@ class _RecordCalls(StorageCalls):
             partial(
                 explain_request,
                 organization_id=organization_id,
-                dry_run=prepare_dry_run(request, self._limits, self._clock, self._ids),
+                dry_run=prepare_dry_run(
+                    request, self._limits, self._redaction, self._clock, self._ids
+                ),
                 asked=asked,
                 new_id=self._ids.new_id,
                 create_without_email=self._create_without_email,
@@ -132,11 +139,12 @@ class Records:
         clock: tells the time; default the machine's.
         ids: makes ids; default UUIDv7.
         limits: how much JSON a request to explain may hold.
+        redaction: what is redacted of it beside its own paths, as the tracker has it.
         create_without_email: whether a new external id alone would create a Profile.
         profile_limits: how much a Profile may hold.
 
     Raises:
-        ConfigurationError: the storage is asynchronous.
+        ConfigurationError: an argument breaks its rule, or the storage is asynchronous.
     """
 
     def __init__(
@@ -146,6 +154,7 @@ class Records:
         clock: Clock | None = None,
         ids: IdFactory | None = None,
         limits: Limits = DEFAULT_LIMITS,
+        redaction: RedactionPolicy = NO_POLICY,
         create_without_email: bool = False,
         profile_limits: ProfileLimits = DEFAULT_PROFILE_LIMITS,
     ) -> None:
@@ -156,6 +165,7 @@ class Records:
             clock=clock,
             ids=ids,
             limits=limits,
+            redaction=redaction,
             create_without_email=create_without_email,
             profile_limits=profile_limits,
         )
@@ -230,7 +240,7 @@ class Records:
     ) -> ExplainedEvent:
         """Say what every Journey that listens would make of a request now; write nothing.
 
-        The request's own redaction applies first. No idempotency key is taken.
+        The request's paths and the host's policy redact it first. No idempotency key is taken.
 
         Args:
             request: as `Tracker.track` takes it.
@@ -261,6 +271,7 @@ class AsyncRecords:
         clock: Clock | None = None,
         ids: IdFactory | None = None,
         limits: Limits = DEFAULT_LIMITS,
+        redaction: RedactionPolicy = NO_POLICY,
         create_without_email: bool = False,
         profile_limits: ProfileLimits = DEFAULT_PROFILE_LIMITS,
     ) -> None:
@@ -271,6 +282,7 @@ class AsyncRecords:
             clock=clock,
             ids=ids,
             limits=limits,
+            redaction=redaction,
             create_without_email=create_without_email,
             profile_limits=profile_limits,
         )

@@ -15,6 +15,7 @@ from segmentflow_core.arguments import (
     DEFAULT_ORGANIZATION,
     check_key_lifetime,
     check_organization,
+    check_policy,
     only,
 )
 from segmentflow_core.calls import StorageCalls
@@ -23,6 +24,7 @@ from segmentflow_core.domain.event import Receipt
 from segmentflow_core.domain.explanation import ExplainedEvent
 from segmentflow_core.domain.fingerprint import FingerprintKeys, FingerprintKeySource
 from segmentflow_core.domain.profile import DEFAULT_PROFILE_LIMITS, ProfileLimits
+from segmentflow_core.domain.redaction import NO_POLICY, RedactionPolicy
 from segmentflow_core.domain.request import DEFAULT_LIMITS, Limits
 from segmentflow_core.enrollments import AsyncEnrollments, Enrollments
 from segmentflow_core.errors import SegmentflowError
@@ -104,11 +106,14 @@ def _settings(
     limits: Limits,
     key_lifetime: timedelta | None,
     create_without_email: bool,
+    *,
     profile_limits: ProfileLimits,
+    redaction: RedactionPolicy,
 ) -> Settings:
     check_key_lifetime(key_lifetime)
+    check_policy(redaction)
     keys = FingerprintKeys.of(fingerprint_key)
-    return Settings(keys, limits, key_lifetime, create_without_email, profile_limits)
+    return Settings(keys, limits, key_lifetime, create_without_email, profile_limits, redaction)
 
 
 class Tracker:
@@ -126,6 +131,7 @@ class Tracker:
         create_without_email: whether a new external id alone creates a Profile.
         profile_limits: how many Properties, and bytes of them, a Profile may hold, and how long
             a removed one is remembered.
+        redaction: what is never stored, beside what each request redacts itself.
         observers: are told of what was tracked, after it is committed.
 
     Attributes:
@@ -148,10 +154,16 @@ class Tracker:
         key_lifetime: timedelta | None = DEFAULT_KEY_LIFETIME,
         create_without_email: bool = False,
         profile_limits: ProfileLimits = DEFAULT_PROFILE_LIMITS,
+        redaction: RedactionPolicy = NO_POLICY,
         observers: Sequence[Observer] = (),
     ) -> None:
         settings = _settings(
-            fingerprint_key, limits, key_lifetime, create_without_email, profile_limits
+            fingerprint_key,
+            limits,
+            key_lifetime,
+            create_without_email,
+            profile_limits=profile_limits,
+            redaction=redaction,
         )
         clock, ids = clock or SystemClock(), ids or Uuid7Factory()
         self._calls = _TrackingCalls(storage, settings, clock, ids, observers, asynchronous=False)
@@ -162,6 +174,7 @@ class Tracker:
             clock=clock,
             ids=ids,
             limits=limits,
+            redaction=redaction,
             create_without_email=create_without_email,
             profile_limits=profile_limits,
         )
@@ -170,6 +183,11 @@ class Tracker:
     def limits(self) -> Limits:
         """Return how much JSON one request may hold."""
         return self._calls.settings.limits
+
+    @property
+    def redaction(self) -> RedactionPolicy:
+        """Return what is redacted beside each request's own paths."""
+        return self._calls.settings.redaction
 
     def track(
         self,
@@ -258,10 +276,16 @@ class AsyncTracker:
         key_lifetime: timedelta | None = DEFAULT_KEY_LIFETIME,
         create_without_email: bool = False,
         profile_limits: ProfileLimits = DEFAULT_PROFILE_LIMITS,
+        redaction: RedactionPolicy = NO_POLICY,
         observers: Sequence[Observer] = (),
     ) -> None:
         settings = _settings(
-            fingerprint_key, limits, key_lifetime, create_without_email, profile_limits
+            fingerprint_key,
+            limits,
+            key_lifetime,
+            create_without_email,
+            profile_limits=profile_limits,
+            redaction=redaction,
         )
         clock, ids = clock or SystemClock(), ids or Uuid7Factory()
         self._calls = _TrackingCalls(storage, settings, clock, ids, observers, asynchronous=True)
@@ -272,6 +296,7 @@ class AsyncTracker:
             clock=clock,
             ids=ids,
             limits=limits,
+            redaction=redaction,
             create_without_email=create_without_email,
             profile_limits=profile_limits,
         )
@@ -280,6 +305,11 @@ class AsyncTracker:
     def limits(self) -> Limits:
         """Return how much JSON one request may hold."""
         return self._calls.settings.limits
+
+    @property
+    def redaction(self) -> RedactionPolicy:
+        """Return what is redacted beside each request's own paths."""
+        return self._calls.settings.redaction
 
     async def track(
         self,

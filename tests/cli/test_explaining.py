@@ -98,14 +98,14 @@ def test_a_request_is_explained_as_a_tree_with_every_value_that_is_not_redacted(
         "? condition: all of",
         "✔ /event/total gte 40: found 49",
         "? not",
-        '? /event/payment/token eq "x": the request redacts it',
+        '? /event/payment/token eq "x": it is redacted',
         "? /event/items any_item",
         '✘ /event/items/0/sku eq "b": found "a"',
         '? /event/items/1/sku eq "b": nothing is there',
         "✔ /event/gift missing: nothing is there",
         "? re-entry: once_per_key",
         '✔ /event/orderId: found "ord_9421"',
-        "✘ /event/payment/token: the request redacts it",
+        "✘ /event/payment/token: it is redacted",
     ]
 
 

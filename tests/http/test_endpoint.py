@@ -54,6 +54,14 @@ def test_a_replay_is_byte_identical_and_says_so(post, tracker, clock):
     assert again.headers == {**first.headers, "idempotent-replayed": "true"}
 
 
+def test_paths_that_name_nothing_are_counted_of_a_replay_too(post):
+    request = a_request(data={"a": 1}, redactedDataPaths=["/event/b", "/event/a", "/event/c"])
+    for _ in range(2):
+        response = post(request)
+        assert (response.status, response.headers["redaction-unmatched"]) == (202, "2")
+    assert "redaction-unmatched" not in post().headers
+
+
 @pytest.mark.parametrize(
     "content_type",
     [

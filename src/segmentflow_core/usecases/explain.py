@@ -32,6 +32,7 @@ from segmentflow_core.domain.journey import (
     definition_digest,
 )
 from segmentflow_core.domain.profile import ProfileLimits
+from segmentflow_core.domain.redaction import RedactionPolicy
 from segmentflow_core.domain.request import Limits, check_request
 from segmentflow_core.domain.tracking import Intent, KeyClaim, Probe
 from segmentflow_core.errors import NotFound, SegmentflowError
@@ -102,13 +103,15 @@ class DryRun:
     intent: Intent
 
 
-def prepare_dry_run(request: AnyRequest, limits: Limits, clock: Clock, ids: IdFactory) -> DryRun:
+def prepare_dry_run(
+    request: AnyRequest, limits: Limits, policy: RedactionPolicy, clock: Clock, ids: IdFactory
+) -> DryRun:
     """Check a request that is not to be tracked.
 
     Raises:
         InvalidRequest: with every violation; or another refusal of the request itself.
     """
-    valid = check_request(request, _KEY, limits)
+    valid = check_request(request, _KEY, limits, policy)
     now = clock.now()
     claim = KeyClaim(_KEY, ids.new_id(), _NO_FINGERPRINT, {}, now, None)
     intent = Intent(

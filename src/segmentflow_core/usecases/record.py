@@ -17,6 +17,7 @@ from segmentflow_core.domain.event import Receipt, UserEvent
 from segmentflow_core.domain.fingerprint import FingerprintKeys
 from segmentflow_core.domain.journey import PriorEntries
 from segmentflow_core.domain.profile import DEFAULT_PROFILE_LIMITS, ProfileLimits
+from segmentflow_core.domain.redaction import NO_POLICY, RedactionPolicy
 from segmentflow_core.domain.request import (
     Limits,
     RequestDocument,
@@ -43,6 +44,7 @@ class Settings:
         key_lifetime: how long an idempotency key is remembered; None is for ever.
         create_without_email: whether a new external id alone creates a Profile.
         profile_limits: how much a Profile may hold.
+        redaction: what is redacted beside each request's own paths.
     """
 
     keys: FingerprintKeys
@@ -50,6 +52,7 @@ class Settings:
     key_lifetime: timedelta | None
     create_without_email: bool
     profile_limits: ProfileLimits = DEFAULT_PROFILE_LIMITS
+    redaction: RedactionPolicy = NO_POLICY
 
 
 @frozen(repr=False)
@@ -85,7 +88,7 @@ def prepare(
     events: set[str] = set()
     for index, (request, key) in enumerate(calls):
         try:
-            valid = check_request(request, key, settings.limits)
+            valid = check_request(request, key, settings.limits, settings.redaction)
         except SegmentflowError as refusal:
             refused[index] = refusal
             continue
