@@ -1,22 +1,13 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 from datetime import timedelta
 
 import pytest
 
 from segmentflow_core import (
-    ApiKeys,
-    AsyncApiKeys,
-    AsyncEnrollments,
-    AsyncJourneys,
-    AsyncRecords,
     AsyncTracker,
-    Enrollments,
-    Journeys,
     ProfileLimits,
-    Records,
     Tracker,
 )
 from segmentflow_core.errors import (
@@ -26,7 +17,6 @@ from segmentflow_core.errors import (
     NotFound,
     ProfileTooLarge,
 )
-from segmentflow_core.journeys import journey_definition
 from segmentflow_core.testing import (
     DOCUMENTED_KEY,
     DOCUMENTED_REQUEST,
@@ -67,24 +57,6 @@ def test_a_wrong_organization_is_refused(organization):
         tracker.track(a_request(), "key", organization_id=organization)
     with pytest.raises(ConfigurationError):
         tracker.journeys.publish({"journeys": []}, organization_id=organization)
-
-
-@pytest.mark.parametrize("limit", [0, -1, 100_001, "5", None])
-def test_a_wrong_limit_is_refused(limit):
-    tracker = a_tracker()
-    for read in (tracker.records.events, tracker.enrollments.list, tracker.records.purge_keys):
-        with pytest.raises(ConfigurationError, match="limit"):
-            read(limit=limit)
-
-
-def test_definitions_may_be_published_as_values():
-    tracker = a_tracker()
-    definition = journey_definition(a_journey())
-    (published,) = tracker.journeys.publish([definition])
-    assert published.change == "created"
-    assert tracker.journeys.get("welcome").definition == definition
-    (again,) = tracker.journeys.publish([a_journey()])
-    assert again.change == "unchanged"
 
 
 def test_a_batch_of_nothing_and_of_refusals_touches_no_store():
@@ -196,45 +168,6 @@ def test_what_is_recorded_shows_nothing_of_the_request():
 def test_a_tracker_does_not_show_its_secret():
     tracker = a_tracker()
     assert FINGERPRINT_SECRET not in repr([tracker, tracker.__dict__])
-
-
-FACADES = {
-    Tracker: AsyncTracker,
-    Journeys: AsyncJourneys,
-    Enrollments: AsyncEnrollments,
-    Records: AsyncRecords,
-    ApiKeys: AsyncApiKeys,
-}
-
-
-@pytest.mark.parametrize(("plain", "awaited"), FACADES.items(), ids=lambda face: face.__name__)
-def test_a_storage_of_the_other_colour_is_refused_with_the_class_that_takes_it(plain, awaited):
-    options = {"fingerprint_key": FINGERPRINT_SECRET} if plain is Tracker else {}
-    for face, storage, twin in (
-        (plain, AsyncMemoryStorage(), awaited),
-        (awaited, MemoryStorage(), plain),
-    ):
-        with pytest.raises(ConfigurationError) as refusal:
-            face(storage, **options)
-        assert type(storage).__name__ in refusal.value.message
-        assert refusal.value.message.endswith(f"Use {twin.__name__}.")
-
-
-@pytest.mark.parametrize("no_storage", ["sqlite:///shop.db", object(), {"run": 1}])
-def test_what_is_no_storage_is_refused_by_its_type(no_storage):
-    with pytest.raises(ConfigurationError, match=type(no_storage).__name__) as refusal:
-        a_tracker(no_storage)
-    assert "shop" not in refusal.value.message
-
-
-def test_a_run_that_is_decorated_keeps_its_colour():
-    class Timed(AsyncMemoryStorage):
-        @functools.wraps(AsyncMemoryStorage.run)
-        def run(self, work):
-            return super().run(work)
-
-    awaited = AsyncTracker(Timed(), fingerprint_key=FINGERPRINT_SECRET)
-    assert not asyncio.run(awaited.track(a_request(), "key")).replayed
 
 
 # --- how much a Profile may hold ----------------------------------------------------------------

@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
@@ -101,26 +101,28 @@ def serve_store(
         # A wrong set-up is reported here, once, and not by every worker.
         _build(stack)
     _check_address(host, port)
-    started = False
+    if not _served(
+        uvicorn.run, host=host, port=port, workers=workers, timeout_graceful_shutdown=grace
+    ):
+        raise ConfigurationError("The server could not start; what it logged above says why.")
+
+
+def _served(run: Callable[..., object], **settings: object) -> bool:
+    """Serve until the process is told to stop; say whether the server ever started."""
     with _stopped_by_sigterm():
         try:
-            uvicorn.run(
+            run(
                 f"{__name__}:create_app",
                 factory=True,
-                host=host,
-                port=port,
-                workers=workers,
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                timeout_graceful_shutdown=grace,
                 log_config=_LOGGING,
+                **settings,
             )
-            started = True
         except SystemExit as end:
-            started = not end.code
-    if not started:
-        raise ConfigurationError("The server could not start; what it logged above says why.")
+            return not end.code
+    return True
 
 
 def _check_address(host: str, port: int) -> None:

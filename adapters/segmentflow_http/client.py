@@ -44,7 +44,7 @@ _KEY: Final = re.compile(r"[!-~](?:[ -~]{0,253}[!-~])?")
 _VISIBLE: Final = re.compile(r"[!-~]+")
 
 
-@frozen(kw_only=True, repr=False)
+@frozen(repr=False)
 class _Conversation:
     """What a client and the service say to each other about one event, in either colour."""
 
@@ -137,14 +137,7 @@ class Client:
         refuse_kind(http, httpx.AsyncClient, "An httpx.AsyncClient needs an AsyncClient.")
         sender = http or httpx.Client(timeout=timeout)
         self._conversation = _Conversation(
-            base_url=base_url,
-            api_key=api_key,
-            retries=retries,
-            on_retried=on_retried,
-            on_unmatched=on_unmatched,
-            post=sender.post,
-            sleep=sleep,
-            uniform=uniform,
+            base_url, api_key, retries, on_retried, on_unmatched, sender.post, sleep, uniform
         )
         self._own = sender if http is None else None
 
@@ -208,14 +201,7 @@ class AsyncClient:
         refuse_kind(http, httpx.Client, "An httpx.Client needs a Client.")
         sender = http or httpx.AsyncClient(timeout=timeout)
         self._conversation = _Conversation(
-            base_url=base_url,
-            api_key=api_key,
-            retries=retries,
-            on_retried=on_retried,
-            on_unmatched=on_unmatched,
-            post=sender.post,
-            sleep=sleep,
-            uniform=uniform,
+            base_url, api_key, retries, on_retried, on_unmatched, sender.post, sleep, uniform
         )
         self._own = sender if http is None else None
 

@@ -1,8 +1,8 @@
 """events.track for any backend: one identified business event, durably and exactly once.
 
 What README and tutorial use is here. The rest has doors of its own: `errors`, `explanation`,
-`templates`, `journeys` (definitions as JSON), `wire` (JSON documents), `ports` and `testing`
-(for storage adapters), `colour` and `system`.
+`templates`, `journeys` (definitions as JSON), `wire` (JSON documents), `api_keys`
+(`refuse_write_key`), `ports` and `testing` (for storage adapters), `colour` and `system`.
 """
 
 from __future__ import annotations

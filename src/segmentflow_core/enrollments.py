@@ -290,7 +290,7 @@ class Enrollments:
     def revive(
         self, enrollment_id: str, *, organization_id: str = DEFAULT_ORGANIZATION
     ) -> Enrollment:
-        """Make a dead Enrollment available again, all attempts before it; leave others be.
+        """Make a dead Enrollment available, with no attempts counted; do not change others.
 
         Raises:
             NotFound: this Organization has no such Enrollment.

@@ -16,7 +16,7 @@ def tested(kind):
     def storage(self):
         return kind()
 
-    # Whoever may overtake does, and nobody waits for longer than that takes.
+    # Every caller that may overtake does, and none waits for longer than that takes.
     members = {"capabilities": Capabilities(durable=False), "storage": storage, "chance": 10}
     return type(f"Test{kind.__name__}", (StorageContract,), members)
 

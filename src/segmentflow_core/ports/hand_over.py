@@ -96,7 +96,7 @@ class HandOverRepository(Protocol):
     def extend(
         self, leases: Sequence[Lease], lease_until: datetime
     ) -> MaybeAwaitable[Mapping[Lease, Enrollment]]:
-        """Move the end of the leases that hold; return what they hold.
+        """Extend the leases whose token holds; return their Enrollments.
 
         Args:
             leases: of whatever Organizations.

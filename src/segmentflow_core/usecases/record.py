@@ -72,7 +72,7 @@ def prepare(
     *,
     match_journeys: bool,
 ) -> Prepared:
-    """Check every request and make its key's claim, before anything touches the store.
+    """Check every request and make its `KeyClaim`, before anything touches the store.
 
     Time and event ids are drawn here, once, so that a second run of the same work is the
     same call: it recognises its own event when the commit succeeded but its answer was lost.
@@ -121,7 +121,7 @@ def _sorted(values: Collection[Any]) -> tuple[str, ...]:
 
 @frozen(repr=False)
 class Recorded:
-    """What recording a batch has come to.
+    """The result of recording a batch.
 
     Attributes:
         results: a receipt or a refusal for each call, in order.
