@@ -279,6 +279,7 @@ class RedactionPolicy:
     _event: _Node = field(init=False, repr=False, eq=False)
     _properties: _Node = field(init=False, repr=False, eq=False)
     _names: frozenset[str] = field(init=False, repr=False, eq=False)
+    _longest: int = field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         if "" in self.names:
@@ -288,7 +289,9 @@ class RedactionPolicy:
         properties, _ = _trie([(tokens, "") for root, tokens in below if root != _ROOT])
         object.__setattr__(self, "_event", event)
         object.__setattr__(self, "_properties", properties)
-        object.__setattr__(self, "_names", frozenset(name.casefold() for name in self.names))
+        names = frozenset(name.casefold() for name in self.names)
+        object.__setattr__(self, "_names", names)
+        object.__setattr__(self, "_longest", max(map(len, names), default=0))
 
     @property
     def empty(self) -> bool:
@@ -328,7 +331,9 @@ class RedactionPolicy:
         nodes = [node]
         for depth, token in enumerate(tokens[start:], start + 1):
             below = _below(nodes, token)
-            if below is None or token.casefold() in self._names:
+            # Folding never makes a text shorter. A fault's path may hold very long names.
+            is_short = len(token) <= self._longest
+            if below is None or (is_short and token.casefold() in self._names):
                 return tokens[:depth]
             nodes = below
         return None
