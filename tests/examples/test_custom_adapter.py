@@ -19,7 +19,12 @@ from segmentflow_core.testing import DOCUMENTED_KEY, DOCUMENTED_REQUEST, FINGERP
 
 pytestmark = pytest.mark.once
 ADAPTER = Path(__file__).parents[2] / "examples" / "custom_adapter"
-PUBLIC = ("segmentflow_core", "segmentflow_core.errors", "segmentflow_core.ports")
+PUBLIC = (
+    "segmentflow_core",
+    "segmentflow_core.colour",
+    "segmentflow_core.errors",
+    "segmentflow_core.ports",
+)
 JOURNEYS = {
     "journeys": [{"id": "thanks", "status": "active", "trigger": {"event": "order.created"}}]
 }
