@@ -16,9 +16,15 @@ from segmentflow_core import (
     AsyncTracker,
     Records,
     RedactionPolicy,
+    SegmentflowError,
     Tracker,
 )
-from segmentflow_core.errors import ConfigurationError, IdempotencyKeyReuse, InvalidRequest
+from segmentflow_core.errors import (
+    ConfigurationError,
+    IdempotencyKeyReuse,
+    InvalidRequest,
+    StorageUnavailable,
+)
 from segmentflow_core.testing import FINGERPRINT_SECRET, FixedClock, a_journey, a_request
 from segmentflow_core.wire import event_document, explained_document
 from segmentflow_http import Endpoint, KnownKeys
@@ -225,6 +231,59 @@ def test_what_a_policy_redacts_is_nowhere(face, tracker, held, observer, caplog)
         assert CANARY not in repr(each)
     assert "Tracked" in repr(observer.told)
     assert "[REDACTED]" in held()
+
+
+def locals_of_ours(error):
+    """Give what an error tracker that sends locals would send of our own frames."""
+    told = traceback.TracebackException.from_exception(error, capture_locals=True)
+    while told is not None:
+        for frame in told.stack:
+            if "segmentflow_" in frame.filename and "/tests/" not in frame.filename:
+                yield from (frame.locals or {}).values()
+        told = told.__cause__ or told.__context__
+
+
+class Failing(MemoryStorage):
+    """Fails after the work was done, as a store does that loses its connection."""
+
+    def run(self, work):
+        super().run(work)
+        raise StorageUnavailable
+
+
+@pytest.mark.parametrize(
+    ("members", "key", "code"),
+    [
+        ({"data": {"form": {"password": CANARY}}}, "1", "idempotency_key_reuse"),
+        ({"data": {"password": {CANARY: {CANARY}}}}, "2", "invalid_request"),
+        ({"profile": {"email": "a@b.co", "properties": {"ssn": {CANARY}}}}, "2", "invalid_request"),
+        ({"data": {"password": CANARY}}, None, "idempotency_key_required"),
+        ({"data": {"password": CANARY * 30_000}}, "2", "payload_too_large"),
+        ({"profile": {"externalId": "nobody"}}, "2", "profile_email_required"),
+    ],
+)
+def test_no_traceback_holds_what_a_policy_redacts(tracker, members, key, code):
+    tracker.track(a_secret_request(), "1")
+    calls = [lambda request: tracker.track(request, key)]
+    if not code.startswith("idempotency"):
+        calls.append(tracker.explain)
+    for call in calls:
+        with pytest.raises(SegmentflowError) as caught:
+            call(a_secret_request(**members))
+        assert caught.value.code == code
+        assert CANARY not in repr(list(locals_of_ours(caught.value)))
+
+
+def test_no_traceback_of_a_failing_store_holds_what_a_policy_redacts():
+    tracker = Tracker(Failing(), fingerprint_key=FINGERPRINT_SECRET, redaction=POLICY)
+    for call in (
+        lambda: tracker.track(a_secret_request(), "1"),
+        lambda: tracker.track_many([(a_secret_request(), "1")]),
+        lambda: tracker.explain(a_secret_request()),
+    ):
+        with pytest.raises(StorageUnavailable) as caught:
+            call()
+        assert CANARY not in repr(list(locals_of_ours(caught.value)))
 
 
 def test_a_policy_turns_no_retry_into_a_conflict(storage):

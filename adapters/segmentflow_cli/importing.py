@@ -26,6 +26,7 @@ from segmentflow_core.errors import (
     StorageUnavailable,
     Violation,
 )
+from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_core.wire import parse_json
 
 __all__ = ["MAX_LISTED", "ImportReport", "Line", "Refusal", "import_lines", "read_lines"]
@@ -142,6 +143,7 @@ def read_lines(file: BinaryIO) -> Iterator[Line]:
         yield Line(number, raw, size, too_long)
 
 
+@forgets_locals
 def import_lines(
     tracker: Tracker,
     lines: Iterable[Line],

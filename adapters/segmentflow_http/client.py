@@ -31,6 +31,7 @@ from segmentflow_core.errors import (
     Violation,
 )
 from segmentflow_core.ports import format_instant
+from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_core.wire import request_document
 from segmentflow_http.answers import UnexpectedAnswer, Unreachable, read_answer, unmatched_paths
 from segmentflow_http.colours import refuse_kind
@@ -90,7 +91,7 @@ class _Conversation:
         """Send a request once; None where no answer came back."""
         headers = {
             "x-api-key": self.api_key,
-            "idempotency-key": key,
+            "idempotency-key": _quoted(key),
             "content-type": "application/json",
             "accept": "application/json",
             "user-agent": f"segmentflow-core/{__version__}",
@@ -120,6 +121,7 @@ class Client:
         ConfigurationError: `api_key` cannot be an API Key, or `http` is asynchronous.
     """
 
+    @forgets_locals
     def __init__(
         self,
         base_url: str,
@@ -141,6 +143,7 @@ class Client:
         )
         self._own = sender if http is None else None
 
+    @forgets_locals
     def track(
         self,
         request: TrackRequest | Mapping[str, Any],
@@ -184,6 +187,7 @@ class Client:
 class AsyncClient:
     """As `Client`, awaited; on asyncio or trio, whichever runs."""
 
+    @forgets_locals
     def __init__(
         self,
         base_url: str,
@@ -205,6 +209,7 @@ class AsyncClient:
         )
         self._own = sender if http is None else None
 
+    @forgets_locals
     async def track(
         self,
         request: TrackRequest | Mapping[str, Any],
@@ -237,21 +242,26 @@ def _check_api_key(api_key: str) -> None:
         raise ConfigurationError("An API Key consists of visible ASCII characters.")
 
 
-def _checked_key(key: str | None) -> str:
+def _checked_key(key: Any) -> str:
     if not key:
         raise IdempotencyKeyRequired.from_violations([Violation("/idempotencyKey", "is required")])
-    if _KEY.fullmatch(key) is None:
+    if not isinstance(key, str) or _KEY.fullmatch(key) is None:
         message = "must be 1 to 255 printable ASCII characters, with no space at either end"
         raise InvalidRequest.from_violations([Violation("/idempotencyKey", message)])
     return key
 
 
-def _encoded(request: TrackRequest | Mapping[str, Any]) -> bytes:
-    document = request_document(request) if isinstance(request, TrackRequest) else dict(request)
+def _quoted(key: str) -> str:
+    """Put a key that is in double quotes into another pair, since the service takes one off."""
+    return f'"{key}"' if len(key) > 1 and key[0] == key[-1] == '"' else key
+
+
+def _encoded(request: object) -> bytes:
     try:
+        document: Any = request_document(request) if isinstance(request, TrackRequest) else request
         text = json.dumps(document, default=_plain, allow_nan=False, ensure_ascii=False)
         return text.encode()
-    except (TypeError, ValueError, RecursionError):
+    except Exception:  # noqa: BLE001, S110 - a value's own code may raise anything
         pass
     # Raised outside the handler: the encoder's error quotes what it could not encode.
     raise InvalidRequest.from_violations([Violation("", "holds a value that is not JSON")])

@@ -14,6 +14,7 @@ from segmentflow_core.arguments import (
     check_id,
     check_journey_id,
     check_limit,
+    check_limits,
     check_organization,
     check_policy,
     checked_definitions,
@@ -28,6 +29,7 @@ from segmentflow_core.domain.redaction import NO_POLICY, RedactionPolicy
 from segmentflow_core.domain.request import DEFAULT_LIMITS, Limits
 from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
 from segmentflow_core.system import SystemClock, Uuid7Factory
+from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_core.usecases.explain import (
     Asked,
     drafts,
@@ -60,6 +62,7 @@ class _RecordCalls(StorageCalls):
         super().__init__(storage, face, asynchronous=asynchronous)
         self._clock = clock or SystemClock()
         self._ids = ids or Uuid7Factory()
+        check_limits(limits)
         self._limits = limits
         self._redaction = redaction
         self._create_without_email = create_without_email
@@ -138,7 +141,7 @@ class Records:
         storage: where they are kept.
         clock: tells the time; default the machine's.
         ids: makes ids; default UUIDv7.
-        limits: how much JSON a request to explain may hold.
+        limits: what a request to explain may hold.
         redaction: what is redacted of it beside its own paths, as the tracker has it.
         create_without_email: whether a new external id alone would create a Profile.
         profile_limits: how much a Profile may hold.
@@ -205,6 +208,7 @@ class Records:
         """
         return drive(self._calls.profile(profile_id, organization_id))
 
+    @forgets_locals
     def explain(
         self,
         event_id: str,
@@ -230,6 +234,7 @@ class Records:
         """
         return drive(self._calls.explain(event_id, journeys, journey_id, organization_id))
 
+    @forgets_locals
     def explain_request(
         self,
         request: AnyRequest,
@@ -309,6 +314,7 @@ class AsyncRecords:
         """Return one Profile; as `Records.profile`."""
         return await self._calls.profile(profile_id, organization_id)
 
+    @forgets_locals
     async def explain(
         self,
         event_id: str,
@@ -320,6 +326,7 @@ class AsyncRecords:
         """Explain a stored event and write nothing; as `Records.explain`."""
         return await self._calls.explain(event_id, journeys, journey_id, organization_id)
 
+    @forgets_locals
     async def explain_request(
         self,
         request: AnyRequest,

@@ -14,8 +14,10 @@ from segmentflow_core.arguments import (
     DEFAULT_KEY_LIFETIME,
     DEFAULT_ORGANIZATION,
     check_key_lifetime,
+    check_limits,
     check_organization,
     check_policy,
+    checked_calls,
     only,
 )
 from segmentflow_core.calls import StorageCalls
@@ -34,6 +36,7 @@ from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
 from segmentflow_core.ports.observation import Observer
 from segmentflow_core.records import AsyncRecords, Records
 from segmentflow_core.system import SystemClock, Uuid7Factory
+from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_core.usecases.record import AnyRequest, Recorded, Settings, prepare, record_batch
 
 __all__ = ["AsyncTracker", "Tracker"]
@@ -112,6 +115,7 @@ def _settings(
 ) -> Settings:
     check_key_lifetime(key_lifetime)
     check_policy(redaction)
+    check_limits(limits)
     keys = FingerprintKeys.of(fingerprint_key)
     return Settings(keys, limits, key_lifetime, create_without_email, profile_limits, redaction)
 
@@ -126,7 +130,7 @@ class Tracker:
         fingerprint_key: a secret of at least 32 bytes, or `FingerprintKeys` to rotate.
         clock: tells the time; default the machine's.
         ids: makes ids; default UUIDv7.
-        limits: how much JSON one request may hold.
+        limits: what one request may hold.
         key_lifetime: how long an idempotency key is remembered; None is for ever.
         create_without_email: whether a new external id alone creates a Profile.
         profile_limits: how many Properties, and bytes of them, a Profile may hold, and how long
@@ -143,6 +147,7 @@ class Tracker:
         ConfigurationError: an argument breaks its rule, or the storage is asynchronous.
     """
 
+    @forgets_locals
     def __init__(
         self,
         storage: Storage,
@@ -181,7 +186,7 @@ class Tracker:
 
     @property
     def limits(self) -> Limits:
-        """Return how much JSON one request may hold."""
+        """Return what one request may hold."""
         return self._calls.settings.limits
 
     @property
@@ -189,6 +194,7 @@ class Tracker:
         """Return what is redacted beside each request's own paths."""
         return self._calls.settings.redaction
 
+    @forgets_locals
     def track(
         self,
         request: AnyRequest,
@@ -224,6 +230,7 @@ class Tracker:
         calls = [(request, idempotency_key)]
         return only(drive(self._calls.track_many(calls, organization_id, match_journeys)))
 
+    @forgets_locals
     def track_many(
         self,
         calls: Sequence[tuple[AnyRequest, str | None]],
@@ -241,13 +248,16 @@ class Tracker:
             match_journeys: False records history that must not start automations.
 
         Raises:
+            ConfigurationError: `calls` are not pairs; nothing is recorded.
             IdempotencyInProgress: a concurrent call with one of the keys did not finish in
                 time; nothing of the batch is recorded.
             StorageUnavailable: the store cannot be reached, or stayed too busy. Where only its
                 answer to the commit was lost, the batch is recorded, and its keys tell.
         """
-        return drive(self._calls.track_many(calls, organization_id, match_journeys))
+        checked = checked_calls(calls)
+        return drive(self._calls.track_many(checked, organization_id, match_journeys))
 
+    @forgets_locals
     def explain(
         self,
         request: AnyRequest,
@@ -265,6 +275,7 @@ class Tracker:
 class AsyncTracker:
     """As `Tracker`, over an asynchronous storage; every call is awaited."""
 
+    @forgets_locals
     def __init__(
         self,
         storage: AsyncStorage,
@@ -303,7 +314,7 @@ class AsyncTracker:
 
     @property
     def limits(self) -> Limits:
-        """Return how much JSON one request may hold."""
+        """Return what one request may hold."""
         return self._calls.settings.limits
 
     @property
@@ -311,6 +322,7 @@ class AsyncTracker:
         """Return what is redacted beside each request's own paths."""
         return self._calls.settings.redaction
 
+    @forgets_locals
     async def track(
         self,
         request: AnyRequest,
@@ -323,6 +335,7 @@ class AsyncTracker:
         calls = [(request, idempotency_key)]
         return only(await self._calls.track_many(calls, organization_id, match_journeys))
 
+    @forgets_locals
     async def track_many(
         self,
         calls: Sequence[tuple[AnyRequest, str | None]],
@@ -331,8 +344,10 @@ class AsyncTracker:
         match_journeys: bool = True,
     ) -> list[Receipt | SegmentflowError]:
         """Record a batch in one transaction; as `Tracker.track_many`."""
-        return await self._calls.track_many(calls, organization_id, match_journeys)
+        checked = checked_calls(calls)
+        return await self._calls.track_many(checked, organization_id, match_journeys)
 
+    @forgets_locals
     async def explain(
         self,
         request: AnyRequest,

@@ -22,11 +22,13 @@ from segmentflow_core.domain.request import (
     Limits,
     RequestDocument,
     TrackRequest,
-    check_request,
+    ValidRequest,
+    request_or_refusal,
 )
 from segmentflow_core.domain.tracking import Intent, KeyClaim, Probe
 from segmentflow_core.errors import SegmentflowError
 from segmentflow_core.ports import Clock, IdFactory, Transaction
+from segmentflow_core.tracebacks import forget_locals
 
 __all__ = ["AnyRequest", "Prepared", "Recorded", "Settings", "prepare", "record_batch"]
 
@@ -40,7 +42,7 @@ class Settings:
 
     Attributes:
         keys: fingerprint keys.
-        limits: how much JSON a request may hold.
+        limits: what a request may hold.
         key_lifetime: how long an idempotency key is remembered; None is for ever.
         create_without_email: whether a new external id alone creates a Profile.
         profile_limits: how much a Profile may hold.
@@ -87,12 +89,13 @@ def prepare(
     external_ids: set[str | None] = set()
     events: set[str] = set()
     for index, (request, key) in enumerate(calls):
-        try:
-            valid = check_request(request, key, settings.limits, settings.redaction)
-        except SegmentflowError as refusal:
-            refused[index] = refusal
+        valid = request_or_refusal(request, key, settings.limits, settings.redaction)
+        if not isinstance(valid, ValidRequest):
+            refused[index] = valid
             continue
         assert key is not None
+        if type(key) is not str:
+            key = str.__str__(key)  # noqa: PLW2901 - a str subclass becomes plain
         claim = key_claim_for(
             valid, key, ids.new_id(), settings.keys, now=now, expires_at=expires_at
         )
@@ -176,5 +179,8 @@ async def record_batch(
         await settle(transaction.tracking.write(organization_id, decision.changes))
     results: dict[int, Receipt | SegmentflowError] = dict(prepared.refused)
     for (index, _), result in zip(prepared.items, decision.results, strict=True):
+        if isinstance(result, SegmentflowError):
+            # It is an item of the answer: the frames that it has passed hold the request.
+            forget_locals(result)
         results[index] = result
     return Recorded([results[index] for index in range(len(results))], decision.changes.events)
