@@ -28,10 +28,12 @@ from segmentflow_cli.journey_files import JourneyFormat, read_journey_file
 from segmentflow_cli.keys import keys
 from segmentflow_cli.options import (
     COMMON,
+    NOT_REDACTED,
     Before,
     Common,
     Limit,
     PlaceholderIds,
+    Redacted,
     behind_the_command,
     read_bytes,
 )
@@ -109,14 +111,18 @@ def track(
         str | None, Parameter(help="The same for every retry of this request.")
     ] = None,
     placeholder_ids: PlaceholderIds = False,
+    redacted: Redacted = NOT_REDACTED,
     common: Common = COMMON,
 ) -> None:
     """Track one event and print its receipt."""
-    with common.tracker(Limits(allow_placeholder_ids=placeholder_ids)) as tracker:
+    limits = Limits(allow_placeholder_ids=placeholder_ids)
+    with common.tracker(redacted, limits) as tracker:
         receipt = tracker.track(
             parse_request(read_bytes(file)), idempotency_key, organization_id=common.organization
         )
-    common.printer.receipt(receipt_document(receipt), replayed=receipt.replayed)
+    common.printer.receipt(
+        receipt_document(receipt), replayed=receipt.replayed, unmatched=receipt.unmatched_paths
+    )
 
 
 @journeys.command(name="apply")
@@ -220,6 +226,7 @@ def serve(
         int, Parameter(help="How deep its JSON may nest.", validator=Number(gte=1, lte=128))
     ] = _LIMITS.max_depth,
     placeholder_ids: PlaceholderIds = False,
+    redacted: Redacted = NOT_REDACTED,
     common: Common = COMMON,
 ) -> None:
     """Serve the store over HTTP.
@@ -236,6 +243,7 @@ def serve(
         threads=threads,
         grace=grace,
         limits=Limits(max_bytes, max_depth, allow_placeholder_ids=placeholder_ids),
+        redaction=redacted.policy,
     )
 
 

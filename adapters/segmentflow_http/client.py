@@ -33,7 +33,7 @@ from segmentflow_core.errors import (
 from segmentflow_core.ports import format_instant
 from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_core.wire import request_document
-from segmentflow_http.answers import UnexpectedAnswer, Unreachable, read_answer
+from segmentflow_http.answers import UnexpectedAnswer, Unreachable, read_answer, unmatched_paths
 from segmentflow_http.colours import refuse_kind
 from segmentflow_http.retries import DEFAULT_RETRIES, Retried, Retries, Uniform, pause_after
 
@@ -45,7 +45,7 @@ _KEY: Final = re.compile(r"[!-~](?:[ -~]{0,253}[!-~])?")
 _VISIBLE: Final = re.compile(r"[!-~]+")
 
 
-@frozen(kw_only=True, repr=False)
+@frozen(repr=False)
 class _Conversation:
     """What a client and the service say to each other about one event, in either colour."""
 
@@ -53,6 +53,7 @@ class _Conversation:
     api_key: str
     retries: Retries
     on_retried: Callable[[Retried], None] | None
+    on_unmatched: Callable[[int], None] | None
     post: Callable[..., MaybeAwaitable[httpx.Response]]
     sleep: Callable[[float], MaybeAwaitable[object]]
     uniform: Uniform
@@ -71,6 +72,8 @@ class _Conversation:
             response = await self._sent(content, key)
             answer = Unreachable() if response is None else read_answer(response)
             if isinstance(answer, Receipt):
+                assert response is not None
+                self._tell_unmatched(unmatched_paths(response))
                 return answer
             pause = pause_after(attempt, response, self.retries, self.uniform)
             if pause is None:
@@ -79,6 +82,10 @@ class _Conversation:
                 self.on_retried(Retried(attempt, answer.code, pause))
             await settle(self.sleep(pause))
             attempt += 1
+
+    def _tell_unmatched(self, count: int) -> None:
+        if count and self.on_unmatched is not None:
+            self.on_unmatched(count)
 
     async def _sent(self, content: bytes, key: str) -> httpx.Response | None:
         """Send a request once; None where no answer came back."""
@@ -105,6 +112,8 @@ class Client:
         timeout: seconds for each step of one attempt.
         http: an httpx client to use instead of an own one; it is not closed.
         on_retried: is called with each failed attempt that is followed by another.
+        on_unmatched: is called where redaction paths of an accepted request name nothing, with
+            how many: a mistyped path protects nothing.
         sleep: waits the given seconds; default `time.sleep`.
         uniform: draws a pause between two bounds.
 
@@ -122,6 +131,7 @@ class Client:
         timeout: float = 10.0,
         http: httpx.Client | None = None,
         on_retried: Callable[[Retried], None] | None = None,
+        on_unmatched: Callable[[int], None] | None = None,
         sleep: Callable[[float], object] = time.sleep,
         uniform: Uniform = random.uniform,
     ) -> None:
@@ -129,13 +139,7 @@ class Client:
         refuse_kind(http, httpx.AsyncClient, "An httpx.AsyncClient needs an AsyncClient.")
         sender = http or httpx.Client(timeout=timeout)
         self._conversation = _Conversation(
-            base_url=base_url,
-            api_key=api_key,
-            retries=retries,
-            on_retried=on_retried,
-            post=sender.post,
-            sleep=sleep,
-            uniform=uniform,
+            base_url, api_key, retries, on_retried, on_unmatched, sender.post, sleep, uniform
         )
         self._own = sender if http is None else None
 
@@ -193,6 +197,7 @@ class AsyncClient:
         timeout: float = 10.0,
         http: httpx.AsyncClient | None = None,
         on_retried: Callable[[Retried], None] | None = None,
+        on_unmatched: Callable[[int], None] | None = None,
         sleep: Callable[[float], Awaitable[object]] = anyio.sleep,
         uniform: Uniform = random.uniform,
     ) -> None:
@@ -200,13 +205,7 @@ class AsyncClient:
         refuse_kind(http, httpx.Client, "An httpx.Client needs a Client.")
         sender = http or httpx.AsyncClient(timeout=timeout)
         self._conversation = _Conversation(
-            base_url=base_url,
-            api_key=api_key,
-            retries=retries,
-            on_retried=on_retried,
-            post=sender.post,
-            sleep=sleep,
-            uniform=uniform,
+            base_url, api_key, retries, on_retried, on_unmatched, sender.post, sleep, uniform
         )
         self._own = sender if http is None else None
 

@@ -116,8 +116,12 @@ class _EitherEndpoint:
         receipt: Receipt = await settle(
             self._tracker.track(request, key, organization_id=caller.organization_id)
         )
-        replayed = {"idempotent_replayed": "true"} if receipt.replayed else {}
-        return json_response(202, receipt_document(receipt), **replayed)
+        told: dict[str, str] = {}
+        if receipt.replayed:
+            told["idempotent_replayed"] = "true"
+        if receipt.unmatched_paths:
+            told["redaction_unmatched"] = str(len(receipt.unmatched_paths))
+        return json_response(202, receipt_document(receipt), **told)
 
     async def _health(self) -> Response:
         """Look up an id that cannot exist: NotFound proves that the store answers."""

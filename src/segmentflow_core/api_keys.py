@@ -105,7 +105,7 @@ class _ApiKeyCalls(StorageCalls):
             noted is None or needs_note(noted, now)
         ):
             return None
-        # Of the calls at the turn of the hour the first writes; that two may is no harm.
+        # The first call in each hour writes. Two threads may both write: the result is the same.
         self._noted[api_key.key_id] = now
         return now
 

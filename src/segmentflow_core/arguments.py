@@ -6,11 +6,11 @@ domain's.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar, cast
 
+from segmentflow_core.colour import is_asynchronous
 from segmentflow_core.domain.admission import text_fault
 from segmentflow_core.domain.hand_over import Lease
 from segmentflow_core.domain.identifier import is_id
@@ -20,6 +20,7 @@ from segmentflow_core.domain.journey import (
     journey_document,
 )
 from segmentflow_core.domain.organization import check_organization
+from segmentflow_core.domain.redaction import RedactionPolicy
 from segmentflow_core.domain.request import Limits
 from segmentflow_core.errors import ConfigurationError, NotFound, SegmentflowError
 
@@ -43,6 +44,7 @@ __all__ = [
     "check_max_attempts",
     "check_moment",
     "check_organization",
+    "check_policy",
     "checked_calls",
     "checked_definitions",
     "found",
@@ -66,14 +68,17 @@ def check_colour(storage: object, face: str, *, asynchronous: bool) -> None:
     """Refuse a storage of the other colour, naming the class that takes it.
 
     Raises:
-        ConfigurationError: `storage` is no storage, or its `run` is an `async def` where
-            `face` calls it, or the other way round.
+        ConfigurationError: `storage` is no storage but, say, a class of them; or its `run` is
+            asynchronous where `face` calls it, or the other way round. See `is_asynchronous`.
     """
+    if isinstance(storage, type):
+        name = storage.__name__
+        raise ConfigurationError(f"{face} needs a storage; {name} is a class: make one of it.")
     name = type(storage).__name__
     run: Any = getattr(storage, "run", None)
     if not callable(run):
         raise ConfigurationError(f"{face} needs a storage; {name} has no method run.")
-    if inspect.iscoroutinefunction(inspect.unwrap(run)) is asynchronous:
+    if is_asynchronous(run) is asynchronous:
         return
     own, other = "asynchronous", "synchronous"
     if not asynchronous:
@@ -94,6 +99,12 @@ def check_limits(limits: object) -> None:
     """Hold what a request may hold against its rule."""
     if not isinstance(limits, Limits):
         raise ConfigurationError("limits must be Limits.")
+
+
+def check_policy(policy: object) -> None:
+    """Refuse what is no policy: paths alone, say, would redact nothing."""
+    if not isinstance(policy, RedactionPolicy):
+        raise ConfigurationError("redaction must be a RedactionPolicy.")
 
 
 def check_limit(limit: object) -> None:

@@ -34,6 +34,7 @@ __all__ = [
     "NotFound",
     "PayloadTooLarge",
     "ProfileEmailRequired",
+    "ProfileTooLarge",
     "SegmentflowError",
     "StorageUnavailable",
     "TemplateStateMissing",
@@ -283,6 +284,14 @@ class ProfileEmailRequired(_Refusal):
     default_message = "An email is required to create this Profile."
 
 
+class ProfileTooLarge(_Refusal):
+    """The Profile would hold more than its limits allow; `details` says which they are."""
+
+    code = "profile_too_large"
+    status = 422
+    default_message = "The Profile would have too many Properties, or too large ones."
+
+
 class TemplateStateMissing(_Refusal):
     """The state has nothing where a template reads; `details["missingPaths"]` lists the paths."""
 
@@ -338,6 +347,7 @@ ERROR_CLASSES: Final[tuple[type[SegmentflowError], ...]] = (
     PayloadTooLarge,
     UnsupportedMediaType,
     ProfileEmailRequired,
+    ProfileTooLarge,
     TemplateStateMissing,
     StorageUnavailable,
     InternalError,

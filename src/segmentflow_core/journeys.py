@@ -53,7 +53,7 @@ __all__ = [
 # Under other names, since within the facades `list` is a method.
 PublishedJourneys: TypeAlias = list[PublishedJourney]
 OnProgress: TypeAlias = Callable[[int, "int | None"], object]
-"""Told how many events are done, and of how many; None while they are still being counted."""
+"""Called with how many events are done and the total; None until it is known."""
 
 
 class _JourneyCalls(StorageCalls):

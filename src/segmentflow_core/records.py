@@ -16,6 +16,7 @@ from segmentflow_core.arguments import (
     check_limit,
     check_limits,
     check_organization,
+    check_policy,
     checked_definitions,
     found,
 )
@@ -23,7 +24,8 @@ from segmentflow_core.calls import StorageCalls
 from segmentflow_core.colour import drive, settle
 from segmentflow_core.domain.event import UserEvent
 from segmentflow_core.domain.explanation import ExplainedEvent
-from segmentflow_core.domain.profile import Profile
+from segmentflow_core.domain.profile import DEFAULT_PROFILE_LIMITS, Profile, ProfileLimits
+from segmentflow_core.domain.redaction import NO_POLICY, RedactionPolicy
 from segmentflow_core.domain.request import DEFAULT_LIMITS, Limits
 from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
 from segmentflow_core.system import SystemClock, Uuid7Factory
@@ -52,14 +54,19 @@ class _RecordCalls(StorageCalls):
         clock: Clock | None,
         ids: IdFactory | None,
         limits: Limits,
+        redaction: RedactionPolicy,
         create_without_email: bool,
+        profile_limits: ProfileLimits,
     ) -> None:
+        check_policy(redaction)
         super().__init__(storage, face, asynchronous=asynchronous)
         self._clock = clock or SystemClock()
         self._ids = ids or Uuid7Factory()
         check_limits(limits)
         self._limits = limits
+        self._redaction = redaction
         self._create_without_email = create_without_email
+        self._profile_limits = profile_limits
 
     async def event(self, event_id: str, organization_id: str) -> UserEvent:
         check_id(event_id)
@@ -104,10 +111,13 @@ class _RecordCalls(StorageCalls):
             partial(
                 explain_request,
                 organization_id=organization_id,
-                dry_run=prepare_dry_run(request, self._limits, self._clock, self._ids),
+                dry_run=prepare_dry_run(
+                    request, self._limits, self._redaction, self._clock, self._ids
+                ),
                 asked=asked,
                 new_id=self._ids.new_id,
                 create_without_email=self._create_without_email,
+                profile_limits=self._profile_limits,
             )
         )
 
@@ -132,10 +142,12 @@ class Records:
         clock: tells the time; default the machine's.
         ids: makes ids; default UUIDv7.
         limits: what a request to explain may hold.
+        redaction: what is redacted of it beside its own paths, as the tracker has it.
         create_without_email: whether a new external id alone would create a Profile.
+        profile_limits: how much a Profile may hold.
 
     Raises:
-        ConfigurationError: the storage is asynchronous.
+        ConfigurationError: an argument breaks its rule, or the storage is asynchronous.
     """
 
     def __init__(
@@ -145,7 +157,9 @@ class Records:
         clock: Clock | None = None,
         ids: IdFactory | None = None,
         limits: Limits = DEFAULT_LIMITS,
+        redaction: RedactionPolicy = NO_POLICY,
         create_without_email: bool = False,
+        profile_limits: ProfileLimits = DEFAULT_PROFILE_LIMITS,
     ) -> None:
         self._calls = _RecordCalls(
             storage,
@@ -154,7 +168,9 @@ class Records:
             clock=clock,
             ids=ids,
             limits=limits,
+            redaction=redaction,
             create_without_email=create_without_email,
+            profile_limits=profile_limits,
         )
 
     def event(self, event_id: str, *, organization_id: str = DEFAULT_ORGANIZATION) -> UserEvent:
@@ -229,7 +245,7 @@ class Records:
     ) -> ExplainedEvent:
         """Say what every Journey that listens would make of a request now; write nothing.
 
-        The request's own redaction applies first. No idempotency key is taken.
+        The request's paths and the host's policy redact it first. No idempotency key is taken.
 
         Args:
             request: as `Tracker.track` takes it.
@@ -260,7 +276,9 @@ class AsyncRecords:
         clock: Clock | None = None,
         ids: IdFactory | None = None,
         limits: Limits = DEFAULT_LIMITS,
+        redaction: RedactionPolicy = NO_POLICY,
         create_without_email: bool = False,
+        profile_limits: ProfileLimits = DEFAULT_PROFILE_LIMITS,
     ) -> None:
         self._calls = _RecordCalls(
             storage,
@@ -269,7 +287,9 @@ class AsyncRecords:
             clock=clock,
             ids=ids,
             limits=limits,
+            redaction=redaction,
             create_without_email=create_without_email,
+            profile_limits=profile_limits,
         )
 
     async def event(

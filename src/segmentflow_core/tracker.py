@@ -16,6 +16,7 @@ from segmentflow_core.arguments import (
     check_key_lifetime,
     check_limits,
     check_organization,
+    check_policy,
     checked_calls,
     only,
 )
@@ -24,6 +25,8 @@ from segmentflow_core.colour import drive, settle
 from segmentflow_core.domain.event import Receipt
 from segmentflow_core.domain.explanation import ExplainedEvent
 from segmentflow_core.domain.fingerprint import FingerprintKeys, FingerprintKeySource
+from segmentflow_core.domain.profile import DEFAULT_PROFILE_LIMITS, ProfileLimits
+from segmentflow_core.domain.redaction import NO_POLICY, RedactionPolicy
 from segmentflow_core.domain.request import DEFAULT_LIMITS, Limits
 from segmentflow_core.enrollments import AsyncEnrollments, Enrollments
 from segmentflow_core.errors import SegmentflowError
@@ -106,11 +109,15 @@ def _settings(
     limits: Limits,
     key_lifetime: timedelta | None,
     create_without_email: bool,
+    *,
+    profile_limits: ProfileLimits,
+    redaction: RedactionPolicy,
 ) -> Settings:
     check_key_lifetime(key_lifetime)
+    check_policy(redaction)
     check_limits(limits)
     keys = FingerprintKeys.of(fingerprint_key)
-    return Settings(keys, limits, key_lifetime, create_without_email)
+    return Settings(keys, limits, key_lifetime, create_without_email, profile_limits, redaction)
 
 
 class Tracker:
@@ -126,6 +133,9 @@ class Tracker:
         limits: what one request may hold.
         key_lifetime: how long an idempotency key is remembered; None is for ever.
         create_without_email: whether a new external id alone creates a Profile.
+        profile_limits: how many Properties, and bytes of them, a Profile may hold, and how long
+            a removed one is remembered.
+        redaction: what is never stored, beside what each request redacts itself.
         observers: are told of what was tracked, after it is committed.
 
     Attributes:
@@ -148,9 +158,18 @@ class Tracker:
         limits: Limits = DEFAULT_LIMITS,
         key_lifetime: timedelta | None = DEFAULT_KEY_LIFETIME,
         create_without_email: bool = False,
+        profile_limits: ProfileLimits = DEFAULT_PROFILE_LIMITS,
+        redaction: RedactionPolicy = NO_POLICY,
         observers: Sequence[Observer] = (),
     ) -> None:
-        settings = _settings(fingerprint_key, limits, key_lifetime, create_without_email)
+        settings = _settings(
+            fingerprint_key,
+            limits,
+            key_lifetime,
+            create_without_email,
+            profile_limits=profile_limits,
+            redaction=redaction,
+        )
         clock, ids = clock or SystemClock(), ids or Uuid7Factory()
         self._calls = _TrackingCalls(storage, settings, clock, ids, observers, asynchronous=False)
         self.journeys = Journeys(storage, clock=clock)
@@ -160,13 +179,20 @@ class Tracker:
             clock=clock,
             ids=ids,
             limits=limits,
+            redaction=redaction,
             create_without_email=create_without_email,
+            profile_limits=profile_limits,
         )
 
     @property
     def limits(self) -> Limits:
         """Return what one request may hold."""
         return self._calls.settings.limits
+
+    @property
+    def redaction(self) -> RedactionPolicy:
+        """Return what is redacted beside each request's own paths."""
+        return self._calls.settings.redaction
 
     @forgets_locals
     def track(
@@ -196,6 +222,7 @@ class Tracker:
             IdempotencyInProgress: a concurrent call with the key did not finish in time.
             IdentityConflict: the email and the external id are not of one Profile.
             ProfileEmailRequired: there is an external id alone, and nobody has it.
+            ProfileTooLarge: the Profile would hold more than `profile_limits` allow.
             FingerprintKeyUnknown: the key was first used under a fingerprint key that is not
                 configured.
             StorageUnavailable: the store cannot be reached, or stayed too busy.
@@ -259,9 +286,18 @@ class AsyncTracker:
         limits: Limits = DEFAULT_LIMITS,
         key_lifetime: timedelta | None = DEFAULT_KEY_LIFETIME,
         create_without_email: bool = False,
+        profile_limits: ProfileLimits = DEFAULT_PROFILE_LIMITS,
+        redaction: RedactionPolicy = NO_POLICY,
         observers: Sequence[Observer] = (),
     ) -> None:
-        settings = _settings(fingerprint_key, limits, key_lifetime, create_without_email)
+        settings = _settings(
+            fingerprint_key,
+            limits,
+            key_lifetime,
+            create_without_email,
+            profile_limits=profile_limits,
+            redaction=redaction,
+        )
         clock, ids = clock or SystemClock(), ids or Uuid7Factory()
         self._calls = _TrackingCalls(storage, settings, clock, ids, observers, asynchronous=True)
         self.journeys = AsyncJourneys(storage, clock=clock)
@@ -271,13 +307,20 @@ class AsyncTracker:
             clock=clock,
             ids=ids,
             limits=limits,
+            redaction=redaction,
             create_without_email=create_without_email,
+            profile_limits=profile_limits,
         )
 
     @property
     def limits(self) -> Limits:
         """Return what one request may hold."""
         return self._calls.settings.limits
+
+    @property
+    def redaction(self) -> RedactionPolicy:
+        """Return what is redacted beside each request's own paths."""
+        return self._calls.settings.redaction
 
     @forgets_locals
     async def track(

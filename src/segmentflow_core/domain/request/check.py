@@ -21,7 +21,13 @@ from segmentflow_core.domain.canonical import canonical_json
 from segmentflow_core.domain.faults import Faults, Place
 from segmentflow_core.domain.instant import format_instant, parse_instant
 from segmentflow_core.domain.pointer import Tokens
-from segmentflow_core.domain.redaction import Redaction, compile_redaction, redaction_path_fault
+from segmentflow_core.domain.redaction import (
+    NO_POLICY,
+    Redaction,
+    RedactionPolicy,
+    compile_redaction,
+    redaction_path_fault,
+)
 from segmentflow_core.domain.request.values import (
     DEFAULT_LIMITS,
     Limits,
@@ -75,6 +81,7 @@ def check_request(
     request: TrackRequest | Mapping[str, Any] | RequestDocument,
     idempotency_key: str | None,
     limits: Limits = DEFAULT_LIMITS,
+    policy: RedactionPolicy = NO_POLICY,
 ) -> ValidRequest:
     """Check a request against every rule and return it ready for the decision.
 
@@ -82,13 +89,14 @@ def check_request(
         request: the request; a mapping has the wire's names.
         idempotency_key: 1 to 255 printable ASCII characters.
         limits: what it may hold.
+        policy: what the host redacts beside the request's own paths.
 
     Raises:
         IdempotencyKeyRequired: there is no key; `violations` lists every other fault too.
         InvalidRequest: the request breaks a rule; `violations` lists every fault.
         PayloadTooLarge: the request is larger than `limits` allow.
     """
-    checked = request_or_refusal(request, idempotency_key, limits)
+    checked = request_or_refusal(request, idempotency_key, limits, policy)
     if isinstance(checked, ValidRequest):
         return checked
     raise checked
@@ -98,6 +106,7 @@ def request_or_refusal(
     request: TrackRequest | Mapping[str, Any] | RequestDocument,
     idempotency_key: str | None,
     limits: Limits,
+    policy: RedactionPolicy = NO_POLICY,
 ) -> ValidRequest | InvalidRequest | PayloadTooLarge:
     """Check a request as `check_request` does, and return the refusal.
 
@@ -109,7 +118,7 @@ def request_or_refusal(
     if admission.too_large:
         # Tell the size alone: an oversized copy is truncated, so other faults would be noise.
         return PayloadTooLarge(details={"maxBytes": limits.max_bytes})
-    reading = _RequestReading(admission.faults, limits.allow_placeholder_ids)
+    reading = _RequestReading(admission.faults, limits.allow_placeholder_ids, policy)
     valid = reading.request(admitted, occurred_at)
     key_missing = reading.key(idempotency_key)
     if reading.faults.noted:
@@ -156,9 +165,12 @@ def _readable(request: Any, most: int) -> tuple[Any, datetime | None]:
 class _RequestReading:
     """One reading of an admitted request: notes each fault and reads on."""
 
-    def __init__(self, faults: Faults, allow_placeholder_ids: bool) -> None:
+    def __init__(
+        self, faults: Faults, allow_placeholder_ids: bool, policy: RedactionPolicy
+    ) -> None:
         self.faults = faults
         self.allow_placeholder_ids = allow_placeholder_ids
+        self.policy = policy
         self.redaction: Redaction | None = None
 
     def key(self, key: Any) -> bool:
@@ -182,14 +194,21 @@ class _RequestReading:
             self._refuse_unknown(document, _FIELDS, "")
         event = self._name(document, "event", "", required=True)
         email, external_id, properties = self._profile(document)
-        data = self._object(document, "data", "")
+        data = self._object(document, "data", "") or {}
         paths = self._paths(document)
+        if self.policy.refuse_unmatched and paths:
+            self._refuse_unmatched(document, data)
         reference_id = self._name(document, "referenceId", "")
         occurred_at = self._instant(document, moment)
         if self.faults.noted:
             return None
         assert event is not None
         assert self.redaction is not None
+        properties = properties or {}
+        redaction = self.redaction
+        if not self.policy.empty:
+            redaction = self.policy.redaction(paths or (), data, properties)
+            properties = redaction.apply_to_properties(properties)
         sent = document.copy()
         if paths is not None:
             sent["redactedDataPaths"] = paths
@@ -199,9 +218,9 @@ class _RequestReading:
             event,
             email,
             external_id,
-            properties or {},
-            data or {},
-            self.redaction,
+            properties,
+            data,
+            redaction,
             reference_id,
             occurred_at,
             sent,
@@ -214,10 +233,14 @@ class _RequestReading:
 
     def _without_secret_names(self, tokens: Tokens) -> Tokens:
         """Cut a path at a redacted place: the names below it may be secrets too."""
-        if self.redaction is None or tokens[:1] != ("data",):
-            return tokens
-        target = self.redaction.covers(tokens[1:])
-        return tokens if target is None else ("data", *target)
+        if tokens[:1] != ("data",):
+            return self.policy.covers(tokens) or tokens
+        target = None if self.redaction is None else self.redaction.covers(tokens[1:])
+        if target is not None:
+            tokens = ("data", *target)
+        # The state document's /event is the request's /data.
+        target = self.policy.covers(("event", *tokens[1:]))
+        return tokens if target is None else tokens[: len(target)]
 
     def _refuse_unknown(self, document: dict[str, Any], known: frozenset[str], at: Place) -> None:
         for name in document:
@@ -307,6 +330,16 @@ class _RequestReading:
         self.redaction = compile_redaction(ordered)
         return ordered
 
+    def _refuse_unmatched(self, document: dict[str, Any], data: dict[str, Any]) -> None:
+        """Refuse each path that names nothing, unless a fault may have hidden what it names."""
+        assert self.redaction is not None
+        if self.faults.omitted or any(_is_in_data(at) for at, _ in self.faults.noted):
+            return
+        unmatched = frozenset(self.redaction.apply(data).unmatched)
+        for index, path in enumerate(document["redactedDataPaths"]):
+            if path in unmatched:
+                self.faults.note((("", "redactedDataPaths"), index), "names nothing in data")
+
     def _instant(self, document: dict[str, Any], moment: datetime | None) -> datetime | None:
         value = document.get("occurredAt")
         at = ("", "occurredAt")
@@ -325,3 +358,11 @@ class _RequestReading:
         elif value is not INADMISSIBLE and "occurredAt" in document:
             self.faults.note(at, "must be an RFC 3339 date-time with an offset or Z")
         return None
+
+
+def _is_in_data(place: Place) -> bool:
+    while not isinstance(place, str):
+        if place == ("", "data"):
+            return True
+        place = place[0]
+    return False

@@ -123,12 +123,14 @@ class ValidRequest:
         event: the event's name.
         email: trimmed and lowercased, or None.
         external_id: as sent, or None.
-        properties: admitted Profile Properties; empty where none were sent.
+        properties: admitted Profile Properties, redacted by the host's policy; empty where
+            none were sent.
         data: the event's data, admitted and *not yet redacted*.
-        redaction: the compiled redaction paths.
+        redaction: what is redacted of this request, by its own paths and by the policy:
+            `redaction.apply(data)` redacts, `redaction.places(data)` names every place.
         reference_id: as sent, or None.
         occurred_at: in UTC; None where the caller gave none.
-        document: the request as sent, normalised for the fingerprint.
+        document: the request as sent, before any redaction, normalised for the fingerprint.
         canonical: `document` as canonical JSON.
     """
 
