@@ -32,7 +32,12 @@ from segmentflow_core.domain.fingerprint import (
 )
 from segmentflow_core.domain.identity import REFUSALS, RESOLUTIONS, Resolution, classify
 from segmentflow_core.domain.journey import Journey, PriorEntries
-from segmentflow_core.domain.profile import Profile, with_properties
+from segmentflow_core.domain.profile import (
+    Profile,
+    ProfileVersion,
+    same_values,
+    with_properties,
+)
 from segmentflow_core.domain.request import ValidRequest
 from segmentflow_core.domain.tracking import Changes, KeyClaim, Known, Probe
 from segmentflow_core.errors import FingerprintKeyUnknown, IdempotencyKeyReuse, SegmentflowError
@@ -120,6 +125,7 @@ class _Batch:
         self.now = now
         self.new_id = new_id
         self.create_without_email = create_without_email
+        self.profiles = {p.profile_id: p for p in known.profiles}
         self.by_email = {p.email: p for p in known.profiles if p.email is not None}
         self.by_external_id = {
             p.external_id: p for p in known.profiles if p.external_id is not None
@@ -131,6 +137,7 @@ class _Batch:
         self.accepted: dict[str, tuple[KeyClaim, Receipt]] = {}
         self.created: dict[str, Profile] = {}
         self.changed: dict[str, Profile] = {}
+        self.new_versions: list[ProfileVersion] = []
         self.events: list[UserEvent] = []
         self.enrollments: list[Enrollment] = []
         self.entered: dict[tuple[str, str], set[str | None]] = {}
@@ -169,6 +176,7 @@ class _Batch:
             retaken=tuple(retaken),
             created_profiles=tuple(self.created.values()),
             changed_profiles=tuple(self.changed.values()),
+            new_versions=tuple(self.new_versions),
             events=tuple(self.events),
             enrollments=tuple(self.enrollments),
         )
@@ -202,7 +210,7 @@ class _Batch:
         occurred_at = self.now if request.occurred_at is None else request.occurred_at
         profile = self._resolve(request)
         profile = with_properties(profile, request.properties, occurred_at, self.now)
-        self._keep(profile)
+        profile = self._keep(profile)
         redacted = request.redaction.apply(request.data)
         profile_state = profile.state()
         state = {"event": redacted.data, "profile": profile_state}
@@ -213,9 +221,11 @@ class _Batch:
         event = UserEvent(
             item.key_claim.event_id,
             profile.profile_id,
+            profile.number,
             request.event,
             redacted.data,
             profile_state,
+            profile.version,
             request.reference_id,
             occurred_at,
             self.now,
@@ -255,24 +265,49 @@ class _Batch:
         assert found is not None
         return found
 
-    def _keep(self, profile: Profile) -> None:
-        """Make `profile` current for the rest of the batch; write it later if it changed."""
-        profile_id = profile.profile_id
-        before = None
-        if profile.email is not None:
-            before = self.by_email.get(profile.email)
-        if before is None and profile.external_id is not None:
-            before = self.by_external_id.get(profile.external_id)
-        if profile is before:
-            return
-        if profile.email is not None:
-            self.by_email[profile.email] = profile
-        if profile.external_id is not None:
-            self.by_external_id[profile.external_id] = profile
-        if before is None or profile_id in self.created:
-            self.created[profile_id] = profile
+    def _keep(self, profile: Profile) -> Profile:
+        """Make `profile` current for the rest of the batch, with the number of one more event.
+
+        It gets a new version where its identities or the values of its Properties changed.
+        """
+        before = self.profiles.get(profile.profile_id)
+        number, version = (0, 0) if before is None else (before.number, before.version)
+        properties = profile.properties
+        if before is not None and same_values(before.properties, properties):
+            # The versions share what does not change.
+            properties = before.properties
+        is_new = (
+            before is None
+            or properties is not before.properties
+            or (before.email, before.external_id) != (profile.email, profile.external_id)
+        )
+        kept = Profile(
+            profile.profile_id,
+            profile.email,
+            profile.external_id,
+            properties,
+            profile.property_times,
+            profile.created_at,
+            profile.updated_at,
+            number + 1,
+            version + is_new,
+        )
+        if is_new:
+            self.new_versions.append(
+                ProfileVersion(
+                    kept.profile_id, kept.version, kept.email, kept.external_id, properties
+                )
+            )
+        self.profiles[kept.profile_id] = kept
+        if kept.email is not None:
+            self.by_email[kept.email] = kept
+        if kept.external_id is not None:
+            self.by_external_id[kept.external_id] = kept
+        if before is None or kept.profile_id in self.created:
+            self.created[kept.profile_id] = kept
         else:
-            self.changed[profile_id] = profile
+            self.changed[kept.profile_id] = kept
+        return kept
 
     def _outcome(
         self,
@@ -290,7 +325,7 @@ class _Batch:
             prior = self._prior(journey.journey_id, profile_id, passage.entry_key)
             reason = rules.readmit(prior, self.now)
         if reason is None:
-            self._enroll(journey, profile_id, passage.entry_key, event_id)
+            self._enroll(journey, profile, passage.entry_key, event_id)
         kind: OutcomeKind = "enrolled" if reason is None else "skipped"
         return Outcome(journey.journey_id, journey.version, kind, reason)
 
@@ -310,8 +345,9 @@ class _Batch:
         return prior
 
     def _enroll(
-        self, journey: Journey, profile_id: str, entry_key: str | None, event_id: str
+        self, journey: Journey, profile: Profile, entry_key: str | None, event_id: str
     ) -> None:
+        profile_id = profile.profile_id
         self.entered.setdefault((journey.journey_id, profile_id), set()).add(entry_key)
         self.enrollments.append(
             Enrollment(
@@ -320,6 +356,7 @@ class _Batch:
                 journey.version,
                 profile_id,
                 event_id,
+                profile.number,
                 entry_key,
                 self.now,
                 available_at=self.now,

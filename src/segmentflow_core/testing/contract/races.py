@@ -83,6 +83,65 @@ class RaceContract:
         assert len(stored.events) == 10
         assert contradictions(history.calls, stored) == []
 
+    @needs("concurrent_writers")
+    @pytest.mark.parametrize("seed", range(2))
+    def test_explaining_what_a_race_recorded_agrees_with_it(
+        self, at_once: AtOnce, tracker: Any, seed: int
+    ) -> None:
+        """An event's id is drawn before its turn comes; only its number tells which was first."""
+        cooldown = {"policy": "cooldown", "duration": "PT1H"}
+        tracker.journeys.publish(EVERY_POLICY)
+        tracker.journeys.publish([a_journey("cooldown", reentry=cooldown)])
+
+        def client(number: int) -> Client:
+            chance = random.Random(f"{seed} {number}")  # noqa: S311 - a test's dice
+
+            async def calls(tracker: Any) -> None:
+                for turn in range(5):
+                    who: dict[str, Any] = {"email": f"p{chance.randrange(2)}@example.com"}
+                    who |= chance.choice([{}, {"properties": {"turn": turn}}])
+                    order = a_request(profile=who, data={"orderId": chance.randrange(4)})
+                    await settle(tracker.track(order, f"{number} {turn}"))
+
+            return calls
+
+        at_once([client(number) for number in range(_CLIENTS)])
+        events = tracker.records.events(limit=1000)
+        assert len(events) == 5 * _CLIENTS
+        for event in events:
+            explained = tracker.records.explain(event.event_id)
+            recorded = [(outcome.journey_id, outcome.reason) for outcome in event.outcomes]
+            assert [(j.journey_id, j.reason) for j in explained.journeys] == recorded
+
+    @needs("concurrent_writers")
+    def test_events_of_a_profile_are_numbered_without_gaps_in_a_race(
+        self, at_once: AtOnce, tracker: Any
+    ) -> None:
+        """Retries, refusals and batches among them: only what is recorded takes a number."""
+
+        def client(number: int) -> Client:
+            async def calls(tracker: Any) -> None:
+                for turn in range(3):
+                    key = f"{number // 2} {turn}"
+                    await settle(tracker.track(a_request(), key))
+                    requests = [
+                        (a_request(profile={"email": f"p{n % 2}@example.com"}), f"{key} {n}")
+                        for n in range(4)
+                    ]
+                    unknown = (a_request(profile={"externalId": "unknown"}), f"{number} unknown")
+                    await settle(tracker.track_many([*requests, unknown]))
+
+            return calls
+
+        at_once([client(number) for number in range(_CLIENTS)])
+        numbers: dict[str, list[int]] = {}
+        for event in tracker.records.events(limit=1000):
+            numbers.setdefault(event.profile_id, []).append(event.number)
+        assert sorted(map(len, numbers.values())) == [12, 24, 24]
+        for profile_id, found in numbers.items():
+            assert sorted(found) == list(range(1, len(found) + 1))
+            assert tracker.records.profile(profile_id).number == len(found)
+
     @needs("concurrent_writers", "open_transactions")
     @pytest.mark.parametrize("calls", [1, 2], ids=["loaded", "written"])
     def test_a_duplicate_that_comes_while_the_first_is_open_gets_its_receipt(
