@@ -224,6 +224,14 @@ class RaceContract:
         assert tracker.records.profile(first.profile_id).properties == {"a": 1, "b": 1}
 
     @needs("concurrent_writers", "open_transactions")
+    def test_two_events_of_one_profile_at_once_have_two_numbers(
+        self, hold: Callable[..., list[Any]], tracker: Any
+    ) -> None:
+        tracker.track(a_request(), "earlier")
+        hold((a_request(), "first"), (a_request(), "second"))
+        assert sorted(event.number for event in tracker.records.events()) == [1, 2, 3]
+
+    @needs("concurrent_writers", "open_transactions")
     def test_a_caller_waits_no_longer_than_the_bound_and_may_try_again(
         self,
         storage: Any,
