@@ -163,7 +163,7 @@ class EmailsAreNeverChanged(Broken):
 
 
 class OnlyChangesAreWritten(Broken):
-    """A Profile that an event leaves as it is keeps its number, and the next event gets it again."""
+    """A Profile that an event leaves as it is keeps its number; the next event gets it again."""
 
     caught_by = "test_events_of_a_profile_are_numbered_from_one"
 

@@ -18,7 +18,6 @@ from segmentflow_core.ports import (
     Enrollment,
     EnrollmentStatus,
     Lease,
-    UserEvent,
     completed,
     extended,
     handed_over,
@@ -28,6 +27,7 @@ from segmentflow_core.ports import (
 from segmentflow_redis import documents
 from segmentflow_redis.keys import SECOND_DIGITS, STAMP_BYTES, WAITING, just_after, key, stamp
 from segmentflow_redis.ledger import Ledger, LostRace, Range, Script
+from segmentflow_redis.profiles import load_events
 from segmentflow_redis.repository import Repository, keys, newest, performed, there
 
 __all__ = ["Enrollments", "HandOvers", "put_enrollment"]
@@ -82,10 +82,15 @@ class HandOvers(Repository):
             enrollment = handed_over(waiting, hand_over)
             put_enrollment(ledger, organization_id, waiting, enrollment)
             claimed.append((organization_id, enrollment))
-        events = yield from ledger.values([key(o, "event", e.event_id) for o, e in claimed])
+        stored = there(
+            (yield from ledger.values([key(o, "event", e.event_id) for o, e in claimed]))
+        )
+        events = yield from load_events(
+            ledger, [(o, event) for (o, _), event in zip(claimed, stored, strict=True)]
+        )
         return [
-            ClaimedEnrollment(organization_id, enrollment, documents.read(UserEvent, event))
-            for (organization_id, enrollment), event in zip(claimed, there(events), strict=True)
+            ClaimedEnrollment(organization_id, enrollment, event)
+            for (organization_id, enrollment), event in zip(claimed, events, strict=True)
         ]
 
     def _organizations(self, hand_over: ClaimTerms) -> Script[Sequence[str]]:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from segmentflow_core.ports import Profile, UserEvent
-from segmentflow_redis import documents
 from segmentflow_redis.api_keys import ApiKeys
 from segmentflow_redis.enrollments import Enrollments, HandOvers
 from segmentflow_redis.journeys import Journeys
 from segmentflow_redis.keys import key
 from segmentflow_redis.ledger import Ledger, Script
+from segmentflow_redis.profiles import load_events, load_profiles
 from segmentflow_redis.repository import Repository, keys, newest, performed, there
 from segmentflow_redis.tracking import Idempotency, Tracking
 
@@ -21,15 +21,18 @@ __all__ = ["RedisTransaction"]
 class Profiles(Repository):
     @performed
     def get(self, organization_id: str, profile_id: str) -> Script[Profile | None]:
-        found = yield from self.ledger.value(key(organization_id, "profile", profile_id))
-        return None if found is None else documents.read(Profile, found)
+        found = yield from load_profiles(self.ledger, organization_id, [profile_id])
+        return found[0] if found else None
 
 
 class Events(Repository):
     @performed
     def get(self, organization_id: str, event_id: str) -> Script[UserEvent | None]:
         found = yield from self.ledger.value(key(organization_id, "event", event_id))
-        return None if found is None else documents.read(UserEvent, found)
+        events = yield from load_events(
+            self.ledger, [(organization_id, event) for event in there([found])]
+        )
+        return events[0] if events else None
 
     @performed
     def list(
@@ -38,7 +41,8 @@ class Events(Repository):
         page = newest(key(organization_id, "events"), limit, before)
         (ids,) = yield from self.ledger.members([page])
         found = yield from self.ledger.values(keys(organization_id, "event", ids))
-        return [documents.read(UserEvent, event) for event in there(found)]
+        events = [(organization_id, event) for event in there(found)]
+        return (yield from load_events(self.ledger, events))
 
 
 class RedisTransaction:
