@@ -40,13 +40,6 @@ def test_columns_have_postgresqls_own_types(postgres, database):
         "int4",
         "int8",
     }
-        "varchar",
-        "uuid",
-        "jsonb",
-        "timestamptz",
-        "int4",
-        "int8",
-    }
 
 
 def test_every_key_and_index_leads_with_the_organization(postgres, database):
