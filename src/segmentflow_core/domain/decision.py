@@ -33,7 +33,9 @@ from segmentflow_core.domain.fingerprint import (
 from segmentflow_core.domain.identity import REFUSALS, RESOLUTIONS, Resolution, classify
 from segmentflow_core.domain.journey import Journey, PriorEntries
 from segmentflow_core.domain.profile import (
+    DEFAULT_PROFILE_LIMITS,
     Profile,
+    ProfileLimits,
     ProfileVersion,
     same_values,
     with_properties,
@@ -78,6 +80,7 @@ def decide(
     now: datetime,
     new_id: Callable[[], str],
     create_without_email: bool = False,
+    profile_limits: ProfileLimits = DEFAULT_PROFILE_LIMITS,
 ) -> Decision:
     """Decide a batch.
 
@@ -90,6 +93,7 @@ def decide(
         now: when the batch was received.
         new_id: gives a fresh id on every call.
         create_without_email: whether a new external id alone creates a Profile.
+        profile_limits: how much a Profile may hold.
     """
     batch = _Batch(
         known,
@@ -98,6 +102,7 @@ def decide(
         now=now,
         new_id=new_id,
         create_without_email=create_without_email,
+        profile_limits=profile_limits,
     )
     results = tuple([batch.apply(item) for item in items])
     return Decision(results, batch.changes(), tuple(batch.probes))
@@ -118,14 +123,16 @@ class _Batch:
         now: datetime,
         new_id: Callable[[], str],
         create_without_email: bool,
+        profile_limits: ProfileLimits,
     ) -> None:
+        self.profile_limits = profile_limits
         self.taken = known.taken
         self.prior_entries = prior_entries
         self.keys = keys
         self.now = now
         self.new_id = new_id
         self.create_without_email = create_without_email
-        self.profiles = {p.profile_id: p for p in known.profiles}
+        self.by_id = {p.profile_id: p for p in known.profiles}
         self.by_email = {p.email: p for p in known.profiles if p.email is not None}
         self.by_external_id = {
             p.external_id: p for p in known.profiles if p.external_id is not None
@@ -208,8 +215,13 @@ class _Batch:
     def _track(self, item: Item) -> Receipt:
         request = item.request
         occurred_at = self.now if request.occurred_at is None else request.occurred_at
-        profile = self._resolve(request)
-        profile = with_properties(profile, request.properties, occurred_at, self.now)
+        profile = with_properties(
+            self._resolve(request),
+            request.properties,
+            request.occurred_at,
+            self.now,
+            self.profile_limits,
+        )
         profile = self._keep(profile)
         redacted = request.redaction.apply(request.data)
         profile_state = profile.state()
@@ -258,8 +270,6 @@ class _Batch:
             return evolve(by_email, external_id=external_id, updated_at=self.now)
         if resolution is Resolution.X_TAKES_EMAIL:
             assert by_external_id is not None
-            if by_external_id.email is not None:
-                del self.by_email[by_external_id.email]
             return evolve(by_external_id, email=email, updated_at=self.now)
         found = by_email if resolution is Resolution.USE_E else by_external_id
         assert found is not None
@@ -270,7 +280,7 @@ class _Batch:
 
         It gets a new version where its identities or the values of its Properties changed.
         """
-        before = self.profiles.get(profile.profile_id)
+        before = self.by_id.get(profile.profile_id)
         number, version = (0, 0) if before is None else (before.number, before.version)
         properties = profile.properties
         if before is not None and same_values(before.properties, properties):
@@ -298,7 +308,9 @@ class _Batch:
                     kept.profile_id, kept.version, kept.email, kept.external_id, properties
                 )
             )
-        self.profiles[kept.profile_id] = kept
+        self.by_id[kept.profile_id] = kept
+        if before is not None and before.email not in (None, kept.email):
+            del self.by_email[before.email]
         if kept.email is not None:
             self.by_email[kept.email] = kept
         if kept.external_id is not None:

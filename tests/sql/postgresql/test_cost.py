@@ -158,6 +158,7 @@ _CROWD = {
 }
 
 
+@pytest.mark.server_side
 def test_look_ups_go_by_index_in_a_large_organization(postgres, database):
     """Each statement that a tracked event may need, explained by the server."""
     with postgres.connect(database) as connection:

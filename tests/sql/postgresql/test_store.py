@@ -91,6 +91,7 @@ _CREATE = textwrap.dedent(
 )
 
 
+@pytest.mark.once
 def test_many_processes_may_create_one_store_at_once(postgres, new_database):
     url = postgres.url(new_database(), scheme="postgresql")
     processes = [
@@ -105,7 +106,7 @@ def test_many_processes_may_create_one_store_at_once(postgres, new_database):
     for process in processes:
         assert process.stdout.readline() == "ready\n"
     for process in processes:
-        process.communicate("go\n", timeout=60)
+        process.communicate("go\n", timeout=600)
     assert [process.returncode for process in processes] == [0] * 8
     storage = open_storage(url)
     assert not a_tracker(storage).track(a_request(), "key").replayed

@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from segmentflow_core.ports import Changes, Profile, ProfileVersion, UserEvent
 from segmentflow_redis import documents
 from segmentflow_redis.keys import key
-from segmentflow_redis.ledger import Ledger, Script
-from segmentflow_redis.repository import there
+from segmentflow_redis.ledger import Ledger
 
 __all__ = ["load_events", "load_profiles", "profile_keys", "put_profiles"]
 
@@ -24,38 +23,38 @@ def profile_keys(organization_id: str, profile_id: str) -> tuple[str, str]:
     return own, key(organization_id, "properties", profile_id)
 
 
-def load_profiles(
+async def load_profiles(
     ledger: Ledger, organization_id: str, profile_ids: Sequence[str]
-) -> Script[list[Profile]]:
+) -> list[Profile]:
     """Read those Profiles that there are."""
     places = [profile_keys(organization_id, profile_id) for profile_id in profile_ids]
-    found = there((yield from ledger.values([place for pair in places for place in pair])))
+    found = await ledger.existing([place for pair in places for place in pair])
     return [
         documents.read_profile(own, properties)
         for own, properties in zip(found[::2], found[1::2], strict=True)
     ]
 
 
-def load_events(ledger: Ledger, found: Sequence[tuple[str, bytes]]) -> Script[list[UserEvent]]:
+async def load_events(ledger: Ledger, found: Sequence[tuple[str, bytes]]) -> list[UserEvent]:
     """Read events from their documents, each with its Organization; join their versions."""
     places = [
         _version_key(organization_id, *documents.read_version_of(event))
         for organization_id, event in found
     ]
-    versions = there((yield from ledger.values(places)))
+    versions = await ledger.existing(places)
     return [
         documents.read_event(event, documents.read(ProfileVersion, version))
         for (_, event), version in zip(found, versions, strict=True)
     ]
 
 
-def put_profiles(ledger: Ledger, organization_id: str, changes: Changes) -> Script[None]:
+async def put_profiles(ledger: Ledger, organization_id: str, changes: Changes) -> None:
     """Write every Profile that got an event, its Properties where they changed, new versions."""
     profiles = (*changes.changed_profiles, *changes.created_profiles)
     places = [profile_keys(organization_id, profile.profile_id) for profile in profiles]
     # What was not read is new to the ledger; of Profiles that were, this asks nothing again.
     changed = places[: len(changes.changed_profiles)]
-    yield from ledger.values([place for pair in changed for place in pair])
+    await ledger.values([place for pair in changed for place in pair])
     for (own, properties), profile in zip(places, profiles, strict=True):
         ledger.put(own, documents.write(profile))
         ledger.put(properties, documents.write_properties(profile))
