@@ -21,7 +21,6 @@ from segmentflow_core import ApiKeys, Tracker
 from segmentflow_core.colour import drive
 from segmentflow_core.errors import (
     ConfigurationError,
-    IdempotencyInProgress,
     ProfileEmailRequired,
     StorageUnavailable,
 )
@@ -196,8 +195,10 @@ def test_a_concurrent_writer_is_waited_for_no_longer_than_the_bound(storage, pat
     impatient = SqlStorage(create_engine(f"sqlite:///{path}"), wait=0)
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
-    with pytest.raises(IdempotencyInProgress):
+    with pytest.raises(StorageUnavailable) as busy:
         a_tracker(impatient).track(a_request(), "key")
+    assert busy.value.details == {"error": "SQLITE_BUSY"}
+    assert str(path) in busy.value.message
     holder.execute("ROLLBACK")
     holder.close()
     assert not a_tracker(impatient).track(a_request(), "key").replayed
@@ -317,7 +318,7 @@ def test_a_turn_is_waited_for_no_longer_than_the_bound(shared_memory):
     impatient = a_tracker(SqlStorage(shared_memory._engine, wait=0.05))
 
     def work(transaction):
-        with ThreadPoolExecutor(1) as pool, pytest.raises(IdempotencyInProgress):
+        with ThreadPoolExecutor(1) as pool, pytest.raises(StorageUnavailable, match="only connection"):
             pool.submit(impatient.track, a_request(), "key").result()
 
     shared_memory.run(work)
@@ -345,9 +346,10 @@ def test_an_error_of_the_driver_shows_its_code_and_nothing_it_was_writing(storag
     with sqlite3.connect(path) as connection:
         connection.execute("DROP TABLE segmentflow_events")
     connection.close()
-    with pytest.raises(StorageUnavailable) as failure:
+    with pytest.raises(ConfigurationError) as failure:
         tracker.track(DOCUMENTED_REQUEST, DOCUMENTED_KEY)
     assert failure.value.details == {"error": "SQLITE_ERROR"}
+    assert str(path) in failure.value.message
     assert failure.value.__cause__ is None
     assert failure.value.__context__ is None
 
@@ -356,8 +358,9 @@ def test_a_file_that_is_no_database_is_refused(tmp_path):
     path = tmp_path / "store.db"
     path.write_bytes(b"no database at all" * 100)
     storage = open_storage(f"sqlite:///{path}")
-    with pytest.raises(StorageUnavailable):
+    with pytest.raises(ConfigurationError, match="no database of SQLite's") as refusal:
         storage.create_all()
+    assert str(path) in refusal.value.message
     storage.close()
 
 
