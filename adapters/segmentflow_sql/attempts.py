@@ -117,11 +117,13 @@ class Attempts:
         missing = missing_file(self._source.engine.url)
         if missing is not None:
             check_version(None, f"there is no file {missing}")
-        found, place = await self.run(
-            lambda transaction: version_and_place(transaction.connection), version_needed=False
-        )
-        check_version(found, place)
-        self._version = found
+        answer: tuple[int | None, str] = await self.run(_version_and_place, version_needed=False)
+        check_version(*answer)
+        self._version, _ = answer
+
+
+async def _version_and_place(transaction: SqlTransaction) -> tuple[int | None, str]:
+    return await version_and_place(transaction.connection)
 
 
 @frozen
@@ -187,7 +189,7 @@ class _CheckedOut:
         self.served_before = _PREPARED in info
         if not self.served_before:
             info[_PREPARED] = await source.database.prepare(driver)
-        self._connection = source.database.owned(driver, info[_PREPARED], again=after_race)
+        self._connection = source.database.owned(driver, info[_PREPARED], after_race)
         self._connection.after_loss = after_loss
         started: Connection = self._connection
         return started

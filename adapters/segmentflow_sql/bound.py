@@ -95,12 +95,10 @@ class _Part:
     async def _check_version(self) -> None:
         """Refuse tables that are not ours; any other failure is being raised already."""
         try:
-            found, place = await self._join(
-                lambda transaction: version_and_place(transaction.connection)
-            )
+            answer: tuple[int | None, str] = await self._join(_version_and_place)
         except (ConnectionLost, LostRace, SegmentflowError):
             return
-        check_version(found, place)
+        check_version(*answer)
 
     async def _join(self, work: Callable[[SqlTransaction], T | Awaitable[T]]) -> T:
         """Take part in the host's transaction while `work` runs; undo our part if it fails."""
@@ -121,6 +119,10 @@ class _Part:
             finally:
                 connection.leave()
             return result
+
+
+async def _version_and_place(transaction: SqlTransaction) -> tuple[int | None, str]:
+    return await version_and_place(transaction.connection)
 
 
 @asynccontextmanager

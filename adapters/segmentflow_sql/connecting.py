@@ -198,5 +198,5 @@ def place_of_url(url: URL) -> str:
 
 
 def _shown(text: str | None) -> str:
-    """Return a part of a URL; not where a password may have strayed into it, for want of quoting."""
+    """Return a part of a URL, unless a password may have strayed into it, for want of quoting."""
     return "(not shown)" if "@" in (text or "") else text or ""

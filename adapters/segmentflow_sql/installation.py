@@ -67,7 +67,7 @@ def check_version(found: int | None, place: str) -> None:
         )
     if found != SCHEMA_VERSION:
         raise ConfigurationError(
-            f"The store's tables are of version {found}, and this library needs version "
+            f"The store's tables are of another version, {found}, than this library's, "
             f"{SCHEMA_VERSION}: {place}.",
             details={"found": found, "expected": SCHEMA_VERSION},
         )

@@ -148,11 +148,11 @@ class Postgresql:
         self._level = IsolationLevel.__members__.get(name)
         self._lock_timeout = plain(f"SET LOCAL lock_timeout = {max(round(wait * 1000), 1)}")
 
-    async def prepare(self, driver: Any) -> bool:
+    async def prepare(self, _driver: Any) -> bool:
         """Set up a new pooled connection: nothing is kept in a session here."""
         return True
 
-    def owned(self, driver: Any, _prepared: bool, *, again: bool) -> PsycopgConnection:
+    def owned(self, driver: Any, _prepared: bool, _again: bool) -> PsycopgConnection:
         """Start a transaction of our own on a pooled connection."""
         return PsycopgConnection(driver, self._begin(driver), _COMMIT, _ROLLBACK)
 

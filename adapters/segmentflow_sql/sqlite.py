@@ -139,7 +139,7 @@ class Sqlite:
             failure = _meaning(error, file)
         raise failure
 
-    def owned(self, driver: Any, turn: _Turn, *, again: bool) -> SqliteConnection:
+    def owned(self, driver: Any, turn: _Turn, again: bool) -> SqliteConnection:
         """Start a transaction of our own on a pooled connection.
 
         Args:
@@ -193,9 +193,8 @@ class Sqlite:
 def _facts(driver: sqlite3.Connection) -> tuple[object, str]:
     cursor = driver.cursor()
     cursor.row_factory = None  # whatever a host has set
-    found = cursor.execute("PRAGMA database_list").fetchall()
-    files = [file for _, name, file in found if name == "main"]
-    return getattr(driver, "autocommit", None), files[0] or ""
+    _, _, file = cursor.execute("PRAGMA database_list").fetchone()  # the main one is the first
+    return getattr(driver, "autocommit", None), os.fsdecode(file or "")
 
 
 async def _run(driver: Any, sql: str) -> list[Any]:
