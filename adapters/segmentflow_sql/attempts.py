@@ -20,7 +20,7 @@ from sqlalchemy.pool import PoolProxiedConnection, SingletonThreadPool, StaticPo
 
 from segmentflow_core.colour import settle
 from segmentflow_core.errors import SegmentflowError, StorageUnavailable
-from segmentflow_sql.connecting import explained
+from segmentflow_sql.connecting import explained, passes_soon
 from segmentflow_sql.drivers import Database
 from segmentflow_sql.exchange import Connection, ConnectionLost, LostRace, StalePlans
 from segmentflow_sql.installation import (
@@ -168,8 +168,8 @@ class _CheckedOut:
         Raises:
             ConfigurationError: the database is not there, or does not let us in.
             StorageUnavailable: there is no connection to be had, or its turn did not come in
-                time; `ConnectionLost` instead where one was lost before, so that connecting is
-                tried again.
+                time; `ConnectionLost` instead where one was lost before or broke off, so that
+                connecting is tried again.
         """
         await self._take_turn()
         source = self._source
@@ -178,6 +178,7 @@ class _CheckedOut:
             self._pooled = await source.waiting.call(source.engine.raw_connection)
         except (SQLAlchemyError, *source.database.driver_errors) as error:
             failure = explained(error, source.engine.url)
+            after_loss = after_loss or passes_soon(error)
         if self._pooled is None:
             # Outside the handler, so that the driver's error does not become the context.
             if after_loss and isinstance(failure, StorageUnavailable):

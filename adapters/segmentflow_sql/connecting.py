@@ -22,7 +22,7 @@ from sqlalchemy.exc import TimeoutError as NoneLeft
 from segmentflow_core.errors import ConfigurationError, SegmentflowError, StorageUnavailable
 from segmentflow_sql.waiting import ON_LOOP
 
-__all__ = ["explained", "place_of_url", "watch_connecting"]
+__all__ = ["explained", "passes_soon", "place_of_url", "watch_connecting"]
 
 _PATIENCE: Final = 10.0
 """How many seconds a cancelled call goes on connecting, before the attempt is given up."""
@@ -163,10 +163,22 @@ def explained(error: BaseException, url: URL) -> SegmentflowError:
             return StorageUnavailable(f"The {place} {meaning}.", details={"error": code})
     for pattern, code, meaning in _FINAL_REASONS:
         if re.search(pattern, said):
-            why = meaning.format(user=f'"{_shown(url.username)}"')
+            why = meaning.format(user=f'"{url.username or ""}"')
             return ConfigurationError(f"The {place} {why}.", details={"error": code})
     why = "refuses the connection" if "FATAL" in said else "cannot be reached"
     return StorageUnavailable(f"The {place} {why}.", details={"error": _UNREACHABLE})
+
+
+_SOON: Final = (
+    *("starting up", "shutting down", "in recovery mode", "not yet accepting"),
+    *("closed the connection", "terminating connection", "connection is closed", "is lost"),
+)
+
+
+def passes_soon(error: BaseException) -> bool:
+    """Say whether the server was there, and broke off while it was connected to."""
+    code = getattr(error, "sqlstate", None) or ""
+    return code.startswith(("08", "57P")) or any(words in str(error) for words in _SOON)
 
 
 def _file_fault(error: BaseException, place: str, url: URL) -> SegmentflowError:
@@ -190,13 +202,10 @@ def place_of_url(url: URL) -> str:
     if url.get_backend_name() == "sqlite":
         path = url.database or ":memory:"
         in_memory = path == ":memory:" or path.startswith("file:")
-        return f"database {_shown(path)}" if in_memory else f"file {Path(path).absolute()}"
+        return f"database {path}" if in_memory else f"file {Path(path).absolute()}"
+    if any("@" in (part or "") for part in (url.username, url.host, url.database)):
+        return "database of this URL, whose password may need its @ written as %40,"
     hosts = url.host or url.query.get("host") or "this machine's socket"
     host = hosts if isinstance(hosts, str) else ",".join(hosts)
     port = f":{url.port}" if url.port else ""
-    return f'database "{_shown(url.database or url.username)}" at {_shown(host)}{port}'
-
-
-def _shown(text: str | None) -> str:
-    """Return a part of a URL, unless a password may have strayed into it, for want of quoting."""
-    return "(not shown)" if "@" in (text or "") else text or ""
+    return f'database "{url.database or url.username or ""}" at {host}{port}'

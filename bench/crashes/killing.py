@@ -1,4 +1,4 @@
-"""Rounds of kills during load, at moments that the load's own progress and a seed choose.
+"""Rounds of faults during load, at moments that the load's own progress and a seed choose.
 
 Knows client processes, the server and when to kill which; what should have come of it,
 `findings` says.
@@ -32,17 +32,29 @@ from bench.crashes.load import (
 
 __all__ = ["Figures", "LoadFailed", "Server", "kill_during_load"]
 
+_KINDS: Final = ("process", "server", "failover", "termination")
 _MESSAGES: Final = (1, 40)
 _WITHIN_A_CALL: Final = 0.01
 _TASKS_AGAIN: Final = 3
 _NO_PROGRESS: Final = 120.0
+_READ_ONLY: Final = (0.05, 1.0)
+_TERMINATIONS: Final = (1, 10)
+_BETWEEN_TERMINATIONS: Final = 0.03
 
 
 class Server(Protocol):
-    """A database server that can be killed."""
+    """A database server that can be killed, and in other ways fail those who use it."""
 
     def kill(self) -> None:
         """Kill every process of it at once, and start it again."""
+        ...
+
+    def fail_over(self, read_only: float) -> None:
+        """End every session, and take no writes for so many seconds."""
+        ...
+
+    def terminate(self) -> None:
+        """End every client's session."""
         ...
 
 
@@ -55,9 +67,11 @@ class Figures:
     """What happened, and how often each promise was broken.
 
     Attributes:
-        rounds: how many kills were asked for.
+        rounds: how many faults were asked for.
         process_kills: how many client processes were killed.
         server_kills: how many times the server was.
+        failovers: how many times the server took no writes for a while, on new sessions.
+        terminations: how many times every session was ended, and again.
         seconds: how long it all took.
         events: how many events were acknowledged to somebody.
         repeated: how many more times one of them was, with the same receipt.
@@ -69,6 +83,8 @@ class Figures:
     rounds: int
     process_kills: int
     server_kills: int
+    failovers: int
+    terminations: int
     seconds: float
     events: int
     repeated: int
@@ -77,9 +93,9 @@ class Figures:
 
     @property
     def kept(self) -> bool:
-        """Whether every promise was kept, and everybody killed who should have been."""
-        kills = self.process_kills + self.server_kills
-        return kills == self.rounds and not any(self.broken.values())
+        """Whether every promise was kept, and every fault made that should have been."""
+        faults = self.process_kills + self.server_kills + self.failovers + self.terminations
+        return faults == self.rounds and not any(self.broken.values())
 
 
 def kill_during_load(
@@ -92,16 +108,16 @@ def kill_during_load(
     server: Server | None = None,
     on_round: Callable[[], object] = lambda: None,
 ) -> Figures:
-    """Kill client processes, and the server in every other round; then look at what is left.
+    """Kill client processes, or make one of three faults of the server; then look what is left.
 
     Args:
         url: of an empty store, its tables created.
         folder: an empty one, for the ledgers.
-        rounds: how many kills.
+        rounds: how many faults; the kinds come in turn.
         seed: of the moments and of who is killed.
         clients: how many client processes there are at any time.
         server: the store's; None where it has none, and only clients are killed.
-        on_round: called after each kill.
+        on_round: called after each fault.
 
     Raises:
         LoadFailed: a client ended by itself, or no client gets anywhere.
@@ -111,18 +127,19 @@ def kill_during_load(
     engine = create_engine(url)
     new_tracker(engine).journeys.publish(JOURNEYS)
     engine.dispose()
-    kills = {"process": 0, "server": 0}
+    kinds = ("process",) if server is None else _KINDS
+    made = dict.fromkeys(_KINDS, 0)
     with _load(url, folder, clients) as load:
         for number in range(rounds):
             load.wait_for(chance.randint(*_MESSAGES))
             # Somewhere within a call, not just where it was told of.
             time.sleep(chance.uniform(0, _WITHIN_A_CALL))
-            if server is not None and number % 2:
-                server.kill()
-                kills["server"] += 1
-            else:
+            kind = kinds[number % len(kinds)]
+            if server is None or kind == "process":
                 load.kill(chance.randrange(clients), chance.randint(0, _TASKS_AGAIN))
-                kills["process"] += 1
+            else:
+                _fail(server, kind, chance)
+            made[kind] += 1
             on_round()
         load.wait_for(clients)
     told = load.acknowledged()
@@ -140,8 +157,7 @@ def kill_during_load(
     return Figures(
         seed,
         rounds,
-        kills["process"],
-        kills["server"],
+        *made.values(),
         time.monotonic() - started,
         len(events),
         len(told) - len(events),
@@ -149,6 +165,17 @@ def kill_during_load(
         # What tracking again has mended was broken all the same.
         {name: max(before[name], after[name]) for name in after},
     )
+
+
+def _fail(server: Server, kind: str, chance: random.Random) -> None:
+    if kind == "server":
+        server.kill()
+    elif kind == "failover":
+        server.fail_over(chance.uniform(*_READ_ONLY))
+    else:
+        for _ in range(chance.randint(*_TERMINATIONS)):
+            server.terminate()
+            time.sleep(chance.uniform(0, _BETWEEN_TERMINATIONS))
 
 
 @define
