@@ -277,14 +277,11 @@ class SqliteConnection(Session):
             self._driver.autocommit = False
         self.end_turn()
 
-    async def _take_turn(self) -> None:
+    async def _wait_for_turn(self, turns: Turns) -> None:
         turn = self._turn
-        if turn.turns is None:
-            return
-        if not await turn.waiting.take(turn.waiting.lock_of(turn.turns), turn.seconds):
+        if not await turn.waiting.take(turn.waiting.lock_of(turns), turn.seconds):
             self._failure = _busy(turn.file)
             raise self._failure
-        self._has_turn = True
 
     def end_turn(self) -> None:
         """Let the next transaction of this process write."""
@@ -300,8 +297,10 @@ class SqliteConnection(Session):
     async def exchange(self, calls: list[Call]) -> list[Rows]:
         """Run what is pending and `calls`; return the rows of `calls`."""
         sent = self._to_send(calls)
-        if sent[0] is _BEGIN:
-            await self._take_turn()
+        if sent[0] is _BEGIN and (turns := self._turn.turns) is not None:
+            if not turns.take_at_once():
+                await self._wait_for_turn(turns)
+            self._has_turn = True
         failure: Exception
         try:
             self._cursor = cursor = await settle(self._driver.cursor())
