@@ -251,7 +251,16 @@ def _measure(server: Postgres, calls: int, rounds: int) -> Iterator[Line]:
     for client in range(_CLIENTS):
         tracker.track(_request_of(client), f"first of {client}")
     hand = ByHand(server.conninfo("bench"))
+    yield from _against_hand_written(server, tracker, hand, calls, rounds)
+    yield from _against_asynchronous(server, tracker, calls, rounds)
+    yield from _against_peer(server, tracker, calls, rounds)
+    hand.close()
+    storage.close()
 
+
+def _against_hand_written(
+    server: Postgres, tracker: Tracker, hand: ByHand, calls: int, rounds: int
+) -> Iterator[Line]:
     one, by_hand = alternate(lambda: tracker.track(_REQUEST, _key()), hand.one, calls, rounds)
     yield compared("one event on PostgreSQL against hand-written", by_hand, one, at_least=0.9)
     pairs = [
@@ -277,6 +286,10 @@ def _measure(server: Postgres, calls: int, rounds: int) -> Iterator[Line]:
         f"a batch of {_BATCH} on PostgreSQL against hand-written bulk", bulk, batch, at_least=0.4
     )
 
+
+def _against_asynchronous(
+    server: Postgres, tracker: Tracker, calls: int, rounds: int
+) -> Iterator[Line]:
     with asyncio.Runner() as runner:
         async_storage = AsyncSqlStorage(create_async_engine(server.url("bench")))
         async_tracker = AsyncTracker(async_storage, fingerprint_key=FINGERPRINT_SECRET)
@@ -291,11 +304,11 @@ def _measure(server: Postgres, calls: int, rounds: int) -> Iterator[Line]:
         )
         runner.run(async_storage.close())
 
+
+def _against_peer(server: Postgres, tracker: Tracker, calls: int, rounds: int) -> Iterator[Line]:
     peer = _peer(server)
     if peer is None:
         yield absent("one aggregate of `eventsourcing`", "eventsourcing")
     else:
         theirs, ours = alternate(peer, lambda: tracker.track(_REQUEST, _key()), calls, rounds)
         yield related("one aggregate of `eventsourcing` against one event of ours", theirs, ours)
-    hand.close()
-    storage.close()

@@ -1,21 +1,13 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 from datetime import timedelta
 
 import pytest
 
 from segmentflow_core import (
-    ApiKeys,
-    AsyncApiKeys,
-    AsyncEnrollments,
-    AsyncJourneys,
-    AsyncRecords,
     AsyncTracker,
-    Enrollments,
-    Journeys,
-    Records,
+    ProfileLimits,
     Tracker,
 )
 from segmentflow_core.errors import (
@@ -23,8 +15,8 @@ from segmentflow_core.errors import (
     FingerprintKeyUnknown,
     InvalidRequest,
     NotFound,
+    ProfileTooLarge,
 )
-from segmentflow_core.journeys import journey_definition
 from segmentflow_core.testing import (
     DOCUMENTED_KEY,
     DOCUMENTED_REQUEST,
@@ -65,24 +57,6 @@ def test_a_wrong_organization_is_refused(organization):
         tracker.track(a_request(), "key", organization_id=organization)
     with pytest.raises(ConfigurationError):
         tracker.journeys.publish({"journeys": []}, organization_id=organization)
-
-
-@pytest.mark.parametrize("limit", [0, -1, 100_001, "5", None])
-def test_a_wrong_limit_is_refused(limit):
-    tracker = a_tracker()
-    for read in (tracker.records.events, tracker.enrollments.list, tracker.records.purge_keys):
-        with pytest.raises(ConfigurationError, match="limit"):
-            read(limit=limit)
-
-
-def test_definitions_may_be_published_as_values():
-    tracker = a_tracker()
-    definition = journey_definition(a_journey())
-    (published,) = tracker.journeys.publish([definition])
-    assert published.change == "created"
-    assert tracker.journeys.get("welcome").definition == definition
-    (again,) = tracker.journeys.publish([a_journey()])
-    assert again.change == "unchanged"
 
 
 def test_a_batch_of_nothing_and_of_refusals_touches_no_store():
@@ -196,40 +170,43 @@ def test_a_tracker_does_not_show_its_secret():
     assert FINGERPRINT_SECRET not in repr([tracker, tracker.__dict__])
 
 
-FACADES = {
-    Tracker: AsyncTracker,
-    Journeys: AsyncJourneys,
-    Enrollments: AsyncEnrollments,
-    Records: AsyncRecords,
-    ApiKeys: AsyncApiKeys,
-}
+# --- how much a Profile may hold ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("plain", "awaited"), FACADES.items(), ids=lambda face: face.__name__)
-def test_a_storage_of_the_other_colour_is_refused_with_the_class_that_takes_it(plain, awaited):
-    options = {"fingerprint_key": FINGERPRINT_SECRET} if plain is Tracker else {}
-    for face, storage, twin in (
-        (plain, AsyncMemoryStorage(), awaited),
-        (awaited, MemoryStorage(), plain),
-    ):
-        with pytest.raises(ConfigurationError) as refusal:
-            face(storage, **options)
-        assert type(storage).__name__ in refusal.value.message
-        assert refusal.value.message.endswith(f"Use {twin.__name__}.")
+def test_an_event_that_would_make_a_profile_too_large_leaves_nothing_and_frees_its_key():
+    tracker = a_tracker(profile_limits=ProfileLimits(max_properties=2))
+    kept = tracker.track(a_request(profile={"email": "a@example.com", "properties": {"a": 1}}), "1")
+    both = {"email": "new@example.com", "externalId": "x", "properties": {"b": 1, "c": 1}}
+    first = {"email": "a@example.com", "externalId": "x"}
+    results = tracker.track_many(
+        [
+            (a_request(profile=first), "2"),
+            (a_request(profile=both), "3"),
+            (a_request(profile=first), "4"),
+            (a_request(profile={**both, "properties": {"b": 1}}), "3"),
+        ]
+    )
+    assert [getattr(result, "code", "accepted") for result in results] == [
+        "accepted",
+        "profile_too_large",
+        "accepted",
+        "accepted",
+    ]
+    profile = tracker.records.profile(kept.profile_id)
+    assert (profile.email, profile.properties) == ("new@example.com", {"a": 1, "b": 1})
 
 
-@pytest.mark.parametrize("no_storage", ["sqlite:///shop.db", object(), {"run": 1}])
-def test_what_is_no_storage_is_refused_by_its_type(no_storage):
-    with pytest.raises(ConfigurationError, match=type(no_storage).__name__) as refusal:
-        a_tracker(no_storage)
-    assert "shop" not in refusal.value.message
+def test_an_event_on_a_full_profile_that_changes_nothing_of_it_is_recorded():
+    tracker = a_tracker(profile_limits=ProfileLimits(max_properties=1))
+    full = {"email": "a@example.com", "properties": {"a": 1}}
+    tracker.track(a_request(profile=full), "1")
+    assert not tracker.track(a_request(profile={"email": "a@example.com"}), "2").replayed
+    with pytest.raises(ProfileTooLarge):
+        tracker.track(a_request(profile={"email": "a@example.com", "properties": {"b": 1}}), "3")
+    assert not tracker.track(a_request(profile=full), "3").replayed
 
 
-def test_a_run_that_is_decorated_keeps_its_colour():
-    class Timed(AsyncMemoryStorage):
-        @functools.wraps(AsyncMemoryStorage.run)
-        def run(self, work):
-            return super().run(work)
-
-    awaited = AsyncTracker(Timed(), fingerprint_key=FINGERPRINT_SECRET)
-    assert not asyncio.run(awaited.track(a_request(), "key")).replayed
+def test_explaining_a_request_says_that_it_would_make_the_profile_too_large():
+    tracker = a_tracker(profile_limits=ProfileLimits(max_properties=1))
+    with pytest.raises(ProfileTooLarge):
+        tracker.explain(a_request(profile={"email": "a@b.example", "properties": {"a": 1, "b": 2}}))

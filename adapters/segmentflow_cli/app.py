@@ -28,9 +28,11 @@ from segmentflow_cli.journey_files import JourneyFormat, read_journey_file
 from segmentflow_cli.keys import keys
 from segmentflow_cli.options import (
     COMMON,
+    NOT_REDACTED,
     Before,
     Common,
     Limit,
+    Redacted,
     behind_the_command,
     read_bytes,
 )
@@ -107,15 +109,18 @@ def track(
     idempotency_key: Annotated[
         str | None, Parameter(help="The same for every retry of this request.")
     ] = None,
+    redacted: Redacted = NOT_REDACTED,
     common: Common = COMMON,
 ) -> None:
     """Track one event and print its receipt."""
     raw = read_bytes(file)
-    with common.tracker() as tracker:
+    with common.tracker(redacted) as tracker:
         receipt = tracker.track(
             parse_request(raw), idempotency_key, organization_id=common.organization
         )
-    common.printer.receipt(receipt_document(receipt), replayed=receipt.replayed)
+    common.printer.receipt(
+        receipt_document(receipt), replayed=receipt.replayed, unmatched=receipt.unmatched_paths
+    )
 
 
 @journeys.command(name="apply")
@@ -218,6 +223,7 @@ def serve(
     max_depth: Annotated[
         int, Parameter(help="How deep its JSON may nest.", validator=Number(gte=1, lte=128))
     ] = _LIMITS.max_depth,
+    redacted: Redacted = NOT_REDACTED,
     common: Common = COMMON,
 ) -> None:
     """Serve the store over HTTP.
@@ -234,6 +240,7 @@ def serve(
         threads=threads,
         grace=grace,
         limits=Limits(max_bytes=max_bytes, max_depth=max_depth),
+        redaction=redacted.policy,
     )
 
 

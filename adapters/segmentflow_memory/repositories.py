@@ -290,13 +290,11 @@ class _HandOver:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    def claim(self, hand_over: ClaimTerms) -> list[ClaimedEnrollment]:
+    def claim(self, terms: ClaimTerms) -> list[ClaimedEnrollment]:
         tables = self._tables
         claimed: list[ClaimedEnrollment] = []
-        for organization_id, enrollment_id in tables.queue.available(hand_over):
-            enrollment = handed_over(
-                tables.enrollments.rows[organization_id, enrollment_id], hand_over
-            )
+        for organization_id, enrollment_id in tables.queue.available(terms):
+            enrollment = handed_over(tables.enrollments.rows[organization_id, enrollment_id], terms)
             tables.put_enrollment(organization_id, enrollment)
             event = _copied_event(tables.events.rows[organization_id, enrollment.event_id])
             claimed.append(ClaimedEnrollment(organization_id, enrollment, event))

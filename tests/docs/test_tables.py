@@ -13,7 +13,14 @@ import pytest
 from attrs import evolve
 
 from segmentflow_cli.journey_files import read_journey_file
-from segmentflow_core import Enrollment, ReentryPolicy, Tracker, ports
+from segmentflow_core import (
+    Enrollment,
+    ProfileLimits,
+    RedactionPolicy,
+    ReentryPolicy,
+    Tracker,
+    ports,
+)
 from segmentflow_core.domain.api_key import SCOPES
 from segmentflow_core.domain.condition import (
     OPERATORS,
@@ -227,6 +234,13 @@ def test_the_order_of_properties():
         assert properties == expected, events
 
 
+def test_how_much_a_profile_holds():
+    limits = ProfileLimits()
+    for _, limit, setting in rows("rules/properties.md", "what"):
+        value = getattr(limits, setting)
+        assert str(getattr(value, "days", value)) == limit
+
+
 def test_what_a_redaction_path_names():
     for row in rows("rules/redaction.md", "data"):
         data, paths, stored, unmatched = map(json.loads, row)
@@ -241,6 +255,29 @@ def test_what_is_no_redaction_path():
         with pytest.raises(InvalidRequest) as caught:
             a_tracker().track(a_request(redactedDataPaths=[path]), "1")
         assert [violation.message for violation in caught.value.violations] == [why]
+
+
+def test_what_a_policy_redacts():
+    table = rows("rules/redaction.md", "paths")
+    assert len(table) > 8
+    for row in table:
+        paths, names, sent, stored = map(json.loads, row)
+        tracker = a_tracker(redaction=RedactionPolicy(paths=paths, names=names))
+        request = a_request(data=sent.get("data", {}))
+        request["profile"] = {"email": "a@example.com", "properties": sent.get("properties", {})}
+        receipt = tracker.track(request, "1")
+        found = {
+            "data": tracker.records.event(receipt.event_id).data,
+            "properties": tracker.records.profile(receipt.profile_id).properties,
+        }
+        assert {of: found[of] for of in sent} == stored, row
+
+
+def test_what_is_no_path_of_a_policy():
+    for path, why in rows("rules/redaction.md", "path of a policy"):
+        with pytest.raises(ConfigurationError) as caught:
+            RedactionPolicy(paths=[path])
+        assert str(caught.value) == f"The path {path!r} of a RedactionPolicy {why}."
 
 
 def test_what_is_recorded_and_answered():

@@ -252,7 +252,7 @@ def test_shared_and_cyclic_objects_are_bounded():
 
 def test_the_list_of_faults_is_bounded_and_says_how_many_it_leaves_out():
     with pytest.raises(InvalidRequest) as refusal:
-        check_request(a_request(data={"a": [float("nan")] * 1500}), "key")
+        check_request(a_request(data={"a": [2**64] * 1500}), "key")
     assert len(refusal.value.violations) == 1000
     assert refusal.value.details["omittedViolations"] == 500
 

@@ -111,6 +111,19 @@ def test_a_receipt_is_read_and_the_request_sent_as_documented(track):
     assert sent.headers["content-type"] == "application/json"
 
 
+@pytest.mark.parametrize(
+    ("told", "count"),
+    [("3", [3]), (None, []), ("0", []), ("-1", []), ("x", []), (b"\xb2", []), ("9" * 5000, [])],
+)
+def test_paths_that_name_nothing_are_told(track, told, count):
+    headers = {} if told is None else {"redaction_unmatched": told}
+    heard = []
+    script = Script(answer(202, RECEIPT, **headers))
+    assert track(script, a_request(), "1", on_unmatched=heard.append).event_id == "e"
+    assert heard == count
+    track(script, a_request(), "1")
+
+
 def test_a_typed_request_is_sent_with_the_wires_names(track):
     script = Script(answer(202, RECEIPT, idempotent_replayed="true"))
     request = TrackRequest(

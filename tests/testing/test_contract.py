@@ -142,6 +142,7 @@ def test_every_promise_is_listed_once_with_its_subject():
     )
 
 
+@pytest.mark.once
 def test_three_lines_in_an_empty_folder_are_enough(pytester):
     pytester.makepyfile(
         """

@@ -32,7 +32,12 @@ from segmentflow_core.domain.fingerprint import (
 )
 from segmentflow_core.domain.identity import REFUSALS, RESOLUTIONS, Resolution, classify
 from segmentflow_core.domain.journey import Journey, PriorEntries
-from segmentflow_core.domain.profile import Profile, with_properties
+from segmentflow_core.domain.profile import (
+    DEFAULT_PROFILE_LIMITS,
+    Profile,
+    ProfileLimits,
+    with_properties,
+)
 from segmentflow_core.domain.request import ValidRequest
 from segmentflow_core.domain.tracking import Changes, KeyClaim, Known, Probe
 from segmentflow_core.errors import FingerprintKeyUnknown, IdempotencyKeyReuse, SegmentflowError
@@ -73,6 +78,7 @@ def decide(
     now: datetime,
     new_id: Callable[[], str],
     create_without_email: bool = False,
+    profile_limits: ProfileLimits = DEFAULT_PROFILE_LIMITS,
 ) -> Decision:
     """Decide a batch.
 
@@ -85,6 +91,7 @@ def decide(
         now: when the batch was received.
         new_id: gives a fresh id on every call.
         create_without_email: whether a new external id alone creates a Profile.
+        profile_limits: how much a Profile may hold.
     """
     batch = _Batch(
         known,
@@ -93,6 +100,7 @@ def decide(
         now=now,
         new_id=new_id,
         create_without_email=create_without_email,
+        profile_limits=profile_limits,
     )
     results = tuple([batch.apply(item) for item in items])
     return Decision(results, batch.changes(), tuple(batch.probes))
@@ -113,13 +121,16 @@ class _Batch:
         now: datetime,
         new_id: Callable[[], str],
         create_without_email: bool,
+        profile_limits: ProfileLimits,
     ) -> None:
+        self.profile_limits = profile_limits
         self.taken = known.taken
         self.prior_entries = prior_entries
         self.keys = keys
         self.now = now
         self.new_id = new_id
         self.create_without_email = create_without_email
+        self.by_id = {p.profile_id: p for p in known.profiles}
         self.by_email = {p.email: p for p in known.profiles if p.email is not None}
         self.by_external_id = {
             p.external_id: p for p in known.profiles if p.external_id is not None
@@ -200,8 +211,13 @@ class _Batch:
     def _track(self, item: Item) -> Receipt:
         request = item.request
         occurred_at = self.now if request.occurred_at is None else request.occurred_at
-        profile = self._resolve(request)
-        profile = with_properties(profile, request.properties, occurred_at, self.now)
+        profile = with_properties(
+            self._resolve(request),
+            request.properties,
+            request.occurred_at,
+            self.now,
+            self.profile_limits,
+        )
         self._keep(profile)
         redacted = request.redaction.apply(request.data)
         profile_state = profile.state()
@@ -248,8 +264,6 @@ class _Batch:
             return evolve(by_email, external_id=external_id, updated_at=self.now)
         if resolution is Resolution.X_TAKES_EMAIL:
             assert by_external_id is not None
-            if by_external_id.email is not None:
-                del self.by_email[by_external_id.email]
             return evolve(by_external_id, email=email, updated_at=self.now)
         found = by_email if resolution is Resolution.USE_E else by_external_id
         assert found is not None
@@ -258,13 +272,12 @@ class _Batch:
     def _keep(self, profile: Profile) -> None:
         """Make `profile` current for the rest of the batch; write it later if it changed."""
         profile_id = profile.profile_id
-        before = None
-        if profile.email is not None:
-            before = self.by_email.get(profile.email)
-        if before is None and profile.external_id is not None:
-            before = self.by_external_id.get(profile.external_id)
+        before = self.by_id.get(profile_id)
         if profile is before:
             return
+        self.by_id[profile_id] = profile
+        if before is not None and before.email not in (None, profile.email):
+            del self.by_email[before.email]
         if profile.email is not None:
             self.by_email[profile.email] = profile
         if profile.external_id is not None:

@@ -49,7 +49,7 @@ _Read: TypeAlias = Callable[[Transaction], Coroutine[Any, Any, _Page]]
 
 
 class Rehearsing:
-    """a rehearsal under way: gives one read after another, and folds in what each found.
+    """A running rehearsal: yields the next read and counts what it found.
 
     Args:
         organization_id: whose events they are.
@@ -99,7 +99,7 @@ class Rehearsing:
             self.done += 1
 
     def result(self) -> Rehearsal:
-        """Return what has come of it."""
+        """Return the counts."""
         results = tuple(tally.result() for tally in self._tallies)
         return Rehearsal(self._since, self._until, self.done, results)
 

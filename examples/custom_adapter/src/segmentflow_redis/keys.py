@@ -35,7 +35,7 @@ FORMAT: Final = "segmentflow:format"
 """Holds the version of everything written below."""
 
 EXPIRING: Final = "segmentflow:expiring"
-"""Sorts the claims of all Organizations by the instant they expire at, then by key."""
+"""Sorts the taken keys of all Organizations by the instant at which they expire, then by key."""
 
 WAITING: Final = "segmentflow:waiting"
 """Scores every Organization that has Enrollments to hand over by the second of the first."""

@@ -1,13 +1,15 @@
-"""Tracked batches and their claims: what is read to decide one, and what is written.
+"""Tracked batches and their keys: what is read to decide one, and what is written.
 
-Takes no lock and waits for nobody: that a key is free, an email unused or a Profile as it
-was is compared when the transaction commits.
+Takes no lock and waits for nobody: the commit compares whether a key is still free, an email
+still unused and a Profile still as it was.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+
+from attrs import frozen
 
 from segmentflow_core.ports import (
     Changes,
@@ -25,15 +27,18 @@ from segmentflow_core.ports import (
 from segmentflow_redis import documents
 from segmentflow_redis.enrollments import put_enrollment
 from segmentflow_redis.keys import EXPIRING, ID_BYTES, STAMP_BYTES, instant, just_after, key, stamp
-from segmentflow_redis.ledger import Ledger, LostRace, Range, Script
-from segmentflow_redis.repository import Repository, performed, there
+from segmentflow_redis.ledger import Ledger, LostRace, Range
 
 __all__ = ["Idempotency", "Tracking"]
 
 
-class Tracking(Repository):
-    @performed
-    def load(self, organization_id: str, intent: Intent) -> Script[Known]:
+@frozen
+class Tracking:
+    """What recording a batch needs."""
+
+    ledger: Ledger
+
+    async def load(self, organization_id: str, intent: Intent) -> Known:
         ledger = self.ledger
         claim_keys = [
             _claim_key(organization_id, intent.operation, claim.key) for claim in intent.keys
@@ -45,17 +50,17 @@ class Tracking(Repository):
         ]
         listening = [key(organization_id, "listening", name) for name in intent.events]
         # One exchange for all of it; what is asked for below is known by then.
-        yield from ledger.values([*claim_keys, *identities, *listening])
+        await ledger.values([*claim_keys, *identities, *listening])
         holders: dict[str, KeyClaim] = {}
-        stored = yield from ledger.values(claim_keys)
+        stored = await ledger.values(claim_keys)
         for claim_key, claim, document in zip(claim_keys, intent.keys, stored, strict=True):
             holder = None if document is None else documents.read(KeyClaim, document)
             if holder is None or _is_expired(holder, intent.now):
                 _put_claim(ledger, claim_key, holder, claim)
             else:
                 holders[claim.key] = holder
-        profile_ids = yield from ledger.values(identities)
-        journey_ids = yield from ledger.values(listening)
+        profile_ids = await ledger.values(identities)
+        journey_ids = await ledger.values(listening)
         profile_keys = [
             key(organization_id, "profile", profile_id.decode())
             for profile_id in dict.fromkeys(profile_ids)
@@ -67,10 +72,10 @@ class Tracking(Repository):
             for journey_id in documents.read_ids(document)
         ]
         event_keys = [key(organization_id, "event", c.event_id) for c in holders.values()]
-        yield from ledger.values([*profile_keys, *journey_keys, *event_keys])
-        events = there((yield from ledger.values(event_keys)))
-        profiles = there((yield from ledger.values(profile_keys)))
-        journeys = there((yield from ledger.values(journey_keys)))
+        await ledger.values([*profile_keys, *journey_keys, *event_keys])
+        events = await ledger.existing(event_keys)
+        profiles = await ledger.existing(profile_keys)
+        journeys = await ledger.existing(journey_keys)
         taken = {
             name: TakenKey(holder, Receipt.of(documents.read(UserEvent, event)))
             for (name, holder), event in zip(holders.items(), events, strict=True)
@@ -81,21 +86,20 @@ class Tracking(Repository):
             tuple(map(documents.read_journey, journeys)),
         )
 
-    @performed
-    def prior_entries(
+    async def prior_entries(
         self, organization_id: str, probes: Sequence[Probe]
-    ) -> Script[Mapping[Probe, PriorEntries]]:
+    ) -> Mapping[Probe, PriorEntries]:
         ledger = self.ledger
         answers: dict[Probe, PriorEntries] = {}
         current = [probe for probe in probes if probe.before is None]
-        yield from ledger.values([k for p in current for k in _prior_keys(organization_id, p)])
+        await ledger.values([k for p in current for k in _prior_keys(organization_id, p)])
         for probe in current:
-            last, *entry = yield from ledger.values(_prior_keys(organization_id, probe))
+            last, *entry = await ledger.values(_prior_keys(organization_id, probe))
             answers[probe] = PriorEntries(
                 None if last is None else instant(last), key_taken=any(entry)
             )
         past = [(probe, probe.before) for probe in probes if probe.before is not None]
-        histories = yield from ledger.members(
+        histories = await ledger.members(
             [
                 Range(_history_key(organization_id, probe), limit=None, below=before.encode())
                 for probe, before in past
@@ -110,11 +114,10 @@ class Tracking(Repository):
             )
         return answers
 
-    @performed
-    def write(self, organization_id: str, changes: Changes) -> Script[None]:
+    async def write(self, organization_id: str, changes: Changes) -> None:
         ledger = self.ledger
-        yield from self._write_claims(organization_id, changes)
-        yield from self._write_profiles(organization_id, changes)
+        await self._write_claims(organization_id, changes)
+        await self._write_profiles(organization_id, changes)
         for event in changes.events:
             identifier = event.event_id
             ledger.put(key(organization_id, "event", identifier), documents.write(event))
@@ -127,30 +130,30 @@ class Tracking(Repository):
                 ledger.put(entry_key, enrollment.enrollment_id.encode())
             ledger.move(_history_key(organization_id, enrollment), _entry(enrollment), present=True)
 
-    def _write_claims(self, organization_id: str, changes: Changes) -> Script[None]:
+    async def _write_claims(self, organization_id: str, changes: Changes) -> None:
         operation = changes.operation
         freed = [_claim_key(organization_id, operation, name) for name in changes.freed]
-        stored = yield from self.ledger.values(freed)
-        for claim_key, document in zip(freed, there(stored), strict=True):
+        stored = await self.ledger.existing(freed)
+        for claim_key, document in zip(freed, stored, strict=True):
             _put_claim(self.ledger, claim_key, documents.read(KeyClaim, document), None)
         for claim in changes.retaken:
             claim_key = _claim_key(organization_id, operation, claim.key)
             _put_claim(self.ledger, claim_key, None, claim)
 
-    def _write_profiles(self, organization_id: str, changes: Changes) -> Script[None]:
+    async def _write_profiles(self, organization_id: str, changes: Changes) -> None:
         ledger = self.ledger
         profiles = (*changes.changed_profiles, *changes.created_profiles)
         places = [key(organization_id, "profile", profile.profile_id) for profile in profiles]
         changed = places[: len(changes.changed_profiles)]
         before = [
             set(_identities(organization_id, documents.read(Profile, document)))
-            for document in there((yield from ledger.values(changed)))
+            for document in await ledger.existing(changed)
         ]
         before += [set() for _ in changes.created_profiles]
         after = [set(_identities(organization_id, profile)) for profile in profiles]
         # Within a batch one Profile may take an identity another one gives up.
         given_up = [i for old, new in zip(before, after, strict=True) for i in sorted(old - new)]
-        yield from ledger.values(given_up)
+        await ledger.values(given_up)
         for identity in given_up:
             ledger.put(identity, None)
         for place, profile, old, new in zip(places, profiles, before, after, strict=True):
@@ -159,13 +162,17 @@ class Tracking(Repository):
                 ledger.put(identity, profile.profile_id.encode())
 
 
-class Idempotency(Repository):
-    @performed
-    def purge(self, now: datetime, limit: int) -> Script[int]:
+@frozen
+class Idempotency:
+    """The keys that were taken."""
+
+    ledger: Ledger
+
+    async def purge(self, now: datetime, limit: int) -> int:
         ledger = self.ledger
-        (expired,) = yield from ledger.members([Range(EXPIRING, limit, below=just_after(now))])
+        (expired,) = await ledger.members([Range(EXPIRING, limit, below=just_after(now))])
         claim_keys = [member[STAMP_BYTES:].decode() for member in expired]
-        found = yield from ledger.values(claim_keys)
+        found = await ledger.values(claim_keys)
         for claim_key, member, stored in zip(claim_keys, expired, found, strict=True):
             if stored is None or _expiry(claim_key, documents.read(KeyClaim, stored)) != member:
                 raise LostRace

@@ -34,7 +34,7 @@ SQLITE_OPTIONS = {
     "SQLite": {},
     "SQLite, immediate": {"transaction_mode": "IMMEDIATE"},
 }
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 _aliases = (f"shop{number}" for number in itertools.count())
 
 
