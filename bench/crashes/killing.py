@@ -141,7 +141,10 @@ def kill_during_load(
     return Figures(
         seed,
         rounds,
-        *(made[kind] for kind in _KINDS),
+        made["process"],
+        made["server"],
+        made["failover"],
+        made["termination"],
         time.monotonic() - started,
         len(events),
         len(told) - len(events),
