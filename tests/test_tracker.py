@@ -7,7 +7,9 @@ import pytest
 
 from segmentflow_core import (
     AsyncTracker,
+    Limits,
     ProfileLimits,
+    Records,
     Tracker,
 )
 from segmentflow_core.errors import (
@@ -43,6 +45,8 @@ def a_tracker(storage=None, **options):
         {"fingerprint_key": "too short"},
         {"fingerprint_key": 5},
         {"key_lifetime": timedelta()},
+        {"key_lifetime": 30},
+        {"limits": 256},
     ],
 )
 def test_a_wrong_setting_is_refused_when_the_tracker_is_made(options):
@@ -210,3 +214,98 @@ def test_explaining_a_request_says_that_it_would_make_the_profile_too_large():
     tracker = a_tracker(profile_limits=ProfileLimits(max_properties=1))
     with pytest.raises(ProfileTooLarge):
         tracker.explain(a_request(profile={"email": "a@b.example", "properties": {"a": 1, "b": 2}}))
+
+
+# --- what is no request and no call ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        None,
+        5,
+        "ab",
+        b"ab",
+        {"a": 1},
+        [None],
+        ["ab"],
+        [DOCUMENTED_REQUEST],
+        [(DOCUMENTED_REQUEST,)],
+        [(DOCUMENTED_REQUEST, "key", "more")],
+        [(DOCUMENTED_REQUEST, "key"), 5],
+        iter([(DOCUMENTED_REQUEST, "key")]),
+    ],
+)
+def test_calls_that_are_no_pairs_are_told_and_nothing_is_recorded(calls):
+    tracker = a_tracker()
+    with pytest.raises(ConfigurationError, match="pairs"):
+        tracker.track_many(calls)
+    asynchronous = AsyncTracker(AsyncMemoryStorage(), fingerprint_key=FINGERPRINT_SECRET)
+    with pytest.raises(ConfigurationError, match="pairs"):
+        asyncio.run(asynchronous.track_many(calls))
+    assert tracker.records.events() == []
+
+
+def test_a_batch_may_be_any_sequence_of_pairs():
+    tracker = a_tracker()
+    calls = ([DOCUMENTED_REQUEST, "a"], (DOCUMENTED_REQUEST, "b"))
+    assert [receipt.replayed for receipt in tracker.track_many(calls)] == [False, False]
+    assert tracker.track_many(()) == []
+
+
+@pytest.mark.parametrize("request_", [None, 5, "text", [DOCUMENTED_REQUEST]])
+def test_a_request_that_is_none_is_told(request_):
+    tracker = a_tracker()
+    for call in (lambda: tracker.track(request_, "key"), lambda: tracker.explain(request_)):
+        with pytest.raises(InvalidRequest) as refusal:
+            call()
+        assert refusal.value.violations[0].path == ""
+    (refused,) = tracker.track_many([(request_, "key")])
+    assert isinstance(refused, InvalidRequest)
+
+
+def test_a_key_of_a_subclass_of_str_is_the_key_it_spells():
+    class Key(str):
+        __slots__ = ()
+
+    tracker = a_tracker()
+    first = tracker.track(DOCUMENTED_REQUEST, Key("key"))
+    assert tracker.track(DOCUMENTED_REQUEST, "key") == first
+
+
+def test_placeholder_ids_are_refused_unless_the_limits_allow_them():
+    request = a_request(profile={"email": "a@example.com", "externalId": "undefined"})
+    with pytest.raises(InvalidRequest):
+        a_tracker().track(request, "key")
+    limits = Limits(allow_placeholder_ids=True)
+    assert a_tracker(limits=limits).track(request, "key")
+    assert a_tracker(limits=limits).explain(request)
+    with pytest.raises(InvalidRequest):
+        Records(MemoryStorage()).explain_request(request)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda tracker: tracker.journeys.get("a", "1"),
+        lambda tracker: tracker.journeys.get(5),
+        lambda tracker: tracker.records.event(5),
+    ],
+)
+def test_what_can_be_no_id_is_not_found(call):
+    with pytest.raises(NotFound):
+        call(a_tracker())
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda tracker: tracker.journeys.rehearse([], since="2026-05-31"),
+        lambda tracker: tracker.enrollments.extend([None]),
+        lambda tracker: tracker.enrollments.extend(None),
+        lambda tracker: tracker.track(DOCUMENTED_REQUEST, "key", organization_id=5),
+    ],
+)
+def test_an_argument_of_another_kind_is_told(call):
+    with pytest.raises(ConfigurationError):
+        call(a_tracker())

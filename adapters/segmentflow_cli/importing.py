@@ -29,15 +29,29 @@ from segmentflow_core.errors import (
 from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_core.wire import parse_json
 
-__all__ = ["MAX_LISTED", "ImportReport", "Line", "Refusal", "import_lines", "read_lines"]
+__all__ = [
+    "MAX_LISTED",
+    "MAX_LISTED_BYTES",
+    "ImportReport",
+    "Line",
+    "Refusal",
+    "import_lines",
+    "read_lines",
+]
 
 MAX_LISTED: Final = 10_000
 """How many refused lines a report lists; further ones are only counted."""
+
+MAX_LISTED_BYTES: Final = 16 * 1024 * 1024
+"""How much text of violations a report lists; lines refused after that are only counted."""
 
 _ENVELOPE: Final = frozenset({"idempotencyKey", "request"})
 _MAX_REQUEST: Final = Limits().max_bytes
 _MAX_LINE: Final = _MAX_REQUEST + 1024
 """Bytes of the longest line: a request at its limit, in an envelope with its key."""
+
+_MAX_BATCH: Final = 16 * 1024 * 1024
+"""Bytes of lines after which a batch is full, however few they are."""
 
 _CHUNK: Final = 64 * 1024
 _SOURCE_DIGITS: Final = 32
@@ -86,7 +100,7 @@ class ImportReport:
         lines: how many lines were read, without blank ones.
         recorded: how many lines became an event.
         replayed: how many lines were events already.
-        refused: the first `MAX_LISTED` refusals, by line.
+        refused: the first refusals, by line, up to `MAX_LISTED` and `MAX_LISTED_BYTES`.
         omitted: how many more lines were refused.
         naming_line: the number of the line that `source` was derived from, together with the
             file's name; None if `source` was given.
@@ -104,6 +118,7 @@ class ImportReport:
     naming_line: int | None = None
     derived: int = 0
     unmatched: int = 0
+    _listed_bytes: int = field(default=0, init=False)
 
     @property
     def naming_line_refused(self) -> bool:
@@ -112,8 +127,9 @@ class ImportReport:
 
     def refuse(self, refusal: Refusal) -> None:
         """Note a refused line."""
-        if len(self.refused) < MAX_LISTED:
+        if len(self.refused) < MAX_LISTED and self._listed_bytes < MAX_LISTED_BYTES:
             self.refused.append(refusal)
+            self._listed_bytes += _text_size(refusal.error)
         else:
             self.omitted += 1
 
@@ -128,6 +144,11 @@ class ImportReport:
             "omitted": self.omitted,
             "unmatchedPaths": self.unmatched,
         }
+
+
+def _text_size(error: SegmentflowError) -> int:
+    listed = error.violations if isinstance(error, InvalidRequest) else ()
+    return sum(len(violation.path) + len(violation.message) for violation in listed)
 
 
 def read_lines(file: BinaryIO) -> Iterator[Line]:
@@ -155,14 +176,14 @@ def import_lines(
     on_progress: Callable[[int, list[Refusal]], None],
     pause: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Track every line, `batch` of them a transaction, and keep `report` up to date.
+    """Track every line, at most `batch` of them a transaction, and keep `report` up to date.
 
     Args:
         tracker: tracks the lines.
         lines: the lines, in the file's order.
         report: is brought up to date; if its `source` is set, derived keys start with it.
         organization_id: whose events they are.
-        batch: how many lines one transaction takes.
+        batch: how many lines one transaction takes at most; fewer of long ones.
         match_journeys: False records history that must not start automations.
         on_progress: is called after each batch with the bytes read and the lines refused.
         pause: waits the given seconds before a batch is tried again.
@@ -197,11 +218,13 @@ def import_lines(
 
 def _batches(lines: Iterable[Line], size: int) -> Iterator[list[Line]]:
     some: list[Line] = []
+    held = 0
     for line in lines:
         some.append(line)
-        if len(some) == size:
+        held += len(line.raw)
+        if len(some) == size or held >= _MAX_BATCH:
             yield some
-            some = []
+            some, held = [], 0
     if some:
         yield some
 
@@ -220,7 +243,8 @@ def _read_calls(
         try:
             calls[line.number] = _read_call(line, report)
         except SegmentflowError as error:
-            refused.append(Refusal(line.number, error))
+            # Kept for the report: without the frames, which hold the lines.
+            refused.append(Refusal(line.number, error.with_traceback(None)))
     return calls, refused
 
 

@@ -19,6 +19,7 @@ from segmentflow_core import (
     ApiKeys,
     Enrollments,
     Journeys,
+    Limits,
     Records,
     RedactionPolicy,
     Tracker,
@@ -32,6 +33,7 @@ __all__ = [
     "Before",
     "Common",
     "Limit",
+    "PlaceholderIds",
     "Redacted",
     "behind_the_command",
     "read_bytes",
@@ -39,6 +41,7 @@ __all__ = [
 ]
 
 DEFAULT_STORE: Final = "sqlite:///segmentflow.db"
+_LIMITS: Final = Limits()
 
 
 REDACTION_VARIABLE: Final = "SEGMENTFLOW_REDACT"
@@ -101,11 +104,12 @@ class Common:
     json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False
 
     @contextmanager
-    def tracker(self, redacted: Redacted) -> Generator[Tracker]:
+    def tracker(self, redacted: Redacted, limits: Limits = _LIMITS) -> Generator[Tracker]:
         """Open the store, give a tracker with the store's secret, and close it afterwards."""
         policy = redacted.policy
         with opened(self.store) as storage:
-            yield Tracker(storage, fingerprint_key=find_secret(self.store), redaction=policy)
+            secret = find_secret(self.store)
+            yield Tracker(storage, fingerprint_key=secret, limits=limits, redaction=policy)
 
     @contextmanager
     def journeys(self) -> Generator[Journeys]:
@@ -120,11 +124,13 @@ class Common:
             yield Enrollments(storage)
 
     @contextmanager
-    def records(self, redacted: Redacted | None = None) -> Generator[Records]:
+    def records(
+        self, redacted: Redacted | None = None, limits: Limits = _LIMITS
+    ) -> Generator[Records]:
         """Open the store, give its records, and close it afterwards."""
         policy = RedactionPolicy() if redacted is None else redacted.policy
         with opened(self.store) as storage:
-            yield Records(storage, redaction=policy)
+            yield Records(storage, limits=limits, redaction=policy)
 
     @contextmanager
     def api_keys(self) -> Generator[ApiKeys]:
@@ -189,5 +195,13 @@ def behind_the_command(app: App, tokens: Sequence[str]) -> list[str]:
     return [*path, *moved, *rest] if app.default_command is not None else [*path, *rest]
 
 
+PlaceholderIds = Annotated[
+    bool,
+    Parameter(
+        name="--allow-placeholder-ids",
+        help="Take external ids such as undefined, which only a broken client sends.",
+        negative="",
+    ),
+]
 Limit = Annotated[int, Parameter(help="How many at most.")]
 Before = Annotated[str | None, Parameter(help="Only ids below this one: the next page.")]

@@ -29,6 +29,7 @@ _ORGANIZATION: Final = "SEGMENTFLOW_ORGANIZATION"
 _THREADS: Final = "SEGMENTFLOW_THREADS"
 _MAX_BYTES: Final = "SEGMENTFLOW_MAX_BYTES"
 _MAX_DEPTH: Final = "SEGMENTFLOW_MAX_DEPTH"
+_PLACEHOLDER_IDS: Final = "SEGMENTFLOW_ALLOW_PLACEHOLDER_IDS"
 _REDACTION: Final = "SEGMENTFLOW_REDACTION_POLICY"
 
 _LOGGING: Final[dict[str, Any]] = {
@@ -89,6 +90,7 @@ def serve_store(
         _THREADS: str(threads),
         _MAX_BYTES: str(limits.max_bytes),
         _MAX_DEPTH: str(limits.max_depth),
+        _PLACEHOLDER_IDS: str(int(limits.allow_placeholder_ids)),
         _REDACTION: json.dumps(
             {
                 "paths": redaction.paths,
@@ -178,7 +180,11 @@ def create_app() -> AsgiApp:
 def _build(stack: ExitStack) -> Endpoint:
     url, organization = os.environ[_STORE], os.environ[_ORGANIZATION]
     storage = stack.enter_context(opened(url))
-    limits = Limits(int(os.environ[_MAX_BYTES]), int(os.environ[_MAX_DEPTH]))
+    limits = Limits(
+        int(os.environ[_MAX_BYTES]),
+        int(os.environ[_MAX_DEPTH]),
+        allow_placeholder_ids=os.environ[_PLACEHOLDER_IDS] == "1",
+    )
     redaction = RedactionPolicy(**json.loads(os.environ[_REDACTION]))
     tracker = Tracker(storage, fingerprint_key=find_secret(url), limits=limits, redaction=redaction)
     known = os.environ.get(KEYS_VARIABLE, "").replace(",", " ").split()

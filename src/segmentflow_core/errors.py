@@ -166,7 +166,7 @@ class InvalidRequest(_Refusal):
         violations = self.violations
         if not violations:
             return self.message
-        named = [f"{item.path} {item.message}".lstrip() for item in violations[:_NAMED]]
+        named = [f"{item.path or 'it'} {item.message}" for item in violations[:_NAMED]]
         omitted = self.details.get("omittedViolations")
         more = len(violations) - len(named) + (omitted if isinstance(omitted, int) else 0)
         if more:

@@ -14,13 +14,15 @@ from import_files import CANARY, a_file, a_line, counts, stored
 from segmentflow_cli import main
 from segmentflow_cli.importing import (
     MAX_LISTED,
+    MAX_LISTED_BYTES,
     ImportReport,
+    Line,
     Refusal,
     import_lines,
     read_lines,
 )
 from segmentflow_core import Limits, Tracker
-from segmentflow_core.errors import StorageUnavailable
+from segmentflow_core.errors import InvalidRequest, StorageUnavailable, Violation
 from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey, a_request
 from segmentflow_memory import MemoryStorage
 
@@ -235,6 +237,42 @@ def test_a_report_lists_so_many_refusals_and_counts_the_rest():
         report.refuse(Refusal(line, StorageUnavailable()))
     document = report.document()
     assert (len(document["refused"]), document["omitted"]) == (MAX_LISTED, 2)
+
+
+def test_a_report_lists_so_much_text_and_counts_the_rest():
+    report = ImportReport()
+    long = InvalidRequest.from_violations([Violation("/a" * 500, "is wrong")] * 100)
+    for number in range(1000):
+        report.refuse(Refusal(number, long))
+    listed = sum(len(v.path) for refusal in report.refused for v in refusal.error.violations)
+    assert MAX_LISTED_BYTES * 0.9 < listed < MAX_LISTED_BYTES + 100_000
+    assert len(report.refused) + report.omitted == 1000
+
+
+def test_a_batch_of_long_lines_is_cut_short():
+    lines = [Line(number, b" " * 300_000, 300_000, too_long=False) for number in range(100)]
+    sizes = []
+    import_lines(
+        Tracker(MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET),
+        lines,
+        ImportReport(),
+        organization_id="default",
+        batch=100,
+        match_journeys=True,
+        on_progress=lambda size, _refused: sizes.append(size),
+    )
+    assert sum(sizes) == 100 * 300_000
+    assert max(sizes) <= 16 * 1024 * 1024 + 300_000
+
+
+@pytest.mark.parametrize(
+    ("options", "recorded"), [((), 0), (("--allow-placeholder-ids",), 1)], ids=["refused", "taken"]
+)
+def test_a_placeholder_id_is_refused_unless_an_option_allows_it(run, folder, options, recorded):
+    profile = {"email": "a@example.com", "externalId": "undefined"}
+    file = a_file(folder, a_line(1, profile=profile))
+    _, report = run(file, *options)
+    assert report["recorded"] == recorded
 
 
 def test_a_request_at_its_limit_fits_with_its_key(run, folder):

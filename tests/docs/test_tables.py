@@ -16,6 +16,7 @@ from attrs import evolve
 from segmentflow_cli.journey_files import read_journey_file
 from segmentflow_core import (
     Enrollment,
+    Limits,
     ProfileLimits,
     RedactionPolicy,
     ReentryPolicy,
@@ -33,12 +34,15 @@ from segmentflow_core.domain.condition import (
 from segmentflow_core.domain.condition.operators import STATE_KINDS
 from segmentflow_core.domain.condition.truth import all_of, any_of, negation
 from segmentflow_core.domain.event import SKIP_REASONS
+from segmentflow_core.domain.faults import MAX_PATH
 from segmentflow_core.domain.hand_over import ENROLLMENT_STATUSES
 from segmentflow_core.domain.identity import RESOLUTIONS
 from segmentflow_core.domain.journey import REENTRY_MEMBERS
-from segmentflow_core.domain.request import EMAIL_PATTERN
+from segmentflow_core.domain.request import EMAIL_PATTERN, PLACEHOLDERS, check_request
 from segmentflow_core.errors import (
     ERROR_CLASSES,
+    MAX_VIOLATIONS,
+    MAX_VIOLATIONS_BYTES,
     ConfigurationError,
     IdempotencyKeyReuse,
     InvalidRequest,
@@ -207,6 +211,24 @@ def test_the_pattern_of_an_email():
 def test_the_documented_request():
     page = (REFERENCE / REQUEST).read_text(encoding="utf-8")
     assert json.loads(page.split("```json\n")[1].split("```")[0]) == DOCUMENTED_REQUEST
+
+
+def test_the_external_ids_of_a_broken_client():
+    sent = [json.loads(f'"{text}"') for text, _ in rows(REQUEST, "external id")]
+    assert tuple(sent[: len(PLACEHOLDERS)]) == PLACEHOLDERS
+    for external_id in sent:
+        request = a_request(profile={"externalId": external_id})
+        with pytest.raises(InvalidRequest) as caught:
+            check_request(request, "key")
+        assert [violation.path for violation in caught.value.violations] == ["/profile/externalId"]
+        assert check_request(request, "key", Limits(allow_placeholder_ids=True))
+        schema = request_json_schema()["properties"]["profile"]["properties"]["externalId"]
+        assert re.search(schema["not"]["pattern"], external_id)
+
+
+def test_the_bounds_of_an_error():
+    bounds = [int(text.replace(",", "")) for _, text in rows(REQUEST, "bound of one error")]
+    assert bounds == [MAX_VIOLATIONS, MAX_VIOLATIONS_BYTES, MAX_PATH]
 
 
 def test_what_json_may_hold():

@@ -355,3 +355,54 @@ def test_no_answer_and_no_log_shows_what_was_sent(post, call, headers, tracker, 
     assert canary not in text
     assert canary not in caplog.text
     assert all(canary not in repr(event) for event in tracker.records.events())
+
+
+# --- the idempotency key in quotes -----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sent", "key"),
+    [
+        ('"k1"', "k1"),
+        ('"a b"', "a b"),
+        ('" k1 "', " k1 "),
+        ('""k1""', '"k1"'),
+        ('"""', '"'),
+        ('"', '"'),
+        ('"k1', '"k1'),
+        ('k1"', 'k1"'),
+        ('k"1', 'k"1'),
+        ('"a\\"b"', 'a\\"b'),
+        (f'"{"k" * 255}"', "k" * 255),
+    ],
+)
+def test_one_pair_of_quotes_is_taken_off_the_idempotency_key(post, tracker, sent, key):
+    receipt = said(post(idempotency_key=sent))
+    assert tracker.track(DOCUMENTED_REQUEST, key).event_id == receipt["eventId"]
+
+
+def test_nothing_in_quotes_is_no_key(post):
+    for body in (DOCUMENTED_REQUEST, b"{"):
+        response = post(body, idempotency_key='""')
+        assert (response.status, response.code) == (400, "idempotency_key_required")
+
+
+def test_a_quoted_key_is_held_to_the_rule_of_keys(post):
+    response = post(idempotency_key=f'"{"k" * 256}"')
+    assert (response.status, response.code) == (400, "invalid_request")
+
+
+def test_a_placeholder_id_is_refused_unless_the_limits_allow_it():
+    body = json.dumps(a_request(profile={"externalId": "undefined", "email": "a@example.com"}))
+    headers = {"x-api-key": "k" * 32, "idempotency-key": "k", "content-type": "application/json"}
+
+    def answer(**options):
+        tracker = Tracker(MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET, **options)
+        endpoint = Endpoint(tracker, KnownKeys(["k" * 32]))
+        document = json.loads(endpoint("GET", "/openapi.json", {}, b"").body)
+        schema = document["components"]["schemas"]["TrackRequest"]["properties"]["profile"]
+        described = "not" in schema["properties"]["externalId"]
+        return endpoint("POST", EVENTS, headers, body.encode()).status, described
+
+    assert answer() == (400, True)
+    assert answer(limits=Limits(allow_placeholder_ids=True)) == (202, False)

@@ -212,7 +212,17 @@ class Admission:
         for index, item in enumerate(value):
             if self.size > limit:
                 break
-            admitted.append(self.admit(item, (at, index), depth + 1))
+            kind = type(item)
+            # As in an object: the most common types need no call.
+            if kind is str and item.isascii() and "\0" not in item:
+                self.size += len(item)
+                admitted.append(item)
+            elif item is None or kind is bool or (kind is int and 0 <= item <= MAX_INTEGER):
+                admitted.append(item)
+            elif kind is list:
+                admitted.append(self._array(item, (at, index), depth + 1))
+            else:
+                admitted.append(self.admit(item, (at, index), depth + 1))
         return admitted
 
     def _other(self, value: Any, at: Place, depth: int) -> Any:

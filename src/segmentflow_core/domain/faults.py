@@ -93,7 +93,7 @@ def _written(root: str, tokens: Tokens) -> str:
     for token in tokens:
         if len(token) > room:  # tested first, for a name may be as long as the document
             break
-        part = format_pointer(token)
+        part = f"/{token}" if token.isalnum() else format_pointer(token)
         room -= len(part)
         if room < 0:
             break
