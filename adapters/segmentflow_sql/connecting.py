@@ -72,8 +72,9 @@ def _connect_aiosqlite(*arguments: Any, **options: Any) -> Awaitable[Any]:
 
     connection = aiosqlite.connect(*arguments, **options)
     # As the dialect does it: the thread of a connection must not keep the process alive.
-    thread = connection if isinstance(connection, Thread) else connection._thread
-    thread.daemon = True
+    for thread in (connection, getattr(connection, "_thread", None)):
+        if isinstance(thread, Thread):
+            thread.daemon = True
     return connection
 
 
