@@ -69,6 +69,8 @@ class ByHand:
         self._event = _first(read, "events")
         self._enrollment = _first(read, "enrollments")
         self._profile = _first(read, "profiles", f"WHERE email = '{email}'")
+        self._version = _first(read, "profile_versions", f"WHERE email = '{email}'")
+        self._number = self._profile[2]
         self._connection.commit()
 
     def one(self) -> None:
@@ -76,15 +78,17 @@ class ByHand:
         now, event_id = datetime.now(UTC), _ID()
         run(_CLAIM, self._claim_row(event_id, now))
         run(
-            "SELECT * FROM segmentflow_profiles WHERE organization_id = %s AND "
-            "(email = %s OR external_id = %s) FOR UPDATE",
-            (self._profile[0], self._profile[2], self._profile[3]),
+            "SELECT * FROM segmentflow_profiles JOIN segmentflow_profile_versions "
+            "USING (organization_id, profile_id, version) WHERE organization_id = %s AND "
+            "(segmentflow_profiles.email = %s OR segmentflow_profiles.external_id = %s) "
+            "FOR UPDATE OF segmentflow_profiles",
+            (self._profile[0], self._profile[4], self._profile[5]),
         ).fetchall()
         run(
             "SELECT * FROM segmentflow_journeys JOIN segmentflow_journey_versions "
             "USING (organization_id, journey_id, version) "
             "WHERE organization_id = %s AND event = %s AND status = 'active'",
-            (self._profile[0], self._event[3]),
+            (self._profile[0], self._event[5]),
         ).fetchall()
         self._update_profile(now)
         run(_EVENT, self._event_row(event_id, now))
@@ -109,9 +113,14 @@ class ByHand:
 
     def _update_profile(self, now: datetime) -> None:
         self._connection.execute(
-            "UPDATE segmentflow_profiles SET properties = %s, property_times = %s, "
-            "updated_at = %s WHERE organization_id = %s AND profile_id = %s",
-            (Jsonb(self._profile[4]), Jsonb(self._profile[5]), now, *self._profile[:2]),
+            "UPDATE segmentflow_profiles SET number = %s, updated_at = %s "
+            "WHERE organization_id = %s AND profile_id = %s",
+            (self._number, now, *self._profile[:2]),
+        )
+        self._connection.execute(
+            "UPDATE segmentflow_profile_versions SET property_times = %s "
+            "WHERE organization_id = %s AND profile_id = %s AND version = %s",
+            (Jsonb(self._version[6]), *self._version[:3]),
         )
 
     def _claim_row(self, event_id: str, now: datetime) -> tuple[Any, ...]:
@@ -127,16 +136,18 @@ class ByHand:
         )
 
     def _event_row(self, event_id: str, now: datetime) -> tuple[Any, ...]:
-        organization_id, _, profile_id, event, data, profile, reference_id, *_, outcomes = (
+        organization_id, _, profile_id, _, version, event, data, reference_id, *_, outcomes = (
             self._event
         )
+        self._number += 1
         return (
             organization_id,
             event_id,
             profile_id,
+            self._number,
+            version,
             event,
             Jsonb(data),
-            Jsonb(profile),
             reference_id,
             now,
             now,
@@ -145,13 +156,14 @@ class ByHand:
 
     def _enrollment_row(self, event_id: str, now: datetime) -> tuple[Any, ...]:
         organization_id, _, *journey = self._enrollment[:5]
-        after = self._enrollment[10:]
-        return (organization_id, _ID(), *journey, event_id, None, now, "pending", now, *after)
+        after = self._enrollment[11:]
+        caused = (event_id, self._number, None, now)
+        return (organization_id, _ID(), *journey, *caused, "pending", now, *after)
 
 
 _CLAIM = f"INSERT INTO segmentflow_claims VALUES ({', '.join(['%s'] * 10)}) ON CONFLICT DO NOTHING"
-_EVENT = f"INSERT INTO segmentflow_events VALUES ({', '.join(['%s'] * 10)})"
-_ENROLLMENT = f"INSERT INTO segmentflow_enrollments VALUES ({', '.join(['%s'] * 14)})"
+_EVENT = f"INSERT INTO segmentflow_events VALUES ({', '.join(['%s'] * 11)})"
+_ENROLLMENT = f"INSERT INTO segmentflow_enrollments VALUES ({', '.join(['%s'] * 15)})"
 
 
 def _first(read: Callable[..., Any], table: str, where: str = "") -> tuple[Any, ...]:

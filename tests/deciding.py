@@ -31,7 +31,7 @@ def an_item(key="key", event_id="mine", keys=KEYS, **fields):
 
 
 def a_profile(profile_id="p", email="alex@example.com", external_id=None, **properties):
-    return Profile(profile_id, email, external_id, properties, {}, NOW, NOW)
+    return Profile(profile_id, email, external_id, properties, {}, NOW, NOW, 7, 3)
 
 
 def published(*documents):

@@ -111,10 +111,15 @@ class _Tracking:
             tables.key_claims.remove((organization_id, changes.operation, key))
         for claim in changes.retaken:
             tables.key_claims.put((organization_id, changes.operation, claim.key), claim)
-        for profile in changes.changed_profiles:
+        identified = [p for p in changes.changed_profiles if self._has_moved(organization_id, p)]
+        for profile in identified:
             self._forget_identity(organization_id, profile.profile_id)
+        for profile in (*identified, *changes.created_profiles):
+            self._put_identity(organization_id, profile)
         for profile in (*changes.changed_profiles, *changes.created_profiles):
-            self._put_profile(organization_id, profile)
+            tables.profiles.put((organization_id, profile.profile_id), profile)
+        # An event is kept whole. Its Profile's Properties are those of the version: one object
+        # that every event of the version shares.
         for event in changes.events:
             tables.events.put((organization_id, event.event_id), event)
             tables.event_order.add(organization_id, event.event_id)
@@ -135,10 +140,13 @@ class _Tracking:
         if before.external_id is not None:
             self._tables.external_ids.remove((organization_id, before.external_id))
 
-    def _put_profile(self, organization_id: str, profile: Profile) -> None:
+    def _has_moved(self, organization_id: str, profile: Profile) -> bool:
+        before = self._tables.profiles.rows[organization_id, profile.profile_id]
+        return (before.email, before.external_id) != (profile.email, profile.external_id)
+
+    def _put_identity(self, organization_id: str, profile: Profile) -> None:
         tables = self._tables
         profile_id = profile.profile_id
-        tables.profiles.put((organization_id, profile_id), profile)
         if profile.email is not None:
             tables.emails.put((organization_id, profile.email), profile_id)
         if profile.external_id is not None:

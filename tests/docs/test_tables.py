@@ -419,7 +419,7 @@ def test_where_an_enrollment_can_stand():
     """The token is that of its last claim; the last failure allowed is the first here."""
     now = FixedClock().now()
     later = now + timedelta(hours=1)
-    entered = Enrollment("1", "j", 1, "p", "e", None, now, available_at=now)
+    entered = Enrollment("1", "j", 1, "p", "e", 1, None, now, available_at=now)
     claimed = evolve(
         entered, status="claimed", attempts=1, available_at=later, lease_until=later, token="t"
     )

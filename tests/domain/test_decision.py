@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,10 +75,77 @@ def test_a_profile_that_an_event_changes_is_written_in_its_new_state():
     assert changes.created_profiles == ()
 
 
-def test_a_profile_that_an_event_leaves_as_it_is_is_not_written():
-    changes = decided(an_item(), known=known(profiles=[a_profile()])).changes
-    assert [event.profile_id for event in changes.events] == ["p"]
-    assert (changes.created_profiles, changes.changed_profiles) == ((), ())
+def test_a_profile_that_an_event_leaves_as_it_is_has_one_event_more_and_no_new_version():
+    before = a_profile(plan="Pro")
+    changes = decided(an_item(), known=known(profiles=[before])).changes
+    (event,) = changes.events
+    assert (event.profile_id, event.number, event.profile_version) == ("p", 8, 3)
+    assert changes.changed_profiles == (evolve(before, number=8),)
+    assert changes.created_profiles == changes.new_versions == ()
+    assert event.profile["properties"] is before.properties
+
+
+def test_events_of_a_profile_are_numbered_in_the_order_of_the_batch():
+    who = [{"email": "new@example.com"}, {"email": "alex@example.com"}]
+    refused = an_item("refused", "none", profile={"externalId": "unknown"})
+    items = [an_item(f"{n}", f"event {n}", profile=who[n % 2]) for n in range(4)]
+    again = an_item("0", "again", profile=who[0])
+    changes = decided(refused, *items, again, known=known(profiles=[a_profile()])).changes
+    assert [(event.event_id, event.number) for event in changes.events] == [
+        ("event 0", 1),
+        ("event 1", 8),
+        ("event 2", 2),
+        ("event 3", 9),
+    ]
+    (created,), (changed,) = changes.created_profiles, changes.changed_profiles
+    assert (created.number, changed.number) == (2, 9)
+    assert (created.version, changed.version) == (1, 3)
+
+
+def test_an_entry_has_the_number_of_the_event_that_caused_it():
+    changes = decided(
+        an_item(), known=known(profiles=[a_profile()], journeys=[a_journey()])
+    ).changes
+    assert [entry.event_number for entry in changes.enrollments] == [8]
+
+
+@pytest.mark.parametrize(
+    ("before", "profile", "is_new"),
+    [
+        (a_profile(plan="Pro"), {"properties": {"plan": "Pro"}}, False),
+        (a_profile(plan="Pro"), {"properties": {"plan": None}}, True),
+        (a_profile(), {"properties": {"plan": None}}, False),
+        (a_profile(n=1), {"properties": {"n": 1.0}}, True),
+        (a_profile(n=1), {"properties": {"n": True}}, True),
+        (a_profile(n={"a": [1]}), {"properties": {"n": {"a": [1]}}}, False),
+        (a_profile(), {"externalId": "x"}, True),
+        (a_profile(external_id="x"), {"externalId": "x"}, False),
+        (a_profile(email="old@example.com", external_id="x"), {"externalId": "x"}, True),
+    ],
+)
+def test_a_version_follows_where_identities_or_values_change(before, profile, is_new):
+    item = an_item(profile={"email": "alex@example.com", **profile})
+    changes = decided(item, known=known(profiles=[before])).changes
+    (event,), (after,) = changes.events, changes.changed_profiles
+    assert event.profile_version == after.version == 3 + is_new
+    assert [(v.version, v.state()) for v in changes.new_versions] == [(4, event.profile)] * is_new
+    assert event.profile == after.state()
+
+
+def test_each_event_of_a_batch_refers_to_the_version_it_left():
+    items = [
+        an_item(f"{n}", f"{n}", profile={"email": "alex@example.com", "properties": {"n": value}})
+        for n, value in enumerate([1, 1, 2, 1])
+    ]
+    changes = decided(*items).changes
+    assert [event.profile_version for event in changes.events] == [1, 1, 2, 3]
+    assert [v.properties for v in changes.new_versions] == [{"n": 1}, {"n": 2}, {"n": 1}]
+    assert [event.profile["properties"] for event in changes.events] == [
+        {"n": 1},
+        {"n": 1},
+        {"n": 2},
+        {"n": 1},
+    ]
 
 
 def test_journeys_are_asked_in_the_order_of_their_ids_and_only_those_that_listen():

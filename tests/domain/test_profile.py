@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segmentflow_core.domain.profile import Profile, ProfileLimits, with_properties
+from segmentflow_core.domain.profile import (
+    Profile,
+    ProfileLimits,
+    ProfileVersion,
+    with_properties,
+)
 from segmentflow_core.errors import ConfigurationError, ProfileTooLarge
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -102,6 +107,13 @@ def test_a_change_leaves_the_profile_it_was_made_to_as_it_was():
 )
 def test_an_identity_a_profile_does_not_have_is_missing_from_its_state(email, external_id, state):
     assert Profile("p", email, external_id, {}, {}, NOW, NOW).state() == state
+    assert ProfileVersion("p", 1, email, external_id, {}).state() == state
+
+
+def test_a_version_does_not_show_whose_it_is():
+    assert repr(ProfileVersion("p", 2, "canary", "canary", {"a": "canary"})) == (
+        "<ProfileVersion p 2>"
+    )
 
 
 # --- events without a time of their own ---------------------------------------------------------

@@ -90,7 +90,7 @@ def test_every_202_before_a_stop_under_load_is_in_the_store(store, workers):
     acknowledged, enough = [], threading.Event()
 
     def send(worker):
-        with httpx.Client() as client:
+        with httpx.Client(timeout=60) as client:
             for number in range(10_000):
                 key = f"{worker}-{number}"
                 try:

@@ -84,7 +84,7 @@ def compiled(
     )
 
 
-def equal_to_given(table: Table, *names: str) -> ColumnElement[bool]:
+def equal_to_given(table: FromClause, *names: str) -> ColumnElement[bool]:
     """Say that each of these columns equals the parameter of its name."""
     return and_(*(table.c[name] == bindparam(name, type_=table.c[name].type) for name in names))
 
@@ -159,14 +159,14 @@ def replacing(table: Table, insert: Any, where: ColumnElement[bool]) -> Any:
 
 
 def page(
-    dialect: Dialect, table: Table, identifier: str, *more: ColumnElement[bool]
+    selected: Values, source: FromClause, key: Column[Any], *more: ColumnElement[bool]
 ) -> Select[Any]:
     """Read a page of an Organization's rows, newest first by id."""
-    key = table.c[identifier]
     return (
-        select(*columns(dialect, table))
+        select(*selected)
+        .select_from(source)
         .where(
-            equal_to_given(table, "organization_id"),
+            equal_to_given(key.table, "organization_id"),
             key < func.coalesce(bindparam("before", type_=key.type), _LAST_ID),
             *more,
         )

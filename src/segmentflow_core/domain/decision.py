@@ -36,6 +36,8 @@ from segmentflow_core.domain.profile import (
     DEFAULT_PROFILE_LIMITS,
     Profile,
     ProfileLimits,
+    ProfileVersion,
+    same_values,
     with_properties,
 )
 from segmentflow_core.domain.request import ValidRequest
@@ -142,6 +144,7 @@ class _Batch:
         self.accepted: dict[str, tuple[KeyClaim, Receipt]] = {}
         self.created: dict[str, Profile] = {}
         self.changed: dict[str, Profile] = {}
+        self.new_versions: list[ProfileVersion] = []
         self.events: list[UserEvent] = []
         self.enrollments: list[Enrollment] = []
         self.entered: dict[tuple[str, str], set[str | None]] = {}
@@ -180,6 +183,7 @@ class _Batch:
             retaken=tuple(retaken),
             created_profiles=tuple(self.created.values()),
             changed_profiles=tuple(self.changed.values()),
+            new_versions=tuple(self.new_versions),
             events=tuple(self.events),
             enrollments=tuple(self.enrollments),
         )
@@ -218,7 +222,7 @@ class _Batch:
             self.now,
             self.profile_limits,
         )
-        self._keep(profile)
+        profile = self._keep(profile)
         redacted = request.redaction.apply(request.data)
         profile_state = profile.state()
         state = {"event": redacted.data, "profile": profile_state}
@@ -229,9 +233,11 @@ class _Batch:
         event = UserEvent(
             item.key_claim.event_id,
             profile.profile_id,
+            profile.number,
             request.event,
             redacted.data,
             profile_state,
+            profile.version,
             request.reference_id,
             occurred_at,
             self.now,
@@ -269,23 +275,51 @@ class _Batch:
         assert found is not None
         return found
 
-    def _keep(self, profile: Profile) -> None:
-        """Make `profile` current for the rest of the batch; write it later if it changed."""
-        profile_id = profile.profile_id
-        before = self.by_id.get(profile_id)
-        if profile is before:
-            return
-        self.by_id[profile_id] = profile
-        if before is not None and before.email not in (None, profile.email):
+    def _keep(self, profile: Profile) -> Profile:
+        """Make `profile` current for the rest of the batch, with the number of one more event.
+
+        It gets a new version where its identities or the values of its Properties changed.
+        """
+        before = self.by_id.get(profile.profile_id)
+        number, version = (0, 0) if before is None else (before.number, before.version)
+        properties = profile.properties
+        if before is not None and same_values(before.properties, properties):
+            # The versions share what does not change.
+            properties = before.properties
+        is_new = (
+            before is None
+            or properties is not before.properties
+            or (before.email, before.external_id) != (profile.email, profile.external_id)
+        )
+        kept = Profile(
+            profile.profile_id,
+            profile.email,
+            profile.external_id,
+            properties,
+            profile.property_times,
+            profile.created_at,
+            profile.updated_at,
+            number + 1,
+            version + is_new,
+        )
+        if is_new:
+            self.new_versions.append(
+                ProfileVersion(
+                    kept.profile_id, kept.version, kept.email, kept.external_id, properties
+                )
+            )
+        self.by_id[kept.profile_id] = kept
+        if before is not None and before.email not in (None, kept.email):
             del self.by_email[before.email]
-        if profile.email is not None:
-            self.by_email[profile.email] = profile
-        if profile.external_id is not None:
-            self.by_external_id[profile.external_id] = profile
-        if before is None or profile_id in self.created:
-            self.created[profile_id] = profile
+        if kept.email is not None:
+            self.by_email[kept.email] = kept
+        if kept.external_id is not None:
+            self.by_external_id[kept.external_id] = kept
+        if before is None or kept.profile_id in self.created:
+            self.created[kept.profile_id] = kept
         else:
-            self.changed[profile_id] = profile
+            self.changed[kept.profile_id] = kept
+        return kept
 
     def _outcome(
         self,
@@ -303,7 +337,7 @@ class _Batch:
             prior = self._prior(journey.journey_id, profile_id, passage.entry_key)
             reason = rules.readmit(prior, self.now)
         if reason is None:
-            self._enroll(journey, profile_id, passage.entry_key, event_id)
+            self._enroll(journey, profile, passage.entry_key, event_id)
         kind: OutcomeKind = "enrolled" if reason is None else "skipped"
         return Outcome(journey.journey_id, journey.version, kind, reason)
 
@@ -323,8 +357,9 @@ class _Batch:
         return prior
 
     def _enroll(
-        self, journey: Journey, profile_id: str, entry_key: str | None, event_id: str
+        self, journey: Journey, profile: Profile, entry_key: str | None, event_id: str
     ) -> None:
+        profile_id = profile.profile_id
         self.entered.setdefault((journey.journey_id, profile_id), set()).add(entry_key)
         self.enrollments.append(
             Enrollment(
@@ -333,6 +368,7 @@ class _Batch:
                 journey.version,
                 profile_id,
                 event_id,
+                profile.number,
                 entry_key,
                 self.now,
                 available_at=self.now,

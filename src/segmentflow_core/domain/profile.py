@@ -23,7 +23,9 @@ __all__ = [
     "DEFAULT_PROFILE_LIMITS",
     "Profile",
     "ProfileLimits",
+    "ProfileVersion",
     "PropertyTime",
+    "same_values",
     "with_properties",
 ]
 
@@ -44,6 +46,8 @@ class Profile:
             time, so that an older event cannot bring it back.
         created_at: when the first event of the Profile was received.
         updated_at: when it last changed.
+        number: the number of its latest event; 0 before the first.
+        version: counts the changes of its identities and of the values of its Properties.
     """
 
     profile_id: str
@@ -53,6 +57,8 @@ class Profile:
     property_times: Mapping[str, PropertyTime]
     created_at: datetime
     updated_at: datetime
+    number: int = 0
+    version: int = 0
 
     def __repr__(self) -> str:
         """Name the Profile without showing whose it is."""
@@ -60,13 +66,59 @@ class Profile:
 
     def state(self) -> dict[str, Any]:
         """Return the Profile as the ``/profile`` part of the state document."""
-        state: dict[str, Any] = {}
-        if self.email is not None:
-            state["email"] = self.email
-        if self.external_id is not None:
-            state["externalId"] = self.external_id
-        state["properties"] = self.properties
-        return state
+        return _state(self.email, self.external_id, self.properties)
+
+
+@frozen(repr=False)
+class ProfileVersion:
+    """A Profile as one of its events left it. Written once; the events refer to it.
+
+    Attributes:
+        profile_id: whose version it is.
+        version: counts from 1.
+        email: as it was.
+        external_id: as it was.
+        properties: as they were.
+    """
+
+    profile_id: str
+    version: int
+    email: str | None
+    external_id: str | None
+    properties: JsonObject
+
+    def __repr__(self) -> str:
+        """Name the version without showing whose it is."""
+        return f"<ProfileVersion {self.profile_id} {self.version}>"
+
+    def state(self) -> dict[str, Any]:
+        """Return it as the ``/profile`` part of the state document."""
+        return _state(self.email, self.external_id, self.properties)
+
+
+def _state(email: str | None, external_id: str | None, properties: JsonObject) -> dict[str, Any]:
+    state: dict[str, Any] = {}
+    if email is not None:
+        state["email"] = email
+    if external_id is not None:
+        state["externalId"] = external_id
+    state["properties"] = properties
+    return state
+
+
+def same_values(before: JsonObject, after: JsonObject) -> bool:
+    """Say whether two sets of Properties hold the same values, whenever they were set.
+
+    To Python 1, 1.0 and True are equal; to a Property each is another value.
+    """
+    if before is after:
+        return True
+    if before.keys() != after.keys():
+        return False
+    return all(
+        value is before[name] or encode_json(value) == encode_json(before[name])
+        for name, value in after.items()
+    )
 
 
 @frozen

@@ -61,7 +61,7 @@ class _Subject:
     """An event to explain, stored or not."""
 
     event: UserEvent
-    before: str | None
+    before: int | None
     profile_exists: bool
 
 
@@ -175,8 +175,8 @@ async def explain_stored(
 ) -> ExplainedEvent:
     """Explain a stored event as it was received.
 
-    Earlier entries are those caused by events before it, so the answer is the same
-    whenever it is asked for.
+    Earlier entries are those caused by lower numbers of its Profile: those that were decided
+    before it. So the answer is the same whenever it is asked for.
 
     Raises:
         NotFound: there is no such event, or no Journey of the id that was asked about.
@@ -188,7 +188,7 @@ async def explain_stored(
     if asked.drafts is None:
         intent = Intent((), (), (), (event.event,), event.received_at)
         published = (await settle(transaction.tracking.load(organization_id, intent))).journeys
-    subject = _Subject(event, event.event_id, profile_exists=True)
+    subject = _Subject(event, event.number, profile_exists=True)
     return await _explain(transaction, organization_id, subject, asked, published)
 
 

@@ -32,7 +32,14 @@ def test_columns_have_postgresqls_own_types(postgres, database):
             "SELECT DISTINCT data_type, udt_name FROM information_schema.columns "
             "WHERE table_name LIKE 'segmentflow_%'"
         ).fetchall()
-    assert {name for _, name in types} == {"varchar", "uuid", "jsonb", "timestamptz", "int4"}
+    assert {name for _, name in types} == {
+        "varchar",
+        "uuid",
+        "jsonb",
+        "timestamptz",
+        "int4",
+        "int8",
+    }
 
 
 def test_every_key_and_index_leads_with_the_organization(postgres, database):
@@ -125,7 +132,7 @@ def test_a_store_of_another_version_is_refused(postgres, new_database):
     for use in (other.create_all, a_tracker(other).records.events):
         with pytest.raises(ConfigurationError) as refusal:
             use()
-        assert refusal.value.details == {"found": 99, "expected": 1}
+        assert refusal.value.details == {"found": 99, "expected": 2}
     other.close()
     storage.close()
 

@@ -20,7 +20,6 @@ from segmentflow_core.ports import (
     Enrollment,
     EnrollmentStatus,
     Lease,
-    UserEvent,
     completed,
     extended,
     handed_over,
@@ -30,6 +29,7 @@ from segmentflow_core.ports import (
 from segmentflow_redis import documents
 from segmentflow_redis.keys import SECOND_DIGITS, STAMP_BYTES, WAITING, just_after, key, stamp
 from segmentflow_redis.ledger import Ledger, LostRace, Range
+from segmentflow_redis.profiles import load_events
 
 __all__ = ["Enrollments", "HandOvers", "put_enrollment"]
 
@@ -91,9 +91,12 @@ class HandOvers:
             enrollment = handed_over(waiting, terms)
             put_enrollment(ledger, organization_id, waiting, enrollment)
             claimed.append((organization_id, enrollment))
-        events = await ledger.existing([key(o, "event", e.event_id) for o, e in claimed])
+        found_events = await ledger.existing([key(o, "event", e.event_id) for o, e in claimed])
+        events = await load_events(
+            ledger, [(o, event) for (o, _), event in zip(claimed, found_events, strict=True)]
+        )
         return [
-            ClaimedEnrollment(organization_id, enrollment, documents.read(UserEvent, event))
+            ClaimedEnrollment(organization_id, enrollment, event)
             for (organization_id, enrollment), event in zip(claimed, events, strict=True)
         ]
 

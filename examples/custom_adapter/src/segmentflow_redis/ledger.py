@@ -50,7 +50,7 @@ Exchange: TypeAlias = Callable[[list[Command]], Awaitable[list[Any]]]
 """Sends commands together, and returns the reply to each."""
 
 _COMMIT: Final = files("segmentflow_redis").joinpath("commit.lua").read_text(encoding="utf-8")
-_VERSION: Final = b"1"
+_VERSION: Final = b"2"
 
 
 class LostRace(Exception):

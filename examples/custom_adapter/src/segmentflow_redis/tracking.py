@@ -26,8 +26,17 @@ from segmentflow_core.ports import (
 )
 from segmentflow_redis import documents
 from segmentflow_redis.enrollments import put_enrollment
-from segmentflow_redis.keys import EXPIRING, ID_BYTES, STAMP_BYTES, instant, just_after, key, stamp
+from segmentflow_redis.keys import (
+    EXPIRING,
+    NUMBER_BYTES,
+    STAMP_BYTES,
+    instant,
+    just_after,
+    key,
+    stamp,
+)
 from segmentflow_redis.ledger import Ledger, LostRace, Range
+from segmentflow_redis.profiles import load_profiles, profile_keys, put_profiles
 
 __all__ = ["Idempotency", "Tracking"]
 
@@ -61,28 +70,29 @@ class Tracking:
                 holders[claim.key] = holder
         profile_ids = await ledger.values(identities)
         journey_ids = await ledger.values(listening)
-        profile_keys = [
-            key(organization_id, "profile", profile_id.decode())
+        known = [
+            profile_id.decode()
             for profile_id in dict.fromkeys(profile_ids)
             if profile_id is not None
         ]
+        profile_places = [place for each in known for place in profile_keys(organization_id, each)]
         journey_keys = [
             key(organization_id, "journey", journey_id)
             for document in journey_ids
             for journey_id in documents.read_ids(document)
         ]
         event_keys = [key(organization_id, "event", c.event_id) for c in holders.values()]
-        await ledger.values([*profile_keys, *journey_keys, *event_keys])
+        await ledger.values([*profile_places, *journey_keys, *event_keys])
         events = await ledger.existing(event_keys)
-        profiles = await ledger.existing(profile_keys)
+        profiles = await load_profiles(ledger, organization_id, known)
         journeys = await ledger.existing(journey_keys)
         taken = {
-            name: TakenKey(holder, Receipt.of(documents.read(UserEvent, event)))
+            name: TakenKey(holder, Receipt.of(documents.read(UserEvent, event, profile={})))
             for (name, holder), event in zip(holders.items(), events, strict=True)
         }
         return Known(
             taken,
-            tuple([documents.read(Profile, profile) for profile in profiles]),
+            tuple(profiles),
             tuple(map(documents.read_journey, journeys)),
         )
 
@@ -101,7 +111,7 @@ class Tracking:
         past = [(probe, probe.before) for probe in probes if probe.before is not None]
         histories = await ledger.members(
             [
-                Range(_history_key(organization_id, probe), limit=None, below=before.encode())
+                Range(_history_key(organization_id, probe), limit=None, below=_number(before))
                 for probe, before in past
             ]
         )
@@ -117,7 +127,8 @@ class Tracking:
     async def write(self, organization_id: str, changes: Changes) -> None:
         ledger = self.ledger
         await self._write_claims(organization_id, changes)
-        await self._write_profiles(organization_id, changes)
+        await self._write_identities(organization_id, changes)
+        await put_profiles(ledger, organization_id, changes)
         for event in changes.events:
             identifier = event.event_id
             ledger.put(key(organization_id, "event", identifier), documents.write(event))
@@ -140,14 +151,13 @@ class Tracking:
             claim_key = _claim_key(organization_id, operation, claim.key)
             _put_claim(self.ledger, claim_key, None, claim)
 
-    async def _write_profiles(self, organization_id: str, changes: Changes) -> None:
+    async def _write_identities(self, organization_id: str, changes: Changes) -> None:
         ledger = self.ledger
         profiles = (*changes.changed_profiles, *changes.created_profiles)
-        places = [key(organization_id, "profile", profile.profile_id) for profile in profiles]
-        changed = places[: len(changes.changed_profiles)]
+        changed = [profile.profile_id for profile in changes.changed_profiles]
         before = [
-            set(_identities(organization_id, documents.read(Profile, document)))
-            for document in await ledger.existing(changed)
+            set(_identities(organization_id, profile))
+            for profile in await load_profiles(ledger, organization_id, changed)
         ]
         before += [set() for _ in changes.created_profiles]
         after = [set(_identities(organization_id, profile)) for profile in profiles]
@@ -156,8 +166,7 @@ class Tracking:
         await ledger.values(given_up)
         for identity in given_up:
             ledger.put(identity, None)
-        for place, profile, old, new in zip(places, profiles, before, after, strict=True):
-            ledger.put(place, documents.write(profile))
+        for profile, old, new in zip(profiles, before, after, strict=True):
             for identity in sorted(new - old):
                 ledger.put(identity, profile.profile_id.encode())
 
@@ -205,13 +214,18 @@ def _history_key(organization_id: str, entry: Probe | Enrollment) -> str:
 
 
 def _entry(enrollment: Enrollment) -> bytes:
-    """Return an entry of a history: by event, with its instant and its entry key."""
+    """Return an entry of a history: by number, with its instant and its entry key."""
     entry_key = b"" if enrollment.entry_key is None else b"=" + enrollment.entry_key.encode()
-    return enrollment.event_id.encode() + stamp(enrollment.entered_at) + entry_key
+    return _number(enrollment.event_number) + stamp(enrollment.entered_at) + entry_key
+
+
+def _number(number: int) -> bytes:
+    """Write a number in digits that sort as numbers do."""
+    return b"%0*d" % (NUMBER_BYTES, number)
 
 
 def _read_entry(member: bytes) -> tuple[datetime, str | None]:
-    rest = member[ID_BYTES:]
+    rest = member[NUMBER_BYTES:]
     entry_key = rest[STAMP_BYTES:]
     return instant(rest[:STAMP_BYTES]), entry_key[1:].decode() if entry_key else None
 

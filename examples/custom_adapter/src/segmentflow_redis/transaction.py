@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from segmentflow_core.ports import Profile, UserEvent
-from segmentflow_redis import documents
 from segmentflow_redis.api_keys import ApiKeys
 from segmentflow_redis.enrollments import Enrollments, HandOvers
 from segmentflow_redis.journeys import Journeys
 from segmentflow_redis.keys import key
 from segmentflow_redis.ledger import Ledger, Range
+from segmentflow_redis.profiles import load_events, load_profiles
 from segmentflow_redis.tracking import Idempotency, Tracking
 
 __all__ = ["RedisTransaction"]
@@ -25,8 +25,8 @@ class Profiles:
     ledger: Ledger
 
     async def get(self, organization_id: str, profile_id: str) -> Profile | None:
-        found = await self.ledger.value(key(organization_id, "profile", profile_id))
-        return None if found is None else documents.read(Profile, found)
+        found = await load_profiles(self.ledger, organization_id, [profile_id])
+        return found[0] if found else None
 
 
 @frozen
@@ -36,17 +36,20 @@ class Events:
     ledger: Ledger
 
     async def get(self, organization_id: str, event_id: str) -> UserEvent | None:
-        found = await self.ledger.value(key(organization_id, "event", event_id))
-        return None if found is None else documents.read(UserEvent, found)
+        events = await self._read(organization_id, [event_id])
+        return events[0] if events else None
 
     async def list(
         self, organization_id: str, limit: int, before: str | None = None
     ) -> Sequence[UserEvent]:
         page = Range.newest(key(organization_id, "events"), limit, before)
         (ids,) = await self.ledger.members([page])
-        places = [key(organization_id, "event", each.decode()) for each in ids]
+        return await self._read(organization_id, [each.decode() for each in ids])
+
+    async def _read(self, organization_id: str, event_ids: Sequence[str]) -> Sequence[UserEvent]:
+        places = [key(organization_id, "event", each) for each in event_ids]
         found = await self.ledger.existing(places)
-        return [documents.read(UserEvent, event) for event in found]
+        return await load_events(self.ledger, [(organization_id, event) for event in found])
 
 
 class RedisTransaction:
