@@ -36,7 +36,7 @@ from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
 from segmentflow_core.ports.observation import Observer
 from segmentflow_core.records import AsyncRecords, Records
 from segmentflow_core.system import SystemClock, Uuid7Factory
-from segmentflow_core.tracebacks import forgets_locals
+from segmentflow_core.tracebacks import forget_locals, forgets_locals
 from segmentflow_core.usecases.record import AnyRequest, Recorded, Settings, prepare, record_batch
 
 __all__ = ["AsyncTracker", "Tracker"]
@@ -233,7 +233,6 @@ class Tracker:
         """Return what is redacted beside each request's own paths."""
         return self._calls.settings.redaction
 
-    @forgets_locals
     def track(
         self,
         request: AnyRequest,
@@ -268,7 +267,13 @@ class Tracker:
             StorageUnavailable: the store cannot be reached, or stayed too busy.
         """
         calls = [(request, idempotency_key)]
-        return only(drive(self._calls.track_many(calls, organization_id, match_journeys)))
+        try:
+            return only(drive(self._calls.track_many(calls, organization_id, match_journeys)))
+        except BaseException as error:
+            # As `forgets_locals` does, without its frame: this is the trunk.
+            del request, idempotency_key, calls
+            forget_locals(error)
+            raise
 
     @forgets_locals
     def track_many(
