@@ -42,7 +42,7 @@ __all__ = [
     "schema",
 ]
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 metadata = MetaData()
 """Every table, for the host's own migrations."""
@@ -78,15 +78,19 @@ key_claims = Table(
     "segmentflow_claims",
     metadata,
     Column("organization_id", _NAME, primary_key=True),
-    Column("operation", _text(64), primary_key=True),
-    Column("key", _NAME, primary_key=True),
-    Column("event_id", _ID, nullable=False),
-    Column("scheme", _text(64), nullable=False),
-    Column("key_id", _text(64), nullable=False),
-    Column("digest", _text(64), nullable=False),
-    _json("paths"),
-    _instant("claimed_at"),
+    # Of the key, the Organization and the operation; the key itself is nowhere.
+    Column("key_digest", _text(43), primary_key=True),
     _instant("expires_at", nullable=True),
+    # What follows is NULL until the transaction that took the key writes the claim.
+    _instant("taken_at", nullable=True),
+    Column("event_id", _ID),
+    Column("profile_id", _ID),
+    Column("matched", Integer),
+    Column("enrolled", Integer),
+    Column("scheme", _text(64)),
+    Column("key_id", _text(64)),
+    Column("digest", _text(43)),
+    Column("paths", _JSON),
     Index("segmentflow_claims_expiry", "expires_at"),
     sqlite_with_rowid=False,
 )

@@ -75,7 +75,9 @@ class _TrackingCalls(StorageCalls):
         try:
             check_organization(organization_id)
             settings, ids = self.settings, self._ids
-            prepared = prepare(calls, settings, self._clock, ids, match_journeys=match_journeys)
+            prepared = prepare(
+                calls, organization_id, settings, self._clock, ids, match_journeys=match_journeys
+            )
             if prepared.items:
                 record = partial(
                     record_batch,

@@ -23,6 +23,7 @@ from sqlalchemy import (
     literal_column,
     select,
     true,
+    update,
 )
 from sqlalchemy.sql.elements import ClauseElement
 
@@ -37,8 +38,10 @@ __all__ = [
     "equal_to_given",
     "for_rows",
     "inserting",
+    "looked_up",
     "page",
     "replacing",
+    "updating",
 ]
 
 Values: TypeAlias = list[ColumnElement[Any]]
@@ -133,10 +136,12 @@ def inserting(
     table: Table,
     finish: Callable[[Any], ClauseElement] = lambda insert: insert,
     *,
+    of: Sequence[Column[Any]] | None = None,
     takes_keys: bool = False,
 ) -> RowStatement:
-    """Build the INSERT of whole rows, their values in the order of the table's columns."""
-    names = [each.name for each in table.c]
+    """Build the INSERT of rows: whole ones in the order of the table's columns, or some columns."""
+    like = list(table.c) if of is None else list(of)
+    names = [each.name for each in like]
 
     def statement(source: FromClause | None, values: Values) -> ClauseElement:
         insert = dialect.insert(table)
@@ -146,7 +151,7 @@ def inserting(
         rows = select(*values).select_from(source).where(true())
         return finish(insert.from_select(names, rows))
 
-    return for_rows(dialect, name, list(table.c), statement, takes_keys=takes_keys)
+    return for_rows(dialect, name, like, statement, takes_keys=takes_keys)
 
 
 def replacing(table: Table, insert: Any, where: ColumnElement[bool]) -> Any:
@@ -156,6 +161,39 @@ def replacing(table: Table, insert: Any, where: ColumnElement[bool]) -> Any:
         set_={each.name: insert.excluded[each.name] for each in table.c if not each.primary_key},
         where=where,
     )
+
+
+def updating(
+    dialect: Dialect, name: str, table: Table, changed: Sequence[str], keys: Sequence[str]
+) -> RowStatement:
+    """Build the UPDATE of some columns of rows; the key each is found by comes last."""
+
+    def statement(source: FromClause | None, values: Values) -> ClauseElement:
+        del source  # the values say where they come from
+        by_name = dict(zip((*changed, *keys), values, strict=True))
+        return (
+            update(table)
+            .where(*(table.c[key] == by_name[key] for key in keys))
+            .values({column: by_name[column] for column in changed})
+        )
+
+    return for_rows(dialect, name, [table.c[each] for each in (*changed, *keys)], statement)
+
+
+def looked_up(dialect: Dialect, name: str, table: Table, column: ColumnElement[Any]) -> Select[Any]:
+    """Look up an Organization's rows by a list of values of a column.
+
+    Where an outer join is needed, a value that finds nothing gives a row of NULLs.
+    """
+    if not dialect.needs_outer_join:
+        return select(*columns(dialect, table)).where(
+            equal_to_given(table, "organization_id"), dialect.among(column, name)
+        )
+    each = dialect.each(name)
+    source = each.outerjoin(
+        table, and_(equal_to_given(table, "organization_id"), column == each.c.value)
+    )
+    return select(*columns(dialect, table)).select_from(source)
 
 
 def page(

@@ -6,7 +6,7 @@ from attrs import frozen
 from sqlalchemy import Table, bindparam, or_, select
 
 from segmentflow_sql.schema import enrollments, events, is_open, profiles
-from segmentflow_sql.statements.building import columns, compiled, equal_to_given, page
+from segmentflow_sql.statements.building import columns, compiled, equal_to_given, looked_up, page
 from segmentflow_sql.statements.dialects import Dialect
 from segmentflow_sql.statements.statement import Statement
 
@@ -19,6 +19,8 @@ class RecordStatements:
 
     get_profile: Statement
     get_event: Statement
+    get_events: Statement
+    """Takes a list of ids; one that is not there may give a row of NULLs."""
     list_events: Statement
     get_enrollment: Statement
     list_enrollments: Statement
@@ -42,6 +44,12 @@ def record_statements(dialect: Dialect) -> RecordStatements:
     return RecordStatements(
         get_profile=get("get_profile", profiles, "profile_id"),
         get_event=get("get_event", events, "event_id"),
+        get_events=compiled(
+            dialect,
+            "get_events",
+            looked_up(dialect, "event_ids", events, events.c.event_id),
+            prepared=False,
+        ),
         list_events=compiled(dialect, "list_events", page(dialect, events, "event_id")),
         get_enrollment=get("get_enrollment", enrollments, "enrollment_id"),
         list_enrollments=compiled(

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from attrs import frozen
 from sqlalchemy import (
     Column,
     ColumnElement,
-    FromClause,
     Integer,
     Select,
-    Table,
     and_,
     bindparam,
     cast,
@@ -41,9 +38,9 @@ from segmentflow_sql.statements.building import (
     columns,
     compiled,
     equal_to_given,
-    for_rows,
     inserting,
-    replacing,
+    looked_up,
+    updating,
 )
 from segmentflow_sql.statements.dialects import Dialect
 from segmentflow_sql.statements.journeys import CURRENT_VERSION
@@ -51,7 +48,11 @@ from segmentflow_sql.statements.statement import FoundBy, ProfilesFoundBy, RowSt
 
 __all__ = ["TrackingStatements", "tracking_statements"]
 
+_PROFILE = ("organization_id", "profile_id")
 _PROPERTIES = ("properties", "property_times", "updated_at")
+
+_CLAIM = tuple(each.name for each in key_claims.c if each.nullable and each.name != "expires_at")
+"""What a key claim says: all that is not known yet while the key is only taken."""
 
 
 @frozen
@@ -65,7 +66,7 @@ class TrackingStatements:
     listening_journeys: FoundBy
     last_entries: Statement
     free_keys: Statement
-    write_keys: RowStatement
+    write_key_claims: RowStatement
     free_identities: Statement
     change_profiles: RowStatement
     change_properties: RowStatement
@@ -82,11 +83,17 @@ def tracking_statements(dialect: Dialect) -> TrackingStatements:
     return TrackingStatements(
         take_keys=_take_keys(dialect),
         taken_keys=FoundBy(
-            compiled(dialect, "taken_key", _taken(dialect, equal_to_given(key_claims, "key"))),
+            compiled(
+                dialect,
+                "taken_key",
+                select(*columns(dialect, key_claims)).where(
+                    equal_to_given(key_claims, "organization_id", "key_digest")
+                ),
+            ),
             compiled(
                 dialect,
                 "taken_keys",
-                _taken(dialect, dialect.among(key_claims.c.key, "keys")),
+                looked_up(dialect, "keys", key_claims, key_claims.c.key_digest),
                 prepared=False,
             ),
         ),
@@ -105,22 +112,24 @@ def tracking_statements(dialect: Dialect) -> TrackingStatements:
             dialect,
             "free_keys",
             delete(key_claims).where(
-                equal_to_given(key_claims, "organization_id", "operation"),
-                dialect.among(key_claims.c.key, "keys"),
+                equal_to_given(key_claims, "organization_id"),
+                dialect.among(key_claims.c.key_digest, "keys"),
             ),
             prepared=False,
         ),
-        write_keys=inserting(dialect, "write_keys", key_claims),
+        write_key_claims=updating(
+            dialect, "write_key_claims", key_claims, _CLAIM, ("organization_id", "key_digest")
+        ),
         free_identities=compiled(
             dialect,
             "free_identities",
             _among_given(dialect).values(email=null(), external_id=null()),
             prepared=False,
         ),
-        change_profiles=_changed_profiles(
-            dialect, "change_profiles", ("email", "external_id", *_PROPERTIES)
+        change_profiles=updating(
+            dialect, "change_profiles", profiles, ("email", "external_id", *_PROPERTIES), _PROFILE
         ),
-        change_properties=_changed_profiles(dialect, "change_properties", _PROPERTIES),
+        change_properties=updating(dialect, "change_properties", profiles, _PROPERTIES, _PROFILE),
         mark_profiles=None if dialect.one_writer else _mark_profiles(dialect),
         create_profiles=inserting(dialect, "create_profiles", profiles),
         write_events=inserting(dialect, "write_events", events),
@@ -138,31 +147,24 @@ def _now() -> ColumnElement[Any]:
 
 def _take_keys(dialect: Dialect) -> RowStatement:
     """Take keys that are new or expired; a key that is held gives no row."""
+    keys = list(key_claims.primary_key.columns)
+    expires_at = key_claims.c.expires_at
 
     def finish(insert: Any) -> ClauseElement:
-        taken: ClauseElement = replacing(
-            key_claims, insert, key_claims.c.expires_at <= _now()
-        ).returning(key_claims.c.key)
+        taken: ClauseElement = insert.on_conflict_do_update(
+            index_elements=keys,
+            set_={expires_at.name: insert.excluded[expires_at.name]},
+            where=expires_at <= _now(),
+        ).returning(key_claims.c.key_digest)
         return taken
 
-    return inserting(dialect, "take_keys", key_claims, finish, takes_keys=True)
-
-
-def _taken(dialect: Dialect, which: ColumnElement[bool]) -> Select[Any]:
-    """Read key claims, each with what its event's receipt is made of."""
-    own_event = and_(
-        events.c.organization_id == key_claims.c.organization_id,
-        events.c.event_id == key_claims.c.event_id,
-    )
-    return (
-        select(*columns(dialect, key_claims), events.c.profile_id, events.c.outcomes)
-        .join(events, own_event)
-        .where(equal_to_given(key_claims, "organization_id", "operation"), which)
+    return inserting(
+        dialect, "take_keys", key_claims, finish, of=[*keys, expires_at], takes_keys=True
     )
 
 
 def _purge_keys(dialect: Dialect) -> Statement:
-    keys = (key_claims.c.organization_id, key_claims.c.operation, key_claims.c.key)
+    keys = tuple(key_claims.primary_key.columns)
     expired: Select[Any, Any, Any] = (
         select(*keys)
         .where(key_claims.c.expires_at <= _now())
@@ -172,7 +174,7 @@ def _purge_keys(dialect: Dialect) -> Statement:
     if not dialect.one_writer:
         # Pass over keys in use. A CTE that locks runs only once.
         expired = select(expired.with_for_update(skip_locked=True).cte("expired"))
-    purge = delete(key_claims).where(tuple_(*keys).in_(expired)).returning(key_claims.c.key)
+    purge = delete(key_claims).where(tuple_(*keys).in_(expired)).returning(key_claims.c.key_digest)
     return compiled(dialect, "purge_keys", purge)
 
 
@@ -230,36 +232,10 @@ def _looked_up_from_lists(dialect: Dialect) -> ClauseElement:
     """
     return union_all(
         *(
-            _looked_up(dialect, name, profiles, profiles.c[of])
+            looked_up(dialect, name, profiles, profiles.c[of])
             for name, of in (("emails", "email"), ("external_ids", "external_id"))
         )
     )
-
-
-def _looked_up(
-    dialect: Dialect, name: str, table: Table, column: ColumnElement[Any]
-) -> Select[Any]:
-    each = dialect.each(name)
-    source = each.outerjoin(
-        table, and_(equal_to_given(table, "organization_id"), column == each.c.value)
-    )
-    return select(*columns(dialect, table)).select_from(source)
-
-
-def _changed_profiles(dialect: Dialect, name: str, changed: Sequence[str]) -> RowStatement:
-    """Build the UPDATE of some columns of Profiles; the key they are found by comes last."""
-    keys = ("organization_id", "profile_id")
-
-    def statement(source: FromClause | None, values: Values) -> ClauseElement:
-        del source  # the values say where they come from
-        by_name = dict(zip((*changed, *keys), values, strict=True))
-        return (
-            update(profiles)
-            .where(*(profiles.c[key] == by_name[key] for key in keys))
-            .values({column: by_name[column] for column in changed})
-        )
-
-    return for_rows(dialect, name, [profiles.c[each] for each in (*changed, *keys)], statement)
 
 
 def _among_given(dialect: Dialect) -> Any:

@@ -15,12 +15,13 @@ from typing import Any, Final, TypeAlias
 
 from attrs import frozen
 
-from segmentflow_core.domain.json_value import JsonObject
+from segmentflow_core.domain.json_value import MISSING, JsonObject
 from segmentflow_core.domain.pointer import (
     PointerSyntaxError,
     Tokens,
     array_index,
     parse_pointer,
+    resolve,
 )
 
 __all__ = [
@@ -96,6 +97,21 @@ class Redaction:
         unmatched: list[str] = []
         redacted = _redact(data, self._root, unmatched)
         return Redacted(redacted, tuple(sorted(unmatched)))
+
+    def apply_to_properties(self, properties: dict[str, Any]) -> dict[str, Any]:
+        """Return admitted Profile Properties: a request's paths redact none of them."""
+        return properties
+
+    def places(self, data: JsonObject) -> tuple[Tokens, ...]:
+        """Return every redacted place of the state document, outermost places alone.
+
+        Places are ``("event", …)``: each is there in the request, and named by one of its
+        paths. No order is promised.
+
+        Args:
+            data: the request's event data, redacted or not.
+        """
+        return tuple([(_ROOT, *at) for at in self.targets if resolve(data, at) is not MISSING])
 
     def covers(self, tokens: Tokens) -> Tokens | None:
         """Return the target that equals `tokens` or is an ancestor of it, or None.

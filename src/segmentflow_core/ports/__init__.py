@@ -61,7 +61,6 @@ from segmentflow_core.ports.tracking import (
     PriorEntries,
     Probe,
     PropertyTime,
-    TakenKey,
     TrackingRepository,
 )
 
@@ -98,7 +97,6 @@ __all__ = [
     "Receipt",
     "SkipReason",
     "Storage",
-    "TakenKey",
     "TrackingRepository",
     "Transaction",
     "UserEvent",

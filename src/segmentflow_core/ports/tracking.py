@@ -10,7 +10,7 @@ from segmentflow_core.colour import MaybeAwaitable
 from segmentflow_core.domain.fingerprint import Fingerprint
 from segmentflow_core.domain.journey import PriorEntries
 from segmentflow_core.domain.profile import PropertyTime
-from segmentflow_core.domain.tracking import Changes, Intent, KeyClaim, Known, Probe, TakenKey
+from segmentflow_core.domain.tracking import Changes, Intent, KeyClaim, Known, Probe
 
 __all__ = [
     "Changes",
@@ -22,7 +22,6 @@ __all__ = [
     "PriorEntries",
     "Probe",
     "PropertyTime",
-    "TakenKey",
     "TrackingRepository",
 ]
 
@@ -38,9 +37,10 @@ class TrackingRepository(Protocol):
         """Take the batch's keys, then read what the decision needs.
 
         The keys come first, in the order given, which is sorted. One statement takes a key
-        that is new or expired, and waits for a concurrent call that has taken it. A key with a
-        committed, unexpired claim is not taken again: it is returned in `taken`, with that
-        claim and the receipt of its event.
+        that is new or expired, and waits for a concurrent call that has taken it. Until this
+        transaction ends, no other one gets past that; what the store keeps of it until then,
+        only it can see. A key with a committed, unexpired claim is not taken again: its claim
+        is returned in `taken`, and nothing else is read for it.
 
         Profiles are locked until the transaction ends, in the order of their ids; a
         concurrent batch about one of them waits here. Journeys are read, not locked.
@@ -79,13 +79,13 @@ class TrackingRepository(Protocol):
     def write(self, organization_id: str, changes: Changes) -> MaybeAwaitable[None]:
         """Write a decided batch: all of it within this transaction.
 
-        Order: free keys, write the claims of retaken ones, update changed Profiles, create
-        new ones, then events and Enrollments. Where a unique rule shows that a concurrent
-        transaction was first (email, external id, entry key), nothing may be kept: the
-        adapter rolls back and runs the work again. An entry without an entry key that a
-        probe was asked for is one of a cooldown, which no unique rule stands for: where
-        transactions read from snapshots, a concurrent one about the same Profile must run
-        again as well.
+        Order: key claims, of which nothing may be left for a key in `freed`, not even an
+        expired claim; changed Profiles, new ones, then events and Enrollments. Where a unique
+        rule shows that a concurrent transaction was first (email, external id, entry key),
+        nothing may be kept: the adapter rolls back and runs the work again. An entry without
+        an entry key that a probe was asked for is one of a cooldown, which no unique rule
+        stands for: where transactions read from snapshots, a concurrent one about the same
+        Profile must run again as well.
 
         Args:
             organization_id: whose everything is.

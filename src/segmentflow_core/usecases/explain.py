@@ -32,7 +32,7 @@ from segmentflow_core.domain.journey import (
     definition_digest,
 )
 from segmentflow_core.domain.request import Limits, check_request
-from segmentflow_core.domain.tracking import Intent, KeyClaim
+from segmentflow_core.domain.tracking import Intent
 from segmentflow_core.errors import NotFound, SegmentflowError
 from segmentflow_core.ports import Clock, IdFactory, Transaction
 from segmentflow_core.usecases.record import AnyRequest
@@ -47,7 +47,7 @@ __all__ = [
     "prepare_dry_run",
 ]
 
-# Stand in for the idempotency key and the fingerprint of a dry run, which takes no key.
+# Stand in for the idempotency key, its digest and the fingerprint: a dry run takes no key.
 _KEY: Final = "dry run"
 _NO_FINGERPRINT: Final = Fingerprint("none", "none", b"")
 _UNPUBLISHED: Final = 0
@@ -110,7 +110,6 @@ def prepare_dry_run(request: AnyRequest, limits: Limits, clock: Clock, ids: IdFa
     """
     valid = check_request(request, _KEY, limits)
     now = clock.now()
-    claim = KeyClaim(_KEY, ids.new_id(), _NO_FINGERPRINT, {}, now, None)
     intent = Intent(
         keys=(),
         emails=() if valid.email is None else (valid.email,),
@@ -118,7 +117,7 @@ def prepare_dry_run(request: AnyRequest, limits: Limits, clock: Clock, ids: IdFa
         events=(valid.event,),
         now=now,
     )
-    return DryRun(Item(valid, claim), intent)
+    return DryRun(Item(valid, _KEY, ids.new_id(), _NO_FINGERPRINT), intent)
 
 
 async def explain_request(
