@@ -23,7 +23,7 @@ FOUND = (
     "KeyAndEffectsInTwoTransactions",
     "MicrosecondsLost",
     "RefusedRequestKeepsItsKey",
-    "ReplayCountsAsNew",
+    "ReplayOfAnotherEvent",
     "StaleJourneys",
 )
 

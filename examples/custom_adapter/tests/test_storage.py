@@ -128,7 +128,7 @@ def test_a_store_written_by_another_version_is_left_alone(
     server: RedisServer, tracker: Tracker
 ) -> None:
     with server.client() as client:
-        client.set("segmentflow:format", "2")
+        client.set("segmentflow:format", "1")
         with pytest.raises(ConfigurationError, match="another version"):
             tracker.track(a_request(), "key")
         assert client.dbsize() == 1

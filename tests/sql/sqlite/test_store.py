@@ -63,7 +63,7 @@ def test_a_store_of_another_version_is_refused(storage, path):
     for use in (other.create_all, a_tracker(other).records.events):
         with pytest.raises(ConfigurationError) as refusal:
             use()
-        assert refusal.value.details == {"found": 99, "expected": 1}
+        assert refusal.value.details == {"found": 99, "expected": 2}
     other.close()
 
 

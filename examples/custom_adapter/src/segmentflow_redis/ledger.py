@@ -51,7 +51,7 @@ Command: TypeAlias = tuple[Any, ...]
 Script: TypeAlias = Generator[list[Command], list[Any], T]
 
 _COMMIT: Final = files("segmentflow_redis").joinpath("commit.lua").read_text(encoding="utf-8")
-_VERSION: Final = b"1"
+_VERSION: Final = b"2"
 
 
 class LostRace(Exception):

@@ -18,9 +18,6 @@ from segmentflow_core.ports import (
     PriorEntries,
     Probe,
     Profile,
-    Receipt,
-    TakenKey,
-    UserEvent,
 )
 from segmentflow_redis import documents
 from segmentflow_redis.enrollments import put_enrollment
@@ -35,9 +32,7 @@ class Tracking(Repository):
     @performed
     def load(self, organization_id: str, intent: Intent) -> Script[Known]:
         ledger = self.ledger
-        claim_keys = [
-            _claim_key(organization_id, intent.operation, claim.key) for claim in intent.keys
-        ]
+        claim_keys = [_claim_key(organization_id, digest) for digest in intent.keys]
         identities = [
             key(organization_id, kind, value)
             for kind, values in (("email", intent.emails), ("external_id", intent.external_ids))
@@ -46,14 +41,11 @@ class Tracking(Repository):
         listening = [key(organization_id, "listening", name) for name in intent.events]
         # One exchange for all of it; what is asked for below is known by then.
         yield from ledger.values([*claim_keys, *identities, *listening])
-        holders: dict[str, KeyClaim] = {}
-        stored = yield from ledger.values(claim_keys)
-        for claim_key, claim, document in zip(claim_keys, intent.keys, stored, strict=True):
-            holder = None if document is None else documents.read(KeyClaim, document)
-            if holder is None or _is_expired(holder, intent.now):
-                _put_claim(ledger, claim_key, holder, claim)
-            else:
-                holders[claim.key] = holder
+        stored = there((yield from ledger.values(claim_keys)))
+        claims = [documents.read(KeyClaim, document) for document in stored]
+        taken = {
+            claim.key_digest: claim for claim in claims if not _is_expired(claim, intent.now)
+        }
         profile_ids = yield from ledger.values(identities)
         journey_ids = yield from ledger.values(listening)
         profile_keys = [
@@ -66,15 +58,9 @@ class Tracking(Repository):
             for document in journey_ids
             for journey_id in documents.read_ids(document)
         ]
-        event_keys = [key(organization_id, "event", c.event_id) for c in holders.values()]
-        yield from ledger.values([*profile_keys, *journey_keys, *event_keys])
-        events = there((yield from ledger.values(event_keys)))
+        yield from ledger.values([*profile_keys, *journey_keys])
         profiles = there((yield from ledger.values(profile_keys)))
         journeys = there((yield from ledger.values(journey_keys)))
-        taken = {
-            name: TakenKey(holder, Receipt.of(documents.read(UserEvent, event)))
-            for (name, holder), event in zip(holders.items(), events, strict=True)
-        }
         return Known(
             taken,
             tuple([documents.read(Profile, profile) for profile in profiles]),
@@ -128,14 +114,13 @@ class Tracking(Repository):
             ledger.move(_history_key(organization_id, enrollment), _entry(enrollment), present=True)
 
     def _write_claims(self, organization_id: str, changes: Changes) -> Script[None]:
-        operation = changes.operation
-        freed = [_claim_key(organization_id, operation, name) for name in changes.freed]
-        stored = yield from self.ledger.values(freed)
-        for claim_key, document in zip(freed, there(stored), strict=True):
-            _put_claim(self.ledger, claim_key, documents.read(KeyClaim, document), None)
-        for claim in changes.retaken:
-            claim_key = _claim_key(organization_id, operation, claim.key)
-            _put_claim(self.ledger, claim_key, None, claim)
+        written = [(claim.key_digest, claim) for claim in changes.key_claims]
+        freed = [(digest, None) for digest in changes.freed]
+        after = {_claim_key(organization_id, digest): claim for digest, claim in [*written, *freed]}
+        stored = yield from self.ledger.values(list(after))
+        for (claim_key, claim), document in zip(after.items(), stored, strict=True):
+            before = None if document is None else documents.read(KeyClaim, document)
+            _put_claim(self.ledger, claim_key, before, claim)
 
     def _write_profiles(self, organization_id: str, changes: Changes) -> Script[None]:
         ledger = self.ledger
@@ -174,8 +159,8 @@ class Idempotency(Repository):
         return len(expired)
 
 
-def _claim_key(organization_id: str, operation: str, idempotency_key: str) -> str:
-    return key(organization_id, "claim", operation, idempotency_key)
+def _claim_key(organization_id: str, key_digest: str) -> str:
+    return key(organization_id, "claim", key_digest)
 
 
 def _identities(organization_id: str, profile: Profile) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from segmentflow_core.ports import Profile, UserEvent
@@ -30,6 +30,16 @@ class Events(Repository):
     def get(self, organization_id: str, event_id: str) -> Script[UserEvent | None]:
         found = yield from self.ledger.value(key(organization_id, "event", event_id))
         return None if found is None else documents.read(UserEvent, found)
+
+    @performed
+    def get_many(
+        self, organization_id: str, event_ids: Sequence[str]
+    ) -> Script[Mapping[str, UserEvent]]:
+        found = yield from self.ledger.values(
+            [key(organization_id, "event", event_id) for event_id in event_ids]
+        )
+        events = [documents.read(UserEvent, event) for event in found if event is not None]
+        return {event.event_id: event for event in events}
 
     @performed
     def list(
