@@ -10,12 +10,14 @@ from broken_storages.altered import Broken
 from segmentflow_core.ports import Changes, Fingerprint, KeyClaim, Receipt
 from segmentflow_core.testing import SequentialIds
 
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
 
 class NoExpiryCheck(Broken):
     caught_by = "test_an_expired_key_is_free_though_nothing_purged_it"
 
     def tracking_load(self, call, organization_id, intent):
-        return call(organization_id, evolve(intent, now=datetime.min.replace(tzinfo=UTC)))
+        return call(organization_id, evolve(intent, now=_LONG_AGO))
 
 
 class RefusedRequestKeepsItsKey(Broken):
@@ -25,7 +27,7 @@ class RefusedRequestKeepsItsKey(Broken):
         call(organization_id, changes)
         nothing = Receipt("", "", 0, 0, 0)
         for key in changes.freed:
-            claim = KeyClaim(key, Fingerprint("", "", b""), {}, nothing, datetime.max, None)
+            claim = KeyClaim(key, Fingerprint("", "", b""), {}, nothing, _LONG_AGO, None)
             self._tables.key_claims.put((organization_id, key), claim)
 
 

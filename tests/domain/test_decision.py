@@ -14,12 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segmentflow_core import FingerprintKey, FingerprintKeys, Receipt, SegmentflowError
-from segmentflow_core.domain.decision import Item, decide, key_claim_for
+from segmentflow_core.domain.decision import decide, item_for
 from segmentflow_core.domain.fingerprint import Fingerprint
+from segmentflow_core.domain.idempotency_key import key_digest
 from segmentflow_core.domain.journey import Journey, PriorEntries
 from segmentflow_core.domain.profile import Profile
 from segmentflow_core.domain.request import check_request
-from segmentflow_core.domain.tracking import Changes, Known, Probe, TakenKey
+from segmentflow_core.domain.tracking import Changes, Known, Probe
 from segmentflow_core.errors import (
     FingerprintKeyUnknown,
     IdempotencyKeyReuse,
@@ -42,7 +43,11 @@ NOTHING = Known({}, (), ())
 
 def an_item(key="key", event_id="mine", keys=KEYS, **fields):
     request = check_request(a_request(**fields), key)
-    return Item(request, key_claim_for(request, key, event_id, keys, now=NOW, expires_at=None))
+    return item_for(request, key, "default", event_id, keys)
+
+
+def digest(key="key"):
+    return key_digest("default", key)
 
 
 def a_profile(profile_id="p", email="alex@example.com", external_id=None, **properties):
@@ -59,9 +64,9 @@ def known(*, taken=(), profiles=(), journeys=()):
     return Known(dict(taken), tuple(profiles), published(*journeys))
 
 
-def decided(*items, known=NOTHING, prior=None, **options):
+def decided(*items, known=NOTHING, prior=None, recorded=None, **options):
     options = {"keys": KEYS, "now": NOW, "new_id": SequentialIds().new_id, **options}
-    return decide(items, known, prior or {}, **options)
+    return decide(items, known, prior or {}, recorded or {}, **options)
 
 
 def one(item, known=NOTHING, **options):
@@ -95,6 +100,18 @@ def test_a_first_event_makes_its_profile_and_is_recorded():
     assert (enrollment.journey_id, enrollment.profile_id) == ("welcome", profile.profile_id)
     assert (enrollment.event_id, enrollment.available_at) == ("mine", NOW)
     assert decision.changes.changed_profiles == decision.changes.freed == decision.probes == ()
+
+
+def test_an_accepted_item_takes_its_key_with_its_receipt():
+    item = an_item(redactedDataPaths=["/event/nothing"])
+    expires_at = NOW + timedelta(days=1)
+    decision = decided(item, expires_at=expires_at, known=known(journeys=[a_journey()]))
+    (receipt,) = decision.results
+    (claim,) = decision.changes.key_claims
+    assert (claim.key_digest, claim.fingerprint) == (digest(), item.fingerprint)
+    assert (claim.taken_at, claim.expires_at) == (NOW, expires_at)
+    assert receipt.unmatched_paths == ("/event/nothing",)
+    assert claim.receipt == evolve(receipt, unmatched_paths=())
 
 
 def test_what_happened_at_no_said_time_happened_when_it_was_received():
@@ -162,7 +179,7 @@ def test_a_request_about_nobody_or_about_two_is_refused_and_writes_nothing(profi
     profiles = [a_profile("A", external_id="x"), a_profile("B", "b@example.com", "theirs")]
     decision = decided(an_item(profile=profile), known=known(profiles=profiles))
     assert [type(result) for result in decision.results] == [error]
-    assert decision.changes == Changes(freed=("key",))
+    assert decision.changes == Changes(freed=(digest(),))
     assert not decision.changes.empty
 
 
@@ -238,8 +255,9 @@ def test_a_refused_item_frees_its_key_and_hinders_no_other():
         False,
     ]
     assert [event.event_id for event in decision.changes.events] == ["e1", "e3"]
-    assert decision.changes.freed == ("a", "b")
-    assert decision.changes.retaken == ()
+    assert decision.changes.freed == tuple(sorted(map(digest, "ab")))
+    claims = decision.changes.key_claims
+    assert [claim.key_digest for claim in claims] == sorted(map(digest, "yz"))
 
 
 def test_nothing_comes_of_nothing():
@@ -266,7 +284,7 @@ def test_a_key_repeated_with_another_request_is_refused_by_the_paths_that_differ
         an_item("key", "second", data={"total": 2, "same": 1}),
     )
     assert isinstance(decision.results[1], IdempotencyKeyReuse)
-    assert decision.results[1].details == {"changedPaths": ["/data/total"]}
+    assert decision.results[1].details == told("/data/total")
     assert [event.event_id for event in decision.changes.events] == ["first"]
     assert decision.changes.freed == ()
 
@@ -278,22 +296,37 @@ def test_a_key_that_a_refused_item_freed_goes_to_the_next_that_is_accepted():
     assert isinstance(decision.results[0], ProfileEmailRequired)
     assert [result.replayed for result in decision.results[1:]] == [False, True]
     assert decision.results[2].event_id == "second"
-    assert decision.changes.freed == ("key",)
-    assert decision.changes.retaken == (accepted.key_claim,)
+    assert decision.changes.freed == ()
+    (claim,) = decision.changes.key_claims
+    assert (claim.fingerprint, claim.receipt.event_id) == (accepted.fingerprint, "second")
 
 
 def test_a_key_under_which_everything_is_refused_is_freed_once():
     items = [an_item("key", f"e{n}", profile={"externalId": f"x{n}"}) for n in range(3)]
-    assert decided(*items).changes == Changes(freed=("key",))
+    assert decided(*items).changes == Changes(freed=(digest(),))
 
 
 # A key that is taken
 
 
-def taken(item, receipt=None, **claim):
+def taken(item, **claim):
     """Say that an earlier call took an item's key for its request."""
-    theirs = evolve(item.key_claim, **{"event_id": "theirs", **claim})
-    return known(taken={theirs.key: TakenKey(theirs, receipt or Receipt("theirs", "p", 2, 1, 1))})
+    (theirs,) = decided(item, keys=item_keys(item)).changes.key_claims
+    theirs = evolve(theirs, **{"receipt": Receipt("theirs", "p", 2, 1, 1), **claim})
+    return known(taken={theirs.key_digest: theirs})
+
+
+def item_keys(item):
+    return KEYS if item.fingerprint.key_id == KEYS.current.key_id else FingerprintKeys(OLDER)
+
+
+def recorded(item):
+    (event,) = decided(item).changes.events
+    return {"theirs": event}
+
+
+def told(*changed, redacted=()):
+    return {"changedPaths": list(changed), "redactedPaths": list(redacted)}
 
 
 def test_a_taken_key_with_its_request_gives_the_receipt_again_and_writes_nothing():
@@ -314,12 +347,37 @@ def test_a_replay_names_the_redaction_paths_that_name_nothing():
     assert one(item, taken(item)).unmatched_paths == ("/event/b",)
 
 
-def test_a_taken_key_with_another_request_is_refused_and_stays_taken():
+def test_a_taken_key_with_another_request_asks_for_the_recorded_event_first():
     decision = decided(an_item(referenceId="2"), known=taken(an_item(referenceId="1")))
-    (refusal,) = decision.results
-    assert isinstance(refusal, IdempotencyKeyReuse)
-    assert refusal.details == {"changedPaths": ["/referenceId"]}
+    assert (decision.disputed, decision.probes, decision.final) == (("theirs",), (), False)
     assert decision.changes == Changes()
+
+
+def test_what_a_batch_asks_for_it_asks_for_once_and_all_at_once():
+    item = an_item("disputed", profile={"email": "b@example.com"})
+    standing = known(profiles=[a_profile()], journeys=[a_journey(reentry=ONCE)])
+    standing = evolve(standing, taken=taken(item).taken)
+    others = [an_item("disputed", f"e{n}", data={"n": n}) for n in range(2)]
+    decision = decided(*others, an_item("free", "e9"), known=standing)
+    assert (decision.disputed, len(decision.probes)) == (("theirs",), 1)
+
+
+def test_a_taken_key_with_another_request_is_refused_and_stays_taken():
+    first = an_item(referenceId="1")
+    decision = decided(an_item(referenceId="2"), known=taken(first), recorded=recorded(first))
+    (refusal,) = decision.results
+    assert decision.final
+    assert isinstance(refusal, IdempotencyKeyReuse)
+    assert refusal.details == told("/referenceId")
+    assert decision.changes == Changes()
+
+
+def test_where_the_event_is_gone_nothing_is_compared_and_its_key_stays_taken():
+    first = an_item(profile={"email": "a@example.com"})
+    second = an_item(data={"card": "4111"}, redactedDataPaths=["/event/card"])
+    refusal = one(second, taken(first), recorded={"theirs": None})
+    assert refusal.details == told("", redacted=["/data/card"])
+    assert one(first, taken(first)).replayed
 
 
 def test_a_taken_key_answers_every_item_that_has_it_and_leaves_the_others_alone():
@@ -337,8 +395,9 @@ def test_a_fingerprint_made_under_an_older_key_is_compared_under_that_key():
     stored = an_item(keys=FingerprintKeys(OLDER), data={"total": 1})
     rotated = FingerprintKeys(KEYS.current, (OLDER,))
     assert one(an_item(data={"total": 1}), taken(stored), keys=rotated).replayed
-    refusal = one(an_item(data={"total": 2}), taken(stored), keys=rotated)
-    assert refusal.details == {"changedPaths": ["/data/total"]}
+    other = an_item(data={"total": 2}, profile={"email": "b@example.com"})
+    refusal = one(other, taken(stored), keys=rotated, recorded=recorded(stored))
+    assert refusal.details == told("/data/total", "/profile/email")
 
 
 @pytest.mark.parametrize(
@@ -350,7 +409,7 @@ def test_a_fingerprint_made_under_an_older_key_is_compared_under_that_key():
     ],
 )
 def test_a_fingerprint_that_cannot_be_compared_fails_closed(scheme, key_id, details):
-    own = an_item().key_claim.fingerprint
+    own = an_item().fingerprint
     stored = Fingerprint(scheme or own.scheme, key_id or own.key_id, own.digest)
     decision = decided(an_item(), known=taken(an_item(), fingerprint=stored))
     (refusal,) = decision.results
@@ -472,16 +531,18 @@ class Entries(Mapping[Probe, PriorEntries]):
 
 def one_after_another(items, journeys):
     """Decide each item as a batch of its own, on what the earlier ones left."""
-    taken, profiles = {}, {}
+    taken, profiles, recorded = {}, {}, {}
     results, events, enrollments = [], [], []
     new_id = SequentialIds().new_id
     for item in items:
         standing = Known(taken, tuple(profiles.values()), journeys)
-        decision = decided(item, known=standing, prior=Entries(enrollments), new_id=new_id)
-        assert decision.probes == ()
+        decision = decided(
+            item, known=standing, prior=Entries(enrollments), recorded=recorded, new_id=new_id
+        )
+        assert decision.final
         (result,) = decision.results
-        if isinstance(result, Receipt) and item.key_claim.key not in taken:
-            taken[item.key_claim.key] = TakenKey(item.key_claim, result)
+        taken |= {claim.key_digest: claim for claim in decision.changes.key_claims}
+        recorded |= {event.event_id: event for event in decision.changes.events}
         for profile in decision.changes.created_profiles + decision.changes.changed_profiles:
             profiles[profile.profile_id] = profile
         results.append(result)
@@ -539,10 +600,6 @@ def test_a_batch_comes_to_what_its_items_come_to_one_after_another(sendings):
     assert list(whole.changes.enrollments) == enrollments
     assert list(whole.changes.created_profiles) == list(profiles.values())
     assert whole.probes == whole.changes.changed_profiles == ()
-    # A key whose first item was refused is freed, and given to the item that was accepted.
-    first = {item.key_claim.key: item.key_claim for item in reversed(items)}
-    freed = [key for key in sorted(first) if key not in taken or taken[key].key_claim != first[key]]
-    assert list(whole.changes.freed) == freed
-    assert {claim.key: claim for claim in whole.changes.retaken} == {
-        key: taken[key].key_claim for key in freed if key in taken
-    }
+    assert whole.changes.key_claims == tuple(claim for _, claim in sorted(taken.items()))
+    keys = {item.key_digest for item in items}
+    assert whole.changes.freed == tuple(sorted(keys - taken.keys()))

@@ -43,9 +43,7 @@ class Tracking(Repository):
         yield from ledger.values([*claim_keys, *identities, *listening])
         stored = there((yield from ledger.values(claim_keys)))
         claims = [documents.read(KeyClaim, document) for document in stored]
-        taken = {
-            claim.key_digest: claim for claim in claims if not _is_expired(claim, intent.now)
-        }
+        taken = {claim.key_digest: claim for claim in claims if not _is_expired(claim, intent.now)}
         profile_ids = yield from ledger.values(identities)
         journey_ids = yield from ledger.values(listening)
         profile_keys = [
