@@ -104,7 +104,6 @@ def for_rows(
     statement: Callable[[FromClause | None, Values], ClauseElement],
     *,
     prepared: bool = True,
-    many_prepared: bool = True,
     takes_keys: bool = False,
 ) -> RowStatement:
     """Build and compile both forms of a statement for rows.
@@ -115,7 +114,6 @@ def for_rows(
         like: the columns whose types the values of a row have, in order.
         statement: is given the rows' source, None for one row, and the values of a row.
         prepared: as for `compiled`.
-        many_prepared: as `prepared`, of the form for many rows alone.
         takes_keys: as for `compiled`.
     """
     one: Values = [bindparam(f"value_{index}", type_=each.type) for index, each in enumerate(like)]
@@ -123,15 +121,12 @@ def for_rows(
     many = [
         dialect.typed(dialect.item(source.c.value, index), each) for index, each in enumerate(like)
     ]
+    forms = {name: statement(None, one), f"{name}_many": statement(source, many)}
     return RowStatement(
-        compiled(dialect, name, statement(None, one), prepared=prepared, takes_keys=takes_keys),
-        compiled(
-            dialect,
-            f"{name}_many",
-            statement(source, many),
-            prepared=prepared and many_prepared,
-            takes_keys=takes_keys,
-        ),
+        *(
+            compiled(dialect, each, form, prepared=prepared, takes_keys=takes_keys)
+            for each, form in forms.items()
+        )
     )
 
 
@@ -182,9 +177,7 @@ def updating(
             .values({column: by_name[column] for column in changed})
         )
 
-    like = [table.c[each] for each in (*changed, *keys)]
-    # A plan kept from when the table was small may read all of it ever after.
-    return for_rows(dialect, name, like, statement, many_prepared=False)
+    return for_rows(dialect, name, [table.c[each] for each in (*changed, *keys)], statement)
 
 
 def looked_up(dialect: Dialect, name: str, table: Table, column: ColumnElement[Any]) -> Select[Any]:
