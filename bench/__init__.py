@@ -1,1 +1,1 @@
-"""Measures what the contract promises: ratios against code written by hand, in one run."""
+"""Measures what the documentation promises: ratios against code written by hand, in one run."""

@@ -13,7 +13,7 @@ import rfc8785
 
 from bench.report import Line, compared, limited
 from bench.timing import alternate
-from segmentflow_core import Tracker
+from segmentflow_core import RedactionPolicy, Tracker
 from segmentflow_core.domain.fingerprint import FingerprintKey, compute_fingerprint
 from segmentflow_core.domain.redaction import compile_redaction
 from segmentflow_core.testing import DOCUMENTED_REQUEST, FINGERPRINT_SECRET, a_journey, a_request
@@ -21,6 +21,10 @@ from segmentflow_memory import MemoryStorage
 
 __all__ = ["measure"]
 
+_SECRET_NAMES = (
+    *("password", "passphrase", "secret", "pin", "cvv", "cvc", "ssn"),
+    *("iban", "apiKey", "authorization"),
+)
 _WHERE = {
     "all": [
         {"path": "/event/total", "op": "gte", "value": 40},
@@ -111,6 +115,18 @@ def measure(*, quick: bool, full: bool) -> Iterator[Line]:
     )
     yield limited("redaction, one path", apply, 5e-6)
     yield limited("redaction, one path, compiling included", with_compile, 5e-6)
+
+    properties = DOCUMENTED_REQUEST["profile"]["properties"]
+    policy = RedactionPolicy(names=_SECRET_NAMES)
+    one_found = RedactionPolicy(names=[*_SECRET_NAMES[1:], "token"])
+    nothing_found, something_found = alternate(
+        lambda: policy.redaction(paths, data, properties).apply(data),
+        lambda: one_found.redaction(paths, data, properties).apply(data),
+        calls,
+        rounds,
+    )
+    yield limited("redaction, one path and a policy of 10 names", nothing_found, 5e-6)
+    yield limited("redaction, the same, where it finds one", something_found, 10e-6)
 
 
 def _fifty_kilobytes(random_: random.Random) -> dict[str, Any]:

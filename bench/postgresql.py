@@ -70,6 +70,8 @@ class ByHand:
         self._event = _first(read, "events")
         self._enrollment = _first(read, "enrollments")
         self._profile = _first(read, "profiles", f"WHERE email = '{email}'")
+        self._version = _first(read, "profile_versions", f"WHERE email = '{email}'")
+        self._number = self._profile[2]
         self._connection.commit()
 
     def one(self) -> None:
@@ -77,15 +79,17 @@ class ByHand:
         now, event_id = datetime.now(UTC), _ID()
         run(_CLAIM, self._claim_row(event_id, now))
         run(
-            "SELECT * FROM segmentflow_profiles WHERE organization_id = %s AND "
-            "(email = %s OR external_id = %s) FOR UPDATE",
-            (self._profile[0], self._profile[2], self._profile[3]),
+            "SELECT * FROM segmentflow_profiles JOIN segmentflow_profile_versions "
+            "USING (organization_id, profile_id, version) WHERE organization_id = %s AND "
+            "(segmentflow_profiles.email = %s OR segmentflow_profiles.external_id = %s) "
+            "FOR UPDATE OF segmentflow_profiles",
+            (self._profile[0], self._profile[4], self._profile[5]),
         ).fetchall()
         run(
             "SELECT * FROM segmentflow_journeys JOIN segmentflow_journey_versions "
             "USING (organization_id, journey_id, version) "
             "WHERE organization_id = %s AND event = %s AND status = 'active'",
-            (self._profile[0], self._event[3]),
+            (self._profile[0], self._event[5]),
         ).fetchall()
         self._update_profile(now)
         run(_EVENT, self._event_row(event_id, now))
@@ -110,9 +114,14 @@ class ByHand:
 
     def _update_profile(self, now: datetime) -> None:
         self._connection.execute(
-            "UPDATE segmentflow_profiles SET properties = %s, property_times = %s, "
-            "updated_at = %s WHERE organization_id = %s AND profile_id = %s",
-            (Jsonb(self._profile[4]), Jsonb(self._profile[5]), now, *self._profile[:2]),
+            "UPDATE segmentflow_profiles SET number = %s, updated_at = %s "
+            "WHERE organization_id = %s AND profile_id = %s",
+            (self._number, now, *self._profile[:2]),
+        )
+        self._connection.execute(
+            "UPDATE segmentflow_profile_versions SET property_times = %s "
+            "WHERE organization_id = %s AND profile_id = %s AND version = %s",
+            (Jsonb(self._version[6]), *self._version[:3]),
         )
 
     def _claim_row(self, event_id: str, now: datetime) -> tuple[Any, ...]:
@@ -129,16 +138,18 @@ class ByHand:
         )
 
     def _event_row(self, event_id: str, now: datetime) -> tuple[Any, ...]:
-        organization_id, _, profile_id, event, data, profile, reference_id, *_, outcomes = (
+        organization_id, _, profile_id, _, version, event, data, reference_id, *_, outcomes = (
             self._event
         )
+        self._number += 1
         return (
             organization_id,
             event_id,
             profile_id,
+            self._number,
+            version,
             event,
             Jsonb(data),
-            Jsonb(profile),
             reference_id,
             now,
             now,
@@ -147,13 +158,14 @@ class ByHand:
 
     def _enrollment_row(self, event_id: str, now: datetime) -> tuple[Any, ...]:
         organization_id, _, *journey = self._enrollment[:5]
-        after = self._enrollment[10:]
-        return (organization_id, _ID(), *journey, event_id, None, now, "pending", now, *after)
+        after = self._enrollment[11:]
+        caused = (event_id, self._number, None, now)
+        return (organization_id, _ID(), *journey, *caused, "pending", now, *after)
 
 
 _CLAIM = f"INSERT INTO segmentflow_claims VALUES ({', '.join(['%s'] * 12)}) ON CONFLICT DO NOTHING"
-_EVENT = f"INSERT INTO segmentflow_events VALUES ({', '.join(['%s'] * 10)})"
-_ENROLLMENT = f"INSERT INTO segmentflow_enrollments VALUES ({', '.join(['%s'] * 14)})"
+_EVENT = f"INSERT INTO segmentflow_events VALUES ({', '.join(['%s'] * 11)})"
+_ENROLLMENT = f"INSERT INTO segmentflow_enrollments VALUES ({', '.join(['%s'] * 15)})"
 
 
 def _first(read: Callable[..., Any], table: str, where: str = "") -> tuple[Any, ...]:
@@ -253,7 +265,16 @@ def _measure(server: Postgres, calls: int, rounds: int) -> Iterator[Line]:
     for client in range(_CLIENTS):
         tracker.track(_request_of(client), f"first of {client}")
     hand = ByHand(server.conninfo("bench"))
+    yield from _against_hand_written(server, tracker, hand, calls, rounds)
+    yield from _against_asynchronous(server, tracker, calls, rounds)
+    yield from _against_peer(server, tracker, calls, rounds)
+    hand.close()
+    storage.close()
 
+
+def _against_hand_written(
+    server: Postgres, tracker: Tracker, hand: ByHand, calls: int, rounds: int
+) -> Iterator[Line]:
     one, by_hand = alternate(lambda: tracker.track(_REQUEST, _key()), hand.one, calls, rounds)
     yield compared("one event on PostgreSQL against hand-written", by_hand, one, at_least=0.9)
     pairs = [
@@ -279,6 +300,10 @@ def _measure(server: Postgres, calls: int, rounds: int) -> Iterator[Line]:
         f"a batch of {_BATCH} on PostgreSQL against hand-written bulk", bulk, batch, at_least=0.4
     )
 
+
+def _against_asynchronous(
+    server: Postgres, tracker: Tracker, calls: int, rounds: int
+) -> Iterator[Line]:
     with asyncio.Runner() as runner:
         async_storage = AsyncSqlStorage(create_async_engine(server.url("bench")))
         async_tracker = AsyncTracker(async_storage, fingerprint_key=FINGERPRINT_SECRET)
@@ -293,11 +318,11 @@ def _measure(server: Postgres, calls: int, rounds: int) -> Iterator[Line]:
         )
         runner.run(async_storage.close())
 
+
+def _against_peer(server: Postgres, tracker: Tracker, calls: int, rounds: int) -> Iterator[Line]:
     peer = _peer(server)
     if peer is None:
         yield absent("one aggregate of `eventsourcing`", "eventsourcing")
     else:
         theirs, ours = alternate(peer, lambda: tracker.track(_REQUEST, _key()), calls, rounds)
         yield related("one aggregate of `eventsourcing` against one event of ours", theirs, ours)
-    hand.close()
-    storage.close()

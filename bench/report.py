@@ -25,7 +25,7 @@ def limited(name: str, seconds: float, limit: float) -> Line:
 
 
 def told(name: str, seconds: float) -> Line:
-    """Report a time that the contract says nothing about."""
+    """Report a time that has no target."""
     return Line(name, f"{seconds * 1e6:.2f} µs", "", "", None)
 
 
@@ -53,11 +53,11 @@ def compared(
 
 
 def related(name: str, above: float, below: float) -> Line:
-    """Report the ratio of two times, `above` / `below`, that the contract says nothing about."""
+    """Report the ratio of two times, `above` / `below`; it has no target."""
     detail = f"{above * 1e6:,.1f} / {below * 1e6:,.1f} µs"
     return Line(name, f"{above / below:.2f} ×", detail, "", None)
 
 
 def rated(name: str, seconds: float) -> Line:
-    """Report how many a second there are of what takes so long; the contract says nothing of it."""
+    """Report how many a second there are of what takes so long; it has no target."""
     return Line(name, f"{1 / seconds:,.0f} a second", f"{seconds * 1e6:,.1f} µs", "", None)

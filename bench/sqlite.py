@@ -49,7 +49,9 @@ class ByHand:
         self._event = read("SELECT * FROM segmentflow_events LIMIT 1").fetchone()
         self._enrollment = read("SELECT * FROM segmentflow_enrollments LIMIT 1").fetchone()
         self._profile = read("SELECT * FROM segmentflow_profiles LIMIT 1").fetchone()
-        self._data = json.loads(self._event[4])
+        self._version = read("SELECT * FROM segmentflow_profile_versions LIMIT 1").fetchone()
+        self._number = self._profile[2]
+        self._data = json.loads(self._event[6])
 
     def one(self) -> None:
         self.many(1)
@@ -68,14 +70,17 @@ class ByHand:
             digest = key_digest(self._claim[0], f"hand {_key()}")
             claims.append((self._claim[0], digest, *self._claim[2:4], event_id, *self._claim[5:]))
             data = json.dumps(self._data, separators=(",", ":"))
-            events.append((self._event[0], event_id, *self._event[2:4], data, *self._event[5:]))
+            self._number += 1
+            place = (self._event[2], self._number, *self._event[4:6])
+            events.append((self._event[0], event_id, *place, data, *self._event[7:]))
             enrollments.append(
                 (
                     self._enrollment[0],
                     _ID(),
                     *self._enrollment[2:5],
                     event_id,
-                    *self._enrollment[6:],
+                    self._number,
+                    *self._enrollment[7:],
                 )
             )
         run_many(
@@ -83,24 +88,30 @@ class ByHand:
             claims,
         )
         run(
-            "SELECT * FROM segmentflow_profiles WHERE organization_id = ? AND "
-            "(email = ? OR external_id = ?)",
-            (self._profile[0], self._profile[2], self._profile[3]),
+            "SELECT * FROM segmentflow_profiles AS p JOIN segmentflow_profile_versions "
+            "USING (organization_id, profile_id, version) WHERE organization_id = ? AND "
+            "(p.email = ? OR p.external_id = ?)",
+            (self._profile[0], self._profile[4], self._profile[5]),
         ).fetchall()
         run(
             "SELECT * FROM segmentflow_journeys JOIN segmentflow_journey_versions "
             "USING (organization_id, journey_id, version) "
             "WHERE organization_id = ? AND event = ? AND status = 'active'",
-            (self._profile[0], self._event[3]),
+            (self._profile[0], self._event[5]),
         ).fetchall()
         run(
-            "UPDATE segmentflow_profiles SET properties = ?, property_times = ?, updated_at = ? "
+            "UPDATE segmentflow_profiles SET number = ?, updated_at = ? "
             "WHERE organization_id = ? AND profile_id = ?",
-            (*self._profile[4:6], self._profile[7], *self._profile[:2]),
+            (self._number, self._profile[7], *self._profile[:2]),
         )
-        run_many("INSERT INTO segmentflow_events VALUES (?,?,?,?,?,?,?,?,?,?)", events)
+        run(
+            "UPDATE segmentflow_profile_versions SET property_times = ? "
+            "WHERE organization_id = ? AND profile_id = ? AND version = ?",
+            (self._version[6], *self._version[:3]),
+        )
+        run_many("INSERT INTO segmentflow_events VALUES (?,?,?,?,?,?,?,?,?,?,?)", events)
         run_many(
-            "INSERT INTO segmentflow_enrollments VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            "INSERT INTO segmentflow_enrollments VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             enrollments,
         )
         run("COMMIT")

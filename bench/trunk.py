@@ -1,7 +1,7 @@
 """``python -m bench.trunk``: the calls from `Tracker.track` to the first SQL on SQLite, in order.
 
 Counts the frames of ours that stand on the stack when the driver is first called. Each one costs
-every event, and each one has to be read by whoever follows an event through the code.
+every event, and is one more to read for everybody who follows an event through the code.
 """
 
 from __future__ import annotations

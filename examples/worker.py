@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import create_engine
 
-from segmentflow_core import ClaimedEnrollment, ProfileInput, Tracker, TrackRequest
+from segmentflow_core import ClaimedEnrollment, Enrollments, ProfileInput, Tracker, TrackRequest
 from segmentflow_core.errors import LeaseLost
 from segmentflow_core.templates import compile_template
 from segmentflow_sql import SqlStorage
@@ -25,8 +25,8 @@ JOURNEY = {
 }
 LEASE = timedelta(minutes=1)
 
-# JSON, so it may as well be read from a file. Values keep their types; whoever sends the mail
-# writes them as text.
+# JSON, so it may as well be read from a file. Values keep their types; the
+# sender writes them as text.
 MAIL = compile_template(
     {
         "to": {"$state": "/profile/email"},
@@ -45,25 +45,25 @@ def write_mail(claimed: ClaimedEnrollment) -> Mail:
     return {"id": claimed.enrollment.enrollment_id, **MAIL.render(claimed.state, "error")}
 
 
-def work(tracker: Tracker, send: Callable[[Mail], None]) -> int:
+def work(enrollments: Enrollments, send: Callable[[Mail], None]) -> int:
     """Send the mail of every available Enrollment; return how many were completed."""
     completed = 0
-    while claimed := tracker.enrollments.claim(limit=20, lease=LEASE, organization_id=None):
+    while claimed := enrollments.claim(limit=20, lease=LEASE, organization_id=None):
         for position, item in enumerate(claimed):
             try:
                 send(write_mail(item))
-                tracker.enrollments.complete(item.lease)
+                enrollments.complete(item.lease)
             except LeaseLost:
                 continue  # Too late: another worker has it now.
             except Exception:  # noqa: BLE001 - whatever it was, the others shall get their mail
                 # Each attempt waits twice as long as the one before; the last one is followed
                 # by none, and `segmentflow enrollments list --status dead` shows it.
                 delay = timedelta(seconds=2**item.enrollment.attempts)
-                tracker.enrollments.release_many([item.lease], delay=delay)
+                enrollments.release_many([item.lease], delay=delay)
             except KeyboardInterrupt:
                 # Shutting down: what was not begun counts as never handed over.
                 rest = [other.lease for other in claimed[position:]]
-                tracker.enrollments.release_many(rest, failed=False)
+                enrollments.release_many(rest, failed=False)
                 raise
             else:
                 completed += 1
@@ -98,7 +98,8 @@ def main(url: str = "sqlite:///shop.db") -> None:
             ),
             idempotency_key=f"order.created:ord_{name}",
         )
-    print(work(tracker, print_mail), "sent")
+    # A worker is given the store alone: handing over needs no fingerprint secret.
+    print(work(Enrollments(storage), print_mail), "sent")
     storage.close()
 
 

@@ -1,4 +1,4 @@
-"""How hypothesis runs, and a PostgreSQL server for whoever needs one."""
+"""How hypothesis runs, and a PostgreSQL server for the tests that need one."""
 
 from __future__ import annotations
 

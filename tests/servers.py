@@ -104,6 +104,10 @@ class Postgres:
         return (self._folder / "data" / "log").read_text(errors="replace")
 
     def stop(self) -> None:
+        # At once: what a clean end would write down is deleted with the rest.
+        postmaster = psutil.Process(self._server.get_pid())
+        postmaster.send_signal(signal.SIGQUIT)
+        postmaster.wait(60)
         self._server.cleanup()
         shutil.rmtree(self._folder)
 

@@ -1,7 +1,7 @@
 """Stores in memory whose transactions suspend at every call of a port, for `interleavings`.
 
 One is optimistic: a transaction works on a copy, and its commit is refused where another came
-first. One locks: keys in the order they are claimed, then identities in theirs. Both can be
+first. One locks: keys in the order they are taken, then identities in theirs. Both can be
 planted with the mistakes such stores are prone to.
 """
 
@@ -72,7 +72,7 @@ class OptimisticStorage:
 
 
 class LockingStorage:
-    """Takes locks as it claims, and writes when all is decided.
+    """Locks keys as it takes them, and writes when all is decided.
 
     Args:
         order: sorts the keys of a batch before they are locked; given the transaction's number.

@@ -127,6 +127,7 @@ def test_what_a_worker_is_handed_is_a_copy():
     assert tracker.records.event(receipt.event_id).data == {"items": [1]}
 
 
+@pytest.mark.once
 def test_eight_workers_that_crash_at_random_complete_ten_thousand_once_each_and_lose_none():
     storage, clock = MemoryStorage(wait=60), FixedClock()
 

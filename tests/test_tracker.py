@@ -1,20 +1,14 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 from datetime import timedelta
 
 import pytest
 
 from segmentflow_core import (
-    ApiKeys,
-    AsyncApiKeys,
-    AsyncEnrollments,
-    AsyncJourneys,
-    AsyncRecords,
     AsyncTracker,
-    Enrollments,
-    Journeys,
+    Limits,
+    ProfileLimits,
     Records,
     Tracker,
 )
@@ -23,8 +17,8 @@ from segmentflow_core.errors import (
     FingerprintKeyUnknown,
     InvalidRequest,
     NotFound,
+    ProfileTooLarge,
 )
-from segmentflow_core.journeys import journey_definition
 from segmentflow_core.testing import (
     DOCUMENTED_KEY,
     DOCUMENTED_REQUEST,
@@ -51,6 +45,8 @@ def a_tracker(storage=None, **options):
         {"fingerprint_key": "too short"},
         {"fingerprint_key": 5},
         {"key_lifetime": timedelta()},
+        {"key_lifetime": 30},
+        {"limits": 256},
     ],
 )
 def test_a_wrong_setting_is_refused_when_the_tracker_is_made(options):
@@ -65,24 +61,6 @@ def test_a_wrong_organization_is_refused(organization):
         tracker.track(a_request(), "key", organization_id=organization)
     with pytest.raises(ConfigurationError):
         tracker.journeys.publish({"journeys": []}, organization_id=organization)
-
-
-@pytest.mark.parametrize("limit", [0, -1, 100_001, "5", None])
-def test_a_wrong_limit_is_refused(limit):
-    tracker = a_tracker()
-    for read in (tracker.records.events, tracker.enrollments.list, tracker.records.purge_keys):
-        with pytest.raises(ConfigurationError, match="limit"):
-            read(limit=limit)
-
-
-def test_definitions_may_be_published_as_values():
-    tracker = a_tracker()
-    definition = journey_definition(a_journey())
-    (published,) = tracker.journeys.publish([definition])
-    assert published.change == "created"
-    assert tracker.journeys.get("welcome").definition == definition
-    (again,) = tracker.journeys.publish([a_journey()])
-    assert again.change == "unchanged"
 
 
 def test_a_batch_of_nothing_and_of_refusals_touches_no_store():
@@ -196,40 +174,138 @@ def test_a_tracker_does_not_show_its_secret():
     assert FINGERPRINT_SECRET not in repr([tracker, tracker.__dict__])
 
 
-FACADES = {
-    Tracker: AsyncTracker,
-    Journeys: AsyncJourneys,
-    Enrollments: AsyncEnrollments,
-    Records: AsyncRecords,
-    ApiKeys: AsyncApiKeys,
-}
+# --- how much a Profile may hold ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("plain", "awaited"), FACADES.items(), ids=lambda face: face.__name__)
-def test_a_storage_of_the_other_colour_is_refused_with_the_class_that_takes_it(plain, awaited):
-    options = {"fingerprint_key": FINGERPRINT_SECRET} if plain is Tracker else {}
-    for face, storage, twin in (
-        (plain, AsyncMemoryStorage(), awaited),
-        (awaited, MemoryStorage(), plain),
-    ):
-        with pytest.raises(ConfigurationError) as refusal:
-            face(storage, **options)
-        assert type(storage).__name__ in refusal.value.message
-        assert refusal.value.message.endswith(f"Use {twin.__name__}.")
+def test_an_event_that_would_make_a_profile_too_large_leaves_nothing_and_frees_its_key():
+    tracker = a_tracker(profile_limits=ProfileLimits(max_properties=2))
+    kept = tracker.track(a_request(profile={"email": "a@example.com", "properties": {"a": 1}}), "1")
+    both = {"email": "new@example.com", "externalId": "x", "properties": {"b": 1, "c": 1}}
+    first = {"email": "a@example.com", "externalId": "x"}
+    results = tracker.track_many(
+        [
+            (a_request(profile=first), "2"),
+            (a_request(profile=both), "3"),
+            (a_request(profile=first), "4"),
+            (a_request(profile={**both, "properties": {"b": 1}}), "3"),
+        ]
+    )
+    assert [getattr(result, "code", "accepted") for result in results] == [
+        "accepted",
+        "profile_too_large",
+        "accepted",
+        "accepted",
+    ]
+    profile = tracker.records.profile(kept.profile_id)
+    assert (profile.email, profile.properties) == ("new@example.com", {"a": 1, "b": 1})
 
 
-@pytest.mark.parametrize("no_storage", ["sqlite:///shop.db", object(), {"run": 1}])
-def test_what_is_no_storage_is_refused_by_its_type(no_storage):
-    with pytest.raises(ConfigurationError, match=type(no_storage).__name__) as refusal:
-        a_tracker(no_storage)
-    assert "shop" not in refusal.value.message
+def test_an_event_on_a_full_profile_that_changes_nothing_of_it_is_recorded():
+    tracker = a_tracker(profile_limits=ProfileLimits(max_properties=1))
+    full = {"email": "a@example.com", "properties": {"a": 1}}
+    tracker.track(a_request(profile=full), "1")
+    assert not tracker.track(a_request(profile={"email": "a@example.com"}), "2").replayed
+    with pytest.raises(ProfileTooLarge):
+        tracker.track(a_request(profile={"email": "a@example.com", "properties": {"b": 1}}), "3")
+    assert not tracker.track(a_request(profile=full), "3").replayed
 
 
-def test_a_run_that_is_decorated_keeps_its_colour():
-    class Timed(AsyncMemoryStorage):
-        @functools.wraps(AsyncMemoryStorage.run)
-        def run(self, work):
-            return super().run(work)
+def test_explaining_a_request_says_that_it_would_make_the_profile_too_large():
+    tracker = a_tracker(profile_limits=ProfileLimits(max_properties=1))
+    with pytest.raises(ProfileTooLarge):
+        tracker.explain(a_request(profile={"email": "a@b.example", "properties": {"a": 1, "b": 2}}))
 
-    awaited = AsyncTracker(Timed(), fingerprint_key=FINGERPRINT_SECRET)
-    assert not asyncio.run(awaited.track(a_request(), "key")).replayed
+
+# --- what is no request and no call ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        None,
+        5,
+        "ab",
+        b"ab",
+        {"a": 1},
+        [None],
+        ["ab"],
+        [DOCUMENTED_REQUEST],
+        [(DOCUMENTED_REQUEST,)],
+        [(DOCUMENTED_REQUEST, "key", "more")],
+        [(DOCUMENTED_REQUEST, "key"), 5],
+        iter([(DOCUMENTED_REQUEST, "key")]),
+    ],
+)
+def test_calls_that_are_no_pairs_are_told_and_nothing_is_recorded(calls):
+    tracker = a_tracker()
+    with pytest.raises(ConfigurationError, match="pairs"):
+        tracker.track_many(calls)
+    asynchronous = AsyncTracker(AsyncMemoryStorage(), fingerprint_key=FINGERPRINT_SECRET)
+    with pytest.raises(ConfigurationError, match="pairs"):
+        asyncio.run(asynchronous.track_many(calls))
+    assert tracker.records.events() == []
+
+
+def test_a_batch_may_be_any_sequence_of_pairs():
+    tracker = a_tracker()
+    calls = ([DOCUMENTED_REQUEST, "a"], (DOCUMENTED_REQUEST, "b"))
+    assert [receipt.replayed for receipt in tracker.track_many(calls)] == [False, False]
+    assert tracker.track_many(()) == []
+
+
+@pytest.mark.parametrize("request_", [None, 5, "text", [DOCUMENTED_REQUEST]])
+def test_a_request_that_is_none_is_told(request_):
+    tracker = a_tracker()
+    for call in (lambda: tracker.track(request_, "key"), lambda: tracker.explain(request_)):
+        with pytest.raises(InvalidRequest) as refusal:
+            call()
+        assert refusal.value.violations[0].path == ""
+    (refused,) = tracker.track_many([(request_, "key")])
+    assert isinstance(refused, InvalidRequest)
+
+
+def test_a_key_of_a_subclass_of_str_is_the_key_it_spells():
+    class Key(str):
+        __slots__ = ()
+
+    tracker = a_tracker()
+    first = tracker.track(DOCUMENTED_REQUEST, Key("key"))
+    assert tracker.track(DOCUMENTED_REQUEST, "key") == first
+
+
+def test_placeholder_ids_are_refused_unless_the_limits_allow_them():
+    request = a_request(profile={"email": "a@example.com", "externalId": "undefined"})
+    with pytest.raises(InvalidRequest):
+        a_tracker().track(request, "key")
+    limits = Limits(allow_placeholder_ids=True)
+    assert a_tracker(limits=limits).track(request, "key")
+    assert a_tracker(limits=limits).explain(request)
+    with pytest.raises(InvalidRequest):
+        Records(MemoryStorage()).explain_request(request)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda tracker: tracker.journeys.get("a", "1"),
+        lambda tracker: tracker.journeys.get(5),
+        lambda tracker: tracker.records.event(5),
+    ],
+)
+def test_what_can_be_no_id_is_not_found(call):
+    with pytest.raises(NotFound):
+        call(a_tracker())
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda tracker: tracker.journeys.rehearse([], since="2026-05-31"),
+        lambda tracker: tracker.enrollments.extend([None]),
+        lambda tracker: tracker.enrollments.extend(None),
+        lambda tracker: tracker.track(DOCUMENTED_REQUEST, "key", organization_id=5),
+    ],
+)
+def test_an_argument_of_another_kind_is_told(call):
+    with pytest.raises(ConfigurationError):
+        call(a_tracker())

@@ -28,9 +28,12 @@ from segmentflow_cli.journey_files import JourneyFormat, read_journey_file
 from segmentflow_cli.keys import keys
 from segmentflow_cli.options import (
     COMMON,
+    NOT_REDACTED,
     Before,
     Common,
     Limit,
+    PlaceholderIds,
+    Redacted,
     behind_the_command,
     read_bytes,
 )
@@ -39,6 +42,7 @@ from segmentflow_cli.serve import serve_store
 from segmentflow_cli.stores import create_secret, opened, secret_file
 from segmentflow_core import Limits, SegmentflowError, __version__
 from segmentflow_core.journeys import journey_definitions, journey_file_json_schema
+from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_core.wire import (
     event_document,
     parse_request,
@@ -106,15 +110,19 @@ def track(
     idempotency_key: Annotated[
         str | None, Parameter(help="The same for every retry of this request.")
     ] = None,
+    placeholder_ids: PlaceholderIds = False,
+    redacted: Redacted = NOT_REDACTED,
     common: Common = COMMON,
 ) -> None:
     """Track one event and print its receipt."""
-    raw = read_bytes(file)
-    with common.tracker() as tracker:
+    limits = Limits(allow_placeholder_ids=placeholder_ids)
+    with common.tracker(redacted, limits) as tracker:
         receipt = tracker.track(
-            parse_request(raw), idempotency_key, organization_id=common.organization
+            parse_request(read_bytes(file)), idempotency_key, organization_id=common.organization
         )
-    common.printer.receipt(receipt_document(receipt), replayed=receipt.replayed)
+    common.printer.receipt(
+        receipt_document(receipt), replayed=receipt.replayed, unmatched=receipt.unmatched_paths
+    )
 
 
 @journeys.command(name="apply")
@@ -217,6 +225,8 @@ def serve(
     max_depth: Annotated[
         int, Parameter(help="How deep its JSON may nest.", validator=Number(gte=1, lte=128))
     ] = _LIMITS.max_depth,
+    placeholder_ids: PlaceholderIds = False,
+    redacted: Redacted = NOT_REDACTED,
     common: Common = COMMON,
 ) -> None:
     """Serve the store over HTTP.
@@ -232,7 +242,8 @@ def serve(
         workers=workers,
         threads=threads,
         grace=grace,
-        limits=Limits(max_bytes=max_bytes, max_depth=max_depth),
+        limits=Limits(max_bytes, max_depth, allow_placeholder_ids=placeholder_ids),
+        redaction=redacted.policy,
     )
 
 
@@ -250,6 +261,7 @@ def purge(
     common.printer.purged(removed)
 
 
+@forgets_locals
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     for stream in (sys.stdout, sys.stderr):

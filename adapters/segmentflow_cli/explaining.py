@@ -18,9 +18,16 @@ from rich.text import Text
 from rich.tree import Tree
 
 from segmentflow_cli.journey_files import read_journey_file
-from segmentflow_cli.options import COMMON, Common, read_bytes
+from segmentflow_cli.options import (
+    COMMON,
+    NOT_REDACTED,
+    Common,
+    PlaceholderIds,
+    Redacted,
+    read_bytes,
+)
 from segmentflow_cli.printing import lined_up, print_json, visible
-from segmentflow_core import SkipReason
+from segmentflow_core import Limits, SkipReason
 from segmentflow_core.explanation import SKIP_REASONS, ExplainedEvent, Rehearsal
 from segmentflow_core.journeys import journey_definitions
 from segmentflow_core.ports import parse_instant
@@ -34,7 +41,7 @@ _WHY_UNKNOWN: Final = {
     "missing": "nothing is there",
     "null": "it is null",
     "wrong_type": "it is of another type",
-    "redacted": "the request redacts it",
+    "redacted": "it is redacted",
 }
 _COMBINED: Final = {"all": "all of", "any": "any of", "not": "not"}
 
@@ -93,6 +100,8 @@ def explain(
     journey: Annotated[
         str | None, Parameter(help="Only this Journey, and whether it listens at all.")
     ] = None,
+    placeholder_ids: PlaceholderIds = False,
+    redacted: Redacted = NOT_REDACTED,
     common: Common = COMMON,
 ) -> None:
     """Say who would enter which Journey, and why not. Nothing is written."""
@@ -106,7 +115,8 @@ def explain(
             )
         page.rehearsal(rehearsal)
         return
-    with common.records() as records:
+    limits = Limits(allow_placeholder_ids=placeholder_ids)
+    with common.records(redacted, limits) as records:
         if event is not None:
             explained = records.explain(
                 event, journeys=drafts, journey_id=journey, organization_id=whose

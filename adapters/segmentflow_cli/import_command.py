@@ -23,9 +23,16 @@ from rich.progress import (
 from rich.text import Text
 
 from segmentflow_cli.importing import ImportReport, Refusal, import_lines, read_lines
-from segmentflow_cli.options import COMMON, Common, standard_input
+from segmentflow_cli.options import (
+    COMMON,
+    NOT_REDACTED,
+    Common,
+    PlaceholderIds,
+    Redacted,
+    standard_input,
+)
 from segmentflow_cli.printing import faults
-from segmentflow_core import SegmentflowError
+from segmentflow_core import Limits, SegmentflowError
 
 __all__ = ["import_file"]
 
@@ -61,6 +68,8 @@ def import_file(
             validator=_check_source,
         ),
     ] = None,
+    placeholder_ids: PlaceholderIds = False,
+    redacted: Redacted = NOT_REDACTED,
     common: Common = COMMON,
 ) -> int:
     """Track every line of a file, batch by batch. Run it again to go on after a kill.
@@ -72,7 +81,8 @@ def import_file(
     """
     report = ImportReport(name="" if file == _STANDARD_INPUT else Path(file).name, source=source)
     status = 0
-    with _opened(file) as lines, common.tracker() as tracker:
+    limits = Limits(allow_placeholder_ids=placeholder_ids)
+    with _opened(file) as lines, common.tracker(redacted, limits) as tracker:
         progress = _Shown.of(lines, report, as_json=common.json)
         try:
             # A disabled bar is not entered: older versions of rich would print an empty line.
@@ -166,6 +176,10 @@ def _print_report(report: ImportReport, common: Common, how: str) -> None:
         f"{how}: {report.lines} lines, {report.recorded} recorded, "
         f"{report.replayed} replayed, {refused} refused."
     )
+    if report.unmatched:
+        common.printer.console.print(
+            f"{report.unmatched} redaction paths named nothing: each may be mistyped."
+        )
     if how != _DONE:
         common.printer.console.print(
             "Run the same command again on the same lines to go on: what was recorded replays."

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Final
 
 from attrs import define, field, frozen
 
-from segmentflow_core import Limits, Receipt, SegmentflowError, Tracker
+from segmentflow_core import Limits, Receipt, RedactionPolicy, SegmentflowError, Tracker
 from segmentflow_core.errors import (
     IdempotencyInProgress,
     InvalidRequest,
@@ -26,17 +26,32 @@ from segmentflow_core.errors import (
     StorageUnavailable,
     Violation,
 )
+from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_core.wire import parse_json
 
-__all__ = ["MAX_LISTED", "ImportReport", "Line", "Refusal", "import_lines", "read_lines"]
+__all__ = [
+    "MAX_LISTED",
+    "MAX_LISTED_BYTES",
+    "ImportReport",
+    "Line",
+    "Refusal",
+    "import_lines",
+    "read_lines",
+]
 
 MAX_LISTED: Final = 10_000
 """How many refused lines a report lists; further ones are only counted."""
+
+MAX_LISTED_BYTES: Final = 16 * 1024 * 1024
+"""How much text of violations a report lists; lines refused after that are only counted."""
 
 _ENVELOPE: Final = frozenset({"idempotencyKey", "request"})
 _MAX_REQUEST: Final = Limits().max_bytes
 _MAX_LINE: Final = _MAX_REQUEST + 1024
 """Bytes of the longest line: a request at its limit, in an envelope with its key."""
+
+_MAX_BATCH: Final = 16 * 1024 * 1024
+"""Bytes of lines after which a batch is full, however few they are."""
 
 _CHUNK: Final = 64 * 1024
 _SOURCE_DIGITS: Final = 32
@@ -85,11 +100,12 @@ class ImportReport:
         lines: how many lines were read, without blank ones.
         recorded: how many lines became an event.
         replayed: how many lines were events already.
-        refused: the first `MAX_LISTED` refusals, by line.
+        refused: the first refusals, by line, up to `MAX_LISTED` and `MAX_LISTED_BYTES`.
         omitted: how many more lines were refused.
         naming_line: the number of the line that `source` was derived from, together with the
             file's name; None if `source` was given.
         derived: how many keys were derived.
+        unmatched: how many redaction paths of recorded and replayed lines named nothing.
     """
 
     name: str = ""
@@ -101,6 +117,8 @@ class ImportReport:
     omitted: int = 0
     naming_line: int | None = None
     derived: int = 0
+    unmatched: int = 0
+    _listed_bytes: int = field(default=0, init=False)
 
     @property
     def naming_line_refused(self) -> bool:
@@ -109,8 +127,9 @@ class ImportReport:
 
     def refuse(self, refusal: Refusal) -> None:
         """Note a refused line."""
-        if len(self.refused) < MAX_LISTED:
+        if len(self.refused) < MAX_LISTED and self._listed_bytes < MAX_LISTED_BYTES:
             self.refused.append(refusal)
+            self._listed_bytes += _text_size(refusal.error)
         else:
             self.omitted += 1
 
@@ -123,7 +142,13 @@ class ImportReport:
             "replayed": self.replayed,
             "refused": [refusal.document() for refusal in self.refused],
             "omitted": self.omitted,
+            "unmatchedPaths": self.unmatched,
         }
+
+
+def _text_size(error: SegmentflowError) -> int:
+    listed = error.violations if isinstance(error, InvalidRequest) else ()
+    return sum(len(violation.path) + len(violation.message) for violation in listed)
 
 
 def read_lines(file: BinaryIO) -> Iterator[Line]:
@@ -139,6 +164,7 @@ def read_lines(file: BinaryIO) -> Iterator[Line]:
         yield Line(number, raw, size, too_long)
 
 
+@forgets_locals
 def import_lines(
     tracker: Tracker,
     lines: Iterable[Line],
@@ -150,14 +176,14 @@ def import_lines(
     on_progress: Callable[[int, list[Refusal]], None],
     pause: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Track every line, `batch` of them a transaction, and keep `report` up to date.
+    """Track every line, at most `batch` of them a transaction, and keep `report` up to date.
 
     Args:
         tracker: tracks the lines.
         lines: the lines, in the file's order.
         report: is brought up to date; if its `source` is set, derived keys start with it.
         organization_id: whose events they are.
-        batch: how many lines one transaction takes.
+        batch: how many lines one transaction takes at most; fewer of long ones.
         match_journeys: False records history that must not start automations.
         on_progress: is called after each batch with the bytes read and the lines refused.
         pause: waits the given seconds before a batch is tried again.
@@ -173,12 +199,14 @@ def import_lines(
         )
 
     for some in _batches(lines, batch):
-        calls, refused = _read_calls(some, report)
+        calls, refused = _read_calls(some, report, tracker.redaction)
         results = _patiently(track, list(calls.values()), pause)
         for number, result in zip(calls, results, strict=True):
             if isinstance(result, SegmentflowError):
                 refused.append(Refusal(number, result))
-            elif result.replayed:
+                continue
+            report.unmatched += len(result.unmatched_paths)
+            if result.replayed:
                 report.replayed += 1
             else:
                 report.recorded += 1
@@ -190,17 +218,19 @@ def import_lines(
 
 def _batches(lines: Iterable[Line], size: int) -> Iterator[list[Line]]:
     some: list[Line] = []
+    held = 0
     for line in lines:
         some.append(line)
-        if len(some) == size:
+        held += len(line.raw)
+        if len(some) == size or held >= _MAX_BATCH:
             yield some
-            some = []
+            some, held = [], 0
     if some:
         yield some
 
 
 def _read_calls(
-    lines: Iterable[Line], report: ImportReport
+    lines: Iterable[Line], report: ImportReport, policy: RedactionPolicy
 ) -> tuple[dict[int, tuple[Any, Any]], list[Refusal]]:
     """Read the calls of a batch, by line number, and the lines that are none."""
     calls: dict[int, tuple[Any, Any]] = {}
@@ -209,30 +239,31 @@ def _read_calls(
         if not line.raw.strip():
             continue
         report.lines += 1
-        _name_source(report, line)
+        _name_source(report, line, policy)
         try:
             calls[line.number] = _read_call(line, report)
         except SegmentflowError as error:
-            refused.append(Refusal(line.number, error))
+            # Kept for the report: without the frames, which hold the lines.
+            refused.append(Refusal(line.number, error.with_traceback(None)))
     return calls, refused
 
 
-def _name_source(report: ImportReport, line: Line) -> None:
+def _name_source(report: ImportReport, line: Line, policy: RedactionPolicy) -> None:
     """Derive the source from the file's name and its first line, which stay as the file grows.
 
     Either alone is too little: two files may start with the same line, or have the same name.
     """
     if report.source is None:
-        named = json.dumps([report.name, _known_by(line)], sort_keys=True).encode()
+        named = json.dumps([report.name, _known_by(line, policy)], sort_keys=True).encode()
         report.source = hashlib.sha256(named).hexdigest()[:_SOURCE_DIGITS]
         report.naming_line = line.number
 
 
-def _known_by(line: Line) -> Any:
+def _known_by(line: Line, policy: RedactionPolicy) -> Any:
     """Return the parts of a line that may go into a hash that is stored and shown.
 
-    A request that redacts nothing: all of it. Any other request or document: only members that
-    no request can redact. No JSON object: nothing.
+    A request of which nothing is redacted: all of it. Any other request or document: only
+    members that cannot be redacted. No JSON object: nothing.
     """
     try:
         document = parse_json(line.raw.removeprefix(codecs.BOM_UTF8))
@@ -247,14 +278,28 @@ def _known_by(line: Line) -> Any:
     in_place = request is document or document.keys() <= _ENVELOPE
     if in_place and request.keys() <= _FIELDS:
         try:
-            return json.dumps(document, sort_keys=True)
+            text = json.dumps(document, sort_keys=True)
         except (TypeError, ValueError):  # the parser left a mark for a value no request may hold
             return None
+        if policy.empty or not _redacts(policy, json.loads(text)):
+            return text
     profile = request.get("profile")
     shown = [document.get("idempotencyKey")]
     shown += [request.get(name) for name in ("event", "referenceId", "occurredAt")]
     shown += [profile.get(n) for n in ("email", "externalId")] if isinstance(profile, dict) else []
     return [text if isinstance(text, str) else None for text in shown]
+
+
+def _redacts(policy: RedactionPolicy, document: dict[str, Any]) -> bool:
+    """Whether a policy may redact anything of a line that is JSON but not checked."""
+    request = document.get("request", document)
+    data, profile = request.get("data", {}), request.get("profile", {})
+    properties = profile.get("properties", {}) if isinstance(profile, dict) else None
+    if not isinstance(data, dict) or not isinstance(properties, dict):
+        return True
+    # The whole request too: what is in the wrong place may have one of the names.
+    asked: list[tuple[dict[str, Any], dict[str, Any]]] = [(data, properties), (document, {})]
+    return any(policy.redaction((), *each).places(each[0]) for each in asked)
 
 
 def _read_call(line: Line, report: ImportReport) -> tuple[Any, Any]:

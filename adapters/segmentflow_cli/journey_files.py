@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, TypeAlias
 from segmentflow_cli.options import standard_input
 from segmentflow_cli.yaml_text import YamlFault, parse_yaml
 from segmentflow_core.errors import InvalidJourney, InvalidRequest, Violation
+from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_core.wire import parse_json
 
 __all__ = ["JourneyFormat", "read_journey_file"]
@@ -42,6 +43,7 @@ _DOTTED_KEY: Final = re.compile(
 _WHERE: Final = re.compile(r" \((at line [0-9]+, column [0-9]+|at end of document)\)\Z")
 
 
+@forgets_locals
 def read_journey_file(file: str | Path, form: JourneyFormat | None = None) -> Any:
     """Read a Journey file as a plain document, not yet checked.
 

@@ -15,20 +15,81 @@ from cyclopts import App, Parameter
 
 from segmentflow_cli.printing import Printer
 from segmentflow_cli.stores import find_secret, opened
-from segmentflow_core import ApiKeys, Enrollments, Journeys, Records, Tracker
+from segmentflow_core import (
+    ApiKeys,
+    Enrollments,
+    Journeys,
+    Limits,
+    Records,
+    RedactionPolicy,
+    Tracker,
+)
 
 __all__ = [
     "COMMON",
     "DEFAULT_STORE",
+    "NOT_REDACTED",
+    "REDACTION_VARIABLE",
     "Before",
     "Common",
     "Limit",
+    "PlaceholderIds",
+    "Redacted",
     "behind_the_command",
     "read_bytes",
     "standard_input",
 ]
 
 DEFAULT_STORE: Final = "sqlite:///segmentflow.db"
+_LIMITS: Final = Limits()
+
+
+REDACTION_VARIABLE: Final = "SEGMENTFLOW_REDACT"
+"""Holds paths and names between commas. Options add to it: none can take it back."""
+
+
+@Parameter(name="*", group="Redaction")
+@frozen
+class Redacted:
+    """The options of the commands that take requests: what of them is never stored."""
+
+    redact: Annotated[
+        tuple[str, ...],
+        Parameter(
+            help="Never store what is at this path, such as /event/items/*/token or "
+            "/profile/properties/ssn. Repeatable; SEGMENTFLOW_REDACT lists more.",
+            negative="",
+        ),
+    ] = ()
+    redact_name: Annotated[
+        tuple[str, ...],
+        Parameter(help="Never store a member of this name. Repeatable.", negative=""),
+    ] = ()
+    refuse_unmatched: Annotated[
+        bool,
+        Parameter(
+            help="Refuse a request where one of its redactedDataPaths names nothing.",
+            negative="",
+        ),
+    ] = False
+
+    @property
+    def policy(self) -> RedactionPolicy:
+        """Return the policy of the options and of the environment.
+
+        Raises:
+            ConfigurationError: a path breaks its rule.
+        """
+        listed = os.environ.get(REDACTION_VARIABLE, "").split(",")
+        known = [entry.strip() for entry in listed if entry.strip()]
+        return RedactionPolicy(
+            paths=[*self.redact, *(entry for entry in known if entry.startswith("/"))],
+            names=[*self.redact_name, *(entry for entry in known if not entry.startswith("/"))],
+            refuse_unmatched=self.refuse_unmatched,
+        )
+
+
+NOT_REDACTED: Final = Redacted()
 
 
 @Parameter(name="*")
@@ -43,10 +104,12 @@ class Common:
     json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False
 
     @contextmanager
-    def tracker(self) -> Generator[Tracker]:
+    def tracker(self, redacted: Redacted, limits: Limits = _LIMITS) -> Generator[Tracker]:
         """Open the store, give a tracker with the store's secret, and close it afterwards."""
+        policy = redacted.policy
         with opened(self.store) as storage:
-            yield Tracker(storage, fingerprint_key=find_secret(self.store))
+            secret = find_secret(self.store)
+            yield Tracker(storage, fingerprint_key=secret, limits=limits, redaction=policy)
 
     @contextmanager
     def journeys(self) -> Generator[Journeys]:
@@ -61,10 +124,13 @@ class Common:
             yield Enrollments(storage)
 
     @contextmanager
-    def records(self) -> Generator[Records]:
+    def records(
+        self, redacted: Redacted | None = None, limits: Limits = _LIMITS
+    ) -> Generator[Records]:
         """Open the store, give its records, and close it afterwards."""
+        policy = RedactionPolicy() if redacted is None else redacted.policy
         with opened(self.store) as storage:
-            yield Records(storage)
+            yield Records(storage, limits=limits, redaction=policy)
 
     @contextmanager
     def api_keys(self) -> Generator[ApiKeys]:
@@ -129,5 +195,13 @@ def behind_the_command(app: App, tokens: Sequence[str]) -> list[str]:
     return [*path, *moved, *rest] if app.default_command is not None else [*path, *rest]
 
 
+PlaceholderIds = Annotated[
+    bool,
+    Parameter(
+        name="--allow-placeholder-ids",
+        help="Take external ids such as undefined, which only a broken client sends.",
+        negative="",
+    ),
+]
 Limit = Annotated[int, Parameter(help="How many at most.")]
 Before = Annotated[str | None, Parameter(help="Only ids below this one: the next page.")]

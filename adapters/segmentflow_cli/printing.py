@@ -110,11 +110,17 @@ class Printer:
             word = "Its new secret is" if created else "Its secret was already"
             self.console.print(Text(f"{word} in {secret}; keep it as safe as a password."))
 
-    def receipt(self, receipt: dict[str, Any], *, replayed: bool) -> None:
-        """Print a receipt."""
+    def receipt(self, receipt: dict[str, Any], *, replayed: bool, unmatched: Sequence[str]) -> None:
+        """Print a receipt; on stderr, name each redaction path that named nothing."""
         if not self.as_json and replayed:
             self.console.print("[yellow]Replayed:[/] this request was tracked before.")
         self.document(receipt)
+        if self.as_json and unmatched:
+            print_json({"unmatchedPaths": list(unmatched)}, sys.stderr)
+            return
+        errors = Console(stderr=True, highlight=False, soft_wrap=True)
+        for path in unmatched:
+            errors.print(Text(visible(f"The redaction path {path} names nothing."), "yellow"))
 
     def plan(self, plan: Sequence[PublishedJourney]) -> None:
         """Say what publishing will change, before it changes it."""

@@ -6,16 +6,17 @@ accepted before it ends. The access log goes to standard output, one JSON object
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
 from segmentflow_cli.stores import find_secret, opened
-from segmentflow_core import ApiKeys, Limits, Tracker
+from segmentflow_core import ApiKeys, Limits, RedactionPolicy, Tracker
 from segmentflow_core.errors import ConfigurationError
 from segmentflow_http import ApiKeyAuthenticator, AsgiApp, Authenticator, Endpoint, KnownKeys
 from segmentflow_http.access import log_answered
@@ -28,6 +29,8 @@ _ORGANIZATION: Final = "SEGMENTFLOW_ORGANIZATION"
 _THREADS: Final = "SEGMENTFLOW_THREADS"
 _MAX_BYTES: Final = "SEGMENTFLOW_MAX_BYTES"
 _MAX_DEPTH: Final = "SEGMENTFLOW_MAX_DEPTH"
+_PLACEHOLDER_IDS: Final = "SEGMENTFLOW_ALLOW_PLACEHOLDER_IDS"
+_REDACTION: Final = "SEGMENTFLOW_REDACTION_POLICY"
 
 _LOGGING: Final[dict[str, Any]] = {
     "version": 1,
@@ -66,6 +69,7 @@ def serve_store(
     threads: int,
     grace: int,
     limits: Limits,
+    redaction: RedactionPolicy,
 ) -> None:
     """Serve a store until the process is told to stop, by SIGTERM or SIGINT.
 
@@ -86,31 +90,41 @@ def serve_store(
         _THREADS: str(threads),
         _MAX_BYTES: str(limits.max_bytes),
         _MAX_DEPTH: str(limits.max_depth),
+        _PLACEHOLDER_IDS: str(int(limits.allow_placeholder_ids)),
+        _REDACTION: json.dumps(
+            {
+                "paths": redaction.paths,
+                "names": redaction.names,
+                "refuse_unmatched": redaction.refuse_unmatched,
+            }
+        ),
     }
     with ExitStack() as stack:
         # A wrong set-up is reported here, once, and not by every worker.
         _build(stack)
     _check_address(host, port)
-    started = False
+    if not _served(
+        uvicorn.run, host=host, port=port, workers=workers, timeout_graceful_shutdown=grace
+    ):
+        raise ConfigurationError("The server could not start; what it logged above says why.")
+
+
+def _served(run: Callable[..., object], **settings: object) -> bool:
+    """Serve until the process is told to stop; say whether the server ever started."""
     with _stopped_by_sigterm():
         try:
-            uvicorn.run(
+            run(
                 f"{__name__}:create_app",
                 factory=True,
-                host=host,
-                port=port,
-                workers=workers,
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                timeout_graceful_shutdown=grace,
                 log_config=_LOGGING,
+                **settings,
             )
-            started = True
         except SystemExit as end:
-            started = not end.code
-    if not started:
-        raise ConfigurationError("The server could not start; what it logged above says why.")
+            return not end.code
+    return True
 
 
 def _check_address(host: str, port: int) -> None:
@@ -166,8 +180,13 @@ def create_app() -> AsgiApp:
 def _build(stack: ExitStack) -> Endpoint:
     url, organization = os.environ[_STORE], os.environ[_ORGANIZATION]
     storage = stack.enter_context(opened(url))
-    limits = Limits(int(os.environ[_MAX_BYTES]), int(os.environ[_MAX_DEPTH]))
-    tracker = Tracker(storage, fingerprint_key=find_secret(url), limits=limits)
+    limits = Limits(
+        int(os.environ[_MAX_BYTES]),
+        int(os.environ[_MAX_DEPTH]),
+        allow_placeholder_ids=os.environ[_PLACEHOLDER_IDS] == "1",
+    )
+    redaction = RedactionPolicy(**json.loads(os.environ[_REDACTION]))
+    tracker = Tracker(storage, fingerprint_key=find_secret(url), limits=limits, redaction=redaction)
     known = os.environ.get(KEYS_VARIABLE, "").replace(",", " ").split()
     authenticator: Authenticator
     if known:

@@ -13,9 +13,10 @@ import httpx
 from segmentflow_core import Receipt, SegmentflowError
 from segmentflow_core.errors import ERROR_CLASSES
 
-__all__ = ["UnexpectedAnswer", "Unreachable", "read_answer"]
+__all__ = ["UnexpectedAnswer", "Unreachable", "read_answer", "unmatched_paths"]
 
 _BY_CODE: Final = {cls.code: cls for cls in ERROR_CLASSES}
+_MAX_DIGITS: Final = 10
 _COUNTS: Final = ("matchedJourneys", "enrolledJourneys", "skippedJourneys")
 
 
@@ -53,6 +54,12 @@ def read_answer(response: httpx.Response) -> Receipt | SegmentflowError:
         if cls is not None and cls.status == response.status_code and isinstance(details, dict):
             return cls(str(document.get("message")), details=details)
     return UnexpectedAnswer(details={"status": response.status_code})
+
+
+def unmatched_paths(response: httpx.Response) -> int:
+    """Return how many redaction paths the service says named nothing."""
+    told = response.headers.get("redaction-unmatched", "")
+    return int(told) if told.isascii() and told.isdigit() and len(told) < _MAX_DIGITS else 0
 
 
 def _is_receipt(document: Mapping[str, Any]) -> bool:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
 from segmentflow_core.errors import ConfigurationError, PayloadTooLarge
+from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_http.access import AnsweredHook, tell_answered
 from segmentflow_http.endpoint import AsyncEndpoint, Endpoint
 from segmentflow_http.messages import Response, error_response, quoted_path
@@ -60,6 +61,7 @@ class AsgiApp:
         self._on_answered = on_answered
         self._on_shutdown = on_shutdown
 
+    @forgets_locals
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
         """Serve one connection scope."""
         if scope["type"] == "http":

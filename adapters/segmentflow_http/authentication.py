@@ -16,6 +16,7 @@ from segmentflow_core import ApiKey, ApiKeys, AsyncApiKeys
 from segmentflow_core.api_keys import refuse_write_key
 from segmentflow_core.colour import MaybeAwaitable, drive, settle
 from segmentflow_core.errors import ConfigurationError, Unauthorized
+from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_http.colours import refuse_kind
 
 __all__ = [
@@ -72,6 +73,7 @@ class ApiKeyAuthenticator:
         message = "AsyncApiKeys need an AsyncApiKeyAuthenticator."
         refuse_kind(self.api_keys, AsyncApiKeys, message)
 
+    @forgets_locals
     def authenticate(self, headers: Mapping[str, str], scope: str) -> Caller:
         """Return the Organization of the key; as `Authenticator.authenticate`."""
         return drive(_caller(self.api_keys, headers, scope))
@@ -90,6 +92,7 @@ class AsyncApiKeyAuthenticator:
     def __attrs_post_init__(self) -> None:
         refuse_kind(self.api_keys, ApiKeys, "ApiKeys need an ApiKeyAuthenticator.")
 
+    @forgets_locals
     async def authenticate(self, headers: Mapping[str, str], scope: str) -> Caller:
         """Return the Organization of the key; as `Authenticator.authenticate`."""
         return await _caller(self.api_keys, headers, scope)
@@ -115,12 +118,14 @@ class KnownKeys:
         ConfigurationError: there is no key, or one is too short to be a secret or is a WriteKey.
     """
 
+    @forgets_locals
     def __init__(self, secrets: Iterable[str], *, organization_id: str = "default") -> None:
         self._digests = [hashlib.sha256(_checked(secret)).digest() for secret in secrets]
         self._caller = Caller(organization_id)
         if not self._digests:
             raise ConfigurationError("There must be at least one key.")
 
+    @forgets_locals
     def authenticate(self, headers: Mapping[str, str], scope: str) -> Caller:
         """Return the caller; as `Authenticator.authenticate`."""
         del scope

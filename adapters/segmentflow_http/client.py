@@ -31,8 +31,9 @@ from segmentflow_core.errors import (
     Violation,
 )
 from segmentflow_core.ports import format_instant
+from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_core.wire import request_document
-from segmentflow_http.answers import UnexpectedAnswer, Unreachable, read_answer
+from segmentflow_http.answers import UnexpectedAnswer, Unreachable, read_answer, unmatched_paths
 from segmentflow_http.colours import refuse_kind
 from segmentflow_http.retries import DEFAULT_RETRIES, Retried, Retries, Uniform, pause_after
 
@@ -44,7 +45,7 @@ _KEY: Final = re.compile(r"[!-~](?:[ -~]{0,253}[!-~])?")
 _VISIBLE: Final = re.compile(r"[!-~]+")
 
 
-@frozen(kw_only=True, repr=False)
+@frozen(repr=False)
 class _Conversation:
     """What a client and the service say to each other about one event, in either colour."""
 
@@ -52,6 +53,7 @@ class _Conversation:
     api_key: str
     retries: Retries
     on_retried: Callable[[Retried], None] | None
+    on_unmatched: Callable[[int], None] | None
     post: Callable[..., MaybeAwaitable[httpx.Response]]
     sleep: Callable[[float], MaybeAwaitable[object]]
     uniform: Uniform
@@ -70,6 +72,8 @@ class _Conversation:
             response = await self._sent(content, key)
             answer = Unreachable() if response is None else read_answer(response)
             if isinstance(answer, Receipt):
+                assert response is not None
+                self._tell_unmatched(unmatched_paths(response))
                 return answer
             pause = pause_after(attempt, response, self.retries, self.uniform)
             if pause is None:
@@ -79,11 +83,15 @@ class _Conversation:
             await settle(self.sleep(pause))
             attempt += 1
 
+    def _tell_unmatched(self, count: int) -> None:
+        if count and self.on_unmatched is not None:
+            self.on_unmatched(count)
+
     async def _sent(self, content: bytes, key: str) -> httpx.Response | None:
         """Send a request once; None where no answer came back."""
         headers = {
             "x-api-key": self.api_key,
-            "idempotency-key": key,
+            "idempotency-key": _quoted(key),
             "content-type": "application/json",
             "accept": "application/json",
             "user-agent": f"segmentflow-core/{__version__}",
@@ -104,6 +112,8 @@ class Client:
         timeout: seconds for each step of one attempt.
         http: an httpx client to use instead of an own one; it is not closed.
         on_retried: is called with each failed attempt that is followed by another.
+        on_unmatched: is called where redaction paths of an accepted request name nothing, with
+            how many: a mistyped path protects nothing.
         sleep: waits the given seconds; default `time.sleep`.
         uniform: draws a pause between two bounds.
 
@@ -111,6 +121,7 @@ class Client:
         ConfigurationError: `api_key` cannot be an API Key, or `http` is asynchronous.
     """
 
+    @forgets_locals
     def __init__(
         self,
         base_url: str,
@@ -120,6 +131,7 @@ class Client:
         timeout: float = 10.0,
         http: httpx.Client | None = None,
         on_retried: Callable[[Retried], None] | None = None,
+        on_unmatched: Callable[[int], None] | None = None,
         sleep: Callable[[float], object] = time.sleep,
         uniform: Uniform = random.uniform,
     ) -> None:
@@ -127,16 +139,11 @@ class Client:
         refuse_kind(http, httpx.AsyncClient, "An httpx.AsyncClient needs an AsyncClient.")
         sender = http or httpx.Client(timeout=timeout)
         self._conversation = _Conversation(
-            base_url=base_url,
-            api_key=api_key,
-            retries=retries,
-            on_retried=on_retried,
-            post=sender.post,
-            sleep=sleep,
-            uniform=uniform,
+            base_url, api_key, retries, on_retried, on_unmatched, sender.post, sleep, uniform
         )
         self._own = sender if http is None else None
 
+    @forgets_locals
     def track(
         self,
         request: TrackRequest | Mapping[str, Any],
@@ -180,6 +187,7 @@ class Client:
 class AsyncClient:
     """As `Client`, awaited; on asyncio or trio, whichever runs."""
 
+    @forgets_locals
     def __init__(
         self,
         base_url: str,
@@ -189,6 +197,7 @@ class AsyncClient:
         timeout: float = 10.0,
         http: httpx.AsyncClient | None = None,
         on_retried: Callable[[Retried], None] | None = None,
+        on_unmatched: Callable[[int], None] | None = None,
         sleep: Callable[[float], Awaitable[object]] = anyio.sleep,
         uniform: Uniform = random.uniform,
     ) -> None:
@@ -196,16 +205,11 @@ class AsyncClient:
         refuse_kind(http, httpx.Client, "An httpx.Client needs a Client.")
         sender = http or httpx.AsyncClient(timeout=timeout)
         self._conversation = _Conversation(
-            base_url=base_url,
-            api_key=api_key,
-            retries=retries,
-            on_retried=on_retried,
-            post=sender.post,
-            sleep=sleep,
-            uniform=uniform,
+            base_url, api_key, retries, on_retried, on_unmatched, sender.post, sleep, uniform
         )
         self._own = sender if http is None else None
 
+    @forgets_locals
     async def track(
         self,
         request: TrackRequest | Mapping[str, Any],
@@ -238,21 +242,26 @@ def _check_api_key(api_key: str) -> None:
         raise ConfigurationError("An API Key consists of visible ASCII characters.")
 
 
-def _checked_key(key: str | None) -> str:
+def _checked_key(key: Any) -> str:
     if not key:
         raise IdempotencyKeyRequired.from_violations([Violation("/idempotencyKey", "is required")])
-    if _KEY.fullmatch(key) is None:
+    if not isinstance(key, str) or _KEY.fullmatch(key) is None:
         message = "must be 1 to 255 printable ASCII characters, with no space at either end"
         raise InvalidRequest.from_violations([Violation("/idempotencyKey", message)])
     return key
 
 
-def _encoded(request: TrackRequest | Mapping[str, Any]) -> bytes:
-    document = request_document(request) if isinstance(request, TrackRequest) else dict(request)
+def _quoted(key: str) -> str:
+    """Put a key that is in double quotes into another pair, since the service takes one off."""
+    return f'"{key}"' if len(key) > 1 and key[0] == key[-1] == '"' else key
+
+
+def _encoded(request: object) -> bytes:
     try:
+        document: Any = request_document(request) if isinstance(request, TrackRequest) else request
         text = json.dumps(document, default=_plain, allow_nan=False, ensure_ascii=False)
         return text.encode()
-    except (TypeError, ValueError, RecursionError):
+    except Exception:  # noqa: BLE001, S110 - a value's own code may raise anything
         pass
     # Raised outside the handler: the encoder's error quotes what it could not encode.
     raise InvalidRequest.from_violations([Violation("", "holds a value that is not JSON")])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 
+from segmentflow_core.colour import is_asynchronous
 from segmentflow_core.errors import ConfigurationError
 
 __all__ = ["refuse_awaited", "refuse_kind"]
@@ -21,10 +21,10 @@ def refuse_kind(given: object, other: type, message: str) -> None:
 
 
 def refuse_awaited(method: Callable[..., object], message: str) -> None:
-    """Refuse an `async def`. A plain `def` that returns an awaitable is not recognised here.
+    """Refuse what is asynchronous by the rule of `segmentflow_core.colour.is_asynchronous`.
 
     Raises:
-        ConfigurationError: `method` is a coroutine function.
+        ConfigurationError: `method` has to be awaited.
     """
-    if inspect.iscoroutinefunction(method):
+    if is_asynchronous(method):
         raise ConfigurationError(message)

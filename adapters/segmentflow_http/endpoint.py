@@ -24,6 +24,7 @@ from segmentflow_core.errors import (
     StorageUnavailable,
     Violation,
 )
+from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_core.wire import parse_request, receipt_document
 from segmentflow_http.authentication import Authenticator, Caller
 from segmentflow_http.colours import refuse_awaited, refuse_kind
@@ -33,6 +34,7 @@ from segmentflow_http.messages import (
     check_length,
     check_media_type,
     error_response,
+    idempotency_key,
     json_response,
     read_headers,
 )
@@ -102,7 +104,7 @@ class _EitherEndpoint:
         assert EVENTS.scope is not None
         caller: Caller = await settle(self._authenticator.authenticate(headers, EVENTS.scope))
         check_media_type(headers)
-        key = headers.get("idempotency-key")
+        key = idempotency_key(headers)
         try:
             request = parse_request(body, self._tracker.limits)
         except InvalidRequest as refusal:
@@ -114,8 +116,12 @@ class _EitherEndpoint:
         receipt: Receipt = await settle(
             self._tracker.track(request, key, organization_id=caller.organization_id)
         )
-        replayed = {"idempotent_replayed": "true"} if receipt.replayed else {}
-        return json_response(202, receipt_document(receipt), **replayed)
+        told: dict[str, str] = {}
+        if receipt.replayed:
+            told["idempotent_replayed"] = "true"
+        if receipt.unmatched_paths:
+            told["redaction_unmatched"] = str(len(receipt.unmatched_paths))
+        return json_response(202, receipt_document(receipt), **told)
 
     async def _health(self) -> Response:
         """Look up an id that cannot exist: NotFound proves that the store answers."""
@@ -173,6 +179,7 @@ class Endpoint(_EitherEndpoint):
         refuse_awaited(authenticator.authenticate, _AWAITED)
         super().__init__(tracker, authenticator, prefix)
 
+    @forgets_locals
     def __call__(self, method: str, path: str, headers: AnyHeaders, body: bytes) -> Response:
         """Answer one request. Never raises, whatever the request.
 
@@ -205,6 +212,7 @@ class AsyncEndpoint(_EitherEndpoint):
         refuse_kind(tracker, Tracker, "A Tracker needs an Endpoint.")
         super().__init__(tracker, authenticator, prefix)
 
+    @forgets_locals
     async def __call__(self, method: str, path: str, headers: AnyHeaders, body: bytes) -> Response:
         """Answer one request; as `Endpoint.__call__`."""
         return await self._answer(method, path, headers, body)

@@ -22,6 +22,7 @@ __all__ = [
     "check_length",
     "check_media_type",
     "error_response",
+    "idempotency_key",
     "json_response",
     "quoted_path",
     "read_headers",
@@ -101,6 +102,18 @@ def read_headers(headers: AnyHeaders) -> dict[str, str]:
             [Violation(f"/headers/{name}", "must be given once") for name in sorted(repeated)]
         )
     return found
+
+
+def idempotency_key(headers: Mapping[str, str]) -> str | None:
+    """Return the idempotency key, without one pair of enclosing double quotes.
+
+    draft-ietf-httpapi-idempotency-key-header sends the key as a quoted string. Nothing within
+    the quotes is unescaped.
+    """
+    given = headers.get("idempotency-key")
+    if given is not None and len(given) > 1 and given[0] == given[-1] == '"':
+        return given[1:-1]
+    return given
 
 
 def check_length(headers: Mapping[str, str], received: int, limit: int) -> None:

@@ -101,6 +101,11 @@ _RESPONSE_HEADERS: Final[dict[str, dict[str, Any]]] = {
         "description": "Present where this is the answer to an earlier call with the same key.",
         "schema": {"type": "string", "const": "true"},
     },
+    "redaction-unmatched": {
+        "description": "How many of redactedDataPaths name nothing in data, where any do: each "
+        "may be mistyped, and protects nothing.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
     "allow": {
         "description": "The methods of this path.",
         "schema": {"type": "string"},
@@ -169,7 +174,9 @@ def openapi_document(limits: Limits, *, prefix: str = "") -> dict[str, Any]:
 
 def _track_operation() -> dict[str, Any]:
     accepted = _answer("The receipt.", _schema("Receipt"), example=DOCUMENTED_RECEIPT)
-    accepted["headers"] = {"idempotent-replayed": _header("idempotent-replayed")}
+    accepted["headers"] = {
+        name: _header(name) for name in ("idempotent-replayed", "redaction-unmatched")
+    }
     refused = [cls for cls in ERRORS if cls not in _ELSEWHERE]
     return {
         **_operation(EVENTS, {"202": accepted, **_refusals(refused)}),

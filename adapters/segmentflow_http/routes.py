@@ -18,6 +18,7 @@ from segmentflow_core.errors import (
     NotFound,
     PayloadTooLarge,
     ProfileEmailRequired,
+    ProfileTooLarge,
     SegmentflowError,
     StorageUnavailable,
     Unauthorized,
@@ -67,6 +68,7 @@ ERRORS: Final[tuple[type[SegmentflowError], ...]] = (
     PayloadTooLarge,
     UnsupportedMediaType,
     ProfileEmailRequired,
+    ProfileTooLarge,
     StorageUnavailable,
     InternalError,
 )

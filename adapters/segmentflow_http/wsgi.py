@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
+from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_http.access import AnsweredHook, tell_answered
 from segmentflow_http.colours import refuse_kind
 from segmentflow_http.endpoint import AsyncEndpoint, Endpoint
@@ -36,6 +37,7 @@ class WsgiApp:
         self._endpoint = endpoint
         self._on_answered = on_answered
 
+    @forgets_locals
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., object]
     ) -> Iterable[bytes]:

@@ -43,36 +43,36 @@ class Queue:
             act(*place)
             self._undo.append((undo, place))
 
-    def available(self, hand_over: ClaimTerms) -> list[tuple[str, str]]:
+    def available(self, terms: ClaimTerms) -> list[tuple[str, str]]:
         """Return the Enrollments a claim takes, as pairs of Organization and Enrollment id.
 
         Organizations take turns; within one, the Enrollment available longest comes first.
         """
-        wanted = hand_over.organization_id
+        wanted = terms.organization_id
         organizations = sorted(self._entries) if wanted is None else [wanted]
         waiting = [
             (organization_id, ids)
             for organization_id in organizations
-            if (ids := list(islice(self._due(organization_id, hand_over), hand_over.limit)))
+            if (ids := list(islice(self._due(organization_id, terms), terms.limit)))
         ]
         if not waiting:
             return []
-        first = hand_over.turn % len(waiting)
+        first = terms.turn % len(waiting)
         circle = waiting[first:] + waiting[:first]
         rounds = (
             (organization_id, ids[rank])
-            for rank in range(hand_over.limit)
+            for rank in range(terms.limit)
             for organization_id, ids in circle
             if rank < len(ids)
         )
-        return list(islice(rounds, hand_over.limit))
+        return list(islice(rounds, terms.limit))
 
-    def _due(self, organization_id: str, hand_over: ClaimTerms) -> Iterator[str]:
+    def _due(self, organization_id: str, terms: ClaimTerms) -> Iterator[str]:
         """Yield the ids an Organization has available, the one available longest first."""
         journeys = self._entries.get(organization_id, {})
-        wanted = hand_over.journey_id
+        wanted = terms.journey_id
         lists = journeys.values() if wanted is None else [journeys.get(wanted, [])]
-        due = takewhile(lambda entry: entry[0] <= hand_over.now, heapq.merge(*lists))
+        due = takewhile(lambda entry: entry[0] <= terms.now, heapq.merge(*lists))
         return (enrollment_id for _, enrollment_id in due)
 
     def _add(self, organization_id: str, journey_id: str, entry: _Entry) -> None:

@@ -106,10 +106,15 @@ class _Tracking:
                 tables.key_claims.remove((organization_id, key))
         for claim in changes.key_claims:
             tables.key_claims.put((organization_id, claim.key_digest), claim)
-        for profile in changes.changed_profiles:
+        identified = [p for p in changes.changed_profiles if self._has_moved(organization_id, p)]
+        for profile in identified:
             self._forget_identity(organization_id, profile.profile_id)
+        for profile in (*identified, *changes.created_profiles):
+            self._put_identity(organization_id, profile)
         for profile in (*changes.changed_profiles, *changes.created_profiles):
-            self._put_profile(organization_id, profile)
+            tables.profiles.put((organization_id, profile.profile_id), profile)
+        # An event is kept whole. Its Profile's Properties are those of the version: one object
+        # that every event of the version shares.
         for event in changes.events:
             tables.events.put((organization_id, event.event_id), event)
             tables.event_order.add(organization_id, event.event_id)
@@ -130,10 +135,13 @@ class _Tracking:
         if before.external_id is not None:
             self._tables.external_ids.remove((organization_id, before.external_id))
 
-    def _put_profile(self, organization_id: str, profile: Profile) -> None:
+    def _has_moved(self, organization_id: str, profile: Profile) -> bool:
+        before = self._tables.profiles.rows[organization_id, profile.profile_id]
+        return (before.email, before.external_id) != (profile.email, profile.external_id)
+
+    def _put_identity(self, organization_id: str, profile: Profile) -> None:
         tables = self._tables
         profile_id = profile.profile_id
-        tables.profiles.put((organization_id, profile_id), profile)
         if profile.email is not None:
             tables.emails.put((organization_id, profile.email), profile_id)
         if profile.external_id is not None:
@@ -289,13 +297,11 @@ class _HandOver:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    def claim(self, hand_over: ClaimTerms) -> list[ClaimedEnrollment]:
+    def claim(self, terms: ClaimTerms) -> list[ClaimedEnrollment]:
         tables = self._tables
         claimed: list[ClaimedEnrollment] = []
-        for organization_id, enrollment_id in tables.queue.available(hand_over):
-            enrollment = handed_over(
-                tables.enrollments.rows[organization_id, enrollment_id], hand_over
-            )
+        for organization_id, enrollment_id in tables.queue.available(terms):
+            enrollment = handed_over(tables.enrollments.rows[organization_id, enrollment_id], terms)
             tables.put_enrollment(organization_id, enrollment)
             event = _copied_event(tables.events.rows[organization_id, enrollment.event_id])
             claimed.append(ClaimedEnrollment(organization_id, enrollment, event))

@@ -68,19 +68,19 @@ class SortedIds:
 
 
 class EntryHistory:
-    """The event, time and key of each entry of a Profile into a Journey, in the order written."""
+    """The number, time and key of each entry of a Profile into a Journey, in the order written."""
 
     def __init__(self, undo: list[Undo]) -> None:
-        self._entries: dict[tuple[str, str, str], list[tuple[str, datetime, str | None]]] = {}
+        self._entries: dict[tuple[str, str, str], list[tuple[int, datetime, str | None]]] = {}
         self._undo = undo
 
     def add(self, organization_id: str, entry: Enrollment) -> None:
         pair = (organization_id, entry.journey_id, entry.profile_id)
         entries = self._entries.setdefault(pair, [])
-        entries.append((entry.event_id, entry.entered_at, entry.entry_key))
+        entries.append((entry.event_number, entry.entered_at, entry.entry_key))
         self._undo.append((entries.pop, ()))
 
-    def prior(self, organization_id: str, probe: Probe, before: str) -> PriorEntries:
+    def prior(self, organization_id: str, probe: Probe, before: int) -> PriorEntries:
         entries = self._entries.get((organization_id, probe.journey_id, probe.profile_id), ())
         earlier = [entry for entry in entries if entry[0] < before]
         return PriorEntries(

@@ -1,8 +1,12 @@
-"""``python -m segmentflow_sql [sqlite|postgresql]``: print every statement, named."""
+"""``python -m segmentflow_sql [sqlite|postgresql]``: print every statement on our tables, named.
+
+What begins, sets up and ends a transaction is plain text, in sqlite.py and postgresql.py.
+"""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -27,12 +31,17 @@ def printed(database: DatabaseName) -> Iterator[str]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the statements of the databases that are named, or of all."""
     parser = argparse.ArgumentParser(
-        prog="python -m segmentflow_sql", description="Print every statement, named."
+        prog="python -m segmentflow_sql", description="Print every statement on our tables, named."
     )
     parser.add_argument("database", nargs="?", choices=list(DIALECTS))
     chosen = parser.parse_args(arguments).database
-    for database in DIALECTS if chosen is None else (chosen,):
-        sys.stdout.writelines(f"{line}\n" for line in printed(database))
+    try:
+        for database in DIALECTS if chosen is None else (chosen,):
+            sys.stdout.writelines(f"{line}\n" for line in printed(database))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader, such as `head`, has read enough. Python would write the rest when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

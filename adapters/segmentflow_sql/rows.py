@@ -26,6 +26,7 @@ from segmentflow_core.ports import (
     KeyClaim,
     Outcome,
     Profile,
+    ProfileVersion,
     Receipt,
     SkipReason,
     UserEvent,
@@ -38,18 +39,20 @@ from segmentflow_core.ports import (
 from segmentflow_core.ports.api_keys import ApiKey
 
 __all__ = [
+    "NO_TIMES",
     "POSTGRESQL",
     "SQLITE",
     "Codec",
     "Row",
     "api_key_from",
     "api_key_row",
-    "change_row",
+    "count_row",
     "definition_from",
     "enrollment_from",
     "enrollment_row",
     "event_from",
     "event_row",
+    "identity_row",
     "journey_row",
     "key_claim_from",
     "key_claim_row",
@@ -57,7 +60,8 @@ __all__ = [
     "outcomes_from",
     "profile_from",
     "profile_row",
-    "properties_row",
+    "profile_version_row",
+    "times_row",
     "version_row",
 ]
 
@@ -168,46 +172,75 @@ def key_claim_from(row: Sequence[Any]) -> KeyClaim:
 
 
 def profile_row(codec: Codec, organization_id: str, profile: Profile) -> Row:
-    """Return the columns of a Profile."""
+    """Return the columns of a Profile's own row."""
     return (
         organization_id,
         profile.profile_id,
+        profile.number,
+        profile.version,
         profile.email,
         profile.external_id,
-        codec.json(profile.properties),
-        codec.json(profile.property_times),
         codec.instant(profile.created_at),
         codec.instant(profile.updated_at),
     )
 
 
-def change_row(codec: Codec, organization_id: str, profile: Profile) -> Row:
-    """Return what changes of a Profile, then the key it is found by."""
-    return (profile.email, profile.external_id, *properties_row(codec, organization_id, profile))
+def identity_row(codec: Codec, organization_id: str, profile: Profile) -> Row:
+    """Return what changes of a Profile with another identity, then the key it is found by."""
+    number, version, *rest = count_row(codec, organization_id, profile)
+    return (number, version, profile.email, profile.external_id, *rest)
 
 
-def properties_row(codec: Codec, organization_id: str, profile: Profile) -> Row:
-    """Return what changes of a Profile that keeps its email and external id, then its key."""
+def count_row(codec: Codec, organization_id: str, profile: Profile) -> Row:
+    """Return what every event changes of its Profile's own row, then its key."""
     return (
-        codec.json(profile.properties),
-        codec.json(profile.property_times),
+        profile.number,
+        profile.version,
         codec.instant(profile.updated_at),
         organization_id,
         profile.profile_id,
     )
 
 
+def profile_version_row(
+    codec: Codec, organization_id: str, version: ProfileVersion, profile: Profile
+) -> Row:
+    """Return the columns of a version; the latest has the property times of its Profile."""
+    is_latest = version.version == profile.version
+    return (
+        organization_id,
+        version.profile_id,
+        version.version,
+        version.email,
+        version.external_id,
+        codec.json(version.properties),
+        codec.json(profile.property_times) if is_latest else NO_TIMES,
+    )
+
+
+def times_row(organization_id: str, times: str, profile: Profile) -> Row:
+    """Return property times as they are written, then the key of a Profile's version."""
+    return (times, organization_id, profile.profile_id, profile.version)
+
+
+NO_TIMES: Final = "{}"
+"""The property times of a version that is not the latest."""
+
+
 def profile_from(row: Sequence[Any]) -> Profile:
-    """Read a Profile from its columns, in table order."""
-    _, profile_id, email, external_id, properties, times, created_at, updated_at = row
+    """Read a Profile from its row, then the Properties and times of its version."""
+    _, profile_id, number, version, email, external_id, created_at, updated_at, *rest = row
+    properties, times = rest
     return Profile(
         profile_id,
         email,
         external_id,
-        json.loads(properties),
-        {name: (time[0], time[1]) for name, time in json.loads(times).items()},
+        _properties(properties),
+        {name: (time[0], time[1]) for name, time in _properties(times).items()},
         from_microseconds(created_at),
         from_microseconds(updated_at),
+        number,
+        version,
     )
 
 
@@ -217,9 +250,10 @@ def event_row(codec: Codec, organization_id: str, event: UserEvent) -> Row:
         organization_id,
         event.event_id,
         event.profile_id,
+        event.number,
+        event.profile_version,
         event.event,
         codec.json(event.data),
-        codec.json(event.profile),
         event.reference_id,
         codec.instant(event.occurred_at),
         codec.instant(event.received_at),
@@ -228,19 +262,26 @@ def event_row(codec: Codec, organization_id: str, event: UserEvent) -> Row:
 
 
 def event_from(row: Sequence[Any]) -> UserEvent:
-    """Read an event from its columns, in table order."""
-    _, event_id, profile_id, event, data, profile, reference_id, occurred, received, outcomes = row
+    """Read an event from its row, then what its version says of its Profile."""
+    _, event_id, profile_id, number, version, event, data, reference_id, *rest = row
+    occurred, received, outcomes, email, external_id, properties = rest
     return UserEvent(
         event_id,
         profile_id,
+        number,
         event,
         json.loads(data),
-        json.loads(profile),
+        ProfileVersion(profile_id, version, email, external_id, _properties(properties)).state(),
+        version,
         reference_id,
         from_microseconds(occurred),
         from_microseconds(received),
         outcomes_from(outcomes),
     )
+
+
+def _properties(text: str | None) -> Any:
+    return {} if text is None else json.loads(text)
 
 
 def _outcome_document(outcome: Outcome) -> list[Any]:
@@ -297,6 +338,7 @@ def enrollment_row(codec: Codec, organization_id: str, enrollment: Enrollment) -
         enrollment.version,
         enrollment.profile_id,
         enrollment.event_id,
+        enrollment.event_number,
         enrollment.entry_key,
         codec.instant(enrollment.entered_at),
         str(enrollment.status),
@@ -310,14 +352,15 @@ def enrollment_row(codec: Codec, organization_id: str, enrollment: Enrollment) -
 
 def enrollment_from(row: Sequence[Any]) -> Enrollment:
     """Read an Enrollment from its columns, in table order."""
-    _, identifier, journey_id, version, profile_id, event_id, entry_key, entered_at, *rest = row
-    status, available_at, attempts, lease_until, token, completed_at = rest
+    _, identifier, journey_id, version, profile_id, event_id, event_number, *rest = row
+    entry_key, entered_at, status, available_at, attempts, lease_until, token, completed_at = rest
     return Enrollment(
         identifier,
         journey_id,
         version,
         profile_id,
         event_id,
+        event_number,
         entry_key,
         from_microseconds(entered_at),
         EnrollmentStatus(status),

@@ -38,6 +38,7 @@ __all__ = [
     "journeys",
     "key_claims",
     "metadata",
+    "profile_versions",
     "profiles",
     "schema",
 ]
@@ -95,19 +96,35 @@ key_claims = Table(
     sqlite_with_rowid=False,
 )
 
+# Narrow, because every event of a Profile writes its row: the number of the latest one.
 profiles = Table(
     "segmentflow_profiles",
     metadata,
     Column("organization_id", _NAME, primary_key=True),
     Column("profile_id", _ID, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
     Column("email", _text(320)),
     Column("external_id", _NAME),
-    _json("properties"),
-    _json("property_times"),
     _instant("created_at"),
     _instant("updated_at"),
     Index("segmentflow_profiles_email", "organization_id", "email", unique=True),
     Index("segmentflow_profiles_external_id", "organization_id", "external_id", unique=True),
+    sqlite_with_rowid=False,
+)
+
+# What a Profile was after each change, which its events refer to.
+profile_versions = Table(
+    "segmentflow_profile_versions",
+    metadata,
+    Column("organization_id", _NAME, primary_key=True),
+    Column("profile_id", _ID, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("email", _text(320)),
+    Column("external_id", _NAME),
+    _json("properties"),
+    # Of the latest version alone; emptied when another follows.
+    _json("property_times"),
     sqlite_with_rowid=False,
 )
 
@@ -117,9 +134,10 @@ events = Table(
     Column("organization_id", _NAME, primary_key=True),
     Column("event_id", _ID, primary_key=True),
     Column("profile_id", _ID, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("profile_version", Integer, nullable=False),
     Column("event", _NAME, nullable=False),
     _json("data"),
-    _json("profile"),
     Column("reference_id", _NAME),
     _instant("occurred_at"),
     _instant("received_at"),
@@ -161,6 +179,7 @@ enrollments = Table(
     Column("version", Integer, nullable=False),
     Column("profile_id", _ID, nullable=False),
     Column("event_id", _ID, nullable=False),
+    Column("event_number", BigInteger, nullable=False),
     Column("entry_key", _text(64)),
     _instant("entered_at"),
     Column("status", _text(16), nullable=False),

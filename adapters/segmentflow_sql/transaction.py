@@ -31,7 +31,7 @@ class SqlTransaction:
 
     @property
     def idempotency(self) -> IdempotencyRepository:
-        """Claims."""
+        """Keys that were taken."""
         return IdempotencyRepository(self.connection)
 
     @property

@@ -23,8 +23,8 @@ __all__ = ["PROMISES", "Stored", "broken_promises", "read_store", "track_again"]
 PROMISES: Final = {
     "lost": "events acknowledged and absent",
     "doubled": "second events of a key",
-    "claimWithoutEvent": "claims without their event",
-    "eventWithoutClaim": "events without their claim",
+    "keyWithoutEvent": "keys taken without their event",
+    "eventWithoutKey": "events whose key is not taken",
     "eventWithoutProfile": "events without their Profile",
     "enrollmentWithoutEvent": "Enrollments without their event",
     "outcomeWithoutEnrollment": "Outcomes that differ from the Enrollments",
@@ -44,14 +44,14 @@ class Stored:
     """What a store holds, by the ids that should lead from row to row.
 
     Attributes:
-        claims: the event's id, for each key, which is known by its digest alone.
+        taken: the event's id, for each key that is taken, which is known by its digest.
         events: the key in its `referenceId` and the receipt that follows from it, by id.
         outcomes: the Journeys entered, with the event that says so.
         enrollments: the Journey, the event and the Profile of each.
         profiles: their ids.
     """
 
-    claims: Mapping[str, str]
+    taken: Mapping[str, str]
     events: Mapping[str, tuple[str, Receipt]]
     outcomes: Counter[tuple[str, str]]
     enrollments: Sequence[tuple[str, str, str]]
@@ -111,7 +111,7 @@ def broken_promises(
     acknowledged: Sequence[Acknowledgement], stored: Stored, stuck: int
 ) -> dict[str, int]:
     """Count how often each promise is broken; all are zero where none is."""
-    claimed = set(stored.claims.values())
+    recorded = set(stored.taken.values())
     keys = Counter(key for key, _ in stored.events.values())
     receipts: dict[str, set[Receipt]] = {}
     for each in acknowledged:
@@ -123,8 +123,8 @@ def broken_promises(
     counts = {
         "lost": sum(receipt.event_id not in known for receipt in told),
         "doubled": sum(count - 1 for count in keys.values()),
-        "claimWithoutEvent": len(claimed - known.keys()),
-        "eventWithoutClaim": len(known.keys() - claimed),
+        "keyWithoutEvent": len(recorded - known.keys()),
+        "eventWithoutKey": len(known.keys() - recorded),
         "eventWithoutProfile": sum(
             receipt.profile_id not in stored.profiles for _, receipt in known.values()
         ),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import wait
@@ -23,6 +24,7 @@ from bench.crashes.findings import broken_promises, read_store, track_again
 from bench.crashes.load import (
     JOURNEYS,
     Acknowledgement,
+    Calls,
     Client,
     acknowledged_in,
     calls_of,
@@ -111,29 +113,12 @@ def kill_during_load(
     engine = create_engine(url)
     new_tracker(engine).journeys.publish(JOURNEYS)
     engine.dispose()
-    kills = {"process": 0, "server": 0}
     with _load(url, folder, clients) as load:
-        for number in range(rounds):
-            load.wait_for(chance.randint(*_MESSAGES))
-            # Somewhere within a call, not just where it was told of.
-            time.sleep(chance.uniform(0, _WITHIN_A_CALL))
-            if server is not None and number % 2:
-                server.kill()
-                kills["server"] += 1
-            else:
-                load.kill(chance.randrange(clients), chance.randint(0, _TASKS_AGAIN))
-                kills["process"] += 1
-            on_round()
+        kills = Counter(_killed(load, chance, server, rounds, on_round))
         load.wait_for(clients)
     told = load.acknowledged()
     before = broken_promises(told, read_store(engine), 0)
-    calls = [
-        call
-        for client in range(clients)
-        for task in range(load.next_task(client))
-        for call in calls_of(client, task)
-    ]
-    again, stuck = track_again(engine, calls)
+    again, stuck = track_again(engine, load.acknowledged_calls())
     after = broken_promises([*told, *again], read_store(engine), stuck)
     engine.dispose()
     events = {each.event_id for each in told}
@@ -149,6 +134,28 @@ def kill_during_load(
         # What tracking again has mended was broken all the same.
         {name: max(before[name], after[name]) for name in after},
     )
+
+
+def _killed(
+    load: _Load,
+    chance: random.Random,
+    server: Server | None,
+    rounds: int,
+    on_round: Callable[[], object],
+) -> Iterator[str]:
+    """Kill somebody in each round; yield who it was."""
+    for number in range(rounds):
+        load.wait_for(chance.randint(*_MESSAGES))
+        # Somewhere within a call, not just where it was told of.
+        time.sleep(chance.uniform(0, _WITHIN_A_CALL))
+        if server is not None and number % 2:
+            server.kill()
+            yield "server"
+        else:
+            client = chance.randrange(len(load.processes))
+            load.kill(client, chance.randint(0, _TASKS_AGAIN))
+            yield "process"
+        on_round()
 
 
 @define
@@ -203,6 +210,15 @@ class _Load:
     def acknowledged(self) -> list[Acknowledgement]:
         """Read every ledger."""
         return [each for client in range(len(self.ledgers)) for each in self._acknowledged(client)]
+
+    def acknowledged_calls(self) -> Calls:
+        """Return every call that is acknowledged."""
+        return [
+            call
+            for client in range(len(self.ledgers))
+            for task in range(self.next_task(client))
+            for call in calls_of(client, task)
+        ]
 
     def _acknowledged(self, client: int) -> Iterator[Acknowledgement]:
         for ledger in self.ledgers[client]:

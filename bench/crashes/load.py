@@ -1,6 +1,6 @@
 """The load: clients that track known requests under known keys, and note what was acknowledged.
 
-Knows which calls a client makes, so that whoever follows a killed one makes the same; must
+Knows which calls a client makes, so that the one that follows a killed client makes the same; must
 never know that anybody kills. A ledger is a file for each client process: a line is written,
 and synced, only after `track` returned.
 """

@@ -1,8 +1,8 @@
 """events.track for any backend: one identified business event, durably and exactly once.
 
 What README and tutorial use is here. The rest has doors of its own: `errors`, `explanation`,
-`templates`, `journeys` (definitions as JSON), `wire` (JSON documents), `ports` and `testing`
-(for storage adapters), `colour` and `system`.
+`templates`, `journeys` (definitions as JSON), `wire` (JSON documents), `api_keys`
+(`refuse_write_key`), `ports` and `testing` (for storage adapters), `colour` and `system`.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from segmentflow_core.domain.journey import (
     Trigger,
     Window,
 )
-from segmentflow_core.domain.profile import Profile
-from segmentflow_core.domain.redaction import REDACTED
+from segmentflow_core.domain.profile import Profile, ProfileLimits
+from segmentflow_core.domain.redaction import REDACTED, RedactionPolicy
 from segmentflow_core.domain.request import Limits, ProfileInput, TrackRequest
 from segmentflow_core.enrollments import AsyncEnrollments, Enrollments
 from segmentflow_core.errors import SegmentflowError
@@ -64,9 +64,11 @@ __all__ = [
     "Outcome",
     "Profile",
     "ProfileInput",
+    "ProfileLimits",
     "PublishedJourney",
     "Receipt",
     "Records",
+    "RedactionPolicy",
     "Reentry",
     "ReentryPolicy",
     "Sample",

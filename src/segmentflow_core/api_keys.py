@@ -33,6 +33,7 @@ from segmentflow_core.errors import (
 )
 from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
 from segmentflow_core.system import SystemClock, Uuid7Factory
+from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_core.usecases.api_keys import (
     create_api_key,
     find_api_key,
@@ -104,7 +105,7 @@ class _ApiKeyCalls(StorageCalls):
             noted is None or needs_note(noted, now)
         ):
             return None
-        # Of the calls at the turn of the hour the first writes; that two may is no harm.
+        # The first call in each hour writes. Two threads may both write: the result is the same.
         self._noted[api_key.key_id] = now
         return now
 
@@ -143,6 +144,7 @@ class ApiKeys:
     ) -> None:
         self._calls = _ApiKeyCalls(storage, clock, ids, "ApiKeys", asynchronous=False)
 
+    @forgets_locals
     def create(
         self,
         scopes: Sequence[str],
@@ -176,6 +178,7 @@ class ApiKeys:
         """
         return drive(self._calls.revoke(key_id, organization_id))
 
+    @forgets_locals
     def authenticate(self, secret: str | None, scope: str) -> ApiKey:
         """Return the key whose secret this is, where it works and has the scope.
 
@@ -197,6 +200,7 @@ class AsyncApiKeys:
     ) -> None:
         self._calls = _ApiKeyCalls(storage, clock, ids, "AsyncApiKeys", asynchronous=True)
 
+    @forgets_locals
     async def create(
         self,
         scopes: Sequence[str],
@@ -216,6 +220,7 @@ class AsyncApiKeys:
         """Refuse a key from now on; as `ApiKeys.revoke`."""
         return await self._calls.revoke(key_id, organization_id)
 
+    @forgets_locals
     async def authenticate(self, secret: str | None, scope: str) -> ApiKey:
         """Return the key whose secret this is; as `ApiKeys.authenticate`."""
         return await self._calls.authenticate(secret, scope)

@@ -6,11 +6,11 @@ domain's.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar, cast
 
+from segmentflow_core.colour import is_asynchronous
 from segmentflow_core.domain.admission import text_fault
 from segmentflow_core.domain.hand_over import Lease
 from segmentflow_core.domain.identifier import is_id
@@ -20,6 +20,8 @@ from segmentflow_core.domain.journey import (
     journey_document,
 )
 from segmentflow_core.domain.organization import check_organization
+from segmentflow_core.domain.redaction import RedactionPolicy
+from segmentflow_core.domain.request import Limits
 from segmentflow_core.errors import ConfigurationError, NotFound, SegmentflowError
 
 __all__ = [
@@ -38,9 +40,12 @@ __all__ = [
     "check_lease",
     "check_leases",
     "check_limit",
+    "check_limits",
     "check_max_attempts",
     "check_moment",
     "check_organization",
+    "check_policy",
+    "checked_calls",
     "checked_definitions",
     "found",
     "only",
@@ -63,14 +68,17 @@ def check_colour(storage: object, face: str, *, asynchronous: bool) -> None:
     """Refuse a storage of the other colour, naming the class that takes it.
 
     Raises:
-        ConfigurationError: `storage` is no storage, or its `run` is an `async def` where
-            `face` calls it, or the other way round.
+        ConfigurationError: `storage` is no storage but, say, a class of them; or its `run` is
+            asynchronous where `face` calls it, or the other way round. See `is_asynchronous`.
     """
+    if isinstance(storage, type):
+        name = storage.__name__
+        raise ConfigurationError(f"{face} needs a storage; {name} is a class: make one of it.")
     name = type(storage).__name__
     run: Any = getattr(storage, "run", None)
     if not callable(run):
         raise ConfigurationError(f"{face} needs a storage; {name} has no method run.")
-    if inspect.iscoroutinefunction(inspect.unwrap(run)) is asynchronous:
+    if is_asynchronous(run) is asynchronous:
         return
     own, other = "asynchronous", "synchronous"
     if not asynchronous:
@@ -81,10 +89,22 @@ def check_colour(storage: object, face: str, *, asynchronous: bool) -> None:
     )
 
 
-def check_key_lifetime(lifetime: timedelta | None) -> None:
+def check_key_lifetime(lifetime: object) -> None:
     """Hold how long a key is remembered against its rule."""
-    if lifetime is not None and lifetime <= timedelta():
-        raise ConfigurationError("key_lifetime must be longer than nothing, or None.")
+    if lifetime is not None and not (isinstance(lifetime, timedelta) and lifetime > timedelta()):
+        raise ConfigurationError("key_lifetime must be a timedelta longer than nothing, or None.")
+
+
+def check_limits(limits: object) -> None:
+    """Hold what a request may hold against its rule."""
+    if not isinstance(limits, Limits):
+        raise ConfigurationError("limits must be Limits.")
+
+
+def check_policy(policy: object) -> None:
+    """Refuse what is no policy: paths alone, say, would redact nothing."""
+    if not isinstance(policy, RedactionPolicy):
+        raise ConfigurationError("redaction must be a RedactionPolicy.")
 
 
 def check_limit(limit: object) -> None:
@@ -111,9 +131,13 @@ def check_max_attempts(max_attempts: object) -> None:
         raise ConfigurationError(f"max_attempts must be an integer from 1 to {_MAX_ATTEMPTS}.")
 
 
-def check_leases(leases: Sequence[Lease]) -> None:
-    """Hold the Organization of each lease against its rule."""
-    for lease in leases:
+def check_leases(leases: object) -> None:
+    """Hold each lease and its Organization against their rules."""
+    if not isinstance(leases, Sequence):
+        raise ConfigurationError("leases must be a list of Lease values.")
+    for lease in cast("Sequence[object]", leases):
+        if not isinstance(lease, Lease):
+            raise ConfigurationError("leases must be a list of Lease values.")
         check_organization(lease.organization_id)
 
 
@@ -127,7 +151,7 @@ def check_id(identifier: object) -> None:
         raise NotFound
 
 
-def check_journey_version(journey_id: object, version: int | None) -> None:
+def check_journey_version(journey_id: object, version: object) -> None:
     """Refuse what can be no Journey's id or version before any store is asked.
 
     Raises:
@@ -135,7 +159,7 @@ def check_journey_version(journey_id: object, version: int | None) -> None:
     """
     if not isinstance(journey_id, str) or text_fault(journey_id) is not None:
         raise NotFound
-    if version is not None and not 0 < version <= _MAX_VERSION:
+    if version is not None and not (isinstance(version, int) and 0 < version <= _MAX_VERSION):
         raise NotFound
 
 
@@ -153,10 +177,29 @@ def check_before(before: object) -> None:
         raise ConfigurationError("before must be an id, as a page's last item has it.")
 
 
-def check_moment(name: str, moment: datetime | None) -> None:
-    """Refuse a datetime that does not say its offset."""
-    if moment is not None and moment.utcoffset() is None:
+def check_moment(name: str, moment: object) -> None:
+    """Refuse what is no datetime, or does not say its offset; None is none."""
+    if moment is not None and not (isinstance(moment, datetime) and moment.utcoffset() is not None):
         raise ConfigurationError(f"{name} must be an aware datetime.")
+
+
+def checked_calls(calls: object) -> list[tuple[Any, Any]]:
+    """Return the calls of a batch as pairs of request and key, neither of them checked.
+
+    Raises:
+        ConfigurationError: they are no sequence of pairs.
+    """
+    if not isinstance(calls, Sequence) or isinstance(calls, (str, bytes, bytearray)):
+        raise ConfigurationError("calls must be a list of pairs: request and idempotency key.")
+    pairs: list[tuple[Any, Any]] = []
+    for index, call in enumerate(cast("Sequence[object]", calls)):
+        pair = cast("Sequence[Any]", call)
+        if not isinstance(call, (tuple, list)) or len(pair) != 2:
+            raise ConfigurationError(
+                f"calls must be pairs of request and idempotency key; number {index} is not."
+            )
+        pairs.append((pair[0], pair[1]))
+    return pairs
 
 
 def checked_definitions(journeys: object) -> Sequence[JourneyDefinition]:

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 from segmentflow_core.arguments import check_colour, check_organization
 from segmentflow_core.colour import MaybeAwaitable, driven, settle
 from segmentflow_core.ports import AsyncStorage, Storage, Transaction
+from segmentflow_core.tracebacks import forget_locals
 
 __all__ = ["StorageCalls", "Work"]
 
@@ -45,7 +46,12 @@ class StorageCalls:
 
     async def run(self, work: Work[T]) -> T:
         """Run a use case in a transaction; return its result once that is committed."""
-        result: T = await settle(self.run_in_storage(self.in_colour(work)))
+        try:
+            result: T = await settle(self.run_in_storage(self.in_colour(work)))
+        except BaseException as error:
+            # The frames of a store hold rows.
+            forget_locals(error)
+            raise
         return result
 
     async def read(

@@ -15,10 +15,12 @@ Adapters may write their own methods so. Must never import an event loop.
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeAlias, TypeVar
 
-__all__ = ["MaybeAwaitable", "drive", "driven", "settle"]
+__all__ = ["MaybeAwaitable", "drive", "driven", "is_asynchronous", "settle"]
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -56,3 +58,23 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
 def driven(work: Callable[[S], Coroutine[Any, Any, T]]) -> Callable[[S], T]:
     """Return work for a synchronous storage: the same `async def`, run to its end."""
     return lambda given: drive(work(given))
+
+
+def is_asynchronous(function: Callable[..., object]) -> bool:
+    """Say, without a call, whether what a function returns has to be awaited.
+
+    So it is of an `async def`, of an object whose `__call__` is one, and of a
+    `functools.partial` of either. A plain `def` counts as what it wraps (`functools.wraps`): one
+    around an `async def` counts as asynchronous, since it usually returns its coroutine. One that
+    runs that coroutine to its end must not name it as `__wrapped__`. A plain `def` that
+    returns an awaitable and wraps nothing is not recognised.
+    """
+    wrapped = inspect.unwrap(function, stop=_is_awaited)
+    while isinstance(wrapped, functools.partial):
+        wrapped = inspect.unwrap(wrapped.func, stop=_is_awaited)
+    return _is_awaited(wrapped)
+
+
+def _is_awaited(function: Callable[..., object]) -> bool:
+    called = getattr(function, "__call__", None)  # noqa: B004 - its colour is what is asked about
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)

@@ -105,7 +105,7 @@ class _EnrollmentCalls(StorageCalls):
         terms = ClaimTerms(
             organization_id, journey_id, limit, now, now + lease, self._ids.new_id(), max_attempts
         )
-        return await self.run(partial(claim_enrollments, hand_over=terms))
+        return await self.run(partial(claim_enrollments, terms=terms))
 
     async def complete(self, leases: Sequence[Lease]) -> Finished:
         check_leases(leases)
@@ -290,7 +290,7 @@ class Enrollments:
     def revive(
         self, enrollment_id: str, *, organization_id: str = DEFAULT_ORGANIZATION
     ) -> Enrollment:
-        """Make a dead Enrollment available again, all attempts before it; leave others be.
+        """Make a dead Enrollment available, with no attempts counted; do not change others.
 
         Raises:
             NotFound: this Organization has no such Enrollment.

@@ -8,13 +8,16 @@ See docs/reference/rules/errors.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Final, Self
 
 from attrs import frozen
 
 __all__ = [
     "ERROR_CLASSES",
+    "MAX_VIOLATIONS",
+    "MAX_VIOLATIONS_BYTES",
     "ConfigurationError",
     "FingerprintKeyUnknown",
     "IdempotencyInProgress",
@@ -31,13 +34,24 @@ __all__ = [
     "NotFound",
     "PayloadTooLarge",
     "ProfileEmailRequired",
+    "ProfileTooLarge",
     "SegmentflowError",
     "StorageUnavailable",
     "TemplateStateMissing",
     "Unauthorized",
     "UnsupportedMediaType",
     "Violation",
+    "bounded",
 ]
+
+MAX_VIOLATIONS: Final = 1000
+"""How many violations one error lists."""
+
+MAX_VIOLATIONS_BYTES: Final = 64 * 1024
+"""How many bytes all paths and messages of one error have together, as UTF-8 JSON."""
+
+_NAMED: Final = 3
+"""How many violations `str(error)` names."""
 
 
 @frozen
@@ -51,6 +65,24 @@ class Violation:
 
     path: str
     message: str
+
+
+def bounded(violations: Iterable[Violation]) -> tuple[list[Violation], int]:
+    """Return the first violations, as many as one error may list, and how many more there are."""
+    listed: list[Violation] = []
+    room, omitted = MAX_VIOLATIONS_BYTES, 0
+    for violation in violations:
+        if room >= 0 and len(listed) < MAX_VIOLATIONS:
+            room -= _size(violation.path) + _size(violation.message)
+            if room >= 0:
+                listed.append(violation)
+                continue
+        omitted += 1
+    return listed, omitted
+
+
+def _size(text: str) -> int:
+    return len(json.dumps(text, ensure_ascii=False).encode("utf-8", "backslashreplace"))
 
 
 class SegmentflowError(Exception):
@@ -90,21 +122,55 @@ class _Refusal(SegmentflowError):
 
 
 class InvalidRequest(_Refusal):
-    """The request breaks one or more rules; `violations` lists every one."""
+    """The request breaks one or more rules; `violations` lists them.
+
+    At most 1,000 violations and 64 KiB of their text are listed;
+    `details["omittedViolations"]` counts the others. `str` names the first ones by path.
+    """
 
     code = "invalid_request"
     status = 400
     default_message = "The request is not valid."
 
     @classmethod
-    def from_violations(cls, violations: Sequence[Violation]) -> Self:
-        """Build the error that lists `violations`, in the order given."""
-        return cls(details={"violations": _as_json(violations)})
+    def from_violations(cls, violations: Iterable[Violation], omitted: int = 0) -> Self:
+        """Build the error that lists `violations` within bounds, in the order given.
+
+        Args:
+            violations: the broken rules.
+            omitted: how many more there are.
+        """
+        listed, more = bounded(violations)
+        details: dict[str, Any] = {
+            "violations": [{"path": item.path, "message": item.message} for item in listed]
+        }
+        if more + omitted:
+            details["omittedViolations"] = more + omitted
+        return cls(details=details)
 
     @property
     def violations(self) -> tuple[Violation, ...]:
-        """Every broken rule."""
-        return tuple(Violation(**item) for item in self.details.get("violations", ()))
+        """The broken rules that are listed."""
+        # A client's error has the details that a server sent, whatever they are.
+        items: Any = self.details.get("violations")
+        listed: list[Any] = items if isinstance(items, list) else []
+        return tuple(
+            Violation(str(item.get("path", "")), str(item.get("message", "")))
+            for item in listed
+            if isinstance(item, dict)
+        )
+
+    def __str__(self) -> str:
+        """Return the message and, by path, the first violations."""
+        violations = self.violations
+        if not violations:
+            return self.message
+        named = [f"{item.path or 'it'} {item.message}" for item in violations[:_NAMED]]
+        omitted = self.details.get("omittedViolations")
+        more = len(violations) - len(named) + (omitted if isinstance(omitted, int) else 0)
+        if more:
+            named.append(f"and {more} more")
+        return f"{self.message.removesuffix('.')}: {'; '.join(named)}."
 
 
 class IdempotencyKeyRequired(InvalidRequest):
@@ -222,6 +288,14 @@ class ProfileEmailRequired(_Refusal):
     default_message = "An email is required to create this Profile."
 
 
+class ProfileTooLarge(_Refusal):
+    """The Profile would hold more than its limits allow; `details` says which they are."""
+
+    code = "profile_too_large"
+    status = 422
+    default_message = "The Profile would have too many Properties, or too large ones."
+
+
 class TemplateStateMissing(_Refusal):
     """The state has nothing where a template reads; `details["missingPaths"]` lists the paths."""
 
@@ -261,10 +335,6 @@ class ConfigurationError(SegmentflowError, ValueError):
     default_message = "The library is not set up correctly."
 
 
-def _as_json(violations: Sequence[Violation]) -> list[dict[str, str]]:
-    return [{"path": item.path, "message": item.message} for item in violations]
-
-
 ERROR_CLASSES: Final[tuple[type[SegmentflowError], ...]] = (
     InvalidRequest,
     IdempotencyKeyRequired,
@@ -281,6 +351,7 @@ ERROR_CLASSES: Final[tuple[type[SegmentflowError], ...]] = (
     PayloadTooLarge,
     UnsupportedMediaType,
     ProfileEmailRequired,
+    ProfileTooLarge,
     TemplateStateMissing,
     StorageUnavailable,
     InternalError,

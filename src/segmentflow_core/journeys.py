@@ -32,6 +32,7 @@ from segmentflow_core.domain.journey.json_schema import journey_file_json_schema
 from segmentflow_core.domain.rehearsal import Rehearsal
 from segmentflow_core.ports import AsyncStorage, Clock, Storage
 from segmentflow_core.system import SystemClock
+from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_core.usecases.explain import drafts, listens
 from segmentflow_core.usecases.journeys import JourneyChange, PublishedJourney, publish_journeys
 from segmentflow_core.usecases.rehearse import Rehearsing
@@ -52,7 +53,7 @@ __all__ = [
 # Under other names, since within the facades `list` is a method.
 PublishedJourneys: TypeAlias = list[PublishedJourney]
 OnProgress: TypeAlias = Callable[[int, "int | None"], object]
-"""Told how many events are done, and of how many; None while they are still being counted."""
+"""Called with how many events are done and the total; None until it is known."""
 
 
 class _JourneyCalls(StorageCalls):
@@ -129,6 +130,7 @@ class Journeys:
     def __init__(self, storage: Storage, *, clock: Clock | None = None) -> None:
         self._calls = _JourneyCalls(storage, clock, "Journeys", asynchronous=False)
 
+    @forgets_locals
     def publish(
         self,
         journeys: object,
@@ -169,6 +171,7 @@ class Journeys:
         """
         return drive(self._calls.get(journey_id, version, organization_id))
 
+    @forgets_locals
     def rehearse(
         self,
         journeys: object,
@@ -203,6 +206,7 @@ class AsyncJourneys:
     def __init__(self, storage: AsyncStorage, *, clock: Clock | None = None) -> None:
         self._calls = _JourneyCalls(storage, clock, "AsyncJourneys", asynchronous=True)
 
+    @forgets_locals
     async def publish(
         self,
         journeys: object,
@@ -227,6 +231,7 @@ class AsyncJourneys:
         """Return one Journey; as `Journeys.get`."""
         return await self._calls.get(journey_id, version, organization_id)
 
+    @forgets_locals
     async def rehearse(
         self,
         journeys: object,

@@ -60,7 +60,7 @@ class Observation:
                 self._tell_outcome(event.event_id, outcome)
 
     def failed(self, error: Exception) -> None:
-        """Tell that nothing came of any of the events."""
+        """Report that no event was recorded."""
         self._tell_runs()
         code = error.code if isinstance(error, SegmentflowError) else InternalError.code
         for _ in range(self._calls):

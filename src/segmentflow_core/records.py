@@ -14,7 +14,9 @@ from segmentflow_core.arguments import (
     check_id,
     check_journey_id,
     check_limit,
+    check_limits,
     check_organization,
+    check_policy,
     checked_definitions,
     found,
 )
@@ -22,10 +24,12 @@ from segmentflow_core.calls import StorageCalls
 from segmentflow_core.colour import drive, settle
 from segmentflow_core.domain.event import UserEvent
 from segmentflow_core.domain.explanation import ExplainedEvent
-from segmentflow_core.domain.profile import Profile
+from segmentflow_core.domain.profile import DEFAULT_PROFILE_LIMITS, Profile, ProfileLimits
+from segmentflow_core.domain.redaction import NO_POLICY, RedactionPolicy
 from segmentflow_core.domain.request import DEFAULT_LIMITS, Limits
 from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
 from segmentflow_core.system import SystemClock, Uuid7Factory
+from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_core.usecases.explain import (
     Asked,
     drafts,
@@ -50,13 +54,19 @@ class _RecordCalls(StorageCalls):
         clock: Clock | None,
         ids: IdFactory | None,
         limits: Limits,
+        redaction: RedactionPolicy,
         create_without_email: bool,
+        profile_limits: ProfileLimits,
     ) -> None:
+        check_policy(redaction)
         super().__init__(storage, face, asynchronous=asynchronous)
         self._clock = clock or SystemClock()
         self._ids = ids or Uuid7Factory()
+        check_limits(limits)
         self._limits = limits
+        self._redaction = redaction
         self._create_without_email = create_without_email
+        self._profile_limits = profile_limits
 
     async def event(self, event_id: str, organization_id: str) -> UserEvent:
         check_id(event_id)
@@ -101,10 +111,13 @@ class _RecordCalls(StorageCalls):
             partial(
                 explain_request,
                 organization_id=organization_id,
-                dry_run=prepare_dry_run(request, self._limits, self._clock, self._ids),
+                dry_run=prepare_dry_run(
+                    request, self._limits, self._redaction, self._clock, self._ids
+                ),
                 asked=asked,
                 new_id=self._ids.new_id,
                 create_without_email=self._create_without_email,
+                profile_limits=self._profile_limits,
             )
         )
 
@@ -128,11 +141,13 @@ class Records:
         storage: where they are kept.
         clock: tells the time; default the machine's.
         ids: makes ids; default UUIDv7.
-        limits: how much JSON a request to explain may hold.
+        limits: what a request to explain may hold.
+        redaction: what is redacted of it beside its own paths, as the tracker has it.
         create_without_email: whether a new external id alone would create a Profile.
+        profile_limits: how much a Profile may hold.
 
     Raises:
-        ConfigurationError: the storage is asynchronous.
+        ConfigurationError: an argument breaks its rule, or the storage is asynchronous.
     """
 
     def __init__(
@@ -142,7 +157,9 @@ class Records:
         clock: Clock | None = None,
         ids: IdFactory | None = None,
         limits: Limits = DEFAULT_LIMITS,
+        redaction: RedactionPolicy = NO_POLICY,
         create_without_email: bool = False,
+        profile_limits: ProfileLimits = DEFAULT_PROFILE_LIMITS,
     ) -> None:
         self._calls = _RecordCalls(
             storage,
@@ -151,7 +168,9 @@ class Records:
             clock=clock,
             ids=ids,
             limits=limits,
+            redaction=redaction,
             create_without_email=create_without_email,
+            profile_limits=profile_limits,
         )
 
     def event(self, event_id: str, *, organization_id: str = DEFAULT_ORGANIZATION) -> UserEvent:
@@ -189,6 +208,7 @@ class Records:
         """
         return drive(self._calls.profile(profile_id, organization_id))
 
+    @forgets_locals
     def explain(
         self,
         event_id: str,
@@ -214,6 +234,7 @@ class Records:
         """
         return drive(self._calls.explain(event_id, journeys, journey_id, organization_id))
 
+    @forgets_locals
     def explain_request(
         self,
         request: AnyRequest,
@@ -224,7 +245,7 @@ class Records:
     ) -> ExplainedEvent:
         """Say what every Journey that listens would make of a request now; write nothing.
 
-        The request's own redaction applies first. No idempotency key is taken.
+        The request's paths and the host's policy redact it first. No idempotency key is taken.
 
         Args:
             request: as `Tracker.track` takes it.
@@ -255,7 +276,9 @@ class AsyncRecords:
         clock: Clock | None = None,
         ids: IdFactory | None = None,
         limits: Limits = DEFAULT_LIMITS,
+        redaction: RedactionPolicy = NO_POLICY,
         create_without_email: bool = False,
+        profile_limits: ProfileLimits = DEFAULT_PROFILE_LIMITS,
     ) -> None:
         self._calls = _RecordCalls(
             storage,
@@ -264,7 +287,9 @@ class AsyncRecords:
             clock=clock,
             ids=ids,
             limits=limits,
+            redaction=redaction,
             create_without_email=create_without_email,
+            profile_limits=profile_limits,
         )
 
     async def event(
@@ -289,6 +314,7 @@ class AsyncRecords:
         """Return one Profile; as `Records.profile`."""
         return await self._calls.profile(profile_id, organization_id)
 
+    @forgets_locals
     async def explain(
         self,
         event_id: str,
@@ -300,6 +326,7 @@ class AsyncRecords:
         """Explain a stored event and write nothing; as `Records.explain`."""
         return await self._calls.explain(event_id, journeys, journey_id, organization_id)
 
+    @forgets_locals
     async def explain_request(
         self,
         request: AnyRequest,

@@ -14,7 +14,10 @@ from segmentflow_core.arguments import (
     DEFAULT_KEY_LIFETIME,
     DEFAULT_ORGANIZATION,
     check_key_lifetime,
+    check_limits,
     check_organization,
+    check_policy,
+    checked_calls,
     only,
 )
 from segmentflow_core.calls import StorageCalls
@@ -22,6 +25,8 @@ from segmentflow_core.colour import drive, settle
 from segmentflow_core.domain.event import Receipt
 from segmentflow_core.domain.explanation import ExplainedEvent
 from segmentflow_core.domain.fingerprint import FingerprintKeys, FingerprintKeySource
+from segmentflow_core.domain.profile import DEFAULT_PROFILE_LIMITS, ProfileLimits
+from segmentflow_core.domain.redaction import NO_POLICY, RedactionPolicy
 from segmentflow_core.domain.request import DEFAULT_LIMITS, Limits
 from segmentflow_core.enrollments import AsyncEnrollments, Enrollments
 from segmentflow_core.errors import SegmentflowError
@@ -31,6 +36,7 @@ from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
 from segmentflow_core.ports.observation import Observer
 from segmentflow_core.records import AsyncRecords, Records
 from segmentflow_core.system import SystemClock, Uuid7Factory
+from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_core.usecases.record import AnyRequest, Recorded, Settings, prepare, record_batch
 
 __all__ = ["AsyncTracker", "Tracker"]
@@ -105,10 +111,15 @@ def _settings(
     limits: Limits,
     key_lifetime: timedelta | None,
     create_without_email: bool,
+    *,
+    profile_limits: ProfileLimits,
+    redaction: RedactionPolicy,
 ) -> Settings:
     check_key_lifetime(key_lifetime)
+    check_policy(redaction)
+    check_limits(limits)
     keys = FingerprintKeys.of(fingerprint_key)
-    return Settings(keys, limits, key_lifetime, create_without_email)
+    return Settings(keys, limits, key_lifetime, create_without_email, profile_limits, redaction)
 
 
 class Tracker:
@@ -121,9 +132,12 @@ class Tracker:
         fingerprint_key: a secret of at least 32 bytes, or `FingerprintKeys` to rotate.
         clock: tells the time; default the machine's.
         ids: makes ids; default UUIDv7.
-        limits: how much JSON one request may hold.
+        limits: what one request may hold.
         key_lifetime: how long an idempotency key is remembered; None is for ever.
         create_without_email: whether a new external id alone creates a Profile.
+        profile_limits: how many Properties, and bytes of them, a Profile may hold, and how long
+            a removed one is remembered.
+        redaction: what is never stored, beside what each request redacts itself.
         observers: are told of what was tracked, after it is committed.
 
     Attributes:
@@ -135,6 +149,7 @@ class Tracker:
         ConfigurationError: an argument breaks its rule, or the storage is asynchronous.
     """
 
+    @forgets_locals
     def __init__(
         self,
         storage: Storage,
@@ -145,9 +160,18 @@ class Tracker:
         limits: Limits = DEFAULT_LIMITS,
         key_lifetime: timedelta | None = DEFAULT_KEY_LIFETIME,
         create_without_email: bool = False,
+        profile_limits: ProfileLimits = DEFAULT_PROFILE_LIMITS,
+        redaction: RedactionPolicy = NO_POLICY,
         observers: Sequence[Observer] = (),
     ) -> None:
-        settings = _settings(fingerprint_key, limits, key_lifetime, create_without_email)
+        settings = _settings(
+            fingerprint_key,
+            limits,
+            key_lifetime,
+            create_without_email,
+            profile_limits=profile_limits,
+            redaction=redaction,
+        )
         clock, ids = clock or SystemClock(), ids or Uuid7Factory()
         self._calls = _TrackingCalls(storage, settings, clock, ids, observers, asynchronous=False)
         self.journeys = Journeys(storage, clock=clock)
@@ -157,14 +181,22 @@ class Tracker:
             clock=clock,
             ids=ids,
             limits=limits,
+            redaction=redaction,
             create_without_email=create_without_email,
+            profile_limits=profile_limits,
         )
 
     @property
     def limits(self) -> Limits:
-        """Return how much JSON one request may hold."""
+        """Return what one request may hold."""
         return self._calls.settings.limits
 
+    @property
+    def redaction(self) -> RedactionPolicy:
+        """Return what is redacted beside each request's own paths."""
+        return self._calls.settings.redaction
+
+    @forgets_locals
     def track(
         self,
         request: AnyRequest,
@@ -192,6 +224,7 @@ class Tracker:
             IdempotencyInProgress: a concurrent call with the key did not finish in time.
             IdentityConflict: the email and the external id are not of one Profile.
             ProfileEmailRequired: there is an external id alone, and nobody has it.
+            ProfileTooLarge: the Profile would hold more than `profile_limits` allow.
             FingerprintKeyUnknown: the key was first used under a fingerprint key that is not
                 configured.
             StorageUnavailable: the store cannot be reached, or stayed too busy.
@@ -199,6 +232,7 @@ class Tracker:
         calls = [(request, idempotency_key)]
         return only(drive(self._calls.track_many(calls, organization_id, match_journeys)))
 
+    @forgets_locals
     def track_many(
         self,
         calls: Sequence[tuple[AnyRequest, str | None]],
@@ -216,13 +250,16 @@ class Tracker:
             match_journeys: False records history that must not start automations.
 
         Raises:
+            ConfigurationError: `calls` are not pairs; nothing is recorded.
             IdempotencyInProgress: a concurrent call with one of the keys did not finish in
                 time; nothing of the batch is recorded.
             StorageUnavailable: the store cannot be reached, or stayed too busy. Where only its
                 answer to the commit was lost, the batch is recorded, and its keys tell.
         """
-        return drive(self._calls.track_many(calls, organization_id, match_journeys))
+        checked = checked_calls(calls)
+        return drive(self._calls.track_many(checked, organization_id, match_journeys))
 
+    @forgets_locals
     def explain(
         self,
         request: AnyRequest,
@@ -240,6 +277,7 @@ class Tracker:
 class AsyncTracker:
     """As `Tracker`, over an asynchronous storage; every call is awaited."""
 
+    @forgets_locals
     def __init__(
         self,
         storage: AsyncStorage,
@@ -250,9 +288,18 @@ class AsyncTracker:
         limits: Limits = DEFAULT_LIMITS,
         key_lifetime: timedelta | None = DEFAULT_KEY_LIFETIME,
         create_without_email: bool = False,
+        profile_limits: ProfileLimits = DEFAULT_PROFILE_LIMITS,
+        redaction: RedactionPolicy = NO_POLICY,
         observers: Sequence[Observer] = (),
     ) -> None:
-        settings = _settings(fingerprint_key, limits, key_lifetime, create_without_email)
+        settings = _settings(
+            fingerprint_key,
+            limits,
+            key_lifetime,
+            create_without_email,
+            profile_limits=profile_limits,
+            redaction=redaction,
+        )
         clock, ids = clock or SystemClock(), ids or Uuid7Factory()
         self._calls = _TrackingCalls(storage, settings, clock, ids, observers, asynchronous=True)
         self.journeys = AsyncJourneys(storage, clock=clock)
@@ -262,14 +309,22 @@ class AsyncTracker:
             clock=clock,
             ids=ids,
             limits=limits,
+            redaction=redaction,
             create_without_email=create_without_email,
+            profile_limits=profile_limits,
         )
 
     @property
     def limits(self) -> Limits:
-        """Return how much JSON one request may hold."""
+        """Return what one request may hold."""
         return self._calls.settings.limits
 
+    @property
+    def redaction(self) -> RedactionPolicy:
+        """Return what is redacted beside each request's own paths."""
+        return self._calls.settings.redaction
+
+    @forgets_locals
     async def track(
         self,
         request: AnyRequest,
@@ -282,6 +337,7 @@ class AsyncTracker:
         calls = [(request, idempotency_key)]
         return only(await self._calls.track_many(calls, organization_id, match_journeys))
 
+    @forgets_locals
     async def track_many(
         self,
         calls: Sequence[tuple[AnyRequest, str | None]],
@@ -290,8 +346,10 @@ class AsyncTracker:
         match_journeys: bool = True,
     ) -> list[Receipt | SegmentflowError]:
         """Record a batch in one transaction; as `Tracker.track_many`."""
-        return await self._calls.track_many(calls, organization_id, match_journeys)
+        checked = checked_calls(calls)
+        return await self._calls.track_many(checked, organization_id, match_journeys)
 
+    @forgets_locals
     async def explain(
         self,
         request: AnyRequest,

@@ -84,8 +84,8 @@ class LeaseWithoutFencing(Broken):
 class ClaimIsForgotten(Broken):
     caught_by = "test_what_is_claimed_is_handed_to_nobody_else"
 
-    def hand_over_claim(self, call, hand_over):
-        claimed = call(hand_over)
+    def hand_over_claim(self, call, terms):
+        claimed = call(terms)
         self._tables.roll_back()
         return claimed
 
@@ -93,16 +93,16 @@ class ClaimIsForgotten(Broken):
 class LeasesNeverRunOut(Broken):
     caught_by = "test_a_lease_that_ran_out_makes_its_enrollment_available_again"
 
-    def hand_over_claim(self, call, hand_over):
-        return call(evolve(hand_over, lease_until=hand_over.lease_until + timedelta(days=999)))
+    def hand_over_claim(self, call, terms):
+        return call(evolve(terms, lease_until=terms.lease_until + timedelta(days=999)))
 
 
 class LargestBacklogFirst(Broken):
     caught_by = "test_organizations_share_a_claim_whatever_their_backlogs"
 
-    def hand_over_claim(self, call, hand_over):
-        if hand_over.organization_id is not None:
-            return call(hand_over)
+    def hand_over_claim(self, call, terms):
+        if terms.organization_id is not None:
+            return call(terms)
         entries = self._tables.queue._entries
         largest = max(entries, key=lambda of: sum(map(len, entries[of].values())), default="")
-        return call(evolve(hand_over, organization_id=largest))
+        return call(evolve(terms, organization_id=largest))

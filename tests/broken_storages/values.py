@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import evolve
 
 from broken_storages.altered import Broken
+from segmentflow_core.ports import PriorEntries
 
 
 def with_data(changes, alter):
@@ -159,3 +160,99 @@ class EmailsAreNeverChanged(Broken):
             for profile in changes.changed_profiles
         )
         call(organization_id, evolve(changes, changed_profiles=changed))
+
+
+class OnlyChangesAreWritten(Broken):
+    """A Profile that an event leaves as it is keeps its number; the next event gets it again."""
+
+    caught_by = "test_events_of_a_profile_are_numbered_from_one"
+
+    def tracking_write(self, call, organization_id, changes):
+        stored = self._tables.profiles.rows
+        changed = tuple(
+            profile
+            for profile in changes.changed_profiles
+            if evolve(stored[organization_id, profile.profile_id], number=profile.number) != profile
+        )
+        call(organization_id, evolve(changes, changed_profiles=changed))
+
+
+class NumbersAreWrittenByTheNextTransaction(Broken):
+    """One that crashes takes the number of the one before along, and it is given again."""
+
+    caught_by = "test_a_crash_takes_no_number_and_gives_none_back"
+
+    def __init__(self):
+        super().__init__()
+        self._later = {}
+
+    def tracking_load(self, call, organization_id, intent):
+        for at, profile in self._later.items():
+            self._tables.profiles.put(at, profile)
+        self._later = {}
+        return call(organization_id, intent)
+
+    def tracking_write(self, call, organization_id, changes):
+        stored = self._tables.profiles.rows
+        before = {
+            p.profile_id: stored[organization_id, p.profile_id] for p in changes.changed_profiles
+        }
+        call(organization_id, changes)
+        for profile in changes.changed_profiles:
+            at = (organization_id, profile.profile_id)
+            self._later[at] = profile
+            self._tables.profiles.put(at, evolve(profile, number=before[profile.profile_id].number))
+
+
+class VersionsOfABatchAreOverwritten(Broken):
+    caught_by = "test_each_event_of_a_batch_keeps_the_profile_as_it_left_it"
+
+    def tracking_write(self, call, organization_id, changes):
+        latest = {event.profile_id: event.profile for event in changes.events}
+        events = tuple(evolve(event, profile=latest[event.profile_id]) for event in changes.events)
+        call(organization_id, evolve(changes, events=events))
+
+
+def with_todays_profile(tables, organization_id, event):
+    profile = tables.profiles.rows[organization_id, event.profile_id]
+    return evolve(event, profile=profile.state())
+
+
+class EventShowsTodaysProfile(Broken):
+    caught_by = "test_an_event_keeps_the_profile_as_it_left_it"
+
+    def events_get(self, call, organization_id, event_id):
+        event = call(organization_id, event_id)
+        return event and with_todays_profile(self._tables, organization_id, event)
+
+
+class ClaimShowsTodaysProfile(Broken):
+    caught_by = "test_the_state_is_that_of_the_event_whatever_the_profile_became"
+
+    def hand_over_claim(self, call, hand_over):
+        return [
+            evolve(c, event=with_todays_profile(self._tables, c.organization_id, c.event))
+            for c in call(hand_over)
+        ]
+
+
+class EarlierGoesByTheId(Broken):
+    caught_by = "test_explaining_goes_by_numbers_whatever_the_ids"
+
+    def tracking_prior_entries(self, call, organization_id, probes):
+        events = self._tables.events.rows
+        ids = {(of, e.profile_id, e.number): e.event_id for (of, _), e in events.items()}
+        answers = dict(call(organization_id, probes))
+        for probe in probes:
+            if probe.before is None:
+                continue
+            own = ids[organization_id, probe.profile_id, probe.before]
+            entered = [
+                entry.entered_at
+                for (of, _), entry in self._tables.enrollments.rows.items()
+                if (of, entry.journey_id, entry.profile_id)
+                == (organization_id, probe.journey_id, probe.profile_id)
+                and entry.event_id < own
+            ]
+            answers[probe] = PriorEntries(max(entered, default=None), bool(entered))
+        return answers

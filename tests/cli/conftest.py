@@ -14,7 +14,7 @@ from segmentflow_core.testing import DOCUMENTED_REQUEST
 def folder(tmp_path, monkeypatch):
     """Work in an empty folder, without settings from the environment."""
     monkeypatch.chdir(tmp_path)
-    for name in ("SEGMENTFLOW_STORE", "SEGMENTFLOW_FINGERPRINT_KEY"):
+    for name in ("SEGMENTFLOW_STORE", "SEGMENTFLOW_FINGERPRINT_KEY", "SEGMENTFLOW_REDACT"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
 

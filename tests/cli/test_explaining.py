@@ -98,14 +98,14 @@ def test_a_request_is_explained_as_a_tree_with_every_value_that_is_not_redacted(
         "? condition: all of",
         "✔ /event/total gte 40: found 49",
         "? not",
-        '? /event/payment/token eq "x": the request redacts it',
+        '? /event/payment/token eq "x": it is redacted',
         "? /event/items any_item",
         '✘ /event/items/0/sku eq "b": found "a"',
         '? /event/items/1/sku eq "b": nothing is there',
         "✔ /event/gift missing: nothing is there",
         "? re-entry: once_per_key",
         '✔ /event/orderId: found "ord_9421"',
-        "✘ /event/payment/token: the request redacts it",
+        "✘ /event/payment/token: it is redacted",
     ]
 
 
@@ -229,7 +229,7 @@ def test_nothing_listening_is_said(run, write):
     )
 
 
-def test_a_replay_shows_its_progress_on_a_terminal_only(run, write, monkeypatch):
+def test_a_rehearsal_shows_its_progress_on_a_terminal_only(run, write, monkeypatch):
     tracked(run, write, "1")
     drafts = write("j.json", {"journeys": [a_journey()]})
     asked = ("explain", "--since", "2020-01-01T00:00Z", "--journeys", drafts, "--json")
@@ -240,7 +240,7 @@ def test_a_replay_shows_its_progress_on_a_terminal_only(run, write, monkeypatch)
     assert "1/1" in err
 
 
-def test_a_period_is_replayed_against_a_draft(run, write):
+def test_a_period_is_rehearsed_against_a_draft(run, write):
     for number in range(3):
         tracked(run, write, f"{number}", data={"total": 39 + number})
     where = {"path": "/event/total", "op": "gte", "value": 40}
@@ -271,7 +271,7 @@ def test_a_period_is_replayed_against_a_draft(run, write):
     }
 
 
-def test_a_replay_names_its_journeys_whole_however_narrow_the_terminal(run, write, monkeypatch):
+def test_a_rehearsal_names_its_journeys_whole_however_narrow_the_terminal(run, write, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     draft = a_journey("the-journey-" * 4)
     drafts = write("j.json", {"journeys": [draft]})

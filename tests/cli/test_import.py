@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -12,20 +10,21 @@ from contextlib import closing
 
 import pytest
 
+from import_files import CANARY, a_file, a_line, counts, stored
 from segmentflow_cli import main
 from segmentflow_cli.importing import (
     MAX_LISTED,
+    MAX_LISTED_BYTES,
     ImportReport,
+    Line,
     Refusal,
     import_lines,
     read_lines,
 )
 from segmentflow_core import Limits, Tracker
-from segmentflow_core.errors import StorageUnavailable
+from segmentflow_core.errors import InvalidRequest, StorageUnavailable, Violation
 from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey, a_request
 from segmentflow_memory import MemoryStorage
-
-CANARY = "canary-4111"
 
 
 @pytest.fixture(autouse=True)
@@ -49,37 +48,6 @@ def run(capsys):
         return status, json.loads(printed.out)
 
     return run
-
-
-def a_line(number, key=None, **members):
-    request = a_request(data={"number": number, "card": CANARY}, **members)
-    request["redactedDataPaths"] = ["/event/card"]
-    return json.dumps(request if key is None else {"idempotencyKey": key, "request": request})
-
-
-def a_file(folder, *lines, name="history.ndjson"):
-    path = folder / name
-    path.write_bytes(
-        b"\n".join(line if isinstance(line, bytes) else line.encode() for line in lines)
-    )
-    return path
-
-
-def counts(report):
-    return (
-        report["recorded"],
-        report["replayed"],
-        [refusal["line"] for refusal in report["refused"]],
-    )
-
-
-def stored(folder):
-    """Count the events, and the different numbers in their data."""
-    with closing(sqlite3.connect(folder / "segmentflow.db")) as connection:
-        data = [
-            json.loads(row[0]) for row in connection.execute("SELECT data FROM segmentflow_events")
-        ]
-    return len(data), len({item["number"] for item in data})
 
 
 def test_every_line_becomes_an_event(run, folder):
@@ -271,6 +239,42 @@ def test_a_report_lists_so_many_refusals_and_counts_the_rest():
     assert (len(document["refused"]), document["omitted"]) == (MAX_LISTED, 2)
 
 
+def test_a_report_lists_so_much_text_and_counts_the_rest():
+    report = ImportReport()
+    long = InvalidRequest.from_violations([Violation("/a" * 500, "is wrong")] * 100)
+    for number in range(1000):
+        report.refuse(Refusal(number, long))
+    listed = sum(len(v.path) for refusal in report.refused for v in refusal.error.violations)
+    assert MAX_LISTED_BYTES * 0.9 < listed < MAX_LISTED_BYTES + 100_000
+    assert len(report.refused) + report.omitted == 1000
+
+
+def test_a_batch_of_long_lines_is_cut_short():
+    lines = [Line(number, b" " * 300_000, 300_000, too_long=False) for number in range(100)]
+    sizes = []
+    import_lines(
+        Tracker(MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET),
+        lines,
+        ImportReport(),
+        organization_id="default",
+        batch=100,
+        match_journeys=True,
+        on_progress=lambda size, _refused: sizes.append(size),
+    )
+    assert sum(sizes) == 100 * 300_000
+    assert max(sizes) <= 16 * 1024 * 1024 + 300_000
+
+
+@pytest.mark.parametrize(
+    ("options", "recorded"), [((), 0), (("--allow-placeholder-ids",), 1)], ids=["refused", "taken"]
+)
+def test_a_placeholder_id_is_refused_unless_an_option_allows_it(run, folder, options, recorded):
+    profile = {"email": "a@example.com", "externalId": "undefined"}
+    file = a_file(folder, a_line(1, profile=profile))
+    _, report = run(file, *options)
+    assert report["recorded"] == recorded
+
+
 def test_a_request_at_its_limit_fits_with_its_key(run, folder):
     request = a_request(data={"number": 1, "note": ""})
     room = Limits().max_bytes - len(json.dumps(request, separators=(",", ":")))
@@ -382,50 +386,3 @@ def test_an_import_that_is_stopped_says_what_was_done(folder, capsys):
     printed = capsys.readouterr()
     assert status == 1
     assert json.loads(printed.err)["error"] in {"storage_unavailable", "internal_error"}
-
-
-def test_an_import_killed_again_and_again_ends_with_each_line_once(folder, run):
-    lines = [a_line(n, None if n % 2 else f"key {n}") for n in range(400)]
-    path = a_file(folder, *lines)
-    (folder / "piped").mkdir()
-    piped = folder / "piped" / path.name
-    piped.symlink_to("/dev/stdin")
-    for _ in range(3):
-        # The pipe gives the kill its moment: some lines are recorded, and more are waited for.
-        importing = subprocess.Popen(
-            [sys.executable, "-m", "segmentflow_cli", "import", str(piped), "--batch", "7"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-        )
-        before = stored(folder)[0]
-        importing.stdin.write(b"\n".join(path.read_bytes().splitlines()[: before + 100]))
-        importing.stdin.flush()
-        while stored(folder)[0] == before:
-            assert importing.poll() is None
-        importing.send_signal(signal.SIGKILL)
-        importing.wait()
-        importing.stdin.close()
-    assert 0 < stored(folder)[0] < 400
-    status, report = run(path)
-    assert status == 0
-    assert report["recorded"] + report["replayed"] == 400
-    assert report["recorded"] > 0
-    assert stored(folder) == (400, 400)
-
-
-def test_an_interrupted_import_reports_and_can_go_on(folder):
-    importing = subprocess.Popen(
-        [sys.executable, "-m", "segmentflow_cli", "import", "-", "--batch", "1", "--json"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        # A shell that runs the tests in the background has them ignore it, and so would this.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
-    )
-    importing.stdin.write(f"{a_line(1)}\n".encode())
-    importing.stdin.flush()
-    while stored(folder)[0] == 0:
-        assert importing.poll() is None
-    os.kill(importing.pid, signal.SIGINT)
-    out, _ = importing.communicate()
-    assert importing.returncode == 130
-    assert counts(json.loads(out)) == (1, 0, [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,10 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from segmentflow_core import Tracker
 from segmentflow_core.testing import FINGERPRINT_SECRET
+from segmentflow_sql import open_storage
 
 COMMAND = [sys.executable, "-m", "segmentflow_cli"]
 NAME = "注文.作成 é 😀"
+REQUEST = {"event": NAME, "profile": {"email": "a@example.com"}, "data": {NAME: NAME}}
 posix = pytest.mark.skipif(os.name != "posix", reason="there are no such files: NOT TESTED")
 
 
@@ -24,17 +28,26 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SEGMENTFLOW_STORE", raising=False)
     monkeypatch.setenv("SEGMENTFLOW_FINGERPRINT_KEY", FINGERPRINT_SECRET)
-    request = {"event": NAME, "profile": {"email": "a@example.com"}, "data": {NAME: NAME}}
-    (tmp_path / "request.json").write_text(json.dumps(request))
+    (tmp_path / "request.json").write_text(json.dumps(REQUEST))
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def with_an_event(tmp_path_factory):
+    """Give a store that holds one event, for each test to copy, and the event's id."""
+    path = tmp_path_factory.mktemp("store") / "segmentflow.db"
+    storage = open_storage(f"sqlite:///{path}")
+    storage.create_all()
+    receipt = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET).track(REQUEST, "k")
+    storage.close()
+    return path, receipt.event_id
+
+
 @pytest.fixture
-def event_id():
-    assert run("init").returncode == 0
-    return json.loads(run("track", "request.json", "--idempotency-key", "k", "--json").stdout)[
-        "eventId"
-    ]
+def event_id(with_an_event, folder):
+    path, event_id = with_an_event
+    shutil.copy(path, folder)
+    return event_id
 
 
 def run(*arguments, encoding="utf-8", **more):

@@ -13,7 +13,15 @@ import pytest
 from attrs import evolve
 
 from segmentflow_cli.journey_files import read_journey_file
-from segmentflow_core import Enrollment, ReentryPolicy, Tracker, ports
+from segmentflow_core import (
+    Enrollment,
+    Limits,
+    ProfileLimits,
+    RedactionPolicy,
+    ReentryPolicy,
+    Tracker,
+    ports,
+)
 from segmentflow_core.domain.api_key import SCOPES
 from segmentflow_core.domain.condition import (
     OPERATORS,
@@ -25,12 +33,15 @@ from segmentflow_core.domain.condition import (
 from segmentflow_core.domain.condition.operators import STATE_KINDS
 from segmentflow_core.domain.condition.truth import all_of, any_of, negation
 from segmentflow_core.domain.event import SKIP_REASONS
+from segmentflow_core.domain.faults import MAX_PATH
 from segmentflow_core.domain.hand_over import ENROLLMENT_STATUSES
 from segmentflow_core.domain.identity import RESOLUTIONS
 from segmentflow_core.domain.journey import REENTRY_MEMBERS
-from segmentflow_core.domain.request import EMAIL_PATTERN
+from segmentflow_core.domain.request import EMAIL_PATTERN, PLACEHOLDERS, check_request
 from segmentflow_core.errors import (
     ERROR_CLASSES,
+    MAX_VIOLATIONS,
+    MAX_VIOLATIONS_BYTES,
     ConfigurationError,
     IdempotencyKeyReuse,
     InvalidRequest,
@@ -172,6 +183,24 @@ def test_the_documented_request():
     assert json.loads(page.split("```json\n")[1].split("```")[0]) == DOCUMENTED_REQUEST
 
 
+def test_the_external_ids_of_a_broken_client():
+    sent = [json.loads(f'"{text}"') for text, _ in rows(REQUEST, "external id")]
+    assert tuple(sent[: len(PLACEHOLDERS)]) == PLACEHOLDERS
+    for external_id in sent:
+        request = a_request(profile={"externalId": external_id})
+        with pytest.raises(InvalidRequest) as caught:
+            check_request(request, "key")
+        assert [violation.path for violation in caught.value.violations] == ["/profile/externalId"]
+        assert check_request(request, "key", Limits(allow_placeholder_ids=True))
+        schema = request_json_schema()["properties"]["profile"]["properties"]["externalId"]
+        assert re.search(schema["not"]["pattern"], external_id)
+
+
+def test_the_bounds_of_an_error():
+    bounds = [int(text.replace(",", "")) for _, text in rows(REQUEST, "bound of one error")]
+    assert bounds == [MAX_VIOLATIONS, MAX_VIOLATIONS_BYTES, MAX_PATH]
+
+
 def test_what_json_may_hold():
     for value, message in rows(REQUEST, "in `data`"):
         request = json.dumps(a_request())[:-1] + f', "data": {{"x": {value}}}}}'
@@ -207,7 +236,7 @@ def test_what_counts_as_the_same_request():
             found = "the same request"
         except IdempotencyKeyReuse as conflict:
             changed, redacted = conflict.details["changedPaths"], conflict.details["redactedPaths"]
-            (found,) = [*changed, *(f"redacted: `{path}`" for path in redacted)]
+            (found,) = [*changed, *(f"redacted: {path}" for path in redacted)]
         assert found == answer, (first, then)
 
 
@@ -228,6 +257,13 @@ def test_the_order_of_properties():
         assert properties == expected, events
 
 
+def test_how_much_a_profile_holds():
+    limits = ProfileLimits()
+    for _, limit, setting in rows("rules/properties.md", "what"):
+        value = getattr(limits, setting)
+        assert str(getattr(value, "days", value)) == limit
+
+
 def test_what_a_redaction_path_names():
     for row in rows("rules/redaction.md", "data"):
         data, paths, stored, unmatched = map(json.loads, row)
@@ -242,6 +278,29 @@ def test_what_is_no_redaction_path():
         with pytest.raises(InvalidRequest) as caught:
             a_tracker().track(a_request(redactedDataPaths=[path]), "1")
         assert [violation.message for violation in caught.value.violations] == [why]
+
+
+def test_what_a_policy_redacts():
+    table = rows("rules/redaction.md", "paths")
+    assert len(table) > 8
+    for row in table:
+        paths, names, sent, stored = map(json.loads, row)
+        tracker = a_tracker(redaction=RedactionPolicy(paths=paths, names=names))
+        request = a_request(data=sent.get("data", {}))
+        request["profile"] = {"email": "a@example.com", "properties": sent.get("properties", {})}
+        receipt = tracker.track(request, "1")
+        found = {
+            "data": tracker.records.event(receipt.event_id).data,
+            "properties": tracker.records.profile(receipt.profile_id).properties,
+        }
+        assert {of: found[of] for of in sent} == stored, row
+
+
+def test_what_is_no_path_of_a_policy():
+    for path, why in rows("rules/redaction.md", "path of a policy"):
+        with pytest.raises(ConfigurationError) as caught:
+            RedactionPolicy(paths=[path])
+        assert str(caught.value) == f"The path {path!r} of a RedactionPolicy {why}."
 
 
 def test_what_is_recorded_and_answered():
@@ -361,7 +420,7 @@ def test_where_an_enrollment_can_stand():
     """The token is that of its last claim; the last failure allowed is the first here."""
     now = FixedClock().now()
     later = now + timedelta(hours=1)
-    entered = Enrollment("1", "j", 1, "p", "e", None, now, available_at=now)
+    entered = Enrollment("1", "j", 1, "p", "e", 1, None, now, available_at=now)
     claimed = evolve(
         entered, status="claimed", attempts=1, available_at=later, lease_until=later, token="t"
     )

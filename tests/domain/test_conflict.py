@@ -22,7 +22,7 @@ from segmentflow_core.domain.conflict import (
 from segmentflow_core.domain.decision import decide, item_for
 from segmentflow_core.domain.event import UserEvent
 from segmentflow_core.domain.fingerprint import FingerprintKey, FingerprintKeys, compute_fingerprint
-from segmentflow_core.domain.redaction import Redaction
+from segmentflow_core.domain.redaction import RedactionPolicy
 from segmentflow_core.domain.request import ValidRequest, check_request
 from segmentflow_core.domain.tracking import Known
 from segmentflow_core.testing import DOCUMENTED_REQUEST, FixedClock, SequentialIds, a_request
@@ -204,20 +204,8 @@ def test_no_digest_depends_on_the_data_or_on_anything_redacted(value: Any) -> No
     assert digests[0] == digests[1]
 
 
-class ByPolicy(Redaction):
-    """What is redacted of a request where a policy takes the Property `ssn` as well."""
-
-    def places(self, data: Any) -> Any:
-        return (*super().places(data), ("profile", "properties", "ssn"))
-
-    def apply_to_properties(self, properties: Any) -> Any:
-        return {**properties, "ssn": "[REDACTED]"}
-
-
 def by_policy(document: Any) -> ValidRequest:
-    valid = checked(document)
-    redaction = valid.redaction
-    return evolve(valid, redaction=ByPolicy(redaction.targets, redaction._root))
+    return check_request(document, "key", policy=RedactionPolicy(names=["ssn", "pin"]))
 
 
 def with_properties(**properties: Any) -> Any:
@@ -422,6 +410,18 @@ def test_a_guess_of_a_property_that_a_policy_redacts_is_not_told_from_another() 
         for ssn in ("078-05-1120", "078-05-1121")
     ]
     assert answers == [(["/profile/properties/plan"], ["/profile/properties/ssn"])] * 2
+
+
+def test_a_guess_of_data_that_a_policy_redacts_is_not_told_from_another() -> None:
+    answers = [conflict(pin("1234", n=1), pin(guess, n=2), by_policy) for guess in ("1234", "5")]
+    assert answers == [(["/data/n"], ["/data/card/pin"])] * 2
+
+
+def test_what_only_one_of_two_policies_redacts_is_not_compared() -> None:
+    first, second = (with_properties(ssn=ssn, plan=plan) for ssn, plan in (("1", "a"), ("2", "b")))
+    event, digests, salt = recorded_as(by_policy(first))
+    found = find_conflict(checked(second), KEY, salt=salt, digests=digests, recorded=event)
+    assert (found.changed, found.redacted) == (("/profile/properties/plan",), ())
 
 
 def test_where_the_event_is_gone_nothing_is_compared() -> None:

@@ -1,4 +1,4 @@
-"""The decision of a batch: what each item gets, what is written, what must be asked first.
+"""The decision of a batch: what each item gets and what is written.
 
 Every test here calls the pure function; no store is behind it.
 """
@@ -13,68 +13,29 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segmentflow_core import FingerprintKey, FingerprintKeys, Receipt, SegmentflowError
-from segmentflow_core.domain.decision import decide, item_for
-from segmentflow_core.domain.fingerprint import Fingerprint
-from segmentflow_core.domain.idempotency_key import key_digest
-from segmentflow_core.domain.journey import Journey, PriorEntries
-from segmentflow_core.domain.profile import Profile
-from segmentflow_core.domain.request import check_request
+from deciding import (
+    DAILY,
+    NOW,
+    ONCE,
+    PER_ORDER,
+    a_profile,
+    an_item,
+    decided,
+    digest,
+    known,
+    published,
+)
+from segmentflow_core import Receipt, SegmentflowError
+from segmentflow_core.domain.journey import PriorEntries
 from segmentflow_core.domain.tracking import Changes, Known, Probe
 from segmentflow_core.errors import (
-    FingerprintKeyUnknown,
-    IdempotencyKeyReuse,
     IdentityConflict,
     ProfileEmailRequired,
 )
-from segmentflow_core.journeys import journey_definition
 from segmentflow_core.testing import (
-    FINGERPRINT_SECRET,
-    FixedClock,
     SequentialIds,
     a_journey,
-    a_request,
 )
-
-KEYS = FingerprintKeys.of(FINGERPRINT_SECRET)
-NOW = FixedClock().now()
-NOTHING = Known({}, (), ())
-
-
-def an_item(key="key", event_id="mine", keys=KEYS, **fields):
-    request = check_request(a_request(**fields), key)
-    return item_for(request, key, "default", event_id, keys)
-
-
-def digest(key="key"):
-    return key_digest("default", key)
-
-
-def a_profile(profile_id="p", email="alex@example.com", external_id=None, **properties):
-    return Profile(profile_id, email, external_id, properties, {}, NOW, NOW)
-
-
-def published(*documents):
-    return tuple(
-        [Journey(journey_definition(document), 1, "digest", NOW) for document in documents]
-    )
-
-
-def known(*, taken=(), profiles=(), journeys=()):
-    return Known(dict(taken), tuple(profiles), published(*journeys))
-
-
-def decided(*items, known=NOTHING, prior=None, recorded=None, **options):
-    options = {"keys": KEYS, "now": NOW, "new_id": SequentialIds().new_id, **options}
-    return decide(items, known, prior or {}, recorded or {}, **options)
-
-
-def one(item, known=NOTHING, **options):
-    (result,) = decided(item, known=known, **options).results
-    return result
-
-
-# One item
 
 
 def test_a_first_event_makes_its_profile_and_is_recorded():
@@ -127,10 +88,77 @@ def test_a_profile_that_an_event_changes_is_written_in_its_new_state():
     assert changes.created_profiles == ()
 
 
-def test_a_profile_that_an_event_leaves_as_it_is_is_not_written():
-    changes = decided(an_item(), known=known(profiles=[a_profile()])).changes
-    assert [event.profile_id for event in changes.events] == ["p"]
-    assert (changes.created_profiles, changes.changed_profiles) == ((), ())
+def test_a_profile_that_an_event_leaves_as_it_is_has_one_event_more_and_no_new_version():
+    before = a_profile(plan="Pro")
+    changes = decided(an_item(), known=known(profiles=[before])).changes
+    (event,) = changes.events
+    assert (event.profile_id, event.number, event.profile_version) == ("p", 8, 3)
+    assert changes.changed_profiles == (evolve(before, number=8),)
+    assert changes.created_profiles == changes.new_versions == ()
+    assert event.profile["properties"] is before.properties
+
+
+def test_events_of_a_profile_are_numbered_in_the_order_of_the_batch():
+    who = [{"email": "new@example.com"}, {"email": "alex@example.com"}]
+    refused = an_item("refused", "none", profile={"externalId": "unknown"})
+    items = [an_item(f"{n}", f"event {n}", profile=who[n % 2]) for n in range(4)]
+    again = an_item("0", "again", profile=who[0])
+    changes = decided(refused, *items, again, known=known(profiles=[a_profile()])).changes
+    assert [(event.event_id, event.number) for event in changes.events] == [
+        ("event 0", 1),
+        ("event 1", 8),
+        ("event 2", 2),
+        ("event 3", 9),
+    ]
+    (created,), (changed,) = changes.created_profiles, changes.changed_profiles
+    assert (created.number, changed.number) == (2, 9)
+    assert (created.version, changed.version) == (1, 3)
+
+
+def test_an_entry_has_the_number_of_the_event_that_caused_it():
+    changes = decided(
+        an_item(), known=known(profiles=[a_profile()], journeys=[a_journey()])
+    ).changes
+    assert [entry.event_number for entry in changes.enrollments] == [8]
+
+
+@pytest.mark.parametrize(
+    ("before", "profile", "is_new"),
+    [
+        (a_profile(plan="Pro"), {"properties": {"plan": "Pro"}}, False),
+        (a_profile(plan="Pro"), {"properties": {"plan": None}}, True),
+        (a_profile(), {"properties": {"plan": None}}, False),
+        (a_profile(n=1), {"properties": {"n": 1.0}}, True),
+        (a_profile(n=1), {"properties": {"n": True}}, True),
+        (a_profile(n={"a": [1]}), {"properties": {"n": {"a": [1]}}}, False),
+        (a_profile(), {"externalId": "x"}, True),
+        (a_profile(external_id="x"), {"externalId": "x"}, False),
+        (a_profile(email="old@example.com", external_id="x"), {"externalId": "x"}, True),
+    ],
+)
+def test_a_version_follows_where_identities_or_values_change(before, profile, is_new):
+    item = an_item(profile={"email": "alex@example.com", **profile})
+    changes = decided(item, known=known(profiles=[before])).changes
+    (event,), (after,) = changes.events, changes.changed_profiles
+    assert event.profile_version == after.version == 3 + is_new
+    assert [(v.version, v.state()) for v in changes.new_versions] == [(4, event.profile)] * is_new
+    assert event.profile == after.state()
+
+
+def test_each_event_of_a_batch_refers_to_the_version_it_left():
+    items = [
+        an_item(f"{n}", f"{n}", profile={"email": "alex@example.com", "properties": {"n": value}})
+        for n, value in enumerate([1, 1, 2, 1])
+    ]
+    changes = decided(*items).changes
+    assert [event.profile_version for event in changes.events] == [1, 1, 2, 3]
+    assert [v.properties for v in changes.new_versions] == [{"n": 1}, {"n": 2}, {"n": 1}]
+    assert [event.profile["properties"] for event in changes.events] == [
+        {"n": 1},
+        {"n": 1},
+        {"n": 2},
+        {"n": 1},
+    ]
 
 
 def test_journeys_are_asked_in_the_order_of_their_ids_and_only_those_that_listen():
@@ -164,9 +192,6 @@ def test_journeys_see_the_profile_as_the_event_leaves_it_and_the_data_redacted()
     assert [outcome.reason for outcome in event.outcomes] == ["condition_unknown", None]
 
 
-# Who a request is about
-
-
 @pytest.mark.parametrize(
     ("profile", "error"),
     [
@@ -187,9 +212,6 @@ def test_a_setting_lets_an_external_id_alone_make_a_profile():
     item = an_item(profile={"externalId": "x"})
     (profile,) = decided(item, create_without_email=True).changes.created_profiles
     assert (profile.email, profile.external_id) == (None, "x")
-
-
-# Several items
 
 
 def test_each_item_is_decided_on_what_the_ones_before_it_left():
@@ -266,247 +288,6 @@ def test_nothing_comes_of_nothing():
     assert decision.changes.empty
 
 
-# One key in a batch more than once
-
-
-def test_a_key_repeated_with_its_request_gets_the_receipt_of_the_first():
-    decision = decided(an_item("key", "first"), an_item("key", "second"))
-    first, second = decision.results
-    assert first == second
-    assert (first.replayed, second.replayed) == (False, True)
-    assert [event.event_id for event in decision.changes.events] == ["first"]
-    assert decision.changes.freed == ()
-
-
-def test_a_key_repeated_with_another_request_is_refused_by_the_paths_that_differ():
-    decision = decided(
-        an_item("key", "first", data={"total": 1, "same": 1}),
-        an_item("key", "second", data={"total": 2, "same": 1}),
-    )
-    assert isinstance(decision.results[1], IdempotencyKeyReuse)
-    assert decision.results[1].details == told("/data/total")
-    assert [event.event_id for event in decision.changes.events] == ["first"]
-    assert decision.changes.freed == ()
-
-
-def test_a_key_that_a_refused_item_freed_goes_to_the_next_that_is_accepted():
-    refused = an_item("key", "first", profile={"externalId": "new"})
-    accepted = an_item("key", "second")
-    decision = decided(refused, accepted, an_item("key", "third"))
-    assert isinstance(decision.results[0], ProfileEmailRequired)
-    assert [result.replayed for result in decision.results[1:]] == [False, True]
-    assert decision.results[2].event_id == "second"
-    assert decision.changes.freed == ()
-    (claim,) = decision.changes.key_claims
-    assert (claim.fingerprint, claim.receipt.event_id) == (accepted.fingerprint, "second")
-
-
-def test_a_key_under_which_everything_is_refused_is_freed_once():
-    items = [an_item("key", f"e{n}", profile={"externalId": f"x{n}"}) for n in range(3)]
-    assert decided(*items).changes == Changes(freed=(digest(),))
-
-
-# A key that is taken
-
-
-def taken(item, **claim):
-    """Say that an earlier call took an item's key for its request."""
-    (theirs,) = decided(item, keys=item_keys(item)).changes.key_claims
-    theirs = evolve(theirs, **{"receipt": Receipt("theirs", "p", 2, 1, 1), **claim})
-    return known(taken={theirs.key_digest: theirs})
-
-
-def item_keys(item):
-    return KEYS if item.fingerprint.key_id == KEYS.current.key_id else FingerprintKeys(OLDER)
-
-
-def recorded(item):
-    (event,) = decided(item).changes.events
-    return {"theirs": event}
-
-
-def told(*changed, redacted=()):
-    return {"changedPaths": list(changed), "redactedPaths": list(redacted)}
-
-
-def test_a_taken_key_with_its_request_gives_the_receipt_again_and_writes_nothing():
-    decision = decided(an_item(), known=taken(an_item()))
-    (receipt,) = decision.results
-    assert receipt == Receipt("theirs", "p", 2, 1, 1)
-    assert receipt.replayed
-    assert decision.changes == Changes()
-    assert decision.changes.empty
-
-
-def test_a_taken_key_that_this_very_call_took_is_no_replay():
-    assert not one(an_item(event_id="theirs"), taken(an_item())).replayed
-
-
-def test_a_replay_names_the_redaction_paths_that_name_nothing():
-    item = an_item(data={"a": 1}, redactedDataPaths=["/event/a", "/event/b"])
-    assert one(item, taken(item)).unmatched_paths == ("/event/b",)
-
-
-def test_a_taken_key_with_another_request_asks_for_the_recorded_event_first():
-    decision = decided(an_item(referenceId="2"), known=taken(an_item(referenceId="1")))
-    assert (decision.disputed, decision.probes, decision.final) == (("theirs",), (), False)
-    assert decision.changes == Changes()
-
-
-def test_what_a_batch_asks_for_it_asks_for_once_and_all_at_once():
-    item = an_item("disputed", profile={"email": "b@example.com"})
-    standing = known(profiles=[a_profile()], journeys=[a_journey(reentry=ONCE)])
-    standing = evolve(standing, taken=taken(item).taken)
-    others = [an_item("disputed", f"e{n}", data={"n": n}) for n in range(2)]
-    decision = decided(*others, an_item("free", "e9"), known=standing)
-    assert (decision.disputed, len(decision.probes)) == (("theirs",), 1)
-
-
-def test_a_taken_key_with_another_request_is_refused_and_stays_taken():
-    first = an_item(referenceId="1")
-    decision = decided(an_item(referenceId="2"), known=taken(first), recorded=recorded(first))
-    (refusal,) = decision.results
-    assert decision.final
-    assert isinstance(refusal, IdempotencyKeyReuse)
-    assert refusal.details == told("/referenceId")
-    assert decision.changes == Changes()
-
-
-def test_where_the_event_is_gone_nothing_is_compared_and_its_key_stays_taken():
-    first = an_item(profile={"email": "a@example.com"})
-    second = an_item(data={"card": "4111"}, redactedDataPaths=["/event/card"])
-    refusal = one(second, taken(first), recorded={"theirs": None})
-    assert refusal.details == told("", redacted=["/data/card"])
-    assert one(first, taken(first)).replayed
-
-
-def test_a_taken_key_answers_every_item_that_has_it_and_leaves_the_others_alone():
-    item = an_item("taken")
-    decision = decided(item, an_item("free", "e2"), an_item("taken", "e3"), known=taken(item))
-    assert [result.event_id for result in decision.results] == ["theirs", "e2", "theirs"]
-    assert [event.event_id for event in decision.changes.events] == ["e2"]
-    assert decision.changes.freed == ()
-
-
-OLDER = FingerprintKey("older", b"another secret, as long as it must be")
-
-
-def test_a_fingerprint_made_under_an_older_key_is_compared_under_that_key():
-    stored = an_item(keys=FingerprintKeys(OLDER), data={"total": 1})
-    rotated = FingerprintKeys(KEYS.current, (OLDER,))
-    assert one(an_item(data={"total": 1}), taken(stored), keys=rotated).replayed
-    other = an_item(data={"total": 2}, profile={"email": "b@example.com"})
-    refusal = one(other, taken(stored), keys=rotated, recorded=recorded(stored))
-    assert refusal.details == told("/data/total", "/profile/email")
-
-
-@pytest.mark.parametrize(
-    ("scheme", "key_id", "details"),
-    [
-        (None, "lost", {"keyId": "lost"}),
-        ("md5/guess/0", None, {"scheme": "md5/guess/0"}),
-        ("md5/guess/0", "lost", {"keyId": "lost"}),
-    ],
-)
-def test_a_fingerprint_that_cannot_be_compared_fails_closed(scheme, key_id, details):
-    own = an_item().fingerprint
-    stored = Fingerprint(scheme or own.scheme, key_id or own.key_id, own.digest)
-    decision = decided(an_item(), known=taken(an_item(), fingerprint=stored))
-    (refusal,) = decision.results
-    assert isinstance(refusal, FingerprintKeyUnknown)
-    assert refusal.details == details
-    assert decision.changes == Changes()
-
-
-# Earlier entries
-
-ONCE = {"policy": "once"}
-PER_ORDER = {"policy": "once_per_key", "key": "/event/order"}
-DAILY = {"policy": "cooldown", "duration": "P1D"}
-A_MINUTE_AGO = NOW - timedelta(minutes=1)
-
-
-def test_a_profile_that_this_batch_makes_has_no_earlier_entries_to_ask_for():
-    journeys = [a_journey("a", reentry=ONCE), a_journey("b", reentry=DAILY)]
-    decision = decided(an_item(), known=known(journeys=journeys))
-    assert decision.probes == ()
-    assert decision.results[0].enrolled_journeys == 2
-
-
-@pytest.mark.parametrize(
-    ("reentry", "data", "asked"),
-    [
-        ({"policy": "every_event"}, {}, []),
-        (ONCE, {}, [Probe("welcome", "p", "")]),
-        (DAILY, {}, [Probe("welcome", "p", None)]),
-        (PER_ORDER, {}, []),
-    ],
-)
-def test_earlier_entries_are_asked_for_where_the_policy_needs_them(reentry, data, asked):
-    standing = known(profiles=[a_profile()], journeys=[a_journey(reentry=reentry)])
-    assert list(decided(an_item(data=data), known=standing).probes) == asked
-
-
-def test_a_probe_about_one_of_several_keys_tells_them_apart():
-    standing = known(profiles=[a_profile()], journeys=[a_journey(reentry=PER_ORDER)])
-    items = [an_item(str(n), f"e{n}", data={"order": order}) for n, order in enumerate("abab")]
-    probes = decided(*items, known=standing).probes
-    assert len(probes) == 2
-    assert len({probe.entry_key for probe in probes} | {None, ""}) == 4
-
-
-def test_a_journey_that_skips_already_asks_for_nothing():
-    journey = a_journey(reentry=ONCE, sample={"percent": 0, "seed": "s"})
-    assert decided(an_item(), known=known(profiles=[a_profile()], journeys=[journey])).probes == ()
-
-
-@pytest.mark.parametrize(
-    ("reentry", "answer", "reason"),
-    [
-        (ONCE, PriorEntries(), None),
-        (ONCE, PriorEntries(A_MINUTE_AGO), "already_enrolled"),
-        (PER_ORDER, PriorEntries(A_MINUTE_AGO), None),
-        (PER_ORDER, PriorEntries(A_MINUTE_AGO, key_taken=True), "already_enrolled"),
-        (DAILY, PriorEntries(A_MINUTE_AGO), "cooling_down"),
-        (DAILY, PriorEntries(NOW - timedelta(days=1)), None),
-        (DAILY, PriorEntries(), None),
-    ],
-)
-def test_an_answer_decides_and_is_not_asked_for_again(reentry, answer, reason):
-    item = an_item(data={"order": "a"})
-    standing = known(profiles=[a_profile()], journeys=[a_journey(reentry=reentry)])
-    (probe,) = decided(item, known=standing).probes
-    decision = decided(item, known=standing, prior={probe: answer})
-    (outcome,) = decision.changes.events[0].outcomes
-    assert (outcome.reason, decision.probes) == (reason, ())
-    assert len(decision.changes.enrollments) == (reason is None)
-
-
-@pytest.mark.parametrize(
-    ("reentry", "reason"),
-    [
-        ({"policy": "every_event"}, None),
-        (ONCE, "already_enrolled"),
-        (PER_ORDER, "already_enrolled"),
-        (DAILY, "cooling_down"),
-    ],
-)
-def test_an_entry_counts_for_the_rest_of_its_batch(reentry, reason):
-    items = [an_item(key, key, data={"order": "a"}) for key in ("1", "2")]
-    changes = decided(*items, known=known(journeys=[a_journey(reentry=reentry)])).changes
-    assert [event.outcomes[0].reason for event in changes.events] == [None, reason]
-
-
-def test_an_entry_under_one_key_leaves_other_keys_free():
-    items = [an_item(order, order, data={"order": order}) for order in ("a", "b")]
-    changes = decided(*items, known=known(journeys=[a_journey(reentry=PER_ORDER)])).changes
-    assert len(changes.enrollments) == 2
-    assert len({enrollment.entry_key for enrollment in changes.enrollments}) == 2
-
-
-# A batch is its items, one after another
-
-
 class Entries(Mapping[Probe, PriorEntries]):
     """Answers to every probe about the Enrollments of an imagined store."""
 
@@ -558,6 +339,8 @@ identities = st.fixed_dictionaries(
         "externalId": st.sampled_from(["x", "y"]),
     },
 ).filter(bool)
+
+
 sendings = st.lists(
     st.tuples(
         st.sampled_from("jkl"),
@@ -567,6 +350,8 @@ sendings = st.lists(
     ),
     max_size=7,
 )
+
+
 JOURNEYS = published(
     a_journey("daily", reentry=DAILY),
     a_journey("every"),

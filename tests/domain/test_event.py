@@ -8,7 +8,7 @@ NOW = FixedClock().now()
 
 def an_event(*outcomes):
     data = {"card": "canary"}
-    return UserEvent("e", "p", "order.created", data, data, "canary", NOW, NOW, outcomes)
+    return UserEvent("e", "p", 1, "order.created", data, data, 1, "canary", NOW, NOW, outcomes)
 
 
 def test_every_skip_reason_is_explained():

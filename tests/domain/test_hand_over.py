@@ -22,7 +22,7 @@ from segmentflow_core.testing import FixedClock
 
 NOW = FixedClock().now()
 MINUTE = timedelta(minutes=1)
-PENDING = Enrollment("e", "j", 1, "p", "v", None, NOW, available_at=NOW)
+PENDING = Enrollment("e", "j", 1, "p", "v", 1, None, NOW, available_at=NOW)
 
 
 def a_claim(token="first", now=NOW, max_attempts=2):
@@ -98,7 +98,7 @@ def test_the_turn_differs_from_claim_to_claim():
 
 
 def test_a_claimed_enrollment_shows_nothing_of_its_event():
-    event = UserEvent("v", "p", "x", {"a": "canary"}, {"email": "canary"}, None, NOW, NOW, ())
+    event = UserEvent("v", "p", 1, "x", {"a": "canary"}, {"email": "canary"}, 1, None, NOW, NOW, ())
     claimed = ClaimedEnrollment("o", CLAIMED, event)
     assert claimed.lease == Lease("o", "e", "first")
     assert claimed.state == {"event": {"a": "canary"}, "profile": {"email": "canary"}}

@@ -7,12 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segmentflow_core.domain.json_value import MISSING
 from segmentflow_core.domain.pointer import (
-    PointerSyntaxError,
-    array_index,
     format_pointer,
-    parse_pointer,
     resolve,
 )
 from segmentflow_core.domain.redaction import (
@@ -140,14 +136,3 @@ def test_whatever_is_named_is_gone_and_everything_else_is_there(data, draw):
         top = min((c for c in chosen if place[: len(c)] == c), key=len)
         assert resolve(result.data, top) == REDACTED
     assert result.unmatched == ()
-
-
-def test_pointers_are_parsed_written_and_resolved():
-    document = {"a": [{"b/c": 1}], "s": "text"}
-    assert resolve(document, parse_pointer("/a/0/b~1c")) == 1
-    for missing in ("/a/1", "/a/-", "/a/00", "/x", "/s/0", "/a/0/b~1c/d"):
-        assert resolve(document, parse_pointer(missing)) is MISSING
-    assert format_pointer("a\0", "é\ud800") == "/a\\u0000/é\\ud800"
-    with pytest.raises(PointerSyntaxError):
-        parse_pointer("a")
-    assert array_index("9" * 10, 10**11) is None

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import copy
 import json
-from collections import UserDict
-from datetime import UTC, date, datetime, timedelta, timezone
+from collections import ChainMap, OrderedDict, UserDict
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
@@ -11,7 +11,7 @@ from types import MappingProxyType
 import pytest
 
 from segmentflow_core import Limits, ProfileInput, TrackRequest
-from segmentflow_core.domain.request import check_request
+from segmentflow_core.domain.request import PLACEHOLDERS, check_request
 from segmentflow_core.errors import (
     ConfigurationError,
     IdempotencyKeyRequired,
@@ -231,7 +231,13 @@ def test_the_limits_are_settings():
     with pytest.raises(PayloadTooLarge):
         check_request(a_request(data={"a": "é" * 60}), "key", Limits(max_bytes=150))
     assert violations(a_request(data={"a": {}}), limits=Limits(max_depth=2))[0][0] == "/data/a"
-    for wrong in ({"max_bytes": 0}, {"max_depth": 0}, {"max_depth": 129}):
+    for wrong in (
+        {"max_bytes": 0},
+        {"max_depth": 0},
+        {"max_depth": 129},
+        {"max_bytes": "x"},
+        {"max_depth": None},
+    ):
         with pytest.raises(ConfigurationError):
             Limits(**wrong)
 
@@ -252,7 +258,7 @@ def test_shared_and_cyclic_objects_are_bounded():
 
 def test_the_list_of_faults_is_bounded_and_says_how_many_it_leaves_out():
     with pytest.raises(InvalidRequest) as refusal:
-        check_request(a_request(data={"a": [float("nan")] * 1500}), "key")
+        check_request(a_request(data={"a": [2**64] * 1500}), "key")
     assert len(refusal.value.violations) == 1000
     assert refusal.value.details["omittedViolations"] == 500
 
@@ -306,6 +312,71 @@ def test_lookalikes_of_json_types_become_plain_and_nothing_is_shared():
     assert {type(name) for name in valid.data} == {str}
     valid.data["list"][1]["a"] = 2
     assert original["list"] == before
+
+
+@pytest.mark.parametrize(
+    "external_id",
+    [
+        *PLACEHOLDERS,
+        *map(str.upper, PLACEHOLDERS),
+        *map(str.lower, PLACEHOLDERS),
+        " ",
+        "\t\n",
+        "\u3000",
+    ],
+)
+def test_an_external_id_of_a_broken_client_is_refused_unless_a_setting_allows_it(external_id):
+    request = a_request(profile={"email": "a@example.com", "externalId": external_id})
+    ((path, message),) = violations(request)
+    assert path == "/profile/externalId"
+    assert message == "must not be a placeholder like undefined or null, nor white space alone"
+    allowed = check_request(request, "key", Limits(allow_placeholder_ids=True))
+    assert allowed.external_id == external_id
+
+
+@pytest.mark.parametrize(
+    "external_id", ["0", "none of them", " null", "nulls", "object Object", "-", "false", "\u200b"]
+)
+def test_an_external_id_that_only_looks_like_a_placeholder_is_taken(external_id):
+    assert check_request(a_request(profile={"externalId": external_id}), "key").external_id
+
+
+@pytest.mark.parametrize("kind", [dict, OrderedDict, UserDict, ChainMap, MappingProxyType])
+def test_any_mapping_is_a_request_with_a_datetime_too(kind):
+    moment = datetime(2026, 5, 31, 12, tzinfo=UTC)
+    profile = {"email": "a@example.com"}
+    request = kind(a_request(occurredAt=moment, profile=kind(profile)))
+    plain = a_request(occurredAt=moment, profile=profile)
+    valid = check_request(request, "key")
+    assert valid.occurred_at == moment
+    assert valid.canonical == check_request(plain, "key").canonical
+
+
+@pytest.mark.parametrize("request_", [None, 5, "text", b"bytes", [], object(), {1: 2}, {None: 1}])
+def test_what_is_no_request_is_told(request_):
+    assert "" in paths(request_)
+
+
+@pytest.mark.parametrize("key", [b"key", 5, True, ["key"], object(), float("nan")])
+def test_an_idempotency_key_is_a_string(key):
+    assert paths(a_request(), key) == ["/idempotencyKey"]
+
+
+def test_an_idempotency_key_may_be_of_a_subclass_of_str():
+    class Key(StrEnum):
+        ORDER = "order"
+
+    assert check_request(a_request(), Key.ORDER)
+
+
+def test_a_datetime_whose_own_code_raises_is_refused():
+    class Broken(tzinfo):
+        def utcoffset(self, _moment):
+            raise LookupError(CANARY)
+
+    moments = [datetime(2026, 5, 31, 12, tzinfo=Broken()), datetime(2026, 5, 31)]  # noqa: DTZ001
+    for moment in moments:
+        assert paths(a_request(occurredAt=moment)) == ["/occurredAt"]
 
 
 def test_absent_is_not_null_and_1_is_1_0_in_what_is_hashed():

@@ -17,8 +17,14 @@ import pytest
 from redis_server import RedisServer
 from segmentflow_core.testing import DOCUMENTED_KEY, DOCUMENTED_REQUEST, FINGERPRINT_SECRET
 
+pytestmark = pytest.mark.once
 ADAPTER = Path(__file__).parents[2] / "examples" / "custom_adapter"
-PUBLIC = ("segmentflow_core", "segmentflow_core.errors", "segmentflow_core.ports")
+PUBLIC = (
+    "segmentflow_core",
+    "segmentflow_core.colour",
+    "segmentflow_core.errors",
+    "segmentflow_core.ports",
+)
 JOURNEYS = {
     "journeys": [{"id": "thanks", "status": "active", "trigger": {"event": "order.created"}}]
 }

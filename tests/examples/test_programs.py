@@ -105,7 +105,7 @@ def test_a_mail_with_a_gap_is_not_sent(worker, orders):
     who = {"email": "d@example.com", "properties": {"firstName": "d"}}
     tracker.track(a_request(profile=who, data={"orderId": "d"}), "d")
     sent = []
-    assert worker["work"](tracker, sent.append) == 3
+    assert worker["work"](tracker.enrollments, sent.append) == 3
     assert "d@example.com" not in [mail["to"] for mail in sent]
     (waiting,) = tracker.enrollments.list(status=EnrollmentStatus.PENDING)
     assert waiting.attempts == 1
@@ -120,10 +120,10 @@ def test_the_worker_tries_a_mail_that_failed_again_later_and_sends_the_others(wo
             raise OSError
         sent.append(mail["to"])
 
-    assert worker["work"](tracker, send) == 2
+    assert worker["work"](tracker.enrollments, send) == 2
     assert sent == ["b@example.com", "c@example.com"]
     clock.advance(seconds=2)
-    assert worker["work"](tracker, send) == 1
+    assert worker["work"](tracker.enrollments, send) == 1
     assert sent[-1] == "a@example.com"
 
 
@@ -137,7 +137,7 @@ def test_a_worker_told_to_stop_gives_back_what_it_did_not_finish(worker, orders)
         sent.append(mail["id"])
 
     with pytest.raises(KeyboardInterrupt):
-        worker["work"](tracker, send)
+        worker["work"](tracker.enrollments, send)
     pending = tracker.enrollments.list(status=EnrollmentStatus.PENDING)
     assert [enrollment.attempts for enrollment in pending] == [0, 0]
     assert [
@@ -145,18 +145,18 @@ def test_a_worker_told_to_stop_gives_back_what_it_did_not_finish(worker, orders)
     ] == sent
 
 
-def test_a_worker_that_was_too_late_leaves_the_mail_to_whoever_has_it(worker, orders):
+def test_a_worker_that_was_too_late_leaves_the_mail_to_the_one_that_has_it(worker, orders):
     tracker, clock = orders
 
     def send(mail):
         clock.advance(minutes=2)
         tracker.enrollments.claim()
 
-    assert worker["work"](tracker, send) == 0
+    assert worker["work"](tracker.enrollments, send) == 0
     assert len(tracker.enrollments.list(status=EnrollmentStatus.CLAIMED)) == 3
 
 
-def test_a_draft_is_replayed_and_the_odd_order_explained(capsys):
+def test_a_draft_is_rehearsed_and_the_odd_order_explained(capsys):
     runpy.run_path(str(EXAMPLES / "explain_a_draft.py"), run_name="__main__")
     assert capsys.readouterr().out.splitlines() == [
         "2 of 4 would enter; 1 condition_not_met, 1 condition_unknown",

@@ -31,7 +31,7 @@ from segmentflow_http.client import (
     UnexpectedAnswer,
     Unreachable,
 )
-from segmentflow_http.messages import error_response
+from segmentflow_http.messages import error_response, idempotency_key
 
 URL = "http://events.test"
 RECEIPT = {
@@ -109,6 +109,36 @@ def test_a_receipt_is_read_and_the_request_sent_as_documented(track):
     assert sent.headers["x-api-key"] == "sk_test_x"
     assert sent.headers["idempotency-key"] == DOCUMENTED_KEY
     assert sent.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("key", "sent"), [('"', '"'), ('""', '""""'), ('"k"', '""k""'), ('"k', '"k'), ('k"', 'k"')]
+)
+def test_a_key_in_quotes_is_sent_in_another_pair(track, key, sent):
+    script = Script(answer(202, RECEIPT))
+    track(script, DOCUMENTED_REQUEST, key)
+    assert script.requests[0].headers["idempotency-key"] == sent
+    assert idempotency_key({"idempotency-key": sent}) == key
+
+
+@pytest.mark.parametrize("key", [b"key", 5, ["key"]])
+def test_a_key_that_is_no_string_is_told(track, key):
+    with pytest.raises(InvalidRequest) as refused:
+        track(Script(answer(202, RECEIPT)), DOCUMENTED_REQUEST, key)
+    assert [violation.path for violation in refused.value.violations] == ["/idempotencyKey"]
+
+
+@pytest.mark.parametrize(
+    ("told", "count"),
+    [("3", [3]), (None, []), ("0", []), ("-1", []), ("x", []), (b"\xb2", []), ("9" * 5000, [])],
+)
+def test_paths_that_name_nothing_are_told(track, told, count):
+    headers = {} if told is None else {"redaction_unmatched": told}
+    heard = []
+    script = Script(answer(202, RECEIPT, **headers))
+    assert track(script, a_request(), "1", on_unmatched=heard.append).event_id == "e"
+    assert heard == count
+    track(script, a_request(), "1")
 
 
 def test_a_typed_request_is_sent_with_the_wires_names(track):

@@ -2,17 +2,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
 
 import pytest
 
+from http_calls import EVENTS, post_to, said
 from segmentflow_core import Limits, Tracker
 from segmentflow_core.errors import (
-    ConfigurationError,
     FingerprintKeyUnknown,
-    InsufficientScope,
     StorageUnavailable,
-    Unauthorized,
 )
 from segmentflow_core.testing import (
     DOCUMENTED_REQUEST,
@@ -20,16 +17,9 @@ from segmentflow_core.testing import (
     a_journey,
     a_request,
 )
-from segmentflow_http import Caller, Endpoint, KnownKeys
+from segmentflow_http import Endpoint, KnownKeys
 from segmentflow_http.routes import ERRORS
 from segmentflow_memory import MemoryStorage
-
-EVENTS = "/api/v1/events"
-
-
-def said(response):
-    return json.loads(response.body)
-
 
 # --- accepted ------------------------------------------------------------------------
 
@@ -62,6 +52,14 @@ def test_a_replay_is_byte_identical_and_says_so(post, tracker, clock):
     again = post(a_request(redactedDataPaths=["/event/nothing"]))
     assert again.body == first.body
     assert again.headers == {**first.headers, "idempotent-replayed": "true"}
+
+
+def test_paths_that_name_nothing_are_counted_of_a_replay_too(post):
+    request = a_request(data={"a": 1}, redactedDataPaths=["/event/b", "/event/a", "/event/c"])
+    for _ in range(2):
+        response = post(request)
+        assert (response.status, response.headers["redaction-unmatched"]) == (202, "2")
+    assert "redaction-unmatched" not in post().headers
 
 
 @pytest.mark.parametrize(
@@ -155,11 +153,6 @@ class Failing(MemoryStorage):
 def failing(error):
     tracker = Tracker(Failing(error), fingerprint_key=FINGERPRINT_SECRET)
     return Endpoint(tracker, KnownKeys(["k" * 32]))
-
-
-def post_to(endpoint, body=DOCUMENTED_REQUEST):
-    headers = {"x-api-key": "k" * 32, "idempotency-key": "1", "content-type": "application/json"}
-    return endpoint("POST", EVENTS, headers, json.dumps(body).encode())
 
 
 def test_an_unavailable_store_asks_for_a_retry():
@@ -287,85 +280,6 @@ def test_what_is_refused_early_is_refused_the_same_with_its_body(endpoint, heade
     assert endpoint.refuse_early("POST", EVENTS, headers) is None
 
 
-# --- callers -------------------------------------------------------------------------
-
-
-def test_an_unknown_a_revoked_and_a_malformed_key_are_refused_alike(post, api_keys):
-    revoked = api_keys.create(["events:write"])
-    api_keys.revoke(revoked.api_key.key_id)
-    answers = [
-        post(x_api_key=key) for key in (None, "", "sk_live_" + "A" * 43, "nonsense", revoked.secret)
-    ]
-    assert len(set(map(str, answers))) == 1
-    assert said(answers[0]) == Unauthorized().envelope()
-    assert answers[0].headers["www-authenticate"] == "ApiKey"
-
-
-@pytest.mark.parametrize("kept", ["in the store", "by the host"])
-def test_a_write_key_is_sent_to_the_ingest_api(post, tracker, kept):
-    if kept == "in the store":
-        response = post(x_api_key="wk_public")
-    else:
-        endpoint = Endpoint(tracker, KnownKeys(["k" * 32]))
-        response = endpoint("POST", EVENTS, {"x-api-key": "wk_public"}, b"")
-    assert response.status == 401
-    assert "Ingest API" in said(response)["message"]
-
-
-def test_a_write_key_cannot_be_a_known_key():
-    with pytest.raises(ConfigurationError, match="Ingest API"):
-        KnownKeys(["wk_" + "k" * 32])
-
-
-def test_authorisation_comes_before_anything_about_the_request(post, tracker):
-    post()
-    for answer in (post(x_api_key="sk_live_"), post(b"{", x_api_key=""), post({}, x_api_key="")):
-        assert answer.status == 401
-        assert "idempotent-replayed" not in answer.headers
-
-
-class NoScope:
-    def authenticate(self, headers: Mapping[str, str], scope: str) -> Caller:
-        raise InsufficientScope(details={"required": [scope]})
-
-
-def test_a_key_without_the_scope_is_told_which(tracker):
-    response = post_to(Endpoint(tracker, NoScope()))
-    assert (response.status, said(response)["details"]) == (403, {"required": ["events:write"]})
-
-
-class ByHost:
-    """A host that knows its callers by a header of its own."""
-
-    def authenticate(self, headers: Mapping[str, str], scope: str) -> Caller:
-        if headers.get("authorization") != "Bearer of-the-host":
-            raise Unauthorized
-        return Caller("acme")
-
-
-def test_a_host_may_authenticate_callers_itself(tracker):
-    endpoint = Endpoint(tracker, ByHost())
-    headers = {
-        "Authorization": "Bearer of-the-host",
-        "Idempotency-Key": "1",
-        "Content-Type": "application/json",
-    }
-    body = json.dumps(DOCUMENTED_REQUEST).encode()
-    assert endpoint("POST", EVENTS, headers, body).status == 202
-    assert len(tracker.records.events(organization_id="acme")) == 1
-    assert endpoint("POST", EVENTS, {}, body).status == 401
-
-
-def test_known_keys_are_compared_whole_and_must_be_long(tracker):
-    endpoint = Endpoint(tracker, KnownKeys(["j" * 32, "k" * 32], organization_id="acme"))
-    assert post_to(endpoint).status == 202
-    assert len(tracker.records.events(organization_id="acme")) == 1
-    assert endpoint("POST", EVENTS, {"x-api-key": "k" * 31}, b"").status == 401
-    for secrets in ([], ["short"]):
-        with pytest.raises(ConfigurationError):
-            KnownKeys(secrets)
-
-
 # --- the other routes ----------------------------------------------------------------
 
 
@@ -419,3 +333,54 @@ def test_no_answer_and_no_log_shows_what_was_sent(post, call, headers, tracker, 
     assert canary not in text
     assert canary not in caplog.text
     assert all(canary not in repr(event) for event in tracker.records.events())
+
+
+# --- the idempotency key in quotes -----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sent", "key"),
+    [
+        ('"k1"', "k1"),
+        ('"a b"', "a b"),
+        ('" k1 "', " k1 "),
+        ('""k1""', '"k1"'),
+        ('"""', '"'),
+        ('"', '"'),
+        ('"k1', '"k1'),
+        ('k1"', 'k1"'),
+        ('k"1', 'k"1'),
+        ('"a\\"b"', 'a\\"b'),
+        (f'"{"k" * 255}"', "k" * 255),
+    ],
+)
+def test_one_pair_of_quotes_is_taken_off_the_idempotency_key(post, tracker, sent, key):
+    receipt = said(post(idempotency_key=sent))
+    assert tracker.track(DOCUMENTED_REQUEST, key).event_id == receipt["eventId"]
+
+
+def test_nothing_in_quotes_is_no_key(post):
+    for body in (DOCUMENTED_REQUEST, b"{"):
+        response = post(body, idempotency_key='""')
+        assert (response.status, response.code) == (400, "idempotency_key_required")
+
+
+def test_a_quoted_key_is_held_to_the_rule_of_keys(post):
+    response = post(idempotency_key=f'"{"k" * 256}"')
+    assert (response.status, response.code) == (400, "invalid_request")
+
+
+def test_a_placeholder_id_is_refused_unless_the_limits_allow_it():
+    body = json.dumps(a_request(profile={"externalId": "undefined", "email": "a@example.com"}))
+    headers = {"x-api-key": "k" * 32, "idempotency-key": "k", "content-type": "application/json"}
+
+    def answer(**options):
+        tracker = Tracker(MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET, **options)
+        endpoint = Endpoint(tracker, KnownKeys(["k" * 32]))
+        document = json.loads(endpoint("GET", "/openapi.json", {}, b"").body)
+        schema = document["components"]["schemas"]["TrackRequest"]["properties"]["profile"]
+        described = "not" in schema["properties"]["externalId"]
+        return endpoint("POST", EVENTS, headers, body.encode()).status, described
+
+    assert answer() == (400, True)
+    assert answer(limits=Limits(allow_placeholder_ids=True)) == (202, False)

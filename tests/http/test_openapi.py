@@ -39,6 +39,12 @@ def test_every_route_is_in_it():
     assert found == {(route.method, route.path, route.operation_id) for route in ROUTES}
 
 
+def test_the_headers_of_an_answer_that_accepts_are_in_it():
+    headers = OPERATION["responses"]["202"]["headers"]
+    assert set(headers) == {"idempotent-replayed", "redaction-unmatched"}
+    assert headers.keys() <= DOCUMENT["components"]["headers"].keys()
+
+
 def test_every_error_of_the_table_is_an_example_under_its_status():
     found = {
         (int(status), code)

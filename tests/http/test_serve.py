@@ -90,7 +90,7 @@ def test_every_202_before_a_stop_under_load_is_in_the_store(store, workers):
     acknowledged, enough = [], threading.Event()
 
     def send(worker):
-        with httpx.Client() as client:
+        with httpx.Client(timeout=60) as client:
             for number in range(10_000):
                 key = f"{worker}-{number}"
                 try:
@@ -140,6 +140,21 @@ def test_the_limits_of_a_request_may_be_set(store):
     assert (large.status_code, large.json()["details"]) == (413, {"maxBytes": 1000})
     assert nested.status_code == 400
     assert nested.json()["details"]["violations"][0]["path"] == "/data/a/b"
+
+
+def test_what_is_redacted_may_be_set_and_what_names_nothing_refused(store, monkeypatch):
+    monkeypatch.setenv("SEGMENTFLOW_REDACT", "/event/a/*")
+    options = ("--redact-name", "PIN, with / and ,", "--refuse-unmatched", "--workers", "2")
+    request = a_request(data={"a": [1], "pin, with / and ,": 2})
+    with served(store, *options) as server:
+        url = f"{server.url}/api/v1/events"
+        accepted = httpx.post(url, headers=HEADERS, json=request)
+        request["redactedDataPaths"] = ["/event/b"]
+        refused = httpx.post(url, headers={**HEADERS, "idempotency-key": "2"}, json=request)
+    assert accepted.status_code == 202
+    assert refused.status_code == 400
+    (event,) = stored(store)
+    assert event.data == {"a": ["[REDACTED]"], "pin, with / and ,": "[REDACTED]"}
 
 
 def test_a_request_may_hold_256_kib_and_nest_64_deep_unless_told_otherwise(store):

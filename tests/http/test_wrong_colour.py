@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 
 import httpx
@@ -43,6 +44,13 @@ class Waiting:
         return Caller("default")
 
 
+class Called:
+    """Has an object in place of the method."""
+
+    def __init__(self):
+        self.authenticate = functools.partial(Waiting().authenticate)
+
+
 class Handing:
     """Hands on what has to be awaited, from a plain `def`."""
 
@@ -55,6 +63,7 @@ class Handing:
     [
         (lambda: Endpoint(an_async_tracker(), KNOWN), "AsyncEndpoint"),
         (lambda: Endpoint(a_tracker(), Waiting()), "AsyncEndpoint"),
+        (lambda: Endpoint(a_tracker(), Called()), "AsyncEndpoint"),
         (lambda: AsyncEndpoint(a_tracker(), KNOWN), "Endpoint"),
         (lambda: WsgiApp(AsyncEndpoint(an_async_tracker(), KNOWN)), "AsgiApp"),
         (

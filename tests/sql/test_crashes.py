@@ -72,10 +72,10 @@ def told_and_engine(tmp_path):
     [
         ({}, "SELECT 1"),
         (
-            {"lost": 2, "claimWithoutEvent": 2, "enrollmentWithoutEvent": 3},
+            {"lost": 2, "keyWithoutEvent": 2, "enrollmentWithoutEvent": 3},
             "DELETE FROM segmentflow_events",
         ),
-        ({"eventWithoutClaim": 2}, "DELETE FROM segmentflow_claims"),
+        ({"eventWithoutKey": 2}, "DELETE FROM segmentflow_claims"),
         ({"doubled": 1, "receiptDiffers": 2}, "UPDATE segmentflow_events SET reference_id = 'x'"),
         ({"receiptDiffers": 2}, "UPDATE segmentflow_events SET outcomes = '[]'"),
         ({"enteredOnce": 1}, "DELETE FROM segmentflow_enrollments WHERE journey_id = 'once'"),

@@ -39,6 +39,17 @@ def test_both_databases_are_printed_where_none_is_named():
     assert "sqlite" in refusal.stderr
 
 
+def test_a_reader_that_has_read_enough_is_no_error():
+    command = [sys.executable, "-m", "segmentflow_sql"]
+    printing = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    # It has more to print than a pipe holds, so it is still printing.
+    assert printing.stdout.readline() == b"\n"
+    printing.stdout.close()
+    assert printing.stderr.read() == b""
+    printing.stderr.close()
+    assert printing.wait(30) == 0
+
+
 def test_what_is_printed_last_creates_the_tables():
     *_, heading, definitions = HEADING.split(printed("sqlite").stdout)
     assert heading == "definitions"

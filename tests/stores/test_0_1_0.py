@@ -20,7 +20,7 @@ import psycopg
 import pytest
 from sqlalchemy import create_engine
 
-from segmentflow_core import ApiKeys, Tracker
+from segmentflow_core import ApiKeys, Limits, Tracker
 from segmentflow_core.errors import ConfigurationError, Unauthorized
 from segmentflow_core.testing import FixedClock
 from segmentflow_sql import SqlStorage
@@ -459,7 +459,9 @@ def clock():
 
 @pytest.fixture
 def tracker(storage, clock):
-    return Tracker(storage, fingerprint_key=fingerprint_keys(HOST), clock=clock)
+    # Version 0.1.0 took every external id.
+    limits = Limits(allow_placeholder_ids=True)
+    return Tracker(storage, fingerprint_key=fingerprint_keys(HOST), clock=clock, limits=limits)
 
 
 @pytest.fixture

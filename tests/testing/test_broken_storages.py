@@ -16,7 +16,7 @@ def tested(kind):
     def storage(self):
         return kind()
 
-    # Whoever may overtake does, and nobody waits for longer than that takes.
+    # Every caller that may overtake does, and none waits for longer than that takes.
     members = {"capabilities": Capabilities(durable=False), "storage": storage, "chance": 10}
     return type(f"Test{kind.__name__}", (StorageContract,), members)
 
@@ -37,6 +37,7 @@ def run(pytester, tests):
     return failed
 
 
+@pytest.mark.once
 def test_every_planted_mistake_is_caught_by_the_test_meant_for_it(pytester, capsys):
     meant = [(kind.__name__, kind.caught_by) for kind in BROKEN]
     caught = run(pytester, meant)

@@ -142,6 +142,7 @@ def test_every_promise_is_listed_once_with_its_subject():
     )
 
 
+@pytest.mark.once
 def test_three_lines_in_an_empty_folder_are_enough(pytester):
     pytester.makepyfile(
         """
@@ -152,7 +153,7 @@ def test_three_lines_in_an_empty_folder_are_enough(pytester):
         """
     )
     result = pytester.runpytest_subprocess("-k", "documented or sequence or race", "-W", "error")
-    result.assert_outcomes(passed=5)
+    result.assert_outcomes(passed=8)
 
 
 def test_every_promise_is_printed():

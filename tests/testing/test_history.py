@@ -26,7 +26,7 @@ NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 def an_event(event_id="e", key="k", variant=0, **fields):
     data = {"key": key, "variant": variant}
-    event = UserEvent(event_id, "p", "order.created", data, {}, None, NOW, NOW, ())
+    event = UserEvent(event_id, "p", 1, "order.created", data, {}, 1, None, NOW, NOW, ())
     return evolve(event, **fields)
 
 
@@ -40,7 +40,7 @@ def refused(variant=0, code="idempotency_key_reuse"):
 
 
 ENTERED = an_event(outcomes=(Outcome("j", 1, "enrolled"),))
-ENROLLMENT = Enrollment("n", "j", 1, "p", "e", None, NOW)
+ENROLLMENT = Enrollment("n", "j", 1, "p", "e", 1, None, NOW)
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from markdown_it import MarkdownIt
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "storage-adapter.md"
 
 
+@pytest.mark.once
 def test_the_adapter_of_the_page_keeps_every_promise(pytester):
     blocks = [
         token.content

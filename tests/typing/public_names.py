@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, assert_type
+from typing import Any, TypeAlias, TypeVar, assert_type
 
 from sqlalchemy import create_engine
 
@@ -12,26 +12,40 @@ from segmentflow_core import (
     ApiKey,
     ApiKeys,
     AsyncApiKeys,
+    AsyncEnrollments,
+    AsyncJourneys,
+    AsyncRecords,
     AsyncTracker,
     ClaimedEnrollment,
     CreatedApiKey,
     Enrollment,
+    Enrollments,
     EnrollmentStatus,
     Journey,
+    Journeys,
     Lease,
     Outcome,
     Profile,
     ProfileInput,
+    ProfileLimits,
     PublishedJourney,
     Receipt,
+    Records,
     SegmentflowError,
     SkipReason,
     Tracker,
     TrackRequest,
     UserEvent,
 )
+from segmentflow_core.colour import MaybeAwaitable, drive, is_asynchronous, settle
 from segmentflow_core.explanation import ExplainedEvent, ExplainedJourney, Explanation, Rehearsal
-from segmentflow_core.ports import AsyncStorage, Storage
+from segmentflow_core.ports import (
+    AsyncStorage,
+    ClaimTerms,
+    KeyClaim,
+    Storage,
+    Transaction,
+)
 from segmentflow_core.templates import compile_template
 from segmentflow_http import (
     ApiKeyAuthenticator,
@@ -48,11 +62,17 @@ from segmentflow_http.client import AsyncClient, Client
 from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
 from segmentflow_sql import SqlStorage
 
+T = TypeVar("T")
+
 memory: Storage = MemoryStorage()
 sql: Storage = SqlStorage(create_engine("sqlite://"))
 async_memory: AsyncStorage = AsyncMemoryStorage()
 
-tracker = Tracker(sql, fingerprint_key=b"a secret of at least 32 bytes......")
+tracker = Tracker(
+    sql,
+    fingerprint_key=b"a secret of at least 32 bytes......",
+    profile_limits=ProfileLimits(max_properties=100),
+)
 request = TrackRequest(
     event="order.created",
     profile=ProfileInput(email="alex@example.com", properties={"plan": "Pro", "age": None}),
@@ -72,6 +92,8 @@ assert_type(tracker.records.event("id").outcomes[0].reason, SkipReason | None)
 assert_type(tracker.records.events(), Sequence[UserEvent])
 assert_type(tracker.records.profile("id"), Profile)
 assert_type(tracker.journeys.list(), Sequence[Journey])
+assert_type(tracker.journeys.get("welcome"), Journey)
+assert_type(tracker.journeys.get("welcome", 1).definition.name, str)
 assert_type(tracker.enrollments.list(), Sequence[Enrollment])
 assert_type(tracker.enrollments.list(status=EnrollmentStatus.DEAD), Sequence[Enrollment])
 assert_type(tracker.enrollments.get("id"), Enrollment)
@@ -83,8 +105,19 @@ assert_type(tracker.enrollments.complete(claimed.lease), Enrollment)
 assert_type(tracker.enrollments.release(claimed.lease, delay=timedelta(minutes=1)), Enrollment)
 assert_type(tracker.enrollments.extend_many([claimed.lease]), list[Enrollment | SegmentflowError])
 assert_type(tracker.enrollments.revive("id"), Enrollment)
+Finished: TypeAlias = list[Enrollment | SegmentflowError]
+assert_type(tracker.enrollments.complete_many([claimed.lease]), Finished)
+assert_type(tracker.enrollments.release_many([claimed.lease], failed=False), Finished)
 assert_type(tracker.journeys.publish({"journeys": []}), list[PublishedJourney])
 assert_type(tracker.records.purge_keys(), int)
+
+assert_type(tracker.journeys, Journeys)
+assert_type(tracker.enrollments, Enrollments)
+assert_type(tracker.records, Records)
+assert_type(Journeys(sql).publish([]), list[PublishedJourney])
+assert_type(Enrollments(memory).claim(), list[ClaimedEnrollment])
+records = Records(sql, profile_limits=ProfileLimits(max_bytes=1000), create_without_email=True)
+assert_type(records.explain_request(request, journey_id="welcome"), ExplainedEvent)
 
 explained = tracker.explain(request)
 assert_type(explained, ExplainedEvent)
@@ -104,6 +137,12 @@ async def use_async() -> None:
     )
     assert_type(await async_tracker.track(request, "key"), Receipt)
     assert_type(await async_tracker.track_many([]), list[Receipt | SegmentflowError])
+    assert_type(await async_tracker.explain(request), ExplainedEvent)
+    assert_type(await AsyncJourneys(async_memory).publish([]), list[PublishedJourney])
+    assert_type(await AsyncJourneys(async_memory).get("welcome"), Journey)
+    assert_type(await AsyncEnrollments(async_memory).complete_many([claimed.lease]), Finished)
+    assert_type(await AsyncEnrollments(async_memory).release_many([claimed.lease]), Finished)
+    assert_type(await AsyncRecords(async_memory).explain_request(request), ExplainedEvent)
     assert_type(await async_tracker.records.event("id"), UserEvent)
     assert_type(await async_tracker.enrollments.claim(), list[ClaimedEnrollment])
     assert_type(await async_tracker.enrollments.complete(claimed.lease), Enrollment)
@@ -136,3 +175,34 @@ async def use_async_over_http() -> None:
     assert_type(await AsyncClient("http://x", "sk_x").track({}, generate_key=True), Receipt)
     assert_type(await async_tracker.records.explain("id"), ExplainedEvent)
     assert_type(await async_tracker.journeys.rehearse([], since=moment), Rehearsal)
+
+
+class OneBody:
+    """An adapter's own code, written once for both colours."""
+
+    def __init__(self, ask: Callable[[str], MaybeAwaitable[int]]) -> None:
+        self.ask = ask
+
+    async def count(self, claims: Sequence[KeyClaim], terms: ClaimTerms) -> int:
+        assert_type(claims[0].taken_at, datetime)
+        assert_type(terms.lease_until, datetime)
+        found = await settle(self.ask(terms.token))
+        assert_type(found, int)
+        return found + len(claims)
+
+
+async def counted(transaction: Transaction) -> int:
+    assert_type(await settle(transaction.idempotency.purge(moment, 1)), int)
+    return 1
+
+
+class OwnStorage:
+    """A storage of an author's own, over another."""
+
+    def run(self, work: Callable[[Transaction], T]) -> T:
+        return memory.run(work)
+
+
+own: Storage = OwnStorage()
+assert_type(own.run(lambda transaction: drive(counted(transaction))), int)
+assert_type(is_asynchronous(own.run), bool)

@@ -83,18 +83,46 @@ def test_what_is_done_to_an_explanation_does_not_reach_the_store(tracker):
 # --- a dry run ---------------------------------------------------------------------------
 
 
+def explained_as(journey_id, **facts):
+    """Return the document of a Journey that nothing but `facts` holds for."""
+    return {
+        "journeyId": journey_id,
+        "name": journey_id.upper(),
+        "version": 1,
+        "outcome": "enrolled",
+        "reason": None,
+        "recorded": None,
+        "window": None,
+        "maxLateness": None,
+        "sample": None,
+        "where": None,
+        "reentry": {"result": True, "policy": "every_event"},
+    } | facts
+
+
 def test_a_dry_run_shows_the_journeys_that_listen_and_each_leaf(tracker):
-    condition = {"all": [TOTAL_OF_40, {"path": "/event/payment/token", "op": "exists"}]}
+    token = {"path": "/event/payment/token", "op": "exists"}
     tracker.journeys.publish(
         a_file(
-            a_journey("a", **where(condition)),
+            a_journey("a", **where({"all": [TOTAL_OF_40, token]})),
             a_journey("b"),
             a_journey("c", status="paused"),
             a_journey("d", trigger={"event": "order.paid"}),
         )
     )
-    explained = tracker.explain(DOCUMENTED_REQUEST)
-    assert explained_document(explained) == {
+    leaves = [
+        {
+            "kind": "leaf",
+            "result": True,
+            "path": "/event/total",
+            "op": "gte",
+            "expected": 40,
+            "found": 49,
+        },
+        {"kind": "leaf", "result": None, **token, "found": "[REDACTED]", "reason": "redacted"},
+    ]
+    unknown = {"kind": "all", "result": None, "children": leaves}
+    assert explained_document(tracker.explain(DOCUMENTED_REQUEST)) == {
         "eventId": None,
         "profileId": None,
         "event": "order.created",
@@ -103,53 +131,8 @@ def test_a_dry_run_shows_the_journeys_that_listen_and_each_leaf(tracker):
         "unmatchedPaths": [],
         "silent": [],
         "journeys": [
-            {
-                "journeyId": "a",
-                "name": "A",
-                "version": 1,
-                "outcome": "skipped",
-                "reason": "condition_unknown",
-                "recorded": None,
-                "window": None,
-                "maxLateness": None,
-                "sample": None,
-                "where": {
-                    "kind": "all",
-                    "result": None,
-                    "children": [
-                        {
-                            "kind": "leaf",
-                            "result": True,
-                            "path": "/event/total",
-                            "op": "gte",
-                            "expected": 40,
-                            "found": 49,
-                        },
-                        {
-                            "kind": "leaf",
-                            "result": None,
-                            "path": "/event/payment/token",
-                            "op": "exists",
-                            "found": "[REDACTED]",
-                            "reason": "redacted",
-                        },
-                    ],
-                },
-                "reentry": {"result": True, "policy": "every_event"},
-            },
-            {
-                "journeyId": "b",
-                "name": "B",
-                "version": 1,
-                "outcome": "enrolled",
-                "reason": None,
-                "recorded": None,
-                "window": None,
-                "maxLateness": None,
-                "sample": None,
-                "where": None,
-                "reentry": {"result": True, "policy": "every_event"},
-            },
+            explained_as("a", outcome="skipped", reason="condition_unknown", where=unknown),
+            explained_as("b"),
         ],
     }
 

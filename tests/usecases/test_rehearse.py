@@ -102,7 +102,7 @@ def rehearsed(
     page: int,
     meanwhile: Any = lambda: None,
 ) -> Rehearsal:
-    """Replay with small pages, doing something else between them."""
+    """Rehearse with small pages, doing something else between them."""
     definitions = checked_definitions(drafts)
     journeys = tuple(filter(listens, drafts_of(definitions, since)))
     rehearsing = Rehearsing("default", journeys, since, None, page)

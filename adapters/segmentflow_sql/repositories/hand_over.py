@@ -38,13 +38,13 @@ class HandOverRepository:
 
     _connection: Connection
 
-    async def claim(self, hand_over: ClaimTerms) -> Sequence[ClaimedEnrollment]:
+    async def claim(self, terms: ClaimTerms) -> Sequence[ClaimedEnrollment]:
         """Hand over at most as many available Enrollments as asked for."""
         with_events: Sequence[Row] = []
         if self._connection.after_loss:
-            with_events = await self._claimed_already(hand_over)
+            with_events = await self._claimed_already(terms)
         if not with_events:
-            with_events = await self._with_events(await self._claim(hand_over))
+            with_events = await self._with_events(await self._claim(terms))
         return [
             ClaimedEnrollment(
                 row[0],
@@ -54,32 +54,30 @@ class HandOverRepository:
             for row in with_events
         ]
 
-    async def _claim(self, hand_over: ClaimTerms) -> Sequence[Row]:
+    async def _claim(self, terms: ClaimTerms) -> Sequence[Row]:
         kind = self._connection.kind
-        named = (hand_over.organization_id is not None, hand_over.journey_id is not None)
+        named = (terms.organization_id is not None, terms.journey_id is not None)
         return await ask(
             self._connection,
             kind.statements.hand_over.claim_enrollments[named],
-            organization_id=hand_over.organization_id,
-            journey_id=hand_over.journey_id,
-            limit=hand_over.limit,
-            now=kind.codec.instant(hand_over.now),
-            lease_until=kind.codec.instant(hand_over.lease_until),
-            token=hand_over.token,
-            turn=hand_over.turn,
-            max_attempts=hand_over.max_attempts,
+            organization_id=terms.organization_id,
+            journey_id=terms.journey_id,
+            limit=terms.limit,
+            now=kind.codec.instant(terms.now),
+            lease_until=kind.codec.instant(terms.lease_until),
+            token=terms.token,
+            turn=terms.turn,
+            max_attempts=terms.max_attempts,
         )
 
-    async def _claimed_already(self, hand_over: ClaimTerms) -> Sequence[Row]:
+    async def _claimed_already(self, terms: ClaimTerms) -> Sequence[Row]:
         """Find what an earlier run took when its commit succeeded but its answer was lost."""
         kind = self._connection.kind
         statement = kind.statements.hand_over.claimed_already
         if statement is None:
             return []
-        lease_until = kind.codec.instant(hand_over.lease_until)
-        return await ask(
-            self._connection, statement, token=hand_over.token, lease_until=lease_until
-        )
+        lease_until = kind.codec.instant(terms.lease_until)
+        return await ask(self._connection, statement, token=terms.token, lease_until=lease_until)
 
     async def _with_events(self, found: Sequence[Row]) -> Sequence[Row]:
         """Put each Enrollment's event behind it, where the claim has not done so."""

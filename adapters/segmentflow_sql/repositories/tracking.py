@@ -30,6 +30,7 @@ from segmentflow_sql.exchange import (
     calls_for_rows,
 )
 from segmentflow_sql.repositories.journeys import current_journeys
+from segmentflow_sql.rows import Row
 from segmentflow_sql.statements import ProfilesFoundBy
 
 __all__ = ["TrackingRepository"]
@@ -43,12 +44,12 @@ class TrackingRepository:
         self._statements = connection.kind.statements.tracking
         self._codec = connection.kind.codec
         self._loaded: dict[str, Profile] = {}
-        self._probed: set[tuple[str, str]] = set()
 
     async def load(self, organization_id: str, intent: Intent) -> Known:
-        """Take the batch's keys, then read what the decision needs: one exchange, at most three.
+        """Take the batch's keys, then read what the decision needs: one exchange, at most four.
 
-        The second reads the claims of keys taken before, the third Journeys not yet known.
+        One more reads Profiles that changed while their locks were waited for, one the claims of
+        keys taken before, one Journeys not yet known.
 
         Raises:
             LostRace: what stood in the way of a key has gone since.
@@ -64,12 +65,28 @@ class TrackingRepository:
         listening = self._listening(organization_id, intent.events)
         answers = await self._connection.exchange([*takes, *finding, *listening])
         own = {key for answer in answers[: len(takes)] for (key,) in answer}
-        self._loaded = _profiles(answers[len(takes) : len(takes) + len(finding)])
+        found = answers[len(takes) : len(takes) + len(finding)]
+        self._loaded = await self._profiles(organization_id, found)
         active = [row for row in answers[-1] if row[0] is not None] if listening else []
         others = [key for key in intent.keys if key not in own]
         taken = await self._taken(organization_id, others) if others else {}
         journeys = await current_journeys(self._connection, organization_id, active)
         return Known(taken, tuple(self._loaded.values()), journeys)
+
+    async def _profiles(self, organization_id: str, answers: Sequence[Rows]) -> dict[str, Profile]:
+        """Read the Profiles of several look-ups, each once; a row may be empty."""
+        found = {row[1]: row for answer in answers for row in answer if row[1] is not None}
+        reread = self._statements.reread_profiles
+        changed = [profile_id for profile_id, row in found.items() if row[-1] is None]
+        if changed and reread is not None:
+            again = await ask(
+                self._connection,
+                reread,
+                organization_id=organization_id,
+                profile_ids=self._codec.listed(changed),
+            )
+            found |= {row[1]: row for row in again}
+        return {profile_id: rows.profile_from(row) for profile_id, row in found.items()}
 
     def _finding(self, find: ProfilesFoundBy, organization_id: str, intent: Intent) -> list[Call]:
         emails, external_ids = intent.emails, intent.external_ids
@@ -129,7 +146,6 @@ class TrackingRepository:
         self, organization_id: str, probes: Sequence[Probe]
     ) -> Mapping[Probe, PriorEntries]:
         """Answer every probe about earlier entries, of whatever version."""
-        self._probed |= {(probe.journey_id, probe.profile_id) for probe in probes}
         asked = [
             (index, probe.journey_id, probe.profile_id, probe.entry_key, probe.before)
             for index, probe in enumerate(probes)
@@ -160,12 +176,12 @@ class TrackingRepository:
             [rows.key_claim_row(codec, organization_id, claim) for claim in changes.key_claims],
         )
         calls += self._changes_of_profiles(organization_id, changes)
-        calls += self._marks(organization_id, changes)
         created = sorted(changes.created_profiles, key=_identity)
         calls += calls_for_rows(
             statements.create_profiles,
             [rows.profile_row(codec, organization_id, p) for p in created],
         )
+        calls += self._versions_of_profiles(organization_id, changes)
         calls += calls_for_rows(
             statements.write_events,
             [rows.event_row(codec, organization_id, e) for e in changes.events],
@@ -188,38 +204,43 @@ class TrackingRepository:
                 Call(free, free.arguments(organization_id=organization_id, profile_ids=ids))
             )
         calls += calls_for_rows(
-            statements.change_profiles,
-            [rows.change_row(codec, organization_id, p) for p in identified],
+            statements.change_identities,
+            [rows.identity_row(codec, organization_id, p) for p in identified],
         )
         # Apart, because naming an indexed column makes SQLite write its index anew.
         calls += calls_for_rows(
-            statements.change_properties,
+            statements.count_events,
             [
-                rows.properties_row(codec, organization_id, p)
+                rows.count_row(codec, organization_id, p)
                 for p in changes.changed_profiles
                 if not self._has_new_identity(p)
             ],
         )
         return calls
 
-    def _marks(self, organization_id: str, changes: Changes) -> list[Call]:
-        """Write Profiles that entered by a rule that no unique key stands for, a cooldown.
-
-        A transaction whose snapshot is older than the entry then finds the Profile changed
-        when it locks it, and runs again, instead of deciding without the entry.
-        """
-        mark = self._statements.mark_profiles
-        entered = {
-            enrollment.profile_id
-            for enrollment in changes.enrollments
-            if enrollment.entry_key is None
-            and (enrollment.journey_id, enrollment.profile_id) in self._probed
-        }
-        unchanged = entered.difference([p.profile_id for p in changes.changed_profiles])
-        if mark is None or not unchanged:
-            return []
-        ids = self._codec.listed(sorted(unchanged))
-        return [Call(mark, mark.arguments(organization_id=organization_id, profile_ids=ids))]
+    def _versions_of_profiles(self, organization_id: str, changes: Changes) -> list[Call]:
+        """Write new versions and the times of the latest; a version that was has none."""
+        statements, codec = self._statements, self._codec
+        times: list[Row] = []
+        for profile in changes.changed_profiles:
+            before = self._loaded[profile.profile_id]
+            if profile.version != before.version:
+                times.append(rows.times_row(organization_id, rows.NO_TIMES, before))
+            elif profile.property_times is not before.property_times:
+                written = codec.json(profile.property_times)
+                times.append(rows.times_row(organization_id, written, profile))
+        calls = calls_for_rows(statements.change_times, times)
+        if changes.new_versions:
+            written_profiles = (*changes.changed_profiles, *changes.created_profiles)
+            by_id = {profile.profile_id: profile for profile in written_profiles}
+            calls += calls_for_rows(
+                statements.create_versions,
+                [
+                    rows.profile_version_row(codec, organization_id, v, by_id[v.profile_id])
+                    for v in changes.new_versions
+                ],
+            )
+        return calls
 
     def _has_new_identity(self, profile: Profile) -> bool:
         """Say whether a Profile has another email or external id than it was loaded with."""
@@ -228,17 +249,6 @@ class TrackingRepository:
             profile.email,
             profile.external_id,
         )
-
-
-def _profiles(answers: Sequence[Rows]) -> dict[str, Profile]:
-    """Read the Profiles of several look-ups, each once; a row may be empty."""
-    found: dict[str, Profile] = {}
-    for answer in answers:
-        for row in answer:
-            profile_id = row[1]
-            if profile_id is not None and profile_id not in found:
-                found[profile_id] = rows.profile_from(row)
-    return found
 
 
 def _identity(profile: Profile) -> tuple[str, str]:

@@ -23,7 +23,6 @@ from sqlalchemy import (
     literal_column,
     select,
     true,
-    update,
 )
 from sqlalchemy.sql.elements import ClauseElement
 
@@ -41,7 +40,6 @@ __all__ = [
     "looked_up",
     "page",
     "replacing",
-    "updating",
 ]
 
 Values: TypeAlias = list[ColumnElement[Any]]
@@ -87,7 +85,7 @@ def compiled(
     )
 
 
-def equal_to_given(table: Table, *names: str) -> ColumnElement[bool]:
+def equal_to_given(table: FromClause, *names: str) -> ColumnElement[bool]:
     """Say that each of these columns equals the parameter of its name."""
     return and_(*(table.c[name] == bindparam(name, type_=table.c[name].type) for name in names))
 
@@ -163,48 +161,49 @@ def replacing(table: Table, insert: Any, where: ColumnElement[bool]) -> Any:
     )
 
 
-def updating(
-    dialect: Dialect, name: str, table: Table, changed: Sequence[str], keys: Sequence[str]
-) -> RowStatement:
-    """Build the UPDATE of some columns of rows; the key each is found by comes last."""
-
-    def statement(source: FromClause | None, values: Values) -> ClauseElement:
-        del source  # the values say where they come from
-        by_name = dict(zip((*changed, *keys), values, strict=True))
-        return (
-            update(table)
-            .where(*(table.c[key] == by_name[key] for key in keys))
-            .values({column: by_name[column] for column in changed})
-        )
-
-    return for_rows(dialect, name, [table.c[each] for each in (*changed, *keys)], statement)
-
-
-def looked_up(dialect: Dialect, name: str, table: Table, column: ColumnElement[Any]) -> Select[Any]:
+def looked_up(
+    dialect: Dialect,
+    name: str,
+    selected: Values,
+    column: Column[Any],
+    *joined: tuple[Table, ColumnElement[bool]],
+) -> Select[Any]:
     """Look up an Organization's rows by a list of values of a column.
 
     Where an outer join is needed, a value that finds nothing gives a row of NULLs.
+
+    Args:
+        dialect: for which database.
+        name: of the list.
+        selected: what to select.
+        column: has one of the values.
+        joined: further tables, each with what leads to it; joined outwards.
     """
-    if not dialect.needs_outer_join:
-        return select(*columns(dialect, table)).where(
-            equal_to_given(table, "organization_id"), dialect.among(column, name)
+    table: Table = column.table
+    if dialect.needs_outer_join:
+        each = dialect.each(name)
+        source: FromClause = each.outerjoin(
+            table, and_(equal_to_given(table, "organization_id"), column == each.c.value)
         )
-    each = dialect.each(name)
-    source = each.outerjoin(
-        table, and_(equal_to_given(table, "organization_id"), column == each.c.value)
-    )
-    return select(*columns(dialect, table)).select_from(source)
+        which = None
+    else:
+        source = table
+        which = and_(equal_to_given(table, "organization_id"), dialect.among(column, name))
+    for other, leads_to_it in joined:
+        source = source.outerjoin(other, leads_to_it)
+    found = select(*selected).select_from(source)
+    return found if which is None else found.where(which)
 
 
 def page(
-    dialect: Dialect, table: Table, identifier: str, *more: ColumnElement[bool]
+    selected: Values, source: FromClause, key: Column[Any], *more: ColumnElement[bool]
 ) -> Select[Any]:
     """Read a page of an Organization's rows, newest first by id."""
-    key = table.c[identifier]
     return (
-        select(*columns(dialect, table))
+        select(*selected)
+        .select_from(source)
         .where(
-            equal_to_given(table, "organization_id"),
+            equal_to_given(key.table, "organization_id"),
             key < func.coalesce(bindparam("before", type_=key.type), _LAST_ID),
             *more,
         )

@@ -30,11 +30,12 @@ from sqlalchemy import (
 from sqlalchemy.sql.elements import ClauseElement
 
 from segmentflow_core.ports import EnrollmentStatus
-from segmentflow_sql.schema import enrollments, events, is_available
+from segmentflow_sql.schema import enrollments, events, is_available, profile_versions
 from segmentflow_sql.statements.building import Values, columns, compiled, for_rows
 from segmentflow_sql.statements.dealing import KEY, choose, count_of, given, materialized, same
 from segmentflow_sql.statements.dialects import Dialect
 from segmentflow_sql.statements.statement import RowStatement, Statement
+from segmentflow_sql.statements.versions import AS_IT_LEFT_IT, event_columns
 
 __all__ = ["HandOverStatements", "hand_over_statements"]
 
@@ -135,7 +136,7 @@ def _claim(dialect: Dialect, *, organization: bool, journey: bool) -> ClauseElem
         chosen = keys.in_(select(*(taken.c[name] for name in KEY)))
         return statement.where(chosen).returning(*changed)
     caused = _caused(dialect, taken)
-    joined = [caused.c[f"of_{each.name}"] for each in events.c]
+    joined = list(caused.c)[len(KEY) :]
     return statement.where(same(enrollments, caused, *KEY)).returning(*changed, *joined)
 
 
@@ -146,8 +147,10 @@ def _caused(dialect: Dialect, taken: CTE) -> CTE:
     Enrollments to events by their Organization, and read all of them.
     """
     keys = [taken.c[name] for name in KEY]
-    labelled = [dialect.read(each).label(f"of_{each.name}") for each in events.c]
-    source = taken.join(events, same(events, taken, "organization_id", "event_id"))
+    labelled = [each.label(f"of_event_{n}") for n, each in enumerate(event_columns(dialect))]
+    source = taken.join(events, same(events, taken, "organization_id", "event_id")).outerjoin(
+        profile_versions, AS_IT_LEFT_IT
+    )
     return materialized(select(*keys, *labelled).select_from(source), "caused")
 
 
@@ -161,8 +164,8 @@ def _claimed_already(dialect: Dialect) -> ClauseElement:
         events.c.event_id == enrollments.c.event_id,
     )
     return (
-        select(*columns(dialect, enrollments), *columns(dialect, events))
-        .join(events, own_event)
+        select(*columns(dialect, enrollments), *event_columns(dialect))
+        .select_from(enrollments.join(events, own_event).outerjoin(profile_versions, AS_IT_LEFT_IT))
         .where(
             is_available(enrollments),
             enrollments.c.available_at == given("lease_until"),
@@ -181,8 +184,8 @@ def _claimed_events(dialect: Dialect) -> ClauseElement:
     source = each.outerjoin(
         events,
         and_(events.c.organization_id == organization_id, events.c.event_id == event_id),
-    )
-    return select(*columns(dialect, events)).select_from(source)
+    ).outerjoin(profile_versions, AS_IT_LEFT_IT)
+    return select(*event_columns(dialect)).select_from(source)
 
 
 # --- what becomes of what was claimed ------------------------------------------------------

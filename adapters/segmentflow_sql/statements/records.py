@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from attrs import frozen
-from sqlalchemy import Table, bindparam, or_, select
+from typing import Any
 
-from segmentflow_sql.schema import enrollments, events, is_open, profiles
-from segmentflow_sql.statements.building import columns, compiled, equal_to_given, looked_up, page
+from attrs import frozen
+from sqlalchemy import Column, FromClause, bindparam, or_, select
+
+from segmentflow_sql.schema import enrollments, events, is_open, profile_versions, profiles
+from segmentflow_sql.statements.building import (
+    Values,
+    columns,
+    compiled,
+    equal_to_given,
+    looked_up,
+    page,
+)
 from segmentflow_sql.statements.dialects import Dialect
 from segmentflow_sql.statements.statement import Statement
+from segmentflow_sql.statements.versions import (
+    AS_IT_LEFT_IT,
+    EVENTS,
+    PROFILES,
+    event_columns,
+    profile_columns,
+)
 
 __all__ = ["RecordStatements", "record_statements"]
 
@@ -31,39 +47,57 @@ class RecordStatements:
 def record_statements(dialect: Dialect) -> RecordStatements:
     """Build and compile the statements that read what was recorded."""
 
-    def get(name: str, table: Table, identifier: str) -> Statement:
-        found = select(*columns(dialect, table)).where(
-            equal_to_given(table, "organization_id", identifier)
-        )
-        return compiled(dialect, name, found)
+    def get(name: str, selected: Values, source: FromClause, key: Column[Any]) -> Statement:
+        one = equal_to_given(key.table, "organization_id", key.name)
+        return compiled(dialect, name, select(*selected).select_from(source).where(one))
 
     journey_id = bindparam("journey_id", type_=enrollments.c.journey_id.type)
     status = bindparam("status", type_=enrollments.c.status.type)
     of_journey = or_(journey_id.is_(None), enrollments.c.journey_id == journey_id)
     of_status = enrollments.c.status == status
+    of_enrollments = columns(dialect, enrollments)
     return RecordStatements(
-        get_profile=get("get_profile", profiles, "profile_id"),
-        get_event=get("get_event", events, "event_id"),
+        get_profile=get("get_profile", profile_columns(dialect), PROFILES, profiles.c.profile_id),
+        get_event=get("get_event", event_columns(dialect), EVENTS, events.c.event_id),
         get_events=compiled(
             dialect,
             "get_events",
-            looked_up(dialect, "event_ids", events, events.c.event_id),
+            looked_up(
+                dialect,
+                "event_ids",
+                event_columns(dialect),
+                events.c.event_id,
+                (profile_versions, AS_IT_LEFT_IT),
+            ),
             prepared=False,
         ),
-        list_events=compiled(dialect, "list_events", page(dialect, events, "event_id")),
-        get_enrollment=get("get_enrollment", enrollments, "enrollment_id"),
+        list_events=compiled(
+            dialect, "list_events", page(event_columns(dialect), EVENTS, events.c.event_id)
+        ),
+        get_enrollment=get(
+            "get_enrollment", of_enrollments, enrollments, enrollments.c.enrollment_id
+        ),
         list_enrollments=compiled(
             dialect,
             "list_enrollments",
             page(
-                dialect, enrollments, "enrollment_id", of_journey, or_(status.is_(None), of_status)
+                of_enrollments,
+                enrollments,
+                enrollments.c.enrollment_id,
+                of_journey,
+                or_(status.is_(None), of_status),
             ),
         ),
         list_open_enrollments=compiled(
             dialect,
             "list_open_enrollments",
             page(
-                dialect, enrollments, "enrollment_id", of_journey, is_open(enrollments), of_status
+                of_enrollments,
+                enrollments,
+                enrollments.c.enrollment_id,
+                of_journey,
+                is_open(enrollments),
+                of_status,
             ),
         ),
     )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from attrs import frozen
 from sqlalchemy import (
     Column,
     ColumnElement,
+    FromClause,
     Integer,
     Select,
+    Table,
     and_,
     bindparam,
     cast,
@@ -30,6 +33,7 @@ from segmentflow_sql.schema import (
     journey_versions,
     journeys,
     key_claims,
+    profile_versions,
     profiles,
 )
 from segmentflow_sql.statements.building import (
@@ -38,18 +42,19 @@ from segmentflow_sql.statements.building import (
     columns,
     compiled,
     equal_to_given,
+    for_rows,
     inserting,
     looked_up,
-    updating,
 )
 from segmentflow_sql.statements.dialects import Dialect
 from segmentflow_sql.statements.journeys import CURRENT_VERSION
 from segmentflow_sql.statements.statement import FoundBy, ProfilesFoundBy, RowStatement, Statement
+from segmentflow_sql.statements.versions import CURRENT, PROFILES, profile_columns
 
 __all__ = ["TrackingStatements", "tracking_statements"]
 
-_PROFILE = ("organization_id", "profile_id")
-_PROPERTIES = ("properties", "property_times", "updated_at")
+_COUNTED = ("number", "version", "updated_at")
+"""What every event changes of its Profile's row."""
 
 _CLAIM = tuple(each.name for each in key_claims.c if each.nullable and each.name != "expires_at")
 """What a key claim says: all that is not known yet while the key is only taken."""
@@ -63,16 +68,18 @@ class TrackingStatements:
     taken_keys: FoundBy
     look_for_profiles: ProfilesFoundBy
     lock_profiles: ProfilesFoundBy
+    reread_profiles: Statement | None
+    """By ids; None where no statement reads another version than the one it locks."""
     listening_journeys: FoundBy
     last_entries: Statement
     free_keys: Statement
     write_key_claims: RowStatement
     free_identities: Statement
-    change_profiles: RowStatement
-    change_properties: RowStatement
-    mark_profiles: Statement | None
-    """None where no transaction reads an older state than it writes to."""
+    change_identities: RowStatement
+    count_events: RowStatement
+    change_times: RowStatement
     create_profiles: RowStatement
+    create_versions: RowStatement
     write_events: RowStatement
     write_enrollments: RowStatement
     purge_keys: Statement
@@ -93,12 +100,15 @@ def tracking_statements(dialect: Dialect) -> TrackingStatements:
             compiled(
                 dialect,
                 "taken_keys",
-                looked_up(dialect, "keys", key_claims, key_claims.c.key_digest),
+                looked_up(dialect, "keys", columns(dialect, key_claims), key_claims.c.key_digest),
                 prepared=False,
             ),
         ),
         look_for_profiles=_profiles_found(dialect, "look_for", lock=False),
         lock_profiles=_profiles_found(dialect, "lock", lock=True),
+        reread_profiles=None
+        if dialect.one_writer
+        else compiled(dialect, "reread_profiles", _reread(dialect), prepared=False),
         listening_journeys=FoundBy(
             compiled(
                 dialect,
@@ -117,21 +127,25 @@ def tracking_statements(dialect: Dialect) -> TrackingStatements:
             ),
             prepared=False,
         ),
-        write_key_claims=updating(
-            dialect, "write_key_claims", key_claims, _CLAIM, ("organization_id", "key_digest")
-        ),
+        write_key_claims=_changed(dialect, "write_key_claims", key_claims, _CLAIM),
         free_identities=compiled(
             dialect,
             "free_identities",
-            _among_given(dialect).values(email=null(), external_id=null()),
+            update(profiles)
+            .where(
+                equal_to_given(profiles, "organization_id"),
+                dialect.among(profiles.c.profile_id, "profile_ids"),
+            )
+            .values(email=null(), external_id=null()),
             prepared=False,
         ),
-        change_profiles=updating(
-            dialect, "change_profiles", profiles, ("email", "external_id", *_PROPERTIES), _PROFILE
+        change_identities=_changed(
+            dialect, "change_identities", profiles, ("email", "external_id", *_COUNTED)
         ),
-        change_properties=updating(dialect, "change_properties", profiles, _PROPERTIES, _PROFILE),
-        mark_profiles=None if dialect.one_writer else _mark_profiles(dialect),
+        count_events=_changed(dialect, "count_events", profiles, _COUNTED),
+        change_times=_changed(dialect, "change_times", profile_versions, ("property_times",)),
         create_profiles=inserting(dialect, "create_profiles", profiles),
+        create_versions=inserting(dialect, "create_versions", profile_versions),
         write_events=inserting(dialect, "write_events", events),
         write_enrollments=inserting(dialect, "write_enrollments", enrollments),
         purge_keys=_purge_keys(dialect),
@@ -183,12 +197,8 @@ def _purge_keys(dialect: Dialect) -> Statement:
 
 def _profiles_found(dialect: Dialect, verb: str, *, lock: bool) -> ProfilesFoundBy:
     def by(name: str) -> Statement:
-        found = select(*columns(dialect, profiles)).where(
-            equal_to_given(profiles, "organization_id", name)
-        )
-        return compiled(
-            dialect, f"{verb}_profile_by_{name}", found.with_for_update() if lock else found
-        )
+        found = _selected(dialect).where(equal_to_given(profiles, "organization_id", name))
+        return compiled(dialect, f"{verb}_profile_by_{name}", _locked(found) if lock else found)
 
     if dialect.needs_outer_join:
         both, many = None, _looked_up_from_lists(dialect)
@@ -217,12 +227,31 @@ def _profiles_found(dialect: Dialect, verb: str, *, lock: bool) -> ProfilesFound
     )
 
 
+def _selected(dialect: Dialect) -> Select[Any]:
+    return select(*profile_columns(dialect)).select_from(PROFILES)
+
+
+def _locked(found: Select[Any]) -> Select[Any]:
+    """Lock the Profiles' own rows, which every event of theirs writes.
+
+    A statement that waited for a lock reads the locked row anew, but not what it is joined
+    to: where another version followed meanwhile, the row comes without one.
+    """
+    return found.with_for_update(of=profiles)
+
+
 def _found(dialect: Dialect, *either: ColumnElement[bool], lock: bool) -> Select[Any]:
     """Find Profiles by email or external id; locks are taken in the order of their ids."""
-    found = select(*columns(dialect, profiles)).where(
-        equal_to_given(profiles, "organization_id"), or_(*either)
+    found = _selected(dialect).where(equal_to_given(profiles, "organization_id"), or_(*either))
+    return _locked(found.order_by(profiles.c.profile_id)) if lock else found
+
+
+def _reread(dialect: Dialect) -> Select[Any]:
+    """Read Profiles that are locked already."""
+    return _selected(dialect).where(
+        equal_to_given(profiles, "organization_id"),
+        dialect.among(profiles.c.profile_id, "profile_ids"),
     )
-    return found.order_by(profiles.c.profile_id).with_for_update() if lock else found
 
 
 def _looked_up_from_lists(dialect: Dialect) -> ClauseElement:
@@ -232,23 +261,36 @@ def _looked_up_from_lists(dialect: Dialect) -> ClauseElement:
     """
     return union_all(
         *(
-            looked_up(dialect, name, profiles, profiles.c[of])
+            looked_up(
+                dialect,
+                name,
+                profile_columns(dialect),
+                profiles.c[of],
+                (profile_versions, CURRENT),
+            )
             for name, of in (("emails", "email"), ("external_ids", "external_id"))
         )
     )
 
 
-def _among_given(dialect: Dialect) -> Any:
-    return update(profiles).where(
-        equal_to_given(profiles, "organization_id"),
-        dialect.among(profiles.c.profile_id, "profile_ids"),
-    )
+def _changed(dialect: Dialect, name: str, table: Table, changed: Sequence[str]) -> RowStatement:
+    """Build the UPDATE of some columns of rows, in the order of the table's columns.
 
+    The key they are found by comes last.
+    """
+    keys = [each.name for each in table.primary_key.columns]
+    changed = [each.name for each in table.c if each.name in changed]
 
-def _mark_profiles(dialect: Dialect) -> Statement:
-    """Write rows as they are, so that no older snapshot can lock them any more."""
-    marking = _among_given(dialect).values(updated_at=profiles.c.updated_at)
-    return compiled(dialect, "mark_profiles", marking, prepared=False)
+    def statement(source: FromClause | None, values: Values) -> ClauseElement:
+        del source  # the values say where they come from
+        by_name = dict(zip((*changed, *keys), values, strict=True))
+        return (
+            update(table)
+            .where(*(table.c[key] == by_name[key] for key in keys))
+            .values({column: by_name[column] for column in changed})
+        )
+
+    return for_rows(dialect, name, [table.c[each] for each in (*changed, *keys)], statement)
 
 
 # --- Journeys and entries ----------------------------------------------------------------
@@ -294,12 +336,12 @@ def _last_entries(dialect: Dialect) -> Select[Any, Any, Any]:
     def given(index: int, like: Column[Any]) -> ColumnElement[Any]:
         return dialect.typed(dialect.item(each.c.value, index), like)
 
-    key, before = given(3, enrollments.c.entry_key), given(4, enrollments.c.event_id)
+    key, before = given(3, enrollments.c.entry_key), given(4, enrollments.c.event_number)
     entries = and_(
         equal_to_given(enrollments, "organization_id"),
         enrollments.c.journey_id == given(1, enrollments.c.journey_id),
         enrollments.c.profile_id == given(2, enrollments.c.profile_id),
-        or_(before.is_(None), enrollments.c.event_id < before),
+        or_(before.is_(None), enrollments.c.event_number < before),
     )
     last = select(func.max(enrollments.c.entered_at)).where(entries).scalar_subquery()
     taken = (

@@ -1,4 +1,4 @@
-"""Exactly once, whoever races and whoever is killed: clients, the server, a connection."""
+"""Exactly once, under races and kills: of clients, of the server and of connections."""
 
 from __future__ import annotations
 

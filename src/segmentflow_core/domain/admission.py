@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any, Final
 
 from attrs import define, field, frozen
 
+from segmentflow_core.domain.faults import Faults, Place
 from segmentflow_core.domain.json_value import JsonValue
-from segmentflow_core.domain.pointer import Tokens
 
 __all__ = [
     "INADMISSIBLE",
@@ -27,6 +28,7 @@ __all__ = [
     "Admission",
     "Flaw",
     "FlawedObject",
+    "plain_value",
     "text_fault",
 ]
 
@@ -75,6 +77,36 @@ def text_fault(text: str) -> str | None:
     return None
 
 
+def plain_value(value: Any, most: int) -> Any:
+    """Return a value of a foreign class as the plain JSON type it stands for.
+
+    Runs code of the value's own class, which may do anything: what it raises means that the
+    value is not JSON.
+
+    Args:
+        value: any Python object.
+        most: the most members or items to read; a value may claim to have no end of them.
+
+    Returns:
+        A plain str, int, float, dict or list, or `INADMISSIBLE`. Members and items are as
+        they were.
+    """
+    try:
+        if isinstance(value, str):
+            return str.__str__(value)
+        if isinstance(value, int):
+            return int.__index__(value)
+        if isinstance(value, float):
+            return float.__float__(value)
+        if isinstance(value, Mapping):
+            return dict(islice(value.items(), most + 1))
+        if isinstance(value, (list, tuple)):
+            return list(islice(value, most + 1))
+    except Exception:  # noqa: BLE001 - the value's own code raised, and may quote the value
+        return INADMISSIBLE
+    return INADMISSIBLE
+
+
 @define
 class Admission:
     """One pass over one document: it copies what is admitted and notes what is refused.
@@ -83,14 +115,14 @@ class Admission:
         max_depth: how deep objects and arrays may nest; the document itself is 1.
         max_size: the length of JSON, in characters, at which the pass stops. The copy is then
             truncated and must not be used.
-        faults: (where, why) for every refused value, in document order.
+        faults: where and why for every refused value, in document order.
         size: a lower bound of the JSON's length so far. It never exceeds the real length, so
             a document that fits is never truncated.
     """
 
     max_depth: int
     max_size: int
-    faults: list[tuple[Tokens, str]] = field(factory=list)
+    faults: Faults = field(factory=Faults)
     size: int = 0
 
     @property
@@ -98,7 +130,7 @@ class Admission:
         """Whether the pass stopped because the document is too large."""
         return self.size > self.max_size
 
-    def admit(self, value: Any, at: Tokens = (), depth: int = 1) -> Any:
+    def admit(self, value: Any, at: Place = "", depth: int = 1) -> Any:
         """Return a plain copy of `value`, with `INADMISSIBLE` where a value was refused.
 
         The work is bounded for any input: a cycle ends at `max_depth`, and shared parts that
@@ -127,16 +159,16 @@ class Admission:
             return self._array(value, at, depth)
         return self._other(value, at, depth)
 
-    def refuse(self, at: Tokens, why: str) -> Inadmissible:
+    def refuse(self, at: Place, why: str) -> Inadmissible:
         """Note a fault and return `INADMISSIBLE`."""
-        self.faults.append((at, why))
+        self.faults.note(at, why)
         return INADMISSIBLE
 
-    def _text(self, text: str, at: Tokens) -> str | Inadmissible:
+    def _text(self, text: str, at: Place) -> str | Inadmissible:
         fault = text_fault(text)
         return text if fault is None else self.refuse(at, fault)
 
-    def _object(self, value: Mapping[Any, Any], at: Tokens, depth: int) -> Any:
+    def _object(self, value: dict[Any, Any], at: Place, depth: int) -> Any:
         if depth > self.max_depth:
             return self.refuse(at, f"is nested deeper than {self.max_depth}")
         # At least two braces, and for each member two quotes and a colon.
@@ -147,7 +179,7 @@ class Admission:
             if size > limit:
                 break
             if type(name) is not str:
-                if not isinstance(name, str):
+                if not issubclass(type(name), str):
                     self.refuse(at, "must have strings as member names")
                     continue
                 name = str.__str__(name)  # noqa: PLW2901 - a str subclass becomes plain
@@ -155,7 +187,7 @@ class Admission:
             if not name.isascii() or "\0" in name:
                 fault = text_fault(name)
                 if fault is not None:
-                    self.refuse((*at, name), f"has a name that {fault}")
+                    self.refuse((at, name), f"has a name that {fault}")
                     continue
             kind = type(item)
             # The most common types need no call.
@@ -166,12 +198,12 @@ class Admission:
                 admitted[name] = item
             else:
                 self.size = size
-                admitted[name] = self.admit(item, (*at, name), depth + 1)
+                admitted[name] = self.admit(item, (at, name), depth + 1)
                 size = self.size
         self.size = size
         return admitted
 
-    def _array(self, value: list[Any] | tuple[Any, ...], at: Tokens, depth: int) -> Any:
+    def _array(self, value: list[Any] | tuple[Any, ...], at: Place, depth: int) -> Any:
         if depth > self.max_depth:
             return self.refuse(at, f"is nested deeper than {self.max_depth}")
         self.size += len(value) + 1
@@ -180,25 +212,28 @@ class Admission:
         for index, item in enumerate(value):
             if self.size > limit:
                 break
-            admitted.append(self.admit(item, (*at, str(index)), depth + 1))
+            kind = type(item)
+            # As in an object: the most common types need no call.
+            if kind is str and item.isascii() and "\0" not in item:
+                self.size += len(item)
+                admitted.append(item)
+            elif item is None or kind is bool or (kind is int and 0 <= item <= MAX_INTEGER):
+                admitted.append(item)
+            elif kind is list:
+                admitted.append(self._array(item, (at, index), depth + 1))
+            else:
+                admitted.append(self.admit(item, (at, index), depth + 1))
         return admitted
 
-    def _other(self, value: Any, at: Tokens, depth: int) -> Any:
-        """Make a subclass of a JSON type plain; refuse everything else."""
-        if isinstance(value, FlawedObject):
+    def _other(self, value: Any, at: Place, depth: int) -> Any:
+        """Make what stands for a JSON type plain; refuse everything else."""
+        if type(value) is FlawedObject:
             for name in value.repeated:
-                self.refuse((*at, name), REPEATED_NAME)
+                self.refuse((at, name), REPEATED_NAME)
             return self._object(value, at, depth)
-        if isinstance(value, Flaw):
+        if type(value) is Flaw:
             return self.refuse(at, value.message)
-        if isinstance(value, str):
-            return self.admit(str.__str__(value), at, depth)
-        if isinstance(value, int):
-            return self.admit(int.__index__(value), at, depth)
-        if isinstance(value, float):
-            return self.admit(float.__float__(value), at, depth)
-        if isinstance(value, Mapping):
-            return self._object(value, at, depth)
-        if isinstance(value, (list, tuple)):
-            return self._array(value, at, depth)
-        return self.refuse(at, _NOT_JSON)
+        plain = plain_value(value, self.max_size)
+        if plain is INADMISSIBLE:
+            return self.refuse(at, _NOT_JSON)
+        return self.admit(plain, at, depth)

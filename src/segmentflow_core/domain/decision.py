@@ -32,7 +32,14 @@ from segmentflow_core.domain.fingerprint import (
 from segmentflow_core.domain.idempotency_key import key_digest
 from segmentflow_core.domain.identity import REFUSALS, RESOLUTIONS, Resolution, classify
 from segmentflow_core.domain.journey import Journey, PriorEntries
-from segmentflow_core.domain.profile import Profile, with_properties
+from segmentflow_core.domain.profile import (
+    DEFAULT_PROFILE_LIMITS,
+    Profile,
+    ProfileLimits,
+    ProfileVersion,
+    same_values,
+    with_properties,
+)
 from segmentflow_core.domain.request import ValidRequest
 from segmentflow_core.domain.tracking import Changes, KeyClaim, Known, Probe
 from segmentflow_core.errors import FingerprintKeyUnknown, IdempotencyKeyReuse, SegmentflowError
@@ -98,6 +105,7 @@ def decide(
     expires_at: datetime | None = None,
     new_id: Callable[[], str],
     create_without_email: bool = False,
+    profile_limits: ProfileLimits = DEFAULT_PROFILE_LIMITS,
 ) -> Decision:
     """Decide a batch.
 
@@ -112,6 +120,7 @@ def decide(
         expires_at: when the keys it takes are free again; None keeps them for ever.
         new_id: gives a fresh id on every call.
         create_without_email: whether a new external id alone creates a Profile.
+        profile_limits: how much a Profile may hold.
     """
     batch = _Batch(
         known,
@@ -122,6 +131,7 @@ def decide(
         expires_at=expires_at,
         new_id=new_id,
         create_without_email=create_without_email,
+        profile_limits=profile_limits,
     )
     results = tuple([batch.apply(item) for item in items])
     if batch.probes or batch.disputed:
@@ -143,7 +153,9 @@ class _Batch:
         expires_at: datetime | None,
         new_id: Callable[[], str],
         create_without_email: bool,
+        profile_limits: ProfileLimits,
     ) -> None:
+        self.profile_limits = profile_limits
         self.taken = known.taken
         self.prior_entries = prior_entries
         self.recorded = recorded
@@ -152,6 +164,7 @@ class _Batch:
         self.expires_at = expires_at
         self.new_id = new_id
         self.create_without_email = create_without_email
+        self.by_id = {p.profile_id: p for p in known.profiles}
         self.by_email = {p.email: p for p in known.profiles if p.email is not None}
         self.by_external_id = {
             p.external_id: p for p in known.profiles if p.external_id is not None
@@ -163,6 +176,7 @@ class _Batch:
         self.accepted: dict[str, tuple[Item, UserEvent, Receipt]] = {}
         self.created: dict[str, Profile] = {}
         self.changed: dict[str, Profile] = {}
+        self.new_versions: list[ProfileVersion] = []
         self.events: list[UserEvent] = []
         self.enrollments: list[Enrollment] = []
         self.entered: dict[tuple[str, str], set[str | None]] = {}
@@ -201,6 +215,7 @@ class _Batch:
             key_claims=claims,
             created_profiles=tuple(self.created.values()),
             changed_profiles=tuple(self.changed.values()),
+            new_versions=tuple(self.new_versions),
             events=tuple(self.events),
             enrollments=tuple(self.enrollments),
         )
@@ -256,9 +271,14 @@ class _Batch:
         """Record a request; return its event and the redaction paths that match nothing."""
         request = item.request
         occurred_at = self.now if request.occurred_at is None else request.occurred_at
-        profile = self._resolve(request)
-        profile = with_properties(profile, request.properties, occurred_at, self.now)
-        self._keep(profile)
+        profile = with_properties(
+            self._resolve(request),
+            request.properties,
+            request.occurred_at,
+            self.now,
+            self.profile_limits,
+        )
+        profile = self._keep(profile)
         redacted = request.redaction.apply(request.data)
         profile_state = profile.state()
         state = {"event": redacted.data, "profile": profile_state}
@@ -269,9 +289,11 @@ class _Batch:
         event = UserEvent(
             item.event_id,
             profile.profile_id,
+            profile.number,
             request.event,
             redacted.data,
             profile_state,
+            profile.version,
             request.reference_id,
             occurred_at,
             self.now,
@@ -304,31 +326,56 @@ class _Batch:
             return evolve(by_email, external_id=external_id, updated_at=self.now)
         if resolution is Resolution.X_TAKES_EMAIL:
             assert by_external_id is not None
-            if by_external_id.email is not None:
-                del self.by_email[by_external_id.email]
             return evolve(by_external_id, email=email, updated_at=self.now)
         found = by_email if resolution is Resolution.USE_E else by_external_id
         assert found is not None
         return found
 
-    def _keep(self, profile: Profile) -> None:
-        """Make `profile` current for the rest of the batch; write it later if it changed."""
-        profile_id = profile.profile_id
-        before = None
-        if profile.email is not None:
-            before = self.by_email.get(profile.email)
-        if before is None and profile.external_id is not None:
-            before = self.by_external_id.get(profile.external_id)
-        if profile is before:
-            return
-        if profile.email is not None:
-            self.by_email[profile.email] = profile
-        if profile.external_id is not None:
-            self.by_external_id[profile.external_id] = profile
-        if before is None or profile_id in self.created:
-            self.created[profile_id] = profile
+    def _keep(self, profile: Profile) -> Profile:
+        """Make `profile` current for the rest of the batch, with the number of one more event.
+
+        It gets a new version where its identities or the values of its Properties changed.
+        """
+        before = self.by_id.get(profile.profile_id)
+        number, version = (0, 0) if before is None else (before.number, before.version)
+        properties = profile.properties
+        if before is not None and same_values(before.properties, properties):
+            # The versions share what does not change.
+            properties = before.properties
+        is_new = (
+            before is None
+            or properties is not before.properties
+            or (before.email, before.external_id) != (profile.email, profile.external_id)
+        )
+        kept = Profile(
+            profile.profile_id,
+            profile.email,
+            profile.external_id,
+            properties,
+            profile.property_times,
+            profile.created_at,
+            profile.updated_at,
+            number + 1,
+            version + is_new,
+        )
+        if is_new:
+            self.new_versions.append(
+                ProfileVersion(
+                    kept.profile_id, kept.version, kept.email, kept.external_id, properties
+                )
+            )
+        self.by_id[kept.profile_id] = kept
+        if before is not None and before.email not in (None, kept.email):
+            del self.by_email[before.email]
+        if kept.email is not None:
+            self.by_email[kept.email] = kept
+        if kept.external_id is not None:
+            self.by_external_id[kept.external_id] = kept
+        if before is None or kept.profile_id in self.created:
+            self.created[kept.profile_id] = kept
         else:
-            self.changed[profile_id] = profile
+            self.changed[kept.profile_id] = kept
+        return kept
 
     def _outcome(
         self,
@@ -346,7 +393,7 @@ class _Batch:
             prior = self._prior(journey.journey_id, profile_id, passage.entry_key)
             reason = rules.readmit(prior, self.now)
         if reason is None:
-            self._enroll(journey, profile_id, passage.entry_key, event_id)
+            self._enroll(journey, profile, passage.entry_key, event_id)
         kind: OutcomeKind = "enrolled" if reason is None else "skipped"
         return Outcome(journey.journey_id, journey.version, kind, reason)
 
@@ -366,8 +413,9 @@ class _Batch:
         return prior
 
     def _enroll(
-        self, journey: Journey, profile_id: str, entry_key: str | None, event_id: str
+        self, journey: Journey, profile: Profile, entry_key: str | None, event_id: str
     ) -> None:
+        profile_id = profile.profile_id
         self.entered.setdefault((journey.journey_id, profile_id), set()).add(entry_key)
         self.enrollments.append(
             Enrollment(
@@ -376,6 +424,7 @@ class _Batch:
                 journey.version,
                 profile_id,
                 event_id,
+                profile.number,
                 entry_key,
                 self.now,
                 available_at=self.now,

@@ -77,9 +77,11 @@ class UserEvent:
     Attributes:
         event_id: UUIDv7.
         profile_id: whose event it is.
+        number: its place in the Profile's history, from 1, without gaps; never changed.
         event: its name.
         data: redacted.
         profile: the ``/profile`` part of the state document, after this event.
+        profile_version: the version of the Profile that this event left.
         reference_id: the host's own id for what happened, or None.
         occurred_at: when it happened.
         received_at: when it was received.
@@ -88,9 +90,11 @@ class UserEvent:
 
     event_id: str
     profile_id: str
+    number: int
     event: str
     data: Mapping[str, Any]
     profile: Mapping[str, Any]
+    profile_version: int
     reference_id: str | None
     occurred_at: datetime
     received_at: datetime
@@ -120,6 +124,7 @@ class Enrollment:
         version: the version of it that was entered.
         profile_id: who entered.
         event_id: the UserEvent that caused it.
+        event_number: the number of that event.
         entry_key: the key re-entry is counted by: ``""`` for once, a digest of the key parts
             for once_per_key, None for the other policies. Unique per Journey and Profile.
         entered_at: when the event was received.
@@ -137,6 +142,7 @@ class Enrollment:
     version: int
     profile_id: str
     event_id: str
+    event_number: int
     entry_key: str | None
     entered_at: datetime
     status: EnrollmentStatus = EnrollmentStatus.PENDING

@@ -226,7 +226,7 @@ class ExplainedEvent:
         return f"<ExplainedEvent {self.event_id or 'not stored'}>"
 
 
-def probe_for(journey: Journey, event: UserEvent, before: str | None) -> Probe | None:
+def probe_for(journey: Journey, event: UserEvent, before: int | None) -> Probe | None:
     """Return the question about earlier entries that explaining `journey` needs, or None."""
     rules = journey.rules
     if rules.policy is ReentryPolicy.EVERY_EVENT:

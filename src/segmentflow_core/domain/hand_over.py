@@ -120,20 +120,20 @@ class ClaimedEnrollment:
         return {"event": self.event.data, "profile": self.event.profile}
 
 
-def handed_over(enrollment: Enrollment, hand_over: ClaimTerms) -> Enrollment:
+def handed_over(enrollment: Enrollment, terms: ClaimTerms) -> Enrollment:
     """Return an available Enrollment as claimed, or as dead where its attempts are used up.
 
     A dead one keeps its lease: its last holder may have done the work and still complete it.
     """
-    if enrollment.attempts >= hand_over.max_attempts:
+    if enrollment.attempts >= terms.max_attempts:
         return evolve(enrollment, status=EnrollmentStatus.DEAD)
     return evolve(
         enrollment,
         status=EnrollmentStatus.CLAIMED,
-        available_at=hand_over.lease_until,
+        available_at=terms.lease_until,
         attempts=enrollment.attempts + 1,
-        lease_until=hand_over.lease_until,
-        token=hand_over.token,
+        lease_until=terms.lease_until,
+        token=terms.token,
     )
 
 

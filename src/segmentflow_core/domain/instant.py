@@ -37,7 +37,8 @@ def parse_instant(text: str) -> datetime:
         moment = datetime.fromisoformat(text[:-1] + "Z" if text[-1] == "z" else text)
         return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise ValueError("is not a date and time of the calendar") from None
+        pass  # this error may quote the text: raise outside, to keep it out of the context
+    raise ValueError("is not a date and time of the calendar")
 
 
 def format_instant(moment: datetime) -> str:

@@ -42,7 +42,8 @@ def parse_pointer(text: str) -> Tokens:
     try:
         return tuple(JsonPointer(text).parts)
     except JsonPointerException:
-        raise PointerSyntaxError("is not a JSON Pointer (RFC 6901)") from None
+        pass  # this error quotes the text: raise outside, to keep it out of the context
+    raise PointerSyntaxError("is not a JSON Pointer (RFC 6901)")
 
 
 def format_pointer(*tokens: str | int) -> str:

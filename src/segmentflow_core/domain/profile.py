@@ -9,16 +9,25 @@ See docs/reference/rules/identity.md and docs/reference/rules/properties.md.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any, TypeAlias
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeAlias
 
 from attrs import frozen
 
 from segmentflow_core.domain.canonical import encode_json
 from segmentflow_core.domain.instant import to_microseconds
 from segmentflow_core.domain.json_value import JsonObject, JsonValue
+from segmentflow_core.errors import ConfigurationError, ProfileTooLarge
 
-__all__ = ["Profile", "PropertyTime", "with_properties"]
+__all__ = [
+    "DEFAULT_PROFILE_LIMITS",
+    "Profile",
+    "ProfileLimits",
+    "ProfileVersion",
+    "PropertyTime",
+    "same_values",
+    "with_properties",
+]
 
 PropertyTime: TypeAlias = tuple[int, int]
 """When a Property was set: (event time, receipt time), microseconds since 1970 UTC."""
@@ -37,6 +46,8 @@ class Profile:
             time, so that an older event cannot bring it back.
         created_at: when the first event of the Profile was received.
         updated_at: when it last changed.
+        number: the number of its latest event; 0 before the first.
+        version: counts the changes of its identities and of the values of its Properties.
     """
 
     profile_id: str
@@ -46,6 +57,8 @@ class Profile:
     property_times: Mapping[str, PropertyTime]
     created_at: datetime
     updated_at: datetime
+    number: int = 0
+    version: int = 0
 
     def __repr__(self) -> str:
         """Name the Profile without showing whose it is."""
@@ -53,51 +66,134 @@ class Profile:
 
     def state(self) -> dict[str, Any]:
         """Return the Profile as the ``/profile`` part of the state document."""
-        state: dict[str, Any] = {}
-        if self.email is not None:
-            state["email"] = self.email
-        if self.external_id is not None:
-            state["externalId"] = self.external_id
-        state["properties"] = self.properties
-        return state
+        return _state(self.email, self.external_id, self.properties)
+
+
+@frozen(repr=False)
+class ProfileVersion:
+    """A Profile as one of its events left it. Written once; the events refer to it.
+
+    Attributes:
+        profile_id: whose version it is.
+        version: counts from 1.
+        email: as it was.
+        external_id: as it was.
+        properties: as they were.
+    """
+
+    profile_id: str
+    version: int
+    email: str | None
+    external_id: str | None
+    properties: JsonObject
+
+    def __repr__(self) -> str:
+        """Name the version without showing whose it is."""
+        return f"<ProfileVersion {self.profile_id} {self.version}>"
+
+    def state(self) -> dict[str, Any]:
+        """Return it as the ``/profile`` part of the state document."""
+        return _state(self.email, self.external_id, self.properties)
+
+
+def _state(email: str | None, external_id: str | None, properties: JsonObject) -> dict[str, Any]:
+    state: dict[str, Any] = {}
+    if email is not None:
+        state["email"] = email
+    if external_id is not None:
+        state["externalId"] = external_id
+    state["properties"] = properties
+    return state
+
+
+def same_values(before: JsonObject, after: JsonObject) -> bool:
+    """Say whether two sets of Properties hold the same values, whenever they were set.
+
+    To Python 1, 1.0 and True are equal; to a Property each is another value.
+    """
+    if before is after:
+        return True
+    if before.keys() != after.keys():
+        return False
+    return all(
+        value is before[name] or encode_json(value) == encode_json(before[name])
+        for name, value in after.items()
+    )
+
+
+@frozen
+class ProfileLimits:
+    """How much one Profile may hold, and how long a removal is remembered.
+
+    Attributes:
+        max_properties: how many Properties, removed ones that are still remembered included.
+        max_bytes: how many bytes they are as JSON, a removed one as ``null``.
+        forget_removed_after: how long after its receipt a removal is forgotten.
+
+    Raises:
+        ConfigurationError: one is not positive.
+    """
+
+    max_properties: int = 1000
+    max_bytes: int = 100 * 1024
+    forget_removed_after: timedelta = timedelta(days=30)
+
+    def __attrs_post_init__(self) -> None:
+        if min(self.max_properties, self.max_bytes) < 1 or self.forget_removed_after <= timedelta():
+            raise ConfigurationError("The limits of a Profile must be positive.")
+
+
+DEFAULT_PROFILE_LIMITS: Final = ProfileLimits()
 
 
 def with_properties(
-    profile: Profile, changes: JsonObject, occurred_at: datetime, received_at: datetime
+    profile: Profile,
+    changes: JsonObject,
+    occurred_at: datetime | None,
+    received_at: datetime,
+    limits: ProfileLimits = DEFAULT_PROFILE_LIMITS,
 ) -> Profile:
-    """Return the Profile with `changes` applied, each unless a newer change was made.
+    """Return the Profile with `changes` applied, per key, where nothing newer stands.
 
-    A value sets a Property, None removes it. The event time decides which change is newer,
-    and for equal event times the receipt time. An event time after the receipt counts as
-    the receipt time.
+    A value replaces and None removes. The event time decides, the receipt time breaks
+    ties, and an event time after the receipt counts as the receipt time. An event without
+    an event time is never older than what stands, whatever the clocks of the hosts say.
 
     Args:
-        profile: as it is now.
+        profile: as it stands.
         changes: admitted Properties.
-        occurred_at: when the event happened.
+        occurred_at: when the event happened; None where the request does not say.
         received_at: when it was received.
+        limits: what the Profile may hold.
+
+    Raises:
+        ProfileTooLarge: the changes take the Profile beyond `limits`.
     """
     if not changes:
         return profile
     received = to_microseconds(received_at)
-    time = (min(to_microseconds(occurred_at), received), received)
+    happened = received if occurred_at is None else min(to_microseconds(occurred_at), received)
+    time = (happened, received)
     properties: dict[str, JsonValue] = dict(profile.properties)
-    times = dict(profile.property_times)
+    times = _remembered(profile, received - limits.forget_removed_after // _MICROSECOND)
     for name, value in changes.items():
         known = times.get(name)
         if known is not None and known > time:
-            continue
-        times[name] = time
+            if occurred_at is not None:
+                continue
+            times[name] = known
+        else:
+            times[name] = time
         if value is None:
             properties.pop(name, None)
         else:
             properties[name] = value
-    # To Python 1, 1.0 and True are equal; to a Property each is another value.
+    # Python takes True and 1.0 for 1; a Property may change from one to the other.
     if times == profile.property_times and (
         encode_json(properties) == encode_json(profile.properties)
     ):
         return profile
-    return Profile(
+    changed = Profile(
         profile.profile_id,
         profile.email,
         profile.external_id,
@@ -106,3 +202,43 @@ def with_properties(
         profile.created_at,
         received_at,
     )
+    _check_size(profile, changed, limits)
+    return changed
+
+
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+def _remembered(profile: Profile, forgotten: int) -> dict[str, PropertyTime]:
+    """Return the times of a Profile without removals received at `forgotten` or before."""
+    properties = profile.properties
+    if len(properties) == len(profile.property_times):
+        return dict(profile.property_times)  # nothing was removed
+    return {
+        name: time
+        for name, time in profile.property_times.items()
+        if name in properties or time[1] > forgotten
+    }
+
+
+def _check_size(before: Profile, after: Profile, limits: ProfileLimits) -> None:
+    """Refuse a Profile that grows beyond its limits; one that shrinks towards them is let be.
+
+    Raises:
+        ProfileTooLarge: with the limits.
+    """
+    count = len(after.property_times)
+    if count <= len(before.property_times) and after.properties == before.properties:
+        return  # only newer times: the common case, and not worth writing as JSON
+    bytes_ = _bytes_of(after)
+    if (count > limits.max_properties and count > len(before.property_times)) or (
+        bytes_ > limits.max_bytes and bytes_ > _bytes_of(before)
+    ):
+        raise ProfileTooLarge(
+            details={"maxProperties": limits.max_properties, "maxBytes": limits.max_bytes}
+        )
+
+
+def _bytes_of(profile: Profile) -> int:
+    removed = dict.fromkeys(profile.property_times)
+    return len(encode_json({**removed, **profile.properties}).encode())

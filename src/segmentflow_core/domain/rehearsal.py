@@ -62,7 +62,7 @@ class Rehearsal:
 
 @define
 class Tally:
-    """The counts of one draft so far, event by event, oldest first.
+    """The counts of one draft so far, event by event, in the order of each Profile's numbers.
 
     Attributes:
         journey: the draft.
@@ -80,13 +80,13 @@ class Tally:
     last_entered_at: dict[str, datetime] = field(factory=dict[str, datetime])
     keys: set[tuple[str, str]] = field(factory=set[tuple[str, str]])
 
-    def add(self, event: UserEvent, answers: Mapping[Probe, PriorEntries], first: str) -> None:
+    def add(self, event: UserEvent, answers: Mapping[Probe, PriorEntries], first: int) -> None:
         """Judge one event and count its outcome.
 
         Args:
-            event: the next one the draft listens for.
-            answers: what the store knows of entries caused by events before `first`.
-            first: the id of the period's first event.
+            event: the next one of its Profile that the draft listens for.
+            answers: what the store knows of entries caused by numbers below `first`.
+            first: the lowest number that an event of its Profile has in the period.
         """
         probe = probe_for(self.journey, event, first)
         reason = outcome_of(self.journey.rules, event, self._prior(probe, answers))

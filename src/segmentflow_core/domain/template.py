@@ -18,19 +18,16 @@ from attrs import define, field, frozen
 
 from segmentflow_core.domain.admission import INADMISSIBLE, Admission
 from segmentflow_core.domain.condition.reading import read
+from segmentflow_core.domain.faults import Faults, Place
 from segmentflow_core.domain.json_value import MISSING, JsonObject, JsonValue, Missing
-from segmentflow_core.domain.pointer import (
-    PointerSyntaxError,
-    Tokens,
-    format_pointer,
-    parse_pointer,
-)
+from segmentflow_core.domain.pointer import PointerSyntaxError, Tokens, parse_pointer
 from segmentflow_core.errors import (
     ConfigurationError,
     InvalidTemplate,
     TemplateStateMissing,
     Violation,
 )
+from segmentflow_core.tracebacks import forgets_locals
 
 __all__ = [
     "MAX_TEMPLATE_BYTES",
@@ -67,6 +64,7 @@ class Template:
     paths: tuple[str, ...] = field(repr=False, eq=False)
     _fill: _Fill = field(alias="fill", repr=False, eq=False)
 
+    @forgets_locals
     def render(self, state: JsonObject, on_missing: OnMissing = "omit") -> Any:
         """Return the document with every place filled in; it shares nothing with `state`.
 
@@ -93,7 +91,7 @@ class Template:
 
 
 def check_template(document: object) -> list[Violation]:
-    """Name every fault of a template's definition, each with its path into the template.
+    """Name every fault of a template's definition, as many as one error may list.
 
     Args:
         document: the definition, as plain JSON; any Python object is accepted and checked.
@@ -101,10 +99,11 @@ def check_template(document: object) -> list[Violation]:
     >>> check_template({"subject": {"$state": "event/orderId"}})
     [Violation(path='/subject/$state', message='must be a JSON Pointer (RFC 6901)')]
     """
-    _, violations = _checked(document)
-    return violations
+    _, faults = _checked(document)
+    return faults.violations()
 
 
+@forgets_locals
 def compile_template(document: object) -> Template:
     """Compile a template's definition.
 
@@ -115,52 +114,52 @@ def compile_template(document: object) -> Template:
     >>> template.render({"event": {"orderId": 9421}, "profile": {}})
     {'order': 9421, 'copies': 2}
     """
-    admitted, violations = _checked(document)
-    if violations:
-        raise InvalidTemplate.from_violations(violations)
+    admitted, faults = _checked(document)
+    if faults.noted:
+        raise faults.refusal(InvalidTemplate)
     paths: dict[str, None] = {}
     fill = _compile(admitted, paths)
     return Template(document=admitted, paths=tuple(paths), fill=fill)
 
 
-def _checked(document: object) -> tuple[Any, list[Violation]]:
+def _checked(document: object) -> tuple[Any, Faults]:
     admission = Admission(_MAX_DEPTH, MAX_TEMPLATE_BYTES)
     admitted = admission.admit(document)
     if admission.too_large:
-        return None, [Violation("", f"must not hold more than {MAX_TEMPLATE_BYTES} bytes of JSON")]
-    violations = [Violation(format_pointer(*at), why) for at, why in admission.faults]
-    faults = _TemplateFaults(violations)
-    faults.node(admitted, "")
-    if faults.places > _MAX_PLACES:
-        violations.append(Violation("", f"must not hold more than {_MAX_PLACES} of {_STATE}"))
-    return admitted, violations
+        too_large = f"must not hold more than {MAX_TEMPLATE_BYTES} bytes of JSON"
+        return None, Faults([("", too_large)])
+    reading = _TemplateReading(admission.faults)
+    reading.node(admitted, "")
+    if reading.places > _MAX_PLACES:
+        reading.faults.note("", f"must not hold more than {_MAX_PLACES} of {_STATE}")
+    return admitted, reading.faults
 
 
 @define
-class _TemplateFaults:
-    """The faults of one template, and how many places it holds so far."""
+class _TemplateReading:
+    """One reading of one template: notes each fault, and how many places it holds so far."""
 
-    violations: list[Violation]
+    faults: Faults
     places: int = 0
 
-    def node(self, node: Any, path: str) -> None:
+    def node(self, node: Any, at: Place) -> None:
         if type(node) is dict:
             if _STATE in node:
-                self.place(node, path)
+                self.place(node, at)
                 return
             for name, inner in node.items():
-                self.node(inner, path + format_pointer(name))
+                self.node(inner, (at, name))
         elif type(node) is list:
             for index, inner in enumerate(node):
-                self.node(inner, path + format_pointer(index))
+                self.node(inner, (at, index))
 
-    def place(self, node: dict[str, Any], path: str) -> None:
+    def place(self, node: dict[str, Any], at: Place) -> None:
         self.places += 1
         if len(node) > 1:
-            self.violations.append(Violation(path, f"must have no member beside {_STATE}"))
+            self.faults.note(at, f"must have no member beside {_STATE}")
         fault = _path_fault(node[_STATE])
         if fault is not None:
-            self.violations.append(Violation(path + format_pointer(_STATE), fault))
+            self.faults.note((at, _STATE), fault)
 
 
 def _path_fault(path: Any) -> str | None:

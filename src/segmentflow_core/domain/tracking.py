@@ -14,7 +14,7 @@ from attrs import field, frozen
 from segmentflow_core.domain.event import Enrollment, Receipt, UserEvent
 from segmentflow_core.domain.fingerprint import Fingerprint
 from segmentflow_core.domain.journey import Journey
-from segmentflow_core.domain.profile import Profile
+from segmentflow_core.domain.profile import Profile, ProfileVersion
 
 __all__ = ["Changes", "Intent", "KeyClaim", "Known", "Probe"]
 
@@ -86,13 +86,14 @@ class Probe:
         journey_id: the Journey; entries into any version count.
         profile_id: who entered it.
         entry_key: the key that may be taken already; None where keys do not matter.
-        before: count only entries caused by events with ids below this one; None counts all.
+        before: count only entries caused by events of the Profile with numbers below this one;
+            None counts all.
     """
 
     journey_id: str
     profile_id: str
     entry_key: str | None
-    before: str | None = None
+    before: int | None = None
 
 
 @frozen(repr=False)
@@ -104,8 +105,12 @@ class Changes:
             them was refused, sorted.
         key_claims: the claims of the keys this transaction took, sorted by digest.
         created_profiles: new Profiles, in the order they were decided.
-        changed_profiles: existing Profiles in their new state.
-        events: the accepted events.
+        changed_profiles: the existing Profiles that got events, as the last of these left
+            them. Each has a new number, also where nothing else of it changed.
+        new_versions: the versions of Profiles to store, in the order they were made. The
+            property times of the latest one are those of its Profile; a times-only change of a
+            Profile makes no version.
+        events: the accepted events. Each refers to a version that is stored or in `new_versions`.
         enrollments: the entries they caused.
     """
 
@@ -113,6 +118,7 @@ class Changes:
     key_claims: tuple[KeyClaim, ...] = ()
     created_profiles: tuple[Profile, ...] = ()
     changed_profiles: tuple[Profile, ...] = ()
+    new_versions: tuple[ProfileVersion, ...] = ()
     events: tuple[UserEvent, ...] = ()
     enrollments: tuple[Enrollment, ...] = ()
 

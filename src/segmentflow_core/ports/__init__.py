@@ -5,8 +5,8 @@ with `def`, an asynchronous one with `async def`, under the same names; neither 
 from anything. Must never know how any of it is done.
 
 Every method may raise `StorageUnavailable` when the store cannot be reached and
-`IdempotencyInProgress` when a concurrent holder of a key did not finish within the
-adapter's bound. A driver's own errors never come through.
+`IdempotencyInProgress` when a concurrent call that has taken a key did not finish within
+the adapter's bound. A driver's own errors never come through.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ from segmentflow_core.ports.tracking import (
     Known,
     PriorEntries,
     Probe,
+    ProfileVersion,
     PropertyTime,
     TrackingRepository,
 )
@@ -93,6 +94,7 @@ __all__ = [
     "Probe",
     "Profile",
     "ProfileRepository",
+    "ProfileVersion",
     "PropertyTime",
     "Receipt",
     "SkipReason",

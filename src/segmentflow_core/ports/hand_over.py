@@ -47,7 +47,7 @@ class HandOverRepository(Protocol):
     transaction is changing, the other calls wait for it.
     """
 
-    def claim(self, hand_over: ClaimTerms) -> MaybeAwaitable[Sequence[ClaimedEnrollment]]:
+    def claim(self, terms: ClaimTerms) -> MaybeAwaitable[Sequence[ClaimedEnrollment]]:
         """Hand over at most `limit` available Enrollments, and return them in any order.
 
         Where an Organization or a Journey is given, only those of that one. Within an
@@ -60,7 +60,7 @@ class HandOverRepository(Protocol):
         the limit.
 
         Args:
-            hand_over: what is asked for, and what the claim marks.
+            terms: what is asked for, and what the claim marks.
         """
         ...
 
@@ -96,7 +96,7 @@ class HandOverRepository(Protocol):
     def extend(
         self, leases: Sequence[Lease], lease_until: datetime
     ) -> MaybeAwaitable[Mapping[Lease, Enrollment]]:
-        """Move the end of the leases that hold; return what they hold.
+        """Extend the leases whose token holds; return their Enrollments.
 
         Args:
             leases: of whatever Organizations.

@@ -29,7 +29,7 @@ class Transaction(Protocol):
 
     @property
     def idempotency(self) -> IdempotencyRepository:
-        """Claims."""
+        """Keys that were taken."""
         ...
 
     @property
@@ -73,7 +73,7 @@ class Storage(Protocol):
 
         Raises:
             StorageUnavailable: the store cannot be reached, or stayed too busy.
-            IdempotencyInProgress: a concurrent holder of a key did not finish in time.
+            IdempotencyInProgress: a concurrent call that has taken a key did not finish in time.
         """
         ...
 

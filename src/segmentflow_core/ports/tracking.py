@@ -9,7 +9,7 @@ from typing import Protocol
 from segmentflow_core.colour import MaybeAwaitable
 from segmentflow_core.domain.fingerprint import Fingerprint
 from segmentflow_core.domain.journey import PriorEntries
-from segmentflow_core.domain.profile import PropertyTime
+from segmentflow_core.domain.profile import ProfileVersion, PropertyTime
 from segmentflow_core.domain.tracking import Changes, Intent, KeyClaim, Known, Probe
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Known",
     "PriorEntries",
     "Probe",
+    "ProfileVersion",
     "PropertyTime",
     "TrackingRepository",
 ]
@@ -43,7 +44,8 @@ class TrackingRepository(Protocol):
         is returned in `taken`, and nothing else is read for it.
 
         Profiles are locked until the transaction ends, in the order of their ids; a
-        concurrent batch about one of them waits here. Journeys are read, not locked.
+        concurrent batch about one of them waits here. A Profile's number and all else of it
+        are those of after the wait. Journeys are read, not locked.
 
         An intent without keys only reads: nothing is taken and no Profile is locked, and
         the Profiles and Journeys it asks for are returned as they stand.
@@ -64,8 +66,8 @@ class TrackingRepository(Protocol):
 
         `last_entered_at` is of the Profile's latest entry into the Journey with any key;
         `key_taken` tells of an entry with the probe's own key, where it has one. A probe
-        with `before` is answered from the entries alone whose event's id is below it: what
-        was known when that event came.
+        with `before` is answered from the entries alone whose `event_number` is below it:
+        what was known when the Profile's event of that number was decided.
 
         Args:
             organization_id: whose entries.
@@ -80,12 +82,18 @@ class TrackingRepository(Protocol):
         """Write a decided batch: all of it within this transaction.
 
         Order: key claims, of which nothing may be left for a key in `freed`, not even an
-        expired claim; changed Profiles, new ones, then events and Enrollments. Where a unique
-        rule shows that a concurrent transaction was first (email, external id, entry key),
-        nothing may be kept: the adapter rolls back and runs the work again. An entry without
-        an entry key that a probe was asked for is one of a cooldown, which no unique rule
-        stands for: where transactions read from snapshots, a concurrent one about the same
-        Profile must run again as well.
+        expired claim; changed Profiles, new ones, then versions, events and Enrollments. Where
+        a unique rule shows that a concurrent transaction was first (email, external id, entry
+        key), nothing may be kept: the adapter rolls back and runs the work again.
+
+        Every Profile that got an event has a new number, and its row is written, whatever
+        else of it changed. So a transaction that reads from an older snapshot fails when it
+        locks or writes that row, and runs again: no number is given twice, and what was
+        decided by the Profile's history was decided by all of it.
+
+        `UserEvent.profile` is what the version `profile_version` of its Profile says. A store
+        keeps each version once: what it keeps of an event does not grow with a Profile that the
+        event does not change.
 
         Args:
             organization_id: whose everything is.

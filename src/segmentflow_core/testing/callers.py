@@ -7,12 +7,11 @@ Knows threads and tasks, so that a test is written once: its clients are corouti
 from __future__ import annotations
 
 import asyncio
-import inspect
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, TypeAlias
 
-from segmentflow_core import SegmentflowError
+from segmentflow_core import SegmentflowError, colour
 from segmentflow_core.colour import drive
 
 __all__ = [
@@ -31,8 +30,8 @@ _HANGS: Final = 60.0
 
 
 def is_asynchronous(storage: Any) -> bool:
-    """Say which colour a storage has."""
-    return inspect.iscoroutinefunction(storage.run)
+    """Say which colour a storage has, by the rule of the facades."""
+    return colour.is_asynchronous(storage.run)
 
 
 class Blocking:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from segmentflow_core import JourneyStatus
 from segmentflow_core.domain.admission import MAX_INTEGER, MIN_INTEGER
 from segmentflow_core.domain.pointer import format_pointer
+from segmentflow_core.domain.request import is_placeholder
 
 __all__ = ["journeys", "json_objects", "json_values", "pointers", "requests"]
 
@@ -106,7 +107,8 @@ def _request(data: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
         st.text(_LETTERS, min_size=1, max_size=8),
         st.text(_LETTERS, min_size=1, max_size=8),
     )
-    external_ids, properties = _texts(min_size=1), json_objects()
+    external_ids = _texts(min_size=1).filter(lambda text: not is_placeholder(text))
+    properties = json_objects()
     return st.fixed_dictionaries(
         {
             "event": _texts(min_size=1),

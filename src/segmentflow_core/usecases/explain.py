@@ -2,12 +2,12 @@
 
 A request not yet sent is decided as tracking would decide it, down to the Profile it is
 about; a stored event is taken as it was stored, at the time it was received. Either is
-then held against the Journeys that are published, or against drafts.
+then explained for the Journeys that are published, or for drafts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -31,8 +31,10 @@ from segmentflow_core.domain.journey import (
     PriorEntries,
     definition_digest,
 )
+from segmentflow_core.domain.profile import ProfileLimits
+from segmentflow_core.domain.redaction import RedactionPolicy
 from segmentflow_core.domain.request import Limits, check_request
-from segmentflow_core.domain.tracking import Intent
+from segmentflow_core.domain.tracking import Intent, Probe
 from segmentflow_core.errors import NotFound, SegmentflowError
 from segmentflow_core.ports import Clock, IdFactory, Transaction
 from segmentflow_core.usecases.record import AnyRequest
@@ -59,13 +61,13 @@ class _Subject:
     """An event to explain, stored or not."""
 
     event: UserEvent
-    before: str | None
+    before: int | None
     profile_exists: bool
 
 
 @frozen(repr=False)
 class Asked:
-    """Which Journeys an event is to be held against.
+    """Which Journeys to explain an event for.
 
     Attributes:
         drafts: these, in place of those that are published; None for those.
@@ -88,8 +90,7 @@ def drafts(definitions: Sequence[JourneyDefinition], now: datetime) -> tuple[Jou
 def listens(journey: Journey) -> bool:
     """Say whether a Journey that was handed in to be explained counts as listening.
 
-    A draft does, since to see what it would do is what it is asked for; what is paused or
-    archived does not.
+    Drafts listen, because the caller asks what they would do. Paused and archived ones do not.
     """
     return journey.definition.status in _LISTENING
 
@@ -102,13 +103,15 @@ class DryRun:
     intent: Intent
 
 
-def prepare_dry_run(request: AnyRequest, limits: Limits, clock: Clock, ids: IdFactory) -> DryRun:
+def prepare_dry_run(
+    request: AnyRequest, limits: Limits, policy: RedactionPolicy, clock: Clock, ids: IdFactory
+) -> DryRun:
     """Check a request that is not to be tracked.
 
     Raises:
         InvalidRequest: with every violation; or another refusal of the request itself.
     """
-    valid = check_request(request, _KEY, limits)
+    valid = check_request(request, _KEY, limits, policy)
     now = clock.now()
     intent = Intent(
         keys=(),
@@ -128,6 +131,7 @@ async def explain_request(
     asked: Asked,
     new_id: Callable[[], str],
     create_without_email: bool,
+    profile_limits: ProfileLimits,
 ) -> ExplainedEvent:
     """Explain what tracking a request would do now.
 
@@ -145,6 +149,7 @@ async def explain_request(
         now=intent.now,
         new_id=new_id,
         create_without_email=create_without_email,
+        profile_limits=profile_limits,
     )
     (receipt,) = decision.results
     if isinstance(receipt, SegmentflowError):
@@ -169,8 +174,8 @@ async def explain_stored(
 ) -> ExplainedEvent:
     """Explain a stored event as it was received.
 
-    Earlier entries are those caused by events before it, so the answer is the same
-    whenever it is asked for.
+    Earlier entries are those caused by lower numbers of its Profile: those that were decided
+    before it. So the answer is the same whenever it is asked for.
 
     Raises:
         NotFound: there is no such event, or no Journey of the id that was asked about.
@@ -182,8 +187,23 @@ async def explain_stored(
     if asked.drafts is None:
         intent = Intent((), (), (), (event.event,), event.received_at)
         published = (await settle(transaction.tracking.load(organization_id, intent))).journeys
-    subject = _Subject(event, event.event_id, profile_exists=True)
+    subject = _Subject(event, event.number, profile_exists=True)
     return await _explain(transaction, organization_id, subject, asked, published)
+
+
+@frozen(repr=False)
+class _Chosen:
+    """The Journeys that an event is explained for.
+
+    Attributes:
+        listening: those that listen for it.
+        versions: of those that are published, by id.
+        silent: those that were asked about and do not listen.
+    """
+
+    listening: Sequence[Journey]
+    versions: Mapping[str, int]
+    silent: Sequence[Journey]
 
 
 async def _explain(
@@ -195,40 +215,13 @@ async def _explain(
 ) -> ExplainedEvent:
     event = subject.event
     if asked.drafts is None:
-        journeys = sorted(_of(published, asked), key=lambda journey: journey.journey_id)
-        versions = {journey.journey_id: journey.version for journey in journeys}
-        others = () if journeys else await _one_asked(transaction, organization_id, asked)
+        chosen = await _among_published(transaction, organization_id, asked, published)
     else:
-        found = _of(asked.drafts, asked)
-        if asked.journey_id is not None and not found:
+        drafted = _of(asked.drafts, asked)
+        if asked.journey_id is not None and not drafted:
             raise NotFound
-        name = event.event
-        journeys = [j for j in found if listens(j) and j.definition.trigger.event == name]
-        versions = await _versions(transaction, organization_id, journeys)
-        others = tuple(journey for journey in found if journey not in journeys)
-    probes = {
-        journey.journey_id: probe
-        for journey in journeys
-        if subject.profile_exists
-        and (probe := probe_for(journey, event, subject.before)) is not None
-    }
-    answers = (
-        await settle(transaction.tracking.prior_entries(organization_id, list(probes.values())))
-        if probes
-        else {}
-    )
-    explained: list[ExplainedJourney] = []
-    for journey in journeys:
-        probe = probes.get(journey.journey_id)
-        explained.append(
-            explain_journey(
-                journey,
-                event,
-                _NOTHING_PRIOR if probe is None else answers[probe],
-                version=versions.get(journey.journey_id),
-                profile_exists=subject.profile_exists,
-            )
-        )
+        chosen = await _among_drafts(transaction, organization_id, event.event, drafted)
+    explained = await _explained(transaction, organization_id, subject, chosen)
     return ExplainedEvent(
         event_id=event.event_id,
         profile_id=event.profile_id,
@@ -236,9 +229,55 @@ async def _explain(
         occurred_at=event.occurred_at,
         received_at=event.received_at,
         unmatched_paths=(),
-        journeys=tuple(explained),
-        silent=tuple(SilentJourney.of(journey, event.event) for journey in others),
+        journeys=explained,
+        silent=tuple(SilentJourney.of(journey, event.event) for journey in chosen.silent),
     )
+
+
+async def _among_published(
+    transaction: Transaction, organization_id: str, asked: Asked, published: Sequence[Journey]
+) -> _Chosen:
+    journeys = sorted(_of(published, asked), key=lambda journey: journey.journey_id)
+    versions = {journey.journey_id: journey.version for journey in journeys}
+    silent = () if journeys else await _one_asked(transaction, organization_id, asked)
+    return _Chosen(journeys, versions, silent)
+
+
+async def _among_drafts(
+    transaction: Transaction, organization_id: str, event: str, drafted: Sequence[Journey]
+) -> _Chosen:
+    journeys = [j for j in drafted if listens(j) and j.definition.trigger.event == event]
+    versions = await _versions(transaction, organization_id, journeys)
+    return _Chosen(journeys, versions, [j for j in drafted if j not in journeys])
+
+
+async def _explained(
+    transaction: Transaction, organization_id: str, subject: _Subject, chosen: _Chosen
+) -> tuple[ExplainedJourney, ...]:
+    """Explain an event for the Journeys that listen, by the earlier entries they need."""
+    probes: dict[str, Probe] = {}
+    if subject.profile_exists:
+        for journey in chosen.listening:
+            probe = probe_for(journey, subject.event, subject.before)
+            if probe is not None:
+                probes[journey.journey_id] = probe
+    answers: Mapping[Probe, PriorEntries] = {}
+    if probes:
+        asked = list(probes.values())
+        answers = await settle(transaction.tracking.prior_entries(organization_id, asked))
+    explained: list[ExplainedJourney] = []
+    for journey in chosen.listening:
+        asked_of = probes.get(journey.journey_id)
+        explained.append(
+            explain_journey(
+                journey,
+                subject.event,
+                _NOTHING_PRIOR if asked_of is None else answers[asked_of],
+                version=chosen.versions.get(journey.journey_id),
+                profile_exists=subject.profile_exists,
+            )
+        )
+    return tuple(explained)
 
 
 def _of(journeys: Sequence[Journey], asked: Asked) -> list[Journey]:

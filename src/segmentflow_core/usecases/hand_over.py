@@ -1,7 +1,7 @@
 """Handing Enrollments over: claim, complete, release, extend, revive.
 
-Knows who is refused and why. What each call does to an Enrollment is `domain.hand_over`'s,
-and that it happens at once, whoever else asks, is the store's.
+Knows who is refused and why. `domain.hand_over` says what each call does to an Enrollment.
+The store guarantees atomicity under concurrent callers.
 """
 
 from __future__ import annotations
@@ -25,15 +25,13 @@ __all__ = [
 ]
 
 
-async def claim_enrollments(
-    transaction: Transaction, hand_over: ClaimTerms
-) -> list[ClaimedEnrollment]:
-    """Hand available Enrollments over, those entered first at the front; bury what is used up."""
+async def claim_enrollments(transaction: Transaction, terms: ClaimTerms) -> list[ClaimedEnrollment]:
+    """Claim available Enrollments, sorted by id. Those without attempts left become dead."""
     while True:
-        taken = await settle(transaction.hand_over.claim(hand_over))
+        taken = await settle(transaction.hand_over.claim(terms))
         claimed = [c for c in taken if c.enrollment.status is EnrollmentStatus.CLAIMED]
         # An empty answer says that nothing is available, not that the first ones died.
-        if claimed or len(taken) < hand_over.limit:
+        if claimed or len(taken) < terms.limit:
             return sorted(claimed, key=lambda c: c.enrollment.enrollment_id)
 
 
@@ -71,7 +69,7 @@ async def extend_enrollments(
 async def revive_enrollments(
     transaction: Transaction, organization_id: str, enrollment_ids: Sequence[str], now: datetime
 ) -> list[Enrollment | SegmentflowError]:
-    """Make dead Enrollments available again; the living stay as they are."""
+    """Make dead Enrollments available again; others do not change."""
     ids = sorted(set(filter(is_id, enrollment_ids)))
     done = await settle(transaction.hand_over.revive(organization_id, ids, now))
     answers: list[Enrollment | SegmentflowError] = []

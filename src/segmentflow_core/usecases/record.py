@@ -16,15 +16,19 @@ from segmentflow_core.domain.decision import Item, decide, item_for
 from segmentflow_core.domain.event import Receipt, UserEvent
 from segmentflow_core.domain.fingerprint import FingerprintKeys
 from segmentflow_core.domain.journey import PriorEntries
+from segmentflow_core.domain.profile import DEFAULT_PROFILE_LIMITS, ProfileLimits
+from segmentflow_core.domain.redaction import NO_POLICY, RedactionPolicy
 from segmentflow_core.domain.request import (
     Limits,
     RequestDocument,
     TrackRequest,
-    check_request,
+    ValidRequest,
+    request_or_refusal,
 )
 from segmentflow_core.domain.tracking import Intent, Probe
 from segmentflow_core.errors import SegmentflowError
 from segmentflow_core.ports import Clock, IdFactory, Transaction
+from segmentflow_core.tracebacks import forget_locals
 
 __all__ = ["AnyRequest", "Prepared", "Recorded", "Settings", "prepare", "record_batch"]
 
@@ -38,15 +42,19 @@ class Settings:
 
     Attributes:
         keys: fingerprint keys.
-        limits: how much JSON a request may hold.
+        limits: what a request may hold.
         key_lifetime: how long an idempotency key is remembered; None is for ever.
         create_without_email: whether a new external id alone creates a Profile.
+        profile_limits: how much a Profile may hold.
+        redaction: what is redacted beside each request's own paths.
     """
 
     keys: FingerprintKeys
     limits: Limits
     key_lifetime: timedelta | None
     create_without_email: bool
+    profile_limits: ProfileLimits = DEFAULT_PROFILE_LIMITS
+    redaction: RedactionPolicy = NO_POLICY
 
 
 @frozen(repr=False)
@@ -82,12 +90,13 @@ def prepare(
     external_ids: set[str | None] = set()
     events: set[str] = set()
     for index, (request, key) in enumerate(calls):
-        try:
-            valid = check_request(request, key, settings.limits)
-        except SegmentflowError as refusal:
-            refused[index] = refusal
+        valid = request_or_refusal(request, key, settings.limits, settings.redaction)
+        if not isinstance(valid, ValidRequest):
+            refused[index] = valid
             continue
         assert key is not None
+        if type(key) is not str:
+            key = str.__str__(key)  # noqa: PLW2901 - a str subclass becomes plain
         item = item_for(valid, key, organization_id, ids.new_id(), settings.keys)
         items.append((index, item))
         keys.add(item.key_digest)
@@ -115,7 +124,7 @@ def _sorted(values: Collection[Any]) -> tuple[str, ...]:
 
 @frozen(repr=False)
 class Recorded:
-    """What recording a batch has come to.
+    """The result of recording a batch.
 
     Attributes:
         results: a receipt or a refusal for each call, in order.
@@ -162,6 +171,7 @@ async def record_batch(
             expires_at=prepared.intent.expires_at,
             new_id=ids.new_id,
             create_without_email=settings.create_without_email,
+            profile_limits=settings.profile_limits,
         )
         if decision.final:
             break
@@ -176,5 +186,8 @@ async def record_batch(
         await settle(transaction.tracking.write(organization_id, decision.changes))
     results: dict[int, Receipt | SegmentflowError] = dict(prepared.refused)
     for (index, _), result in zip(prepared.items, decision.results, strict=True):
+        if isinstance(result, SegmentflowError):
+            # It is an item of the answer: the frames that it has passed hold the request.
+            forget_locals(result)
         results[index] = result
     return Recorded([results[index] for index in range(len(results))], decision.changes.events)

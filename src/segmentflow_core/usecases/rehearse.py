@@ -2,13 +2,16 @@
 
 The events of a period are read twice, page by page, each page in a transaction of its
 own, so that a long period blocks nobody: once from the newest back, to find where the
-period starts; then from the oldest on, because an entry decides about the next one.
+period starts; then from the oldest on, because an entry decides about the next one. Pages
+go by id, which is drawn before an event is decided; the events of one Profile are judged in the
+order of their numbers, in which they were decided, so one that comes early is kept until its turn.
 Entries made in the rehearsal stand in for those the store has from the period; entries from
 before it count as they are. Nothing is written.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, TypeAlias
@@ -45,11 +48,14 @@ class _Span:
     before: str | None
 
 
+_Early: TypeAlias = tuple[UserEvent, Mapping[Probe, PriorEntries]]
+"""An event that came before its turn, with the answers of its page."""
+
 _Read: TypeAlias = Callable[[Transaction], Coroutine[Any, Any, _Page]]
 
 
 class Rehearsing:
-    """a rehearsal under way: gives one read after another, and folds in what each found.
+    """A running rehearsal: yields the next read and counts what it found.
 
     Args:
         organization_id: whose events they are.
@@ -76,7 +82,11 @@ class Rehearsing:
         self._tallies = [Tally(journey) for journey in journeys]
         self._spans: list[_Span] = []
         self._found = 0
-        self._first = ""
+        # By Profile: the lowest number in the period; those still to be judged, negated so
+        # that the next one is the last; and the events that came before their turn.
+        self._firsts: dict[str, int] = {}
+        self._awaited: dict[str, list[int]] = {}
+        self._early: dict[str, dict[int, _Early]] = {}
         self._before: str | None = None
         self._newest: _Page | None = None
 
@@ -94,12 +104,14 @@ class Rehearsing:
             return
         self._spans.pop()
         for event in reversed(self._within(page.events)):
-            for tally in self._listening(event):
-                tally.add(event, page.answers, self._first)
+            if self._listening(event):
+                self._take(event, page.answers)
             self.done += 1
+        if not self._spans:
+            self._judge_the_rest()
 
     def result(self) -> Rehearsal:
-        """Return what has come of it."""
+        """Return the counts."""
         results = tuple(tally.result() for tally in self._tallies)
         return Rehearsal(self._since, self._until, self.done, results)
 
@@ -116,10 +128,13 @@ class Rehearsing:
                 # so that what is tracked meanwhile does not come into the rehearsal.
                 self._newest = page
             self._found += len(within)
-            self._first = within[-1].event_id
-            self._spans.append(_Span(self._first, self._before))
+            self._spans.append(_Span(within[-1].event_id, self._before))
+        for event in within:
+            self._await(event)
         if len(events) < self._limit or all(e.received_at < self._since for e in events):
             self.total = self._found
+            for numbers in self._awaited.values():
+                numbers.sort()
         else:
             self._before = events[-1].event_id
 
@@ -128,7 +143,7 @@ class Rehearsing:
         probes: dict[Probe, None] = {}
         for event in self._within(events):
             for tally in self._listening(event):
-                probe = probe_for(tally.journey, event, self._first)
+                probe = probe_for(tally.journey, event, self._first(event))
                 if probe is not None:
                     probes[probe] = None
         if not probes:
@@ -149,6 +164,40 @@ class Rehearsing:
             if len(found) < self._limit or found[-1].event_id <= span.low:
                 return events
             before = found[-1].event_id
+
+    def _await(self, event: UserEvent) -> None:
+        who, number = event.profile_id, event.number
+        self._firsts[who] = min(self._firsts.get(who, number), number)
+        if self._listening(event):
+            self._awaited.setdefault(who, []).append(-number)
+
+    def _first(self, event: UserEvent) -> int:
+        return self._firsts.setdefault(event.profile_id, event.number)
+
+    def _take(self, event: UserEvent, answers: Mapping[Probe, PriorEntries]) -> None:
+        """Judge an event, and those that waited for it, unless it has to wait itself."""
+        awaited = self._awaited.setdefault(event.profile_id, [])
+        place = bisect_left(awaited, -event.number)
+        if awaited[place : place + 1] != [-event.number]:
+            # It was committed after the survey.
+            insort(awaited, -event.number)
+        early = self._early.setdefault(event.profile_id, {})
+        early[event.number] = (event, answers)
+        while awaited and -awaited[-1] in early:
+            self._judge(*early.pop(-awaited.pop()))
+        if not early:
+            del self._early[event.profile_id]
+
+    def _judge(self, event: UserEvent, answers: Mapping[Probe, PriorEntries]) -> None:
+        for tally in self._listening(event):
+            tally.add(event, answers, self._first(event))
+
+    def _judge_the_rest(self) -> None:
+        """Judge what waits for an event that has gone since the survey."""
+        for early in self._early.values():
+            for number in sorted(early):
+                self._judge(*early[number])
+        self._early.clear()
 
     def _within(self, events: Sequence[UserEvent]) -> list[UserEvent]:
         since, until = self._since, self._until

@@ -56,8 +56,8 @@ def _converter() -> cattrs.Converter:
 
     register(Outcome)
     register(Receipt, "replayed", "unmatched_paths")
-    register(UserEvent, "profile")
-    register(Enrollment, "lease_until", "token")
+    register(UserEvent, "number", "profile", "profile_version")
+    register(Enrollment, "event_number", "lease_until", "token")
     register(ApiKey, "organization_id", "digest")
     return converter
 

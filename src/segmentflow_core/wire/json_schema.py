@@ -5,6 +5,7 @@ Rules of the request that a schema cannot express are written in its description
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from attrs import fields_dict
@@ -15,6 +16,7 @@ from segmentflow_core.domain.request import (
     EMAIL_PATTERN,
     MAX_EMAIL,
     MAX_NAME,
+    PLACEHOLDERS,
     Limits,
     ProfileInput,
     TrackRequest,
@@ -35,14 +37,17 @@ _NAME: Final = {
     "maxLength": MAX_NAME,
     "pattern": _NO_NULL_CHARACTER,
 }
+_WHITE_SPACE: Final = (
+    "\\t-\\r\\u001c- \\u0085\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000"
+)
 _DEFINITION: Final = "#/$defs/JsonValue"
 
 IDEMPOTENCY_KEY_SCHEMA: Final[dict[str, Any]] = {
     "type": "string",
     "minLength": 1,
     "maxLength": 255,
-    # A header cannot start or end with a space.
-    "pattern": r"^[!-~]([ -~]*[!-~])?$",
+    # A header cannot start or end with a space. One pair of double quotes is taken off.
+    "pattern": r'^(?!""$)[!-~]([ -~]*[!-~])?$',
 }
 
 _REQUEST: Final[dict[str, dict[str, Any]]] = {
@@ -100,15 +105,18 @@ def request_json_schema(
     """Describe the request of `events.track`.
 
     Args:
-        limits: how much JSON it may hold.
+        limits: what it may hold.
         json_value: where `json_value_schema` stands; default: inside this schema.
     """
     anything = _object(json_value or _DEFINITION)
+    external_id = {} if limits.allow_placeholder_ids else {"not": {"pattern": _placeholders()}}
     profile = {
         "type": "object",
         "additionalProperties": False,
         "anyOf": [{"required": ["email"]}, {"required": ["externalId"]}],
-        "properties": _properties(ProfileInput, _PROFILE, properties=anything),
+        "properties": _properties(
+            ProfileInput, _PROFILE, properties=anything, external_id=external_id
+        ),
     }
     schema = {
         "type": "object",
@@ -134,6 +142,15 @@ def receipt_json_schema() -> dict[str, Any]:
         "required": list(document),
         "properties": {name: kinds[type(value)] for name, value in document.items()},
     }
+
+
+def _placeholders() -> str:
+    """Return the pattern of external ids that are refused; JSON Schema knows no flag for case."""
+    words = [
+        "".join(f"[{c.upper()}{c.lower()}]" if c.isalpha() else re.escape(c) for c in word)
+        for word in PLACEHOLDERS
+    ]
+    return f"^({'|'.join(words)}|[{_WHITE_SPACE}]+)$"
 
 
 def _object(reference: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any, Final
 from segmentflow_core.domain.admission import NOT_FINITE, OUT_OF_RANGE, Flaw, FlawedObject
 from segmentflow_core.domain.request import DEFAULT_LIMITS, Limits, RequestDocument
 from segmentflow_core.errors import InvalidRequest, PayloadTooLarge, Violation
+from segmentflow_core.tracebacks import forgets_locals
 
 __all__ = ["parse_json", "parse_request"]
 
@@ -27,6 +28,7 @@ _MAX_DIGITS: Final = 21
 _PARSER_DEPTH: Final = 200
 
 
+@forgets_locals
 def parse_request(raw: bytes | str, limits: Limits = DEFAULT_LIMITS) -> RequestDocument:
     """Parse the JSON text of a request; `track` then checks what it says.
 
@@ -38,12 +40,14 @@ def parse_request(raw: bytes | str, limits: Limits = DEFAULT_LIMITS) -> RequestD
         PayloadTooLarge: the text is longer than `limits.max_bytes`.
         InvalidRequest: the text is not UTF-8, not JSON, or starts with a byte order mark.
     """
-    size = len(raw) if isinstance(raw, (bytes, bytearray)) else len(raw.encode("utf-8", "replace"))
+    _check_kind(raw)
+    size = len(raw.encode("utf-8", "replace")) if isinstance(raw, str) else len(raw)
     if size > limits.max_bytes:
         raise PayloadTooLarge(details={"maxBytes": limits.max_bytes})
     return RequestDocument(parse_json(raw))
 
 
+@forgets_locals
 def parse_json(raw: bytes | str) -> Any:
     """Parse JSON text; a value that Python cannot represent exactly becomes a `Flaw`.
 
@@ -51,6 +55,7 @@ def parse_json(raw: bytes | str) -> Any:
         InvalidRequest: the text is not UTF-8, not JSON, nested too deep to read, or
             starts with a byte order mark (RFC 8259, section 8.1).
     """
+    _check_kind(raw)
     text = raw if isinstance(raw, str) else _decoded(bytes(raw))
     if text is None:
         raise _refusal("is not UTF-8")
@@ -64,6 +69,11 @@ def parse_json(raw: bytes | str) -> Any:
         where = f"line {error.lineno}, column {error.colno}"
     # Raise outside the handler: the parser's error holds the whole text.
     raise _refusal(f"is not valid JSON, at {where}")
+
+
+def _check_kind(raw: object) -> None:
+    if not isinstance(raw, (bytes, bytearray, str)):
+        raise _refusal("must be bytes or text")
 
 
 def _decoded(raw: bytes) -> str | None:

@@ -1,6 +1,6 @@
 """Every operator on every value and every state, against what the documentation says in words.
 
-The oracle below is written from the contract alone: it knows JSON types, compares numbers
+The oracle below is written from the rules alone: it knows JSON types, compares numbers
 as fractions and moments as datetimes, and shares no code with the operators.
 """
 
@@ -143,7 +143,7 @@ def on_item(condition: dict[str, Any], item: Any) -> bool | None:
 
 
 def expected(op: str, found: Any, value: Any) -> bool | None:
-    """Say what the contract says: missing, null, a wrong type and a redacted value are unknown."""
+    """Say what the rules say: missing, null, a wrong type and a redacted value are unknown."""
     if isinstance(found, str) and found == REDACTED:
         return None
     kind = json_type(found)

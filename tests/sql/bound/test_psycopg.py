@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from segmentflow_core.colour import drive, settle
 from segmentflow_core.errors import (
     ConfigurationError,
     StorageUnavailable,
@@ -103,26 +104,27 @@ def test_the_hosts_transaction_begins_as_its_connection_is_set(conninfo):
         assert refusal.value.details == {"error": "25006"}
 
 
-def test_statements_that_are_prepared_no_longer_are_no_failure_of_the_host(conninfo):
+@pytest.mark.parametrize("colour", ["synchronous", "asynchronous"])
+def test_statements_that_are_prepared_no_longer_are_no_failure_of_the_host(conninfo, colour):
     """As behind a pooler, that gives each transaction another server's connection."""
-    with psycopg.connect(conninfo) as connection:
+
+    async def host(connection, tracker):
         for number in range(3):
-            bound(connection).track(a_request(), f"key {number}")
-            connection.commit()
-            connection.execute("DEALLOCATE ALL")
-        assert len(bound(connection).records.events()) == 3
+            await settle(tracker.track(a_request(), f"key {number}"))
+            await settle(connection.commit())
+            await settle(connection.execute("DEALLOCATE ALL"))
+        return await settle(tracker.records.events())
 
-
-def test_statements_that_are_prepared_no_longer_are_no_failure_of_an_async_host(conninfo):
-    async def host():
+    async def async_host():
         async with await psycopg.AsyncConnection.connect(conninfo) as connection:
-            for number in range(3):
-                await async_bound(connection).track(a_request(), f"key {number}")
-                await connection.commit()
-                await connection.execute("DEALLOCATE ALL")
-            return await async_bound(connection).records.events()
+            return await host(connection, async_bound(connection))
 
-    assert len(asyncio.run(host())) == 3
+    if colour == "asynchronous":
+        events = asyncio.run(async_host())
+    else:
+        with psycopg.connect(conninfo) as connection:
+            events = drive(host(connection, bound(connection)))
+    assert len(events) == 3
 
 
 def test_a_plain_psycopg_connection_takes_part(conninfo):

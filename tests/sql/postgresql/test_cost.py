@@ -144,19 +144,22 @@ def test_a_batch_of_a_thousand_takes_as_many_statements_as_one_of_two(storage, m
 
 
 _CROWD = {
-    "profiles (organization_id, profile_id, email, external_id, properties, property_times, "
-    "created_at, updated_at)": "'default', gen_random_uuid(), n || '@example.com', 'x' || n, "
-    "'{}', '{}', now(), now()",
+    "profiles (organization_id, profile_id, number, version, email, external_id, created_at, "
+    "updated_at)": "'default', gen_random_uuid(), 1, 1, n || '@example.com', 'x' || n, now(), "
+    "now()",
+    "profile_versions": "'default', gen_random_uuid(), 1, n || '@example.com', 'x' || n, '{}', "
+    "'{}'",
     "claims": "'default', n, now(), now(), gen_random_uuid(), gen_random_uuid(), 0, 0, '', '', '', "
     "'{}'",
-    "events": "'default', gen_random_uuid(), gen_random_uuid(), 'e', '{}', '{}', n, now(), now(), "
+    "events": "'default', gen_random_uuid(), gen_random_uuid(), 1, 1, 'e', '{}', n, now(), now(), "
     "'[]'",
     "enrollments (organization_id, enrollment_id, journey_id, version, profile_id, event_id, "
-    "entry_key, entered_at, status, attempts)": "'default', gen_random_uuid(), 'welcome', 1, "
-    "gen_random_uuid(), gen_random_uuid(), n, now(), 'completed', 1",
+    "event_number, entry_key, entered_at, status, attempts)": "'default', gen_random_uuid(), "
+    "'welcome', 1, gen_random_uuid(), gen_random_uuid(), 1, n, now(), 'completed', 1",
 }
 
 
+@pytest.mark.server_side
 def test_look_ups_go_by_index_in_a_large_organization(postgres, database):
     """Each statement that a tracked event may need, explained by the server."""
     with postgres.connect(database) as connection:
@@ -168,7 +171,7 @@ def test_look_ups_go_by_index_in_a_large_organization(postgres, database):
         connection.execute("ANALYZE")
         for statement, arguments in plans():
             plan = explained(connection, statement, arguments)
-            for table in ("profiles", "claims", "events", "enrollments"):
+            for table in ("profiles", "profile_versions", "claims", "events", "enrollments"):
                 assert f"Seq Scan on segmentflow_{table}" not in plan, plan
 
 
@@ -206,8 +209,10 @@ def plans():
         (statements.taken_keys.one, ("default", "7")),
         (statements.listening_journeys.one, ("default", "active", "order.created")),
         (statements.last_entries, ("default", probes)),
-        (statements.change_profiles.one, ("e", "x", "{}", "{}", now, "default", _ANY_ID)),
-        (statements.change_properties.one, ("{}", "{}", now, "default", _ANY_ID)),
+        (statements.change_identities.one, (1, 1, "e", "x", now, "default", _ANY_ID)),
+        (statements.count_events.one, (1, 1, now, "default", _ANY_ID)),
+        (statements.change_times.one, ("{}", "default", _ANY_ID, 1)),
+        (statements.reread_profiles, ("default", f"{{{_ANY_ID}}}")),
         (records.get_event, ("default", _ANY_ID)),
         (records.get_profile, ("default", _ANY_ID)),
         (statements.lock_profiles.many, ("default", '{"7@example.com"}', '{"x7"}')),

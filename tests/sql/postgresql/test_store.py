@@ -32,7 +32,14 @@ def test_columns_have_postgresqls_own_types(postgres, database):
             "SELECT DISTINCT data_type, udt_name FROM information_schema.columns "
             "WHERE table_name LIKE 'segmentflow_%'"
         ).fetchall()
-    assert {name for _, name in types} == {"varchar", "uuid", "jsonb", "timestamptz", "int4"}
+    assert {name for _, name in types} == {
+        "varchar",
+        "uuid",
+        "jsonb",
+        "timestamptz",
+        "int4",
+        "int8",
+    }
 
 
 def test_every_key_and_index_leads_with_the_organization(postgres, database):
@@ -84,6 +91,7 @@ _CREATE = textwrap.dedent(
 )
 
 
+@pytest.mark.once
 def test_many_processes_may_create_one_store_at_once(postgres, new_database):
     url = postgres.url(new_database(), scheme="postgresql")
     processes = [
@@ -98,7 +106,7 @@ def test_many_processes_may_create_one_store_at_once(postgres, new_database):
     for process in processes:
         assert process.stdout.readline() == "ready\n"
     for process in processes:
-        process.communicate("go\n", timeout=60)
+        process.communicate("go\n", timeout=600)
     assert [process.returncode for process in processes] == [0] * 8
     storage = open_storage(url)
     assert not a_tracker(storage).track(a_request(), "key").replayed

@@ -134,7 +134,7 @@ def test_many_processes_may_create_one_store_at_once(path):
     ]
     begin(processes)
     for process in processes:
-        process.communicate(timeout=60)
+        process.communicate(timeout=600)
     assert [process.returncode for process in processes] == [0] * 8
     storage = open_storage(f"sqlite:///{path}")
     assert not a_tracker(storage).track(a_request(), "key").replayed

@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from segmentflow_core.ports.api_keys import ApiKey
 from segmentflow_redis import documents
 from segmentflow_redis.keys import api_key_lookup, key
-from segmentflow_redis.ledger import Script
-from segmentflow_redis.repository import Repository, performed, there
+from segmentflow_redis.ledger import Ledger
 
 __all__ = ["ApiKeys"]
 
 
-class ApiKeys(Repository):
+@frozen
+class ApiKeys:
     """The API Keys of every Organization."""
 
-    @performed
-    def create(self, api_key: ApiKey) -> Script[None]:
+    ledger: Ledger
+
+    async def create(self, api_key: ApiKey) -> None:
         ledger = self.ledger
         document_key = key(api_key.organization_id, "api_key", api_key.key_id)
         ledger.put(document_key, documents.write(api_key))
@@ -28,26 +29,23 @@ class ApiKeys(Repository):
             (key(api_key.organization_id, "api_keys"), api_key.key_id),
             (api_key_lookup(api_key.lookup), document_key),
         ):
-            entries = documents.read_ids((yield from ledger.value(index)))
+            entries = documents.read_ids(await ledger.value(index))
             ledger.put(index, documents.write_ids([*entries, entry]))
 
-    @performed
-    def find(self, lookup: str) -> Script[Sequence[ApiKey]]:
-        places = documents.read_ids((yield from self.ledger.value(api_key_lookup(lookup))))
-        found = yield from self.ledger.values(places)
-        return [documents.read(ApiKey, document) for document in there(found)]
+    async def find(self, lookup: str) -> Sequence[ApiKey]:
+        places = documents.read_ids(await self.ledger.value(api_key_lookup(lookup)))
+        found = await self.ledger.existing(places)
+        return [documents.read(ApiKey, document) for document in found]
 
-    @performed
-    def list(self, organization_id: str) -> Script[Sequence[ApiKey]]:
-        ids = documents.read_ids((yield from self.ledger.value(key(organization_id, "api_keys"))))
+    async def list(self, organization_id: str) -> Sequence[ApiKey]:
+        ids = documents.read_ids(await self.ledger.value(key(organization_id, "api_keys")))
         places = [key(organization_id, "api_key", each) for each in sorted(ids, reverse=True)]
-        found = yield from self.ledger.values(places)
-        return [documents.read(ApiKey, document) for document in there(found)]
+        found = await self.ledger.existing(places)
+        return [documents.read(ApiKey, document) for document in found]
 
-    @performed
-    def revoke(self, organization_id: str, key_id: str, now: datetime) -> Script[ApiKey | None]:
+    async def revoke(self, organization_id: str, key_id: str, now: datetime) -> ApiKey | None:
         place = key(organization_id, "api_key", key_id)
-        found = yield from self.ledger.value(place)
+        found = await self.ledger.value(place)
         if found is None:
             return None
         api_key = documents.read(ApiKey, found)
@@ -56,10 +54,9 @@ class ApiKeys(Repository):
             self.ledger.put(place, documents.write(api_key))
         return api_key
 
-    @performed
-    def note_use(self, organization_id: str, key_id: str, now: datetime) -> Script[None]:
+    async def note_use(self, organization_id: str, key_id: str, now: datetime) -> None:
         place = key(organization_id, "api_key", key_id)
-        found = yield from self.ledger.value(place)
+        found = await self.ledger.value(place)
         if found is None:
             return
         api_key = documents.read(ApiKey, found)

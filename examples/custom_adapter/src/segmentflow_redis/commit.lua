@@ -21,7 +21,7 @@ local operations = {
   delete = function(key)
     redis.call('DEL', key)
   end,
-  -- Instants of one length: who is later in time is later in the alphabet.
+  -- Instants are written in one length, so the later one is the greater text.
   raise = function(key, instant)
     local stored = redis.call('GET', key)
     if not stored or stored < instant then

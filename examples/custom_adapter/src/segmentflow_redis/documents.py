@@ -24,6 +24,7 @@ from segmentflow_core.ports import (
     KeyClaim,
     Outcome,
     Profile,
+    ProfileVersion,
     Receipt,
     SkipReason,
     UserEvent,
@@ -37,26 +38,59 @@ from segmentflow_core.ports.api_keys import ApiKey
 
 __all__ = [
     "read",
+    "read_event",
     "read_ids",
     "read_journey",
+    "read_profile",
     "read_publication",
+    "read_version_of",
     "write",
     "write_ids",
     "write_journey",
+    "write_properties",
 ]
 
-V = TypeVar("V", KeyClaim, Profile, UserEvent, Enrollment, ApiKey)
+V = TypeVar("V", KeyClaim, Profile, ProfileVersion, UserEvent, Enrollment, ApiKey)
+
+_ELSEWHERE: Final[dict[type, tuple[str, ...]]] = {
+    Profile: ("properties", "property_times"),
+    UserEvent: ("profile",),
+}
+"""The fields of a value that stand in another document."""
 
 
-def write(value: KeyClaim | Profile | UserEvent | Enrollment | ApiKey) -> bytes:
-    """Write a value."""
-    names = fields_dict(type(value))
+def write(value: KeyClaim | Profile | ProfileVersion | UserEvent | Enrollment | ApiKey) -> bytes:
+    """Write a value, without what stands elsewhere."""
+    elsewhere = _ELSEWHERE.get(type(value), ())
+    names = [name for name in fields_dict(type(value)) if name not in elsewhere]
     return encode_json({name: _written(getattr(value, name)) for name in names}).encode()
 
 
-def read(kind: type[V], document: bytes) -> V:
-    """Read a value of a kind."""
-    fields: dict[str, Any] = json.loads(document)
+def write_properties(profile: Profile) -> bytes:
+    """Write the Properties of a Profile and their times."""
+    return encode_json([profile.properties, profile.property_times]).encode()
+
+
+def read_profile(document: bytes, properties: bytes) -> Profile:
+    """Read a Profile from its two documents."""
+    values, times = json.loads(properties)
+    return read(Profile, document, properties=values, property_times=times)
+
+
+def read_version_of(event: bytes) -> tuple[str, int]:
+    """Read whose version an event refers to, and which."""
+    fields = json.loads(event)
+    return fields["profile_id"], fields["profile_version"]
+
+
+def read_event(document: bytes, version: ProfileVersion) -> UserEvent:
+    """Read an event with the version of its Profile."""
+    return read(UserEvent, document, profile=version.state())
+
+
+def read(kind: type[V], document: bytes, **elsewhere: Any) -> V:
+    """Read a value of a kind, with the fields that stand elsewhere."""
+    fields: dict[str, Any] = json.loads(document) | elsewhere
     for name, reader in _READ.items():
         if fields.get(name) is not None:
             fields[name] = reader(fields[name])

@@ -1,7 +1,7 @@
 """Enrollments, the sorted sets they are in, and their hand-over to workers.
 
-What a worker's call does to an Enrollment, the core says. That no two of them act on one
-Enrollment at once, its document says: the second to commit finds it changed.
+The core says what a worker's call does to an Enrollment. No two calls act on one Enrollment
+at once, since the second to commit finds its document changed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from datetime import datetime
 from itertools import islice
 from typing import Final
 
+from attrs import frozen
+
 from segmentflow_core.ports import (
     AVAILABLE_STATUSES,
     ClaimedEnrollment,
@@ -18,7 +20,6 @@ from segmentflow_core.ports import (
     Enrollment,
     EnrollmentStatus,
     Lease,
-    UserEvent,
     completed,
     extended,
     handed_over,
@@ -27,125 +28,131 @@ from segmentflow_core.ports import (
 )
 from segmentflow_redis import documents
 from segmentflow_redis.keys import SECOND_DIGITS, STAMP_BYTES, WAITING, just_after, key, stamp
-from segmentflow_redis.ledger import Ledger, LostRace, Range, Script
-from segmentflow_redis.repository import Repository, keys, newest, performed, there
+from segmentflow_redis.ledger import Ledger, LostRace, Range
+from segmentflow_redis.profiles import load_events
 
 __all__ = ["Enrollments", "HandOvers", "put_enrollment"]
 
 _ANY: Final = "any"
 
 
-class Enrollments(Repository):
-    @performed
-    def get(self, organization_id: str, enrollment_id: str) -> Script[Enrollment | None]:
-        found = yield from self.ledger.value(key(organization_id, "enrollment", enrollment_id))
+@frozen
+class Enrollments:
+    """The Enrollments of an Organization."""
+
+    ledger: Ledger
+
+    async def get(self, organization_id: str, enrollment_id: str) -> Enrollment | None:
+        found = await self.ledger.value(key(organization_id, "enrollment", enrollment_id))
         return None if found is None else documents.read(Enrollment, found)
 
-    @performed
-    def list(
+    async def list(
         self,
         organization_id: str,
         limit: int,
         before: str | None = None,
         journey_id: str | None = None,
         status: EnrollmentStatus | None = None,
-    ) -> Script[Sequence[Enrollment]]:
+    ) -> Sequence[Enrollment]:
         index = _index_key(organization_id, status, journey_id)
-        (ids,) = yield from self.ledger.members([newest(index, limit, before)])
-        found = yield from self.ledger.values(keys(organization_id, "enrollment", ids))
-        enrollments = [documents.read(Enrollment, enrollment) for enrollment in there(found)]
+        (ids,) = await self.ledger.members([Range.newest(index, limit, before)])
+        places = [key(organization_id, "enrollment", each.decode()) for each in ids]
+        found = await self.ledger.existing(places)
+        enrollments = [documents.read(Enrollment, enrollment) for enrollment in found]
         return [e for e in enrollments if status is None or e.status is status]
 
 
-class HandOvers(Repository):
-    @performed
-    def claim(self, hand_over: ClaimTerms) -> Script[Sequence[ClaimedEnrollment]]:
+@frozen
+class HandOvers:
+    """Enrollments on their way to workers."""
+
+    ledger: Ledger
+
+    async def claim(self, terms: ClaimTerms) -> Sequence[ClaimedEnrollment]:
         ledger = self.ledger
-        organizations = yield from self._organizations(hand_over)
-        journey_id = hand_over.journey_id
-        due = yield from ledger.members(
+        organizations = await self._organizations(terms)
+        journey_id = terms.journey_id
+        due = await ledger.members(
             [
-                Range(_queue_key(each, journey_id), hand_over.limit, just_after(hand_over.now))
+                Range(_queue_key(each, journey_id), terms.limit, just_after(terms.now))
                 for each in organizations
             ]
         )
-        taken = list(_in_turn(dict(zip(organizations, due, strict=True)), hand_over))
+        chosen = list(_in_turn(dict(zip(organizations, due, strict=True)), terms))
         enrollment_keys = [
-            key(each, "enrollment", member[STAMP_BYTES:].decode()) for each, member in taken
+            key(each, "enrollment", member[STAMP_BYTES:].decode()) for each, member in chosen
         ]
         claimed: list[tuple[str, Enrollment]] = []
-        found = yield from ledger.values(enrollment_keys)
-        for (organization_id, member), document in zip(taken, found, strict=True):
+        found = await ledger.values(enrollment_keys)
+        for (organization_id, member), document in zip(chosen, found, strict=True):
             waiting = None if document is None else documents.read(Enrollment, document)
             if waiting is None or _queued(waiting) != member:
                 raise LostRace
-            enrollment = handed_over(waiting, hand_over)
+            enrollment = handed_over(waiting, terms)
             put_enrollment(ledger, organization_id, waiting, enrollment)
             claimed.append((organization_id, enrollment))
-        events = yield from ledger.values([key(o, "event", e.event_id) for o, e in claimed])
+        found_events = await ledger.existing([key(o, "event", e.event_id) for o, e in claimed])
+        events = await load_events(
+            ledger, [(o, event) for (o, _), event in zip(claimed, found_events, strict=True)]
+        )
         return [
-            ClaimedEnrollment(organization_id, enrollment, documents.read(UserEvent, event))
-            for (organization_id, enrollment), event in zip(claimed, there(events), strict=True)
+            ClaimedEnrollment(organization_id, enrollment, event)
+            for (organization_id, enrollment), event in zip(claimed, events, strict=True)
         ]
 
-    def _organizations(self, hand_over: ClaimTerms) -> Script[Sequence[str]]:
-        """Return who may have something available, sorted; those of this transaction, too."""
-        if hand_over.organization_id is not None:
-            return [hand_over.organization_id]
-        second = int(stamp(hand_over.now)[:SECOND_DIGITS])
-        (found,) = yield [("ZRANGE", WAITING, "-inf", second, "BYSCORE")]
+    async def _organizations(self, terms: ClaimTerms) -> Sequence[str]:
+        """Return the Organizations that may have something available, sorted.
+
+        This transaction may have made something available as well.
+        """
+        if terms.organization_id is not None:
+            return [terms.organization_id]
+        second = int(stamp(terms.now)[:SECOND_DIGITS])
+        (found,) = await self.ledger.exchange([("ZRANGE", WAITING, "-inf", second, "BYSCORE")])
         return sorted({each.decode() for each in found} | set(self.ledger.queues.values()))
 
-    @performed
-    def complete(
-        self, leases: Sequence[Lease], now: datetime
-    ) -> Script[Mapping[Lease, Enrollment]]:
-        return (yield from self._held(leases, lambda held, token: completed(held, token, now)))
+    async def complete(self, leases: Sequence[Lease], now: datetime) -> Mapping[Lease, Enrollment]:
+        return await self._held(leases, lambda held, token: completed(held, token, now))
 
-    @performed
-    def release(
+    async def release(
         self, leases: Sequence[Lease], available_at: datetime, max_attempts: int, failed: bool
-    ) -> Script[Mapping[Lease, Enrollment]]:
-        def give_back(held: Enrollment, token: str) -> Enrollment | None:
-            return released(held, token, available_at, max_attempts, failed=failed)
-
-        return (yield from self._held(leases, give_back))
-
-    @performed
-    def extend(
-        self, leases: Sequence[Lease], lease_until: datetime
-    ) -> Script[Mapping[Lease, Enrollment]]:
-        return (
-            yield from self._held(leases, lambda held, token: extended(held, token, lease_until))
+    ) -> Mapping[Lease, Enrollment]:
+        return await self._held(
+            leases,
+            lambda held, token: released(held, token, available_at, max_attempts, failed=failed),
         )
 
-    @performed
-    def revive(
+    async def extend(
+        self, leases: Sequence[Lease], lease_until: datetime
+    ) -> Mapping[Lease, Enrollment]:
+        return await self._held(leases, lambda held, token: extended(held, token, lease_until))
+
+    async def revive(
         self, organization_id: str, enrollment_ids: Sequence[str], now: datetime
-    ) -> Script[Mapping[str, Enrollment]]:
+    ) -> Mapping[str, Enrollment]:
         places = [(organization_id, enrollment_id) for enrollment_id in enrollment_ids]
-        done = yield from self._change(places, lambda _, found: revived(found, now))
+        done = await self._change(places, lambda _, found: revived(found, now))
         return {enrollment_ids[index]: enrollment for index, enrollment in done.items()}
 
-    def _held(
+    async def _held(
         self, leases: Sequence[Lease], change: Callable[[Enrollment, str], Enrollment | None]
-    ) -> Script[dict[Lease, Enrollment]]:
+    ) -> dict[Lease, Enrollment]:
         places = [(lease.organization_id, lease.enrollment_id) for lease in leases]
-        done = yield from self._change(places, lambda i, found: change(found, leases[i].token))
+        done = await self._change(places, lambda i, found: change(found, leases[i].token))
         return {leases[index]: enrollment for index, enrollment in done.items()}
 
-    def _change(
+    async def _change(
         self,
         places: Sequence[tuple[str, str]],
         change: Callable[[int, Enrollment], Enrollment | None],
-    ) -> Script[dict[int, Enrollment]]:
+    ) -> dict[int, Enrollment]:
         """Change Enrollments as the core's rule says; return those it changed, by position."""
         enrollment_keys = [key(each, "enrollment", identifier) for each, identifier in places]
-        yield from self.ledger.values(enrollment_keys)
+        await self.ledger.values(enrollment_keys)
         done: dict[int, Enrollment] = {}
         for index, (organization_id, _) in enumerate(places):
             # Read one by one: two leases may name one Enrollment, and the second sees the first.
-            found = yield from self.ledger.value(enrollment_keys[index])
+            found = await self.ledger.value(enrollment_keys[index])
             if found is None:
                 continue
             before = documents.read(Enrollment, found)
@@ -197,15 +204,15 @@ def _index_key(organization_id: str, status: str | None, journey_id: str | None)
     return key(organization_id, "enrollments", status or _ANY, journey_id or "")
 
 
-def _in_turn(due: Mapping[str, list[bytes]], hand_over: ClaimTerms) -> Iterator[tuple[str, bytes]]:
+def _in_turn(due: Mapping[str, list[bytes]], terms: ClaimTerms) -> Iterator[tuple[str, bytes]]:
     """Yield what a claim takes: each Organization's first, then each one's second, and so on."""
     waiting = [organization_id for organization_id, members in due.items() if members]
-    first = hand_over.turn % len(waiting) if waiting else 0
+    first = terms.turn % len(waiting) if waiting else 0
     circle = waiting[first:] + waiting[:first]
     rounds = (
         (organization_id, due[organization_id][rank])
-        for rank in range(hand_over.limit)
+        for rank in range(terms.limit)
         for organization_id in circle
         if rank < len(due[organization_id])
     )
-    return islice(rounds, hand_over.limit)
+    return islice(rounds, terms.limit)

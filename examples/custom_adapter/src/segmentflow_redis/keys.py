@@ -20,7 +20,7 @@ from segmentflow_core.ports import from_microseconds, to_microseconds
 __all__ = [
     "EXPIRING",
     "FORMAT",
-    "ID_BYTES",
+    "NUMBER_BYTES",
     "SECOND_DIGITS",
     "STAMP_BYTES",
     "WAITING",
@@ -35,7 +35,7 @@ FORMAT: Final = "segmentflow:format"
 """Holds the version of everything written below."""
 
 EXPIRING: Final = "segmentflow:expiring"
-"""Sorts the claims of all Organizations by the instant they expire at, then by key."""
+"""Sorts the taken keys of all Organizations by the instant at which they expire, then by key."""
 
 WAITING: Final = "segmentflow:waiting"
 """Scores every Organization that has Enrollments to hand over by the second of the first."""
@@ -45,7 +45,8 @@ STAMP_BYTES: Final = 18
 SECOND_DIGITS: Final = 12
 """How many digits of a stamp are its seconds; the other six are microseconds."""
 
-ID_BYTES: Final = 36
+NUMBER_BYTES: Final = 19
+"""How many digits the number of an event is written in."""
 
 
 def key(organization_id: str, kind: str, *parts: str) -> str:

@@ -8,47 +8,46 @@ Why that is exactly once:
 
 - *Serializable.* Redis runs a script with nothing in between. Where every value still is
   what was read, reading it all again at that instant would have told the work the same,
-  so it is as if the whole work had happened at that instant. That values are compared and
-  not versions makes no difference: who sees the same, decides the same.
-- *Unique.* That a claim, an email, an external id or an entry key is free was read as
-  an absent value. Of two transactions that saw one absent, the second to commit finds
-  it present and is run again: then it meets the first one's claim, and replays. What a
-  transaction creates without having asked is compared with absent as well.
-- *All or nothing.* A client that dies before it sends the script leaves nothing, and
-  after it, everything. A server that dies keeps of a script all or nothing, since its log
-  holds what one script wrote as one unit and drops an incomplete one when it starts.
+  so it is as if the whole work had happened at that instant. Values are compared, not
+  versions: work that reads the same decides the same.
+- *Unique.* A free idempotency key, email, external id or entry key was read as an absent
+  value. Of two transactions that read it so, the second to commit finds it present and runs
+  again: then it finds the key taken by the first, and replays. What a transaction creates
+  without having read it is compared with absent as well.
+- *All or nothing.* A client that dies before it sends the script leaves nothing; one that
+  dies afterwards leaves everything. A server that dies keeps all of a script or nothing: its
+  log holds what one script wrote as one unit, and an incomplete unit is dropped at the start.
 - *Acknowledged means kept*, where the server logs with ``appendfsync always``: it answers
   the script after the log has reached the disk, and shows nobody what has not.
-- *In doubt.* Where the answer to a commit is lost, the work is run again: if the first
-  commit went through, its claim holds the very event id that this call drew, and the
-  call knows itself. A script that arrives twice, or late, finds what it replaced itself, and
-  does nothing: of what a commit replaces, something never comes back, be it a claim's event,
-  a lease's token or a Journey's count of publications.
+- *In doubt.* The work runs again when the commit succeeded but its answer was lost. It then
+  finds the key taken with the very event id that this call drew, so the call knows its own
+  event. A script that arrives twice, or late, no longer finds what it compares with, and
+  does nothing: each commit replaces something that never comes back, such as the event id
+  of a key, the token of a lease or a Journey's count of publications.
 
 Ranges of sorted sets are not compared: they would differ all the time. So nothing is
 decided by a range alone; what it names is read, and that is compared.
 
-Reading and writing are *scripts* in the other sense, too: generators that yield the
-commands they need answered together and are sent the replies. They never wait; whoever
-performs them does, in the colour of the client.
+What asks the server is an `async def`, written once for both colours: over a synchronous
+client it never suspends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from importlib.resources import files
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias
 
 from attrs import frozen
 
 from segmentflow_core.errors import ConfigurationError
 from segmentflow_redis.keys import FORMAT, WAITING
 
-__all__ = ["Command", "Ledger", "LostRace", "Range", "Script"]
+__all__ = ["Command", "Exchange", "Ledger", "LostRace", "Range"]
 
-T = TypeVar("T")
 Command: TypeAlias = tuple[Any, ...]
-Script: TypeAlias = Generator[list[Command], list[Any], T]
+Exchange: TypeAlias = Callable[[list[Command]], Awaitable[list[Any]]]
+"""Sends commands together, and returns the reply to each."""
 
 _COMMIT: Final = files("segmentflow_redis").joinpath("commit.lua").read_text(encoding="utf-8")
 _VERSION: Final = b"2"
@@ -74,6 +73,11 @@ class Range:
     below: bytes | None = None
     newest_first: bool = False
 
+    @classmethod
+    def newest(cls, index: str, limit: int, before: str | None) -> Range:
+        """Return a page of ids, newest first; only ids below `before`."""
+        return cls(index, limit, None if before is None else before.encode(), newest_first=True)
+
     def command(self, more: int) -> Command:
         """Ask for the members, and for some `more`, as some may turn out to be gone."""
         highest = "+" if self.below is None else b"(" + self.below
@@ -96,17 +100,19 @@ class Ledger:
     """The reads and writes of one transaction, which sees its own writes.
 
     Attributes:
+        exchange: asks the server something that the commit shall not compare.
         queues: the queues it changes, each with its Organization.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
         self.queues: dict[str, str] = {}
         self._seen: dict[str, bytes | None] = {}
         self._written: dict[str, bytes | None] = {}
         self._raised: dict[str, bytes] = {}
         self._moved: dict[str, dict[bytes, bool]] = {}
 
-    def values(self, keys: Sequence[str]) -> Script[list[bytes | None]]:
+    async def values(self, keys: Sequence[str]) -> list[bytes | None]:
         """Read the values of keys, None where there is none; ask only for what is not known.
 
         Raises:
@@ -114,32 +120,36 @@ class Ledger:
         """
         unknown = [key for key in dict.fromkeys((FORMAT, *keys)) if key not in self._seen]
         if unknown and keys:
-            (found,) = yield [("MGET", *unknown)]
+            (found,) = await self.exchange([("MGET", *unknown)])
             self._seen.update(zip(unknown, found, strict=True))
             if self._seen[FORMAT] not in (None, _VERSION):
                 raise ConfigurationError("The store was written by another version of the adapter.")
         return [self._written.get(key, self._seen[key]) for key in keys]
 
-    def value(self, key: str) -> Script[bytes | None]:
-        """Read the value of one key."""
-        (value,) = yield from self.values([key])
+    async def value(self, key: str) -> bytes | None:
+        """Read the value of one key, None where there is none."""
+        (value,) = await self.values([key])
         return value
 
-    def members(self, ranges: Sequence[Range]) -> Script[list[list[bytes]]]:
+    async def existing(self, keys: Sequence[str]) -> list[bytes]:
+        """Read the values of keys, without those that have none."""
+        return [value for value in await self.values(keys) if value is not None]
+
+    async def members(self, ranges: Sequence[Range]) -> list[list[bytes]]:
         """Read ranges of sorted sets."""
         if not ranges:
             return []
         changes = [self._moved.get(each.index, {}) for each in ranges]
-        found = yield [
-            each.command(more=len(changed)) for each, changed in zip(ranges, changes, strict=True)
-        ]
+        found = await self.exchange(
+            [each.command(more=len(changed)) for each, changed in zip(ranges, changes, strict=True)]
+        )
         return [
             each.merge(members, changed)
             for each, members, changed in zip(ranges, found, changes, strict=True)
         ]
 
     def put(self, key: str, value: bytes | None) -> None:
-        """Write the value of a key, or take it away; a key not read is new, or the race is lost."""
+        """Write the value of a key, or remove it; a key not read is new, or the race is lost."""
         self._seen.setdefault(key, None)
         self._written[key] = value
 
@@ -155,7 +165,7 @@ class Ledger:
         else:
             changed[member] = present
 
-    def commit(self) -> Script[None]:
+    async def commit(self) -> None:
         """Write everything, if all that was read is as it was; nothing, if nothing changes.
 
         Raises:
@@ -172,7 +182,7 @@ class Ledger:
         arguments += [b"" if value is None else b"=" + value for value in self._seen.values()]
         for operation, _, argument in writes:
             arguments += (operation, argument)
-        (written,) = yield [("EVAL", _COMMIT, len(keys), *keys, *arguments)]
+        (written,) = await self.exchange([("EVAL", _COMMIT, len(keys), *keys, *arguments)])
         if not written:
             raise LostRace
 

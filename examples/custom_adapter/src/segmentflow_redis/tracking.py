@@ -1,13 +1,15 @@
-"""Tracked batches and their claims: what is read to decide one, and what is written.
+"""Tracked batches and their keys: what is read to decide one, and what is written.
 
-Takes no lock and waits for nobody: that a key is free, an email unused or a Profile as it
-was is compared when the transaction commits.
+Takes no lock and waits for nobody: the commit compares whether a key is still free, an email
+still unused and a Profile still as it was.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+
+from attrs import frozen
 
 from segmentflow_core.ports import (
     Changes,
@@ -21,16 +23,28 @@ from segmentflow_core.ports import (
 )
 from segmentflow_redis import documents
 from segmentflow_redis.enrollments import put_enrollment
-from segmentflow_redis.keys import EXPIRING, ID_BYTES, STAMP_BYTES, instant, just_after, key, stamp
-from segmentflow_redis.ledger import Ledger, LostRace, Range, Script
-from segmentflow_redis.repository import Repository, performed, there
+from segmentflow_redis.keys import (
+    EXPIRING,
+    NUMBER_BYTES,
+    STAMP_BYTES,
+    instant,
+    just_after,
+    key,
+    stamp,
+)
+from segmentflow_redis.ledger import Ledger, LostRace, Range
+from segmentflow_redis.profiles import load_profiles, profile_keys, put_profiles
 
 __all__ = ["Idempotency", "Tracking"]
 
 
-class Tracking(Repository):
-    @performed
-    def load(self, organization_id: str, intent: Intent) -> Script[Known]:
+@frozen
+class Tracking:
+    """What recording a batch needs."""
+
+    ledger: Ledger
+
+    async def load(self, organization_id: str, intent: Intent) -> Known:
         ledger = self.ledger
         claim_keys = [_claim_key(organization_id, digest) for digest in intent.keys]
         identities = [
@@ -40,48 +54,48 @@ class Tracking(Repository):
         ]
         listening = [key(organization_id, "listening", name) for name in intent.events]
         # One exchange for all of it; what is asked for below is known by then.
-        yield from ledger.values([*claim_keys, *identities, *listening])
-        stored = there((yield from ledger.values(claim_keys)))
+        await ledger.values([*claim_keys, *identities, *listening])
+        stored = await ledger.existing(claim_keys)
         claims = [documents.read(KeyClaim, document) for document in stored]
         taken = {claim.key_digest: claim for claim in claims if not _is_expired(claim, intent.now)}
-        profile_ids = yield from ledger.values(identities)
-        journey_ids = yield from ledger.values(listening)
-        profile_keys = [
-            key(organization_id, "profile", profile_id.decode())
+        profile_ids = await ledger.values(identities)
+        journey_ids = await ledger.values(listening)
+        known = [
+            profile_id.decode()
             for profile_id in dict.fromkeys(profile_ids)
             if profile_id is not None
         ]
+        profile_places = [place for each in known for place in profile_keys(organization_id, each)]
         journey_keys = [
             key(organization_id, "journey", journey_id)
             for document in journey_ids
             for journey_id in documents.read_ids(document)
         ]
-        yield from ledger.values([*profile_keys, *journey_keys])
-        profiles = there((yield from ledger.values(profile_keys)))
-        journeys = there((yield from ledger.values(journey_keys)))
+        await ledger.values([*profile_places, *journey_keys])
+        profiles = await load_profiles(ledger, organization_id, known)
+        journeys = await ledger.existing(journey_keys)
         return Known(
             taken,
-            tuple([documents.read(Profile, profile) for profile in profiles]),
+            tuple(profiles),
             tuple(map(documents.read_journey, journeys)),
         )
 
-    @performed
-    def prior_entries(
+    async def prior_entries(
         self, organization_id: str, probes: Sequence[Probe]
-    ) -> Script[Mapping[Probe, PriorEntries]]:
+    ) -> Mapping[Probe, PriorEntries]:
         ledger = self.ledger
         answers: dict[Probe, PriorEntries] = {}
         current = [probe for probe in probes if probe.before is None]
-        yield from ledger.values([k for p in current for k in _prior_keys(organization_id, p)])
+        await ledger.values([k for p in current for k in _prior_keys(organization_id, p)])
         for probe in current:
-            last, *entry = yield from ledger.values(_prior_keys(organization_id, probe))
+            last, *entry = await ledger.values(_prior_keys(organization_id, probe))
             answers[probe] = PriorEntries(
                 None if last is None else instant(last), key_taken=any(entry)
             )
         past = [(probe, probe.before) for probe in probes if probe.before is not None]
-        histories = yield from ledger.members(
+        histories = await ledger.members(
             [
-                Range(_history_key(organization_id, probe), limit=None, below=before.encode())
+                Range(_history_key(organization_id, probe), limit=None, below=_number(before))
                 for probe, before in past
             ]
         )
@@ -94,11 +108,11 @@ class Tracking(Repository):
             )
         return answers
 
-    @performed
-    def write(self, organization_id: str, changes: Changes) -> Script[None]:
+    async def write(self, organization_id: str, changes: Changes) -> None:
         ledger = self.ledger
-        yield from self._write_claims(organization_id, changes)
-        yield from self._write_profiles(organization_id, changes)
+        await self._write_claims(organization_id, changes)
+        await self._write_identities(organization_id, changes)
+        await put_profiles(ledger, organization_id, changes)
         for event in changes.events:
             identifier = event.event_id
             ledger.put(key(organization_id, "event", identifier), documents.write(event))
@@ -111,44 +125,46 @@ class Tracking(Repository):
                 ledger.put(entry_key, enrollment.enrollment_id.encode())
             ledger.move(_history_key(organization_id, enrollment), _entry(enrollment), present=True)
 
-    def _write_claims(self, organization_id: str, changes: Changes) -> Script[None]:
+    async def _write_claims(self, organization_id: str, changes: Changes) -> None:
         written = [(claim.key_digest, claim) for claim in changes.key_claims]
         freed = [(digest, None) for digest in changes.freed]
         after = {_claim_key(organization_id, digest): claim for digest, claim in [*written, *freed]}
-        stored = yield from self.ledger.values(list(after))
+        stored = await self.ledger.values(list(after))
         for (claim_key, claim), document in zip(after.items(), stored, strict=True):
             before = None if document is None else documents.read(KeyClaim, document)
             _put_claim(self.ledger, claim_key, before, claim)
 
-    def _write_profiles(self, organization_id: str, changes: Changes) -> Script[None]:
+    async def _write_identities(self, organization_id: str, changes: Changes) -> None:
         ledger = self.ledger
         profiles = (*changes.changed_profiles, *changes.created_profiles)
-        places = [key(organization_id, "profile", profile.profile_id) for profile in profiles]
-        changed = places[: len(changes.changed_profiles)]
+        changed = [profile.profile_id for profile in changes.changed_profiles]
         before = [
-            set(_identities(organization_id, documents.read(Profile, document)))
-            for document in there((yield from ledger.values(changed)))
+            set(_identities(organization_id, profile))
+            for profile in await load_profiles(ledger, organization_id, changed)
         ]
         before += [set() for _ in changes.created_profiles]
         after = [set(_identities(organization_id, profile)) for profile in profiles]
         # Within a batch one Profile may take an identity another one gives up.
         given_up = [i for old, new in zip(before, after, strict=True) for i in sorted(old - new)]
-        yield from ledger.values(given_up)
+        await ledger.values(given_up)
         for identity in given_up:
             ledger.put(identity, None)
-        for place, profile, old, new in zip(places, profiles, before, after, strict=True):
-            ledger.put(place, documents.write(profile))
+        for profile, old, new in zip(profiles, before, after, strict=True):
             for identity in sorted(new - old):
                 ledger.put(identity, profile.profile_id.encode())
 
 
-class Idempotency(Repository):
-    @performed
-    def purge(self, now: datetime, limit: int) -> Script[int]:
+@frozen
+class Idempotency:
+    """The keys that were taken."""
+
+    ledger: Ledger
+
+    async def purge(self, now: datetime, limit: int) -> int:
         ledger = self.ledger
-        (expired,) = yield from ledger.members([Range(EXPIRING, limit, below=just_after(now))])
+        (expired,) = await ledger.members([Range(EXPIRING, limit, below=just_after(now))])
         claim_keys = [member[STAMP_BYTES:].decode() for member in expired]
-        found = yield from ledger.values(claim_keys)
+        found = await ledger.values(claim_keys)
         for claim_key, member, stored in zip(claim_keys, expired, found, strict=True):
             if stored is None or _expiry(claim_key, documents.read(KeyClaim, stored)) != member:
                 raise LostRace
@@ -181,13 +197,18 @@ def _history_key(organization_id: str, entry: Probe | Enrollment) -> str:
 
 
 def _entry(enrollment: Enrollment) -> bytes:
-    """Return an entry of a history: by event, with its instant and its entry key."""
+    """Return an entry of a history: by number, with its instant and its entry key."""
     entry_key = b"" if enrollment.entry_key is None else b"=" + enrollment.entry_key.encode()
-    return enrollment.event_id.encode() + stamp(enrollment.entered_at) + entry_key
+    return _number(enrollment.event_number) + stamp(enrollment.entered_at) + entry_key
+
+
+def _number(number: int) -> bytes:
+    """Write a number in digits that sort as numbers do."""
+    return b"%0*d" % (NUMBER_BYTES, number)
 
 
 def _read_entry(member: bytes) -> tuple[datetime, str | None]:
-    rest = member[ID_BYTES:]
+    rest = member[NUMBER_BYTES:]
     entry_key = rest[STAMP_BYTES:]
     return instant(rest[:STAMP_BYTES]), entry_key[1:].decode() if entry_key else None
 

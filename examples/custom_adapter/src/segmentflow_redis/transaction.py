@@ -1,65 +1,73 @@
-"""One transaction: the ports over Redis, written once for both colours."""
+"""One transaction, as the ports want it: a repository for each of its parts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+
+from attrs import frozen
 
 from segmentflow_core.ports import Profile, UserEvent
-from segmentflow_redis import documents
 from segmentflow_redis.api_keys import ApiKeys
 from segmentflow_redis.enrollments import Enrollments, HandOvers
 from segmentflow_redis.journeys import Journeys
 from segmentflow_redis.keys import key
-from segmentflow_redis.ledger import Ledger, Script
-from segmentflow_redis.repository import Repository, keys, newest, performed, there
+from segmentflow_redis.ledger import Ledger, Range
+from segmentflow_redis.profiles import load_events, load_profiles
 from segmentflow_redis.tracking import Idempotency, Tracking
 
 __all__ = ["RedisTransaction"]
 
 
-class Profiles(Repository):
-    @performed
-    def get(self, organization_id: str, profile_id: str) -> Script[Profile | None]:
-        found = yield from self.ledger.value(key(organization_id, "profile", profile_id))
-        return None if found is None else documents.read(Profile, found)
+@frozen
+class Profiles:
+    """The Profiles of an Organization."""
+
+    ledger: Ledger
+
+    async def get(self, organization_id: str, profile_id: str) -> Profile | None:
+        found = await load_profiles(self.ledger, organization_id, [profile_id])
+        return found[0] if found else None
 
 
-class Events(Repository):
-    @performed
-    def get(self, organization_id: str, event_id: str) -> Script[UserEvent | None]:
-        found = yield from self.ledger.value(key(organization_id, "event", event_id))
-        return None if found is None else documents.read(UserEvent, found)
+@frozen
+class Events:
+    """The recorded events of an Organization."""
 
-    @performed
-    def get_many(
+    ledger: Ledger
+
+    async def get(self, organization_id: str, event_id: str) -> UserEvent | None:
+        events = await self._read(organization_id, [event_id])
+        return events[0] if events else None
+
+    async def get_many(
         self, organization_id: str, event_ids: Sequence[str]
-    ) -> Script[Mapping[str, UserEvent]]:
-        found = yield from self.ledger.values(
-            [key(organization_id, "event", event_id) for event_id in event_ids]
-        )
-        events = [documents.read(UserEvent, event) for event in found if event is not None]
+    ) -> Mapping[str, UserEvent]:
+        events = await self._read(organization_id, event_ids)
         return {event.event_id: event for event in events}
 
-    @performed
-    def list(
+    async def list(
         self, organization_id: str, limit: int, before: str | None = None
-    ) -> Script[Sequence[UserEvent]]:
-        page = newest(key(organization_id, "events"), limit, before)
-        (ids,) = yield from self.ledger.members([page])
-        found = yield from self.ledger.values(keys(organization_id, "event", ids))
-        return [documents.read(UserEvent, event) for event in there(found)]
+    ) -> Sequence[UserEvent]:
+        page = Range.newest(key(organization_id, "events"), limit, before)
+        (ids,) = await self.ledger.members([page])
+        return await self._read(organization_id, [each.decode() for each in ids])
+
+    async def _read(self, organization_id: str, event_ids: Sequence[str]) -> Sequence[UserEvent]:
+        places = [key(organization_id, "event", each) for each in event_ids]
+        found = await self.ledger.existing(places)
+        return await load_events(self.ledger, [(organization_id, event) for event in found])
 
 
 class RedisTransaction:
-    """Every repository over one ledger, in the colour of whoever performs their scripts."""
+    """One transaction. Over a synchronous client, no method of its repositories suspends."""
 
-    def __init__(self, ledger: Ledger, perform: Callable[[Script[Any]], Any]) -> None:
-        self.tracking = Tracking(ledger, perform)
-        self.idempotency = Idempotency(ledger, perform)
-        self.profiles = Profiles(ledger, perform)
-        self.events = Events(ledger, perform)
-        self.journeys = Journeys(ledger, perform)
-        self.enrollments = Enrollments(ledger, perform)
-        self.hand_over = HandOvers(ledger, perform)
-        self.api_keys = ApiKeys(ledger, perform)
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.tracking = Tracking(ledger)
+        self.idempotency = Idempotency(ledger)
+        self.profiles = Profiles(ledger)
+        self.events = Events(ledger)
+        self.journeys = Journeys(ledger)
+        self.enrollments = Enrollments(ledger)
+        self.hand_over = HandOvers(ledger)
+        self.api_keys = ApiKeys(ledger)

@@ -15,6 +15,7 @@ from segmentflow_core.domain.condition.check import (
     DEPTH_LIMIT,
     NODE_LIMIT,
     check_condition,
+    note_condition_faults,
 )
 from segmentflow_core.domain.condition.compiled import Condition, compile_condition
 from segmentflow_core.domain.condition.explain import (
@@ -46,6 +47,7 @@ __all__ = [
     "compile_condition",
     "condition_json_schema",
     "explanation_document",
+    "note_condition_faults",
     "truth_table",
     "why_unknown",
 ]

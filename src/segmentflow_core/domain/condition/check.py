@@ -8,20 +8,23 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal, TypeAlias
 
-from attrs import define, field
+from attrs import define
 
 from segmentflow_core.domain.admission import text_fault
 from segmentflow_core.domain.condition.operators import OPERATORS, Operator
 from segmentflow_core.domain.condition.values import ARRAY, OBJECT
-from segmentflow_core.domain.pointer import (
-    PointerSyntaxError,
-    Tokens,
-    format_pointer,
-    parse_pointer,
-)
+from segmentflow_core.domain.faults import Faults, Place
+from segmentflow_core.domain.pointer import PointerSyntaxError, Tokens, parse_pointer
 from segmentflow_core.errors import Violation
 
-__all__ = ["COMBINATIONS", "DEPTH_LIMIT", "NODE_LIMIT", "Scope", "check_condition"]
+__all__ = [
+    "COMBINATIONS",
+    "DEPTH_LIMIT",
+    "NODE_LIMIT",
+    "Scope",
+    "check_condition",
+    "note_condition_faults",
+]
 
 DEPTH_LIMIT: Final = 32
 """How deep conditions may nest."""
@@ -41,7 +44,7 @@ _SHAPES: Final = "all, any, not, or path and op"
 
 
 def check_condition(document: object, path: str = "") -> list[Violation]:
-    """Name every fault of a condition's definition.
+    """Name every fault of a condition's definition, as many as one error may list.
 
     See docs/reference/rules/conditions.md.
 
@@ -57,23 +60,34 @@ def check_condition(document: object, path: str = "") -> list[Violation]:
     >>> check_condition({"all": [{"path": "/event/total", "op": "gte", "value": "40"}]}, "/where")
     [Violation(path='/where/all/0/value', message='must be a number')]
     """
-    faults = _ConditionFaults(path)
-    faults.node(document, path, 1, "state")
-    return faults.violations
+    faults = Faults()
+    note_condition_faults(document, path, faults)
+    return faults.violations()
+
+
+def note_condition_faults(document: object, at: Place, faults: Faults) -> None:
+    """Note every fault of a condition's definition.
+
+    Args:
+        document: the definition, as plain JSON; any Python object is accepted and checked.
+        at: where it stands in the document it is part of.
+        faults: takes the faults.
+    """
+    _ConditionReading(at, faults).node(document, at, 1, "state")
 
 
 @define
-class _ConditionFaults:
-    """The faults of one definition, and how many conditions it holds so far."""
+class _ConditionReading:
+    """One reading of one definition: notes each fault, and how many conditions it holds so far."""
 
-    root: str
-    violations: list[Violation] = field(factory=list[Violation])
+    root: Place
+    faults: Faults
     nodes: int = 0
 
-    def refuse(self, path: str, message: str) -> None:
-        self.violations.append(Violation(path, message))
+    def refuse(self, at: Place, message: str) -> None:
+        self.faults.note(at, message)
 
-    def node(self, node: Any, path: str, depth: int, scope: Scope) -> None:
+    def node(self, node: Any, at: Place, depth: int, scope: Scope) -> None:
         self.nodes += 1
         if self.nodes > NODE_LIMIT:
             # Note it once and stop: a hostile definition costs no more than an honest one.
@@ -81,73 +95,70 @@ class _ConditionFaults:
                 self.refuse(self.root, f"must not hold more than {NODE_LIMIT} conditions")
             return
         if depth > DEPTH_LIMIT:
-            self.refuse(path, f"must not nest deeper than {DEPTH_LIMIT} conditions")
+            self.refuse(at, f"must not nest deeper than {DEPTH_LIMIT} conditions")
             return
         if type(node) is not OBJECT:
-            self.refuse(path, "must be an object")
+            self.refuse(at, "must be an object")
             return
         given = [member for member in COMBINATIONS if member in node]
         if len(given) > 1:
-            self.refuse(path, f"must have only one of {', '.join(COMBINATIONS)}")
+            self.refuse(at, f"must have only one of {', '.join(COMBINATIONS)}")
         elif not given and not any(member in node for member in _LEAF_MEMBERS):
-            self.refuse(path, f"must have {_SHAPES}")
-        self.members(node, path, tuple(given) or _LEAF_MEMBERS)
+            self.refuse(at, f"must have {_SHAPES}")
+        self.members(node, at, tuple(given) or _LEAF_MEMBERS)
         for member in given:
-            inner = path + format_pointer(member)
+            inner = (at, member)
             if member == "not":
                 self.node(node[member], inner, depth + 1, scope)
             else:
                 self.nodes_of(node[member], inner, depth + 1, scope)
         if not given and any(member in node for member in _LEAF_MEMBERS):
-            self.leaf(node, path, depth, scope)
+            self.leaf(node, at, depth, scope)
 
-    def members(self, node: dict[Any, Any], path: str, allowed: tuple[str, ...]) -> None:
+    def members(self, node: dict[Any, Any], at: Place, allowed: tuple[str, ...]) -> None:
         for member in node:
             if type(member) is not str:
-                self.refuse(path, "must have strings as member names")
+                self.refuse(at, "must have strings as member names")
             elif member not in allowed:
-                self.refuse(
-                    path + format_pointer(member),
-                    f"is not a member here; allowed: {', '.join(allowed)}",
-                )
+                self.refuse((at, member), f"is not a member here; allowed: {', '.join(allowed)}")
 
-    def nodes_of(self, nodes: Any, path: str, depth: int, scope: Scope) -> None:
+    def nodes_of(self, nodes: Any, at: Place, depth: int, scope: Scope) -> None:
         if type(nodes) is not ARRAY or not nodes:
-            self.refuse(path, "must be a list of one or more conditions")
+            self.refuse(at, "must be a list of one or more conditions")
             return
         for index, node in enumerate(nodes):
             if self.nodes > NODE_LIMIT:
                 return
-            self.node(node, path + format_pointer(index), depth, scope)
+            self.node(node, (at, index), depth, scope)
 
-    def leaf(self, node: dict[Any, Any], path: str, depth: int, scope: Scope) -> None:
+    def leaf(self, node: dict[Any, Any], at: Place, depth: int, scope: Scope) -> None:
         if "path" not in node:
-            self.refuse(path + "/path", "is required")
+            self.refuse((at, "path"), "is required")
         else:
             fault = _path_fault(node["path"], scope)
             if fault is not None:
-                self.refuse(path + "/path", fault)
+                self.refuse((at, "path"), fault)
         if "op" not in node:
-            self.refuse(path + "/op", "is required")
+            self.refuse((at, "op"), "is required")
             return
         name = node["op"]
         operator = OPERATORS.get(name) if type(name) is str else None
         if operator is None:
-            self.refuse(path + "/op", f"must be one of {_OPERATOR_NAMES}")
+            self.refuse((at, "op"), f"must be one of {_OPERATOR_NAMES}")
             return
-        self.value(node, operator, path + "/value", depth)
+        self.value(node, operator, (at, "value"), depth)
 
-    def value(self, node: dict[Any, Any], operator: Operator, path: str, depth: int) -> None:
+    def value(self, node: dict[Any, Any], operator: Operator, at: Place, depth: int) -> None:
         rule = operator.value
         if rule is None:
             if "value" in node:
-                self.refuse(path, f"is not taken by {operator.name}")
+                self.refuse(at, f"is not taken by {operator.name}")
         elif "value" not in node:
-            self.refuse(path, f"is required by {operator.name}")
+            self.refuse(at, f"is required by {operator.name}")
         elif rule == "condition":
-            self.node(node["value"], path, depth + 1, "item")
+            self.node(node["value"], at, depth + 1, "item")
         else:
-            self.violations += rule.find_faults(node["value"], path)
+            self.faults.note_all(rule.find_faults(node["value"], at))
 
 
 def _path_fault(path: object, scope: Scope) -> str | None:

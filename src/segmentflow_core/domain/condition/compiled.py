@@ -12,16 +12,18 @@ from typing import Any, TypeAlias
 
 from attrs import field, frozen
 
-from segmentflow_core.domain.condition.check import check_condition
+from segmentflow_core.domain.condition.check import note_condition_faults
 from segmentflow_core.domain.condition.comparisons import Test
 from segmentflow_core.domain.condition.explain import Explanation, explain_node
 from segmentflow_core.domain.condition.operators import OPERATORS
 from segmentflow_core.domain.condition.reading import read
 from segmentflow_core.domain.condition.truth import Truth, all_of, any_of, negation
 from segmentflow_core.domain.condition.values import ARRAY, OBJECT
+from segmentflow_core.domain.faults import Faults
 from segmentflow_core.domain.json_value import MISSING, JsonObject
 from segmentflow_core.domain.pointer import Tokens, parse_pointer
 from segmentflow_core.errors import InvalidJourney
+from segmentflow_core.tracebacks import forgets_locals
 
 __all__ = ["Condition", "compile_condition"]
 
@@ -55,6 +57,7 @@ class Condition:
         return explain_node(self.document, state)
 
 
+@forgets_locals
 def compile_condition(document: JsonObject) -> Condition:
     """Compile a condition's definition.
 
@@ -67,9 +70,10 @@ def compile_condition(document: JsonObject) -> Condition:
     >>> condition.evaluate({"event": {"total": "49"}}) is None
     True
     """
-    violations = check_condition(document)
-    if violations:
-        raise InvalidJourney.from_violations(violations)
+    faults = Faults()
+    note_condition_faults(document, "", faults)
+    if faults.noted:
+        raise faults.refusal(InvalidJourney)
     # Compile a copy: the caller may change its object after the check.
     own = _copy(document)
     paths = tuple(dict.fromkeys(_paths(own)))

@@ -19,10 +19,9 @@ from segmentflow_core.domain.admission import (
     OUT_OF_RANGE,
     text_fault,
 )
+from segmentflow_core.domain.faults import Place
 from segmentflow_core.domain.instant import parse_instant
-from segmentflow_core.domain.pointer import format_pointer
 from segmentflow_core.domain.redaction import REDACTED
-from segmentflow_core.errors import Violation
 
 __all__ = [
     "ARRAY",
@@ -45,7 +44,7 @@ ARRAY: Final[type[Any]] = list
 LIST_LIMIT: Final = 10_000
 """How many values `in` and `not_in` take."""
 
-_Faults: TypeAlias = Callable[[object, str], list[Violation]]
+_Faults: TypeAlias = Callable[[object, Place], list[tuple[Place, str]]]
 
 
 @frozen
@@ -55,7 +54,7 @@ class ValueRule:
     Attributes:
         summary: the rule, in words.
         schema: the same rule as JSON Schema 2020-12, as far as a schema can express it.
-        find_faults: names every fault of a value; takes the value and its JSON Pointer.
+        find_faults: names every fault of a value; takes the value and its place.
     """
 
     summary: str
@@ -103,9 +102,9 @@ def _scalar_fault(value: object) -> str | None:
 
 
 def _one(find_fault: Callable[[object], str | None]) -> _Faults:
-    def find_faults(value: Any, path: str) -> list[Violation]:
+    def find_faults(value: Any, at: Place) -> list[tuple[Place, str]]:
         message = find_fault(value)
-        return [] if message is None else [Violation(path, message)]
+        return [] if message is None else [(at, message)]
 
     return find_faults
 
@@ -113,23 +112,19 @@ def _one(find_fault: Callable[[object], str | None]) -> _Faults:
 def _each(
     find_fault: Callable[[object], str | None], least: int, most: int, summary: str
 ) -> _Faults:
-    def find_faults(value: Any, path: str) -> list[Violation]:
+    def find_faults(value: Any, at: Place) -> list[tuple[Place, str]]:
         if type(value) is not ARRAY or not least <= len(value) <= most:
-            return [Violation(path, f"must be {summary}")]
+            return [(at, f"must be {summary}")]
         faults = ((index, find_fault(item)) for index, item in enumerate(value))
-        return [
-            Violation(path + format_pointer(index), message)
-            for index, message in faults
-            if message is not None
-        ]
+        return [((at, index), message) for index, message in faults if message is not None]
 
     return find_faults
 
 
-def _range_faults(value: Any, path: str) -> list[Violation]:
-    faults = _each(_number_fault, 2, 2, NUMBER_RANGE.summary)(value, path)
+def _range_faults(value: Any, at: Place) -> list[tuple[Place, str]]:
+    faults = _each(_number_fault, 2, 2, NUMBER_RANGE.summary)(value, at)
     if not faults and value[0] > value[1]:
-        return [Violation(path, "must have its low bound first")]
+        return [(at, "must have its low bound first")]
     return faults
 
 

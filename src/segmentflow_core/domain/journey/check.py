@@ -10,8 +10,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from segmentflow_core.domain.admission import INADMISSIBLE
-from segmentflow_core.domain.condition import check_condition
+from segmentflow_core.domain.condition import check_condition, note_condition_faults
 from segmentflow_core.domain.duration import parse_duration
+from segmentflow_core.domain.faults import Faults, Place
 from segmentflow_core.domain.instant import parse_instant
 from segmentflow_core.domain.journey.definition import (
     MAX_KEY_PARTS,
@@ -20,10 +21,9 @@ from segmentflow_core.domain.journey.definition import (
     JourneyStatus,
     ReentryPolicy,
 )
-from segmentflow_core.domain.pointer import format_pointer
 from segmentflow_core.errors import Violation
 
-__all__ = ["check_journey"]
+__all__ = ["check_journey", "note_journey_faults"]
 
 _MEMBERS: Final = (
     "id",
@@ -40,26 +40,43 @@ _POLICIES: Final = ", ".join(ReentryPolicy)
 
 
 def check_journey(document: object, path: str = "") -> list[Violation]:
-    """Name every fault of one Journey's definition.
+    """Name every fault of one Journey's definition, as many as one error may list.
 
     Args:
         document: the definition as plain JSON; any Python object is accepted and checked.
         path: JSON Pointer of the definition in the document it is part of.
     """
-    reading = _JourneyReading(path)
-    reading.journey(document)
-    return reading.violations
+    faults = Faults()
+    note_journey_faults(document, path, faults)
+    return faults.violations()
+
+
+def note_journey_faults(document: object, at: Place, faults: Faults) -> None:
+    """Note every fault of one Journey's definition.
+
+    Args:
+        document: the definition as plain JSON; any Python object is accepted and checked.
+        at: where it stands in the document it is part of.
+        faults: takes the faults.
+    """
+    _JourneyReading(at, faults).journey(document)
 
 
 class _JourneyReading:
     """One reading of one definition: notes each fault and reads on."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: Place, faults: Faults) -> None:
         self.root = root
-        self.violations: list[Violation] = []
+        self.faults = faults
+
+    def place(self, *at: str | int) -> Place:
+        place = self.root
+        for token in at:
+            place = (place, token)
+        return place
 
     def refuse(self, message: str, *at: str | int) -> None:
-        self.violations.append(Violation(self.root + format_pointer(*at), message))
+        self.faults.note(self.place(*at), message)
 
     def journey(self, document: Any) -> None:
         if not self.members(document, _MEMBERS, ("id", "status", "trigger")):
@@ -105,9 +122,7 @@ class _JourneyReading:
             return
         self.name(trigger, "trigger", "event")
         if "where" in trigger:
-            self.violations += check_condition(
-                trigger["where"], self.root + format_pointer("trigger", "where")
-            )
+            note_condition_faults(trigger["where"], self.place("trigger", "where"), self.faults)
 
     def reentry(self, reentry: Any) -> None:
         policy = reentry.get("policy") if type(reentry) is dict else None

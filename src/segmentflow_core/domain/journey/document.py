@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from segmentflow_core.domain.admission import Admission
 from segmentflow_core.domain.canonical import canonical_json
+from segmentflow_core.domain.faults import Faults, Place
 from segmentflow_core.domain.instant import format_instant, parse_instant
-from segmentflow_core.domain.journey.check import check_journey
+from segmentflow_core.domain.journey.check import note_journey_faults
 from segmentflow_core.domain.journey.definition import (
     JourneyDefinition,
     JourneyStatus,
@@ -26,6 +27,7 @@ from segmentflow_core.domain.journey.definition import (
 from segmentflow_core.domain.json_value import MISSING
 from segmentflow_core.domain.pointer import format_pointer
 from segmentflow_core.errors import InvalidJourney, Violation
+from segmentflow_core.tracebacks import forgets_locals
 
 __all__ = [
     "MAX_JOURNEYS_BYTES",
@@ -40,24 +42,26 @@ MAX_JOURNEYS_BYTES: Final = 4 * 1024 * 1024
 """How much JSON a Journey file may hold."""
 
 _MAX_DEPTH: Final = 100
-_MAX_VIOLATIONS: Final = 1000
 _FILE_MEMBER: Final = "journeys"
 
 
+@forgets_locals
 def journey_definition(document: object, path: str = "") -> JourneyDefinition:
     """Read one Journey's definition.
 
     Raises:
         InvalidJourney: it breaks a rule; `violations` lists every fault.
     """
-    admitted, violations = _admitted(document, path)
-    named = {violation.path for violation in violations}
-    violations += [v for v in check_journey(admitted, path) if v.path not in named]
-    if violations:
-        raise _refusal(violations)
+    admitted, faults = _admitted(document, path)
+    checked = Faults()
+    note_journey_faults(admitted, path, checked)
+    faults.add(checked)
+    if faults.noted:
+        raise faults.refusal(InvalidJourney)
     return _built(admitted)
 
 
+@forgets_locals
 def journey_definitions(document: object) -> tuple[JourneyDefinition, ...]:
     """Read a Journey file: ``{"journeys": [...]}``, in the order it lists them.
 
@@ -65,31 +69,32 @@ def journey_definitions(document: object) -> tuple[JourneyDefinition, ...]:
         InvalidJourney: the file or a Journey in it breaks a rule, or two Journeys share an
             id; `violations` lists every fault of every Journey.
     """
-    admitted, violations = _admitted(document, "")
-    # A value that is not JSON is named once; that it also breaks another rule adds nothing.
-    named = {violation.path for violation in violations}
+    admitted, faults = _admitted(document, "")
     journeys = admitted.get(_FILE_MEMBER) if type(admitted) is dict else None
-    if type(journeys) is not list:
-        path = format_pointer(_FILE_MEMBER)
-        if path not in named:
-            violations.append(Violation(path, "must be a list of Journeys"))
-        raise _refusal(violations)
-    violations += [
-        Violation(format_pointer(name), f"is not a known field; known: {_FILE_MEMBER}")
-        for name in admitted
-        if name != _FILE_MEMBER
-    ]
+    checked = Faults()
+    if type(journeys) is list:
+        _note_file_faults(admitted, journeys, checked)
+    else:
+        checked.note(("", _FILE_MEMBER), "must be a list of Journeys")
+    faults.add(checked)
+    if faults.noted:
+        raise faults.refusal(InvalidJourney)
+    assert type(journeys) is list
+    return tuple([_built(item) for item in journeys])
+
+
+def _note_file_faults(document: dict[str, Any], journeys: list[Any], faults: Faults) -> None:
+    for name in document:
+        if name != _FILE_MEMBER:
+            faults.note(("", name), f"is not a known field; known: {_FILE_MEMBER}")
     first_of: dict[str, int] = {}
     for index, item in enumerate(journeys):
-        path = format_pointer(_FILE_MEMBER, index)
-        violations += [v for v in check_journey(item, path) if v.path not in named]
+        at: Place = (("", _FILE_MEMBER), index)
+        note_journey_faults(item, at, faults)
         journey_id = item.get("id") if type(item) is dict else None
         if type(journey_id) is str and first_of.setdefault(journey_id, index) != index:
             first = format_pointer(_FILE_MEMBER, first_of[journey_id])
-            violations.append(Violation(f"{path}/id", f"is also the id of the Journey at {first}"))
-    if violations:
-        raise _refusal(violations)
-    return tuple([_built(item) for item in journeys])
+            faults.note((at, "id"), f"is also the id of the Journey at {first}")
 
 
 def journey_document(definition: JourneyDefinition) -> dict[str, Any]:
@@ -139,27 +144,19 @@ def definition_changes(before: JourneyDefinition, after: JourneyDefinition) -> t
     return tuple(_differences(journey_document(before), journey_document(after), ""))
 
 
-def _admitted(document: object, path: str) -> tuple[Any, list[Violation]]:
-    """Return a copy of the document as plain JSON, and a violation for each value that is not.
+def _admitted(document: object, path: str) -> tuple[Any, Faults]:
+    """Return a copy of the document as plain JSON, and a fault for each value that is not.
 
     Raises:
         InvalidJourney: the document is too large to check further.
     """
     admission = Admission(_MAX_DEPTH, MAX_JOURNEYS_BYTES)
-    admitted = admission.admit(document)
+    admitted = admission.admit(document, path)
     if admission.too_large:
         raise InvalidJourney.from_violations(
             [Violation(path, f"must not hold more than {MAX_JOURNEYS_BYTES} bytes of JSON")]
         )
-    return admitted, [Violation(path + format_pointer(*at), why) for at, why in admission.faults]
-
-
-def _refusal(violations: list[Violation]) -> InvalidJourney:
-    """Build the one error that lists every fault, up to a limit; it counts the others."""
-    error = InvalidJourney.from_violations(violations[:_MAX_VIOLATIONS])
-    if len(violations) > _MAX_VIOLATIONS:
-        error.details["omittedViolations"] = len(violations) - _MAX_VIOLATIONS
-    return error
+    return admitted, admission.faults
 
 
 def _built(document: dict[str, Any]) -> JourneyDefinition:

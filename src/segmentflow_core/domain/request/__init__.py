@@ -11,7 +11,10 @@ from segmentflow_core.domain.request.check import (
     EMAIL_PATTERN,
     MAX_EMAIL,
     MAX_NAME,
+    PLACEHOLDERS,
     check_request,
+    is_placeholder,
+    request_or_refusal,
 )
 from segmentflow_core.domain.request.values import (
     DEFAULT_LIMITS,
@@ -28,11 +31,14 @@ __all__ = [
     "EMAIL_PATTERN",
     "MAX_EMAIL",
     "MAX_NAME",
+    "PLACEHOLDERS",
     "Limits",
     "ProfileInput",
     "RequestDocument",
     "TrackRequest",
     "ValidRequest",
     "check_request",
+    "is_placeholder",
     "request_document",
+    "request_or_refusal",
 ]

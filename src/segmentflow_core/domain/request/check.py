@@ -11,11 +11,23 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from segmentflow_core.domain.admission import INADMISSIBLE, Admission
+from segmentflow_core.domain.admission import (
+    INADMISSIBLE,
+    Admission,
+    FlawedObject,
+    plain_value,
+)
 from segmentflow_core.domain.canonical import canonical_json
+from segmentflow_core.domain.faults import Faults, Place
 from segmentflow_core.domain.instant import format_instant, parse_instant
-from segmentflow_core.domain.pointer import Tokens, format_pointer
-from segmentflow_core.domain.redaction import Redaction, compile_redaction, redaction_path_fault
+from segmentflow_core.domain.pointer import Tokens
+from segmentflow_core.domain.redaction import (
+    NO_POLICY,
+    Redaction,
+    RedactionPolicy,
+    compile_redaction,
+    redaction_path_fault,
+)
 from segmentflow_core.domain.request.values import (
     DEFAULT_LIMITS,
     Limits,
@@ -28,10 +40,18 @@ from segmentflow_core.errors import (
     IdempotencyKeyRequired,
     InvalidRequest,
     PayloadTooLarge,
-    Violation,
 )
+from segmentflow_core.tracebacks import forgets_locals
 
-__all__ = ["EMAIL_PATTERN", "MAX_EMAIL", "MAX_NAME", "check_request"]
+__all__ = [
+    "EMAIL_PATTERN",
+    "MAX_EMAIL",
+    "MAX_NAME",
+    "PLACEHOLDERS",
+    "check_request",
+    "is_placeholder",
+    "request_or_refusal",
+]
 
 EMAIL_PATTERN: Final = (
     r"^(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]"
@@ -43,8 +63,12 @@ _EMAIL: Final = re.compile(EMAIL_PATTERN)
 _KEY: Final = re.compile(r"[\x20-\x7e]{1,255}")
 MAX_NAME: Final = 255
 MAX_EMAIL: Final = 320
-_MAX_VIOLATIONS: Final = 1000
-_MAX_PATH: Final = 1024
+
+PLACEHOLDERS: Final = ("undefined", "null", "None", "nil", "NaN", "[object Object]")
+"""External ids that only a broken client sends, in any case: two people would share one Profile."""
+
+PLACEHOLDER_FAULT: Final = "must not be a placeholder like undefined or null, nor white space alone"
+_PLACEHOLDERS: Final = frozenset({text.lower() for text in PLACEHOLDERS})
 
 _FIELDS: Final = frozenset(
     {"event", "profile", "data", "redactedDataPaths", "referenceId", "occurredAt"}
@@ -52,86 +76,139 @@ _FIELDS: Final = frozenset(
 _PROFILE_FIELDS: Final = frozenset({"email", "externalId", "properties"})
 
 
+@forgets_locals
 def check_request(
     request: TrackRequest | Mapping[str, Any] | RequestDocument,
     idempotency_key: str | None,
     limits: Limits = DEFAULT_LIMITS,
+    policy: RedactionPolicy = NO_POLICY,
 ) -> ValidRequest:
     """Check a request against every rule and return it ready for the decision.
 
     Args:
         request: the request; a mapping has the wire's names.
         idempotency_key: 1 to 255 printable ASCII characters.
-        limits: how much JSON it may hold.
+        limits: what it may hold.
+        policy: what the host redacts beside the request's own paths.
 
     Raises:
         IdempotencyKeyRequired: there is no key; `violations` lists every other fault too.
         InvalidRequest: the request breaks a rule; `violations` lists every fault.
         PayloadTooLarge: the request is larger than `limits` allow.
     """
-    sized = isinstance(request, RequestDocument)
-    if isinstance(request, RequestDocument):
-        document: Any = request.document
-    elif isinstance(request, TrackRequest):
-        document = request_document(request)
-    else:
-        document = request
-    occurred_at = None
-    if type(document) is dict and isinstance(document.get("occurredAt"), datetime):
-        occurred_at = document["occurredAt"]
-        document = {**document, "occurredAt": "instant"}
+    checked = request_or_refusal(request, idempotency_key, limits, policy)
+    if isinstance(checked, ValidRequest):
+        return checked
+    raise checked
 
+
+def request_or_refusal(
+    request: TrackRequest | Mapping[str, Any] | RequestDocument,
+    idempotency_key: str | None,
+    limits: Limits,
+    policy: RedactionPolicy = NO_POLICY,
+) -> ValidRequest | InvalidRequest | PayloadTooLarge:
+    """Check a request as `check_request` does, and return the refusal.
+
+    A refusal that was never raised has no traceback, which would keep the request.
+    """
+    document, occurred_at = _readable(request, limits.max_bytes)
     admission = Admission(limits.max_depth, limits.max_bytes)
     admitted = admission.admit(document)
     if admission.too_large:
-        # Raise the size error first: an oversized copy is truncated, so other faults would
-        # be noise.
-        raise PayloadTooLarge(details={"maxBytes": limits.max_bytes})
-    reading = _RequestReading(admission.faults)
+        # Tell the size alone: an oversized copy is truncated, so other faults would be noise.
+        return PayloadTooLarge(details={"maxBytes": limits.max_bytes})
+    reading = _RequestReading(admission.faults, limits.allow_placeholder_ids, policy)
     valid = reading.request(admitted, occurred_at)
     key_missing = reading.key(idempotency_key)
-    if reading.faults:
-        raise reading.error(IdempotencyKeyRequired if key_missing else InvalidRequest)
+    if reading.faults.noted:
+        return reading.refusal(IdempotencyKeyRequired if key_missing else InvalidRequest)
     assert valid is not None
-    if not sized and len(valid.canonical) > limits.max_bytes:
-        raise PayloadTooLarge(details={"maxBytes": limits.max_bytes})
+    if len(valid.canonical) > limits.max_bytes and not issubclass(type(request), RequestDocument):
+        return PayloadTooLarge(details={"maxBytes": limits.max_bytes})
     return valid
+
+
+def is_placeholder(external_id: str) -> bool:
+    """Say whether an external id is what a broken client sends in place of one.
+
+    >>> [is_placeholder(text) for text in ("undefined", "NULL", "  ", "0")]
+    [True, True, True, False]
+    """
+    return external_id.lower() in _PLACEHOLDERS or external_id.isspace()
+
+
+def _readable(request: Any, most: int) -> tuple[Any, datetime | None]:
+    """Return a request's document, plain where it is an object, and apart a datetime in it.
+
+    A datetime is no JSON: a text stands for it in the document.
+    """
+    document: Any = request
+    # The type is asked, not the object: `isinstance` may run the object's own code.
+    kind = type(request)
+    if issubclass(kind, RequestDocument):
+        document = request.document
+    elif issubclass(kind, TrackRequest):
+        document = request_document(request)
+    kind = type(document)
+    if kind is not dict and kind is not FlawedObject:
+        plain = plain_value(document, most)
+        document = plain if type(plain) is dict else document
+    if type(document) is dict:
+        members: dict[Any, Any] = document
+        occurred_at = members.get("occurredAt")
+        if issubclass(type(occurred_at), datetime):
+            return {**members, "occurredAt": "instant"}, occurred_at
+    return document, None
 
 
 class _RequestReading:
     """One reading of an admitted request: notes each fault and reads on."""
 
-    def __init__(self, faults: list[tuple[Tokens, str]]) -> None:
+    def __init__(
+        self, faults: Faults, allow_placeholder_ids: bool, policy: RedactionPolicy
+    ) -> None:
         self.faults = faults
+        self.allow_placeholder_ids = allow_placeholder_ids
+        self.policy = policy
         self.redaction: Redaction | None = None
 
-    def key(self, key: object) -> bool:
+    def key(self, key: Any) -> bool:
         """Check the idempotency key; return whether there is none."""
-        if key is None or key == "":
-            self.faults.append((("idempotencyKey",), "is required"))
+        at = ("", "idempotencyKey")
+        text = str.__str__(key) if issubclass(type(key), str) else None
+        if key is None or text == "":
+            self.faults.note(at, "is required")
             return True
-        if not isinstance(key, str) or _KEY.fullmatch(key) is None:
-            self.faults.append((("idempotencyKey",), "must be 1 to 255 printable ASCII characters"))
+        if text is None or _KEY.fullmatch(text) is None:
+            self.faults.note(at, "must be 1 to 255 printable ASCII characters")
         return False
 
     def request(self, document: Any, moment: datetime | None) -> ValidRequest | None:
         """Check the request itself; return None where there is any fault."""
         if type(document) is not dict:
             if document is not INADMISSIBLE:
-                self.faults.append(((), "must be an object"))
+                self.faults.note("", "must be an object")
             return None
         if not document.keys() <= _FIELDS:
-            self._refuse_unknown(document, _FIELDS, ())
-        event = self._name(document, "event", (), required=True)
+            self._refuse_unknown(document, _FIELDS, "")
+        event = self._name(document, "event", "", required=True)
         email, external_id, properties = self._profile(document)
-        data = self._object(document, "data", ())
+        data = self._object(document, "data", "") or {}
         paths = self._paths(document)
-        reference_id = self._name(document, "referenceId", ())
+        if self.policy.refuse_unmatched and paths:
+            self._refuse_unmatched(document, data)
+        reference_id = self._name(document, "referenceId", "")
         occurred_at = self._instant(document, moment)
-        if self.faults:
+        if self.faults.noted:
             return None
         assert event is not None
         assert self.redaction is not None
+        properties = properties or {}
+        redaction = self.redaction
+        if not self.policy.empty:
+            redaction = self.policy.redaction(paths or (), data, properties)
+            properties = redaction.apply_to_properties(properties)
         sent = document.copy()
         if paths is not None:
             sent["redactedDataPaths"] = paths
@@ -141,40 +218,37 @@ class _RequestReading:
             event,
             email,
             external_id,
-            properties or {},
-            data or {},
-            self.redaction,
+            properties,
+            data,
+            redaction,
             reference_id,
             occurred_at,
             sent,
             canonical_json(sent),
         )
 
-    def error(self, kind: type[InvalidRequest]) -> InvalidRequest:
+    def refusal(self, kind: type[InvalidRequest]) -> InvalidRequest:
         """Build the one error that lists every fault."""
-        violations = [
-            Violation(_shown_path(self._without_secret_names(tokens)), message)
-            for tokens, message in self.faults[:_MAX_VIOLATIONS]
-        ]
-        error = kind.from_violations(violations)
-        if len(self.faults) > _MAX_VIOLATIONS:
-            error.details["omittedViolations"] = len(self.faults) - _MAX_VIOLATIONS
-        return error
+        return self.faults.refusal(kind, self._without_secret_names)
 
     def _without_secret_names(self, tokens: Tokens) -> Tokens:
         """Cut a path at a redacted place: the names below it may be secrets too."""
-        if self.redaction is None or tokens[:1] != ("data",):
-            return tokens
-        target = self.redaction.covers(tokens[1:])
-        return tokens if target is None else ("data", *target)
+        if tokens[:1] != ("data",):
+            return self.policy.covers(tokens) or tokens
+        target = None if self.redaction is None else self.redaction.covers(tokens[1:])
+        if target is not None:
+            tokens = ("data", *target)
+        # The state document's /event is the request's /data.
+        target = self.policy.covers(("event", *tokens[1:]))
+        return tokens if target is None else tokens[: len(target)]
 
-    def _refuse_unknown(self, document: dict[str, Any], known: frozenset[str], at: Tokens) -> None:
+    def _refuse_unknown(self, document: dict[str, Any], known: frozenset[str], at: Place) -> None:
         for name in document:
             if name not in known:
-                self.faults.append(((*at, name), "is not a known field"))
+                self.faults.note((at, name), "is not a known field")
 
     def _name(
-        self, document: dict[str, Any], name: str, at: Tokens, *, required: bool = False
+        self, document: dict[str, Any], name: str, at: Place, *, required: bool = False
     ) -> str | None:
         value = document.get(name)
         if type(value) is str:
@@ -184,34 +258,40 @@ class _RequestReading:
             return None
         elif value is None and name not in document:
             if required:
-                self.faults.append(((*at, name), "is required"))
+                self.faults.note((at, name), "is required")
             return None
-        self.faults.append(((*at, name), "must be a string of 1 to 255 characters"))
+        self.faults.note((at, name), "must be a string of 1 to 255 characters")
         return None
 
-    def _object(self, document: dict[str, Any], name: str, at: Tokens) -> dict[str, Any] | None:
+    def _object(self, document: dict[str, Any], name: str, at: Place) -> dict[str, Any] | None:
         value = document.get(name)
         if type(value) is dict:
             return value
         if value is not INADMISSIBLE and (value is not None or name in document):
-            self.faults.append(((*at, name), "must be an object"))
+            self.faults.note((at, name), "must be an object")
         return None
 
     def _profile(
         self, document: dict[str, Any]
     ) -> tuple[str | None, str | None, dict[str, Any] | None]:
-        profile = self._object(document, "profile", ())
+        profile = self._object(document, "profile", "")
         if profile is None:
             if "profile" not in document:
-                self.faults.append((("profile",), "is required"))
+                self.faults.note(("", "profile"), "is required")
             return None, None, None
-        at = ("profile",)
+        at = ("", "profile")
         if not profile.keys() <= _PROFILE_FIELDS:
             self._refuse_unknown(profile, _PROFILE_FIELDS, at)
         if "email" not in profile and "externalId" not in profile:
-            self.faults.append((at, "must have an email or an externalId"))
+            self.faults.note(at, "must have an email or an externalId")
         email = self._email(profile["email"]) if "email" in profile else None
         external_id = self._name(profile, "externalId", at)
+        if (
+            external_id is not None
+            and not self.allow_placeholder_ids
+            and is_placeholder(external_id)
+        ):
+            self.faults.note((at, "externalId"), PLACEHOLDER_FAULT)
         return email, external_id, self._object(profile, "properties", at)
 
     def _email(self, value: Any) -> str | None:
@@ -222,17 +302,18 @@ class _RequestReading:
                 return trimmed.lower()
         elif value is INADMISSIBLE:
             return None
-        self.faults.append(
-            (("profile", "email"), f"must be an email address of at most {MAX_EMAIL} characters")
+        self.faults.note(
+            (("", "profile"), "email"),
+            f"must be an email address of at most {MAX_EMAIL} characters",
         )
         return None
 
     def _paths(self, document: dict[str, Any]) -> list[str] | None:
         value = document.get("redactedDataPaths")
-        at = ("redactedDataPaths",)
+        at = ("", "redactedDataPaths")
         if type(value) is not list:
             if value is not INADMISSIBLE and "redactedDataPaths" in document:
-                self.faults.append((at, "must be a list of JSON Pointers"))
+                self.faults.note(at, "must be a list of JSON Pointers")
             self.redaction = compile_redaction(())
             return None
         paths: set[str] = set()
@@ -244,35 +325,44 @@ class _RequestReading:
                 if fault is None:
                     paths.add(path)
             if fault is not None:
-                self.faults.append(((*at, str(index)), fault))
+                self.faults.note((at, index), fault)
         ordered = sorted(paths)
         self.redaction = compile_redaction(ordered)
         return ordered
 
+    def _refuse_unmatched(self, document: dict[str, Any], data: dict[str, Any]) -> None:
+        """Refuse each path that names nothing, unless a fault may have hidden what it names."""
+        assert self.redaction is not None
+        if self.faults.omitted or any(_is_in_data(at) for at, _ in self.faults.noted):
+            return
+        unmatched = frozenset(self.redaction.apply(data).unmatched)
+        for index, path in enumerate(document["redactedDataPaths"]):
+            if path in unmatched:
+                self.faults.note((("", "redactedDataPaths"), index), "names nothing in data")
+
     def _instant(self, document: dict[str, Any], moment: datetime | None) -> datetime | None:
         value = document.get("occurredAt")
-        at = ("occurredAt",)
+        at = ("", "occurredAt")
         if moment is not None:
             try:
                 if moment.utcoffset() is None:
                     raise ValueError("must have an offset from UTC")
                 return parse_instant(format_instant(moment))
-            except (ValueError, OverflowError):
-                self.faults.append((at, "must be an aware datetime within the calendar"))
+            except Exception:  # noqa: BLE001 - a tzinfo is the host's own code
+                self.faults.note(at, "must be an aware datetime within the calendar")
         elif type(value) is str:
             try:
                 return parse_instant(value)
             except ValueError as error:
-                self.faults.append((at, str(error)))
+                self.faults.note(at, str(error))
         elif value is not INADMISSIBLE and "occurredAt" in document:
-            self.faults.append((at, "must be an RFC 3339 date-time with an offset or Z"))
+            self.faults.note(at, "must be an RFC 3339 date-time with an offset or Z")
         return None
 
 
-def _shown_path(tokens: Tokens) -> str:
-    """Write a path; one that is too long becomes the path of an ancestor."""
-    path = format_pointer(*tokens)
-    while len(path) > _MAX_PATH and tokens:
-        tokens = tokens[:-1]
-        path = format_pointer(*tokens)
-    return path
+def _is_in_data(place: Place) -> bool:
+    while not isinstance(place, str):
+        if place == ("", "data"):
+            return True
+        place = place[0]
+    return False

@@ -1,6 +1,6 @@
 """What a caller of `events.track` may send, and what is left of it once it is checked.
 
-Knows fields and how much JSON they may hold. Must never show what a request holds: each
+Knows fields and the limits that a host may set. Must never show what a request holds: each
 repr names the fields that are set and no value.
 """
 
@@ -88,18 +88,27 @@ class RequestDocument:
 
 @frozen
 class Limits:
-    """How much JSON one request may hold.
+    """What one request may hold.
 
     Attributes:
         max_bytes: the most bytes of UTF-8. Default 256 KiB.
         max_depth: how deep objects and arrays may nest; the request itself is 1. Default 64.
+        allow_placeholder_ids: whether external ids are taken that only a broken client sends,
+            such as ``undefined``. Default: they are refused.
+
+    Raises:
+        ConfigurationError: an attribute breaks its rule.
     """
 
     max_bytes: int = 256 * 1024
     max_depth: int = 64
+    allow_placeholder_ids: bool = False
 
     def __attrs_post_init__(self) -> None:
-        if self.max_bytes < 1 or not 1 <= self.max_depth <= 128:
+        numbers = (self.max_bytes, self.max_depth)
+        if not all(type(number) is int for number in numbers) or not (
+            self.max_bytes >= 1 and 1 <= self.max_depth <= 128
+        ):
             raise ConfigurationError("max_bytes must be at least 1 and max_depth 1 to 128.")
 
 
@@ -114,12 +123,14 @@ class ValidRequest:
         event: the event's name.
         email: trimmed and lowercased, or None.
         external_id: as sent, or None.
-        properties: admitted Profile Properties; empty where none were sent.
+        properties: admitted Profile Properties, redacted by the host's policy; empty where
+            none were sent.
         data: the event's data, admitted and *not yet redacted*.
-        redaction: the compiled redaction paths.
+        redaction: what is redacted of this request, by its own paths and by the policy:
+            `redaction.apply(data)` redacts, `redaction.places(data)` names every place.
         reference_id: as sent, or None.
         occurred_at: in UTC; None where the caller gave none.
-        document: the request as sent, normalised for the fingerprint.
+        document: the request as sent, before any redaction, normalised for the fingerprint.
         canonical: `document` as canonical JSON.
     """
 
@@ -147,7 +158,7 @@ def request_document(request: TrackRequest) -> dict[str, Any]:
     {'event': 'signed.up', 'profile': {'externalId': 'cus_1'}}
     """
     profile: Any = request.profile
-    if isinstance(profile, ProfileInput):
+    if issubclass(type(profile), ProfileInput):
         profile = _without_none(
             ("email", profile.email),
             ("externalId", profile.external_id),

@@ -29,6 +29,7 @@ from segmentflow_core.testing.contract.hand_over import HandOverContract
 from segmentflow_core.testing.contract.idempotency import IdempotencyContract
 from segmentflow_core.testing.contract.journeys import JourneyContract
 from segmentflow_core.testing.contract.looking import LookingContract
+from segmentflow_core.testing.contract.numbers import NumberContract
 from segmentflow_core.testing.contract.organizations import OrganizationContract
 from segmentflow_core.testing.contract.profiles import ProfileContract
 from segmentflow_core.testing.contract.races import RaceContract
@@ -45,6 +46,7 @@ class StorageContract(
     AtomicityContract,
     ProfileContract,
     RecordContract,
+    NumberContract,
     JourneyContract,
     LookingContract,
     BatchContract,

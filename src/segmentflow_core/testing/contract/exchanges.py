@@ -144,7 +144,10 @@ class ExchangeContract:
             Probe("per-order", profile_id, "no such key"): PriorEntries(clock.now()),
             Probe("none", profile_id, ""): PriorEntries(),
             Probe("once", nobody, ""): PriorEntries(),
-            Probe("once", profile_id, "", first.event_id): PriorEntries(),
+            Probe("once", profile_id, "", 1): PriorEntries(),
+            Probe("once", profile_id, "", 2): PriorEntries(entered, key_taken=True),
+            Probe("every", profile_id, None, 2): PriorEntries(entered),
+            Probe("every", profile_id, None, 10**10): PriorEntries(clock.now()),
         }
 
         async def work(transaction: Any) -> dict[Probe, PriorEntries]:

@@ -51,15 +51,15 @@ class LookingContract:
         tracker.track_many(orders[50:])
         before = everything(tracker)
         steps: list[tuple[int, int | None]] = []
-        replay = tracker.journeys.rehearse(
+        rehearsal = tracker.journeys.rehearse(
             EVERY_POLICY, since=since, on_progress=lambda *step: steps.append(step)
         )
-        assert {journey.journey_id: journey.entered for journey in replay.journeys} == {
+        assert {journey.journey_id: journey.entered for journey in rehearsal.journeys} == {
             "every": 550,
             "once": 1,
             "per-order": 3,
         }
-        assert steps[-1] == (replay.events, 550)
+        assert steps[-1] == (rehearsal.events, 550)
         assert everything(tracker) == before
 
     def test_entries_caused_by_later_events_do_not_count_for_an_earlier_one(

@@ -12,13 +12,18 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar, Final
 
 import pytest
 
 from segmentflow_core import Receipt
 from segmentflow_core.colour import settle
-from segmentflow_core.errors import IdempotencyInProgress, IdempotencyKeyReuse
+from segmentflow_core.errors import (
+    IdempotencyInProgress,
+    IdempotencyKeyReuse,
+    StorageUnavailable,
+)
 from segmentflow_core.testing.builders import a_journey, a_request
 from segmentflow_core.testing.callers import Client, Gate, is_asynchronous
 from segmentflow_core.testing.capabilities import needs
@@ -82,6 +87,65 @@ class RaceContract:
         assert len(history.calls) == 10 * _CLIENTS
         assert len(stored.events) == 10
         assert contradictions(history.calls, stored) == []
+
+    @needs("concurrent_writers")
+    @pytest.mark.parametrize("seed", range(2))
+    def test_explaining_what_a_race_recorded_agrees_with_it(
+        self, at_once: AtOnce, tracker: Any, seed: int
+    ) -> None:
+        """An event's id is drawn before its turn comes; only its number tells which was first."""
+        cooldown = {"policy": "cooldown", "duration": "PT1H"}
+        tracker.journeys.publish(EVERY_POLICY)
+        tracker.journeys.publish([a_journey("cooldown", reentry=cooldown)])
+
+        def client(number: int) -> Client:
+            chance = random.Random(f"{seed} {number}")  # noqa: S311 - a test's dice
+
+            async def calls(tracker: Any) -> None:
+                for turn in range(5):
+                    who: dict[str, Any] = {"email": f"p{chance.randrange(2)}@example.com"}
+                    who |= chance.choice([{}, {"properties": {"turn": turn}}])
+                    order = a_request(profile=who, data={"orderId": chance.randrange(4)})
+                    await _again_and_again(tracker.track, order, f"{number} {turn}")
+
+            return calls
+
+        at_once([client(number) for number in range(_CLIENTS)])
+        events = tracker.records.events(limit=1000)
+        assert len(events) == 5 * _CLIENTS
+        for event in events:
+            explained = tracker.records.explain(event.event_id)
+            recorded = [(outcome.journey_id, outcome.reason) for outcome in event.outcomes]
+            assert [(j.journey_id, j.reason) for j in explained.journeys] == recorded
+
+    @needs("concurrent_writers")
+    def test_events_of_a_profile_are_numbered_without_gaps_in_a_race(
+        self, at_once: AtOnce, tracker: Any
+    ) -> None:
+        """Retries, refusals and batches among them: only what is recorded takes a number."""
+
+        def client(number: int) -> Client:
+            async def calls(tracker: Any) -> None:
+                for turn in range(3):
+                    key = f"{number // 2} {turn}"
+                    await _again_and_again(tracker.track, a_request(), key)
+                    requests = [
+                        (a_request(profile={"email": f"p{n % 2}@example.com"}), f"{key} {n}")
+                        for n in range(4)
+                    ]
+                    unknown = (a_request(profile={"externalId": "unknown"}), f"{number} unknown")
+                    await _again_and_again(tracker.track_many, [*requests, unknown])
+
+            return calls
+
+        at_once([client(number) for number in range(_CLIENTS)])
+        numbers: dict[str, list[int]] = {}
+        for event in tracker.records.events(limit=1000):
+            numbers.setdefault(event.profile_id, []).append(event.number)
+        assert sorted(map(len, numbers.values())) == [12, 24, 24]
+        for profile_id, found in numbers.items():
+            assert sorted(found) == list(range(1, len(found) + 1))
+            assert tracker.records.profile(profile_id).number == len(found)
 
     @needs("concurrent_writers", "open_transactions")
     @pytest.mark.parametrize("calls", [1, 2], ids=["loaded", "written"])
@@ -163,6 +227,14 @@ class RaceContract:
             )
         )
         assert tracker.records.profile(first.profile_id).properties == {"a": 1, "b": 1}
+
+    @needs("concurrent_writers", "open_transactions")
+    def test_two_events_of_one_profile_at_once_have_two_numbers(
+        self, hold: Callable[..., list[Any]], tracker: Any
+    ) -> None:
+        tracker.track(a_request(), "earlier")
+        hold((a_request(), "first"), (a_request(), "second"))
+        assert sorted(event.number for event in tracker.records.events()) == [1, 2, 3]
 
     @needs("concurrent_writers", "open_transactions")
     def test_a_caller_waits_no_longer_than_the_bound_and_may_try_again(
@@ -363,6 +435,14 @@ class RaceContract:
             return at_once([holder, overtaker, referee])[:2]
 
         return run
+
+
+async def _again_and_again(call: Callable[..., Any], *arguments: Any) -> None:
+    """Call until it is answered, as callers of a storage do that runs nothing again itself."""
+    while True:
+        with suppress(StorageUnavailable):
+            await settle(call(*arguments))
+            return
 
 
 async def _cancel_after(turns: int, call: Coroutine[Any, Any, Any]) -> bool:

@@ -20,7 +20,7 @@ from segmentflow_core.testing.builders import (
 from segmentflow_core.testing.contract.reading import EVERY_POLICY, typed
 from segmentflow_core.testing.strategies import json_objects
 
-__all__ = ["RecordContract"]
+__all__ = ["FallingIds", "RecordContract"]
 
 
 # Every example uses another Profile and another key.
@@ -121,7 +121,7 @@ class RecordContract:
     def test_events_are_listed_by_id_whatever_order_they_were_written_in(
         self, new_tracker: Callable[..., Any]
     ) -> None:
-        tracker = new_tracker(ids=_FallingIds())
+        tracker = new_tracker(ids=FallingIds())
         written = [tracker.track(a_request(), str(n)).event_id for n in range(4)]
         assert written == sorted(written, reverse=True)
         assert [event.event_id for event in tracker.records.events()] == written
@@ -131,7 +131,7 @@ class RecordContract:
     def test_enrollments_are_listed_by_id_whatever_order_they_were_written_in(
         self, new_tracker: Callable[..., Any]
     ) -> None:
-        tracker = new_tracker(ids=_FallingIds())
+        tracker = new_tracker(ids=FallingIds())
         tracker.journeys.publish(EVERY_POLICY)
         tracker.track(a_request(data={"orderId": "A"}), "1")
         tracker.track(a_request(data={"orderId": "B"}), "2")
@@ -146,7 +146,7 @@ class RecordContract:
         assert [entry.journey_id for entry in orders] == ["per-order"]
 
 
-class _FallingIds:
+class FallingIds:
     """Ids that sort in the reverse of the order they were made in."""
 
     def __init__(self) -> None:

@@ -15,6 +15,7 @@ from segmentflow_core.errors import IdempotencyInProgress, IdempotencyKeyReuse
 from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey, a_request
 from segmentflow_sql import SqlStorage
 
+pytestmark = pytest.mark.server_side
 ISOLATION_LEVELS = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
 
 
@@ -238,7 +239,7 @@ def test_purge_goes_on_while_traffic_runs(new_storage):
     assert 47 <= removed <= len(events)
 
 
-class Held:
+class OpenCall:
     """A transaction of another process that has taken a key and does not end."""
 
     def __init__(self, postgres, database, key):
@@ -251,7 +252,7 @@ class Held:
 
 
 def test_a_duplicate_waits_for_the_first_and_replays_its_receipt(postgres, database, new_storage):
-    holder = Held(postgres, database, "key")
+    holder = OpenCall(postgres, database, "key")
     tracker = a_tracker(new_storage())
     with ThreadPoolExecutor(1) as pool:
         duplicate = pool.submit(tracker.track, a_request(), "key")
@@ -263,7 +264,7 @@ def test_a_duplicate_waits_for_the_first_and_replays_its_receipt(postgres, datab
 
 
 def test_a_duplicate_waits_no_longer_than_the_bound(postgres, database, new_storage):
-    holder = Held(postgres, database, "key")
+    holder = OpenCall(postgres, database, "key")
     impatient = a_tracker(new_storage(wait=0.05))
     with pytest.raises(IdempotencyInProgress):
         impatient.track(a_request(), "key")
@@ -273,7 +274,7 @@ def test_a_duplicate_waits_no_longer_than_the_bound(postgres, database, new_stor
 
 
 def test_a_holder_that_is_killed_frees_the_waiter(postgres, database, new_storage):
-    holder = Held(postgres, database, "key")
+    holder = OpenCall(postgres, database, "key")
     tracker = a_tracker(new_storage())
     with ThreadPoolExecutor(1) as pool:
         duplicate = pool.submit(tracker.track, a_request(), "key")
@@ -290,7 +291,7 @@ def test_another_call_about_a_profile_waits_for_it_and_sees_what_it_left(
 ):
     tracker = a_tracker(new_storage())
     tracker.track(a_request(), "earlier")
-    holder = Held(postgres, database, "one")
+    holder = OpenCall(postgres, database, "one")
     with ThreadPoolExecutor(1) as pool:
         other = pool.submit(tracker.track, a_request(), "two")
         postgres.wait_for_a_waiter(database)

@@ -1,0 +1,446 @@
+"""No traceback of any error shows what a host or a caller passed in.
+
+Error trackers send the local variables of every frame. So each error here is raised with a
+canary in everything that was passed, and no frame of ours may hold it, nor any cause or
+context of the error, whether or not it is suppressed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import traceback
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import httpx
+import pytest
+
+import segmentflow_core
+import segmentflow_memory
+from segmentflow_cli import main
+from segmentflow_cli.importing import ImportReport, import_lines, read_lines
+from segmentflow_cli.journey_files import read_journey_file
+from segmentflow_core import (
+    ApiKeys,
+    AsyncTracker,
+    FingerprintKey,
+    FingerprintKeys,
+    ProfileInput,
+    Tracker,
+    TrackRequest,
+)
+from segmentflow_core.domain.condition import compile_condition
+from segmentflow_core.domain.request import check_request
+from segmentflow_core.errors import SegmentflowError, StorageUnavailable
+from segmentflow_core.journeys import journey_definition, journey_definitions
+from segmentflow_core.templates import compile_template
+from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey, a_request
+from segmentflow_core.tracebacks import forget_locals, forgets_locals
+from segmentflow_core.wire import parse_json, parse_request
+from segmentflow_http import AsgiApp, Endpoint, KnownKeys
+from segmentflow_http.client import Client, Retries
+from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
+from segmentflow_sql import SqlStorage
+
+CANARY = "canary-4111"
+EMAIL = f"{CANARY}@example.com"
+CANARIES = (CANARY, CANARY.upper())
+OURS = tuple(
+    str(package.__path__[0]).rsplit("/", 1)[0] + "/segmentflow_"
+    for package in (segmentflow_core, segmentflow_memory)
+)
+
+
+def whole_chain(error):
+    """Yield an error and all its causes and contexts, suppressed ones too."""
+    pending, seen = [error], set()
+    while pending:
+        one = pending.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            yield one
+            pending += [one.__cause__, one.__context__]
+
+
+def shown(error):
+    """Give all that an error tracker would print of an error and of our frames."""
+    for one in whole_chain(error):
+        details = getattr(one, "details", "")
+        yield f"{one} {one!r} {one.args} {details}"
+        told = traceback.TracebackException.from_exception(one, capture_locals=True)
+        for frame in told.stack:
+            if frame.filename.startswith(OURS):
+                for name, text in (frame.locals or {}).items():
+                    yield f"{frame.filename}:{frame.lineno} {frame.name}: {name} = {text}"
+
+
+def assert_shows_nothing(error):
+    found = [line for line in shown(error) if any(canary in line for canary in CANARIES)]
+    assert found == []
+
+
+def raised(call):
+    with pytest.raises(BaseException) as caught:  # noqa: PT011 - whichever it is
+        call()
+    return caught.value
+
+
+def a_secret_request(**members):
+    request = a_request(
+        data={"card": CANARY, "list": [CANARY]},
+        profile={"email": EMAIL, "properties": {"pin": CANARY}},
+    )
+    return {**request, **members}
+
+
+def invalid(**members):
+    return a_secret_request(unknown=CANARY, occurredAt=CANARY, **members)
+
+
+REFUSED = {
+    "unknown fields": invalid(),
+    "no request": CANARY,
+    "a list": [CANARY],
+    "any Mapping": MappingProxyType(invalid()),
+    "a value": TrackRequest(CANARY, ProfileInput(CANARY), occurred_at=CANARY),
+    "a bad email": a_secret_request(profile={"email": CANARY}),
+    "a bad path": a_secret_request(redactedDataPaths=[CANARY, f"/event/~{CANARY}"]),
+    "a bad date": a_secret_request(occurredAt=f"{CANARY}-05-31T12:00Z"),
+    "no date": a_secret_request(occurredAt="2026-02-31T12:00Z"),
+    "a value that is no JSON": a_secret_request(referenceId={CANARY}),
+    "a placeholder": a_secret_request(profile={"externalId": "NULL", "properties": {"a": CANARY}}),
+    "too large": a_secret_request(data={"a": CANARY * 60_000}),
+}
+TEXTS = {
+    "no JSON": f'{{"a": "{CANARY}", {CANARY}',
+    "no UTF-8": f'{{"a": "{CANARY}"}}'.encode() + b"\xff",
+    "a byte order mark": f'\ufeff{{"a": "{CANARY}"}}',
+    "nested too deep": f'["{CANARY}",{"[" * 300}',
+    "too large": f'"{CANARY * 60_000}"',
+    "too large, and no UTF-8": f'"{CANARY * 60_000}\ud800"',
+}
+
+
+def a_tracker(storage=None, **options):
+    options.setdefault("fingerprint_key", FINGERPRINT_SECRET)
+    return Tracker(storage or MemoryStorage(), **options)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_refused_request(name):
+    request, key = REFUSED[name], f"{CANARY}\n"
+    tracker = a_tracker()
+    asynchronous = AsyncTracker(AsyncMemoryStorage(), fingerprint_key=FINGERPRINT_SECRET)
+    for call in (
+        lambda: check_request(request, key),
+        lambda: tracker.track(request, key),
+        lambda: tracker.track(request, None),
+        lambda: tracker.explain(request),
+        lambda: tracker.records.explain_request(request),
+        lambda: asyncio.run(asynchronous.track(request, key)),
+        lambda: asyncio.run(asynchronous.explain(request)),
+    ):
+        error = raised(call)
+        assert isinstance(error, SegmentflowError)
+        assert_shows_nothing(error)
+    for error in tracker.track_many([(request, key), (request, "key")]):
+        assert isinstance(error, SegmentflowError)
+        assert_shows_nothing(error)
+        assert error.__traceback__ is None
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_refused_text(name):
+    text = TEXTS[name]
+    assert_shows_nothing(raised(lambda: parse_request(text)))
+    if not name.startswith("too large"):
+        assert_shows_nothing(raised(lambda: parse_json(text)))
+
+
+class Failing(MemoryStorage):
+    """Runs the work, and fails after it as it was told."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def run(self, work):
+        def working(transaction):
+            held = work(transaction)  # a row in a local variable
+            raise self.error if held is not self else ZeroDivisionError
+
+        return super().run(working)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def storage(request, tmp_path):
+    if request.param == "memory":
+        yield MemoryStorage()
+        return
+    sqlalchemy = pytest.importorskip("sqlalchemy")
+    engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path}/store.db")
+    storage = SqlStorage(engine)
+    storage.create_all()
+    yield storage
+    engine.dispose()
+
+
+def test_a_refusal_of_the_decision(storage):
+    tracker = a_tracker(storage)
+    tracker.track(a_secret_request(), CANARY)
+    tracker.track(a_request(profile={"email": "b@example.com", "externalId": "b"}), "b")
+    refused = {
+        "idempotency_key_reuse": (a_secret_request(referenceId=CANARY), CANARY),
+        "identity_conflict": (a_secret_request(profile={"email": EMAIL, "externalId": "b"}), "c"),
+        "profile_email_required": (a_secret_request(profile={"externalId": CANARY}), CANARY * 2),
+    }
+    for code, (request, key) in refused.items():
+        error = raised(lambda request=request, key=key: tracker.track(request, key))
+        assert error.code == code
+        assert_shows_nothing(error)
+    for error in tracker.track_many(list(refused.values())):
+        assert_shows_nothing(error)
+    newer = a_tracker(storage, fingerprint_key=FingerprintKeys(FingerprintKey("new", b"n" * 32)))
+    error = raised(lambda: newer.track(a_secret_request(), CANARY))
+    assert error.code == "internal_error"
+    assert_shows_nothing(error)
+
+
+@pytest.mark.parametrize("error", [StorageUnavailable(), ZeroDivisionError(), KeyboardInterrupt()])
+def test_a_store_that_fails(error):
+    tracker = a_tracker(Failing(error))
+    definitions = [a_journey(CANARY, trigger={"event": CANARY})]
+    for call in (
+        lambda: tracker.track(a_secret_request(), CANARY),
+        lambda: tracker.track_many([(a_secret_request(), CANARY)]),
+        lambda: tracker.explain(a_secret_request(), journeys=definitions),
+        lambda: tracker.journeys.publish(definitions),
+    ):
+        assert raised(call) is error
+        assert_shows_nothing(error)
+
+
+class Hostile(Mapping):
+    """A Mapping whose own code raises, and shows what it holds."""
+
+    def __getitem__(self, name):
+        raise LookupError(CANARY)
+
+    def __iter__(self):
+        raise LookupError(CANARY)
+
+    def __len__(self):
+        raise LookupError(CANARY)
+
+    def __repr__(self):
+        return CANARY
+
+
+def test_an_argument_whose_own_code_raises():
+    tracker = a_tracker()
+    for request in (Hostile(), a_secret_request(data=Hostile()), {"profile": Hostile()}):
+        error = raised(lambda request=request: tracker.track(request, CANARY))
+        assert error.code == "invalid_request"
+        assert_shows_nothing(error)
+
+
+def test_a_journey_a_condition_and_a_template():
+    journey = a_journey(CANARY, trigger={"event": CANARY, "where": {"path": CANARY}})
+    state = {"event": {"a": CANARY}, "profile": {"properties": {}}}
+    template = compile_template({"a": {"$state": "/event/b"}, "b": CANARY})
+    tracker = a_tracker()
+    for call in (
+        lambda: journey_definition(journey),
+        lambda: journey_definitions({"journeys": [journey]}),
+        lambda: journey_definitions([CANARY]),
+        lambda: journey_definitions({"journeys": [CANARY * 500_000]}),
+        lambda: tracker.journeys.publish([journey]),
+        lambda: tracker.explain(a_secret_request(), journeys=[journey]),
+        lambda: compile_condition({"path": CANARY, "op": CANARY}),
+        lambda: compile_template({"a": {"$state": CANARY}}),
+        lambda: template.render(state, "error"),
+        lambda: template.render(state, CANARY),
+    ):
+        assert_shows_nothing(raised(call))
+
+
+def test_a_secret_that_cannot_be_used():
+    for call in (
+        lambda: a_tracker(fingerprint_key=CANARY),
+        lambda: ApiKeys(MemoryStorage()).authenticate(CANARY, "events:write"),
+        lambda: KnownKeys([CANARY]),
+        lambda: KnownKeys(["k" * 32]).authenticate({"x-api-key": CANARY}, "events:write"),
+        lambda: Client("http://events.test", f"{CANARY}\n"),
+    ):
+        assert_shows_nothing(raised(call))
+
+
+class Interrupting:
+    def authenticate(self, headers, scope):
+        raise KeyboardInterrupt
+
+
+def test_what_leaves_an_endpoint_or_an_app():
+    endpoint = Endpoint(a_tracker(), Interrupting())
+    headers = {"x-api-key": CANARY, "content-type": "application/json"}
+    body = json.dumps(a_secret_request()).encode()
+    assert_shows_nothing(raised(lambda: endpoint("POST", "/api/v1/events", headers, body)))
+
+    async def receive():
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(_message):
+        raise RuntimeError("the server is gone")
+
+    scope = {"type": "http", "method": "POST", "path": "/api/v1/events"}
+    scope["headers"] = [(name.encode(), value.encode()) for name, value in headers.items()]
+    app = AsgiApp(Endpoint(a_tracker(), KnownKeys(["k" * 32])))
+    assert_shows_nothing(raised(lambda: asyncio.run(app(scope, receive, send))))
+
+
+def answering(status, document):
+    transport = httpx.MockTransport(lambda _request: httpx.Response(status, json=document))
+    return Client("http://events.test", CANARY, http=httpx.Client(transport=transport))
+
+
+def unreachable():
+    def refuse(request):
+        raise httpx.ConnectError("refused", request=request)
+
+    http = httpx.Client(transport=httpx.MockTransport(refuse))
+    return Client("http://events.test", CANARY, http=http, retries=Retries(attempts=1))
+
+
+def test_the_client():
+    refusal = SegmentflowError().envelope()
+    for call in (
+        lambda: answering(200, {}).track(a_secret_request(), CANARY),
+        lambda: answering(500, refusal).track(a_secret_request(), CANARY),
+        lambda: answering(400, {"error": "invalid_request", "message": "", "details": {}}).track(
+            a_secret_request(), CANARY
+        ),
+        lambda: unreachable().track(a_secret_request(), CANARY),
+        lambda: unreachable().track(a_secret_request(), f"{CANARY}\n"),
+        lambda: unreachable().track(a_secret_request(data={CANARY}), CANARY),
+        lambda: unreachable().track(Hostile(), CANARY),
+    ):
+        error = raised(call)
+        assert isinstance(error, SegmentflowError)
+        assert_shows_nothing(error)
+
+
+def test_an_import():
+    lines = [invalid(), a_secret_request(), {"idempotencyKey": CANARY, "other": CANARY}]
+    file = io.BytesIO("\n".join([CANARY, *map(json.dumps, lines)]).encode())
+    report = ImportReport(name="history.ndjson")
+
+    def run(storage):
+        import_lines(
+            a_tracker(storage),
+            read_lines(file),
+            report,
+            organization_id="default",
+            batch=500,
+            match_journeys=True,
+            on_progress=lambda _size, _refused: None,
+            pause=lambda _seconds: None,
+        )
+
+    run(MemoryStorage())
+    assert len(report.refused) == 3
+    for refusal in report.refused:
+        assert_shows_nothing(refusal.error)
+    file.seek(0)
+    assert_shows_nothing(raised(lambda: run(Failing(StorageUnavailable()))))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.json", f'{{"{CANARY}": '),
+        ("a.toml", f'a = "{CANARY}'),
+        ("a.yaml", f"a: [{CANARY}"),
+        ("b.yaml", f"a: &a {CANARY}\nb: *a"),
+        ("c.yaml", "[" * 5000 + CANARY),
+        ("d.yaml", f"a: {CANARY}\0"),
+        ("e.yaml", f"{CANARY}: 1\n{CANARY}: 2"),
+    ],
+)
+def test_a_journey_file(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    assert_shows_nothing(raised(lambda: read_journey_file(tmp_path / name)))
+
+
+def test_the_command(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SEGMENTFLOW_FINGERPRINT_KEY", FINGERPRINT_SECRET)
+    assert main(["init"]) == 0
+
+    def fail(*_arguments, **_named):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Tracker, "track", fail)
+    (tmp_path / "request.json").write_text(json.dumps(a_secret_request()))
+    error = raised(lambda: main(["track", "request.json", "--idempotency-key", CANARY]))
+    assert isinstance(error, ZeroDivisionError)
+    assert_shows_nothing(error)
+
+
+# --- how ----------------------------------------------------------------------------
+
+
+def test_the_places_stay():
+    error = raised(lambda: a_tracker().track(invalid(), "key"))
+    told = traceback.format_exception(error)
+    assert any("in track" in line for line in told)
+
+
+def test_what_the_host_was_handling_is_left_alone():
+    def fail():
+        mine = "a variable of the host"
+        raise LookupError(mine)
+
+    try:
+        fail()
+    except LookupError as error:
+        handled = error
+        refusal = raised(lambda: a_tracker().track(invalid(), "key"))
+    assert refusal.__context__ is handled
+    frame = handled.__traceback__.tb_next.tb_frame
+    assert frame.f_locals == {"mine": "a variable of the host"}
+    assert_shows_nothing(refusal)
+
+
+def test_a_cause_and_a_context_are_cleared_too():
+    def first():
+        secret = CANARY
+        raise LookupError(len(secret))
+
+    @forgets_locals
+    def second():
+        try:
+            first()
+        except LookupError as error:
+            raise ValueError from error
+
+    cause = raised(second).__cause__
+    assert cause.__traceback__.tb_next.tb_frame.f_locals == {}
+
+
+def test_errors_that_lead_to_each_other_end():
+    one, other = ValueError(), ValueError()
+    one.__cause__, other.__cause__ = other, one
+    forget_locals(one)
+
+
+def test_what_is_marked_stays_what_it_was():
+    @forgets_locals
+    async def twice(number: int) -> int:
+        """Double a number."""
+        return 2 * number
+
+    assert asyncio.run(twice(2)) == 4
+    assert (twice.__name__, twice.__doc__) == ("twice", "Double a number.")
+    assert asyncio.iscoroutinefunction(twice)

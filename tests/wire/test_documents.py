@@ -1,0 +1,108 @@
+"""What the library returns, as JSON documents: each member, and nothing that must not show."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from segmentflow_core import ApiKeys, Tracker
+from segmentflow_core.testing import (
+    DOCUMENTED_KEY,
+    DOCUMENTED_REQUEST,
+    FINGERPRINT_SECRET,
+    FixedClock,
+    SequentialIds,
+    a_journey,
+)
+from segmentflow_core.wire import (
+    api_key_document,
+    claimed_document,
+    enrollment_document,
+    event_document,
+    published_document,
+    receipt_document,
+)
+from segmentflow_memory import MemoryStorage
+
+NOW = "2026-06-01T12:00:00.123456Z"
+
+
+@pytest.fixture
+def tracker():
+    ids = SequentialIds()
+    tracker = Tracker(
+        MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET, clock=FixedClock(), ids=ids
+    )
+    tracker.journeys.publish([a_journey()])
+    return tracker
+
+
+@pytest.fixture
+def receipt(tracker):
+    return tracker.track(DOCUMENTED_REQUEST, DOCUMENTED_KEY)
+
+
+def test_a_receipt_and_its_replay_are_one_document(tracker, receipt):
+    assert receipt_document(receipt) == {
+        "eventId": receipt.event_id,
+        "profileId": receipt.profile_id,
+        "matchedJourneys": 1,
+        "enrolledJourneys": 1,
+        "skippedJourneys": 0,
+    }
+    replay = tracker.track(DOCUMENTED_REQUEST, DOCUMENTED_KEY)
+    assert receipt_document(replay) == receipt_document(receipt)
+
+
+def test_an_event_is_written_with_its_outcomes_and_redacted(tracker, receipt):
+    document = event_document(tracker.records.event(receipt.event_id))
+    assert document == {
+        "eventId": receipt.event_id,
+        "profileId": receipt.profile_id,
+        "event": "order.created",
+        "data": {"orderId": "ord_9421", "total": 49, "payment": {"token": "[REDACTED]"}},
+        "referenceId": "ord_9421",
+        "occurredAt": "2026-05-31T12:00:00.000Z",
+        "receivedAt": NOW,
+        "outcomes": [{"journeyId": "welcome", "version": 1, "outcome": "enrolled", "reason": None}],
+    }
+    assert json.loads(json.dumps(document)) == document
+
+
+def test_an_enrollment_shows_no_lease_but_to_the_worker_that_holds_it(tracker, receipt):
+    (claimed,) = tracker.enrollments.claim()
+    (listed,) = tracker.enrollments.list()
+    plain = enrollment_document(listed)
+    assert plain.keys().isdisjoint({"token", "leaseUntil"})
+    assert plain["status"] == "claimed"
+    document = claimed_document(claimed)
+    assert document.items() >= plain.items()
+    assert document["token"] == claimed.enrollment.token
+    assert document["state"]["event"]["payment"] == {"token": "[REDACTED]"}
+    assert (document["event"], document["organizationId"]) == ("order.created", "default")
+
+
+def test_a_journey_is_written_as_published_with_its_version(tracker):
+    document = published_document(tracker.journeys.get("welcome"))
+    assert document == {
+        **a_journey(),
+        "reentry": {"policy": "every_event"},
+        "version": 1,
+        "publishedAt": NOW,
+    }
+
+
+def test_an_api_key_is_listed_without_its_digest():
+    keys = ApiKeys(MemoryStorage(), clock=FixedClock(), ids=SequentialIds())
+    created = keys.create(["events:write"], label="shop")
+    (listed,) = keys.list()
+    assert api_key_document(listed) == {
+        "keyId": created.api_key.key_id,
+        "scopes": ["events:write"],
+        "label": "shop",
+        "test": False,
+        "createdAt": NOW,
+        "lastUsedAt": None,
+        "revokedAt": None,
+    }
