@@ -60,6 +60,8 @@ def faults(error: SegmentflowError, whole: str) -> Iterator[str]:
         yield visible(f"  {violation['path'] or whole} {violation['message']}")
     for path in error.details.get("changedPaths", ()):
         yield visible(f"  {path or 'the request'} differs")
+    for path in error.details.get("redactedPaths", ()):
+        yield visible(f"  {path} is redacted, and was not compared")
 
 
 def lined_up(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:

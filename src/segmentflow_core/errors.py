@@ -228,7 +228,11 @@ class MethodNotAllowed(_Refusal):
 
 
 class IdempotencyKeyReuse(_Refusal):
-    """The key was used for another request; `details["changedPaths"]` names what differs."""
+    """The key was used for another request.
+
+    `details["changedPaths"]` names what differs, and `details["redactedPaths"]` what the request
+    redacts, which is not compared.
+    """
 
     code = "idempotency_key_reuse"
     status = 409

@@ -20,7 +20,7 @@ from segmentflow_core.arguments import (
     checked_calls,
     only,
 )
-from segmentflow_core.calls import StorageCalls
+from segmentflow_core.calls import StorageCalls, Work
 from segmentflow_core.colour import drive, settle
 from segmentflow_core.domain.event import Receipt, UserEvent
 from segmentflow_core.domain.explanation import ExplainedEvent
@@ -80,7 +80,19 @@ class _TrackingCalls(StorageCalls):
             began = observation.began
         try:
             check_organization(organization_id)
-            recorded = await self._record(calls, organization_id, match_journeys, began)
+            work = self._work(calls, organization_id, match_journeys, began)
+            recorded = work if isinstance(work, Recorded) else None
+            if not isinstance(work, Recorded):
+                try:
+                    # Not by way of `_record`: each frame on this trunk costs every event.
+                    recorded = await settle(self.run_in_storage(self.in_colour(work)))
+                except StorageRefused:
+                    if len(calls) < 2:
+                        raise
+            if recorded is None:
+                recorded = await self._record_by_halves(
+                    calls, organization_id, match_journeys, began
+                )
         except Exception as error:
             if observation is not None:
                 observation.failed(error)
@@ -89,18 +101,21 @@ class _TrackingCalls(StorageCalls):
             observation.ended(recorded.results, recorded.written)
         return recorded.results
 
-    async def _record(
+    def _work(
         self,
         calls: Sequence[tuple[AnyRequest, str | None]],
         organization_id: str,
         match_journeys: bool,
         began: Callable[[], object] | None,
-    ) -> Recorded:
+    ) -> Work[Recorded] | Recorded:
+        """Return what records the batch in a transaction, or its refusals if nothing is left."""
         settings, ids = self.settings, self._ids
-        prepared = prepare(calls, settings, self._clock, ids, match_journeys=match_journeys)
+        prepared = prepare(
+            calls, organization_id, settings, self._clock, ids, match_journeys=match_journeys
+        )
         if not prepared.items:
             return Recorded([prepared.refused[index] for index in range(len(calls))])
-        record = partial(
+        return partial(
             record_batch,
             organization_id=organization_id,
             prepared=prepared,
@@ -108,14 +123,22 @@ class _TrackingCalls(StorageCalls):
             ids=ids,
             began=began,
         )
+
+    async def _record(
+        self,
+        calls: Sequence[tuple[AnyRequest, str | None]],
+        organization_id: str,
+        match_journeys: bool,
+        began: Callable[[], object] | None,
+    ) -> Recorded:
+        work = self._work(calls, organization_id, match_journeys, began)
+        if isinstance(work, Recorded):
+            return work
         try:
-            # Not by way of `run`: this is the trunk, and each frame on it costs every event.
-            recorded: Recorded = await settle(self.run_in_storage(self.in_colour(record)))
+            return await self.run(work)
         except StorageRefused:
             if len(calls) < 2:
                 raise
-        else:
-            return recorded
         return await self._record_by_halves(calls, organization_id, match_journeys, began)
 
     async def _record_by_halves(

@@ -265,7 +265,8 @@ def test_what_counts_as_the_same_request():
             assert tracker.track(a_request(**json.loads(then)), "1").replayed
             found = "the same request"
         except IdempotencyKeyReuse as conflict:
-            (found,) = conflict.details["changedPaths"]
+            changed, redacted = conflict.details["changedPaths"], conflict.details["redactedPaths"]
+            (found,) = [*changed, *(f"redacted: {path}" for path in redacted)]
         assert found == answer, (first, then)
 
 

@@ -89,7 +89,7 @@ def test_sixteen_clients_with_the_same_keys_make_one_event_for_each(new_storage,
                 assert result.event_id == event.event_id
             else:
                 assert isinstance(result, IdempotencyKeyReuse), result
-                assert result.details == {"changedPaths": ["/data/another"]}
+                assert result.details["changedPaths"] == ["/data/another"]
 
 
 @pytest.mark.parametrize("isolation_level", ISOLATION_LEVELS)
