@@ -6,7 +6,7 @@ that needs no secret: the trackers offer those facades as well, over the same st
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -22,21 +22,21 @@ from segmentflow_core.arguments import (
 )
 from segmentflow_core.calls import StorageCalls
 from segmentflow_core.colour import drive, settle
-from segmentflow_core.domain.event import Receipt
+from segmentflow_core.domain.event import Receipt, UserEvent
 from segmentflow_core.domain.explanation import ExplainedEvent
 from segmentflow_core.domain.fingerprint import FingerprintKeys, FingerprintKeySource
 from segmentflow_core.domain.profile import DEFAULT_PROFILE_LIMITS, ProfileLimits
 from segmentflow_core.domain.redaction import NO_POLICY, RedactionPolicy
 from segmentflow_core.domain.request import DEFAULT_LIMITS, Limits
 from segmentflow_core.enrollments import AsyncEnrollments, Enrollments
-from segmentflow_core.errors import SegmentflowError
+from segmentflow_core.errors import SegmentflowError, StorageRefused
 from segmentflow_core.journeys import AsyncJourneys, Journeys
 from segmentflow_core.observation import Observation
 from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
 from segmentflow_core.ports.observation import Observer
 from segmentflow_core.records import AsyncRecords, Records
 from segmentflow_core.system import SystemClock, Uuid7Factory
-from segmentflow_core.tracebacks import forgets_locals
+from segmentflow_core.tracebacks import forget_locals, forgets_locals
 from segmentflow_core.usecases.record import AnyRequest, Recorded, Settings, prepare, record_batch
 
 __all__ = ["AsyncTracker", "Tracker"]
@@ -80,21 +80,7 @@ class _TrackingCalls(StorageCalls):
             began = observation.began
         try:
             check_organization(organization_id)
-            settings, ids = self.settings, self._ids
-            prepared = prepare(calls, settings, self._clock, ids, match_journeys=match_journeys)
-            if prepared.items:
-                record = partial(
-                    record_batch,
-                    organization_id=organization_id,
-                    prepared=prepared,
-                    settings=settings,
-                    ids=ids,
-                    began=began,
-                )
-                # Not by way of `run`: this is the trunk, and each frame on it costs every event.
-                recorded: Recorded = await settle(self.run_in_storage(self.in_colour(record)))
-            else:
-                recorded = Recorded([prepared.refused[index] for index in range(len(calls))])
+            recorded = await self._record(calls, organization_id, match_journeys, began)
         except Exception as error:
             if observation is not None:
                 observation.failed(error)
@@ -102,6 +88,59 @@ class _TrackingCalls(StorageCalls):
         if observation is not None:
             observation.ended(recorded.results, recorded.written)
         return recorded.results
+
+    async def _record(
+        self,
+        calls: Sequence[tuple[AnyRequest, str | None]],
+        organization_id: str,
+        match_journeys: bool,
+        began: Callable[[], object] | None,
+    ) -> Recorded:
+        settings, ids = self.settings, self._ids
+        prepared = prepare(calls, settings, self._clock, ids, match_journeys=match_journeys)
+        if not prepared.items:
+            return Recorded([prepared.refused[index] for index in range(len(calls))])
+        record = partial(
+            record_batch,
+            organization_id=organization_id,
+            prepared=prepared,
+            settings=settings,
+            ids=ids,
+            began=began,
+        )
+        try:
+            # Not by way of `run`: this is the trunk, and each frame on it costs every event.
+            recorded: Recorded = await settle(self.run_in_storage(self.in_colour(record)))
+        except StorageRefused:
+            if len(calls) < 2:
+                raise
+        else:
+            return recorded
+        return await self._record_by_halves(calls, organization_id, match_journeys, began)
+
+    async def _record_by_halves(
+        self,
+        calls: Sequence[tuple[AnyRequest, str | None]],
+        organization_id: str,
+        match_journeys: bool,
+        began: Callable[[], object] | None,
+    ) -> Recorded:
+        """Record a batch that the store refused as a whole, so that only what it refuses is lost.
+
+        A half may be committed when the other one fails: each failure is of its own calls.
+        """
+        results: list[Receipt | SegmentflowError] = []
+        written: list[UserEvent] = []
+        middle = len(calls) // 2
+        for half in (calls[:middle], calls[middle:]):
+            try:
+                recorded = await self._record(half, organization_id, match_journeys, began)
+            except SegmentflowError as failure:
+                results += [failure] * len(half)
+            else:
+                results += recorded.results
+                written += recorded.written
+        return Recorded(results, written)
 
 
 def _settings(
@@ -194,7 +233,6 @@ class Tracker:
         """Return what is redacted beside each request's own paths."""
         return self._calls.settings.redaction
 
-    @forgets_locals
     def track(
         self,
         request: AnyRequest,
@@ -225,10 +263,17 @@ class Tracker:
             ProfileTooLarge: the Profile would hold more than `profile_limits` allow.
             FingerprintKeyUnknown: the key was first used under a fingerprint key that is not
                 configured.
+            StorageRefused: the store will not hold what the call would write.
             StorageUnavailable: the store cannot be reached, or stayed too busy.
         """
         calls = [(request, idempotency_key)]
-        return only(drive(self._calls.track_many(calls, organization_id, match_journeys)))
+        try:
+            return only(drive(self._calls.track_many(calls, organization_id, match_journeys)))
+        except BaseException as error:
+            # As `forgets_locals` does, without its frame: this is the trunk.
+            del request, idempotency_key, calls
+            forget_locals(error)
+            raise
 
     @forgets_locals
     def track_many(
@@ -240,7 +285,9 @@ class Tracker:
     ) -> list[Receipt | SegmentflowError]:
         """Record a batch in one transaction; one receipt or error per call, in order.
 
-        A refused call does not hinder the others. Two calls with one key are one event.
+        A refused call does not hinder the others. Two calls with one key are one event. Where
+        the store refuses what some of the calls would write, the others are recorded in smaller
+        transactions.
 
         Args:
             calls: pairs of request and idempotency key.

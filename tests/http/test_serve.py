@@ -114,7 +114,7 @@ def test_every_202_before_a_stop_under_load_is_in_the_store(store, workers):
             future.result()
     assert len(acknowledged) >= 40
     assert set(acknowledged) <= {event.event_id for event in stored(store)}
-    assert not any("Traceback" in line for line in server.err)
+    assert not any("Traceback" in line for line in server.err), "".join(server.err)
 
 
 def test_several_workers_serve_one_store(store):
@@ -196,7 +196,7 @@ def test_told_to_stop_it_ends_with_status_0(store, workers, name):
         assert httpx.get(f"{server.url}/healthz").status_code == 200
         server.process.send_signal(getattr(signal, name))
         assert server.process.wait(60) == 0
-    assert not any("Traceback" in line for line in server.err)
+    assert not any("Traceback" in line for line in server.err), "".join(server.err)
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from segmentflow_core.errors import ConfigurationError, IdempotencyInProgress, StorageUnavailable
+from segmentflow_core.errors import ConfigurationError, StorageUnavailable
 from segmentflow_core.testing import Capabilities, StorageContract
 from segmentflow_memory import AsyncMemoryStorage, MemoryStorage, open_storage
 
@@ -76,7 +76,7 @@ def test_a_caller_that_waited_too_long_is_told_to_try_again():
     holder = threading.Thread(target=storage.run, args=(hold,))
     holder.start()
     inside.wait(10)
-    with pytest.raises(IdempotencyInProgress):
+    with pytest.raises(StorageUnavailable, match="Try again"):
         storage.run(lambda transaction: None)
     leave.set()
     holder.join()
