@@ -88,7 +88,7 @@ class Turns:
     def _leave(self, place: _Place) -> bool:
         """Leave the line; say whether the turn had come already."""
         with self._guard:
-            if not place.called:
+            if not place.called and place in self._line:  # not where its loop was closed
                 self._line.remove(place)
             return place.called
 
