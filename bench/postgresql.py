@@ -29,6 +29,7 @@ from tests.servers import Postgres
 from bench.report import Line, absent, compared, related
 from bench.timing import alternate
 from segmentflow_core import AsyncTracker, Tracker
+from segmentflow_core.domain.idempotency_key import key_digest
 from segmentflow_core.system import Uuid7Factory
 from segmentflow_core.testing import DOCUMENTED_REQUEST, FINGERPRINT_SECRET, a_journey
 from segmentflow_sql import AsyncSqlStorage, SqlStorage
@@ -124,15 +125,16 @@ class ByHand:
         )
 
     def _claim_row(self, event_id: str, now: datetime) -> tuple[Any, ...]:
-        start, paths, expires = self._claim[:2], self._claim[7], self._claim[9]
+        organization_id, _, expires, _, _, *receipt_and_fingerprint, paths = self._claim
+        digest = key_digest(organization_id, f"hand {_key()}")
         return (
-            *start,
-            f"hand {_key()}",
-            event_id,
-            *self._claim[4:7],
-            Jsonb(paths),
-            now,
+            organization_id,
+            digest,
             expires,
+            now,
+            event_id,
+            *receipt_and_fingerprint,
+            Jsonb(paths),
         )
 
     def _event_row(self, event_id: str, now: datetime) -> tuple[Any, ...]:
@@ -161,7 +163,7 @@ class ByHand:
         return (organization_id, _ID(), *journey, *caused, "pending", now, *after)
 
 
-_CLAIM = f"INSERT INTO segmentflow_claims VALUES ({', '.join(['%s'] * 10)}) ON CONFLICT DO NOTHING"
+_CLAIM = f"INSERT INTO segmentflow_claims VALUES ({', '.join(['%s'] * 12)}) ON CONFLICT DO NOTHING"
 _EVENT = f"INSERT INTO segmentflow_events VALUES ({', '.join(['%s'] * 11)})"
 _ENROLLMENT = f"INSERT INTO segmentflow_enrollments VALUES ({', '.join(['%s'] * 15)})"
 

@@ -26,8 +26,10 @@ from bench.timing import per_call
 from segmentflow_core import Tracker
 from segmentflow_core.domain.admission import Admission
 from segmentflow_core.domain.canonical import canonical_json
-from segmentflow_core.domain.decision import Item, decide, key_claim_for
-from segmentflow_core.domain.fingerprint import FingerprintKeys, fingerprint_canonical, path_digests
+from segmentflow_core.domain.conflict import unseen_digests
+from segmentflow_core.domain.decision import decide, item_for
+from segmentflow_core.domain.fingerprint import FingerprintKeys, fingerprint_canonical
+from segmentflow_core.domain.idempotency_key import key_digest
 from segmentflow_core.domain.request import DEFAULT_LIMITS, check_request
 from segmentflow_core.domain.tracking import Known
 from segmentflow_core.system import SystemClock, Uuid7Factory
@@ -57,22 +59,22 @@ def _core() -> Iterator[tuple[str, float]]:
     settings = Settings(keys, DEFAULT_LIMITS, None, create_without_email=False)
     now = clock.now()
     valid = check_request(DOCUMENTED_REQUEST, "key")
-    claim = key_claim_for(valid, "key", ids.new_id(), keys, now=now, expires_at=None)
     known = Known({}, (profile,), (published.journey,))
-    items = [Item(valid, claim)]
+    items = [item_for(valid, "key", "default", ids.new_id(), keys)]
     steps: dict[str, Callable[[], object]] = {
         "one event on memory": lambda: tracker.track(DOCUMENTED_REQUEST, str(next(_numbers))),
         "  before the store is asked": lambda: prepare(
-            [(DOCUMENTED_REQUEST, "key")], settings, clock, ids, match_journeys=True
+            [(DOCUMENTED_REQUEST, "key")], "default", settings, clock, ids, match_journeys=True
         ),
         "    the request against every rule": lambda: check_request(DOCUMENTED_REQUEST, "key"),
         "      of it: admitting each value": lambda: Admission(64, 2**18).admit(DOCUMENTED_REQUEST),
         "      of it: canonical form": lambda: canonical_json(valid.document),
         "    the fingerprint": lambda: fingerprint_canonical(valid.canonical, keys.current),
-        "    the digests by path": lambda: path_digests(valid.document, keys.current, salt=b"x"),
+        "    what stands for the key": lambda: key_digest("default", "key"),
         "    one id": ids.new_id,
         "  the decision": lambda: decide(items, known, {}, keys=keys, now=now, new_id=ids.new_id),
         "    of it: redaction": lambda: valid.redaction.apply(valid.data),
+        "    of it: the digests by path": lambda: unseen_digests(valid, keys.current, salt=b"x"),
     }
     for name, step in steps.items():
         yield name, _median(step)

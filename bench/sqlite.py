@@ -21,6 +21,7 @@ from sqlalchemy import create_engine
 from bench.report import Line, compared
 from bench.timing import alternate
 from segmentflow_core import Tracker
+from segmentflow_core.domain.idempotency_key import key_digest
 from segmentflow_core.system import Uuid7Factory
 from segmentflow_core.testing import DOCUMENTED_REQUEST, FINGERPRINT_SECRET, a_journey
 from segmentflow_sql import SqlStorage
@@ -66,7 +67,8 @@ class ByHand:
         enrollments: list[tuple[Any, ...]] = []
         for _ in range(count):
             event_id = _ID()
-            claims.append((*self._claim[:2], f"hand {_key()}", event_id, *self._claim[4:]))
+            digest = key_digest(self._claim[0], f"hand {_key()}")
+            claims.append((self._claim[0], digest, *self._claim[2:4], event_id, *self._claim[5:]))
             data = json.dumps(self._data, separators=(",", ":"))
             self._number += 1
             place = (self._event[2], self._number, *self._event[4:6])
@@ -82,7 +84,7 @@ class ByHand:
                 )
             )
         run_many(
-            "INSERT INTO segmentflow_claims VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+            f"INSERT INTO segmentflow_claims VALUES ({','.join('?' * 12)}) ON CONFLICT DO NOTHING",
             claims,
         )
         run(

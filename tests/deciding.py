@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from segmentflow_core import FingerprintKeys
-from segmentflow_core.domain.decision import Item, decide, key_claim_for
+from segmentflow_core.domain.decision import decide, item_for
+from segmentflow_core.domain.idempotency_key import key_digest
 from segmentflow_core.domain.journey import Journey
 from segmentflow_core.domain.profile import Profile
 from segmentflow_core.domain.request import check_request
@@ -27,7 +28,11 @@ NOTHING = Known({}, (), ())
 
 def an_item(key="key", event_id="mine", keys=KEYS, **fields):
     request = check_request(a_request(**fields), key)
-    return Item(request, key_claim_for(request, key, event_id, keys, now=NOW, expires_at=None))
+    return item_for(request, key, "default", event_id, keys)
+
+
+def digest(key="key"):
+    return key_digest("default", key)
 
 
 def a_profile(profile_id="p", email="alex@example.com", external_id=None, **properties):
@@ -44,14 +49,19 @@ def known(*, taken=(), profiles=(), journeys=()):
     return Known(dict(taken), tuple(profiles), published(*journeys))
 
 
-def decided(*items, known=NOTHING, prior=None, **options):
+def decided(*items, known=NOTHING, prior=None, recorded=None, **options):
     options = {"keys": KEYS, "now": NOW, "new_id": SequentialIds().new_id, **options}
-    return decide(items, known, prior or {}, **options)
+    return decide(items, known, prior or {}, recorded or {}, **options)
 
 
 def one(item, known=NOTHING, **options):
     (result,) = decided(item, known=known, **options).results
     return result
+
+
+def told(*changed, redacted=()):
+    """Return the details of a conflict."""
+    return {"changedPaths": list(changed), "redactedPaths": list(redacted)}
 
 
 ONCE = {"policy": "once"}

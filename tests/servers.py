@@ -20,6 +20,12 @@ import psycopg
 __all__ = ["CountingProxy", "CuttingProxy", "PgBouncer", "Postgres", "pgbouncer_program"]
 
 
+_END_SESSIONS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+)
+
+
 class Postgres:
     """A PostgreSQL server in a directory of its own, behind a Unix socket there.
 
@@ -76,6 +82,24 @@ class Postgres:
                 process.send_signal(signal.SIGKILL)
         psutil.wait_procs(family, timeout=10)
         self._wait_until_it_runs()
+
+    def terminate(self, database: str = "postgres") -> None:
+        """End every client's session, as an administrator or a pooler's timeout would."""
+        with self.connect(database) as connection:
+            connection.execute(_END_SESSIONS)
+
+    def fail_over(self, read_only: float, database: str = "postgres") -> None:
+        """End every session, and take no writes for so many seconds.
+
+        Sessions that begin meanwhile stay read-only for as long as they last, as those do that
+        lead to a server which was demoted.
+        """
+        setting = "default_transaction_read_only"
+        with self.connect(database) as connection:
+            connection.execute(f"ALTER DATABASE {database} SET {setting} = on")
+            connection.execute(_END_SESSIONS)
+            time.sleep(read_only)
+            connection.execute(f"ALTER DATABASE {database} RESET {setting}")
 
     def _wait_until_it_runs(self) -> None:
         deadline = time.monotonic() + 600

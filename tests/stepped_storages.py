@@ -114,7 +114,7 @@ class LockedTransaction:
         return Stepped(getattr(self._inner, name))
 
     async def load(self, organization_id, intent):
-        names = self._store.order(self._number, [claim.key for claim in intent.keys])
+        names = self._store.order(self._number, intent.keys)
         for name in [*names, *intent.emails, *intent.external_ids]:
             if self._store.locks:
                 await switch(lambda name=name: name not in self._store.held)

@@ -39,7 +39,7 @@ from segmentflow_cli.options import (
 )
 from segmentflow_cli.printing import Printer
 from segmentflow_cli.serve import serve_store
-from segmentflow_cli.stores import create_secret, opened, secret_file
+from segmentflow_cli.stores import create_secret, opened, secret_file, secret_is_missing
 from segmentflow_core import Limits, SegmentflowError, __version__
 from segmentflow_core.journeys import journey_definitions, journey_file_json_schema
 from segmentflow_core.tracebacks import forgets_locals
@@ -97,7 +97,8 @@ def init(*, common: Common = COMMON) -> None:
     secret: str | None = None
     if created is not None or (beside is not None and beside.exists()):
         secret = str(beside)
-    common.printer.initialised(secret, created=created is not None)
+    needed = secret_is_missing(common.store)
+    common.printer.initialised(secret, created=created is not None, needed=needed)
 
 
 @app.command

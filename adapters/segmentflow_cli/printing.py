@@ -60,6 +60,8 @@ def faults(error: SegmentflowError, whole: str) -> Iterator[str]:
         yield visible(f"  {violation['path'] or whole} {violation['message']}")
     for path in error.details.get("changedPaths", ()):
         yield visible(f"  {path or 'the request'} differs")
+    for path in error.details.get("redactedPaths", ()):
+        yield visible(f"  {path} is redacted, and was not compared")
 
 
 def lined_up(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
@@ -98,8 +100,8 @@ class Printer:
         else:
             self.console.print(shown_json(document))
 
-    def initialised(self, secret: str | None, *, created: bool) -> None:
-        """Say that a store is ready."""
+    def initialised(self, secret: str | None, *, created: bool, needed: bool) -> None:
+        """Say that a store is ready, and what tracking still needs."""
         if self.as_json:
             self.document({"secretFile": secret, "secretCreated": created})
             return
@@ -107,6 +109,11 @@ class Printer:
         if secret is not None:
             word = "Its new secret is" if created else "Its secret was already"
             self.console.print(Text(f"{word} in {secret}; keep it as safe as a password."))
+        if needed:
+            self.console.print(
+                "[yellow]Tracking needs a secret:[/] set SEGMENTFLOW_FINGERPRINT_KEY to at least "
+                "32 bytes of UTF-8, the same for every process, and keep it."
+            )
 
     def receipt(self, receipt: dict[str, Any], *, replayed: bool, unmatched: Sequence[str]) -> None:
         """Print a receipt; on stderr, name each redaction path that named nothing."""

@@ -15,10 +15,18 @@ from sqlalchemy.exc import ArgumentError
 
 from segmentflow_core.errors import ConfigurationError
 
-__all__ = ["SECRET_VARIABLE", "create_secret", "find_secret", "opened", "secret_file"]
+__all__ = [
+    "SECRET_VARIABLE",
+    "create_secret",
+    "find_secret",
+    "opened",
+    "secret_file",
+    "secret_is_missing",
+]
 
 SECRET_VARIABLE: Final = "SEGMENTFLOW_FINGERPRINT_KEY"
 _GROUP: Final = "segmentflow.storages"
+_OTHER_SPELLINGS: Final = {"postgres": "postgresql"}
 
 
 @contextmanager
@@ -32,12 +40,17 @@ def opened(url: str, *, create: bool = False) -> Generator[Any]:
     Raises:
         ConfigurationError: no adapter is registered for its scheme, or the adapter refuses the URL.
     """
-    scheme = _scheme(url)
     known = entry_points(group=_GROUP)
+    scheme = _scheme(url)
     if scheme not in known.names:
+        # The spelling that libpq takes as well, and many hosts' settings have.
+        scheme = _OTHER_SPELLINGS.get(scheme, scheme)
+    if scheme not in known.names:
+        installed = sorted(known.names)
         raise ConfigurationError(
-            "No storage adapter is installed for this kind of store URL.",
-            details={"installed": sorted(known.names)},
+            "No storage adapter is installed for this kind of store URL. A URL begins with one of "
+            f"{', '.join(f'{name}:' for name in installed)}",
+            details={"installed": installed},
         )
     storage = known[scheme].load()(url)
     try:
@@ -84,9 +97,18 @@ def find_secret(url: str) -> str:
     path = secret_file(url)
     if path is not None and path.exists():
         return _read_secret(path)
+    what = f"Set {SECRET_VARIABLE} to at least 32 bytes of UTF-8, the same for every process"
+    if path is None:
+        raise ConfigurationError(f"There is no fingerprint secret. {what}.")
     raise ConfigurationError(
-        f"There is no fingerprint secret. Set {SECRET_VARIABLE}, or run `segmentflow init`."
+        f"There is no fingerprint secret: no file {path}. {what}, or run `segmentflow init`."
     )
+
+
+def secret_is_missing(url: str) -> bool:
+    """Say whether tracking lacks a secret: there is none in the environment, nor a file."""
+    path = secret_file(url)
+    return not os.environ.get(SECRET_VARIABLE) and (path is None or not path.exists())
 
 
 def _read_secret(path: Path) -> str:

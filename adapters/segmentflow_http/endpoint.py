@@ -44,7 +44,6 @@ from segmentflow_http.routes import EVENTS, OPENAPI, allowed_methods
 __all__ = ["AsyncEndpoint", "Endpoint"]
 
 _LOG: Final = logging.getLogger("segmentflow.http")
-_NO_EVENT: Final = "00000000-0000-7000-8000-000000000000"
 _AWAITED: Final = "An asynchronous authenticator needs an AsyncEndpoint."
 
 
@@ -124,14 +123,13 @@ class _EitherEndpoint:
         return json_response(202, receipt_document(receipt), **told)
 
     async def _health(self) -> Response:
-        """Look up an id that cannot exist: NotFound proves that the store answers."""
+        """Say whether the store takes writes: one that only answers questions tracks nothing."""
         try:
-            await settle(self._tracker.records.event(_NO_EVENT))
-        except NotFound:
-            return json_response(200, {"status": "ok"})
+            await settle(self._tracker.records.check_writes())
         except SegmentflowError as error:
             _log_failure(error)
-        return error_response(StorageUnavailable())
+            return error_response(StorageUnavailable())
+        return json_response(200, {"status": "ok"})
 
     def _route(self, method: str, path: str) -> str:
         """Return the path below the prefix.

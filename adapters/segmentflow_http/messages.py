@@ -12,6 +12,7 @@ from segmentflow_core.errors import (
     InvalidRequest,
     PayloadTooLarge,
     SegmentflowError,
+    StorageUnavailable,
     UnsupportedMediaType,
     Violation,
 )
@@ -150,11 +151,18 @@ def json_response(status: int, document: Any, **headers: str) -> Response:
 
 
 def error_response(error: SegmentflowError, **headers: str) -> Response:
-    """Answer with an error's envelope; every inner failure (500) says the same, without details."""
+    """Answer with an error's envelope.
+
+    Every inner failure (500) says the same, without details. A store that is unavailable is
+    named by its own code alone: where it is, is nothing for callers.
+    """
+    should_retry = error.should_retry
     if error.status == InternalError.status:
         error = InternalError()
-    if error.should_retry is not None:
-        headers["x_should_retry"] = "true" if error.should_retry else "false"
+    elif isinstance(error, StorageUnavailable):
+        error = StorageUnavailable(details=error.details)
+    if should_retry is not None:
+        headers["x_should_retry"] = "true" if should_retry else "false"
     if error.retry_after is not None:
         headers["retry_after"] = str(error.retry_after)
     if error.status == 401:

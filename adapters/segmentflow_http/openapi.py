@@ -49,41 +49,44 @@ _JSON_VALUE: Final = "#/components/schemas/JsonValue"
 _ELSEWHERE: Final = (NotFound, MethodNotAllowed)
 """Answers to paths and methods that the document does not describe."""
 
-_DETAILS: Final[dict[str, tuple[str, dict[str, Any], Any]]] = {
-    "invalid_request": (
-        "violations",
-        {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["path", "message"],
-                "properties": {"path": {"type": "string"}, "message": {"type": "string"}},
+_TEXTS: Final[dict[str, Any]] = {"type": "array", "items": {"type": "string"}}
+
+_DETAILS: Final[dict[str, dict[str, tuple[dict[str, Any], Any]]]] = {
+    "invalid_request": {
+        "violations": (
+            {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["path", "message"],
+                    "properties": {"path": {"type": "string"}, "message": {"type": "string"}},
+                },
+                "description": "Every broken rule, by JSON Pointer.",
             },
-            "description": "Every broken rule, by JSON Pointer.",
-        },
-        [{"path": "/redactedDataPath", "message": "is not a known field"}],
-    ),
-    "insufficient_scope": (
-        "required",
-        {"type": "array", "items": {"type": "string"}, "description": "The scopes needed."},
-        ["events:write"],
-    ),
-    "idempotency_key_reuse": (
-        "changedPaths",
-        {
-            "type": "array",
-            "items": {"type": "string"},
-            "description": "What differs from the first request, by JSON Pointer.",
-        },
-        ["/data/total"],
-    ),
-    "payload_too_large": (
-        "maxBytes",
-        {"type": "integer", "description": "How many bytes a request may have."},
-        256 * 1024,
-    ),
+            [{"path": "/redactedDataPath", "message": "is not a known field"}],
+        ),
+    },
+    "insufficient_scope": {
+        "required": ({**_TEXTS, "description": "The scopes needed."}, ["events:write"]),
+    },
+    "idempotency_key_reuse": {
+        "changedPaths": (
+            {**_TEXTS, "description": "What differs from the first request, by JSON Pointer."},
+            ["/data/total"],
+        ),
+        "redactedPaths": (
+            {**_TEXTS, "description": "What the request redacts and so was not compared."},
+            ["/data/payment/token"],
+        ),
+    },
+    "payload_too_large": {
+        "maxBytes": (
+            {"type": "integer", "description": "How many bytes a request may have."},
+            256 * 1024,
+        ),
+    },
 }
-"""What `details` holds, by error code: the name of the member, its schema, an example."""
+"""What `details` holds, by error code: each member by name, its schema, an example."""
 
 _RESPONSE_HEADERS: Final[dict[str, dict[str, Any]]] = {
     "x-should-retry": {
@@ -228,10 +231,7 @@ def _refusals(errors: Sequence[type[SegmentflowError]]) -> dict[str, Any]:
 
 
 def _example(cls: type[SegmentflowError]) -> dict[str, Any]:
-    details: dict[str, Any] = {}
-    if cls.code in _DETAILS:
-        name, _, value = _DETAILS[cls.code]
-        details[name] = value
+    details = {name: value for name, (_, value) in _DETAILS.get(cls.code, {}).items()}
     return cls(details=details).envelope()
 
 
@@ -249,7 +249,11 @@ def _error_schema() -> dict[str, Any]:
             "message": {"type": "string", "description": "Meant for people."},
             "details": {
                 "type": "object",
-                "properties": {name: schema for name, schema, _ in _DETAILS.values()},
+                "properties": {
+                    name: schema
+                    for members in _DETAILS.values()
+                    for name, (schema, _) in members.items()
+                },
             },
         },
     }

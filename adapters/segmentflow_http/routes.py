@@ -51,7 +51,7 @@ EVENTS: Final = Route(
     "POST", "/api/v1/events", "trackEvent", "Record one event exactly once.", "events:write"
 )
 OPENAPI: Final = Route("GET", "/openapi.json", "getOpenApi", "Describe this API.")
-HEALTH: Final = Route("GET", "/healthz", "getHealth", "Tell whether the store can be reached.")
+HEALTH: Final = Route("GET", "/healthz", "getHealth", "Tell whether the store takes writes.")
 
 ROUTES: Final = (EVENTS, OPENAPI, HEALTH)
 

@@ -21,13 +21,12 @@ from segmentflow_core.ports import (
     Intent,
     Journey,
     JourneyStatus,
+    KeyClaim,
     Known,
     Lease,
     PriorEntries,
     Probe,
     Profile,
-    Receipt,
-    TakenKey,
     UserEvent,
     completed,
     extended,
@@ -61,17 +60,12 @@ class _Tracking:
 
     def load(self, organization_id: str, intent: Intent) -> Known:
         tables = self._tables
-        taken: dict[str, TakenKey] = {}
-        for claim in intent.keys:
-            at = (organization_id, intent.operation, claim.key)
-            holder = tables.key_claims.rows.get(at)
-            if holder is None or (
-                holder.expires_at is not None and holder.expires_at <= intent.now
-            ):
-                tables.key_claims.put(at, claim)
-            else:
-                event = tables.events.rows[organization_id, holder.event_id]
-                taken[claim.key] = TakenKey(holder, Receipt.of(event))
+        taken: dict[str, KeyClaim] = {}
+        # One transaction runs at a time, so a key that is free stays this one's.
+        for key in intent.keys:
+            claim = tables.key_claims.rows.get((organization_id, key))
+            if claim is not None and (claim.expires_at is None or claim.expires_at > intent.now):
+                taken[key] = claim
         found: dict[str, Profile] = {}
         for index, values in (
             (tables.emails.rows, intent.emails),
@@ -108,9 +102,10 @@ class _Tracking:
     def write(self, organization_id: str, changes: Changes) -> None:
         tables = self._tables
         for key in changes.freed:
-            tables.key_claims.remove((organization_id, changes.operation, key))
-        for claim in changes.retaken:
-            tables.key_claims.put((organization_id, changes.operation, claim.key), claim)
+            if (organization_id, key) in tables.key_claims.rows:
+                tables.key_claims.remove((organization_id, key))
+        for claim in changes.key_claims:
+            tables.key_claims.put((organization_id, claim.key_digest), claim)
         identified = [p for p in changes.changed_profiles if self._has_moved(organization_id, p)]
         for profile in identified:
             self._forget_identity(organization_id, profile.profile_id)
@@ -185,6 +180,10 @@ class _Events:
     def get(self, organization_id: str, event_id: str) -> UserEvent | None:
         event = self._tables.events.rows.get((organization_id, event_id))
         return None if event is None else _copied_event(event)
+
+    def get_many(self, organization_id: str, event_ids: Sequence[str]) -> Mapping[str, UserEvent]:
+        found = [self.get(organization_id, event_id) for event_id in event_ids]
+        return {event.event_id: event for event in found if event is not None}
 
     def list(self, organization_id: str, limit: int, before: str | None = None) -> list[UserEvent]:
         rows = self._tables.events.rows

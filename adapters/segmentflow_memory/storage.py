@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from segmentflow_core.colour import drive
-from segmentflow_core.errors import ConfigurationError, IdempotencyInProgress, StorageUnavailable
+from segmentflow_core.errors import ConfigurationError, StorageUnavailable
 from segmentflow_core.ports import Transaction
 from segmentflow_memory.repositories import MemoryTransaction
 from segmentflow_memory.tables import Tables
@@ -40,10 +40,10 @@ class MemoryStorage:
         """Run `work` in a transaction; one that fails leaves nothing.
 
         Raises:
-            IdempotencyInProgress: another transaction did not end in time.
+            StorageUnavailable: another transaction did not end in time.
         """
         if not self._lock.acquire(timeout=self._wait):
-            raise IdempotencyInProgress
+            raise StorageUnavailable("Another transaction of the store takes too long. Try again.")
         try:
             result = work(self._transaction)
             self._tables.undo.clear()

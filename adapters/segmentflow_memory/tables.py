@@ -95,7 +95,7 @@ class Tables:
     def __init__(self) -> None:
         self.undo: list[Undo] = []
         undo = self.undo
-        self.key_claims: Table[tuple[str, str, str], KeyClaim] = Table(undo)
+        self.key_claims: Table[tuple[str, str], KeyClaim] = Table(undo)
         self.profiles: Table[tuple[str, str], Profile] = Table(undo)
         self.emails: Table[tuple[str, str], str] = Table(undo)
         self.external_ids: Table[tuple[str, str], str] = Table(undo)

@@ -19,14 +19,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import PoolProxiedConnection, SingletonThreadPool, StaticPool
 
 from segmentflow_core.colour import settle
-from segmentflow_core.errors import (
-    IdempotencyInProgress,
-    SegmentflowError,
-    StorageUnavailable,
-)
+from segmentflow_core.errors import SegmentflowError, StorageUnavailable
+from segmentflow_sql.connecting import explained, passes_soon
 from segmentflow_sql.drivers import Database
-from segmentflow_sql.exchange import Connection, ConnectionLost, LostRace
-from segmentflow_sql.installation import check_version, create_all, is_missing_file, version
+from segmentflow_sql.exchange import Connection, ConnectionLost, LostRace, StalePlans
+from segmentflow_sql.installation import (
+    check_version,
+    create_all,
+    missing_file,
+    version_and_place,
+)
 from segmentflow_sql.transaction import SqlTransaction
 from segmentflow_sql.waiting import Turns, Waiting
 
@@ -60,7 +62,9 @@ class Attempts:
         """Run work in a transaction and commit; again where a race or the connection was lost.
 
         A connection that broke although it had served before may have been dead in the pool
-        already, and counts as no run: after a restart of the server, all of them are.
+        already, and counts as no run: after a restart of the server, all of them are. Nor
+        does one count that ended because what was prepared is of no use any more: the connection
+        forgets it, so that cannot happen twice in a row.
 
         Args:
             work: returns its result, or an awaitable of it.
@@ -68,7 +72,8 @@ class Attempts:
         """
         if version_needed and self._version is None:
             await self._check_version()
-        after_loss = False
+        after_loss = after_race = False
+        failure = StorageUnavailable()
         runs = _Runs()
         delay: float | None = 0.0
         while delay is not None:
@@ -76,23 +81,25 @@ class Attempts:
                 await self._source.waiting.sleep(delay)
             checked_out = _CheckedOut(self._source)
             try:
-                connection = await checked_out.take(after_loss=after_loss)
+                connection = await checked_out.take(after_loss=after_loss, after_race=after_race)
                 result = await settle(work(SqlTransaction(connection)))
                 await connection.commit()
                 checked_out.leave()
                 return result
-            except ConnectionLost:
-                after_loss = True
+            except ConnectionLost as lost:
+                after_loss, failure = True, lost.reason
                 delay = runs.at_once() if checked_out.served_before else runs.after_a_while()
             except Exception as error:
                 await checked_out.roll_back()
                 if not isinstance(error, LostRace):
                     raise
-                delay = runs.after_a_while()
+                after_race = True
+                stale = isinstance(error, StalePlans)
+                delay = runs.at_once() if stale else runs.after_a_while()
             finally:
                 await checked_out.give_back()
         # Outside the handlers, so that nothing internal becomes the context.
-        raise StorageUnavailable
+        raise failure
 
     async def create_all(self) -> None:
         """Create what is missing of the tables.
@@ -107,13 +114,16 @@ class Attempts:
         )
 
     async def _check_version(self) -> None:
-        found: int | None = None
-        if not is_missing_file(self._source.engine.url):
-            found = await self.run(
-                lambda transaction: version(transaction.connection), version_needed=False
-            )
-        check_version(found)
-        self._version = found
+        missing = missing_file(self._source.engine.url)
+        if missing is not None:
+            check_version(None, f"there is no file {missing}")
+        answer: tuple[int | None, str] = await self.run(_version_and_place, version_needed=False)
+        check_version(*answer)
+        self._version, _ = answer
+
+
+async def _version_and_place(transaction: SqlTransaction) -> tuple[int | None, str]:
+    return await version_and_place(transaction.connection)
 
 
 @frozen
@@ -152,28 +162,35 @@ class _CheckedOut:
         self._connection: Any = None
         self._is_whole = False
 
-    async def take(self, *, after_loss: bool) -> Connection:
+    async def take(self, *, after_loss: bool, after_race: bool) -> Connection:
         """Check a connection out, and start a transaction on it.
 
         Raises:
-            IdempotencyInProgress: its turn did not come in time.
-            StorageUnavailable: there is no connection to be had; `ConnectionLost` instead
-                where one was lost before, so that connecting is tried again.
+            ConfigurationError: the database is not there, or does not let us in.
+            StorageUnavailable: there is no connection to be had, or its turn did not come in
+                time; `ConnectionLost` instead where one was lost before or broke off, so that
+                connecting is tried again.
         """
         await self._take_turn()
         source = self._source
-        with suppress(SQLAlchemyError, *source.database.driver_errors):
+        failure: SegmentflowError | None = None
+        try:
             self._pooled = await source.waiting.call(source.engine.raw_connection)
+        except (SQLAlchemyError, *source.database.driver_errors) as error:
+            failure = explained(error, source.engine.url)
+            after_loss = after_loss or passes_soon(error)
         if self._pooled is None:
             # Outside the handler, so that the driver's error does not become the context.
-            raise ConnectionLost if after_loss else StorageUnavailable
+            if after_loss and isinstance(failure, StorageUnavailable):
+                raise ConnectionLost(failure)
+            assert failure is not None
+            raise failure
         driver = self._pooled.driver_connection
         info = self._pooled.info
         self.served_before = _PREPARED in info
         if not self.served_before:
-            await source.database.prepare(driver)
-            info[_PREPARED] = True
-        self._connection = source.database.owned(driver)
+            info[_PREPARED] = await source.database.prepare(driver)
+        self._connection = source.database.owned(driver, info[_PREPARED], after_race)
         self._connection.after_loss = after_loss
         started: Connection = self._connection
         return started
@@ -184,13 +201,15 @@ class _CheckedOut:
             return
         lock = source.waiting.lock_of(source.turns)
         if not await source.waiting.take(lock, source.wait):
-            raise IdempotencyInProgress
+            raise StorageUnavailable(
+                "The engine's only connection is in use by another transaction. Try again."
+            )
         self._turn = lock
 
     def leave(self) -> None:
-        """Note that the transaction has ended, and the connection is as it was."""
+        """Note that the transaction has ended, and whether the connection is as it was."""
         self._connection.leave()
-        self._is_whole = True
+        self._is_whole = self._connection.is_whole
 
     async def roll_back(self) -> None:
         """Undo the transaction; where that fails, the connection will be closed."""
@@ -206,6 +225,8 @@ class _CheckedOut:
                 # All of it in one, or a second cancellation would leave the rest undone.
                 await self._source.waiting.to_its_end(self._return(self._pooled))
         finally:
+            if self._connection is not None:
+                self._connection.end_turn()
             if self._turn is not None:
                 self._turn.release()
 

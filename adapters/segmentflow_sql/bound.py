@@ -17,8 +17,8 @@ from segmentflow_core.colour import drive, settle
 from segmentflow_core.errors import ConfigurationError, SegmentflowError, StorageUnavailable
 from segmentflow_core.ports import Transaction
 from segmentflow_sql.drivers import database_of_connection
-from segmentflow_sql.exchange import ConnectionLost, LostRace, PreparedElsewhere
-from segmentflow_sql.installation import check_version, version
+from segmentflow_sql.exchange import ConnectionLost, LostRace, StalePlans
+from segmentflow_sql.installation import check_version, version_and_place
 from segmentflow_sql.transaction import SqlTransaction
 from segmentflow_sql.waiting import IN_THREAD, ON_LOOP, Turns, Waiting
 
@@ -74,29 +74,31 @@ class _Part:
         self._database = database_of_connection(connection, wait, waiting)
 
     async def run(self, work: Callable[[SqlTransaction], T | Awaitable[T]]) -> T:
-        for _ in range(2):
+        failure = StorageUnavailable()
+        for _ in range(3):
             try:
                 return await self._join(work)
-            except PreparedElsewhere:
-                continue  # nothing was decided, and from now on nothing is prepared
-            except (LostRace, ConnectionLost):
+            except StalePlans:
+                continue  # nothing was decided, and what was prepared is forgotten
+            except LostRace:
                 break
-            except StorageUnavailable:
+            except ConnectionLost as lost:
+                failure = lost.reason
+                break
+            except (ConfigurationError, StorageUnavailable):
                 # Checked only after a failure, so that a host's calls do not pay for it each time.
                 await self._check_version()
                 raise
         # Outside the handlers, so that nothing internal becomes the context.
-        raise StorageUnavailable
+        raise failure
 
     async def _check_version(self) -> None:
         """Refuse tables that are not ours; any other failure is being raised already."""
         try:
-            found: int | None = await self._join(
-                lambda transaction: version(transaction.connection)
-            )
+            answer: tuple[int | None, str] = await self._join(_version_and_place)
         except (ConnectionLost, LostRace, SegmentflowError):
             return
-        check_version(found)
+        check_version(*answer)
 
     async def _join(self, work: Callable[[SqlTransaction], T | Awaitable[T]]) -> T:
         """Take part in the host's transaction while `work` runs; undo our part if it fails."""
@@ -117,6 +119,10 @@ class _Part:
             finally:
                 connection.leave()
             return result
+
+
+async def _version_and_place(transaction: SqlTransaction) -> tuple[int | None, str]:
+    return await version_and_place(transaction.connection)
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from sqlalchemy import Connection as SqlalchemyConnection
 from sqlalchemy import Dialect, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -32,25 +33,32 @@ _DRIVERS: Final = {
 
 
 def database_of_engine(given: Any, wait: float, waiting: Waiting) -> Database:
-    """Say how to speak to what is behind a SQLAlchemy engine or connection, in its own way.
+    """Say how to speak to what is behind a SQLAlchemy engine, in its own way.
 
     Raises:
-        ConfigurationError: it is of the other colour, of another database or driver.
+        ConfigurationError: it is no engine, or of the other colour, another database or driver.
     """
-    dialect: Dialect = given.dialect
+    engine = getattr(given, "sync_engine", given)
+    dialect = engine.dialect if isinstance(engine, Engine) else None
+    whose = "AsyncSqlStorage" if waiting.asynchronous else "SqlStorage"
+    asked = engine.get_execution_options() if isinstance(engine, Engine) else {}
+    return _database_of(dialect, whose, wait, waiting, asked.get("isolation_level"))
+
+
+def _database_of(
+    dialect: Dialect | None, whose: str, wait: float, waiting: Waiting, level: str | None = None
+) -> Database:
     asynchronous = waiting.asynchronous
     known = _DRIVERS[asynchronous]
-    if dialect.is_async is not asynchronous or (dialect.name, dialect.driver) not in known:
-        whose = "AsyncSqlStorage" if asynchronous else "SqlStorage"
+    if (
+        dialect is None
+        or dialect.is_async is not asynchronous
+        or (dialect.name, dialect.driver) not in known
+    ):
         kind = "an asynchronous engine" if asynchronous else "an engine"
         names = " or ".join("+".join(pair) for pair in known)
-        raise ConfigurationError(f"{whose} needs {kind} for {names}.")
-    if dialect.name == "sqlite":
-        return Sqlite(wait, waiting)
-    # A connection's own level is set on its driver already.
-    engine = getattr(given, "sync_engine", given)
-    asked = engine.get_execution_options() if isinstance(engine, Engine) else {}
-    return _postgresql(wait, asked.get("isolation_level"))
+        raise ConfigurationError(f"{whose} needs {kind} of SQLAlchemy's for {names}.")
+    return Sqlite(wait, waiting) if dialect.name == "sqlite" else _postgresql(wait, level)
 
 
 def _postgresql(wait: float, level: str | None = None) -> Postgresql:
@@ -65,10 +73,11 @@ def database_of_connection(connection: Any, wait: float, waiting: Waiting) -> Da
     Raises:
         ConfigurationError: it is none that we know.
     """
-    dialect = getattr(connection, "dialect", None)
-    if isinstance(dialect, Dialect):
-        return database_of_engine(connection, wait, waiting)
     asynchronous = waiting.asynchronous
+    inner = getattr(connection, "sync_connection", None) or connection
+    if isinstance(inner, SqlalchemyConnection):
+        # A connection's own isolation level is set on its driver already.
+        return _database_of(inner.dialect, "Bound storage", wait, waiting)
     if isinstance(connection, _loaded_kind("aiosqlite" if asynchronous else "sqlite3")):
         return Sqlite(wait, waiting)
     name = "AsyncConnection" if asynchronous else "Connection"
@@ -94,7 +103,7 @@ def open_engine(url: str) -> Engine:
     # A ValueError of theirs would show the part of the URL that it is about.
     with suppress(ArgumentError, ImportError, SQLAlchemyError, ValueError):
         parsed = make_url(url)
-        if parsed.drivername == "postgresql":
+        if parsed.drivername in ("postgresql", "postgres"):
             parsed = parsed.set(drivername="postgresql+psycopg")
         engine = create_engine(parsed)
     if engine is None:

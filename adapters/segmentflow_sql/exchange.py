@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from attrs import frozen
 
+from segmentflow_core.errors import StorageUnavailable
 from segmentflow_core.ports import encode_json
 from segmentflow_sql.rows import Codec, Row
 from segmentflow_sql.statements import RowStatement, Statement, Statements
@@ -26,9 +27,9 @@ __all__ = [
     "ConnectionLost",
     "DatabaseKind",
     "LostRace",
-    "PreparedElsewhere",
     "Rows",
     "Session",
+    "StalePlans",
     "ask",
     "calls_for_rows",
     "plain",
@@ -54,15 +55,24 @@ class LostRace(Exception):
     """Another transaction was first: everything is to be run again."""
 
 
-class PreparedElsewhere(LostRace):
-    """The connection now leads to a server that does not know a prepared statement.
+class StalePlans(LostRace):
+    """What this connection had prepared is of no use to the server any more.
 
-    No other transaction was first, but all the same everything is to be run again.
+    No other transaction was first, but all the same everything is to be run again: at once,
+    since the connection has forgotten what it had prepared.
     """
 
 
 class ConnectionLost(Exception):
-    """The connection broke; whether a commit under way succeeded is not known."""
+    """The connection broke, or is of no more use; whether a commit succeeded is not known.
+
+    Args:
+        reason: what to tell the caller where no other connection is had in time.
+    """
+
+    def __init__(self, reason: StorageUnavailable | None = None) -> None:
+        super().__init__()
+        self.reason = reason or StorageUnavailable()
 
 
 @frozen
@@ -109,6 +119,10 @@ class Connection(Protocol):
         """Give the driver's connection back as it was found."""
         ...
 
+    async def place(self) -> str:
+        """Say which store this is, for a message: never a password."""
+        ...
+
 
 async def ask(connection: Connection, statement: Statement, **values: Any) -> Rows:
     """Exchange one statement with its values by name; return its rows."""
@@ -152,6 +166,14 @@ class Session:
     def _is_open(self) -> bool:
         """Whether there is anything to undo."""
         raise NotImplementedError
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the driver's connection can be used again, now that the transaction ended."""
+        return True
+
+    def end_turn(self) -> None:
+        """Let the next transaction of this process write, where they take turns."""
 
     async def commit(self) -> None:
         """End the transaction, or our part of it; what failed before, fails here again."""

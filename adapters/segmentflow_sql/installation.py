@@ -10,7 +10,7 @@ from segmentflow_core.errors import ConfigurationError
 from segmentflow_sql.exchange import Call, Connection
 from segmentflow_sql.schema import SCHEMA_VERSION
 
-__all__ = ["check_version", "create_all", "is_missing_file", "version"]
+__all__ = ["check_version", "create_all", "missing_file", "version_and_place"]
 
 
 async def version(connection: Connection) -> int | None:
@@ -36,8 +36,8 @@ async def create_all(connection: Connection, one_creator: list[Call]) -> int:
     """
     await connection.exchange(list(one_creator))
     found = await version(connection)
-    if found is not None:
-        check_version(found)
+    if found not in (None, SCHEMA_VERSION):
+        check_version(found, await connection.place())
     statements = connection.kind.statements
     await connection.exchange([Call(definition, ()) for definition in statements.definitions])
     write = statements.installation.write_schema_version
@@ -45,26 +45,39 @@ async def create_all(connection: Connection, one_creator: list[Call]) -> int:
     return SCHEMA_VERSION
 
 
-def check_version(found: int | None) -> None:
+async def version_and_place(connection: Connection) -> tuple[int | None, str]:
+    """Return the version of the store's tables, and which store it is where that is refused."""
+    found = await version(connection)
+    return found, "" if found == SCHEMA_VERSION else await connection.place()
+
+
+def check_version(found: int | None, place: str) -> None:
     """Refuse tables that are not ours.
+
+    Args:
+        found: the tables' version.
+        place: which store it is.
 
     Raises:
         ConfigurationError: there are none, or they are of another version.
     """
     if found is None:
         raise ConfigurationError(
-            "The store has no tables yet. Run `segmentflow init`, or create_all()."
+            f"The store has no tables yet: {place}. Run `segmentflow init`, or create_all()."
         )
     if found != SCHEMA_VERSION:
         raise ConfigurationError(
-            "The store's tables are of another version than this library's.",
+            f"The store's tables are of another version, {found}, than this library's, "
+            f"{SCHEMA_VERSION}: {place}.",
             details={"found": found, "expected": SCHEMA_VERSION},
         )
 
 
-def is_missing_file(url: URL) -> bool:
-    """Say whether a SQLite file is not there; connecting would create it."""
+def missing_file(url: URL) -> str | None:
+    """Return the path of a SQLite file that is not there; connecting would create it."""
     if url.get_backend_name() != "sqlite":
-        return False
+        return None
     path = url.database or ":memory:"
-    return not path.startswith((":", "file:")) and not Path(path).exists()
+    if path.startswith((":", "file:")) or Path(path).exists():
+        return None
+    return str(Path(path).absolute())

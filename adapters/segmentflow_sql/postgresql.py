@@ -4,7 +4,8 @@ A cursor of psycopg costs more than the work of a small statement, so this speak
 `psycopg.pq`, its documented wrapper of libpq, and lets the connection's own `wait` do the
 waiting: the same steps serve both colours. Everything travels as text, which needs none of
 the connection's adapters, whatever a host has registered there. A server's message is
-never read: it may quote what was being written. Only its SQLSTATE is.
+never read: it may quote what was being written. Only its SQLSTATE is, whether it is fatal,
+and whether it came while the server dealt with a row.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from segmentflow_core.colour import settle
 from segmentflow_core.errors import (
     ConfigurationError,
     IdempotencyInProgress,
+    StorageRefused,
     StorageUnavailable,
 )
 from segmentflow_sql import rows
@@ -33,14 +35,14 @@ from segmentflow_sql.exchange import (
     ConnectionLost,
     DatabaseKind,
     LostRace,
-    PreparedElsewhere,
     Rows,
     Session,
+    StalePlans,
     plain,
 )
 from segmentflow_sql.statements import Reader, Statement, statements_for
 
-__all__ = ["KIND", "Postgresql", "PsycopgConnection"]
+__all__ = ["KIND", "Postgresql", "PsycopgConnection", "check_encoding", "place_of"]
 
 KIND: Final = DatabaseKind(statements_for("postgresql"), rows.POSTGRESQL)
 
@@ -62,20 +64,46 @@ _MAX_PLAN_AGE: Final = 5.0
 _ACCESS: Final = {None: "", True: " READ ONLY", False: " READ WRITE"}
 _DEFERRABLE: Final = {None: "", True: " DEFERRABLE", False: " NOT DEFERRABLE"}
 
-# SQLSTATEs, by what follows from them (PostgreSQL documentation, appendix A).
+# SQLSTATEs, or their beginnings, by what follows from them (PostgreSQL documentation,
+# appendix A). What is not named here may pass: `StorageUnavailable`.
 _RACES: Final = frozenset({"40001", "40P01", "23505"})
 _LOCK_NOT_AVAILABLE: Final = "55P03"
 _PREPARED_ELSEWHERE: Final = frozenset({"26000", "42P05"})
+_CHANGED_RESULT: Final = "0A000"
+_READ_ONLY: Final = "25006"
+_CANCELLED: Final = "57014"
+_COMPLETION_UNKNOWN: Final = "40003"
 _SERVER_GOES: Final = ("08", "57P")
+_FATAL: Final = frozenset({"FATAL", "PANIC"})
+_VALUE_REFUSED: Final = ("22", "23", "27", "44", "54", "P0")
+_WRONGLY_SET_UP: Final = ("0A", "28", "3D", "3F", "42")
+
+_NO_SCHEMA: Final = "3F000"
+_UNABLE: Final = {
+    _READ_ONLY: "The database is read-only, and takes no writes.",
+    _CANCELLED: (
+        "The database cancelled a statement: on request, or because its statement_timeout is "
+        "too short."
+    ),
+}
 
 
+@define
 class _Refused(Exception):
-    """The server refused a call. Holds the SQLSTATE, and whether it takes keys, no more."""
+    """The server refused a call. Holds nothing of what it said but codes.
 
-    def __init__(self, sqlstate: str, *, takes_keys: bool) -> None:
-        super().__init__(sqlstate)
-        self.sqlstate = sqlstate
-        self.takes_keys = takes_keys
+    Attributes:
+        sqlstate: why.
+        fatal: whether the server ended the session.
+        takes_keys: whether the call waited for a row that another transaction holds, and
+            takes keys: then the other one holds such a key.
+        prepared: whether it ran by a plan that was made in an earlier exchange.
+    """
+
+    sqlstate: str
+    fatal: bool
+    takes_keys: bool
+    prepared: bool
 
 
 def _begun(driver: _Driver, level: IsolationLevel | None = None) -> Call:
@@ -120,10 +148,11 @@ class Postgresql:
         self._level = IsolationLevel.__members__.get(name)
         self._lock_timeout = plain(f"SET LOCAL lock_timeout = {max(round(wait * 1000), 1)}")
 
-    async def prepare(self, driver: Any) -> None:
+    async def prepare(self, _driver: Any) -> bool:
         """Set up a new pooled connection: nothing is kept in a session here."""
+        return True
 
-    def owned(self, driver: Any) -> PsycopgConnection:
+    def owned(self, driver: Any, _prepared: bool, _again: bool) -> PsycopgConnection:
         """Start a transaction of our own on a pooled connection."""
         return PsycopgConnection(driver, self._begin(driver), _COMMIT, _ROLLBACK)
 
@@ -179,11 +208,38 @@ class _Plan:
 _known: WeakKeyDictionary[_Driver, _Prepared] = WeakKeyDictionary()
 
 
+_UTF8: Final = "UTF8"
+
+
+def check_encoding(driver: _Driver) -> None:
+    """Refuse a database that cannot hold every text; the server has said which encoding it has.
+
+    Raises:
+        ConfigurationError: its encoding is not UTF8.
+    """
+    found = driver.info.parameter_status("server_encoding")
+    if found not in (None, _UTF8):
+        raise ConfigurationError(
+            f"The encoding of a database must be UTF8, and is {found}: {place_of(driver)}.",
+            details={"found": found, "expected": _UTF8},
+        )
+
+
+def place_of(driver: _Driver) -> str:
+    """Say which database a connection leads to: never a password."""
+    info = driver.info
+    return f'database "{info.dbname}" at {info.host}:{info.port}'
+
+
 def _prepared_on(driver: _Driver) -> _Prepared:
     known = _known.get(driver)
     if known is None:
+        check_encoding(driver)
         if driver.info.encoding != "utf-8":
-            raise ConfigurationError("The connection's client_encoding must be UTF8.")
+            raise ConfigurationError(
+                f"The connection's client_encoding must be UTF8: {place_of(driver)}.",
+                details={"found": driver.info.encoding, "expected": "utf-8"},
+            )
         # A host that turns preparing off, for a pooler such as PgBouncer, turns ours off too.
         known = _Prepared(None if driver.prepare_threshold is None else {})
         _known[driver] = known
@@ -208,12 +264,23 @@ class PsycopgConnection(Session):
         self._pgconn: pq.abc.PGconn = driver.pgconn
         # What the server owes an answer to; None is the end of an exchange.
         self._awaited: deque[tuple[Statement, _Step] | None] = deque()
+        self._fresh: set[str] = set()
         self._prepared = _prepared_on(driver)
 
     @property
     def _is_open(self) -> bool:
         """Whether anything has been sent."""
         return self._pgconn.pipeline_status != pq.PipelineStatus.OFF
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the connection still stands, and no transaction is open on it."""
+        return self._pgconn.transaction_status == pq.TransactionStatus.IDLE
+
+    async def place(self) -> str:
+        """Say which database this is, and which schemas a name is looked for in."""
+        ((path,),) = (await self.exchange([Call(_SEARCHED, ())]))[0]
+        return f"{place_of(self._driver)}, schemas {path}"
 
     def leave(self) -> None:
         """Give the connection back as it was found, not in pipeline mode."""
@@ -249,9 +316,9 @@ class PsycopgConnection(Session):
             yield from self._answers()
         sent = [*self.pending, *calls]
         self.pending.clear()
-        preparing: set[str] = set()
+        self._fresh = set()
         for call in sent:
-            self._send(call, preparing)
+            self._send(call, self._fresh)
         pgconn.pipeline_sync()
         self._awaited.append(None)
         return (yield from self._answers())
@@ -279,7 +346,11 @@ class PsycopgConnection(Session):
             statement, step = asked
             if step is _Step.RUN or result.status != pq.ExecStatus.COMMAND_OK:
                 answers.append((statement, result))
-            elif self._prepared.plans is not None:
+            elif self._prepared.plans is None:
+                continue
+            elif step is _Step.FORGET:
+                self._prepared.plans.pop(statement.prepared_name, None)
+            else:
                 until = time.monotonic() + _MAX_PLAN_AGE
                 self._prepared.plans[statement.prepared_name] = _Plan(until, _MAX_PLAN_USES)
         return answers
@@ -320,9 +391,22 @@ class PsycopgConnection(Session):
     def _read(self, calls: list[Call], answers: _Answers) -> list[Rows]:
         """Take the rows of `calls`, or raise what the first refused one was refused for."""
         for statement, result in answers:
-            _check(result, statement)
+            if result.status not in _GRANTED:
+                raise self._refused(result, statement)
         own = answers[len(answers) - len(calls) :]
         return [_rows(result, statement.readers) for statement, result in own]
+
+    def _refused(self, result: pq.abc.PGresult, statement: Statement) -> _Refused:
+        name = statement.prepared_name
+        return _Refused(
+            (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode(),
+            fatal=_severity(result) in _FATAL,
+            # A wait for a row has a context, whatever its language; one for a table has none.
+            takes_keys=statement.takes_keys
+            and bool(result.error_field(pq.DiagnosticField.CONTEXT)),
+            prepared=bool(self._prepared.plans and name in self._prepared.plans)
+            and name not in self._fresh,
+        )
 
     def _translated(self, error: Exception) -> Exception:
         """Say what an error of the driver means, without the driver's words."""
@@ -341,16 +425,59 @@ class PsycopgConnection(Session):
         if sqlstate in _PREPARED_ELSEWHERE:
             # A pooler gave this connection's statements to another server process.
             self._prepared.plans = None
-            return PreparedElsewhere()
-        if sqlstate.startswith(_SERVER_GOES):
-            return ConnectionLost()
-        return StorageUnavailable(details={"error": sqlstate})
+            return StalePlans()
+        if sqlstate == _CHANGED_RESULT and error.prepared:
+            # A table has changed: whatever was planned before is planned anew.
+            for plan in (self._prepared.plans or {}).values():
+                plan.uses_left = 0
+            return StalePlans()
+        details = {"error": sqlstate}
+        unable = StorageUnavailable(_UNABLE.get(sqlstate), details=details)
+        if sqlstate == _READ_ONLY and self._driver.read_only:
+            return ConfigurationError(
+                "The engine's connections are set to read only.", details=details
+            )
+        if (
+            error.fatal
+            or sqlstate in (_READ_ONLY, _COMPLETION_UNKNOWN)
+            or sqlstate.startswith(_SERVER_GOES)
+        ):
+            # After a failover, another connection may lead to the server that takes writes.
+            return ConnectionLost(unable)
+        if sqlstate.startswith(_VALUE_REFUSED):
+            return StorageRefused(details=details)
+        if sqlstate.startswith(_WRONGLY_SET_UP):
+            return ConfigurationError(self._wrongly_set_up(sqlstate), details=details)
+        return unable
+
+    def _wrongly_set_up(self, sqlstate: str) -> str:
+        place = place_of(self._driver)
+        if sqlstate == _NO_SCHEMA:
+            return (
+                f"The session has no schema to work in: {place}. Give its user or its database a "
+                "search_path."
+            )
+        return (
+            f"The database refuses a statement of ours (SQLSTATE {sqlstate}): {place}. Its tables "
+            "or the user's privileges are not as this library needs them, or the session's "
+            "search_path leads elsewhere."
+        )
 
 
-def _check(result: pq.abc.PGresult, statement: Statement) -> None:
-    if result.status not in (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK):
-        code = result.error_field(pq.DiagnosticField.SQLSTATE)
-        raise _Refused((code or b"").decode(), takes_keys=statement.takes_keys)
+_GRANTED: Final = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
+
+
+def _severity(result: pq.abc.PGresult) -> str:
+    return (result.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED) or b"").decode()
+
+
+def _as_text(value: bytes) -> str:
+    return value.decode()
+
+
+_SEARCHED: Final = Statement(
+    "", "SELECT coalesce(nullif(current_setting('search_path'), ''), '(none)')", readers=(_as_text,)
+)
 
 
 def _rows(result: pq.abc.PGresult, readers: Sequence[Reader]) -> Rows:

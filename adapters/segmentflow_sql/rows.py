@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final, TypeAlias
@@ -26,6 +27,7 @@ from segmentflow_core.ports import (
     Outcome,
     Profile,
     ProfileVersion,
+    Receipt,
     SkipReason,
     UserEvent,
     encode_json,
@@ -137,32 +139,34 @@ def _maybe_moment(count: int | None) -> datetime | None:
     return None if count is None else from_microseconds(count)
 
 
-def key_claim_row(codec: Codec, organization_id: str, operation: str, claim: KeyClaim) -> Row:
-    """Return the columns of a claim."""
-    fingerprint = claim.fingerprint
+def key_claim_row(codec: Codec, organization_id: str, claim: KeyClaim) -> Row:
+    """Return what a key claim says, then the key it is found by."""
+    receipt, fingerprint = claim.receipt, claim.fingerprint
     return (
-        organization_id,
-        operation,
-        claim.key,
-        claim.event_id,
+        codec.instant(claim.taken_at),
+        receipt.event_id,
+        receipt.profile_id,
+        receipt.matched_journeys,
+        receipt.enrolled_journeys,
         fingerprint.scheme,
         fingerprint.key_id,
-        fingerprint.digest.hex(),
+        b64encode(fingerprint.digest).decode("ascii").rstrip("="),
         codec.json(claim.paths),
-        codec.instant(claim.taken_at),
-        codec.maybe(claim.expires_at),
+        organization_id,
+        claim.key_digest,
     )
 
 
 def key_claim_from(row: Sequence[Any]) -> KeyClaim:
     """Read a claim from its columns, in table order."""
-    _, _, key, event_id, scheme, key_id, digest, paths, claimed_at, expires_at = row
+    _, key_digest, expires_at, taken_at, event_id, profile_id, matched, enrolled, *rest = row
+    scheme, key_id, digest, paths = rest
     return KeyClaim(
-        key,
-        event_id,
-        Fingerprint(scheme, key_id, bytes.fromhex(digest)),
+        key_digest,
+        Fingerprint(scheme, key_id, b64decode(f"{digest}=")),
         json.loads(paths),
-        from_microseconds(claimed_at),
+        Receipt(event_id, profile_id, matched, enrolled, matched - enrolled),
+        from_microseconds(taken_at),
         _maybe_moment(expires_at),
     )
 

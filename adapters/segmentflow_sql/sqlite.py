@@ -2,29 +2,32 @@
 
 One transaction at a time writes: it starts with BEGIN IMMEDIATE, so that a concurrent
 duplicate waits before it has read anything, for no longer than `wait`, and then finds the
-claim. An error of the driver never leaves this module, because it may hold what was being written.
+claim. Those of one process come in turn, in the order they asked: SQLite's own busy handler
+tries at growing intervals, and a caller that is unlucky waits for as long as others write.
+An error of the driver never leaves this module, because it may hold what was being written.
 
 The two drivers have the same methods; those of aiosqlite are awaited.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
+import threading
 import time
 from contextlib import suppress
 from typing import Any, Final
+from weakref import WeakValueDictionary
+
+from attrs import frozen
 
 from segmentflow_core.colour import settle
-from segmentflow_core.errors import (
-    ConfigurationError,
-    IdempotencyInProgress,
-    StorageUnavailable,
-)
+from segmentflow_core.errors import ConfigurationError, StorageRefused, StorageUnavailable
 from segmentflow_sql import rows
 from segmentflow_sql.exchange import Call, DatabaseKind, LostRace, Rows, Session, plain
 from segmentflow_sql.statements import statements_for
-from segmentflow_sql.waiting import Waiting
+from segmentflow_sql.waiting import Turns, Waiting
 
 __all__ = ["KIND", "Sqlite", "SqliteConnection"]
 
@@ -45,6 +48,47 @@ _MODE: Final = "PRAGMA journal_mode"
 _WAL: Final = [("wal",)]
 
 
+@frozen(eq=False)
+class _Turn:
+    """Where a transaction waits until it may write.
+
+    Attributes:
+        file: the database's; empty for one in memory.
+        turns: those of this process's transactions on the file; None for one in memory.
+        seconds: how long it waits.
+        waiting: the colour's ways to wait.
+    """
+
+    file: str
+    turns: Turns | None
+    seconds: float
+    waiting: Waiting
+
+
+_all_turns: WeakValueDictionary[str, Turns] = WeakValueDictionary()
+_all_turns_lock = threading.Lock()
+
+
+def _turns_on(file: str) -> Turns:
+    """Return the turns that every transaction of this process takes on a file."""
+    with _all_turns_lock:
+        turns = _all_turns.get(file)
+        if turns is None:
+            turns = _all_turns[file] = Turns()
+        return turns
+
+
+def _forget_turns() -> None:
+    """Begin anew in a forked process: whoever had the turn is not in it."""
+    global _all_turns_lock  # noqa: PLW0603 - it may have been held while the process forked
+    _all_turns_lock = threading.Lock()
+    _all_turns.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_turns)
+
+
 class Sqlite:
     """How transactions run on SQLite.
 
@@ -63,13 +107,14 @@ class Sqlite:
         self._wait = wait
         self._waiting = waiting
 
-    async def prepare(self, driver: Any) -> None:
+    async def prepare(self, driver: Any) -> _Turn:
         """Set up a new pooled connection to survive a power cut, and to wait.
 
         Two that change a new file's mode at once are told "busy" without any wait, so
         this tries again within the bound.
         """
-        if self._waiting.asynchronous and await self._autocommit(driver) is False:
+        autocommit, file = await self._about(driver)
+        if self._waiting.asynchronous and autocommit is False:
             raise ConfigurationError(
                 "An asynchronous engine's connections must not have autocommit=False."
             )
@@ -89,15 +134,26 @@ class Sqlite:
                 await self._waiting.sleep(_jitter())
             if always_open:
                 driver.autocommit = False
-            return
+            return self._turn(file)
         except sqlite3.Error as error:
-            failure = _meaning(error, takes_keys=False)
+            failure = _meaning(error, file)
         raise failure
 
-    def owned(self, driver: Any) -> SqliteConnection:
-        """Start a transaction of our own on a pooled connection."""
+    def owned(self, driver: Any, turn: _Turn, again: bool) -> SqliteConnection:
+        """Start a transaction of our own on a pooled connection.
+
+        Args:
+            driver: the connection.
+            turn: what `prepare` returned.
+            again: whether another transaction was first before. Then this one is to write from
+                its start, since what it reads without would be old again.
+        """
         always_open = _hold_back(driver)
-        return SqliteConnection(driver, [_BEGIN], _COMMIT, _ROLLBACK, always_open=always_open)
+        connection = SqliteConnection(
+            driver, [_BEGIN], _COMMIT, _ROLLBACK, turn=turn, always_open=always_open
+        )
+        connection.may_begin_reading = not again
+        return connection
 
     async def bound(self, driver: Any) -> SqliteConnection:
         """Take part in a host's transaction, up to a savepoint.
@@ -105,17 +161,40 @@ class Sqlite:
         Raises:
             ConfigurationError: there is no transaction, and none that the driver would begin.
         """
-        opening = _savepoint(driver, await self._autocommit(driver))
-        return SqliteConnection(driver, opening, _RELEASE, _ROLLBACK_TO)
+        autocommit, file = await self._about(driver)
+        opening = _savepoint(driver, autocommit)
+        turn = self._turn(file)
+        connection = SqliteConnection(driver, opening, _RELEASE, _ROLLBACK_TO, turn=turn)
+        # The transaction is the host's to end. The turn is for waiting to begin it: one caller
+        # at a time asks SQLite, so that they begin in the order they came.
+        connection.ends_turn_at_once = True
+        return connection
 
-    async def _autocommit(self, driver: Any) -> object:
-        """Return the driver's `autocommit`; None before Python 3.12.
+    def _turn(self, file: str) -> _Turn:
+        turns = _turns_on(file) if file else None
+        return _Turn(file, turns, self._wait, self._waiting)
 
-        aiosqlite does not pass it on: the connection inside is asked, in its own thread.
+    async def _about(self, driver: Any) -> tuple[object, str]:
+        """Return a driver's `autocommit`, None before Python 3.12, and its database's file.
+
+        aiosqlite does not pass the first on: the connection inside is asked, in its own thread.
         """
-        if self._waiting.asynchronous:
-            return await driver._execute(getattr, driver._conn, "autocommit", None)
-        return getattr(driver, "autocommit", None)
+        failure: Exception
+        try:
+            if self._waiting.asynchronous:
+                about: tuple[object, str] = await driver._execute(_facts, driver._conn)
+                return about
+            return _facts(driver)
+        except sqlite3.Error as error:
+            failure = _meaning(error, "")
+        raise failure
+
+
+def _facts(driver: sqlite3.Connection) -> tuple[object, str]:
+    cursor = driver.cursor()
+    cursor.row_factory = None  # whatever a host has set
+    _, _, file = cursor.execute("PRAGMA database_list").fetchone()  # the main one is the first
+    return getattr(driver, "autocommit", None), os.fsdecode(file or "")
 
 
 async def _run(driver: Any, sql: str) -> list[Any]:
@@ -159,7 +238,12 @@ class SqliteConnection(Session):
         opening: as for `Session`.
         closing: as for `Session`.
         undoing: as for `Session`.
+        turn: where to wait until it may write.
         always_open: whether the driver is to open transactions by itself again, afterwards.
+
+    Attributes:
+        ends_turn_at_once: whether the turn ends once the transaction has begun.
+        may_begin_reading: whether a transaction that starts with reads waits for no writer.
     """
 
     def __init__(
@@ -169,13 +253,17 @@ class SqliteConnection(Session):
         closing: list[Call],
         undoing: list[Call],
         *,
+        turn: _Turn,
         always_open: bool = False,
     ) -> None:
         super().__init__(KIND, driver, opening, closing, undoing)
+        self.ends_turn_at_once = False
+        self.may_begin_reading = True
+        self._turn = turn
         self._always_open = always_open
         self._touched = False
-        self._takes_keys = False
         self._began_reading = False
+        self._has_turn = False
         self._cursor: Any = None
 
     @property
@@ -187,10 +275,32 @@ class SqliteConnection(Session):
         """Give the connection back as it was found."""
         if self._always_open:
             self._driver.autocommit = False
+        self.end_turn()
+
+    async def _wait_for_turn(self, turns: Turns) -> None:
+        turn = self._turn
+        if not await turn.waiting.take(turn.waiting.lock_of(turns), turn.seconds):
+            self._failure = _busy(turn.file)
+            raise self._failure
+
+    def end_turn(self) -> None:
+        """Let the next transaction of this process write."""
+        if self._has_turn:
+            assert self._turn.turns is not None
+            self._has_turn = False
+            self._turn.turns.release()
+
+    async def place(self) -> str:
+        """Say which file this is."""
+        return _place(self._turn.file)
 
     async def exchange(self, calls: list[Call]) -> list[Rows]:
         """Run what is pending and `calls`; return the rows of `calls`."""
         sent = self._to_send(calls)
+        if sent[0] is _BEGIN and (turns := self._turn.turns) is not None:
+            if not turns.take_at_once():
+                await self._wait_for_turn(turns)
+            self._has_turn = True
         failure: Exception
         try:
             self._cursor = cursor = await settle(self._driver.cursor())
@@ -202,24 +312,33 @@ class SqliteConnection(Session):
             return found[len(sent) - len(calls) :]
         except sqlite3.Error as error:
             failure = self._failed(error)
+        except OverflowError as error:
+            failure = self._failure = StorageRefused(details={"error": type(error).__name__})
+        finally:
+            if self.ends_turn_at_once:
+                self.end_turn()
         # Outside the handler, so that the driver's error does not become the context.
         raise failure
 
     def _to_send(self, calls: list[Call]) -> list[Call]:
         sent = [*self.pending, *calls]
-        if calls and sent[0] is _BEGIN and all(_reads(call) for call in sent[1:]):
+        if (
+            calls
+            and sent[0] is _BEGIN
+            and self.may_begin_reading
+            and all(_reads(call) for call in sent[1:])
+        ):
             # A transaction that only reads need not wait for a writer.
             sent[0] = _BEGIN_READING
             self._began_reading = True
         self.pending.clear()
         self._touched = True
-        self._takes_keys = any(call.statement.takes_keys for call in sent)
         return sent
 
     def _failed(self, error: sqlite3.Error) -> Exception:
         # Busy after it began by reading: another transaction wrote first, so run again.
         lost = self._began_reading and _is_busy(error)
-        self._failure = LostRace() if lost else _meaning(error, takes_keys=self._takes_keys)
+        self._failure = LostRace() if lost else _meaning(error, self._turn.file)
         return self._failure
 
     async def abandon(self) -> None:
@@ -239,18 +358,56 @@ def _reads(call: Call) -> bool:
     return call.statement.text.startswith("SELECT")
 
 
-def _meaning(error: sqlite3.Error, *, takes_keys: bool) -> Exception:
+_RACES: Final = frozenset(
+    {
+        sqlite3.SQLITE_CONSTRAINT_UNIQUE,
+        sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY,
+        sqlite3.SQLITE_CONSTRAINT_ROWID,
+        sqlite3.SQLITE_BUSY_SNAPSHOT,
+    }
+)
+_VALUE_REFUSED: Final = frozenset(
+    {sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH}
+)
+_WRONGLY_SET_UP: Final = {
+    sqlite3.SQLITE_ERROR: (
+        "SQLite refuses a statement of ours: the tables are not as this library needs them"
+    ),
+    sqlite3.SQLITE_READONLY: "The store may not be written to",
+    sqlite3.SQLITE_PERM: "The store may not be opened",
+    sqlite3.SQLITE_CANTOPEN: "The store cannot be opened or created",
+    sqlite3.SQLITE_NOTADB: "This is no database of SQLite's",
+    sqlite3.SQLITE_CORRUPT: "The database is damaged",
+}
+
+
+def _meaning(error: sqlite3.Error, file: str) -> Exception:
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    primary = code & 0xFF
     # A cache shared by connections locks tables at once, and knows no busy timeout. A host
     # that has read before another one wrote can write no more: no waiting helps.
-    if isinstance(error, sqlite3.IntegrityError) or _is(error, sqlite3.SQLITE_LOCKED):
+    if code in _RACES or primary == sqlite3.SQLITE_LOCKED:
         return LostRace()
-    if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_BUSY_SNAPSHOT:
-        return LostRace()
-    if takes_keys and _is_busy(error):
-        return IdempotencyInProgress()
     # The name of the code, such as SQLITE_FULL, holds nothing of what was written.
-    name = getattr(error, "sqlite_errorname", type(error).__name__)
-    return StorageUnavailable(details={"error": name})
+    details = {"error": getattr(error, "sqlite_errorname", type(error).__name__)}
+    if primary == sqlite3.SQLITE_BUSY:
+        return _busy(file)
+    if primary in _VALUE_REFUSED or isinstance(error, sqlite3.DataError):
+        return StorageRefused(details=details)
+    if primary in _WRONGLY_SET_UP:
+        return ConfigurationError(f"{_WRONGLY_SET_UP[primary]}: {_place(file)}.", details=details)
+    return StorageUnavailable(details=details)
+
+
+def _busy(file: str) -> StorageUnavailable:
+    return StorageUnavailable(
+        f"Another transaction keeps writing to {_place(file)}. Try again.",
+        details={"error": "SQLITE_BUSY"},
+    )
+
+
+def _place(file: str) -> str:
+    return f"the file {file}" if file else "a database in memory"
 
 
 def _is_busy(error: sqlite3.Error) -> bool:

@@ -11,6 +11,7 @@ from segmentflow_core.colour import drive
 from segmentflow_core.ports import Transaction
 from segmentflow_sql.attempts import Attempts
 from segmentflow_sql.bound import DEFAULT_WAIT, AsyncBoundSqlStorage, BoundSqlStorage
+from segmentflow_sql.connecting import watch_connecting
 from segmentflow_sql.drivers import database_of_engine, open_engine
 from segmentflow_sql.waiting import IN_THREAD, ON_LOOP
 
@@ -40,6 +41,7 @@ class SqlStorage:
 
     def __init__(self, engine: Engine, *, wait: float = DEFAULT_WAIT) -> None:
         database = database_of_engine(engine, wait, IN_THREAD)
+        watch_connecting(engine)
         self._engine = engine
         self._attempts = Attempts(engine, database, wait, IN_THREAD)
 
@@ -98,6 +100,7 @@ class AsyncSqlStorage:
 
     def __init__(self, engine: AsyncEngine, *, wait: float = DEFAULT_WAIT) -> None:
         database = database_of_engine(engine, wait, ON_LOOP)
+        watch_connecting(engine.sync_engine)
         self._engine = engine
         self._attempts = Attempts(engine.sync_engine, database, wait, ON_LOOP)
 

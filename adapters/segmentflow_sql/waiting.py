@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol, TypeVar
 
@@ -21,19 +22,113 @@ T = TypeVar("T")
 
 
 class Turns:
-    """Lets one transaction at a time use a connection that several calls share."""
+    """Lets one at a time go on, in the order they asked; threads and tasks in one line.
+
+    Attributes:
+        users: for whoever keeps turns for as long as somebody uses them.
+    """
 
     def __init__(self) -> None:
         self.users = 0
-        self.of_threads = threading.Lock()
-        self._of_loop: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
+        self._guard = threading.Lock()
+        self._taken = False
+        self._line: deque[_Place] = deque()
 
-    def of_loop(self) -> asyncio.Lock:
-        """Return the lock for the running event loop, which no other one can wait for."""
+    def acquire(self, timeout: float) -> bool:
+        """Wait in a thread, so many seconds at most; say whether the turn came."""
+        place = self._stand()
+        if place is None:
+            return True
+        try:
+            # It may come in the moment that the waiting ends.
+            return place.gate.acquire(timeout=timeout) or self._leave(place)
+        except BaseException:
+            if self._leave(place):
+                self.release()
+            raise
+
+    def take_at_once(self) -> bool:
+        """Take the turn if nobody has it."""
+        with self._guard:
+            free = not self._taken
+            self._taken = True
+        return free
+
+    async def acquire_on_loop(self) -> None:
+        """Wait on an event loop; a cancelled call leaves the line."""
         loop = asyncio.get_running_loop()
-        if self._of_loop is None or self._of_loop[0] is not loop:
-            self._of_loop = loop, asyncio.Lock()
-        return self._of_loop[1]
+        place = self._stand(loop)
+        if place is None:
+            return
+        try:
+            await place.future
+        except BaseException:
+            if self._leave(place):
+                self.release()
+            raise
+
+    def release(self) -> None:
+        """Let the next one go on."""
+        with self._guard:
+            while self._line:
+                if self._line.popleft().call():
+                    return
+            self._taken = False
+
+    def _stand(self, loop: asyncio.AbstractEventLoop | None = None) -> _Place | None:
+        """Take the turn if it is free, and a place in the line otherwise."""
+        with self._guard:
+            if not self._taken:
+                self._taken = True
+                return None
+            place = _Place(loop)
+            self._line.append(place)
+            return place
+
+    def _leave(self, place: _Place) -> bool:
+        """Leave the line; say whether the turn had come already."""
+        with self._guard:
+            if not place.called:
+                self._line.remove(place)
+            return place.called
+
+
+class _Place:
+    """A place in a line, of a thread or of a task."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        self.called = False
+        self._loop = loop
+        self.gate = threading.Lock()
+        if loop is None:
+            self.gate.acquire()
+        else:
+            self.future: asyncio.Future[None] = loop.create_future()
+
+    def call(self) -> bool:
+        """Give it the turn; say whether there is still somebody to take it."""
+        if self._loop is None:
+            self.gate.release()
+        else:
+            try:
+                self._loop.call_soon_threadsafe(self._wake)
+            except RuntimeError:  # its loop is closed
+                return False
+        self.called = True
+        return True
+
+    def _wake(self) -> None:
+        if not self.future.done():
+            self.future.set_result(None)
+
+
+class _OnLoopTurns:
+    """Turns as a task takes them: a lock like asyncio's own."""
+
+    def __init__(self, turns: Turns) -> None:
+        self.take_at_once = turns.take_at_once
+        self.acquire = turns.acquire_on_loop
+        self.release = turns.release
 
 
 class Waiting(Protocol):
@@ -75,10 +170,10 @@ class _InThread:
     async def sleep(self, seconds: float) -> None:
         time.sleep(seconds)  # noqa: ASYNC251 - there is no event loop
 
-    def lock_of(self, turns: Turns) -> threading.Lock:
-        return turns.of_threads
+    def lock_of(self, turns: Turns) -> Turns:
+        return turns
 
-    async def take(self, lock: threading.Lock, seconds: float) -> bool:
+    async def take(self, lock: Turns | threading.Lock, seconds: float) -> bool:
         return lock.acquire(timeout=seconds)
 
     async def call(self, function: Callable[[], T]) -> T:
@@ -97,10 +192,12 @@ class _OnLoop:
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    def lock_of(self, turns: Turns) -> asyncio.Lock:
-        return turns.of_loop()
+    def lock_of(self, turns: Turns) -> _OnLoopTurns:
+        return _OnLoopTurns(turns)
 
-    async def take(self, lock: asyncio.Lock, seconds: float) -> bool:
+    async def take(self, lock: _OnLoopTurns | asyncio.Lock, seconds: float) -> bool:
+        if isinstance(lock, _OnLoopTurns) and lock.take_at_once():
+            return True
         # Not `asyncio.wait_for`, which may swallow a cancellation (Python 3.11).
         try:
             async with asyncio.timeout(seconds):
@@ -147,6 +244,7 @@ class _Uninterrupted:
         self.pending: list[Call] = connection.pending
         self.after_loss = connection.after_loss
         self.leave = connection.leave
+        self.place = connection.place
 
     async def exchange(self, calls: list[Call]) -> list[Rows]:
         return await ON_LOOP.to_its_end(self._connection.exchange(calls))

@@ -1,7 +1,8 @@
-"""``python -m bench.crashes``: SIGKILL during load, and what is left of each promise.
+"""``python -m bench.crashes``: faults during load, and what is left of each promise.
 
-Client processes track known requests under known keys. Each round kills one of them, every
-other round the whole PostgreSQL server instead. Exit status 1 where a promise was broken.
+Client processes track known requests under known keys. In turn: one of them is killed; the whole
+PostgreSQL server is; it fails over, and sessions that begin meanwhile stay read-only; every
+session is ended, again and again. Exit status 1 where a promise was broken.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from segmentflow_sql import SqlStorage
 def main() -> int:
     """Kill, verify, print; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench.crashes", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=200, help="how many kills (200)")
+    parser.add_argument("--rounds", type=int, default=200, help="how many faults (200)")
     parser.add_argument("--seed", type=int, help="of the moments and of who is killed")
     parser.add_argument("--clients", type=int, default=4, help="client processes at a time (4)")
     parser.add_argument("--sqlite", action="store_true", help="kill clients of a SQLite file")
@@ -58,7 +59,7 @@ def _run(folder: Path, server: Postgres | None, seed: int, options: argparse.Nam
     ledgers.mkdir()
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        kills = progress.add_task(f"killing, seed {seed}", total=options.rounds)
+        kills = progress.add_task(f"faults, seed {seed}", total=options.rounds)
         return kill_during_load(
             url,
             ledgers,
@@ -76,10 +77,12 @@ def _document(figures: Figures) -> dict[str, object]:
 
 
 def _table(figures: Figures) -> Table:
-    table = Table("what", "count", "", title=f"{figures.rounds} kills, seed {figures.seed}")
+    table = Table("what", "count", "", title=f"{figures.rounds} faults, seed {figures.seed}")
     for name, count in {
         "kills of a tracking process": figures.process_kills,
         "kills of the server": figures.server_kills,
+        "failovers": figures.failovers,
+        "times that every session was ended, and again": figures.terminations,
         "events acknowledged": figures.events,
         "acknowledged again, identically": figures.repeated,
         "calls tracked again at the end": figures.recovered,

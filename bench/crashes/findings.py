@@ -44,7 +44,7 @@ class Stored:
     """What a store holds, by the ids that should lead from row to row.
 
     Attributes:
-        taken: the event's id, for each key that is taken.
+        taken: the event's id, for each key that is taken, which is known by its digest.
         events: the key in its `referenceId` and the receipt that follows from it, by id.
         outcomes: the Journeys entered, with the event that says so.
         enrollments: the Journey, the event and the Profile of each.
@@ -73,8 +73,8 @@ def read_store(engine: Engine) -> Stored:
         }
         return Stored(
             {
-                row.key: row.event_id
-                for row in connection.execute(select(claims.key, claims.event_id))
+                row.key_digest: row.event_id
+                for row in connection.execute(select(claims.key_digest, claims.event_id))
             },
             {
                 event_id: (key, _receipt(event_id, profile_id, outcomes))

@@ -1,4 +1,4 @@
-"""Rounds of kills during load, at moments that the load's own progress and a seed choose.
+"""Rounds of faults during load, at moments that the load's own progress and a seed choose.
 
 Knows client processes, the server and when to kill which; what should have come of it,
 `findings` says.
@@ -34,17 +34,29 @@ from bench.crashes.load import (
 
 __all__ = ["Figures", "LoadFailed", "Server", "kill_during_load"]
 
+_KINDS: Final = ("process", "server", "failover", "termination")
 _MESSAGES: Final = (1, 40)
 _WITHIN_A_CALL: Final = 0.01
 _TASKS_AGAIN: Final = 3
 _NO_PROGRESS: Final = 120.0
+_READ_ONLY: Final = (0.05, 1.0)
+_TERMINATIONS: Final = (1, 10)
+_BETWEEN_TERMINATIONS: Final = 0.03
 
 
 class Server(Protocol):
-    """A database server that can be killed."""
+    """A database server that can be killed, and in other ways fail those who use it."""
 
     def kill(self) -> None:
         """Kill every process of it at once, and start it again."""
+        ...
+
+    def fail_over(self, read_only: float) -> None:
+        """End every session, and take no writes for so many seconds."""
+        ...
+
+    def terminate(self) -> None:
+        """End every client's session."""
         ...
 
 
@@ -57,9 +69,11 @@ class Figures:
     """What happened, and how often each promise was broken.
 
     Attributes:
-        rounds: how many kills were asked for.
+        rounds: how many faults were asked for.
         process_kills: how many client processes were killed.
         server_kills: how many times the server was.
+        failovers: how many times the server took no writes for a while, on new sessions.
+        terminations: how many times every session was ended, and again.
         seconds: how long it all took.
         events: how many events were acknowledged to somebody.
         repeated: how many more times one of them was, with the same receipt.
@@ -71,6 +85,8 @@ class Figures:
     rounds: int
     process_kills: int
     server_kills: int
+    failovers: int
+    terminations: int
     seconds: float
     events: int
     repeated: int
@@ -79,9 +95,9 @@ class Figures:
 
     @property
     def kept(self) -> bool:
-        """Whether every promise was kept, and everybody killed who should have been."""
-        kills = self.process_kills + self.server_kills
-        return kills == self.rounds and not any(self.broken.values())
+        """Whether every promise was kept, and every fault made that should have been."""
+        faults = self.process_kills + self.server_kills + self.failovers + self.terminations
+        return faults == self.rounds and not any(self.broken.values())
 
 
 def kill_during_load(
@@ -94,16 +110,16 @@ def kill_during_load(
     server: Server | None = None,
     on_round: Callable[[], object] = lambda: None,
 ) -> Figures:
-    """Kill client processes, and the server in every other round; then look at what is left.
+    """Kill client processes, or make one of three faults of the server; then look what is left.
 
     Args:
         url: of an empty store, its tables created.
         folder: an empty one, for the ledgers.
-        rounds: how many kills.
+        rounds: how many faults; the kinds come in turn.
         seed: of the moments and of who is killed.
         clients: how many client processes there are at any time.
         server: the store's; None where it has none, and only clients are killed.
-        on_round: called after each kill.
+        on_round: called after each fault.
 
     Raises:
         LoadFailed: a client ended by itself, or no client gets anywhere.
@@ -114,7 +130,7 @@ def kill_during_load(
     new_tracker(engine).journeys.publish(JOURNEYS)
     engine.dispose()
     with _load(url, folder, clients) as load:
-        kills = Counter(_killed(load, chance, server, rounds, on_round))
+        made = Counter(_faults(load, chance, server, rounds, on_round))
         load.wait_for(clients)
     told = load.acknowledged()
     before = broken_promises(told, read_store(engine), 0)
@@ -125,8 +141,10 @@ def kill_during_load(
     return Figures(
         seed,
         rounds,
-        kills["process"],
-        kills["server"],
+        made["process"],
+        made["server"],
+        made["failover"],
+        made["termination"],
         time.monotonic() - started,
         len(events),
         len(told) - len(events),
@@ -136,26 +154,38 @@ def kill_during_load(
     )
 
 
-def _killed(
+def _faults(
     load: _Load,
     chance: random.Random,
     server: Server | None,
     rounds: int,
     on_round: Callable[[], object],
 ) -> Iterator[str]:
-    """Kill somebody in each round; yield who it was."""
+    """Make one fault in each round; yield its kind."""
     for number in range(rounds):
         load.wait_for(chance.randint(*_MESSAGES))
         # Somewhere within a call, not just where it was told of.
         time.sleep(chance.uniform(0, _WITHIN_A_CALL))
-        if server is not None and number % 2:
-            server.kill()
-            yield "server"
-        else:
+        kind = _KINDS[number % len(_KINDS)]
+        if server is None or kind == "process":
             client = chance.randrange(len(load.processes))
             load.kill(client, chance.randint(0, _TASKS_AGAIN))
             yield "process"
+        else:
+            _fail(server, kind, chance)
+            yield kind
         on_round()
+
+
+def _fail(server: Server, kind: str, chance: random.Random) -> None:
+    if kind == "server":
+        server.kill()
+    elif kind == "failover":
+        server.fail_over(chance.uniform(*_READ_ONLY))
+    else:
+        for _ in range(chance.randint(*_TERMINATIONS)):
+            server.terminate()
+            time.sleep(chance.uniform(0, _BETWEEN_TERMINATIONS))
 
 
 @define

@@ -25,12 +25,7 @@ from segmentflow_core.domain.api_key import (
     needs_note,
     refuse_write_key,
 )
-from segmentflow_core.errors import (
-    IdempotencyInProgress,
-    InsufficientScope,
-    StorageUnavailable,
-    Unauthorized,
-)
+from segmentflow_core.errors import InsufficientScope, SegmentflowError, Unauthorized
 from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
 from segmentflow_core.system import SystemClock, Uuid7Factory
 from segmentflow_core.tracebacks import forgets_locals
@@ -93,7 +88,7 @@ class _ApiKeyCalls(StorageCalls):
             raise InsufficientScope(details={"required": [scope]})
         now = self._to_note(api_key)
         if now is not None:
-            with suppress(StorageUnavailable, IdempotencyInProgress):
+            with suppress(SegmentflowError):
                 await self.run(partial(note_api_key_use, api_key=api_key, now=now))
         return api_key
 

@@ -36,6 +36,7 @@ __all__ = [
     "ProfileEmailRequired",
     "ProfileTooLarge",
     "SegmentflowError",
+    "StorageRefused",
     "StorageUnavailable",
     "TemplateStateMissing",
     "Unauthorized",
@@ -227,7 +228,11 @@ class MethodNotAllowed(_Refusal):
 
 
 class IdempotencyKeyReuse(_Refusal):
-    """The key was used for another request; `details["changedPaths"]` names what differs."""
+    """The key was used for another request.
+
+    `details["changedPaths"]` names what differs, and `details["redactedPaths"]` what the request
+    redacts, which is not compared.
+    """
 
     code = "idempotency_key_reuse"
     status = 409
@@ -308,6 +313,18 @@ class StorageUnavailable(SegmentflowError):
     should_retry = True
     retry_after = 1
     default_message = "The storage is not available right now. Try again."
+
+
+class StorageRefused(SegmentflowError):
+    """The store can be reached and will not hold what this call would write.
+
+    A value that its tables have no room for, or a rule that somebody gave them. The caller can
+    do nothing about it, and the same call is refused again: somebody has to look at the store.
+    `details["error"]` is the database's code.
+    """
+
+    should_retry = False
+    default_message = "The storage refuses what this call would write."
 
 
 class InternalError(SegmentflowError):

@@ -6,7 +6,9 @@ Needs no fingerprint secret.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import partial
+from typing import Final
 
 from segmentflow_core.arguments import (
     DEFAULT_ORGANIZATION,
@@ -40,6 +42,9 @@ from segmentflow_core.usecases.explain import (
 from segmentflow_core.usecases.record import AnyRequest
 
 __all__ = ["AsyncRecords", "Records"]
+
+_BEFORE_EVERYTHING: Final = datetime(1, 1, 2, tzinfo=UTC)
+"""A day later than the first, which a time zone of the database's could not hold."""
 
 
 class _RecordCalls(StorageCalls):
@@ -132,6 +137,9 @@ class _RecordCalls(StorageCalls):
         check_limit(limit)
         now = self._clock.now()
         return await self.run(lambda t: settle(t.idempotency.purge(now, limit)))
+
+    async def check_writes(self) -> None:
+        await self.run(lambda t: settle(t.idempotency.purge(_BEFORE_EVERYTHING, 1)))
 
 
 class Records:
@@ -265,6 +273,16 @@ class Records:
         """Remove at most `limit` expired idempotency keys; return how many. Repeat until 0."""
         return drive(self._calls.purge_keys(limit))
 
+    def check_writes(self) -> None:
+        """Write nothing, as a write: a store that only answers questions is found out.
+
+        It purges the keys that expired before anything could.
+
+        Raises:
+            SegmentflowError: the store takes no writes, and why.
+        """
+        drive(self._calls.check_writes())
+
 
 class AsyncRecords:
     """As `Records`, over an asynchronous storage; every call is awaited."""
@@ -341,3 +359,7 @@ class AsyncRecords:
     async def purge_keys(self, *, limit: int = 1000) -> int:
         """Remove expired idempotency keys; as `Records.purge_keys`."""
         return await self._calls.purge_keys(limit)
+
+    async def check_writes(self) -> None:
+        """Write nothing, as a write; as `Records.check_writes`."""
+        await self._calls.check_writes()

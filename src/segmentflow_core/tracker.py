@@ -6,7 +6,7 @@ that needs no secret: the trackers offer those facades as well, over the same st
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -20,16 +20,16 @@ from segmentflow_core.arguments import (
     checked_calls,
     only,
 )
-from segmentflow_core.calls import StorageCalls
+from segmentflow_core.calls import StorageCalls, Work
 from segmentflow_core.colour import drive, settle
-from segmentflow_core.domain.event import Receipt
+from segmentflow_core.domain.event import Receipt, UserEvent
 from segmentflow_core.domain.explanation import ExplainedEvent
 from segmentflow_core.domain.fingerprint import FingerprintKeys, FingerprintKeySource
 from segmentflow_core.domain.profile import DEFAULT_PROFILE_LIMITS, ProfileLimits
 from segmentflow_core.domain.redaction import NO_POLICY, RedactionPolicy
 from segmentflow_core.domain.request import DEFAULT_LIMITS, Limits
 from segmentflow_core.enrollments import AsyncEnrollments, Enrollments
-from segmentflow_core.errors import SegmentflowError
+from segmentflow_core.errors import SegmentflowError, StorageRefused
 from segmentflow_core.journeys import AsyncJourneys, Journeys
 from segmentflow_core.observation import Observation
 from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
@@ -80,21 +80,19 @@ class _TrackingCalls(StorageCalls):
             began = observation.began
         try:
             check_organization(organization_id)
-            settings, ids = self.settings, self._ids
-            prepared = prepare(calls, settings, self._clock, ids, match_journeys=match_journeys)
-            if prepared.items:
-                record = partial(
-                    record_batch,
-                    organization_id=organization_id,
-                    prepared=prepared,
-                    settings=settings,
-                    ids=ids,
-                    began=began,
+            work = self._work(calls, organization_id, match_journeys, began)
+            recorded = work if isinstance(work, Recorded) else None
+            if not isinstance(work, Recorded):
+                try:
+                    # Not by way of `_record`: each frame on this trunk costs every event.
+                    recorded = await settle(self.run_in_storage(self.in_colour(work)))
+                except StorageRefused:
+                    if len(calls) < 2:
+                        raise
+            if recorded is None:
+                recorded = await self._record_by_halves(
+                    calls, organization_id, match_journeys, began
                 )
-                # Not by way of `run`: this is the trunk, and each frame on it costs every event.
-                recorded: Recorded = await settle(self.run_in_storage(self.in_colour(record)))
-            else:
-                recorded = Recorded([prepared.refused[index] for index in range(len(calls))])
         except Exception as error:
             if observation is not None:
                 observation.failed(error)
@@ -102,6 +100,70 @@ class _TrackingCalls(StorageCalls):
         if observation is not None:
             observation.ended(recorded.results, recorded.written)
         return recorded.results
+
+    def _work(
+        self,
+        calls: Sequence[tuple[AnyRequest, str | None]],
+        organization_id: str,
+        match_journeys: bool,
+        began: Callable[[], object] | None,
+    ) -> Work[Recorded] | Recorded:
+        """Return what records the batch in a transaction, or its refusals if nothing is left."""
+        settings, ids = self.settings, self._ids
+        prepared = prepare(
+            calls, organization_id, settings, self._clock, ids, match_journeys=match_journeys
+        )
+        if not prepared.items:
+            return Recorded([prepared.refused[index] for index in range(len(calls))])
+        return partial(
+            record_batch,
+            organization_id=organization_id,
+            prepared=prepared,
+            settings=settings,
+            ids=ids,
+            began=began,
+        )
+
+    async def _record(
+        self,
+        calls: Sequence[tuple[AnyRequest, str | None]],
+        organization_id: str,
+        match_journeys: bool,
+        began: Callable[[], object] | None,
+    ) -> Recorded:
+        work = self._work(calls, organization_id, match_journeys, began)
+        if isinstance(work, Recorded):
+            return work
+        try:
+            return await self.run(work)
+        except StorageRefused:
+            if len(calls) < 2:
+                raise
+        return await self._record_by_halves(calls, organization_id, match_journeys, began)
+
+    async def _record_by_halves(
+        self,
+        calls: Sequence[tuple[AnyRequest, str | None]],
+        organization_id: str,
+        match_journeys: bool,
+        began: Callable[[], object] | None,
+    ) -> Recorded:
+        """Record a batch that the store refused as a whole, so that only what it refuses is lost.
+
+        A half may be committed when the other one fails: each failure is of its own calls.
+        """
+        results: list[Receipt | SegmentflowError] = []
+        written: list[UserEvent] = []
+        middle = len(calls) // 2
+        for half in (calls[:middle], calls[middle:]):
+            try:
+                recorded = await self._record(half, organization_id, match_journeys, began)
+            except SegmentflowError as failure:
+                results += [failure] * len(half)
+            else:
+                results += recorded.results
+                written += recorded.written
+        return Recorded(results, written)
 
 
 def _settings(
@@ -224,6 +286,7 @@ class Tracker:
             ProfileTooLarge: the Profile would hold more than `profile_limits` allow.
             FingerprintKeyUnknown: the key was first used under a fingerprint key that is not
                 configured.
+            StorageRefused: the store will not hold what the call would write.
             StorageUnavailable: the store cannot be reached, or stayed too busy.
         """
         calls = [(request, idempotency_key)]
@@ -245,7 +308,9 @@ class Tracker:
     ) -> list[Receipt | SegmentflowError]:
         """Record a batch in one transaction; one receipt or error per call, in order.
 
-        A refused call does not hinder the others. Two calls with one key are one event.
+        A refused call does not hinder the others. Two calls with one key are one event. Where
+        the store refuses what some of the calls would write, the others are recorded in smaller
+        transactions.
 
         Args:
             calls: pairs of request and idempotency key.

@@ -7,33 +7,28 @@ from datetime import UTC, datetime, timedelta
 from attrs import evolve
 
 from broken_storages.altered import Broken
+from segmentflow_core.ports import Changes, Fingerprint, KeyClaim, Receipt
+from segmentflow_core.testing import SequentialIds
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 class NoExpiryCheck(Broken):
     caught_by = "test_an_expired_key_is_free_though_nothing_purged_it"
 
     def tracking_load(self, call, organization_id, intent):
-        return call(organization_id, evolve(intent, now=datetime.min.replace(tzinfo=UTC)))
+        return call(organization_id, evolve(intent, now=_LONG_AGO))
 
 
 class RefusedRequestKeepsItsKey(Broken):
     caught_by = "test_a_refused_request_leaves_its_key_unused"
 
     def tracking_write(self, call, organization_id, changes):
-        call(organization_id, evolve(changes, freed=()))
-
-
-class ReplayCountsAsNew(Broken):
-    caught_by = "test_a_retry_gets_the_same_receipt_and_writes_nothing"
-
-    def tracking_load(self, call, organization_id, intent):
-        known = call(organization_id, intent)
-        ours = {claim.key: claim.event_id for claim in intent.keys}
-        taken = {
-            key: evolve(found, key_claim=evolve(found.key_claim, event_id=ours[key]))
-            for key, found in known.taken.items()
-        }
-        return evolve(known, taken=taken)
+        call(organization_id, changes)
+        nothing = Receipt("", "", 0, 0, 0)
+        for key in changes.freed:
+            claim = KeyClaim(key, Fingerprint("", "", b""), {}, nothing, _LONG_AGO, None)
+            self._tables.key_claims.put((organization_id, key), claim)
 
 
 class ReplayProlongsItsKey(Broken):
@@ -41,25 +36,21 @@ class ReplayProlongsItsKey(Broken):
 
     def tracking_load(self, call, organization_id, intent):
         known = call(organization_id, intent)
-        for claim in intent.keys:
-            if claim.key in known.taken:
-                at = (organization_id, intent.operation, claim.key)
-                kept = evolve(known.taken[claim.key].key_claim, expires_at=claim.expires_at)
-                self._tables.key_claims.put(at, kept)
+        for key, claim in known.taken.items():
+            kept = evolve(claim, expires_at=intent.expires_at)
+            self._tables.key_claims.put((organization_id, key), kept)
         return known
 
 
-class KeysWithoutCase(Broken):
-    caught_by = "test_keys_that_differ_in_case_are_different_keys"
+class ReplayOfAnotherEvent(Broken):
+    caught_by = "test_a_retry_gets_the_same_receipt_and_writes_nothing"
 
     def tracking_load(self, call, organization_id, intent):
-        lower = tuple(evolve(claim, key=claim.key.lower()) for claim in intent.keys)
-        known = call(organization_id, evolve(intent, keys=lower))
-        taken = {
-            claim.key: known.taken[claim.key.lower()]
-            for claim in intent.keys
-            if claim.key.lower() in known.taken
-        }
+        known = call(organization_id, intent)
+        taken = {}
+        for key, claim in known.taken.items():
+            receipt = evolve(claim.receipt, event_id=SequentialIds().new_id())
+            taken[key] = evolve(claim, receipt=receipt)
         return evolve(known, taken=taken)
 
 
@@ -77,25 +68,41 @@ class PurgeOverTheLimit(Broken):
         return call(now, limit + 1)
 
 
-class HeldClaimWithoutItsPaths(Broken):
+class ClaimWithoutItsPaths(Broken):
     caught_by = "test_another_request_under_a_used_key_is_refused_and_names_what_changed"
 
     def tracking_load(self, call, organization_id, intent):
         known = call(organization_id, intent)
-        taken = {
-            key: evolve(found, key_claim=evolve(found.key_claim, paths={}))
-            for key, found in known.taken.items()
-        }
+        taken = {key: evolve(claim, paths={}) for key, claim in known.taken.items()}
         return evolve(known, taken=taken)
+
+
+class ReceiptOfWhatListensNow(Broken):
+    caught_by = "test_a_replay_knows_what_the_journeys_did_then"
+
+    def tracking_load(self, call, organization_id, intent):
+        known = call(organization_id, intent)
+        taken = {}
+        for key, claim in known.taken.items():
+            receipt = evolve(claim.receipt, matched_journeys=len(known.journeys))
+            taken[key] = evolve(claim, receipt=receipt)
+        return evolve(known, taken=taken)
+
+
+class OneEventOfMany(Broken):
+    caught_by = "test_of_many_events_those_that_are_there_come_back"
+
+    def events_get_many(self, call, organization_id, event_ids):
+        return call(organization_id, event_ids[:1])
 
 
 class KeyAndEffectsInTwoTransactions(Broken):
     caught_by = "test_an_exception_at_any_call_leaves_nothing_and_the_retry_succeeds"
 
-    def tracking_load(self, call, organization_id, intent):
-        known = call(organization_id, intent)
+    def tracking_write(self, call, organization_id, changes):
+        call(organization_id, Changes(key_claims=changes.key_claims))
         self._tables.undo.clear()
-        return known
+        call(organization_id, evolve(changes, key_claims=()))
 
 
 class InterruptCommits(Broken):

@@ -155,7 +155,7 @@ class WrongLockOrder(Unlocked):
             load = transaction.load
 
             def locking(organization_id, intent):
-                keys = [claim.key for claim in intent.keys]
+                keys = intent.keys
                 number = next(self._numbers)
                 for key in keys if number % 2 else reversed(keys):
                     lock = self._locks.setdefault(key, threading.Lock())

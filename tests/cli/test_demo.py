@@ -37,7 +37,10 @@ def test_the_demo_leaves_nothing_behind_without_a_store(run, folder):
 def test_the_demo_as_json_is_one_document(run):
     story = answer(run("demo", "--json"))
     assert story["receipt"] == story["replay"]
-    assert story["refusal"]["details"] == {"changedPaths": ["/data/total"]}
+    assert story["refusal"]["details"] == {
+        "changedPaths": ["/data/total"],
+        "redactedPaths": ["/data/payment/token"],
+    }
     assert story["event"]["data"]["payment"] == {"token": "[REDACTED]"}
     assert [outcome["outcome"] for outcome in story["event"]["outcomes"]] == ["skipped", "enrolled"]
 

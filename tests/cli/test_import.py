@@ -385,4 +385,4 @@ def test_an_import_that_is_stopped_says_what_was_done(folder, capsys):
     status = main(["import", str(path), "--json"])
     printed = capsys.readouterr()
     assert status == 1
-    assert json.loads(printed.err)["error"] in {"storage_unavailable", "internal_error"}
+    assert json.loads(printed.err)["error"] == "invalid_configuration"

@@ -159,3 +159,44 @@ def test_the_store_may_be_named_by_the_environment(run, folder, monkeypatch):
     monkeypatch.setenv("SEGMENTFLOW_STORE", "sqlite:///elsewhere.db")
     assert run("init")[0] == 0
     assert (folder / "elsewhere.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("postgresql://alex:canary@127.0.0.1:1/shop", 'database "shop" at 127.0.0.1:1 cannot be'),
+        ("postgres://alex:canary@127.0.0.1:1/shop", 'database "shop" at 127.0.0.1:1 cannot be'),
+        ("postgresql://alex:canary@/shop?host=/no/where", "at /no/where cannot be reached"),
+        ("postgresql://alex:a@canary/b@127.0.0.1:1/shop", "%40"),
+        ("sqlite:///none/store.db", "none/store.db cannot be created: its folder"),
+        ("mysql://alex:canary@db/shop", "postgresql:, sqlite:"),
+    ],
+)
+def test_a_store_that_is_not_there_is_named_and_no_password_is_shown(run, url, says):
+    for form in ((), ("--json",)):
+        status, out, err = run("init", "--store", url, *form)
+        assert (status, out) == (1, "")
+        assert (json.loads(err)["message"] if form else err).count(says) == 1
+        assert "canary" not in err
+
+
+def test_init_says_that_a_store_at_a_server_needs_a_secret_of_the_environment(
+    run, monkeypatch, postgres, new_database
+):
+    monkeypatch.delenv("SEGMENTFLOW_FINGERPRINT_KEY", raising=False)
+    url = postgres.url(new_database(), scheme="postgresql")
+    status, out, _ = run("init", "--store", url)
+    assert status == 0
+    assert "Tracking needs a secret: set SEGMENTFLOW_FINGERPRINT_KEY" in out
+    monkeypatch.setenv("SEGMENTFLOW_FINGERPRINT_KEY", "x" * 32)
+    assert "Tracking needs" not in run("init", "--store", url)[1]
+    assert "Tracking needs" not in run("init")[1]
+
+
+def test_a_missing_secret_says_where_it_was_looked_for(run, request_file, postgres, new_database):
+    err = run("track", request_file, "--idempotency-key", "k")[2]
+    assert "no file segmentflow.db.fingerprint-key" in err
+    url = postgres.url(new_database(), scheme="postgresql")
+    err = run("track", request_file, "--idempotency-key", "k", "--store", url)[2]
+    assert "Set SEGMENTFLOW_FINGERPRINT_KEY" in err
+    assert "segmentflow init" not in err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
@@ -75,7 +76,7 @@ from segmentflow_core.wire import (
 from segmentflow_http.routes import ERRORS
 from segmentflow_memory import MemoryStorage
 from segmentflow_observers.counters import COUNTERS
-from segmentflow_sql import metadata, postgresql
+from segmentflow_sql import metadata, postgresql, sqlite
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 
@@ -134,8 +135,37 @@ def test_what_is_run_again():
         *postgresql._RACES,
         postgresql._LOCK_NOT_AVAILABLE,
         *postgresql._PREPARED_ELSEWHERE,
+        postgresql._CHANGED_RESULT,
+        postgresql._READ_ONLY,
+        postgresql._COMPLETION_UNKNOWN,
     }
     assert {*re.findall(r"\b(\w+)…", shown)} == {*postgresql._SERVER_GOES}
+
+
+def test_what_is_final():
+    codes = {"StorageRefused": set(), "ConfigurationError": set(), "storage_unavailable": set()}
+    for _, how, error, _ in rows("storage.md", "what else happened"):
+        (name,) = (name for name in codes if name in error)
+        codes[name] |= {*re.findall(r"\b(\w+)…", how), *re.findall(r"SQLITE_\w+", how)}
+    assert codes["StorageRefused"] == {
+        *postgresql._VALUE_REFUSED,
+        *(names_of(sqlite._VALUE_REFUSED)),
+    }
+    assert codes["ConfigurationError"] == {
+        *postgresql._WRONGLY_SET_UP,
+        *(names_of(sqlite._WRONGLY_SET_UP)),
+    }
+
+
+def names_of(codes):
+    known = {f"SQLITE_{name}" for name in _PRIMARY}
+    return {name for name in known if getattr(sqlite3, name) in codes}
+
+
+_PRIMARY = (
+    *("ERROR", "PERM", "BUSY", "LOCKED", "READONLY", "IOERR", "CORRUPT", "FULL", "CANTOPEN"),
+    *("TOOBIG", "CONSTRAINT", "MISMATCH", "NOTADB"),
+)
 
 
 def test_the_errors():
@@ -235,7 +265,8 @@ def test_what_counts_as_the_same_request():
             assert tracker.track(a_request(**json.loads(then)), "1").replayed
             found = "the same request"
         except IdempotencyKeyReuse as conflict:
-            (found,) = conflict.details["changedPaths"]
+            changed, redacted = conflict.details["changedPaths"], conflict.details["redactedPaths"]
+            (found,) = [*changed, *(f"redacted: {path}" for path in redacted)]
         assert found == answer, (first, then)
 
 

@@ -21,12 +21,13 @@ from deciding import (
     a_profile,
     an_item,
     decided,
+    digest,
     known,
     published,
 )
 from segmentflow_core import Receipt, SegmentflowError
 from segmentflow_core.domain.journey import PriorEntries
-from segmentflow_core.domain.tracking import Changes, Known, Probe, TakenKey
+from segmentflow_core.domain.tracking import Changes, Known, Probe
 from segmentflow_core.errors import (
     IdentityConflict,
     ProfileEmailRequired,
@@ -60,6 +61,18 @@ def test_a_first_event_makes_its_profile_and_is_recorded():
     assert (enrollment.journey_id, enrollment.profile_id) == ("welcome", profile.profile_id)
     assert (enrollment.event_id, enrollment.available_at) == ("mine", NOW)
     assert decision.changes.changed_profiles == decision.changes.freed == decision.probes == ()
+
+
+def test_an_accepted_item_takes_its_key_with_its_receipt():
+    item = an_item(redactedDataPaths=["/event/nothing"])
+    expires_at = NOW + timedelta(days=1)
+    decision = decided(item, expires_at=expires_at, known=known(journeys=[a_journey()]))
+    (receipt,) = decision.results
+    (claim,) = decision.changes.key_claims
+    assert (claim.key_digest, claim.fingerprint) == (digest(), item.fingerprint)
+    assert (claim.taken_at, claim.expires_at) == (NOW, expires_at)
+    assert receipt.unmatched_paths == ("/event/nothing",)
+    assert claim.receipt == evolve(receipt, unmatched_paths=())
 
 
 def test_what_happened_at_no_said_time_happened_when_it_was_received():
@@ -191,7 +204,7 @@ def test_a_request_about_nobody_or_about_two_is_refused_and_writes_nothing(profi
     profiles = [a_profile("A", external_id="x"), a_profile("B", "b@example.com", "theirs")]
     decision = decided(an_item(profile=profile), known=known(profiles=profiles))
     assert [type(result) for result in decision.results] == [error]
-    assert decision.changes == Changes(freed=("key",))
+    assert decision.changes == Changes(freed=(digest(),))
     assert not decision.changes.empty
 
 
@@ -264,8 +277,9 @@ def test_a_refused_item_frees_its_key_and_hinders_no_other():
         False,
     ]
     assert [event.event_id for event in decision.changes.events] == ["e1", "e3"]
-    assert decision.changes.freed == ("a", "b")
-    assert decision.changes.retaken == ()
+    assert decision.changes.freed == tuple(sorted(map(digest, "ab")))
+    claims = decision.changes.key_claims
+    assert [claim.key_digest for claim in claims] == sorted(map(digest, "yz"))
 
 
 def test_nothing_comes_of_nothing():
@@ -298,16 +312,18 @@ class Entries(Mapping[Probe, PriorEntries]):
 
 def one_after_another(items, journeys):
     """Decide each item as a batch of its own, on what the earlier ones left."""
-    taken, profiles = {}, {}
+    taken, profiles, recorded = {}, {}, {}
     results, events, enrollments = [], [], []
     new_id = SequentialIds().new_id
     for item in items:
         standing = Known(taken, tuple(profiles.values()), journeys)
-        decision = decided(item, known=standing, prior=Entries(enrollments), new_id=new_id)
-        assert decision.probes == ()
+        decision = decided(
+            item, known=standing, prior=Entries(enrollments), recorded=recorded, new_id=new_id
+        )
+        assert decision.final
         (result,) = decision.results
-        if isinstance(result, Receipt) and item.key_claim.key not in taken:
-            taken[item.key_claim.key] = TakenKey(item.key_claim, result)
+        taken |= {claim.key_digest: claim for claim in decision.changes.key_claims}
+        recorded |= {event.event_id: event for event in decision.changes.events}
         for profile in decision.changes.created_profiles + decision.changes.changed_profiles:
             profiles[profile.profile_id] = profile
         results.append(result)
@@ -369,10 +385,6 @@ def test_a_batch_comes_to_what_its_items_come_to_one_after_another(sendings):
     assert list(whole.changes.enrollments) == enrollments
     assert list(whole.changes.created_profiles) == list(profiles.values())
     assert whole.probes == whole.changes.changed_profiles == ()
-    # A key whose first item was refused is freed, and given to the item that was accepted.
-    first = {item.key_claim.key: item.key_claim for item in reversed(items)}
-    freed = [key for key in sorted(first) if key not in taken or taken[key].key_claim != first[key]]
-    assert list(whole.changes.freed) == freed
-    assert {claim.key: claim for claim in whole.changes.retaken} == {
-        key: taken[key].key_claim for key in freed if key in taken
-    }
+    assert whole.changes.key_claims == tuple(claim for _, claim in sorted(taken.items()))
+    keys = {item.key_digest for item in items}
+    assert whole.changes.freed == tuple(sorted(keys - taken.keys()))

@@ -10,13 +10,13 @@ import pytest
 import rfc8785
 
 from segmentflow_core.domain.canonical import CanonicalizationError, canonical_json
+from segmentflow_core.domain.conflict import path_digests
 from segmentflow_core.domain.fingerprint import (
     SCHEME,
     Fingerprint,
     FingerprintKey,
     compute_fingerprint,
     fingerprint_canonical,
-    path_digests,
     same_request,
 )
 from segmentflow_core.testing import DOCUMENTED_REQUEST

@@ -9,11 +9,8 @@ from typing import Any
 
 import pytest
 
-from segmentflow_core.domain.fingerprint import (
-    FingerprintKey,
-    FingerprintKeys,
-    path_digests,
-)
+from segmentflow_core.domain.conflict import path_digests
+from segmentflow_core.domain.fingerprint import FingerprintKey, FingerprintKeys
 from segmentflow_core.errors import ConfigurationError, FingerprintKeyUnknown
 from segmentflow_core.testing import DOCUMENTED_REQUEST
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from segmentflow_core import FingerprintKey, FingerprintKeys
-from segmentflow_core.domain.decision import Item, key_claim_for
+from segmentflow_core.domain.decision import decide, item_for
 from segmentflow_core.domain.request import check_request
 from segmentflow_core.domain.tracking import Changes, Intent, Known
-from segmentflow_core.testing import FINGERPRINT_SECRET, FixedClock, a_request
+from segmentflow_core.testing import FINGERPRINT_SECRET, FixedClock, SequentialIds, a_request
 
 KEYS = FingerprintKeys.of(FINGERPRINT_SECRET)
 NOW = FixedClock().now()
@@ -14,11 +14,13 @@ NOW = FixedClock().now()
 
 def test_values_that_cross_the_ports_show_nothing_of_the_request():
     request = check_request(
-        a_request(data={"card": "canary"}, profile={"email": "canary@example.com"}), "key"
+        a_request(data={"card": "canary"}, profile={"email": "canary@example.com"}), "canary"
     )
-    claim = key_claim_for(request, "key", "mine", KEYS, now=NOW, expires_at=None)
-    intent = Intent((claim,), ("canary@example.com",), (), (), NOW)
-    shown = [request, claim, Item(request, claim), intent, Known({}, (), ()), Changes()]
+    item = item_for(request, "canary", "default", "mine", KEYS)
+    intent = Intent((item.key_digest,), ("canary@example.com",), (), (), NOW)
+    known = Known({}, (), ())
+    decision = decide([item], known, {}, keys=KEYS, now=NOW, new_id=SequentialIds().new_id)
+    shown = [request, item, intent, known, decision, decision.changes, decision.changes.key_claims]
     assert "canary" not in repr(shown)
 
 

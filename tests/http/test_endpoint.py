@@ -9,6 +9,8 @@ from http_calls import EVENTS, post_to, said
 from segmentflow_core import Limits, Tracker
 from segmentflow_core.errors import (
     FingerprintKeyUnknown,
+    IdempotencyInProgress,
+    StorageRefused,
     StorageUnavailable,
 )
 from segmentflow_core.testing import (
@@ -162,12 +164,32 @@ def test_an_unavailable_store_asks_for_a_retry():
     assert response.headers["retry-after"] == "1"
 
 
+def test_an_answer_does_not_say_where_the_store_is(caplog):
+    error = StorageUnavailable("canary.internal cannot be reached", details={"error": "08001"})
+    response = post_to(failing(error))
+    assert (response.status, said(response)["details"]) == (503, {"error": "08001"})
+    assert b"canary" not in response.body
+
+
+def test_what_a_store_refuses_for_good_asks_for_no_retry(caplog):
+    response = post_to(failing(StorageRefused(details={"error": "22001"})))
+    assert (response.status, said(response)["details"]) == (500, {})
+    assert response.headers["x-should-retry"] == "false"
+    assert "StorageRefused" in caplog.text
+
+
 def test_a_duplicate_that_waits_too_long_asks_for_a_retry():
+    response = post_to(failing(IdempotencyInProgress()))
+    assert (response.status, response.code) == (409, "idempotency_in_progress")
+    assert response.headers["x-should-retry"] == "true"
+
+
+def test_a_store_that_is_busy_says_nothing_about_the_key():
     storage = MemoryStorage(wait=0.01)
     tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET)
     endpoint = Endpoint(tracker, KnownKeys(["k" * 32]))
     response = storage.run(lambda _: post_to(endpoint))
-    assert (response.status, response.code) == (409, "idempotency_in_progress")
+    assert (response.status, response.code) == (503, "storage_unavailable")
     assert response.headers["x-should-retry"] == "true"
     assert response.headers["retry-after"] == "1"
 

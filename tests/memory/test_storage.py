@@ -1,12 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import threading
 
 import pytest
 
-from segmentflow_core.errors import ConfigurationError, IdempotencyInProgress, StorageUnavailable
-from segmentflow_core.testing import Capabilities, StorageContract
+from segmentflow_core import Tracker
+from segmentflow_core.errors import ConfigurationError, StorageUnavailable
+from segmentflow_core.testing import (
+    FINGERPRINT_SECRET,
+    Capabilities,
+    StorageContract,
+    a_request,
+)
 from segmentflow_memory import AsyncMemoryStorage, MemoryStorage, open_storage
 
 # Nothing survives the process, and an asynchronous transaction never suspends.
@@ -76,7 +83,7 @@ def test_a_caller_that_waited_too_long_is_told_to_try_again():
     holder = threading.Thread(target=storage.run, args=(hold,))
     holder.start()
     inside.wait(10)
-    with pytest.raises(IdempotencyInProgress):
+    with pytest.raises(StorageUnavailable, match="Try again"):
         storage.run(lambda transaction: None)
     leave.set()
     holder.join()
@@ -95,3 +102,29 @@ def test_a_memory_url_has_no_name():
     assert isinstance(open_storage("memory://"), MemoryStorage)
     with pytest.raises(ConfigurationError):
         open_storage("memory://something")
+
+
+# --- key claims ---------------------------------------------------------------------------------
+
+
+def test_where_an_event_is_gone_its_call_is_replayed():
+    storage = MemoryStorage()
+    tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET)
+    first = tracker.track(a_request(), "key")
+    del storage._tables.events.rows["default", first.event_id]
+    again, other, healthy = tracker.track_many(
+        [(a_request(), "key"), (a_request("other"), "key"), (a_request(), "healthy")]
+    )
+    assert (again, again.replayed, healthy.replayed) == (first, True, False)
+    assert other.details == {"changedPaths": [""], "redactedPaths": []}
+
+
+def test_no_table_holds_a_key():
+    storage = MemoryStorage()
+    tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET)
+    tracker.track(a_request(), "canary")
+    tracker.track_many([(a_request(), "canary"), (a_request("other"), "canary")])
+    tables = storage._tables
+    held = [tables.key_claims.rows, tables.profiles.rows, tables.events.rows]
+    assert all(held)
+    assert b"canary" not in pickle.dumps(held)

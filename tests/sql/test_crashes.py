@@ -33,10 +33,11 @@ def to_be_killed():
 
 
 @pytest.mark.server_side
-def test_kills_of_clients_and_of_the_server_break_no_promise(to_be_killed, tmp_path):
+def test_kills_failovers_and_ended_sessions_break_no_promise(to_be_killed, tmp_path):
     url = a_store(to_be_killed.url())
-    figures = kill_during_load(url, tmp_path, rounds=6, seed=1, server=to_be_killed)
-    assert (figures.process_kills, figures.server_kills) == (3, 3)
+    figures = kill_during_load(url, tmp_path, rounds=8, seed=1, server=to_be_killed)
+    assert (figures.process_kills, figures.server_kills) == (2, 2)
+    assert (figures.failovers, figures.terminations) == (2, 2)
     assert figures.events > 0
     assert figures.broken == NONE_BROKEN
 

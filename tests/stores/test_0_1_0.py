@@ -1,8 +1,9 @@
-"""What version 0.1.0 stored is read as 0.1.0 read it; `0.1.0/make.py` made the stores.
+"""What version 0.1.0 stored, which `0.1.0/make.py` made, is whole, and this version refuses it.
 
 The first part knows sqlite3 and psycopg only: that the stores are whole, and hold every
 kind of row. It stays true whatever becomes of the library. The second part opens them
-with the library; `open_store` is where that begins.
+with the library and reads what 0.1.0 read; `open_store` is where that begins. It is refused,
+and the second part skipped, until tables can be brought from one version to the next.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import pytest
 from sqlalchemy import create_engine
 
 from segmentflow_core import ApiKeys, Limits, Tracker
-from segmentflow_core.errors import Unauthorized
+from segmentflow_core.errors import ConfigurationError, Unauthorized
 from segmentflow_core.testing import FixedClock
 from segmentflow_sql import SqlStorage
 from stores.plain_rows import JSON_COLUMNS, exact, postgresql_rows, sqlite_rows
@@ -414,17 +415,38 @@ def test_what_is_json_is_named(sqlite_file):
 
 
 def open_store(url: str) -> SqlStorage:
-    """Open a store that version 0.1.0 made: its tables are still this version's."""
-    return SqlStorage(create_engine(url))
+    """Open a store that version 0.1.0 made, brought to this version's tables.
+
+    That is not possible yet: assert that the store is refused, and skip the test.
+    """
+    assert_refused(url)
+    pytest.skip("tables of 0.1.0 cannot be brought to this version's yet")
+
+
+def assert_refused(url: str) -> None:
+    storage = SqlStorage(create_engine(url))
+    try:
+        with pytest.raises(ConfigurationError, match="tables are of another version") as refusal:
+            storage.run(lambda transaction: transaction.journeys.list(DEFAULT))
+    finally:
+        storage.close()
+    assert refusal.value.details == {"found": 1, "expected": 2}
 
 
 @pytest.fixture(params=STORES)
-def storage(request):
+def url(request):
     if request.param == "sqlite":
-        url = f"sqlite:///{request.getfixturevalue('sqlite_file')}"
-    else:
-        postgres, name = map(request.getfixturevalue, ("postgres", "postgresql_database"))
-        url = postgres.url(name)
+        return f"sqlite:///{request.getfixturevalue('sqlite_file')}"
+    postgres, name = map(request.getfixturevalue, ("postgres", "postgresql_database"))
+    return postgres.url(name)
+
+
+def test_a_store_of_0_1_0_is_refused(url):
+    assert_refused(url)
+
+
+@pytest.fixture
+def storage(url):
     storage = open_store(url)
     yield storage
     storage.close()

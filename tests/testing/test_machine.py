@@ -26,7 +26,7 @@ FOUND = (
     "KeyAndEffectsInTwoTransactions",
     "MicrosecondsLost",
     "RefusedRequestKeepsItsKey",
-    "ReplayCountsAsNew",
+    "ReplayOfAnotherEvent",
     "StaleJourneys",
 )
 

@@ -180,3 +180,33 @@ def test_what_is_used_up_dies_and_is_revived(model, claimed):
     model.hold("o", claimed, "last")
     assert model.release("o", claimed, "last", NOW, failed=True)
     assert model.entries["o", claimed]["status"] == "dead"
+
+
+def test_events_are_numbered_and_versions_follow_changes(model):
+    who = [
+        {"email": "a@x.org"},
+        {"email": "a@x.org", "properties": {"n": 1}},
+        {"email": "a@x.org", "properties": {"n": 1}},
+        {"email": "a@x.org", "properties": {"n": 1.0}},
+        {"email": "a@x.org", "externalId": "x"},
+    ]
+    answers = [track(model, str(number), who=each) for number, each in enumerate(who)]
+    rows = [model.events["o", answer["event"]] for answer in answers]
+    assert [(row["place"], row["version"]) for row in rows] == [
+        (1, 1),
+        (2, 2),
+        (3, 2),
+        (4, 3),
+        (5, 4),
+    ]
+    assert rows[1]["left"] == {"email": "a@x.org", "properties": {"n": 1}}
+    assert track(model, "0", who=who[0])["replayed"]
+    assert track(model, "b", who={"email": "b@x.org"})["event"]
+    assert [row["count"] for row in model.profiles.values()] == [5, 1]
+
+
+def test_what_is_refused_has_no_number(model):
+    assert track(model, "0", who={"externalId": "x"})["refused"]
+    track(model, "1")
+    assert track(model, "1", data={"n": 1})["refused"]
+    assert [row["place"] for row in model.events.values()] == [1]

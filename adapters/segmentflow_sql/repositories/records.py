@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
@@ -51,6 +51,20 @@ class EventRepository:
             event_id=event_id,
         )
         return rows.event_from(found[0]) if found else None
+
+    async def get_many(
+        self, organization_id: str, event_ids: Sequence[str]
+    ) -> Mapping[str, UserEvent]:
+        """Return those of the events that this Organization has, by id."""
+        codec = self._connection.kind.codec
+        found = await ask(
+            self._connection,
+            self._connection.kind.statements.records.get_events,
+            organization_id=organization_id,
+            event_ids=codec.listed(filter(codec.may_be_id, event_ids)),
+        )
+        events = [rows.event_from(row) for row in found if row[1] is not None]
+        return {event.event_id: event for event in events}
 
     async def list(
         self, organization_id: str, limit: int, before: str | None = None

@@ -1,6 +1,6 @@
 """The port of tracking: what a batch loads, asks about earlier entries, and writes.
 
-Claims are taken in the order of their keys and Profiles locked in the order of their ids,
+Keys are taken in the order of their digests and Profiles locked in the order of their ids,
 whatever the batch, so that two crossed batches queue up and do not lock each other out.
 """
 
@@ -12,12 +12,11 @@ from segmentflow_core.ports import (
     Changes,
     Intent,
     JourneyStatus,
+    KeyClaim,
     Known,
     PriorEntries,
     Probe,
     Profile,
-    Receipt,
-    TakenKey,
     encode_json,
     from_microseconds,
 )
@@ -58,7 +57,7 @@ class TrackingRepository:
         statements, codec = self._statements, self._codec
         takes = calls_for_rows(
             statements.take_keys,
-            [rows.key_claim_row(codec, organization_id, intent.operation, c) for c in intent.keys],
+            [(organization_id, key, codec.maybe(intent.expires_at)) for key in intent.keys],
             codec.instant(intent.now),
         )
         find = statements.lock_profiles if takes else statements.look_for_profiles
@@ -69,8 +68,8 @@ class TrackingRepository:
         found = answers[len(takes) : len(takes) + len(finding)]
         self._loaded = await self._profiles(organization_id, found)
         active = [row for row in answers[-1] if row[0] is not None] if listening else []
-        others = [claim.key for claim in intent.keys if claim.key not in own]
-        taken = await self._taken(organization_id, intent.operation, others) if others else {}
+        others = [key for key in intent.keys if key not in own]
+        taken = await self._taken(organization_id, others) if others else {}
         journeys = await current_journeys(self._connection, organization_id, active)
         return Known(taken, tuple(self._loaded.values()), journeys)
 
@@ -127,30 +126,17 @@ class TrackingRepository:
         )
         return [Call(many, arguments)]
 
-    async def _taken(
-        self, organization_id: str, operation: str, keys: Sequence[str]
-    ) -> dict[str, TakenKey]:
+    async def _taken(self, organization_id: str, keys: Sequence[str]) -> dict[str, KeyClaim]:
         taken_keys = self._statements.taken_keys
         if len(keys) == 1:
-            call = Call(taken_keys.one, (organization_id, operation, keys[0]))
+            call = Call(taken_keys.one, (organization_id, keys[0]))
         else:
             many = taken_keys.many
-            arguments = many.arguments(
-                organization_id=organization_id,
-                operation=operation,
-                keys=self._codec.listed(keys),
-            )
-            call = Call(many, arguments)
+            listed = self._codec.listed(keys)
+            call = Call(many, many.arguments(organization_id=organization_id, keys=listed))
         (found,) = await self._connection.exchange([call])
-        taken: dict[str, TakenKey] = {}
-        for *columns, profile_id, outcomes in found:
-            claim = rows.key_claim_from(columns)
-            outcome = rows.outcomes_from(outcomes)
-            enrolled = sum(o.outcome == "enrolled" for o in outcome)
-            receipt = Receipt(
-                claim.event_id, profile_id, len(outcome), enrolled, len(outcome) - enrolled
-            )
-            taken[claim.key] = TakenKey(claim, receipt)
+        claims = map(rows.key_claim_from, found)
+        taken = {claim.key_digest: claim for claim in claims}
         if len(taken) < len(keys):
             # What stood in the way has gone since: another try finds the key free.
             raise LostRace
@@ -183,18 +169,11 @@ class TrackingRepository:
         calls: list[Call] = []
         if changes.freed:
             free = statements.free_keys
-            arguments = free.arguments(
-                organization_id=organization_id,
-                operation=changes.operation,
-                keys=codec.listed(changes.freed),
-            )
-            calls.append(Call(free, arguments))
+            keys = codec.listed(changes.freed)
+            calls.append(Call(free, free.arguments(organization_id=organization_id, keys=keys)))
         calls += calls_for_rows(
-            statements.write_keys,
-            [
-                rows.key_claim_row(codec, organization_id, changes.operation, c)
-                for c in changes.retaken
-            ],
+            statements.write_key_claims,
+            [rows.key_claim_row(codec, organization_id, claim) for claim in changes.key_claims],
         )
         calls += self._changes_of_profiles(organization_id, changes)
         created = sorted(changes.created_profiles, key=_identity)

@@ -37,6 +37,7 @@ __all__ = [
     "equal_to_given",
     "for_rows",
     "inserting",
+    "looked_up",
     "page",
     "replacing",
 ]
@@ -133,10 +134,12 @@ def inserting(
     table: Table,
     finish: Callable[[Any], ClauseElement] = lambda insert: insert,
     *,
+    of: Sequence[Column[Any]] | None = None,
     takes_keys: bool = False,
 ) -> RowStatement:
-    """Build the INSERT of whole rows, their values in the order of the table's columns."""
-    names = [each.name for each in table.c]
+    """Build the INSERT of rows: whole ones in the order of the table's columns, or some columns."""
+    like = list(table.c) if of is None else list(of)
+    names = [each.name for each in like]
 
     def statement(source: FromClause | None, values: Values) -> ClauseElement:
         insert = dialect.insert(table)
@@ -146,7 +149,7 @@ def inserting(
         rows = select(*values).select_from(source).where(true())
         return finish(insert.from_select(names, rows))
 
-    return for_rows(dialect, name, list(table.c), statement, takes_keys=takes_keys)
+    return for_rows(dialect, name, like, statement, takes_keys=takes_keys)
 
 
 def replacing(table: Table, insert: Any, where: ColumnElement[bool]) -> Any:
@@ -156,6 +159,40 @@ def replacing(table: Table, insert: Any, where: ColumnElement[bool]) -> Any:
         set_={each.name: insert.excluded[each.name] for each in table.c if not each.primary_key},
         where=where,
     )
+
+
+def looked_up(
+    dialect: Dialect,
+    name: str,
+    selected: Values,
+    column: Column[Any],
+    *joined: tuple[Table, ColumnElement[bool]],
+) -> Select[Any]:
+    """Look up an Organization's rows by a list of values of a column.
+
+    Where an outer join is needed, a value that finds nothing gives a row of NULLs.
+
+    Args:
+        dialect: for which database.
+        name: of the list.
+        selected: what to select.
+        column: has one of the values.
+        joined: further tables, each with what leads to it; joined outwards.
+    """
+    table: Table = column.table
+    if dialect.needs_outer_join:
+        each = dialect.each(name)
+        source: FromClause = each.outerjoin(
+            table, and_(equal_to_given(table, "organization_id"), column == each.c.value)
+        )
+        which = None
+    else:
+        source = table
+        which = and_(equal_to_given(table, "organization_id"), dialect.among(column, name))
+    for other, leads_to_it in joined:
+        source = source.outerjoin(other, leads_to_it)
+    found = select(*selected).select_from(source)
+    return found if which is None else found.where(which)
 
 
 def page(

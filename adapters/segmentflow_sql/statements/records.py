@@ -7,17 +7,19 @@ from typing import Any
 from attrs import frozen
 from sqlalchemy import Column, FromClause, bindparam, or_, select
 
-from segmentflow_sql.schema import enrollments, events, is_open, profiles
+from segmentflow_sql.schema import enrollments, events, is_open, profile_versions, profiles
 from segmentflow_sql.statements.building import (
     Values,
     columns,
     compiled,
     equal_to_given,
+    looked_up,
     page,
 )
 from segmentflow_sql.statements.dialects import Dialect
 from segmentflow_sql.statements.statement import Statement
 from segmentflow_sql.statements.versions import (
+    AS_IT_LEFT_IT,
     EVENTS,
     PROFILES,
     event_columns,
@@ -33,6 +35,8 @@ class RecordStatements:
 
     get_profile: Statement
     get_event: Statement
+    get_events: Statement
+    """Takes a list of ids; one that is not there may give a row of NULLs."""
     list_events: Statement
     get_enrollment: Statement
     list_enrollments: Statement
@@ -55,6 +59,18 @@ def record_statements(dialect: Dialect) -> RecordStatements:
     return RecordStatements(
         get_profile=get("get_profile", profile_columns(dialect), PROFILES, profiles.c.profile_id),
         get_event=get("get_event", event_columns(dialect), EVENTS, events.c.event_id),
+        get_events=compiled(
+            dialect,
+            "get_events",
+            looked_up(
+                dialect,
+                "event_ids",
+                event_columns(dialect),
+                events.c.event_id,
+                (profile_versions, AS_IT_LEFT_IT),
+            ),
+            prepared=False,
+        ),
         list_events=compiled(
             dialect, "list_events", page(event_columns(dialect), EVENTS, events.c.event_id)
         ),

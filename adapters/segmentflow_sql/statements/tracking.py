@@ -44,7 +44,7 @@ from segmentflow_sql.statements.building import (
     equal_to_given,
     for_rows,
     inserting,
-    replacing,
+    looked_up,
 )
 from segmentflow_sql.statements.dialects import Dialect
 from segmentflow_sql.statements.journeys import CURRENT_VERSION
@@ -55,6 +55,9 @@ __all__ = ["TrackingStatements", "tracking_statements"]
 
 _COUNTED = ("number", "version", "updated_at")
 """What every event changes of its Profile's row."""
+
+_CLAIM = tuple(each.name for each in key_claims.c if each.nullable and each.name != "expires_at")
+"""What a key claim says: all that is not known yet while the key is only taken."""
 
 
 @frozen
@@ -70,7 +73,7 @@ class TrackingStatements:
     listening_journeys: FoundBy
     last_entries: Statement
     free_keys: Statement
-    write_keys: RowStatement
+    write_key_claims: RowStatement
     free_identities: Statement
     change_identities: RowStatement
     count_events: RowStatement
@@ -87,11 +90,17 @@ def tracking_statements(dialect: Dialect) -> TrackingStatements:
     return TrackingStatements(
         take_keys=_take_keys(dialect),
         taken_keys=FoundBy(
-            compiled(dialect, "taken_key", _taken(dialect, equal_to_given(key_claims, "key"))),
+            compiled(
+                dialect,
+                "taken_key",
+                select(*columns(dialect, key_claims)).where(
+                    equal_to_given(key_claims, "organization_id", "key_digest")
+                ),
+            ),
             compiled(
                 dialect,
                 "taken_keys",
-                _taken(dialect, dialect.among(key_claims.c.key, "keys")),
+                looked_up(dialect, "keys", columns(dialect, key_claims), key_claims.c.key_digest),
                 prepared=False,
             ),
         ),
@@ -113,12 +122,12 @@ def tracking_statements(dialect: Dialect) -> TrackingStatements:
             dialect,
             "free_keys",
             delete(key_claims).where(
-                equal_to_given(key_claims, "organization_id", "operation"),
-                dialect.among(key_claims.c.key, "keys"),
+                equal_to_given(key_claims, "organization_id"),
+                dialect.among(key_claims.c.key_digest, "keys"),
             ),
             prepared=False,
         ),
-        write_keys=inserting(dialect, "write_keys", key_claims),
+        write_key_claims=_changed(dialect, "write_key_claims", key_claims, _CLAIM),
         free_identities=compiled(
             dialect,
             "free_identities",
@@ -152,31 +161,24 @@ def _now() -> ColumnElement[Any]:
 
 def _take_keys(dialect: Dialect) -> RowStatement:
     """Take keys that are new or expired; a key that is held gives no row."""
+    keys = list(key_claims.primary_key.columns)
+    expires_at = key_claims.c.expires_at
 
     def finish(insert: Any) -> ClauseElement:
-        taken: ClauseElement = replacing(
-            key_claims, insert, key_claims.c.expires_at <= _now()
-        ).returning(key_claims.c.key)
+        taken: ClauseElement = insert.on_conflict_do_update(
+            index_elements=keys,
+            set_={expires_at.name: insert.excluded[expires_at.name]},
+            where=expires_at <= _now(),
+        ).returning(key_claims.c.key_digest)
         return taken
 
-    return inserting(dialect, "take_keys", key_claims, finish, takes_keys=True)
-
-
-def _taken(dialect: Dialect, which: ColumnElement[bool]) -> Select[Any]:
-    """Read key claims, each with what its event's receipt is made of."""
-    own_event = and_(
-        events.c.organization_id == key_claims.c.organization_id,
-        events.c.event_id == key_claims.c.event_id,
-    )
-    return (
-        select(*columns(dialect, key_claims), events.c.profile_id, events.c.outcomes)
-        .join(events, own_event)
-        .where(equal_to_given(key_claims, "organization_id", "operation"), which)
+    return inserting(
+        dialect, "take_keys", key_claims, finish, of=[*keys, expires_at], takes_keys=True
     )
 
 
 def _purge_keys(dialect: Dialect) -> Statement:
-    keys = (key_claims.c.organization_id, key_claims.c.operation, key_claims.c.key)
+    keys = tuple(key_claims.primary_key.columns)
     expired: Select[Any, Any, Any] = (
         select(*keys)
         .where(key_claims.c.expires_at <= _now())
@@ -186,7 +188,7 @@ def _purge_keys(dialect: Dialect) -> Statement:
     if not dialect.one_writer:
         # Pass over keys in use. A CTE that locks runs only once.
         expired = select(expired.with_for_update(skip_locked=True).cte("expired"))
-    purge = delete(key_claims).where(tuple_(*keys).in_(expired)).returning(key_claims.c.key)
+    purge = delete(key_claims).where(tuple_(*keys).in_(expired)).returning(key_claims.c.key_digest)
     return compiled(dialect, "purge_keys", purge)
 
 
@@ -259,18 +261,16 @@ def _looked_up_from_lists(dialect: Dialect) -> ClauseElement:
     """
     return union_all(
         *(
-            _looked_up(dialect, name, profiles.c[of])
+            looked_up(
+                dialect,
+                name,
+                profile_columns(dialect),
+                profiles.c[of],
+                (profile_versions, CURRENT),
+            )
             for name, of in (("emails", "email"), ("external_ids", "external_id"))
         )
     )
-
-
-def _looked_up(dialect: Dialect, name: str, column: ColumnElement[Any]) -> Select[Any]:
-    each = dialect.each(name)
-    source = each.outerjoin(
-        profiles, and_(equal_to_given(profiles, "organization_id"), column == each.c.value)
-    ).outerjoin(profile_versions, CURRENT)
-    return select(*profile_columns(dialect)).select_from(source)
 
 
 def _changed(dialect: Dialect, name: str, table: Table, changed: Sequence[str]) -> RowStatement:

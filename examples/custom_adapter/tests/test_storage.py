@@ -14,7 +14,7 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 from redis_server import RedisServer
-from segmentflow_core import ApiKeys, Tracker
+from segmentflow_core import ApiKeys, Receipt, Tracker
 from segmentflow_core.errors import ConfigurationError, StorageUnavailable
 from segmentflow_core.ports import Transaction
 from segmentflow_core.testing import (
@@ -261,6 +261,28 @@ def test_organizations_whose_names_look_like_keys_share_nothing(tracker: Tracker
         for name in names:
             assert not tracker.track(a_request(), key, organization_id=name).replayed
     assert [len(tracker.records.events(organization_id=name)) for name in names] == [2] * len(names)
+
+
+def test_neither_a_key_nor_a_value_holds_an_idempotency_key(
+    server: RedisServer, tracker: Tracker
+) -> None:
+    tracker.track(a_request(), "canary")
+    tracker.track_many([(a_request(), "canary"), (a_request("other"), "canary")])
+    with server.client() as client:
+        held = [(key, client.dump(key)) for key in client.scan_iter()]
+        (expiring,) = client.zrange("segmentflow:expiring", 0, -1)
+    assert len(held) > 3
+    assert "canary" not in repr([held, expiring])
+
+
+def test_where_an_event_is_gone_its_call_is_replayed(server: RedisServer, tracker: Tracker) -> None:
+    first = tracker.track(a_request(), "key")
+    with server.client() as client:
+        assert client.delete(f"segmentflow:{{default}}:event:{first.event_id}") == 1
+    again, healthy = tracker.track_many([(a_request(), "key"), (a_request(), "healthy")])
+    assert isinstance(again, Receipt)
+    assert isinstance(healthy, Receipt)
+    assert (again, again.replayed, healthy.replayed) == (first, True, False)
 
 
 def test_every_key_leads_with_its_organization_as_a_hash_tag(

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from attrs import evolve, frozen
 
+from segmentflow_core.domain.conflict import find_conflict, unseen_digests
 from segmentflow_core.domain.event import (
     Enrollment,
     Outcome,
@@ -25,11 +26,10 @@ from segmentflow_core.domain.event import (
 from segmentflow_core.domain.fingerprint import (
     Fingerprint,
     FingerprintKeys,
-    changed_paths,
     fingerprint_canonical,
-    path_digests,
     same_request,
 )
+from segmentflow_core.domain.idempotency_key import key_digest
 from segmentflow_core.domain.identity import REFUSALS, RESOLUTIONS, Resolution, classify
 from segmentflow_core.domain.journey import Journey, PriorEntries
 from segmentflow_core.domain.profile import (
@@ -44,15 +44,24 @@ from segmentflow_core.domain.request import ValidRequest
 from segmentflow_core.domain.tracking import Changes, KeyClaim, Known, Probe
 from segmentflow_core.errors import FingerprintKeyUnknown, IdempotencyKeyReuse, SegmentflowError
 
-__all__ = ["Decision", "Item", "decide", "key_claim_for"]
+__all__ = ["Decision", "Item", "decide", "item_for"]
 
 
 @frozen(repr=False)
 class Item:
-    """One valid request with the claim made for its key."""
+    """One valid request, with what its key and its event are known by.
+
+    Attributes:
+        request: as it was checked.
+        key_digest: of its idempotency key.
+        event_id: the id that the event gets if the request is accepted.
+        fingerprint: of the request, under the current fingerprint key.
+    """
 
     request: ValidRequest
-    key_claim: KeyClaim
+    key_digest: str
+    event_id: str
+    fingerprint: Fingerprint
 
 
 @frozen(repr=False)
@@ -62,22 +71,38 @@ class Decision:
     Attributes:
         results: for each item its receipt or its refusal.
         changes: what to write.
-        probes: questions about earlier entries that were not answered. While there are any,
-            the rest is provisional: answer them and decide the batch again.
+        probes: questions about earlier entries that were not answered.
+        disputed: the ids of recorded events that were not given: the key of each was taken for
+            another request than the one sent now.
+
+    While there are probes or disputed events the rest is provisional: answer them and decide
+    the batch again.
     """
 
     results: tuple[Receipt | SegmentflowError, ...]
     changes: Changes
-    probes: tuple[Probe, ...]
+    probes: tuple[Probe, ...] = ()
+    disputed: tuple[str, ...] = ()
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing is left to answer."""
+        return not (self.probes or self.disputed)
+
+
+_NOTHING_PRIOR: Final = PriorEntries()
+_NOTHING_RECORDED: Final[Mapping[str, UserEvent | None]] = {}
 
 
 def decide(
     items: Sequence[Item],
     known: Known,
     prior_entries: Mapping[Probe, PriorEntries],
+    recorded: Mapping[str, UserEvent | None] = _NOTHING_RECORDED,
     *,
     keys: FingerprintKeys | None,
     now: datetime,
+    expires_at: datetime | None = None,
     new_id: Callable[[], str],
     create_without_email: bool = False,
     profile_limits: ProfileLimits = DEFAULT_PROFILE_LIMITS,
@@ -88,9 +113,11 @@ def decide(
         items: in the order they were sent. Two may share a key.
         known: what the store answered; every key it does not name as taken is this batch's.
         prior_entries: answers to the probes of an earlier run.
+        recorded: the disputed events of an earlier run, by id; None for one that is gone.
         keys: to compare with fingerprints made under an older key; None for a dry run, which
             takes no key and so meets none that is taken.
         now: when the batch was received.
+        expires_at: when the keys it takes are free again; None keeps them for ever.
         new_id: gives a fresh id on every call.
         create_without_email: whether a new external id alone creates a Profile.
         profile_limits: how much a Profile may hold.
@@ -98,17 +125,18 @@ def decide(
     batch = _Batch(
         known,
         prior_entries,
+        recorded,
         keys=keys,
         now=now,
+        expires_at=expires_at,
         new_id=new_id,
         create_without_email=create_without_email,
         profile_limits=profile_limits,
     )
     results = tuple([batch.apply(item) for item in items])
-    return Decision(results, batch.changes(), tuple(batch.probes))
-
-
-_NOTHING_PRIOR: Final = PriorEntries()
+    if batch.probes or batch.disputed:
+        return Decision(results, Changes(), tuple(batch.probes), tuple(batch.disputed))
+    return Decision(results, batch.changes())
 
 
 class _Batch:
@@ -118,9 +146,11 @@ class _Batch:
         self,
         known: Known,
         prior_entries: Mapping[Probe, PriorEntries],
+        recorded: Mapping[str, UserEvent | None],
         *,
         keys: FingerprintKeys | None,
         now: datetime,
+        expires_at: datetime | None,
         new_id: Callable[[], str],
         create_without_email: bool,
         profile_limits: ProfileLimits,
@@ -128,8 +158,10 @@ class _Batch:
         self.profile_limits = profile_limits
         self.taken = known.taken
         self.prior_entries = prior_entries
+        self.recorded = recorded
         self.keys = keys
         self.now = now
+        self.expires_at = expires_at
         self.new_id = new_id
         self.create_without_email = create_without_email
         self.by_id = {p.profile_id: p for p in known.profiles}
@@ -140,8 +172,8 @@ class _Batch:
         self.journeys: dict[str, list[Journey]] = {}
         for journey in sorted(known.journeys, key=lambda journey: journey.journey_id):
             self.journeys.setdefault(journey.definition.trigger.event, []).append(journey)
-        self.first_claims: dict[str, KeyClaim] = {}
-        self.accepted: dict[str, tuple[KeyClaim, Receipt]] = {}
+        self.free: dict[str, None] = {}
+        self.accepted: dict[str, tuple[Item, UserEvent, Receipt]] = {}
         self.created: dict[str, Profile] = {}
         self.changed: dict[str, Profile] = {}
         self.new_versions: list[ProfileVersion] = []
@@ -149,38 +181,38 @@ class _Batch:
         self.enrollments: list[Enrollment] = []
         self.entered: dict[tuple[str, str], set[str | None]] = {}
         self.probes: dict[Probe, None] = {}
+        self.disputed: dict[str, None] = {}
 
     def apply(self, item: Item) -> Receipt | SegmentflowError:
         """Decide one item and add its effects to the batch."""
-        claim = item.key_claim
-        key = claim.key
+        key = item.key_digest
         taken = self.taken.get(key)
         if taken is not None:
-            return self._replay(item, taken.key_claim, taken.receipt)
+            return self._replay(item, taken)
         accepted = self.accepted.get(key)
         if accepted is not None:
-            return self._replay(item, *accepted)
-        self.first_claims.setdefault(key, claim)
+            first, event, receipt = accepted
+            return self._replay(item, self._claim(first, receipt), event)
         try:
-            receipt = self._track(item)
+            event, unmatched = self._track(item)
         except SegmentflowError as refusal:
+            self.free[key] = None
             return refusal
-        self.accepted[key] = (claim, receipt)
+        receipt = Receipt.of(event, unmatched)
+        self.accepted[key] = (item, event, receipt)
         return receipt
 
     def changes(self) -> Changes:
         """Collect what the batch writes."""
-        freed: list[str] = []
-        retaken: list[KeyClaim] = []
-        for key, first in self.first_claims.items():
-            taken, _ = self.accepted.get(key, (None, None))
-            if taken is not first:
-                freed.append(key)
-                if taken is not None:
-                    retaken.append(taken)
+        accepted = self.accepted
+        claims: tuple[KeyClaim, ...] = ()
+        if self.keys is not None:
+            claims = tuple(
+                [self._claim(item, receipt) for _, (item, _, receipt) in sorted(accepted.items())]
+            )
         return Changes(
-            freed=tuple(sorted(freed)),
-            retaken=tuple(retaken),
+            freed=tuple(sorted(self.free.keys() - accepted.keys())),
+            key_claims=claims,
             created_profiles=tuple(self.created.values()),
             changed_profiles=tuple(self.changed.values()),
             new_versions=tuple(self.new_versions),
@@ -188,11 +220,20 @@ class _Batch:
             enrollments=tuple(self.enrollments),
         )
 
-    def _replay(self, item: Item, first: KeyClaim, receipt: Receipt) -> Receipt | SegmentflowError:
+    def _claim(self, item: Item, receipt: Receipt) -> KeyClaim:
+        assert self.keys is not None
+        fingerprint = item.fingerprint
+        paths = unseen_digests(item.request, self.keys.current, salt=fingerprint.digest)
+        if receipt.unmatched_paths:
+            receipt = evolve(receipt, unmatched_paths=())
+        return KeyClaim(item.key_digest, fingerprint, paths, receipt, self.now, self.expires_at)
+
+    def _replay(
+        self, item: Item, first: KeyClaim, event: UserEvent | None = None
+    ) -> Receipt | SegmentflowError:
         """Answer a key that is taken: with its receipt, or a refusal that names what changed."""
         assert self.keys is not None
-        stored = first.fingerprint
-        sent: Fingerprint = item.key_claim.fingerprint
+        stored, sent = first.fingerprint, item.fingerprint
         try:
             key = self.keys.find(stored.key_id)
         except SegmentflowError as unknown_key:
@@ -202,17 +243,32 @@ class _Batch:
             return FingerprintKeyUnknown(details={"scheme": stored.scheme})
         if sent.key_id != stored.key_id:
             sent = fingerprint_canonical(item.request.canonical, key)
+        event_id = first.receipt.event_id
         if same_request(stored, sent):
             # Our own event id means that an earlier run of this same call did commit.
-            replayed = first.event_id != item.key_claim.event_id
             unmatched = item.request.redaction.apply(item.request.data).unmatched
-            return evolve(receipt, replayed=replayed, unmatched_paths=unmatched)
-        paths = path_digests(item.request.document, key, salt=stored.digest)
+            return evolve(
+                first.receipt, replayed=event_id != item.event_id, unmatched_paths=unmatched
+            )
+        if event is None and event_id not in self.recorded:
+            self.disputed[event_id] = None
+            return IdempotencyKeyReuse()
+        conflict = find_conflict(
+            item.request,
+            key,
+            salt=stored.digest,
+            digests=first.paths,
+            recorded=event or self.recorded[event_id],
+        )
         return IdempotencyKeyReuse(
-            details={"changedPaths": list(changed_paths(first.paths, paths))}
+            details={
+                "changedPaths": list(conflict.changed),
+                "redactedPaths": list(conflict.redacted),
+            }
         )
 
-    def _track(self, item: Item) -> Receipt:
+    def _track(self, item: Item) -> tuple[UserEvent, tuple[str, ...]]:
+        """Record a request; return its event and the redaction paths that match nothing."""
         request = item.request
         occurred_at = self.now if request.occurred_at is None else request.occurred_at
         profile = with_properties(
@@ -228,10 +284,10 @@ class _Batch:
         state = {"event": redacted.data, "profile": profile_state}
         outcomes: list[Outcome] = []
         for journey in self.journeys.get(request.event, ()):
-            outcome = self._outcome(journey, state, profile, occurred_at, item.key_claim.event_id)
+            outcome = self._outcome(journey, state, profile, occurred_at, item.event_id)
             outcomes.append(outcome)
         event = UserEvent(
-            item.key_claim.event_id,
+            item.event_id,
             profile.profile_id,
             profile.number,
             request.event,
@@ -244,7 +300,7 @@ class _Batch:
             tuple(outcomes),
         )
         self.events.append(event)
-        return Receipt.of(event, redacted.unmatched)
+        return event, redacted.unmatched
 
     def _resolve(self, request: ValidRequest) -> Profile:
         email, external_id = request.email, request.external_id
@@ -376,16 +432,9 @@ class _Batch:
         )
 
 
-def key_claim_for(
-    request: ValidRequest,
-    key: str,
-    event_id: str,
-    keys: FingerprintKeys,
-    *,
-    now: datetime,
-    expires_at: datetime | None,
-) -> KeyClaim:
-    """Make the claim of a request's idempotency key, under the current fingerprint key."""
+def item_for(
+    request: ValidRequest, key: str, organization_id: str, event_id: str, keys: FingerprintKeys
+) -> Item:
+    """Make the item of a request and its idempotency key, under the current fingerprint key."""
     fingerprint = fingerprint_canonical(request.canonical, keys.current)
-    paths = path_digests(request.document, keys.current, salt=fingerprint.digest)
-    return KeyClaim(key, event_id, fingerprint, paths, now, expires_at)
+    return Item(request, key_digest(organization_id, key), event_id, fingerprint)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final
 
 from attrs import field, frozen
 
@@ -17,44 +16,29 @@ from segmentflow_core.domain.fingerprint import Fingerprint
 from segmentflow_core.domain.journey import Journey
 from segmentflow_core.domain.profile import Profile, ProfileVersion
 
-__all__ = ["TRACK", "Changes", "Intent", "KeyClaim", "Known", "Probe", "TakenKey"]
-
-TRACK: Final = "events.track"
-"""The operation that takes the keys: part of what an idempotency key is unique by."""
+__all__ = ["Changes", "Intent", "KeyClaim", "Known", "Probe"]
 
 
 @frozen
 class KeyClaim:
-    """One idempotency key taken for one event. Written once, never changed.
+    """One idempotency key, taken for one accepted request. Written once, never changed.
 
     Attributes:
-        key: the idempotency key.
-        event_id: the event the key was taken for.
+        key_digest: says which key, and does not show it; see `key_digest`.
         fingerprint: the fingerprint of the request.
-        paths: keyed digests by request path, to name what a later request changed.
+        paths: keyed digests by request path, of what the event does not show as it was sent.
+        receipt: what every later call with the key and the request is answered, whatever has
+            become of the event; without unmatched paths, which each call finds for itself.
         taken_at: when the request was received.
         expires_at: when the key is free again; None keeps it for ever.
     """
 
-    key: str
-    event_id: str
+    key_digest: str
     fingerprint: Fingerprint
     paths: Mapping[str, str] = field(repr=False)
+    receipt: Receipt
     taken_at: datetime
     expires_at: datetime | None
-
-
-@frozen
-class TakenKey:
-    """A key whose claim is committed and has not expired, with the receipt of its event.
-
-    Attributes:
-        key_claim: as it was written.
-        receipt: of its event.
-    """
-
-    key_claim: KeyClaim
-    receipt: Receipt
 
 
 @frozen(repr=False)
@@ -62,20 +46,21 @@ class Intent:
     """What a batch needs from the store before it can be decided.
 
     Attributes:
-        keys: the keys to take, sorted, each once; without any, the store only reads.
+        keys: the digests of the keys to take, sorted, each once; without any, the store only
+            reads.
         emails: the identifying emails in the batch, sorted.
         external_ids: the external ids in the batch, sorted.
         events: the event names whose active Journeys to load, sorted; empty for none.
         now: when the batch was received; a key whose `expires_at` is not after it is free.
-        operation: what the keys are taken for.
+        expires_at: when the keys that are taken are free again; None keeps them for ever.
     """
 
-    keys: tuple[KeyClaim, ...]
+    keys: tuple[str, ...]
     emails: tuple[str, ...]
     external_ids: tuple[str, ...]
     events: tuple[str, ...]
     now: datetime
-    operation: str = TRACK
+    expires_at: datetime | None = None
 
 
 @frozen(repr=False)
@@ -83,12 +68,12 @@ class Known:
     """What the store answered to an `Intent`.
 
     Attributes:
-        taken: for every key that was taken before, its claim and receipt.
+        taken: the claim of every key that was taken before, by the key's digest.
         profiles: every Profile with one of the emails or external ids, each once.
         journeys: every active Journey that listens for one of `Intent.events`.
     """
 
-    taken: Mapping[str, TakenKey]
+    taken: Mapping[str, KeyClaim]
     profiles: tuple[Profile, ...]
     journeys: tuple[Journey, ...]
 
@@ -116,8 +101,9 @@ class Changes:
     """What a decided batch writes.
 
     Attributes:
-        freed: keys this transaction took whose request was refused, sorted.
-        retaken: claims to write for keys in `freed` that another item then took.
+        freed: the digests of keys this transaction took for nothing, since every request with
+            them was refused, sorted.
+        key_claims: the claims of the keys this transaction took, sorted by digest.
         created_profiles: new Profiles, in the order they were decided.
         changed_profiles: the existing Profiles that got events, as the last of these left
             them. Each has a new number, also where nothing else of it changed.
@@ -126,17 +112,15 @@ class Changes:
             Profile makes no version.
         events: the accepted events. Each refers to a version that is stored or in `new_versions`.
         enrollments: the entries they caused.
-        operation: what the keys were taken for.
     """
 
     freed: tuple[str, ...] = ()
-    retaken: tuple[KeyClaim, ...] = ()
+    key_claims: tuple[KeyClaim, ...] = ()
     created_profiles: tuple[Profile, ...] = ()
     changed_profiles: tuple[Profile, ...] = ()
     new_versions: tuple[ProfileVersion, ...] = ()
     events: tuple[UserEvent, ...] = ()
     enrollments: tuple[Enrollment, ...] = ()
-    operation: str = TRACK
 
     @property
     def empty(self) -> bool:

@@ -62,7 +62,6 @@ from segmentflow_core.ports.tracking import (
     Probe,
     ProfileVersion,
     PropertyTime,
-    TakenKey,
     TrackingRepository,
 )
 
@@ -100,7 +99,6 @@ __all__ = [
     "Receipt",
     "SkipReason",
     "Storage",
-    "TakenKey",
     "TrackingRepository",
     "Transaction",
     "UserEvent",

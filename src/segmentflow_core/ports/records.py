@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from segmentflow_core.colour import MaybeAwaitable
@@ -48,6 +48,19 @@ class EventRepository(Protocol):
 
     def get(self, organization_id: str, event_id: str) -> MaybeAwaitable[UserEvent | None]:
         """Return an event, or None where this Organization has none of that id."""
+        ...
+
+    def get_many(
+        self, organization_id: str, event_ids: Sequence[str]
+    ) -> MaybeAwaitable[Mapping[str, UserEvent]]:
+        """Return those of the events that this Organization has, by id.
+
+        One exchange, however many they are.
+
+        Args:
+            organization_id: whose events.
+            event_ids: each once.
+        """
         ...
 
     def list(

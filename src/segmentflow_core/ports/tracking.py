@@ -10,7 +10,7 @@ from segmentflow_core.colour import MaybeAwaitable
 from segmentflow_core.domain.fingerprint import Fingerprint
 from segmentflow_core.domain.journey import PriorEntries
 from segmentflow_core.domain.profile import ProfileVersion, PropertyTime
-from segmentflow_core.domain.tracking import Changes, Intent, KeyClaim, Known, Probe, TakenKey
+from segmentflow_core.domain.tracking import Changes, Intent, KeyClaim, Known, Probe
 
 __all__ = [
     "Changes",
@@ -23,7 +23,6 @@ __all__ = [
     "Probe",
     "ProfileVersion",
     "PropertyTime",
-    "TakenKey",
     "TrackingRepository",
 ]
 
@@ -39,9 +38,10 @@ class TrackingRepository(Protocol):
         """Take the batch's keys, then read what the decision needs.
 
         The keys come first, in the order given, which is sorted. One statement takes a key
-        that is new or expired, and waits for a concurrent call that has taken it. A key with a
-        committed, unexpired claim is not taken again: it is returned in `taken`, with that
-        claim and the receipt of its event.
+        that is new or expired, and waits for a concurrent call that has taken it. Until this
+        transaction ends, no other one gets past that; what the store keeps of it until then,
+        only it can see. A key with a committed, unexpired claim is not taken again: its claim
+        is returned in `taken`, and nothing else is read for it.
 
         Profiles are locked until the transaction ends, in the order of their ids; a
         concurrent batch about one of them waits here. A Profile's number and all else of it
@@ -81,10 +81,10 @@ class TrackingRepository(Protocol):
     def write(self, organization_id: str, changes: Changes) -> MaybeAwaitable[None]:
         """Write a decided batch: all of it within this transaction.
 
-        Order: free keys, write the claims of retaken ones, update changed Profiles, create
-        new ones, then versions, events and Enrollments. Where a unique rule shows that a
-        concurrent transaction was first (email, external id, entry key), nothing may be kept:
-        the adapter rolls back and runs the work again.
+        Order: key claims, of which nothing may be left for a key in `freed`, not even an
+        expired claim; changed Profiles, new ones, then versions, events and Enrollments. Where
+        a unique rule shows that a concurrent transaction was first (email, external id, entry
+        key), nothing may be kept: the adapter rolls back and runs the work again.
 
         Every Profile that got an event has a new number, and its row is written, whatever
         else of it changed. So a transaction that reads from an older snapshot fails when it

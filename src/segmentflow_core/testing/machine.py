@@ -248,6 +248,7 @@ class StorageMachine(RuleBasedStateMachine):
                     profile["external_id"],
                 )
                 assert _shown(stored.properties) == _shown(profile["properties"])
+                assert (stored.number, stored.version) == (profile["count"], profile["version"])
         assert [
             (journey.journey_id, journey.version, journey.definition.status)
             for journey in tracker.journeys.list(**where)
@@ -356,6 +357,10 @@ def _agrees(event: Any, row: Row) -> bool:
         row["occurred"],
         row["received"],
     )
+    assert (event.number, event.profile_version) == (row["place"], row["version"])
+    for name in ("email", "externalId"):
+        assert event.profile.get(name) == row["left"].get(name)
+    assert _shown(event.profile["properties"]) == _shown(row["left"]["properties"])
     assert _shown(event.data) == _shown(row["data"])
     outcomes = [(outcome.journey_id, outcome.version, outcome.reason) for outcome in event.outcomes]
     assert outcomes == row["outcomes"]

@@ -61,6 +61,7 @@ class Model:
         if isinstance(profile, str):
             return {"refused": profile}
         self._set_properties(profile, request, now)
+        self._add_event(profile)
         event = self._number()
         state = _redacted(request)
         entry = {"organization": organization, "event": event, "now": now}
@@ -74,6 +75,9 @@ class Model:
         self.events[organization, event] = {
             "event": request["event"],
             "profile": profile["number"],
+            "place": profile["count"],
+            "version": profile["version"],
+            "left": profile["left"],
             "data": state,
             "outcomes": outcomes,
             "occurred": request.get("occurredAt", now),
@@ -123,6 +127,9 @@ class Model:
             "external_id": external_id,
             "properties": {},
             "times": {},
+            "count": 0,
+            "version": 0,
+            "left": None,
         }
         self.profiles[organization, number] = created
         return created
@@ -130,12 +137,23 @@ class Model:
     def _set_properties(self, profile: Row, request: Row, now: datetime) -> None:
         time = (min(request.get("occurredAt", now), now), now)
         for name, value in request["profile"].get("properties", {}).items():
-            if profile["times"].get(name, time) > time:
+            known = profile["times"].get(name, time)
+            if known > time and "occurredAt" in request:
                 continue
-            profile["times"][name] = time
+            profile["times"][name] = max(known, time)
             profile["properties"].pop(name, None)
             if value is not None:
                 profile["properties"][name] = value
+
+    def _add_event(self, profile: Row) -> None:
+        """Count an event of a Profile; it has another version where it is not as it was."""
+        profile["count"] += 1
+        now = {"email": profile["email"], "externalId": profile["external_id"]}
+        left = {name: value for name, value in now.items() if value is not None}
+        left["properties"] = dict(profile["properties"])
+        if json.dumps(left, sort_keys=True) != json.dumps(profile["left"], sort_keys=True):
+            profile["left"] = left
+            profile["version"] += 1
 
     def _outcome(self, journey_id: str, state: Row, profile: Row, entry: Row) -> str | None:
         """Let the Profile enter, or say why not."""

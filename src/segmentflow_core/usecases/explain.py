@@ -34,7 +34,7 @@ from segmentflow_core.domain.journey import (
 from segmentflow_core.domain.profile import ProfileLimits
 from segmentflow_core.domain.redaction import RedactionPolicy
 from segmentflow_core.domain.request import Limits, check_request
-from segmentflow_core.domain.tracking import Intent, KeyClaim, Probe
+from segmentflow_core.domain.tracking import Intent, Probe
 from segmentflow_core.errors import NotFound, SegmentflowError
 from segmentflow_core.ports import Clock, IdFactory, Transaction
 from segmentflow_core.usecases.record import AnyRequest
@@ -49,7 +49,7 @@ __all__ = [
     "prepare_dry_run",
 ]
 
-# Stand in for the idempotency key and the fingerprint of a dry run, which takes no key.
+# Stand in for the idempotency key, its digest and the fingerprint: a dry run takes no key.
 _KEY: Final = "dry run"
 _NO_FINGERPRINT: Final = Fingerprint("none", "none", b"")
 _UNPUBLISHED: Final = 0
@@ -113,7 +113,6 @@ def prepare_dry_run(
     """
     valid = check_request(request, _KEY, limits, policy)
     now = clock.now()
-    claim = KeyClaim(_KEY, ids.new_id(), _NO_FINGERPRINT, {}, now, None)
     intent = Intent(
         keys=(),
         emails=() if valid.email is None else (valid.email,),
@@ -121,7 +120,7 @@ def prepare_dry_run(
         events=(valid.event,),
         now=now,
     )
-    return DryRun(Item(valid, claim), intent)
+    return DryRun(Item(valid, _KEY, ids.new_id(), _NO_FINGERPRINT), intent)
 
 
 async def explain_request(

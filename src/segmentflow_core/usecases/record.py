@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 from attrs import frozen
 
 from segmentflow_core.colour import settle
-from segmentflow_core.domain.decision import Item, decide, key_claim_for
+from segmentflow_core.domain.decision import Item, decide, item_for
 from segmentflow_core.domain.event import Receipt, UserEvent
 from segmentflow_core.domain.fingerprint import FingerprintKeys
 from segmentflow_core.domain.journey import PriorEntries
@@ -25,7 +25,7 @@ from segmentflow_core.domain.request import (
     ValidRequest,
     request_or_refusal,
 )
-from segmentflow_core.domain.tracking import Intent, KeyClaim, Probe
+from segmentflow_core.domain.tracking import Intent, Probe
 from segmentflow_core.errors import SegmentflowError
 from segmentflow_core.ports import Clock, IdFactory, Transaction
 from segmentflow_core.tracebacks import forget_locals
@@ -68,13 +68,14 @@ class Prepared:
 
 def prepare(
     calls: Sequence[tuple[AnyRequest, str | None]],
+    organization_id: str,
     settings: Settings,
     clock: Clock,
     ids: IdFactory,
     *,
     match_journeys: bool,
 ) -> Prepared:
-    """Check every request and make its `KeyClaim`, before anything touches the store.
+    """Check every request and hash its key, before anything touches the store.
 
     Time and event ids are drawn here, once, so that a second run of the same work is the
     same call: it recognises its own event when the commit succeeded but its answer was lost.
@@ -84,7 +85,7 @@ def prepare(
     expires_at = None if lifetime is None else now + lifetime
     items: list[tuple[int, Item]] = []
     refused: dict[int, SegmentflowError] = {}
-    claims: dict[str, KeyClaim] = {}
+    keys: set[str] = set()
     emails: set[str | None] = set()
     external_ids: set[str | None] = set()
     events: set[str] = set()
@@ -96,20 +97,19 @@ def prepare(
         assert key is not None
         if type(key) is not str:
             key = str.__str__(key)  # noqa: PLW2901 - a str subclass becomes plain
-        claim = key_claim_for(
-            valid, key, ids.new_id(), settings.keys, now=now, expires_at=expires_at
-        )
-        items.append((index, Item(valid, claim)))
-        claims.setdefault(key, claim)
+        item = item_for(valid, key, organization_id, ids.new_id(), settings.keys)
+        items.append((index, item))
+        keys.add(item.key_digest)
         emails.add(valid.email)
         external_ids.add(valid.external_id)
         events.add(valid.event)
     intent = Intent(
-        keys=tuple([claims[key] for key in _sorted(claims.keys())]),
+        keys=_sorted(keys),
         emails=_sorted(emails - _NOBODY),
         external_ids=_sorted(external_ids - _NOBODY),
         events=_sorted(events) if match_journeys else (),
         now=now,
+        expires_at=expires_at,
     )
     return Prepared(tuple(items), refused, intent)
 
@@ -159,22 +159,29 @@ async def record_batch(
     items = [item for _, item in prepared.items]
     known = await settle(transaction.tracking.load(organization_id, prepared.intent))
     answers: Mapping[Probe, PriorEntries] = {}
+    recorded: Mapping[str, UserEvent | None] = {}
     while True:
         decision = decide(
             items,
             known,
             answers,
+            recorded,
             keys=settings.keys,
             now=prepared.intent.now,
+            expires_at=prepared.intent.expires_at,
             new_id=ids.new_id,
             create_without_email=settings.create_without_email,
             profile_limits=settings.profile_limits,
         )
-        if not decision.probes:
+        if decision.final:
             break
         # Asking again cannot add probes: each answer can only turn an entry into a skip.
-        asked = (*answers, *decision.probes)
-        answers = await settle(transaction.tracking.prior_entries(organization_id, asked))
+        if decision.probes:
+            asked = (*answers, *decision.probes)
+            answers = await settle(transaction.tracking.prior_entries(organization_id, asked))
+        if decision.disputed:
+            events = await settle(transaction.events.get_many(organization_id, decision.disputed))
+            recorded = {event_id: events.get(event_id) for event_id in decision.disputed}
     if not decision.changes.empty:
         await settle(transaction.tracking.write(organization_id, decision.changes))
     results: dict[int, Receipt | SegmentflowError] = dict(prepared.refused)

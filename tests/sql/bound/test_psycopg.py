@@ -45,7 +45,7 @@ def test_a_host_without_rights_on_our_tables_keeps_its_transaction(conninfo):
     try:
         with psycopg.connect(conninfo) as host:
             host.execute("SET ROLE guest")
-            with pytest.raises(StorageUnavailable) as refusal:
+            with pytest.raises(ConfigurationError) as refusal:
                 bound(host).track(a_request(), "order:1")
             assert refusal.value.details == {"error": "42501"}
             host.execute("INSERT INTO orders VALUES (1)")
@@ -99,7 +99,7 @@ def test_the_hosts_transaction_begins_as_its_connection_is_set(conninfo):
         for setting in ("isolation", "read_only", "deferrable"):
             (value,) = connection.execute(f"SHOW transaction_{setting}").fetchone()
             assert value in ("serializable", "on")
-        with pytest.raises(StorageUnavailable) as refusal:
+        with pytest.raises(ConfigurationError) as refusal:
             bound(connection).track(a_request(), "key")
         assert refusal.value.details == {"error": "25006"}
 

@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, event
 
 from segmentflow_core import Tracker
 from segmentflow_core.colour import drive
-from segmentflow_core.errors import ConfigurationError, StorageUnavailable
+from segmentflow_core.errors import ConfigurationError, StorageRefused, StorageUnavailable
 from segmentflow_core.testing import (
     FINGERPRINT_SECRET,
     a_request,
@@ -42,11 +42,11 @@ def test_a_pool_with_nothing_left_to_give_is_unavailable(postgres, database):
 
 def test_a_work_that_swallowed_a_failure_is_not_committed(storage):
     def work(transaction):
-        with pytest.raises(StorageUnavailable):
+        with pytest.raises(StorageRefused):
             drive(transaction.events.list("default", limit=-1))
         return "as if nothing had been"
 
-    with pytest.raises(StorageUnavailable):
+    with pytest.raises(StorageRefused):
         storage.run(work)
 
 

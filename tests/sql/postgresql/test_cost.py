@@ -149,7 +149,8 @@ _CROWD = {
     "now()",
     "profile_versions": "'default', gen_random_uuid(), 1, n || '@example.com', 'x' || n, '{}', "
     "'{}'",
-    "claims": "'default', 'events.track', n, gen_random_uuid(), '', '', '', '{}', now(), now()",
+    "claims": "'default', n, now(), now(), gen_random_uuid(), gen_random_uuid(), 0, 0, '', '', '', "
+    "'{}'",
     "events": "'default', gen_random_uuid(), gen_random_uuid(), 1, 1, 'e', '{}', n, now(), now(), "
     "'[]'",
     "enrollments (organization_id, enrollment_id, journey_id, version, profile_id, event_id, "
@@ -205,7 +206,7 @@ def plans():
     return [
         (statements.lock_profiles.email, ("default", "7@example.com")),
         (statements.lock_profiles.external_id, ("default", "x7")),
-        (statements.taken_keys.one, ("default", "events.track", "7")),
+        (statements.taken_keys.one, ("default", "7")),
         (statements.listening_journeys.one, ("default", "active", "order.created")),
         (statements.last_entries, ("default", probes)),
         (statements.change_identities.one, (1, 1, "e", "x", now, "default", _ANY_ID)),
@@ -215,9 +216,14 @@ def plans():
         (records.get_event, ("default", _ANY_ID)),
         (records.get_profile, ("default", _ANY_ID)),
         (statements.lock_profiles.many, ("default", '{"7@example.com"}', '{"x7"}')),
-        (statements.taken_keys.many, ("default", "events.track", '{"7"}')),
+        (statements.taken_keys.many, ("default", '{"7"}')),
+        (statements.write_key_claims.one, (*_CLAIM, "default", "7")),
+        (statements.write_key_claims.many, (json.dumps([[*_CLAIM, "default", "7"]]),)),
+        (statements.free_keys, ("default", '{"7"}')),
+        (records.get_events, ("default", f"{{{_ANY_ID}}}")),
         (statements.listening_journeys.many, ("default", "active", '{"order.created"}')),
     ]
 
 
 _ANY_ID = "019bf964-302b-7000-8000-000000000001"
+_CLAIM = ("2026-06-01T12:00:00Z", _ANY_ID, _ANY_ID, 0, 0, "", "", "", "{}")

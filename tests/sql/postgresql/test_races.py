@@ -89,7 +89,7 @@ def test_sixteen_clients_with_the_same_keys_make_one_event_for_each(new_storage,
                 assert result.event_id == event.event_id
             else:
                 assert isinstance(result, IdempotencyKeyReuse), result
-                assert result.details == {"changedPaths": ["/data/another"]}
+                assert result.details["changedPaths"] == ["/data/another"]
 
 
 @pytest.mark.parametrize("isolation_level", ISOLATION_LEVELS)
@@ -298,3 +298,36 @@ def test_another_call_about_a_profile_waits_for_it_and_sees_what_it_left(
         holder.connection.commit()
         assert other.result(30).profile_id == holder.receipt.profile_id
     holder.connection.close()
+
+
+@pytest.mark.parametrize("isolation_level", ISOLATION_LEVELS)
+@pytest.mark.parametrize("who", [{"email": "alex@example.com"}, {"externalId": "X"}], ids=str)
+def test_who_waited_for_a_profile_reads_the_version_that_came_meanwhile(
+    new_storage, isolation_level, who
+):
+    """Its lock leads to the Profile as it is then, and to a version that came after its look."""
+    storage = new_storage(isolation_level=isolation_level)
+    tracker = a_tracker(storage)
+    both = {"email": "alex@example.com", "externalId": "X"}
+    first = tracker.track(a_request(profile=both), "first")
+    with storage._engine.connect() as connection, ThreadPoolExecutor(1) as pool:
+        changing = a_tracker(SqlStorage.bound_to(connection))
+        changing.track(a_request(profile={**both, "properties": {"plan": "Pro"}}), "changing")
+        waiting = pool.submit(
+            tracker.track, a_request(profile={**who, "properties": {"n": 1}}), "waiting"
+        )
+        while not is_anybody_waiting(storage):
+            assert not waiting.done()
+        connection.commit()
+        last = tracker.records.event(waiting.result().event_id)
+    assert (last.profile_id, last.number, last.profile_version) == (first.profile_id, 3, 3)
+    assert last.profile["properties"] == {"plan": "Pro", "n": 1}
+
+
+def is_anybody_waiting(storage):
+    with storage._engine.connect() as connection:
+        waiting = connection.exec_driver_sql(
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        return waiting.scalar() > 0

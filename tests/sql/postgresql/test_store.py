@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import create_engine
 
 from segmentflow_core import Tracker
-from segmentflow_core.errors import ConfigurationError, StorageUnavailable
+from segmentflow_core.errors import ConfigurationError
 from segmentflow_core.testing import (
     DOCUMENTED_KEY,
     DOCUMENTED_REQUEST,
@@ -154,9 +154,10 @@ def test_an_error_of_the_server_shows_its_sqlstate_and_nothing_it_was_writing(
     storage.create_all()
     with postgres.connect(name) as connection:
         connection.execute("DROP TABLE segmentflow_events")
-    with pytest.raises(StorageUnavailable) as failure:
+    with pytest.raises(ConfigurationError) as failure:
         a_tracker(storage).track(DOCUMENTED_REQUEST, DOCUMENTED_KEY)
     assert failure.value.details == {"error": "42P01"}
+    assert f'"{name}"' in failure.value.message
     assert failure.value.__cause__ is None
     assert failure.value.__context__ is None
     assert storage._engine.pool.checkedout() == 0

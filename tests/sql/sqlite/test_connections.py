@@ -15,7 +15,6 @@ from segmentflow_core import ApiKeys, Tracker
 from segmentflow_core.colour import drive
 from segmentflow_core.errors import (
     ConfigurationError,
-    IdempotencyInProgress,
     ProfileEmailRequired,
     StorageUnavailable,
 )
@@ -84,9 +83,11 @@ def test_who_only_reads_waits_for_no_writer(storage, path, request):
     assert tracker.records.event(receipt.event_id).profile_id == receipt.profile_id
     assert tracker.explain(a_request()).event == "order.created"
     assert ApiKeys(impatient).authenticate(secret, "events:write").organization_id == "default"
-    with pytest.raises(IdempotencyInProgress):
-        tracker.track(a_request(), "other key")
-    for write in (tracker.records.purge_keys, lambda: tracker.journeys.publish([a_journey()])):
+    for write in (
+        lambda: tracker.track(a_request(), "other key"),
+        tracker.records.purge_keys,
+        lambda: tracker.journeys.publish([a_journey()]),
+    ):
         with pytest.raises(StorageUnavailable):
             write()
     impatient.close()
@@ -96,8 +97,10 @@ def test_a_concurrent_writer_is_waited_for_no_longer_than_the_bound(storage, pat
     impatient = SqlStorage(create_engine(f"sqlite:///{path}"), wait=0)
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
-    with pytest.raises(IdempotencyInProgress):
+    with pytest.raises(StorageUnavailable) as busy:
         a_tracker(impatient).track(a_request(), "key")
+    assert busy.value.details == {"error": "SQLITE_BUSY"}
+    assert str(path) in busy.value.message
     holder.execute("ROLLBACK")
     holder.close()
     assert not a_tracker(impatient).track(a_request(), "key").replayed
@@ -217,7 +220,8 @@ def test_a_turn_is_waited_for_no_longer_than_the_bound(shared_memory):
     impatient = a_tracker(SqlStorage(shared_memory._engine, wait=0.05))
 
     def work(transaction):
-        with ThreadPoolExecutor(1) as pool, pytest.raises(IdempotencyInProgress):
+        refused = pytest.raises(StorageUnavailable, match="only connection")
+        with ThreadPoolExecutor(1) as pool, refused:
             pool.submit(impatient.track, a_request(), "key").result()
 
     shared_memory.run(work)

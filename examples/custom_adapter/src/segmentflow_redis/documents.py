@@ -25,6 +25,7 @@ from segmentflow_core.ports import (
     Outcome,
     Profile,
     ProfileVersion,
+    Receipt,
     SkipReason,
     UserEvent,
     encode_json,
@@ -133,6 +134,9 @@ def _written(value: Any) -> Any:
         return value.hex()
     if isinstance(value, Fingerprint):
         return [value.scheme, value.key_id, value.digest.hex()]
+    if isinstance(value, Receipt):
+        counts = (value.matched_journeys, value.enrolled_journeys, value.skipped_journeys)
+        return [value.event_id, value.profile_id, *counts]
     if isinstance(value, Outcome):
         return [value.journey_id, value.version, value.outcome, value.reason]
     if isinstance(value, tuple):
@@ -143,6 +147,10 @@ def _written(value: Any) -> Any:
 def _fingerprint(stored: list[str]) -> Fingerprint:
     scheme, key_id, digest = stored
     return Fingerprint(scheme, key_id, bytes.fromhex(digest))
+
+
+def _receipt(stored: list[Any]) -> Receipt:
+    return Receipt(*stored)
 
 
 def _outcomes(stored: list[Any]) -> tuple[Outcome, ...]:
@@ -170,6 +178,7 @@ _READ: Final[dict[str, Callable[[Any], Any]]] = {
     "outcomes": _outcomes,
     "property_times": _property_times,
     "last_used_at": from_microseconds,
+    "receipt": _receipt,
     "received_at": from_microseconds,
     "revoked_at": from_microseconds,
     "scopes": tuple,

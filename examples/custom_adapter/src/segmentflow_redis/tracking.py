@@ -20,9 +20,6 @@ from segmentflow_core.ports import (
     PriorEntries,
     Probe,
     Profile,
-    Receipt,
-    TakenKey,
-    UserEvent,
 )
 from segmentflow_redis import documents
 from segmentflow_redis.enrollments import put_enrollment
@@ -49,9 +46,7 @@ class Tracking:
 
     async def load(self, organization_id: str, intent: Intent) -> Known:
         ledger = self.ledger
-        claim_keys = [
-            _claim_key(organization_id, intent.operation, claim.key) for claim in intent.keys
-        ]
+        claim_keys = [_claim_key(organization_id, digest) for digest in intent.keys]
         identities = [
             key(organization_id, kind, value)
             for kind, values in (("email", intent.emails), ("external_id", intent.external_ids))
@@ -60,14 +55,9 @@ class Tracking:
         listening = [key(organization_id, "listening", name) for name in intent.events]
         # One exchange for all of it; what is asked for below is known by then.
         await ledger.values([*claim_keys, *identities, *listening])
-        holders: dict[str, KeyClaim] = {}
-        stored = await ledger.values(claim_keys)
-        for claim_key, claim, document in zip(claim_keys, intent.keys, stored, strict=True):
-            holder = None if document is None else documents.read(KeyClaim, document)
-            if holder is None or _is_expired(holder, intent.now):
-                _put_claim(ledger, claim_key, holder, claim)
-            else:
-                holders[claim.key] = holder
+        stored = await ledger.existing(claim_keys)
+        claims = [documents.read(KeyClaim, document) for document in stored]
+        taken = {claim.key_digest: claim for claim in claims if not _is_expired(claim, intent.now)}
         profile_ids = await ledger.values(identities)
         journey_ids = await ledger.values(listening)
         known = [
@@ -81,15 +71,9 @@ class Tracking:
             for document in journey_ids
             for journey_id in documents.read_ids(document)
         ]
-        event_keys = [key(organization_id, "event", c.event_id) for c in holders.values()]
-        await ledger.values([*profile_places, *journey_keys, *event_keys])
-        events = await ledger.existing(event_keys)
+        await ledger.values([*profile_places, *journey_keys])
         profiles = await load_profiles(ledger, organization_id, known)
         journeys = await ledger.existing(journey_keys)
-        taken = {
-            name: TakenKey(holder, Receipt.of(documents.read(UserEvent, event, profile={})))
-            for (name, holder), event in zip(holders.items(), events, strict=True)
-        }
         return Known(
             taken,
             tuple(profiles),
@@ -142,14 +126,13 @@ class Tracking:
             ledger.move(_history_key(organization_id, enrollment), _entry(enrollment), present=True)
 
     async def _write_claims(self, organization_id: str, changes: Changes) -> None:
-        operation = changes.operation
-        freed = [_claim_key(organization_id, operation, name) for name in changes.freed]
-        stored = await self.ledger.existing(freed)
-        for claim_key, document in zip(freed, stored, strict=True):
-            _put_claim(self.ledger, claim_key, documents.read(KeyClaim, document), None)
-        for claim in changes.retaken:
-            claim_key = _claim_key(organization_id, operation, claim.key)
-            _put_claim(self.ledger, claim_key, None, claim)
+        written = [(claim.key_digest, claim) for claim in changes.key_claims]
+        freed = [(digest, None) for digest in changes.freed]
+        after = {_claim_key(organization_id, digest): claim for digest, claim in [*written, *freed]}
+        stored = await self.ledger.values(list(after))
+        for (claim_key, claim), document in zip(after.items(), stored, strict=True):
+            before = None if document is None else documents.read(KeyClaim, document)
+            _put_claim(self.ledger, claim_key, before, claim)
 
     async def _write_identities(self, organization_id: str, changes: Changes) -> None:
         ledger = self.ledger
@@ -190,8 +173,8 @@ class Idempotency:
         return len(expired)
 
 
-def _claim_key(organization_id: str, operation: str, idempotency_key: str) -> str:
-    return key(organization_id, "claim", operation, idempotency_key)
+def _claim_key(organization_id: str, key_digest: str) -> str:
+    return key(organization_id, "claim", key_digest)
 
 
 def _identities(organization_id: str, profile: Profile) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
@@ -38,6 +38,12 @@ class Events:
     async def get(self, organization_id: str, event_id: str) -> UserEvent | None:
         events = await self._read(organization_id, [event_id])
         return events[0] if events else None
+
+    async def get_many(
+        self, organization_id: str, event_ids: Sequence[str]
+    ) -> Mapping[str, UserEvent]:
+        events = await self._read(organization_id, event_ids)
+        return {event.event_id: event for event in events}
 
     async def list(
         self, organization_id: str, limit: int, before: str | None = None

@@ -13,7 +13,8 @@ from typing import Any, Final, TypeAlias
 import pytest
 
 from segmentflow_core.colour import driven, settle
-from segmentflow_core.ports import Fingerprint, Intent, KeyClaim, Known, PriorEntries, Probe
+from segmentflow_core.domain.idempotency_key import key_digest
+from segmentflow_core.ports import Intent, Known, PriorEntries, Probe
 from segmentflow_core.testing.builders import FixedClock, SequentialIds, a_journey, a_request
 from segmentflow_core.testing.callers import is_asynchronous
 from segmentflow_core.testing.contract.reading import EVERY_POLICY
@@ -42,33 +43,51 @@ class ExchangeContract:
         receipt = tracker.track(a_request(data={"orderId": "A"}), "key")
 
         async def work(transaction: Any) -> Known:
-            ours = _claim("key", SequentialIds().new_id())
-            known: Known = await settle(transaction.tracking.load(_ORGANIZATION, _intent(ours)))
+            known: Known = await settle(transaction.tracking.load(_ORGANIZATION, _intent("key")))
             return known
 
-        taken = in_transaction(work).taken["key"]
-        claim = taken.key_claim
+        digest = key_digest(_ORGANIZATION, "key")
+        claim = in_transaction(work).taken[digest]
         expires_at = clock.now() + timedelta(days=30)
-        assert taken.receipt == receipt
-        assert (claim.key, claim.event_id) == ("key", receipt.event_id)
+        assert (claim.key_digest, claim.receipt) == (digest, receipt)
         assert (claim.taken_at, claim.expires_at) == (clock.now(), expires_at)
         assert len(claim.fingerprint.digest) == 32
-        assert sorted(claim.paths) == ["/data/orderId", "/event", "/profile/email"]
+        assert sorted(claim.paths) == ["/profile/email"]
 
     def test_only_keys_that_were_taken_before_come_back(
         self, tracker: Any, in_transaction: InTransaction
     ) -> None:
         tracker.track_many([(a_request(), "a"), (a_request(), "c")])
-        new_id = SequentialIds().new_id
 
         async def work(transaction: Any) -> None:
-            claims = [_claim(key, new_id()) for key in ("a", "b", "c", "d")]
-            raise _Undo(await settle(transaction.tracking.load(_ORGANIZATION, _intent(*claims))))
+            intent = _intent("a", "b", "c", "d")
+            raise _Undo(await settle(transaction.tracking.load(_ORGANIZATION, intent)))
 
         with pytest.raises(_Undo) as undone:
             in_transaction(work)
-        assert sorted(undone.value.known.taken) == ["a", "c"]
+        assert undone.value.known.taken.keys() == {
+            key_digest(_ORGANIZATION, key) for key in ("a", "c")
+        }
         assert not tracker.track(a_request(), "b").replayed
+
+    def test_of_many_events_those_that_are_there_come_back(
+        self, tracker: Any, in_transaction: InTransaction
+    ) -> None:
+        receipts = [tracker.track(a_request(data={"n": n}), f"key {n}") for n in range(3)]
+        others = tracker.track(a_request(), "key", organization_id="other")
+        asked = [each.event_id for each in (receipts[0], receipts[2], others)]
+        asked.append(SequentialIds().new_id())
+
+        async def work(transaction: Any) -> list[dict[str, Any]]:
+            get_many = transaction.events.get_many
+            return [
+                dict(await settle(get_many(_ORGANIZATION, ids))) for ids in (asked, asked[:1], [])
+            ]
+
+        several, one, none = in_transaction(work)
+        data = {event_id: event.data for event_id, event in several.items()}
+        assert data == {receipts[0].event_id: {"n": 0}, receipts[2].event_id: {"n": 2}}
+        assert (list(one), none) == ([receipts[0].event_id], {})
 
     def test_a_profile_asked_for_twice_is_loaded_once(
         self, tracker: Any, in_transaction: InTransaction
@@ -188,15 +207,11 @@ class _Undo(Exception):
         self.known = known
 
 
-def _claim(key: str, event_id: str) -> KeyClaim:
-    fingerprint = Fingerprint("scheme", "key-id", bytes(32))
-    return KeyClaim(key, event_id, fingerprint, {}, FixedClock().now(), None)
-
-
 def _intent(
-    *claims: KeyClaim,
+    *keys: str,
     emails: tuple[str, ...] = (),
     external_ids: tuple[str, ...] = (),
     events: tuple[str, ...] = (),
 ) -> Intent:
-    return Intent(claims, emails, external_ids, events, FixedClock().now())
+    digests = tuple(sorted(key_digest(_ORGANIZATION, key) for key in keys))
+    return Intent(digests, emails, external_ids, events, FixedClock().now())

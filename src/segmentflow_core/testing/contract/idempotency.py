@@ -64,8 +64,43 @@ class IdempotencyContract:
         changed["data"]["payment"]["token"] = "tok_live_xyz"
         with pytest.raises(IdempotencyKeyReuse) as refusal:
             tracker.track(changed, DOCUMENTED_KEY)
-        assert refusal.value.details == {"changedPaths": ["/data/payment/token"]}
+        assert refusal.value.details == {
+            "changedPaths": [],
+            "redactedPaths": ["/data/payment/token"],
+        }
+        changed.update(event="order.paid", referenceId="other", occurredAt="2026-05-31T12:01Z")
+        changed["profile"] = {"email": "Alex@example.com", "properties": {"plan": "Free"}}
+        changed["data"]["total"] = 50
+        with pytest.raises(IdempotencyKeyReuse) as refusal:
+            tracker.track(changed, DOCUMENTED_KEY)
+        assert refusal.value.details["changedPaths"] == [
+            "/data/total",
+            "/event",
+            "/occurredAt",
+            "/profile/email",
+            "/profile/externalId",
+            "/profile/properties/firstName",
+            "/profile/properties/plan",
+            "/referenceId",
+        ]
         assert everything(tracker) == before
+
+    def test_a_conflict_does_not_tell_whether_a_redacted_value_was_guessed(
+        self, tracker: Any
+    ) -> None:
+        """Of a card's number of four digits, someone who knows the key could try them all."""
+
+        def request(pin: str, **data: Any) -> dict[str, Any]:
+            return a_request(data={"pin": pin, **data}, redactedDataPaths=["/event/pin"])
+
+        tracker.track_many([(request("1234", total=1), "key")])
+        answers = []
+        for pin in ("1234", "4321"):
+            with pytest.raises(IdempotencyKeyReuse) as refusal:
+                tracker.track(request(pin, total=2), "key")
+            answers.append(refusal.value.details)
+        told = {"changedPaths": ["/data/total"], "redactedPaths": ["/data/pin"]}
+        assert answers == [told, told]
 
     def test_a_refused_request_leaves_its_key_unused(self, tracker: Any) -> None:
         with pytest.raises(ProfileEmailRequired):
