@@ -28,6 +28,8 @@ from segmentflow_core import (
     FingerprintKey,
     FingerprintKeys,
     ProfileInput,
+    ProfileLimits,
+    RedactionPolicy,
     Tracker,
     TrackRequest,
 )
@@ -185,6 +187,21 @@ def storage(request, tmp_path):
     storage.create_all()
     yield storage
     engine.dispose()
+
+
+def test_what_a_profile_and_a_policy_refuse(storage):
+    policy = RedactionPolicy(names=["secret"], refuse_unmatched=True)
+    tracker = a_tracker(storage, profile_limits=ProfileLimits(max_properties=1), redaction=policy)
+    codes = []
+    large = {"email": EMAIL, "properties": {"a": CANARY, "b": CANARY}}
+    for request in (
+        a_secret_request(profile=large),
+        a_secret_request(redactedDataPaths=["/event/none"]),
+    ):
+        error = raised(lambda request=request: tracker.track(request, CANARY))
+        codes.append(error.code)
+        assert_shows_nothing(error)
+    assert codes == ["profile_too_large", "invalid_request"]
 
 
 def test_a_refusal_of_the_decision(storage):
