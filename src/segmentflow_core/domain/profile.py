@@ -115,7 +115,7 @@ def same_values(before: JsonObject, after: JsonObject) -> bool:
         return True
     if before.keys() != after.keys():
         return False
-    return all([_is_same(before[name], value) for name, value in after.items()])
+    return all(_is_same(before[name], value) for name, value in after.items())
 
 
 def _is_same(before: JsonValue, after: JsonValue) -> bool:
