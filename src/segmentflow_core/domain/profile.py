@@ -115,10 +115,15 @@ def same_values(before: JsonObject, after: JsonObject) -> bool:
         return True
     if before.keys() != after.keys():
         return False
-    return all(
-        value is before[name] or encode_json(value) == encode_json(before[name])
-        for name, value in after.items()
-    )
+    return all(_is_same(before[name], value) for name, value in after.items())
+
+
+def _is_same(before: JsonValue, after: JsonValue) -> bool:
+    if before is after:
+        return True
+    if isinstance(after, str):
+        return before == after
+    return encode_json(before) == encode_json(after)
 
 
 @frozen
