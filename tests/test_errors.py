@@ -14,6 +14,7 @@ from segmentflow_core.errors import (
     InvalidRequest,
     NotFound,
     SegmentflowError,
+    StorageRefused,
     Violation,
 )
 
@@ -22,8 +23,8 @@ PUBLIC = [
     for kind in (getattr(errors, name) for name in errors.__all__)
     if isinstance(kind, type) and issubclass(kind, SegmentflowError)
 ]
-SET_UP = {SegmentflowError, FingerprintKeyUnknown, ConfigurationError}
-"""What no caller meets: the root, and mistakes of the host."""
+SET_UP = {SegmentflowError, FingerprintKeyUnknown, ConfigurationError, StorageRefused}
+"""What no caller meets by its own name: the root, and what the host has to mend."""
 
 
 def test_the_table_holds_every_error_that_a_caller_can_meet():
