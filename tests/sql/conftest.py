@@ -1,4 +1,4 @@
-"""An empty database of ours for each test, and PgBouncer in front of it."""
+"""Databases with our tables, PgBouncer in front of them, and who may change the server."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import asyncio
 
 import pytest
 from sqlalchemy import create_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 
-from segmentflow_sql import SqlStorage, metadata
+from segmentflow_core import AsyncTracker
+from segmentflow_core.testing import FINGERPRINT_SECRET
+from segmentflow_sql import AsyncSqlStorage, SqlStorage, metadata
 from servers import PgBouncer, pgbouncer_program
+from store_trackers import a_tracker
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +49,39 @@ def runner():
     """Give one event loop for a whole test: pooled connections outlive a call."""
     with asyncio.Runner() as runner:
         yield runner
+
+
+@pytest.fixture
+def shop(new_database, postgres):
+    """Give the name of a database of the test's own, with our tables."""
+    name = new_database()
+    storage = SqlStorage(create_engine(postgres.url(name)))
+    storage.create_all()
+    storage.close()
+    return name
+
+
+@pytest.fixture
+def admin(postgres):
+    """Give a function that runs SQL as the server's owner, in a database."""
+
+    def run(sql, database="postgres"):
+        with postgres.connect(database) as connection:
+            return connection.execute(sql)
+
+    return run
+
+
+@pytest.fixture(params=["sync", "async"])
+def tracking(request, postgres, shop, runner):
+    """Give a way to track on a pool of connections, in either colour."""
+    if request.param == "sync":
+        storage = SqlStorage(create_engine(postgres.url(shop), pool_size=4))
+        yield a_tracker(storage).track
+        storage.close()
+    else:
+        storage = AsyncSqlStorage(create_async_engine(postgres.url(shop), pool_size=4))
+        tracker = AsyncTracker(storage, fingerprint_key=FINGERPRINT_SECRET)
+        yield lambda *call: runner.run(tracker.track(*call))
+        runner.run(storage.close())
+    assert storage._engine.pool.checkedout() == 0
