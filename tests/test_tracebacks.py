@@ -8,20 +8,22 @@ context of the error, whether or not it is suppressed.
 from __future__ import annotations
 
 import asyncio
-import io
-import json
 import traceback
-from collections.abc import Mapping
 from types import MappingProxyType
 
-import httpx
 import pytest
 
-import segmentflow_core
-import segmentflow_memory
-from segmentflow_cli import main
-from segmentflow_cli.importing import ImportReport, import_lines, read_lines
-from segmentflow_cli.journey_files import read_journey_file
+from canaries import (
+    CANARY,
+    EMAIL,
+    Failing,
+    Hostile,
+    a_secret_request,
+    a_tracker,
+    assert_shows_nothing,
+    invalid,
+    raised,
+)
 from segmentflow_core import (
     ApiKeys,
     AsyncTracker,
@@ -30,7 +32,6 @@ from segmentflow_core import (
     ProfileInput,
     ProfileLimits,
     RedactionPolicy,
-    Tracker,
     TrackRequest,
 )
 from segmentflow_core.domain.condition import compile_condition
@@ -41,65 +42,10 @@ from segmentflow_core.templates import compile_template
 from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey, a_request
 from segmentflow_core.tracebacks import forget_locals, forgets_locals
 from segmentflow_core.wire import parse_json, parse_request
-from segmentflow_http import AsgiApp, Endpoint, KnownKeys
-from segmentflow_http.client import Client, Retries
+from segmentflow_http import KnownKeys
+from segmentflow_http.client import Client
 from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
 from segmentflow_sql import SqlStorage
-
-CANARY = "canary-4111"
-EMAIL = f"{CANARY}@example.com"
-CANARIES = (CANARY, CANARY.upper())
-OURS = tuple(
-    str(package.__path__[0]).rsplit("/", 1)[0] + "/segmentflow_"
-    for package in (segmentflow_core, segmentflow_memory)
-)
-
-
-def whole_chain(error):
-    """Yield an error and all its causes and contexts, suppressed ones too."""
-    pending, seen = [error], set()
-    while pending:
-        one = pending.pop()
-        if one is not None and id(one) not in seen:
-            seen.add(id(one))
-            yield one
-            pending += [one.__cause__, one.__context__]
-
-
-def shown(error):
-    """Give all that an error tracker would print of an error and of our frames."""
-    for one in whole_chain(error):
-        details = getattr(one, "details", "")
-        yield f"{one} {one!r} {one.args} {details}"
-        told = traceback.TracebackException.from_exception(one, capture_locals=True)
-        for frame in told.stack:
-            if frame.filename.startswith(OURS):
-                for name, text in (frame.locals or {}).items():
-                    yield f"{frame.filename}:{frame.lineno} {frame.name}: {name} = {text}"
-
-
-def assert_shows_nothing(error):
-    found = [line for line in shown(error) if any(canary in line for canary in CANARIES)]
-    assert found == []
-
-
-def raised(call):
-    with pytest.raises(BaseException) as caught:  # noqa: PT011 - whichever it is
-        call()
-    return caught.value
-
-
-def a_secret_request(**members):
-    request = a_request(
-        data={"card": CANARY, "list": [CANARY]},
-        profile={"email": EMAIL, "properties": {"pin": CANARY}},
-    )
-    return {**request, **members}
-
-
-def invalid(**members):
-    return a_secret_request(unknown=CANARY, occurredAt=CANARY, **members)
-
 
 REFUSED = {
     "unknown fields": invalid(),
@@ -123,11 +69,6 @@ TEXTS = {
     "too large": f'"{CANARY * 60_000}"',
     "too large, and no UTF-8": f'"{CANARY * 60_000}\ud800"',
 }
-
-
-def a_tracker(storage=None, **options):
-    options.setdefault("fingerprint_key", FINGERPRINT_SECRET)
-    return Tracker(storage or MemoryStorage(), **options)
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -159,21 +100,6 @@ def test_a_refused_text(name):
     assert_shows_nothing(raised(lambda: parse_request(text)))
     if not name.startswith("too large"):
         assert_shows_nothing(raised(lambda: parse_json(text)))
-
-
-class Failing(MemoryStorage):
-    """Runs the work, and fails after it as it was told."""
-
-    def __init__(self, error):
-        super().__init__()
-        self.error = error
-
-    def run(self, work):
-        def working(transaction):
-            held = work(transaction)  # a row in a local variable
-            raise self.error if held is not self else ZeroDivisionError
-
-        return super().run(working)
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -239,22 +165,6 @@ def test_a_store_that_fails(error):
         assert_shows_nothing(error)
 
 
-class Hostile(Mapping):
-    """A Mapping whose own code raises, and shows what it holds."""
-
-    def __getitem__(self, name):
-        raise LookupError(CANARY)
-
-    def __iter__(self):
-        raise LookupError(CANARY)
-
-    def __len__(self):
-        raise LookupError(CANARY)
-
-    def __repr__(self):
-        return CANARY
-
-
 def test_an_argument_whose_own_code_raises():
     tracker = a_tracker()
     for request in (Hostile(), a_secret_request(data=Hostile()), {"profile": Hostile()}):
@@ -292,117 +202,6 @@ def test_a_secret_that_cannot_be_used():
         lambda: Client("http://events.test", f"{CANARY}\n"),
     ):
         assert_shows_nothing(raised(call))
-
-
-class Interrupting:
-    def authenticate(self, headers, scope):
-        raise KeyboardInterrupt
-
-
-def test_what_leaves_an_endpoint_or_an_app():
-    endpoint = Endpoint(a_tracker(), Interrupting())
-    headers = {"x-api-key": CANARY, "content-type": "application/json"}
-    body = json.dumps(a_secret_request()).encode()
-    assert_shows_nothing(raised(lambda: endpoint("POST", "/api/v1/events", headers, body)))
-
-    async def receive():
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    async def send(_message):
-        raise RuntimeError("the server is gone")
-
-    scope = {"type": "http", "method": "POST", "path": "/api/v1/events"}
-    scope["headers"] = [(name.encode(), value.encode()) for name, value in headers.items()]
-    app = AsgiApp(Endpoint(a_tracker(), KnownKeys(["k" * 32])))
-    assert_shows_nothing(raised(lambda: asyncio.run(app(scope, receive, send))))
-
-
-def answering(status, document):
-    transport = httpx.MockTransport(lambda _request: httpx.Response(status, json=document))
-    return Client("http://events.test", CANARY, http=httpx.Client(transport=transport))
-
-
-def unreachable():
-    def refuse(request):
-        raise httpx.ConnectError("refused", request=request)
-
-    http = httpx.Client(transport=httpx.MockTransport(refuse))
-    return Client("http://events.test", CANARY, http=http, retries=Retries(attempts=1))
-
-
-def test_the_client():
-    refusal = SegmentflowError().envelope()
-    for call in (
-        lambda: answering(200, {}).track(a_secret_request(), CANARY),
-        lambda: answering(500, refusal).track(a_secret_request(), CANARY),
-        lambda: answering(400, {"error": "invalid_request", "message": "", "details": {}}).track(
-            a_secret_request(), CANARY
-        ),
-        lambda: unreachable().track(a_secret_request(), CANARY),
-        lambda: unreachable().track(a_secret_request(), f"{CANARY}\n"),
-        lambda: unreachable().track(a_secret_request(data={CANARY}), CANARY),
-        lambda: unreachable().track(Hostile(), CANARY),
-    ):
-        error = raised(call)
-        assert isinstance(error, SegmentflowError)
-        assert_shows_nothing(error)
-
-
-def test_an_import():
-    lines = [invalid(), a_secret_request(), {"idempotencyKey": CANARY, "other": CANARY}]
-    file = io.BytesIO("\n".join([CANARY, *map(json.dumps, lines)]).encode())
-    report = ImportReport(name="history.ndjson")
-
-    def run(storage):
-        import_lines(
-            a_tracker(storage),
-            read_lines(file),
-            report,
-            organization_id="default",
-            batch=500,
-            match_journeys=True,
-            on_progress=lambda _size, _refused: None,
-            pause=lambda _seconds: None,
-        )
-
-    run(MemoryStorage())
-    assert len(report.refused) == 3
-    for refusal in report.refused:
-        assert_shows_nothing(refusal.error)
-    file.seek(0)
-    assert_shows_nothing(raised(lambda: run(Failing(StorageUnavailable()))))
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("a.json", f'{{"{CANARY}": '),
-        ("a.toml", f'a = "{CANARY}'),
-        ("a.yaml", f"a: [{CANARY}"),
-        ("b.yaml", f"a: &a {CANARY}\nb: *a"),
-        ("c.yaml", "[" * 5000 + CANARY),
-        ("d.yaml", f"a: {CANARY}\0"),
-        ("e.yaml", f"{CANARY}: 1\n{CANARY}: 2"),
-    ],
-)
-def test_a_journey_file(tmp_path, name, text):
-    (tmp_path / name).write_text(text)
-    assert_shows_nothing(raised(lambda: read_journey_file(tmp_path / name)))
-
-
-def test_the_command(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SEGMENTFLOW_FINGERPRINT_KEY", FINGERPRINT_SECRET)
-    assert main(["init"]) == 0
-
-    def fail(*_arguments, **_named):
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(Tracker, "track", fail)
-    (tmp_path / "request.json").write_text(json.dumps(a_secret_request()))
-    error = raised(lambda: main(["track", "request.json", "--idempotency-key", CANARY]))
-    assert isinstance(error, ZeroDivisionError)
-    assert_shows_nothing(error)
 
 
 # --- how ----------------------------------------------------------------------------
