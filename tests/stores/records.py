@@ -5,7 +5,6 @@ What a version of the library calls its reads is said here and nowhere else in t
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import Enum
@@ -22,6 +21,7 @@ from segmentflow_core import (
     SegmentflowError,
     Tracker,
 )
+from stores.api_key_secrets import api_key_secret
 from stores.plain_rows import write_instant
 
 __all__ = [
@@ -103,12 +103,6 @@ def fingerprint_keys(kept: Mapping[str, Any]) -> FingerprintKeys:
     """Return the host's keys: the newest makes fingerprints, the others compare."""
     newest, *previous = (FingerprintKey(i, s.encode()) for i, s in kept["fingerprint_keys"].items())
     return FingerprintKeys(newest, previous=tuple(previous))
-
-
-def api_key_secret(entropy: str, *, test: bool) -> str:
-    """Return the API Key that was made of these 32 bytes."""
-    text = urlsafe_b64encode(entropy.encode()).decode().rstrip("=")
-    return f"sk_{'test' if test else 'live'}_{text}"
 
 
 def plain(value: Any) -> Any:
