@@ -29,7 +29,7 @@ from segmentflow_core.errors import (
     StorageRefused,
     StorageUnavailable,
 )
-from segmentflow_sql import rows
+from segmentflow_sql import codecs
 from segmentflow_sql.exchange import (
     Call,
     ConnectionLost,
@@ -44,7 +44,7 @@ from segmentflow_sql.statements import Reader, Statement, statements_for
 
 __all__ = ["KIND", "Postgresql", "PsycopgConnection", "check_encoding", "place_of"]
 
-KIND: Final = DatabaseKind(statements_for("postgresql"), rows.POSTGRESQL)
+KIND: Final = DatabaseKind(statements_for("postgresql"), codecs.POSTGRESQL)
 
 _Driver: TypeAlias = "psycopg.Connection[Any] | psycopg.AsyncConnection[Any]"
 _Answers: TypeAlias = "list[tuple[Statement, pq.abc.PGresult]]"

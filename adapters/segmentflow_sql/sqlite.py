@@ -24,14 +24,14 @@ from attrs import frozen
 
 from segmentflow_core.colour import settle
 from segmentflow_core.errors import ConfigurationError, StorageRefused, StorageUnavailable
-from segmentflow_sql import rows
+from segmentflow_sql import codecs
 from segmentflow_sql.exchange import Call, DatabaseKind, LostRace, Rows, Session, plain
 from segmentflow_sql.statements import statements_for
 from segmentflow_sql.waiting import Turns, Waiting
 
 __all__ = ["KIND", "Sqlite", "SqliteConnection"]
 
-KIND: Final = DatabaseKind(statements_for("sqlite"), rows.SQLITE)
+KIND: Final = DatabaseKind(statements_for("sqlite"), codecs.SQLITE)
 _OLDEST: Final = (3, 35)
 """The first with RETURNING (SQLite release 3.35.0 of 2021-03-12)."""
 
