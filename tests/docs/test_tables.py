@@ -76,7 +76,7 @@ from segmentflow_core.wire import (
 from segmentflow_http.routes import ERRORS
 from segmentflow_memory import MemoryStorage
 from segmentflow_observers.counters import COUNTERS
-from segmentflow_sql import metadata, postgresql, sqlite
+from segmentflow_sql import metadata, postgresql, result_codes
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 
@@ -149,11 +149,11 @@ def test_what_is_final():
         codes[name] |= {*re.findall(r"\b(\w+)…", how), *re.findall(r"SQLITE_\w+", how)}
     assert codes["StorageRefused"] == {
         *postgresql._VALUE_REFUSED,
-        *(names_of(sqlite._VALUE_REFUSED)),
+        *(names_of(result_codes.VALUE_REFUSED)),
     }
     assert codes["ConfigurationError"] == {
         *postgresql._WRONGLY_SET_UP,
-        *(names_of(sqlite._WRONGLY_SET_UP)),
+        *(names_of(result_codes.WRONGLY_SET_UP)),
     }
 
 
