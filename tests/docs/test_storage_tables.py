@@ -11,7 +11,7 @@ from segmentflow_core import ports
 from segmentflow_core.ports.api_keys import ApiKeyRepository
 from segmentflow_core.testing import CAPABILITIES, HISTORY_RULES
 from segmentflow_core.testing.__main__ import promise_table
-from segmentflow_sql import metadata, postgresql, sqlite
+from segmentflow_sql import metadata, result_codes, sqlstates
 
 ADAPTER = "../how-to/storage-adapter.md"
 
@@ -24,14 +24,14 @@ def test_what_is_run_again():
     shown = " ".join(how for _, how in rows("storage.md", "what happened"))
     named = {*re.findall(r"\b[0-9A-Z]{5}\b", shown)}
     assert named == {
-        *postgresql._RACES,
-        postgresql._LOCK_NOT_AVAILABLE,
-        *postgresql._PREPARED_ELSEWHERE,
-        postgresql._CHANGED_RESULT,
-        postgresql._READ_ONLY,
-        postgresql._COMPLETION_UNKNOWN,
+        *sqlstates.RACES,
+        sqlstates.LOCK_NOT_AVAILABLE,
+        *sqlstates.PREPARED_ELSEWHERE,
+        sqlstates.CHANGED_RESULT,
+        sqlstates.READ_ONLY,
+        sqlstates.COMPLETION_UNKNOWN,
     }
-    assert {*re.findall(r"\b(\w+)…", shown)} == {*postgresql._SERVER_GOES}
+    assert {*re.findall(r"\b(\w+)…", shown)} == {*sqlstates.SERVER_GOES}
 
 
 def test_what_is_final():
@@ -40,12 +40,12 @@ def test_what_is_final():
         (name,) = (name for name in codes if name in error)
         codes[name] |= {*re.findall(r"\b(\w+)…", how), *re.findall(r"SQLITE_\w+", how)}
     assert codes["StorageRefused"] == {
-        *postgresql._VALUE_REFUSED,
-        *(names_of(sqlite._VALUE_REFUSED)),
+        *sqlstates.VALUE_REFUSED,
+        *(names_of(result_codes.VALUE_REFUSED)),
     }
     assert codes["ConfigurationError"] == {
-        *postgresql._WRONGLY_SET_UP,
-        *(names_of(sqlite._WRONGLY_SET_UP)),
+        *sqlstates.WRONGLY_SET_UP,
+        *(names_of(result_codes.WRONGLY_SET_UP)),
     }
 
 
