@@ -20,7 +20,7 @@ from segmentflow_core.domain.event import Receipt
 from segmentflow_core.domain.explanation import ExplainedEvent
 from segmentflow_core.domain.fingerprint import FingerprintKeySource
 from segmentflow_core.domain.profile import DEFAULT_PROFILE_LIMITS, ProfileLimits
-from segmentflow_core.domain.redaction import NO_POLICY, RedactionPolicy
+from segmentflow_core.domain.redaction_policy import NO_POLICY, RedactionPolicy
 from segmentflow_core.domain.request import DEFAULT_LIMITS, Limits
 from segmentflow_core.enrollments import AsyncEnrollments, Enrollments
 from segmentflow_core.errors import SegmentflowError

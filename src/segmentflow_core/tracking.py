@@ -20,7 +20,7 @@ from segmentflow_core.colour import settle
 from segmentflow_core.domain.event import Receipt, UserEvent
 from segmentflow_core.domain.fingerprint import FingerprintKeys, FingerprintKeySource
 from segmentflow_core.domain.profile import ProfileLimits
-from segmentflow_core.domain.redaction import RedactionPolicy
+from segmentflow_core.domain.redaction_policy import RedactionPolicy
 from segmentflow_core.domain.request import Limits
 from segmentflow_core.errors import SegmentflowError, StorageRefused
 from segmentflow_core.observation import Observation

@@ -22,7 +22,7 @@ from segmentflow_core.domain.conflict import (
 from segmentflow_core.domain.decision import decide, item_for
 from segmentflow_core.domain.event import UserEvent
 from segmentflow_core.domain.fingerprint import FingerprintKey, FingerprintKeys, compute_fingerprint
-from segmentflow_core.domain.redaction import RedactionPolicy
+from segmentflow_core.domain.redaction_policy import RedactionPolicy
 from segmentflow_core.domain.request import ValidRequest, check_request
 from segmentflow_core.domain.tracking import Known
 from segmentflow_core.testing import DOCUMENTED_REQUEST, FixedClock, SequentialIds, a_request

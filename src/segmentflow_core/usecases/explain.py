@@ -32,7 +32,7 @@ from segmentflow_core.domain.journey import (
     definition_digest,
 )
 from segmentflow_core.domain.profile import ProfileLimits
-from segmentflow_core.domain.redaction import RedactionPolicy
+from segmentflow_core.domain.redaction_policy import RedactionPolicy
 from segmentflow_core.domain.request import Limits, check_request
 from segmentflow_core.domain.tracking import Intent, Probe
 from segmentflow_core.errors import NotFound, SegmentflowError

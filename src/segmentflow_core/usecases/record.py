@@ -17,7 +17,7 @@ from segmentflow_core.domain.event import Receipt, UserEvent
 from segmentflow_core.domain.fingerprint import FingerprintKeys
 from segmentflow_core.domain.journey import PriorEntries
 from segmentflow_core.domain.profile import DEFAULT_PROFILE_LIMITS, ProfileLimits
-from segmentflow_core.domain.redaction import NO_POLICY, RedactionPolicy
+from segmentflow_core.domain.redaction_policy import NO_POLICY, RedactionPolicy
 from segmentflow_core.domain.request import (
     Limits,
     RequestDocument,
