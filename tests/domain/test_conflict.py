@@ -19,9 +19,10 @@ from segmentflow_core.domain.conflict import (
     path_digests,
     unseen_digests,
 )
-from segmentflow_core.domain.decision import decide, item_for
+from segmentflow_core.domain.decision import decide
 from segmentflow_core.domain.event import UserEvent
 from segmentflow_core.domain.fingerprint import FingerprintKey, FingerprintKeys, compute_fingerprint
+from segmentflow_core.domain.item import item_for
 from segmentflow_core.domain.redaction_policy import RedactionPolicy
 from segmentflow_core.domain.request import ValidRequest, check_request
 from segmentflow_core.domain.tracking import Known
