@@ -20,6 +20,7 @@ from sqlalchemy import URL, Dialect, Engine, event
 from sqlalchemy.exc import TimeoutError as NoneLeft
 
 from segmentflow_core.errors import ConfigurationError, SegmentflowError, StorageUnavailable
+from segmentflow_sql.server import check_encoding
 from segmentflow_sql.waiting import ON_LOOP
 
 __all__ = ["explained", "passes_soon", "place_of_url", "watch_connecting"]
@@ -45,8 +46,6 @@ def watch_connecting(engine: Engine) -> None:
 
 
 def _refuse_no_encoding(connection: Any, _record: Any) -> None:
-    from segmentflow_sql.postgresql import check_encoding  # noqa: PLC0415 - SQLite needs no psycopg
-
     if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
         check_encoding(connection)
 

@@ -18,7 +18,8 @@ from attrs import frozen
 
 from segmentflow_core.errors import StorageUnavailable
 from segmentflow_core.ports import encode_json
-from segmentflow_sql.rows import Codec, Row
+from segmentflow_sql.codecs import Codec
+from segmentflow_sql.rows import Row
 from segmentflow_sql.statements import RowStatement, Statement, Statements
 
 __all__ = [

@@ -23,30 +23,25 @@ from psycopg import IsolationLevel, pq
 from psycopg.waiting import Ready, Wait
 
 from segmentflow_core.colour import settle
-from segmentflow_core.errors import (
-    ConfigurationError,
-    IdempotencyInProgress,
-    StorageRefused,
-    StorageUnavailable,
-)
-from segmentflow_sql import rows
+from segmentflow_core.errors import ConfigurationError
+from segmentflow_sql import codecs
 from segmentflow_sql.exchange import (
     Call,
     ConnectionLost,
     DatabaseKind,
-    LostRace,
     Rows,
     Session,
     StalePlans,
     plain,
 )
+from segmentflow_sql.server import Driver, check_encoding, place_of
+from segmentflow_sql.sqlstates import PREPARED_ELSEWHERE, Refused, meaning
 from segmentflow_sql.statements import Reader, Statement, statements_for
 
-__all__ = ["KIND", "Postgresql", "PsycopgConnection", "check_encoding", "place_of"]
+__all__ = ["KIND", "Postgresql", "PsycopgConnection"]
 
-KIND: Final = DatabaseKind(statements_for("postgresql"), rows.POSTGRESQL)
+KIND: Final = DatabaseKind(statements_for("postgresql"), codecs.POSTGRESQL)
 
-_Driver: TypeAlias = "psycopg.Connection[Any] | psycopg.AsyncConnection[Any]"
 _Answers: TypeAlias = "list[tuple[Statement, pq.abc.PGresult]]"
 _Steps: TypeAlias = "Generator[Wait, Ready, _Answers]"
 
@@ -64,49 +59,8 @@ _MAX_PLAN_AGE: Final = 5.0
 _ACCESS: Final = {None: "", True: " READ ONLY", False: " READ WRITE"}
 _DEFERRABLE: Final = {None: "", True: " DEFERRABLE", False: " NOT DEFERRABLE"}
 
-# SQLSTATEs, or their beginnings, by what follows from them (PostgreSQL documentation,
-# appendix A). What is not named here may pass: `StorageUnavailable`.
-_RACES: Final = frozenset({"40001", "40P01", "23505"})
-_LOCK_NOT_AVAILABLE: Final = "55P03"
-_PREPARED_ELSEWHERE: Final = frozenset({"26000", "42P05"})
-_CHANGED_RESULT: Final = "0A000"
-_READ_ONLY: Final = "25006"
-_CANCELLED: Final = "57014"
-_COMPLETION_UNKNOWN: Final = "40003"
-_SERVER_GOES: Final = ("08", "57P")
-_FATAL: Final = frozenset({"FATAL", "PANIC"})
-_VALUE_REFUSED: Final = ("22", "23", "27", "44", "54", "P0")
-_WRONGLY_SET_UP: Final = ("0A", "28", "3D", "3F", "42")
 
-_NO_SCHEMA: Final = "3F000"
-_UNABLE: Final = {
-    _READ_ONLY: "The database is read-only, and takes no writes.",
-    _CANCELLED: (
-        "The database cancelled a statement: on request, or because its statement_timeout is "
-        "too short."
-    ),
-}
-
-
-@define
-class _Refused(Exception):
-    """The server refused a call. Holds nothing of what it said but codes.
-
-    Attributes:
-        sqlstate: why.
-        fatal: whether the server ended the session.
-        takes_keys: whether the call waited for a row that another transaction holds, and
-            takes keys: then the other one holds such a key.
-        prepared: whether it ran by a plan that was made in an earlier exchange.
-    """
-
-    sqlstate: str
-    fatal: bool
-    takes_keys: bool
-    prepared: bool
-
-
-def _begun(driver: _Driver, level: IsolationLevel | None = None) -> Call:
+def _begun(driver: Driver, level: IsolationLevel | None = None) -> Call:
     """Begin a transaction as psycopg itself would, with all that is set on the connection."""
     isolation = _ISOLATION_LEVELS[level or driver.isolation_level]
     return plain(f"BEGIN{isolation}{_ACCESS[driver.read_only]}{_DEFERRABLE[driver.deferrable]}")
@@ -164,10 +118,10 @@ class Postgresql:
         """
         return PsycopgConnection(driver, self._savepoint(driver), _RELEASE, _ROLLBACK_TO)
 
-    def _begin(self, driver: _Driver) -> list[Call]:
+    def _begin(self, driver: Driver) -> list[Call]:
         return [_begun(driver, self._level), self._lock_timeout]
 
-    def _savepoint(self, driver: _Driver) -> list[Call]:
+    def _savepoint(self, driver: Driver) -> list[Call]:
         opening: list[Call] = []
         status = driver.pgconn.transaction_status
         if driver.pgconn.pipeline_status != pq.PipelineStatus.OFF:
@@ -205,33 +159,10 @@ class _Plan:
     uses_left: int
 
 
-_known: WeakKeyDictionary[_Driver, _Prepared] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Driver, _Prepared] = WeakKeyDictionary()
 
 
-_UTF8: Final = "UTF8"
-
-
-def check_encoding(driver: _Driver) -> None:
-    """Refuse a database that cannot hold every text; the server has said which encoding it has.
-
-    Raises:
-        ConfigurationError: its encoding is not UTF8.
-    """
-    found = driver.info.parameter_status("server_encoding")
-    if found not in (None, _UTF8):
-        raise ConfigurationError(
-            f"The encoding of a database must be UTF8, and is {found}: {place_of(driver)}.",
-            details={"found": found, "expected": _UTF8},
-        )
-
-
-def place_of(driver: _Driver) -> str:
-    """Say which database a connection leads to: never a password."""
-    info = driver.info
-    return f'database "{info.dbname}" at {info.host}:{info.port}'
-
-
-def _prepared_on(driver: _Driver) -> _Prepared:
+def _prepared_on(driver: Driver) -> _Prepared:
     known = _known.get(driver)
     if known is None:
         check_encoding(driver)
@@ -297,7 +228,7 @@ class PsycopgConnection(Session):
         """Send what is pending and `calls` together; return the rows of `calls`."""
         try:
             return self._read(calls, await settle(self._driver.wait(self.steps(calls))))
-        except (psycopg.Error, OSError, _Refused) as error:
+        except (psycopg.Error, OSError, Refused) as error:
             failure = self._translated(error)
         # Outside the handler, so that the driver's error does not become the context.
         raise failure
@@ -396,9 +327,9 @@ class PsycopgConnection(Session):
         own = answers[len(answers) - len(calls) :]
         return [_rows(result, statement.readers) for statement, result in own]
 
-    def _refused(self, result: pq.abc.PGresult, statement: Statement) -> _Refused:
+    def _refused(self, result: pq.abc.PGresult, statement: Statement) -> Refused:
         name = statement.prepared_name
-        return _Refused(
+        return Refused(
             (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode(),
             fatal=_severity(result) in _FATAL,
             # A wait for a row has a context, whatever its language; one for a table has none.
@@ -410,60 +341,27 @@ class PsycopgConnection(Session):
 
     def _translated(self, error: Exception) -> Exception:
         """Say what an error of the driver means, without the driver's words."""
-        failure = self._meaning(error)
+        failure: Exception
+        if isinstance(error, Refused):
+            failure = meaning(error, self._driver)
+            if isinstance(failure, StalePlans):
+                self._forget_stale_plans(error.sqlstate)
+        else:
+            failure = ConnectionLost()
         self._failure = failure
         return failure
 
-    def _meaning(self, error: Exception) -> Exception:
-        if not isinstance(error, _Refused):
-            return ConnectionLost()
-        sqlstate = error.sqlstate
-        if sqlstate in _RACES:
-            return LostRace()
-        if sqlstate == _LOCK_NOT_AVAILABLE:
-            return IdempotencyInProgress() if error.takes_keys else LostRace()
-        if sqlstate in _PREPARED_ELSEWHERE:
+    def _forget_stale_plans(self, sqlstate: str) -> None:
+        if sqlstate in PREPARED_ELSEWHERE:
             # A pooler gave this connection's statements to another server process.
             self._prepared.plans = None
-            return StalePlans()
-        if sqlstate == _CHANGED_RESULT and error.prepared:
+        else:
             # A table has changed: whatever was planned before is planned anew.
             for plan in (self._prepared.plans or {}).values():
                 plan.uses_left = 0
-            return StalePlans()
-        details = {"error": sqlstate}
-        unable = StorageUnavailable(_UNABLE.get(sqlstate), details=details)
-        if sqlstate == _READ_ONLY and self._driver.read_only:
-            return ConfigurationError(
-                "The engine's connections are set to read only.", details=details
-            )
-        if (
-            error.fatal
-            or sqlstate in (_READ_ONLY, _COMPLETION_UNKNOWN)
-            or sqlstate.startswith(_SERVER_GOES)
-        ):
-            # After a failover, another connection may lead to the server that takes writes.
-            return ConnectionLost(unable)
-        if sqlstate.startswith(_VALUE_REFUSED):
-            return StorageRefused(details=details)
-        if sqlstate.startswith(_WRONGLY_SET_UP):
-            return ConfigurationError(self._wrongly_set_up(sqlstate), details=details)
-        return unable
-
-    def _wrongly_set_up(self, sqlstate: str) -> str:
-        place = place_of(self._driver)
-        if sqlstate == _NO_SCHEMA:
-            return (
-                f"The session has no schema to work in: {place}. Give its user or its database a "
-                "search_path."
-            )
-        return (
-            f"The database refuses a statement of ours (SQLSTATE {sqlstate}): {place}. Its tables "
-            "or the user's privileges are not as this library needs them, or the session's "
-            "search_path leads elsewhere."
-        )
 
 
+_FATAL: Final = frozenset({"FATAL", "PANIC"})
 _GRANTED: Final = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
 
 

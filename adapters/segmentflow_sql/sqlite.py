@@ -4,7 +4,8 @@ One transaction at a time writes: it starts with BEGIN IMMEDIATE, so that a conc
 duplicate waits before it has read anything, for no longer than `wait`, and then finds the
 claim. Those of one process come in turn, in the order they asked: SQLite's own busy handler
 tries at growing intervals, and a caller that is unlucky waits for as long as others write.
-An error of the driver never leaves this module, because it may hold what was being written.
+An error of the driver is never raised from here, because it may hold what was being written:
+what is raised instead, `result_codes` says.
 
 The two drivers have the same methods; those of aiosqlite are awaited.
 """
@@ -23,15 +24,16 @@ from weakref import WeakValueDictionary
 from attrs import frozen
 
 from segmentflow_core.colour import settle
-from segmentflow_core.errors import ConfigurationError, StorageRefused, StorageUnavailable
-from segmentflow_sql import rows
+from segmentflow_core.errors import ConfigurationError, StorageRefused
+from segmentflow_sql import codecs
 from segmentflow_sql.exchange import Call, DatabaseKind, LostRace, Rows, Session, plain
+from segmentflow_sql.result_codes import busy, is_busy, meaning, place_of_file
 from segmentflow_sql.statements import statements_for
 from segmentflow_sql.waiting import Turns, Waiting
 
 __all__ = ["KIND", "Sqlite", "SqliteConnection"]
 
-KIND: Final = DatabaseKind(statements_for("sqlite"), rows.SQLITE)
+KIND: Final = DatabaseKind(statements_for("sqlite"), codecs.SQLITE)
 _OLDEST: Final = (3, 35)
 """The first with RETURNING (SQLite release 3.35.0 of 2021-03-12)."""
 
@@ -129,14 +131,14 @@ class Sqlite:
                     await _run(driver, f"{_MODE} = WAL")
                     break
                 except sqlite3.OperationalError as error:
-                    if not _is_busy(error) or time.monotonic() > deadline:
+                    if not is_busy(error) or time.monotonic() > deadline:
                         raise
                 await self._waiting.sleep(_jitter())
             if always_open:
                 driver.autocommit = False
             return self._turn(file)
         except sqlite3.Error as error:
-            failure = _meaning(error, file)
+            failure = meaning(error, file)
         raise failure
 
     def owned(self, driver: Any, turn: _Turn, again: bool) -> SqliteConnection:
@@ -186,7 +188,7 @@ class Sqlite:
                 return about
             return _facts(driver)
         except sqlite3.Error as error:
-            failure = _meaning(error, "")
+            failure = meaning(error, "")
         raise failure
 
 
@@ -280,7 +282,7 @@ class SqliteConnection(Session):
     async def _wait_for_turn(self, turns: Turns) -> None:
         turn = self._turn
         if not await turn.waiting.take(turn.waiting.lock_of(turns), turn.seconds):
-            self._failure = _busy(turn.file)
+            self._failure = busy(turn.file)
             raise self._failure
 
     def end_turn(self) -> None:
@@ -292,7 +294,7 @@ class SqliteConnection(Session):
 
     async def place(self) -> str:
         """Say which file this is."""
-        return _place(self._turn.file)
+        return place_of_file(self._turn.file)
 
     async def exchange(self, calls: list[Call]) -> list[Rows]:
         """Run what is pending and `calls`; return the rows of `calls`."""
@@ -337,8 +339,8 @@ class SqliteConnection(Session):
 
     def _failed(self, error: sqlite3.Error) -> Exception:
         # Busy after it began by reading: another transaction wrote first, so run again.
-        lost = self._began_reading and _is_busy(error)
-        self._failure = LostRace() if lost else _meaning(error, self._turn.file)
+        lost = self._began_reading and is_busy(error)
+        self._failure = LostRace() if lost else meaning(error, self._turn.file)
         return self._failure
 
     async def abandon(self) -> None:
@@ -356,64 +358,3 @@ class SqliteConnection(Session):
 
 def _reads(call: Call) -> bool:
     return call.statement.text.startswith("SELECT")
-
-
-_RACES: Final = frozenset(
-    {
-        sqlite3.SQLITE_CONSTRAINT_UNIQUE,
-        sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY,
-        sqlite3.SQLITE_CONSTRAINT_ROWID,
-        sqlite3.SQLITE_BUSY_SNAPSHOT,
-    }
-)
-_VALUE_REFUSED: Final = frozenset(
-    {sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH}
-)
-_WRONGLY_SET_UP: Final = {
-    sqlite3.SQLITE_ERROR: (
-        "SQLite refuses a statement of ours: the tables are not as this library needs them"
-    ),
-    sqlite3.SQLITE_READONLY: "The store may not be written to",
-    sqlite3.SQLITE_PERM: "The store may not be opened",
-    sqlite3.SQLITE_CANTOPEN: "The store cannot be opened or created",
-    sqlite3.SQLITE_NOTADB: "This is no database of SQLite's",
-    sqlite3.SQLITE_CORRUPT: "The database is damaged",
-}
-
-
-def _meaning(error: sqlite3.Error, file: str) -> Exception:
-    code: int = getattr(error, "sqlite_errorcode", 0)
-    primary = code & 0xFF
-    # A cache shared by connections locks tables at once, and knows no busy timeout. A host
-    # that has read before another one wrote can write no more: no waiting helps.
-    if code in _RACES or primary == sqlite3.SQLITE_LOCKED:
-        return LostRace()
-    # The name of the code, such as SQLITE_FULL, holds nothing of what was written.
-    details = {"error": getattr(error, "sqlite_errorname", type(error).__name__)}
-    if primary == sqlite3.SQLITE_BUSY:
-        return _busy(file)
-    if primary in _VALUE_REFUSED or isinstance(error, sqlite3.DataError):
-        return StorageRefused(details=details)
-    if primary in _WRONGLY_SET_UP:
-        return ConfigurationError(f"{_WRONGLY_SET_UP[primary]}: {_place(file)}.", details=details)
-    return StorageUnavailable(details=details)
-
-
-def _busy(file: str) -> StorageUnavailable:
-    return StorageUnavailable(
-        f"Another transaction keeps writing to {_place(file)}. Try again.",
-        details={"error": "SQLITE_BUSY"},
-    )
-
-
-def _place(file: str) -> str:
-    return f"the file {file}" if file else "a database in memory"
-
-
-def _is_busy(error: sqlite3.Error) -> bool:
-    return _is(error, sqlite3.SQLITE_BUSY) or _is(error, sqlite3.SQLITE_LOCKED)
-
-
-def _is(error: sqlite3.Error, primary: int) -> bool:
-    code: int = getattr(error, "sqlite_errorcode", 0)
-    return code & 0xFF == primary

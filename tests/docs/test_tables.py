@@ -76,7 +76,7 @@ from segmentflow_core.wire import (
 from segmentflow_http.routes import ERRORS
 from segmentflow_memory import MemoryStorage
 from segmentflow_observers.counters import COUNTERS
-from segmentflow_sql import metadata, postgresql, sqlite
+from segmentflow_sql import metadata, result_codes, sqlstates
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 
@@ -132,14 +132,14 @@ def test_what_is_run_again():
     shown = " ".join(how for _, how in rows("storage.md", "what happened"))
     named = {*re.findall(r"\b[0-9A-Z]{5}\b", shown)}
     assert named == {
-        *postgresql._RACES,
-        postgresql._LOCK_NOT_AVAILABLE,
-        *postgresql._PREPARED_ELSEWHERE,
-        postgresql._CHANGED_RESULT,
-        postgresql._READ_ONLY,
-        postgresql._COMPLETION_UNKNOWN,
+        *sqlstates.RACES,
+        sqlstates.LOCK_NOT_AVAILABLE,
+        *sqlstates.PREPARED_ELSEWHERE,
+        sqlstates.CHANGED_RESULT,
+        sqlstates.READ_ONLY,
+        sqlstates.COMPLETION_UNKNOWN,
     }
-    assert {*re.findall(r"\b(\w+)…", shown)} == {*postgresql._SERVER_GOES}
+    assert {*re.findall(r"\b(\w+)…", shown)} == {*sqlstates.SERVER_GOES}
 
 
 def test_what_is_final():
@@ -148,12 +148,12 @@ def test_what_is_final():
         (name,) = (name for name in codes if name in error)
         codes[name] |= {*re.findall(r"\b(\w+)…", how), *re.findall(r"SQLITE_\w+", how)}
     assert codes["StorageRefused"] == {
-        *postgresql._VALUE_REFUSED,
-        *(names_of(sqlite._VALUE_REFUSED)),
+        *sqlstates.VALUE_REFUSED,
+        *(names_of(result_codes.VALUE_REFUSED)),
     }
     assert codes["ConfigurationError"] == {
-        *postgresql._WRONGLY_SET_UP,
-        *(names_of(sqlite._WRONGLY_SET_UP)),
+        *sqlstates.WRONGLY_SET_UP,
+        *(names_of(result_codes.WRONGLY_SET_UP)),
     }
 
 

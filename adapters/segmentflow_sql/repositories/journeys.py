@@ -9,6 +9,7 @@ from attrs import frozen
 
 from segmentflow_core.ports import Journey, encode_json, from_microseconds
 from segmentflow_sql import rows
+from segmentflow_sql.codecs import may_be_stored
 from segmentflow_sql.exchange import Call, Connection, LostRace, ask, calls_for_rows
 from segmentflow_sql.rows import Row
 
@@ -84,7 +85,7 @@ class JourneyRepository:
         self, organization_id: str, journey_id: str, version: int | None = None
     ) -> Journey | None:
         """Return one version of a Journey, the current one by default, or None."""
-        if not rows.may_be_stored(journey_id):
+        if not may_be_stored(journey_id):
             return None
         found = await ask(
             self._connection,

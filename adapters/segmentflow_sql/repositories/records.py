@@ -8,6 +8,7 @@ from attrs import frozen
 
 from segmentflow_core.ports import Enrollment, EnrollmentStatus, Profile, UserEvent, is_id
 from segmentflow_sql import rows
+from segmentflow_sql.codecs import may_be_stored
 from segmentflow_sql.exchange import Connection, ask
 
 __all__ = ["EnrollmentRepository", "EventRepository", "ProfileRepository"]
@@ -113,7 +114,7 @@ class EnrollmentRepository:
         kind = self._connection.kind
         if before is not None and not kind.codec.may_be_id(before):
             return []
-        if journey_id is not None and not rows.may_be_stored(journey_id):
+        if journey_id is not None and not may_be_stored(journey_id):
             return []
         # What is still open has an index of its own; completed ones are found anywhere.
         anywhere = status in (None, EnrollmentStatus.COMPLETED)
