@@ -27,9 +27,10 @@ from segmentflow_core import Tracker
 from segmentflow_core.domain.admission import Admission
 from segmentflow_core.domain.canonical import canonical_json
 from segmentflow_core.domain.conflict import unseen_digests
-from segmentflow_core.domain.decision import decide, item_for
+from segmentflow_core.domain.decision import decide
 from segmentflow_core.domain.fingerprint import FingerprintKeys, fingerprint_canonical
 from segmentflow_core.domain.idempotency_key import key_digest
+from segmentflow_core.domain.item import item_for
 from segmentflow_core.domain.request import DEFAULT_LIMITS, check_request
 from segmentflow_core.domain.tracking import Known
 from segmentflow_core.system import SystemClock, Uuid7Factory

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from segmentflow_core.domain.fingerprint import FingerprintKey
-from segmentflow_core.domain.redaction import RedactionPolicy
+from segmentflow_core.domain.redaction_policy import RedactionPolicy
 from segmentflow_core.domain.request import ValidRequest, check_request
 from segmentflow_core.testing import DOCUMENTED_REQUEST, a_request
 

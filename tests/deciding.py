@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from segmentflow_core import FingerprintKeys
-from segmentflow_core.domain.decision import decide, item_for
+from segmentflow_core.domain.decision import decide
 from segmentflow_core.domain.idempotency_key import key_digest
+from segmentflow_core.domain.item import item_for
 from segmentflow_core.domain.journey import Journey
 from segmentflow_core.domain.profile import Profile
 from segmentflow_core.domain.request import check_request

@@ -31,7 +31,8 @@ from segmentflow_core.domain.journey import (
     Window,
 )
 from segmentflow_core.domain.profile import Profile, ProfileLimits
-from segmentflow_core.domain.redaction import REDACTED, RedactionPolicy
+from segmentflow_core.domain.redaction import REDACTED
+from segmentflow_core.domain.redaction_policy import RedactionPolicy
 from segmentflow_core.domain.request import Limits, ProfileInput, TrackRequest
 from segmentflow_core.enrollments import AsyncEnrollments, Enrollments
 from segmentflow_core.errors import SegmentflowError

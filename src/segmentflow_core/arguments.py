@@ -20,7 +20,7 @@ from segmentflow_core.domain.journey import (
     journey_document,
 )
 from segmentflow_core.domain.organization import check_organization
-from segmentflow_core.domain.redaction import RedactionPolicy
+from segmentflow_core.domain.redaction_policy import RedactionPolicy
 from segmentflow_core.domain.request import Limits
 from segmentflow_core.errors import ConfigurationError, NotFound, SegmentflowError
 

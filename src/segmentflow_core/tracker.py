@@ -1,185 +1,39 @@
 """The facade that records: `Tracker` and `AsyncTracker`. What it does needs the fingerprint secret.
 
-Knows how to run the use case over a storage. The rules are elsewhere, and so is everything
-that needs no secret: the trackers offer those facades as well, over the same storage.
+What both do is in `tracking`. Everything that needs no secret is elsewhere: the trackers offer
+those facades as well, over the same storage.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from functools import partial
 
 from segmentflow_core.arguments import (
     DEFAULT_KEY_LIFETIME,
     DEFAULT_ORGANIZATION,
-    check_key_lifetime,
-    check_limits,
-    check_organization,
-    check_policy,
     checked_calls,
     only,
 )
-from segmentflow_core.calls import StorageCalls, Work
-from segmentflow_core.colour import drive, settle
-from segmentflow_core.domain.event import Receipt, UserEvent
+from segmentflow_core.colour import drive
+from segmentflow_core.domain.event import Receipt
 from segmentflow_core.domain.explanation import ExplainedEvent
-from segmentflow_core.domain.fingerprint import FingerprintKeys, FingerprintKeySource
+from segmentflow_core.domain.fingerprint import FingerprintKeySource
 from segmentflow_core.domain.profile import DEFAULT_PROFILE_LIMITS, ProfileLimits
-from segmentflow_core.domain.redaction import NO_POLICY, RedactionPolicy
+from segmentflow_core.domain.redaction_policy import NO_POLICY, RedactionPolicy
 from segmentflow_core.domain.request import DEFAULT_LIMITS, Limits
 from segmentflow_core.enrollments import AsyncEnrollments, Enrollments
-from segmentflow_core.errors import SegmentflowError, StorageRefused
+from segmentflow_core.errors import SegmentflowError
 from segmentflow_core.journeys import AsyncJourneys, Journeys
-from segmentflow_core.observation import Observation
 from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
 from segmentflow_core.ports.observation import Observer
 from segmentflow_core.records import AsyncRecords, Records
 from segmentflow_core.system import SystemClock, Uuid7Factory
 from segmentflow_core.tracebacks import forget_locals, forgets_locals
-from segmentflow_core.usecases.record import AnyRequest, Recorded, Settings, prepare, record_batch
+from segmentflow_core.tracking import TrackingCalls, settings_for
+from segmentflow_core.usecases.record import AnyRequest
 
 __all__ = ["AsyncTracker", "Tracker"]
-
-
-class _TrackingCalls(StorageCalls):
-    """What both colours do.
-
-    Attributes:
-        settings: how the host wants its events tracked.
-        clock: tells the time.
-        ids: makes ids.
-    """
-
-    def __init__(
-        self,
-        storage: Storage | AsyncStorage,
-        settings: Settings,
-        clock: Clock,
-        ids: IdFactory,
-        observers: Sequence[Observer],
-        *,
-        asynchronous: bool,
-    ) -> None:
-        face = "AsyncTracker" if asynchronous else "Tracker"
-        super().__init__(storage, face, asynchronous=asynchronous)
-        self.settings = settings
-        self._clock = clock
-        self._ids = ids
-        self._observers = tuple(observers)
-
-    async def track_many(
-        self,
-        calls: Sequence[tuple[AnyRequest, str | None]],
-        organization_id: str,
-        match_journeys: bool,
-    ) -> list[Receipt | SegmentflowError]:
-        observers, began = self._observers, None
-        observation = Observation(observers, organization_id, len(calls)) if observers else None
-        if observation is not None:
-            began = observation.began
-        try:
-            check_organization(organization_id)
-            work = self._work(calls, organization_id, match_journeys, began)
-            recorded = work if isinstance(work, Recorded) else None
-            if not isinstance(work, Recorded):
-                try:
-                    # Not by way of `_record`: each frame on this trunk costs every event.
-                    recorded = await settle(self.run_in_storage(self.in_colour(work)))
-                except StorageRefused:
-                    if len(calls) < 2:
-                        raise
-            if recorded is None:
-                recorded = await self._record_by_halves(
-                    calls, organization_id, match_journeys, began
-                )
-        except Exception as error:
-            if observation is not None:
-                observation.failed(error)
-            raise
-        if observation is not None:
-            observation.ended(recorded.results, recorded.written)
-        return recorded.results
-
-    def _work(
-        self,
-        calls: Sequence[tuple[AnyRequest, str | None]],
-        organization_id: str,
-        match_journeys: bool,
-        began: Callable[[], object] | None,
-    ) -> Work[Recorded] | Recorded:
-        """Return what records the batch in a transaction, or its refusals if nothing is left."""
-        settings, ids = self.settings, self._ids
-        prepared = prepare(
-            calls, organization_id, settings, self._clock, ids, match_journeys=match_journeys
-        )
-        if not prepared.items:
-            return Recorded([prepared.refused[index] for index in range(len(calls))])
-        return partial(
-            record_batch,
-            organization_id=organization_id,
-            prepared=prepared,
-            settings=settings,
-            ids=ids,
-            began=began,
-        )
-
-    async def _record(
-        self,
-        calls: Sequence[tuple[AnyRequest, str | None]],
-        organization_id: str,
-        match_journeys: bool,
-        began: Callable[[], object] | None,
-    ) -> Recorded:
-        work = self._work(calls, organization_id, match_journeys, began)
-        if isinstance(work, Recorded):
-            return work
-        try:
-            return await self.run(work)
-        except StorageRefused:
-            if len(calls) < 2:
-                raise
-        return await self._record_by_halves(calls, organization_id, match_journeys, began)
-
-    async def _record_by_halves(
-        self,
-        calls: Sequence[tuple[AnyRequest, str | None]],
-        organization_id: str,
-        match_journeys: bool,
-        began: Callable[[], object] | None,
-    ) -> Recorded:
-        """Record a batch that the store refused as a whole, so that only what it refuses is lost.
-
-        A half may be committed when the other one fails: each failure is of its own calls.
-        """
-        results: list[Receipt | SegmentflowError] = []
-        written: list[UserEvent] = []
-        middle = len(calls) // 2
-        for half in (calls[:middle], calls[middle:]):
-            try:
-                recorded = await self._record(half, organization_id, match_journeys, began)
-            except SegmentflowError as failure:
-                results += [failure] * len(half)
-            else:
-                results += recorded.results
-                written += recorded.written
-        return Recorded(results, written)
-
-
-def _settings(
-    fingerprint_key: FingerprintKeySource,
-    limits: Limits,
-    key_lifetime: timedelta | None,
-    create_without_email: bool,
-    *,
-    profile_limits: ProfileLimits,
-    redaction: RedactionPolicy,
-) -> Settings:
-    check_key_lifetime(key_lifetime)
-    check_policy(redaction)
-    check_limits(limits)
-    keys = FingerprintKeys.of(fingerprint_key)
-    return Settings(keys, limits, key_lifetime, create_without_email, profile_limits, redaction)
 
 
 class Tracker:
@@ -224,7 +78,7 @@ class Tracker:
         redaction: RedactionPolicy = NO_POLICY,
         observers: Sequence[Observer] = (),
     ) -> None:
-        settings = _settings(
+        settings = settings_for(
             fingerprint_key,
             limits,
             key_lifetime,
@@ -233,7 +87,7 @@ class Tracker:
             redaction=redaction,
         )
         clock, ids = clock or SystemClock(), ids or Uuid7Factory()
-        self._calls = _TrackingCalls(storage, settings, clock, ids, observers, asynchronous=False)
+        self._calls = TrackingCalls(storage, settings, clock, ids, observers, asynchronous=False)
         self.journeys = Journeys(storage, clock=clock)
         self.enrollments = Enrollments(storage, clock=clock, ids=ids)
         self.records = Records(
@@ -360,7 +214,7 @@ class AsyncTracker:
         redaction: RedactionPolicy = NO_POLICY,
         observers: Sequence[Observer] = (),
     ) -> None:
-        settings = _settings(
+        settings = settings_for(
             fingerprint_key,
             limits,
             key_lifetime,
@@ -369,7 +223,7 @@ class AsyncTracker:
             redaction=redaction,
         )
         clock, ids = clock or SystemClock(), ids or Uuid7Factory()
-        self._calls = _TrackingCalls(storage, settings, clock, ids, observers, asynchronous=True)
+        self._calls = TrackingCalls(storage, settings, clock, ids, observers, asynchronous=True)
         self.journeys = AsyncJourneys(storage, clock=clock)
         self.enrollments = AsyncEnrollments(storage, clock=clock, ids=ids)
         self.records = AsyncRecords(

@@ -12,9 +12,10 @@ from hypothesis import given
 from conflict_requests import CANARY, KEY, by_policy, checked, request, requests, with_properties
 from segmentflow_core.domain.canonical import canonical_json
 from segmentflow_core.domain.conflict import MAX_PATHS, find_conflict
-from segmentflow_core.domain.decision import decide, item_for
+from segmentflow_core.domain.decision import decide
 from segmentflow_core.domain.event import UserEvent
 from segmentflow_core.domain.fingerprint import FingerprintKeys
+from segmentflow_core.domain.item import item_for
 from segmentflow_core.domain.request import ValidRequest
 from segmentflow_core.domain.tracking import Known
 from segmentflow_core.testing import FixedClock, SequentialIds, a_request

@@ -7,13 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segmentflow_core.domain.pointer import format_pointer, parse_pointer, resolve
-from segmentflow_core.domain.redaction import (
-    NO_POLICY,
-    NOTHING_REDACTED,
-    REDACTED,
-    RedactionPolicy,
-    compile_redaction,
-)
+from segmentflow_core.domain.redaction import NOTHING_REDACTED, REDACTED, compile_redaction
+from segmentflow_core.domain.redaction_policy import NO_POLICY, RedactionPolicy
 from segmentflow_core.domain.request import check_request
 from segmentflow_core.errors import ConfigurationError, InvalidRequest
 from segmentflow_core.testing import a_request, json_objects

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from segmentflow_core import FingerprintKey, FingerprintKeys
-from segmentflow_core.domain.decision import decide, item_for
+from segmentflow_core.domain.decision import decide
+from segmentflow_core.domain.item import item_for
 from segmentflow_core.domain.request import check_request
 from segmentflow_core.domain.tracking import Changes, Intent, Known
 from segmentflow_core.testing import FINGERPRINT_SECRET, FixedClock, SequentialIds, a_request

@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from attrs import evolve, frozen
 
-from segmentflow_core.domain.conflict import find_conflict, unseen_digests
 from segmentflow_core.domain.event import (
     Enrollment,
     Outcome,
@@ -23,14 +22,9 @@ from segmentflow_core.domain.event import (
     Receipt,
     UserEvent,
 )
-from segmentflow_core.domain.fingerprint import (
-    Fingerprint,
-    FingerprintKeys,
-    fingerprint_canonical,
-    same_request,
-)
-from segmentflow_core.domain.idempotency_key import key_digest
+from segmentflow_core.domain.fingerprint import FingerprintKeys
 from segmentflow_core.domain.identity import REFUSALS, RESOLUTIONS, Resolution, classify
+from segmentflow_core.domain.item import Item, answer_taken_key, claim_key
 from segmentflow_core.domain.journey import Journey, PriorEntries
 from segmentflow_core.domain.profile import (
     DEFAULT_PROFILE_LIMITS,
@@ -42,26 +36,9 @@ from segmentflow_core.domain.profile import (
 )
 from segmentflow_core.domain.request import ValidRequest
 from segmentflow_core.domain.tracking import Changes, KeyClaim, Known, Probe
-from segmentflow_core.errors import FingerprintKeyUnknown, IdempotencyKeyReuse, SegmentflowError
+from segmentflow_core.errors import IdempotencyKeyReuse, SegmentflowError
 
-__all__ = ["Decision", "Item", "decide", "item_for"]
-
-
-@frozen(repr=False)
-class Item:
-    """One valid request, with what its key and its event are known by.
-
-    Attributes:
-        request: as it was checked.
-        key_digest: of its idempotency key.
-        event_id: the id that the event gets if the request is accepted.
-        fingerprint: of the request, under the current fingerprint key.
-    """
-
-    request: ValidRequest
-    key_digest: str
-    event_id: str
-    fingerprint: Fingerprint
+__all__ = ["Decision", "decide"]
 
 
 @frozen(repr=False)
@@ -222,50 +199,20 @@ class _Batch:
 
     def _claim(self, item: Item, receipt: Receipt) -> KeyClaim:
         assert self.keys is not None
-        fingerprint = item.fingerprint
-        paths = unseen_digests(item.request, self.keys.current, salt=fingerprint.digest)
-        if receipt.unmatched_paths:
-            receipt = evolve(receipt, unmatched_paths=())
-        return KeyClaim(item.key_digest, fingerprint, paths, receipt, self.now, self.expires_at)
+        return claim_key(item, receipt, self.keys.current, self.now, self.expires_at)
 
     def _replay(
         self, item: Item, first: KeyClaim, event: UserEvent | None = None
     ) -> Receipt | SegmentflowError:
-        """Answer a key that is taken: with its receipt, or a refusal that names what changed."""
+        """Answer a key that is taken; note its event as disputed where the answer needs it."""
         assert self.keys is not None
-        stored, sent = first.fingerprint, item.fingerprint
-        try:
-            key = self.keys.find(stored.key_id)
-        except SegmentflowError as unknown_key:
-            return unknown_key
-        if stored.scheme != sent.scheme:
-            # This version cannot compare a fingerprint of another scheme.
-            return FingerprintKeyUnknown(details={"scheme": stored.scheme})
-        if sent.key_id != stored.key_id:
-            sent = fingerprint_canonical(item.request.canonical, key)
         event_id = first.receipt.event_id
-        if same_request(stored, sent):
-            # Our own event id means that an earlier run of this same call did commit.
-            unmatched = item.request.redaction.apply(item.request.data).unmatched
-            return evolve(
-                first.receipt, replayed=event_id != item.event_id, unmatched_paths=unmatched
-            )
-        if event is None and event_id not in self.recorded:
+        recorded = self.recorded if event is None else {event_id: event}
+        answer = answer_taken_key(item, first, self.keys, recorded)
+        if answer is None:
             self.disputed[event_id] = None
             return IdempotencyKeyReuse()
-        conflict = find_conflict(
-            item.request,
-            key,
-            salt=stored.digest,
-            digests=first.paths,
-            recorded=event or self.recorded[event_id],
-        )
-        return IdempotencyKeyReuse(
-            details={
-                "changedPaths": list(conflict.changed),
-                "redactedPaths": list(conflict.redacted),
-            }
-        )
+        return answer
 
     def _track(self, item: Item) -> tuple[UserEvent, tuple[str, ...]]:
         """Record a request; return its event and the redaction paths that match nothing."""
@@ -430,11 +377,3 @@ class _Batch:
                 available_at=self.now,
             )
         )
-
-
-def item_for(
-    request: ValidRequest, key: str, organization_id: str, event_id: str, keys: FingerprintKeys
-) -> Item:
-    """Make the item of a request and its idempotency key, under the current fingerprint key."""
-    fingerprint = fingerprint_canonical(request.canonical, keys.current)
-    return Item(request, key_digest(organization_id, key), event_id, fingerprint)

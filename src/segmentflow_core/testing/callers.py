@@ -15,6 +15,7 @@ from segmentflow_core import SegmentflowError, colour
 from segmentflow_core.colour import drive
 
 __all__ = [
+    "AtOnce",
     "Blocking",
     "Client",
     "Gate",
@@ -24,6 +25,9 @@ __all__ = [
 
 Client: TypeAlias = Callable[[Any], Coroutine[Any, Any, Any]]
 """A coroutine function that is given a tracker of the storage's own colour."""
+
+AtOnce: TypeAlias = Callable[[Sequence[Client]], list[Any]]
+"""Runs clients at once and returns the result or refusal of each."""
 
 _HANGS: Final = 60.0
 """The default for how many seconds callers may wait for each other before it is a deadlock."""

@@ -14,7 +14,7 @@ from typing import Final
 from attrs import evolve, frozen
 
 from segmentflow_core.colour import settle
-from segmentflow_core.domain.decision import Item, decide
+from segmentflow_core.domain.decision import decide
 from segmentflow_core.domain.event import UserEvent
 from segmentflow_core.domain.explanation import (
     ExplainedEvent,
@@ -24,6 +24,7 @@ from segmentflow_core.domain.explanation import (
     probe_for,
 )
 from segmentflow_core.domain.fingerprint import Fingerprint
+from segmentflow_core.domain.item import Item
 from segmentflow_core.domain.journey import (
     Journey,
     JourneyDefinition,
@@ -32,7 +33,7 @@ from segmentflow_core.domain.journey import (
     definition_digest,
 )
 from segmentflow_core.domain.profile import ProfileLimits
-from segmentflow_core.domain.redaction import RedactionPolicy
+from segmentflow_core.domain.redaction_policy import RedactionPolicy
 from segmentflow_core.domain.request import Limits, check_request
 from segmentflow_core.domain.tracking import Intent, Probe
 from segmentflow_core.errors import NotFound, SegmentflowError

@@ -12,12 +12,13 @@ from typing import Any, Final, TypeAlias
 from attrs import frozen
 
 from segmentflow_core.colour import settle
-from segmentflow_core.domain.decision import Item, decide, item_for
+from segmentflow_core.domain.decision import decide
 from segmentflow_core.domain.event import Receipt, UserEvent
 from segmentflow_core.domain.fingerprint import FingerprintKeys
+from segmentflow_core.domain.item import Item, item_for
 from segmentflow_core.domain.journey import PriorEntries
 from segmentflow_core.domain.profile import DEFAULT_PROFILE_LIMITS, ProfileLimits
-from segmentflow_core.domain.redaction import NO_POLICY, RedactionPolicy
+from segmentflow_core.domain.redaction_policy import NO_POLICY, RedactionPolicy
 from segmentflow_core.domain.request import (
     Limits,
     RequestDocument,

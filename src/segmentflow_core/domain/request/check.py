@@ -21,13 +21,8 @@ from segmentflow_core.domain.canonical import canonical_json
 from segmentflow_core.domain.faults import Faults, Place
 from segmentflow_core.domain.instant import format_instant, parse_instant
 from segmentflow_core.domain.pointer import Tokens
-from segmentflow_core.domain.redaction import (
-    NO_POLICY,
-    Redaction,
-    RedactionPolicy,
-    compile_redaction,
-    redaction_path_fault,
-)
+from segmentflow_core.domain.redaction import Redaction, compile_redaction, redaction_path_fault
+from segmentflow_core.domain.redaction_policy import NO_POLICY, RedactionPolicy
 from segmentflow_core.domain.request.values import (
     DEFAULT_LIMITS,
     Limits,

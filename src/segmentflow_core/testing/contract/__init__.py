@@ -20,7 +20,7 @@ import pytest
 from segmentflow_core import AsyncTracker, Tracker
 from segmentflow_core.errors import ConfigurationError
 from segmentflow_core.testing.builders import FINGERPRINT_SECRET, FixedClock
-from segmentflow_core.testing.callers import Blocking, Client, is_asynchronous, run_at_once
+from segmentflow_core.testing.callers import AtOnce, Blocking, Client, is_asynchronous, run_at_once
 from segmentflow_core.testing.capabilities import CAPABILITIES, Capabilities, needed_by
 from segmentflow_core.testing.contract.atomicity import AtomicityContract
 from segmentflow_core.testing.contract.batches import BatchContract
@@ -31,6 +31,7 @@ from segmentflow_core.testing.contract.journeys import JourneyContract
 from segmentflow_core.testing.contract.looking import LookingContract
 from segmentflow_core.testing.contract.numbers import NumberContract
 from segmentflow_core.testing.contract.organizations import OrganizationContract
+from segmentflow_core.testing.contract.overlaps import OverlapContract
 from segmentflow_core.testing.contract.profiles import ProfileContract
 from segmentflow_core.testing.contract.races import RaceContract
 from segmentflow_core.testing.contract.records import RecordContract
@@ -53,6 +54,7 @@ class StorageContract(
     OrganizationContract,
     ExchangeContract,
     RaceContract,
+    OverlapContract,
     HandOverContract,
     StatefulContract,
 ):
@@ -180,7 +182,7 @@ class StorageContract(
         other_storage: Any,
         native_tracker: Callable[..., Any],
         request: pytest.FixtureRequest,
-    ) -> Callable[[Sequence[Client]], list[Any]]:
+    ) -> AtOnce:
         """Give a function that runs clients at once and returns the result or refusal of each.
 
         They run on threads or as tasks, in turn on `storage` and on `other_storage`.

@@ -7,7 +7,7 @@ See docs/reference/rules/hand-over.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -24,7 +24,7 @@ from segmentflow_core.testing.builders import (
     a_journey,
     a_request,
 )
-from segmentflow_core.testing.callers import Client, is_asynchronous
+from segmentflow_core.testing.callers import AtOnce, is_asynchronous
 from segmentflow_core.testing.capabilities import needs
 from segmentflow_core.testing.contract.entries import claimed_ids, enrol
 from segmentflow_core.testing.contract.leases import LeaseContract
@@ -316,9 +316,7 @@ class HandOverContract(LeaseContract):
         assert tracker.enrollments.list() != before
 
     @needs("concurrent_writers")
-    def test_workers_that_claim_at_once_share_nothing(
-        self, at_once: Callable[[Sequence[Client]], list[Any]], tracker: Any
-    ) -> None:
+    def test_workers_that_claim_at_once_share_nothing(self, at_once: AtOnce, tracker: Any) -> None:
         entered = enrol(tracker, 64)
 
         async def work(tracker: Any) -> list[str]:

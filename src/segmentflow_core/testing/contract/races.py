@@ -11,43 +11,28 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import pytest
 
 from segmentflow_core import Receipt
 from segmentflow_core.colour import settle
-from segmentflow_core.errors import (
-    IdempotencyInProgress,
-    IdempotencyKeyReuse,
-    StorageUnavailable,
-)
+from segmentflow_core.errors import StorageUnavailable
 from segmentflow_core.testing.builders import a_journey, a_request
-from segmentflow_core.testing.callers import Client, Gate, is_asynchronous
+from segmentflow_core.testing.callers import AtOnce, Client, is_asynchronous
 from segmentflow_core.testing.capabilities import needs
 from segmentflow_core.testing.contract.reading import EVERY_POLICY, everything
 from segmentflow_core.testing.history import History, Stored, contradictions
-from segmentflow_core.testing.port_calls import TappedStorage
 
 __all__ = ["RaceContract"]
 
 _CLIENTS: Final = 8
 
-AtOnce = Callable[[Sequence[Client]], list[Any]]
-
 
 class RaceContract:
-    """What callers at once may rely on, one test each.
-
-    Attributes:
-        chance: seconds for which a transaction is held open, so that another may overtake it. A
-            correct storage passes with any value; a longer one catches more faults of a slow
-            storage.
-    """
-
-    chance: ClassVar[float] = 0.1
+    """What callers at once may rely on, one test each."""
 
     @needs("concurrent_writers")
     def test_callers_with_one_key_at_once_make_one_event(
@@ -146,128 +131,6 @@ class RaceContract:
         for profile_id, found in numbers.items():
             assert sorted(found) == list(range(1, len(found) + 1))
             assert tracker.records.profile(profile_id).number == len(found)
-
-    @needs("concurrent_writers", "open_transactions")
-    @pytest.mark.parametrize("calls", [1, 2], ids=["loaded", "written"])
-    def test_a_duplicate_that_comes_while_the_first_is_open_gets_its_receipt(
-        self, hold: Callable[..., list[Any]], tracker: Any, calls: int
-    ) -> None:
-        tracker.track(a_request(), "earlier")
-        first, duplicate = hold((a_request(), "key"), (a_request(), "key"), calls=calls)
-        assert duplicate == first
-        assert sorted([first.replayed, duplicate.replayed]) == [False, True]
-        assert len(tracker.records.events()) == 2
-
-    @needs("concurrent_writers", "open_transactions")
-    def test_another_request_that_comes_while_the_first_is_open_is_refused(
-        self, hold: Callable[..., list[Any]], tracker: Any
-    ) -> None:
-        answers = hold((a_request(data={"n": 1}), "key"), (a_request(data={"n": 2}), "key"))
-        (refused,) = (a for a in answers if isinstance(a, IdempotencyKeyReuse))
-        (accepted,) = (a for a in answers if isinstance(a, Receipt))
-        assert refused.details == {"changedPaths": ["/data/n"], "redactedPaths": []}
-        assert [event.event_id for event in tracker.records.events()] == [accepted.event_id]
-
-    @needs("concurrent_writers", "open_transactions")
-    def test_a_duplicate_of_a_first_that_fails_is_accepted_itself(
-        self, hold: Callable[..., list[Any]], tracker: Any
-    ) -> None:
-        unknown = a_request(profile={"externalId": "unknown"})
-        refused, accepted = hold((unknown, "key"), (a_request(), "key"))
-        assert refused.code == "profile_email_required"
-        assert not accepted.replayed
-        assert [event.event_id for event in tracker.records.events()] == [accepted.event_id]
-
-    @needs("concurrent_writers", "open_transactions", "reruns")
-    @pytest.mark.parametrize(
-        "who",
-        [{"email": "new@example.com"}, {"email": None, "externalId": "new"}],
-        ids=["email", "external-id"],
-    )
-    def test_two_first_events_about_one_identity_make_one_profile(
-        self, hold: Callable[..., list[Any]], who: dict[str, Any]
-    ) -> None:
-        requests = [
-            a_request(profile={name: value for name, value in who.items() if value is not None})
-            for _ in range(2)
-        ]
-        first, second = hold((requests[0], "1"), (requests[1], "2"), create_without_email=True)
-        assert first.event_id != second.event_id
-        assert first.profile_id == second.profile_id
-
-    @needs("concurrent_writers", "open_transactions")
-    @pytest.mark.parametrize(
-        "reentry",
-        [
-            {"policy": "once"},
-            {"policy": "once_per_key", "key": "/event/orderId"},
-            {"policy": "cooldown", "duration": "PT1H"},
-        ],
-        ids=["once", "once-per-key", "cooldown"],
-    )
-    def test_two_events_at_once_enter_a_journey_once(
-        self, hold: Callable[..., list[Any]], tracker: Any, reentry: dict[str, Any]
-    ) -> None:
-        tracker.journeys.publish([a_journey(reentry=reentry)])
-        tracker.track(a_request("other"), "earlier")
-        order = a_request(data={"orderId": "A"})
-        receipts = hold((order, "1"), (order, "2"), calls=2)
-        assert sorted(receipt.enrolled_journeys for receipt in receipts) == [0, 1]
-        assert len(tracker.enrollments.list()) == 1
-
-    @needs("concurrent_writers", "open_transactions")
-    def test_two_changes_of_one_profile_at_once_lose_neither(
-        self, hold: Callable[..., list[Any]], tracker: Any
-    ) -> None:
-        tracker.track(a_request(), "earlier")
-        first, _ = hold(
-            *(
-                (a_request(profile={"email": "alex@example.com", "properties": {name: 1}}), name)
-                for name in ("a", "b")
-            )
-        )
-        assert tracker.records.profile(first.profile_id).properties == {"a": 1, "b": 1}
-
-    @needs("concurrent_writers", "open_transactions")
-    def test_two_events_of_one_profile_at_once_have_two_numbers(
-        self, hold: Callable[..., list[Any]], tracker: Any
-    ) -> None:
-        tracker.track(a_request(), "earlier")
-        hold((a_request(), "first"), (a_request(), "second"))
-        assert sorted(event.number for event in tracker.records.events()) == [1, 2, 3]
-
-    @needs("concurrent_writers", "open_transactions")
-    def test_a_caller_waits_no_longer_than_the_bound_and_may_try_again(
-        self,
-        storage: Any,
-        impatient_storage: Any,
-        at_once: AtOnce,
-        native_tracker: Callable[..., Any],
-        new_tracker: Callable[..., Any],
-    ) -> None:
-        if impatient_storage is None:
-            pytest.skip("no impatient_storage is given")
-        asynchronous = is_asynchronous(storage)
-        loaded, leave = Gate(asynchronous=asynchronous), Gate(asynchronous=asynchronous)
-
-        def tap(number: int) -> Any:
-            loaded.open()
-            return leave.wait() if number == 1 else None
-
-        async def holder(_: Any) -> Any:
-            return await settle(native_tracker(TappedStorage(storage, tap)).track(a_request(), "k"))
-
-        async def duplicate(_: Any) -> Any:
-            await settle(loaded.wait())
-            try:
-                return await settle(native_tracker(impatient_storage).track(a_request(), "k"))
-            finally:
-                leave.open()
-
-        first, refused = at_once([holder, duplicate])
-        # A store that writes one transaction at a time is busy, whatever the keys.
-        assert isinstance(refused, (IdempotencyInProgress, StorageUnavailable))
-        assert new_tracker(impatient_storage).track(a_request(), "k") == first
 
     @needs("concurrent_writers")
     def test_crossed_batches_with_the_same_keys_wait_for_each_other_and_come_to_an_end(
@@ -388,54 +251,6 @@ class RaceContract:
             assert len(recorded) == len(caused) <= 1
             assert tracker.track(order, key).replayed is bool(recorded)
             turns += 1 + turns // 8
-
-    @pytest.fixture
-    def hold(
-        self,
-        storage: Any,
-        other_storage: Any,
-        at_once: AtOnce,
-        native_tracker: Callable[..., Any],
-    ) -> Callable[..., list[Any]]:
-        """Give a function that makes a second call while the first one's transaction is open.
-
-        The first stops after `calls` calls of a port; after one it has taken its key and read
-        what it needs. It goes on when the second is done, or after `chance` seconds. The
-        function returns both answers.
-        """
-        asynchronous = is_asynchronous(storage)
-
-        def run(first: Any, second: Any, *, calls: int = 1, **options: Any) -> list[Any]:
-            opened, overtaken, go_on = (Gate(asynchronous=asynchronous) for _ in range(3))
-
-            def hold_first(number: int) -> Any:
-                if number != calls:
-                    return None
-                opened.open()
-                return go_on.wait()
-
-            async def holder(_: Any) -> Any:
-                over = TappedStorage(storage, hold_first)
-                try:
-                    return await settle(native_tracker(over, **options).track(*first))
-                finally:
-                    opened.open()
-
-            async def overtaker(_: Any) -> Any:
-                await settle(opened.wait())
-                try:
-                    return await settle(native_tracker(other_storage, **options).track(*second))
-                finally:
-                    overtaken.open()
-
-            async def referee(_: Any) -> None:
-                await settle(opened.wait())
-                await settle(overtaken.wait(self.chance))
-                go_on.open()
-
-            return at_once([holder, overtaker, referee])[:2]
-
-        return run
 
 
 async def _again_and_again(call: Callable[..., Any], *arguments: Any) -> None:
