@@ -28,6 +28,7 @@ from segmentflow_core.arguments import (
     check_journey_version,
     check_key_lifetime,
     check_lease,
+    check_leases,
     check_max_attempts,
     check_moment,
     checked_definitions,
@@ -210,3 +211,9 @@ def test_a_run_that_is_an_object_has_the_colour_of_its_call():
 def test_a_class_of_storages_is_no_storage(face, storage):
     with pytest.raises(ConfigurationError, match=f"{storage.__name__} is a class"):
         face(storage)
+
+
+@pytest.mark.parametrize("leases", [None, 1, {"a": 1}, iter([])])
+def test_leases_that_are_no_list_are_refused(leases):
+    with pytest.raises(ConfigurationError, match="list of Lease"):
+        check_leases(leases)

@@ -18,6 +18,7 @@ from segmentflow_core.errors import (
     InvalidRequest,
     NotFound,
     ProfileTooLarge,
+    StorageRefused,
 )
 from segmentflow_core.testing import (
     DOCUMENTED_KEY,
@@ -309,3 +310,16 @@ def test_what_can_be_no_id_is_not_found(call):
 def test_an_argument_of_another_kind_is_told(call):
     with pytest.raises(ConfigurationError):
         call(a_tracker())
+
+
+# --- a batch that a store refuses ---------------------------------------------------------------
+
+
+def test_of_a_batch_that_the_store_refuses_once_every_call_gets_its_own_answer():
+    storage = MemoryStorage()
+    refusing = FaultyStorage(storage, 1, fault=StorageRefused)  # at the first write
+    calls = [({}, "faulty"), ({}, "too"), (a_request(), "1"), (a_request(), "2")]
+    answers = a_tracker(refusing).track_many(calls)
+    codes = [getattr(answer, "code", "accepted") for answer in answers]
+    assert codes == ["invalid_request", "invalid_request", "accepted", "accepted"]
+    assert len(a_tracker(storage).records.events()) == 2

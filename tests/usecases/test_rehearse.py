@@ -233,3 +233,21 @@ def test_a_rehearsal_needs_instants_and_drafts_that_are_right(tracker, clock):
 
 def test_a_rehearsal_that_has_read_nothing_has_no_total():
     assert Rehearsing("default", (), FixedClock().now(), None).total is None
+
+
+def test_events_that_wait_for_one_that_has_gone_are_judged_all_the_same(tracker, storage, clock):
+    """Later numbers wait for an earlier one that was there when the period was surveyed."""
+    since = clock.now()
+    receipts = [tracker.track(a_request(), f"{number}") for number in range(3)]
+    gone = receipts[0].event_id
+    # One full page and one that is not: then the period is known, and its oldest event goes.
+    moments = iter([False, True])
+
+    def take_away_the_oldest() -> None:
+        if next(moments, False):
+            tables = storage._tables
+            tables.events.rows.pop(("default", gone))
+            tables.event_order._ids["default"].remove(gone)
+
+    rehearsal = rehearsed(tracker, a_file(a_journey()), since, 2, take_away_the_oldest)
+    assert rehearsal.journeys[0].entered == 2

@@ -8,7 +8,7 @@ import pytest
 from segmentflow_core import Limits, Tracker
 from segmentflow_core.errors import InvalidRequest, PayloadTooLarge
 from segmentflow_core.testing import DOCUMENTED_REQUEST, FINGERPRINT_SECRET
-from segmentflow_core.wire import parse_request
+from segmentflow_core.wire import parse_json, parse_request
 from segmentflow_memory import MemoryStorage
 
 START = b'{"event": "x", "profile": {"email": "a@example.com"}, "data": '
@@ -119,3 +119,10 @@ def test_reading_leaves_the_interpreters_limits_alone():
     before = sys.getrecursionlimit()
     parse_request(b'{"a": 1}')
     assert sys.getrecursionlimit() == before
+
+
+@pytest.mark.parametrize("raw", [None, 1, ["{}"], {}])
+def test_what_is_neither_bytes_nor_text_is_refused(raw):
+    with pytest.raises(InvalidRequest) as refusal:
+        parse_json(raw)
+    assert [v.message for v in refusal.value.violations] == ["must be bytes or text"]
