@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from importlib import import_module
+from pathlib import Path
 
 from reference_pages import REFERENCE, rows
 from segmentflow_core.errors import ERROR_CLASSES, ConfigurationError
@@ -32,9 +33,20 @@ def test_the_counters():
     ]
 
 
+PACKAGES = (
+    "segmentflow_cli",
+    "segmentflow_core",
+    "segmentflow_http",
+    "segmentflow_memory",
+    "segmentflow_observers",
+    "segmentflow_sql",
+)
+
+
 def test_every_page_that_is_named_in_the_code_is_there():
     root = REFERENCE.parents[1]
-    sources = [path for of in ("src", "adapters") for path in (root / of).rglob("*.py")]
+    places = [Path(import_module(package).__file__).parent for package in PACKAGES]
+    sources = [path for place in places for path in place.rglob("*.py")]
     named = {}
     for path in (*sources, *root.glob("*.md")):
         text = path.read_text(encoding="utf-8")
