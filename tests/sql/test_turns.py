@@ -67,7 +67,8 @@ def test_who_waits_too_long_for_a_turn_is_told_that_the_store_is_busy(tmp_path):
     url = f"sqlite:///{tmp_path / 'store.db'}"
     storage = SqlStorage(create_engine(url))
     storage.create_all()
-    impatient = a_tracker(SqlStorage(create_engine(url), wait=0.05))
+    other = SqlStorage(create_engine(url), wait=0.05)
+    impatient = a_tracker(other)
     impatient.records.events()
 
     async def holding(transaction):
@@ -82,6 +83,7 @@ def test_who_waits_too_long_for_a_turn_is_told_that_the_store_is_busy(tmp_path):
 
     storage.run(driven(holding))
     assert not impatient.track(a_request(), "fresh").replayed
+    other.close()
     storage.close()
 
 
