@@ -360,8 +360,8 @@ def test_what_is_no_policy_is_refused(given):
 def test_an_unmatched_path_is_named_beside_the_other_faults_of_a_request():
     policy = RedactionPolicy(refuse_unmatched=True)
     tracker = Tracker(MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET, redaction=policy)
-    request = a_request(data={"a": 1}, redactedDataPaths=["/event/b"], referenceId="")
+    request = a_request("", data={"a": 1}, redactedDataPaths=["/event/b"], referenceId="")
     with pytest.raises(InvalidRequest) as refusal:
         tracker.track(request, "key")
     paths = {violation.path for violation in refusal.value.violations}
-    assert paths == {"/redactedDataPaths/0", "/referenceId"}
+    assert paths == {"/event", "/redactedDataPaths/0", "/referenceId"}
