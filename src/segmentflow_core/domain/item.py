@@ -1,4 +1,4 @@
-"""One request of a batch: the key it claims, and its answer where that key is taken.
+"""One request of a batch: the key it takes, and its answer where that key was taken before.
 
 A key that is taken answers the same request with its receipt, and another one with a refusal
 that names what changed. Two requests are compared by their fingerprints alone.
@@ -68,7 +68,7 @@ def claim_key(
         item: the accepted request.
         receipt: its answer, kept without the paths that match nothing.
         key: the current fingerprint key.
-        now: when the key is claimed.
+        now: when the key is taken.
         expires_at: when it is free again; None is never.
     """
     fingerprint = item.fingerprint
