@@ -11,13 +11,15 @@ never suspend.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final, Protocol, TypeAlias
 
 from attrs import frozen
 
 from segmentflow_core.errors import StorageUnavailable
-from segmentflow_core.ports import encode_json
+from segmentflow_core.ports import to_microseconds
 from segmentflow_sql.codecs import Codec
 from segmentflow_sql.rows import Row
 from segmentflow_sql.statements import RowStatement, Statement, Statements
@@ -194,8 +196,20 @@ _MAX_LIST: Final = 32 * 1024 * 1024
 """Characters of one parameter; JSONB holds 256 MiB, and every character may take four bytes."""
 
 
+def _microseconds(value: Any) -> int:
+    if isinstance(value, datetime):
+        return to_microseconds(value)
+    raise TypeError
+
+
+_encode: Final = json.JSONEncoder(
+    ensure_ascii=False, check_circular=False, separators=(",", ":"), default=_microseconds
+).encode
+"""Rows hold texts, numbers and instants."""
+
+
 def calls_for_rows(statement: RowStatement, rows: Sequence[Row], *more: Any) -> list[Call]:
-    """Write rows: one as it is, many as one parameter, none without a call.
+    """Write rows of one Organization: one as it is, many as one parameter, none without a call.
 
     Only where so much is written that a parameter could not hold it, there are several.
     """
@@ -203,11 +217,16 @@ def calls_for_rows(statement: RowStatement, rows: Sequence[Row], *more: Any) -> 
         return []
     if len(rows) == 1:
         return [Call(statement.one, (*rows[0], *more))]
-    listed = encode_json(rows)
+    listed = _encode(rows)
     if len(listed) > _MAX_LIST:
         half = len(rows) // 2
         return [
             *calls_for_rows(statement, rows[:half], *more),
             *calls_for_rows(statement, rows[half:], *more),
         ]
-    return [Call(statement.many, (listed, *more))]
+    named = {"rows": listed}
+    if statement.organization_at is not None:
+        named["organization_id"] = rows[0][statement.organization_at]
+    following = iter(more)
+    many = statement.many
+    return [Call(many, [named[n] if n in named else next(following) for n in many.parameters])]

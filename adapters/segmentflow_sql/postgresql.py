@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Generator, Sequence
+from datetime import datetime
 from enum import Enum, auto
 from typing import Any, Final, TypeAlias
 from weakref import WeakKeyDictionary
@@ -395,4 +396,6 @@ def _rows(result: pq.abc.PGresult, readers: Sequence[Reader]) -> Rows:
 def _text(value: Any) -> bytes | None:
     if value is None:
         return None
-    return value.encode() if isinstance(value, str) else b"%d" % value
+    if isinstance(value, str):
+        return value.encode()
+    return value.isoformat().encode() if isinstance(value, datetime) else b"%d" % value
