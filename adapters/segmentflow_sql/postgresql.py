@@ -37,11 +37,14 @@ from segmentflow_sql.exchange import (
 )
 from segmentflow_sql.server import Driver, check_encoding, place_of
 from segmentflow_sql.sqlstates import PREPARED_ELSEWHERE, Refused, meaning
-from segmentflow_sql.statements import Reader, Statement, statements_for
+from segmentflow_sql.statements import DatabaseName, Reader, Statement, statements_for
 
-__all__ = ["KIND", "Postgresql", "PsycopgConnection"]
+__all__ = ["KIND", "KIN", "Postgresql", "PsycopgConnection"]
 
 KIND: Final = DatabaseKind(statements_for("postgresql"), codecs.POSTGRESQL)
+
+KIN: Final[tuple[DatabaseName, ...]] = ("postgresql", "citus", "yugabytedb", "cockroachdb")
+"""The databases that speak PostgreSQL's protocol, by the names that a host gives them."""
 
 _Answers: TypeAlias = "list[tuple[Statement, pq.abc.PGresult]]"
 _Steps: TypeAlias = "Generator[Wait, Ready, _Answers]"
@@ -91,16 +94,20 @@ class Postgresql:
         wait: seconds a statement waits for a lock.
         level: the isolation level that an engine's execution options ask for, as SQLAlchemy
             spells it; otherwise the connection's own is used.
+        database: which one of its kin it is.
     """
 
     driver_errors: Final = (psycopg.Error, OSError)
     one_creator: Final = [plain("SELECT pg_advisory_xact_lock(7306930741)")]
     """Lets one transaction at a time create tables: IF NOT EXISTS alone may fail."""
 
-    def __init__(self, wait: float, level: str | None = None) -> None:
+    def __init__(
+        self, wait: float, level: str | None = None, database: DatabaseName = "postgresql"
+    ) -> None:
         name = "" if level is None else level.replace(" ", "_").upper()
         # AUTOCOMMIT is none of these: a transaction of our own begins and ends all the same.
         self._level = IsolationLevel.__members__.get(name)
+        self._kind = _kind_of(database, self._level)
         self._lock_timeout = plain(f"SET LOCAL lock_timeout = {max(round(wait * 1000), 1)}")
 
     async def prepare(self, _driver: Any) -> bool:
@@ -109,7 +116,7 @@ class Postgresql:
 
     def owned(self, driver: Any, _prepared: bool, _again: bool) -> PsycopgConnection:
         """Start a transaction of our own on a pooled connection."""
-        return PsycopgConnection(driver, self._begin(driver), _COMMIT, _ROLLBACK)
+        return PsycopgConnection(driver, self._begin(driver), _COMMIT, _ROLLBACK, self._kind)
 
     async def bound(self, driver: Any) -> PsycopgConnection:
         """Take part in a host's transaction, up to a savepoint.
@@ -117,7 +124,8 @@ class Postgresql:
         Raises:
             ConfigurationError: the connection is in no state for it.
         """
-        return PsycopgConnection(driver, self._savepoint(driver), _RELEASE, _ROLLBACK_TO)
+        opening = self._savepoint(driver)
+        return PsycopgConnection(driver, opening, _RELEASE, _ROLLBACK_TO, self._kind)
 
     def _begin(self, driver: Driver) -> list[Call]:
         return [_begun(driver, self._level), self._lock_timeout]
@@ -139,6 +147,14 @@ class Postgresql:
             _KEEP_LOCK_TIMEOUT,
             self._lock_timeout,
         ]
+
+
+def _kind_of(database: DatabaseName, level: IsolationLevel | None) -> DatabaseKind:
+    if database == "postgresql":
+        return KIND
+    if database == "yugabytedb" and level is IsolationLevel.SERIALIZABLE:
+        database = "yugabytedb_serializable"
+    return DatabaseKind(statements_for(database), codecs.POSTGRESQL)
 
 
 @define
@@ -190,9 +206,14 @@ class PsycopgConnection(Session):
     """One transaction on a connection of either colour, as steps that psycopg can wait for."""
 
     def __init__(
-        self, driver: Any, opening: list[Call], closing: list[Call], undoing: list[Call]
+        self,
+        driver: Any,
+        opening: list[Call],
+        closing: list[Call],
+        undoing: list[Call],
+        kind: DatabaseKind = KIND,
     ) -> None:
-        super().__init__(KIND, driver, opening, closing, undoing)
+        super().__init__(kind, driver, opening, closing, undoing)
         self._pgconn: pq.abc.PGconn = driver.pgconn
         # What the server owes an answer to; None is the end of an exchange.
         self._awaited: deque[tuple[Statement, _Step] | None] = deque()

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final
 
 from attrs import frozen
@@ -22,9 +24,10 @@ from segmentflow_core.ports import (
 )
 from segmentflow_sql import rows
 from segmentflow_sql.exchange import Call, Connection, ask
+from segmentflow_sql.repositories.dealing import circle, shares
 from segmentflow_sql.rows import Row
 from segmentflow_sql.schema import enrollments
-from segmentflow_sql.statements import RowStatement
+from segmentflow_sql.statements import RowStatement, Statement
 
 __all__ = ["HandOverRepository"]
 
@@ -55,20 +58,49 @@ class HandOverRepository:
         ]
 
     async def _claim(self, terms: ClaimTerms) -> Sequence[Row]:
+        waiting = self._connection.kind.statements.hand_over.waiting_organizations
+        if terms.organization_id is None and waiting is not None:
+            return await self._claim_from_each(terms, waiting[terms.journey_id is not None])
+        (found,) = await self._connection.exchange(
+            [self._claim_call(terms, terms.organization_id, terms.limit)]
+        )
+        return found
+
+    def _claim_call(self, terms: ClaimTerms, organization_id: str | None, limit: int) -> Call:
         kind = self._connection.kind
-        named = (terms.organization_id is not None, terms.journey_id is not None)
-        return await ask(
-            self._connection,
-            kind.statements.hand_over.claim_enrollments[named],
-            organization_id=terms.organization_id,
+        named = (organization_id is not None, terms.journey_id is not None)
+        claim = kind.statements.hand_over.claim_enrollments[named]
+        arguments = claim.arguments(
+            organization_id=organization_id,
             journey_id=terms.journey_id,
-            limit=terms.limit,
+            limit=limit,
             now=kind.codec.instant(terms.now),
             lease_until=kind.codec.instant(terms.lease_until),
             token=terms.token,
             turn=terms.turn,
             max_attempts=terms.max_attempts,
         )
+        return Call(claim, arguments)
+
+    async def _claim_from_each(self, terms: ClaimTerms, waiting: Statement) -> Sequence[Row]:
+        """Claim from every Organization by a statement for each, again for what was missing.
+
+        An Organization that gave less than its share has no more; the others give the rest.
+        """
+        now = self._connection.kind.codec.instant(terms.now)
+        listed = await ask(self._connection, waiting, now=now, journey_id=terms.journey_id)
+        gave = dict.fromkeys(circle([name for (name,) in listed], terms.turn), 0)
+        taken: list[Row] = []
+        while dealt := shares(gave, terms.limit - len(taken)):
+            answers = await self._connection.exchange(
+                [self._claim_call(terms, name, share) for name, share in dealt.items()]
+            )
+            for (name, share), found in zip(dealt.items(), answers, strict=True):
+                taken += found
+                gave[name] += share
+                if len(found) < share:
+                    del gave[name]
+        return taken
 
     async def _claimed_already(self, terms: ClaimTerms) -> Sequence[Row]:
         """Find what an earlier run took when its commit succeeded but its answer was lost."""
@@ -133,8 +165,8 @@ class HandOverRepository:
         ]
         if not named:
             return {}
-        (found,) = await self._connection.exchange([_call(statement, named, values)])
-        changed = {row[0:2]: rows.enrollment_from(row) for row in found}
+        answers = await self._connection.exchange(_calls(statement, named, values))
+        changed = {row[0:2]: rows.enrollment_from(row) for found in answers for row in found}
         # Of several leases on one Enrollment, only the one with its token holds it.
         answers = [
             (lease, changed.get((lease.organization_id, lease.enrollment_id))) for lease in leases
@@ -164,10 +196,23 @@ class HandOverRepository:
         return {enrollment.enrollment_id: enrollment for enrollment in revived}
 
 
+def _calls(statement: RowStatement, named: Sequence[Row], values: Mapping[str, Any]) -> list[Call]:
+    """Name all Enrollments in one call, or each Organization's in one of its own."""
+    if statement.organization_at is None:
+        return [_call(statement, named, values)]
+    groups = groupby(sorted(named), key=itemgetter(statement.organization_at))
+    return [_call(statement, list(group), values) for _, group in groups]
+
+
 def _call(statement: RowStatement, named: Sequence[Row], values: Mapping[str, Any]) -> Call:
     """Name one Enrollment by its values, several by one parameter."""
     if len(named) > 1:
         many = statement.many
-        return Call(many, many.arguments(rows=encode_json(named), count=len(named), **values))
+        return Call(
+            many,
+            many.arguments(
+                rows=encode_json(named), count=len(named), organization_id=named[0][0], **values
+            ),
+        )
     given = {f"value_{index}": value for index, value in enumerate(named[0])}
     return Call(statement.one, statement.one.arguments(**given, **values))

@@ -48,6 +48,7 @@ from segmentflow_sql.statements.building import (
 )
 from segmentflow_sql.statements.dialects import Dialect
 from segmentflow_sql.statements.journeys import CURRENT_VERSION
+from segmentflow_sql.statements.purging import expired_keys, purge_keys
 from segmentflow_sql.statements.statement import FoundBy, ProfilesFoundBy, RowStatement, Statement
 from segmentflow_sql.statements.versions import CURRENT, PROFILES, profile_columns
 
@@ -83,6 +84,8 @@ class TrackingStatements:
     write_events: RowStatement
     write_enrollments: RowStatement
     purge_keys: Statement
+    expired_keys: Statement | None
+    """None where a purge need not name an Organization."""
 
 
 def tracking_statements(dialect: Dialect) -> TrackingStatements:
@@ -148,7 +151,8 @@ def tracking_statements(dialect: Dialect) -> TrackingStatements:
         create_versions=inserting(dialect, "create_versions", profile_versions),
         write_events=inserting(dialect, "write_events", events),
         write_enrollments=inserting(dialect, "write_enrollments", enrollments),
-        purge_keys=_purge_keys(dialect),
+        purge_keys=purge_keys(dialect),
+        expired_keys=expired_keys(dialect) if dialect.one_organization else None,
     )
 
 
@@ -175,21 +179,6 @@ def _take_keys(dialect: Dialect) -> RowStatement:
     return inserting(
         dialect, "take_keys", key_claims, finish, of=[*keys, expires_at], takes_keys=True
     )
-
-
-def _purge_keys(dialect: Dialect) -> Statement:
-    keys = tuple(key_claims.primary_key.columns)
-    expired: Select[Any, Any, Any] = (
-        select(*keys)
-        .where(key_claims.c.expires_at <= _now())
-        .limit(bindparam("limit", type_=Integer))
-        .offset(NO_OFFSET)
-    )
-    if not dialect.one_writer:
-        # Pass over keys in use. A CTE that locks runs only once.
-        expired = select(expired.with_for_update(skip_locked=True).cte("expired"))
-    purge = delete(key_claims).where(tuple_(*keys).in_(expired)).returning(key_claims.c.key_digest)
-    return compiled(dialect, "purge_keys", purge)
 
 
 # --- Profiles ----------------------------------------------------------------------------
