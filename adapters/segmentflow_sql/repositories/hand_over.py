@@ -6,7 +6,7 @@ is in `statements.hand_over`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
@@ -165,7 +165,8 @@ class HandOverRepository:
         ]
         if not named:
             return {}
-        answers = await self._connection.exchange(_calls(statement, named, values))
+        listed = self._connection.kind.codec.listed
+        answers = await self._connection.exchange(_calls(statement, named, values, listed))
         changed = {row[0:2]: rows.enrollment_from(row) for found in answers for row in found}
         # Of several leases on one Enrollment, only the one with its token holds it.
         answers = [
@@ -196,23 +197,28 @@ class HandOverRepository:
         return {enrollment.enrollment_id: enrollment for enrollment in revived}
 
 
-def _calls(statement: RowStatement, named: Sequence[Row], values: Mapping[str, Any]) -> list[Call]:
+def _calls(
+    statement: RowStatement,
+    named: Sequence[Row],
+    values: Mapping[str, Any],
+    listed: Callable[[Iterable[str]], str],
+) -> list[Call]:
     """Name all Enrollments in one call, or each Organization's in one of its own."""
     if statement.organization_at is None:
         return [_call(statement, named, values)]
-    groups = groupby(sorted(named), key=itemgetter(statement.organization_at))
-    return [_call(statement, list(group), values) for _, group in groups]
+    calls: list[Call] = []
+    for name, group in groupby(sorted(named), key=itemgetter(statement.organization_at)):
+        leases = list(group)
+        ids = listed(enrollment_id for _, enrollment_id, _ in leases)
+        of_one = {**values, "organization_id": name, "enrollment_ids": ids}
+        calls.append(_call(statement, leases, of_one))
+    return calls
 
 
 def _call(statement: RowStatement, named: Sequence[Row], values: Mapping[str, Any]) -> Call:
     """Name one Enrollment by its values, several by one parameter."""
     if len(named) > 1:
         many = statement.many
-        return Call(
-            many,
-            many.arguments(
-                rows=encode_json(named), count=len(named), organization_id=named[0][0], **values
-            ),
-        )
+        return Call(many, many.arguments(rows=encode_json(named), count=len(named), **values))
     given = {f"value_{index}": value for index, value in enumerate(named[0])}
     return Call(statement.one, statement.one.arguments(**given, **values))

@@ -223,9 +223,9 @@ class Postgresql:
 def _instant(microseconds: ColumnElement[Any]) -> ColumnElement[Any]:
     """Make an instant of microseconds since 1970, exact over the whole range.
 
-    As one product, or counted in seconds, an interval is not: PostgreSQL multiplies it by a
-    double, CockroachDB holds 292 years of nanoseconds. Where `/` gives a fraction, as on
-    CockroachDB, this one is whole.
+    A single product is not: PostgreSQL multiplies an interval by a double. Days, and the
+    microseconds within one, are few enough. What is divided leaves no rest, because `/` gives
+    a fraction on CockroachDB.
     """
     rest = microseconds.op("%")(_DAY)
     days = cast((microseconds - rest).self_group().op("/")(_DAY), BigInteger)

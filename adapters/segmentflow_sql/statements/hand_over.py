@@ -288,9 +288,16 @@ def _finish(
         found = select(*keys).select_from(source.join(enrollments, fits))
         return _changed_among(dialect, values, materialized(found, "held"))
     if dialect.one_organization:
-        in_order = _locked(fits).select_from(source.join(enrollments, true()))
-        held = in_order.order_by(enrollments.c.enrollment_id).limit(count_of("count"))
-        return _changed_among(dialect, values, materialized(held, "held"))
+        # The list of ids leads to the key's index, whatever the planner makes of the pairs.
+        pair = tuple_(enrollments.c.enrollment_id, enrollments.c.token)
+        held = and_(
+            enrollments.c.organization_id == named["organization_id"],
+            dialect.among(enrollments.c.enrollment_id, "enrollment_ids"),
+            pair.in_(select(named["enrollment_id"], named["token"]).select_from(source)),
+            where,
+        )
+        in_order = _locked(held).order_by(enrollments.c.enrollment_id)
+        return _changed_among(dialect, values, materialized(in_order, "held"))
     # One look-up for each lease, in the order given, which is the order to lock in. LIMIT
     # cuts nothing off; it tells the planner how few there are.
     one = lateral(_locked(fits), name="one")
