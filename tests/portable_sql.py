@@ -76,7 +76,11 @@ _EXPRESSION = ("sql-expressions", "api/ysql/exprs", "scalar-expressions")
 _LOCK = ("sql-select", "explore/transactions/explicit-locking", "select-for-update")
 _BEGIN = ("sql-begin", f"{_YSQL}txn_begin", "begin-transaction")
 _SAVEPOINT = ("sql-savepoint", f"{_YSQL}savepoint_create", "savepoint")
-_AGGREGATE = ("functions-aggregate", "api/ysql/exprs/aggregate_functions", "functions-and-operators")
+_AGGREGATE = (
+    "functions-aggregate",
+    "api/ysql/exprs/aggregate_functions",
+    "functions-and-operators",
+)
 _JSON = (
     "functions-json",
     "api/ysql/datatypes/type_json/functions-operators",
@@ -114,9 +118,25 @@ CLAUSES: Final[dict[str, Allowed]] = {
         "window-functions",
         _NOT_ACROSS,
     ),
-    "JOIN": _allowed("leads to events and versions", "queries-table-expressions", "api/ysql/the-sql-language/statements/dml_select", "joins"),
-    "LEFT OUTER JOIN": _allowed("keeps a row whose version is gone", "queries-table-expressions", "api/ysql/the-sql-language/statements/dml_select", "joins"),
-    "JOIN LATERAL": _allowed("looks up a few rows of each", "queries-table-expressions", "api/ysql/the-sql-language/statements/dml_select", "joins", _NOT_ACROSS),
+    "JOIN": _allowed(
+        "leads to events and versions",
+        "queries-table-expressions",
+        "api/ysql/the-sql-language/statements/dml_select",
+        "joins",
+    ),
+    "LEFT OUTER JOIN": _allowed(
+        "keeps a row whose version is gone",
+        "queries-table-expressions",
+        "api/ysql/the-sql-language/statements/dml_select",
+        "joins",
+    ),
+    "JOIN LATERAL": _allowed(
+        "looks up a few rows of each",
+        "queries-table-expressions",
+        "api/ysql/the-sql-language/statements/dml_select",
+        "joins",
+        _NOT_ACROSS,
+    ),
     "ON": _allowed("says what a join or an index is on", *_SELECT),
     "AS": _allowed("names a column, a table or the type of a cast", *_SELECT),
     "WITH": _allowed("names a step", *_WITH),
@@ -179,12 +199,20 @@ CLAUSES: Final[dict[str, Allowed]] = {
     "NOT DEFERRABLE": _allowed(
         "is what the host asked for", "sql-begin", f"{_YSQL}txn_begin", None
     ),
-    "COMMIT": _allowed("ends a transaction", "sql-commit", f"{_YSQL}txn_commit", "commit-transaction"),
-    "ROLLBACK": _allowed("undoes a transaction", "sql-rollback", f"{_YSQL}txn_rollback", "rollback-transaction"),
+    "COMMIT": _allowed(
+        "ends a transaction", "sql-commit", f"{_YSQL}txn_commit", "commit-transaction"
+    ),
+    "ROLLBACK": _allowed(
+        "undoes a transaction", "sql-rollback", f"{_YSQL}txn_rollback", "rollback-transaction"
+    ),
     "SET LOCAL": _allowed("bounds waits for locks", "sql-set", f"{_YSQL}cmd_set", "set-vars"),
     "SAVEPOINT": _allowed("begins our part of a host's transaction", *_SAVEPOINT),
-    "RELEASE SAVEPOINT": _allowed("ends our part", "sql-release-savepoint", f"{_YSQL}savepoint_release", "release-savepoint"),
-    "ROLLBACK TO SAVEPOINT": _allowed("undoes our part", "sql-rollback-to", f"{_YSQL}savepoint_rollback", "rollback-transaction"),
+    "RELEASE SAVEPOINT": _allowed(
+        "ends our part", "sql-release-savepoint", f"{_YSQL}savepoint_release", "release-savepoint"
+    ),
+    "ROLLBACK TO SAVEPOINT": _allowed(
+        "undoes our part", "sql-rollback-to", f"{_YSQL}savepoint_rollback", "rollback-transaction"
+    ),
 }
 
 FUNCTIONS: Final[dict[str, Allowed]] = {
@@ -244,7 +272,9 @@ TYPES: Final[dict[str, Allowed]] = {
 
 OPERATORS: Final[dict[str, Allowed]] = {
     **{
-        each: _allowed("compares", "functions-comparison", "api/ysql/exprs", "functions-and-operators")
+        each: _allowed(
+            "compares", "functions-comparison", "api/ysql/exprs", "functions-and-operators"
+        )
         for each in ("=", "!=", "<", "<=", ">", ">=")
     },
     **{

@@ -86,9 +86,9 @@ def _changing_by_the_session(words: Sequence[Word]) -> Iterator[str]:
             yield f"function {name}: depends on the session, in a change of rows"
     for part in parenthesised(words):
         text = " ".join(map(str, part))
-        if " FROM " in text and text.split(" ")[0] in _FIELDS and "AT TIME ZONE 'UTC'" not in text:
-            if "date_trunc" not in text:
-                yield "EXTRACT of a time with a zone: depends on the session"
+        extracts = " FROM " in text and text.split(" ")[0] in _FIELDS
+        if extracts and "AT TIME ZONE 'UTC'" not in text and "date_trunc" not in text:
+            yield "EXTRACT of a time with a zone: depends on the session"
         if text.endswith((" AS TIMESTAMP WITH TIME ZONE", " AS TIMESTAMP", " AS TEXT [ ]")):
             yield f"a cast{text[text.rindex(' AS ') :]}: depends on the session"
         if text.startswith("'second' ,") and "AT TIME ZONE 'UTC'" not in text:

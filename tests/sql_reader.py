@@ -84,9 +84,13 @@ def types(words: Sequence[Word]) -> Iterator[str]:
             yield _type_at(words, at + 1)
         elif word.kind == "string" and words[at - 1].text in ("TIMESTAMP", "INTERVAL"):
             yield words[at - 1].text
-        elif text[:2] == ["CREATE", "TABLE"] and len(stack) == 1 and text[at - 1] in ("(", ","):
-            if word.kind == "name":
-                yield _type_at(words, at + 1)
+        elif word.kind == "name" and len(stack) == 1 and _defines(text, at):
+            yield _type_at(words, at + 1)
+
+
+def _defines(text: Sequence[str], at: int) -> bool:
+    """Say whether a column begins here, in the parentheses of a table's definition."""
+    return list(text[:2]) == ["CREATE", "TABLE"] and text[at - 1] in ("(", ",")
 
 
 def _type_at(words: Sequence[Word], at: int) -> str:

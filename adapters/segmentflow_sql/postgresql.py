@@ -39,7 +39,7 @@ from segmentflow_sql.server import Driver, check_encoding, place_of
 from segmentflow_sql.sqlstates import PREPARED_ELSEWHERE, Refused, meaning
 from segmentflow_sql.statements import DatabaseName, Reader, Statement, statements_for
 
-__all__ = ["KIND", "KIN", "Postgresql", "PsycopgConnection"]
+__all__ = ["KIN", "KIND", "Postgresql", "PsycopgConnection"]
 
 KIND: Final = DatabaseKind(statements_for("postgresql"), codecs.POSTGRESQL)
 

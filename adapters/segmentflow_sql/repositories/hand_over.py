@@ -166,8 +166,8 @@ class HandOverRepository:
         if not named:
             return {}
         listed = self._connection.kind.codec.listed
-        answers = await self._connection.exchange(_calls(statement, named, values, listed))
-        changed = {row[0:2]: rows.enrollment_from(row) for found in answers for row in found}
+        found = await self._connection.exchange(_calls(statement, named, values, listed))
+        changed = {row[0:2]: rows.enrollment_from(row) for each in found for row in each}
         # Of several leases on one Enrollment, only the one with its token holds it.
         answers = [
             (lease, changed.get((lease.organization_id, lease.enrollment_id))) for lease in leases

@@ -30,15 +30,20 @@ class IdempotencyRepository:
         return len(await ask(self._connection, purge, now=moment, limit=limit))
 
     async def _purge_by_organization(self, expired: Rows, now: datetime) -> int:
-        """Remove listed claims that are expired still, each Organization's by a statement."""
+        """Remove listed claims that are expired still, each Organization's by a statement.
+
+        Where none is listed, remove those of no Organization: a purge is a write, by which a
+        server that takes none is found out.
+        """
         kind = self._connection.kind
         purge = kind.statements.tracking.purge_keys
         of: dict[str, list[str]] = defaultdict(list)
         for organization_id, key in expired:
             of[organization_id].append(key)
         calls = [
-            Call(purge, purge.arguments(organization_id=name, keys=kind.codec.listed(keys), now=now))
-            for name, keys in sorted(of.items())
+            Call(
+                purge, purge.arguments(organization_id=name, keys=kind.codec.listed(keys), now=now)
+            )
+            for name, keys in sorted(of.items()) or [("", [])]
         ]
-        removed = await self._connection.exchange(calls) if calls else []
-        return sum(map(len, removed))
+        return sum(map(len, await self._connection.exchange(calls)))

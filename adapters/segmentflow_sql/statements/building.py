@@ -124,13 +124,11 @@ def for_rows(
     if organization_at is not None:
         many[organization_at] = bindparam("organization_id", type_=like[organization_at].type)
     forms = {name: statement(None, one), f"{name}_many": statement(source, many)}
-    return RowStatement(
-        *(
-            compiled(dialect, each, form, prepared=prepared, takes_keys=takes_keys)
-            for each, form in forms.items()
-        ),
-        organization_at,
+    one_row, many_rows = (
+        compiled(dialect, each, form, prepared=prepared, takes_keys=takes_keys)
+        for each, form in forms.items()
     )
+    return RowStatement(one_row, many_rows, organization_at)
 
 
 def inserting(

@@ -5,6 +5,7 @@ Knows no table but the type of a column; what is asked for stands in the modules
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, Literal, TypeAlias
 
 from sqlalchemy import (
@@ -122,12 +123,12 @@ class _Cockroachdb(postgresql_dialect):
     name = "cockroachdb"
 
 
-_EPOCH: Final = literal_column("TIMESTAMP '1970-01-01 00:00:00'")
-_ONE_DAY: Final = literal_column("INTERVAL '1 day'")
-_ONE_MICROSECOND: Final = literal_column("INTERVAL '1 microsecond'")
-_UTC: Final = literal_column("'UTC'")
-_SECOND: Final = literal_column("1000000")
-_DAY: Final = literal_column("86400000000")
+_EPOCH: Final[ColumnElement[Any]] = literal_column("TIMESTAMP '1970-01-01 00:00:00'")
+_ONE_DAY: Final[ColumnElement[Any]] = literal_column("INTERVAL '1 day'")
+_ONE_MICROSECOND: Final[ColumnElement[Any]] = literal_column("INTERVAL '1 microsecond'")
+_UTC: Final[ColumnElement[Any]] = literal_column("'UTC'")
+_SECOND: Final[ColumnElement[Any]] = literal_column("1000000")
+_DAY: Final[ColumnElement[Any]] = literal_column("86400000000")
 """In microseconds."""
 
 
@@ -155,7 +156,7 @@ class Postgresql:
 
     def __init__(
         self,
-        compiler: type[SqlalchemyDialect] = postgresql_dialect,
+        compiler: Callable[..., SqlalchemyDialect] = postgresql_dialect,
         *,
         one_organization: bool = False,
         skips_locked: bool = True,
@@ -207,7 +208,9 @@ class Postgresql:
         if self._extracts_exactly:
             return cast(extract("epoch", utc) * _SECOND, BigInteger)
         # Whole seconds, and the microseconds within a minute, are exact as doubles too.
-        seconds = cast(extract("epoch", func.date_trunc(literal_column("'second'"), utc)), BigInteger)
+        seconds = cast(
+            extract("epoch", func.date_trunc(literal_column("'second'"), utc)), BigInteger
+        )
         within = cast(extract("microseconds", utc), BigInteger).op("%")(_SECOND)
         return seconds * _SECOND + within
 

@@ -21,7 +21,6 @@ from sqlalchemy import (
     null,
     or_,
     select,
-    tuple_,
     union_all,
     update,
 )
@@ -37,7 +36,6 @@ from segmentflow_sql.schema import (
     profiles,
 )
 from segmentflow_sql.statements.building import (
-    NO_OFFSET,
     Values,
     columns,
     compiled,

@@ -111,7 +111,12 @@ INSTANTS = st.one_of(
 )
 EDGES = [
     *(FIRST, FIRST + 1, LAST, LAST - 1, -1, 0, 1),
-    *(sign * (86_400_000_000 * day + off) for sign in (1, -1) for day in (1, 20_000) for off in (-1, 0, 1)),
+    *(
+        sign * (86_400_000_000 * day + off)
+        for sign in (1, -1)
+        for day in (1, 20_000)
+        for off in (-1, 0, 1)
+    ),
     *(sign * (2**53 + off) for sign in (1, -1) for off in (-1, 0, 1)),
 ]
 
@@ -178,7 +183,9 @@ def as_doubles(database_name):
     text = statements_for(database_name).journeys.list_journeys.text
     (expression,) = re.findall(r"(CAST\(EXTRACT.*?) AS anon_1", text)
     doubled = re.sub(r"EXTRACT\((\w+) FROM ", r"date_part('\1', ", expression)
-    return doubled.replace("segmentflow_journey_versions.published_at", "CAST(moment AS TIMESTAMPTZ)")
+    return doubled.replace(
+        "segmentflow_journey_versions.published_at", "CAST(moment AS TIMESTAMPTZ)"
+    )
 
 
 @pytest.mark.server_side
@@ -186,7 +193,9 @@ def as_doubles(database_name):
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(INSTANTS, min_size=2, max_size=60))
 @example(EDGES)
-def test_instants_are_read_exactly_where_extract_gives_a_double(admin_connection, database_name, counts):
+def test_instants_are_read_exactly_where_extract_gives_a_double(
+    admin_connection, database_name, counts
+):
     moments = [from_microseconds(count).isoformat() for count in counts]
     query = (
         f"SELECT {as_doubles(database_name).replace('%', '%%')} "
