@@ -68,7 +68,7 @@ def calls(words: Sequence[Word]) -> Iterator[str]:
             yield word.text
 
 
-_NAMES_FOLLOW = {"INTO", "ON", "EXISTS", "WITH", "RECURSIVE", "TABLE", "INDEX"}
+_NAMES_FOLLOW = {"AS", "INTO", "ON", "EXISTS", "WITH", "RECURSIVE", "TABLE", "INDEX"}
 
 
 def types(words: Sequence[Word]) -> Iterator[str]:

@@ -170,9 +170,9 @@ class Postgresql:
     def each(self, name: str) -> Any:
         """Return a FROM item with the items of a JSON array as its column ``value``."""
         given = cast(bindparam(name, type_=Text), JSONB)
-        return func.jsonb_array_elements(given).table_valued(
-            column("value", JSONB), name=f"each_{name}"
-        )
+        items = func.jsonb_array_elements(given)
+        # The column is named as well: without, an engine may name it after the FROM item.
+        return items.table_valued(column("value", JSONB)).render_derived(name=f"each_{name}")
 
     def item(self, row: ColumnElement[Any], index: int) -> ColumnElement[Any]:
         """Return one value, as text, of a row that came as a JSON array."""
