@@ -16,6 +16,7 @@ from sqlalchemy import Dialect, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from segmentflow_core.errors import ConfigurationError
+from segmentflow_sql.kin import KIN
 from segmentflow_sql.sqlite import Sqlite
 from segmentflow_sql.waiting import Waiting
 
@@ -69,7 +70,7 @@ def _database_of(
 
 
 def _postgresql(wait: float, level: str | None = None, name: str = "postgresql") -> Postgresql:
-    from segmentflow_sql.postgresql import KIN, Postgresql  # noqa: PLC0415 - SQLite needs no psycopg
+    from segmentflow_sql.postgresql import Postgresql  # noqa: PLC0415 - SQLite needs no psycopg
 
     for database in KIN:
         if database == name:
@@ -114,9 +115,12 @@ def open_engine(url: str) -> Engine:
     # A ValueError of theirs would show the part of the URL that it is about.
     with suppress(ArgumentError, ImportError, SQLAlchemyError, ValueError):
         parsed = make_url(url)
+        # An execution option, which a URL has no other place for; no driver knows it.
+        asked = {name: value for name, value in parsed.query.items() if name == _OPTION}
+        parsed = parsed.difference_update_query([_OPTION])
         if parsed.drivername in ("postgresql", "postgres"):
             parsed = parsed.set(drivername="postgresql+psycopg")
-        engine = create_engine(parsed)
+        engine = create_engine(parsed, execution_options=asked)
     if engine is None:
         raise _unusable_url()
     event.listen(engine, "do_connect", _connected)

@@ -25,7 +25,6 @@ from psycopg.waiting import Ready, Wait
 
 from segmentflow_core.colour import settle
 from segmentflow_core.errors import ConfigurationError
-from segmentflow_sql import codecs
 from segmentflow_sql.exchange import (
     Call,
     ConnectionLost,
@@ -35,16 +34,12 @@ from segmentflow_sql.exchange import (
     StalePlans,
     plain,
 )
+from segmentflow_sql.kin import KIND, kind_of
 from segmentflow_sql.server import Driver, check_encoding, place_of
 from segmentflow_sql.sqlstates import PREPARED_ELSEWHERE, Refused, meaning
-from segmentflow_sql.statements import DatabaseName, Reader, Statement, statements_for
+from segmentflow_sql.statements import DatabaseName, Reader, Statement
 
-__all__ = ["KIN", "KIND", "Postgresql", "PsycopgConnection"]
-
-KIND: Final = DatabaseKind(statements_for("postgresql"), codecs.POSTGRESQL)
-
-KIN: Final[tuple[DatabaseName, ...]] = ("postgresql", "citus", "yugabytedb", "cockroachdb")
-"""The databases that speak PostgreSQL's protocol, by the names that a host gives them."""
+__all__ = ["Postgresql", "PsycopgConnection"]
 
 _Answers: TypeAlias = "list[tuple[Statement, pq.abc.PGresult]]"
 _Steps: TypeAlias = "Generator[Wait, Ready, _Answers]"
@@ -107,7 +102,7 @@ class Postgresql:
         name = "" if level is None else level.replace(" ", "_").upper()
         # AUTOCOMMIT is none of these: a transaction of our own begins and ends all the same.
         self._level = IsolationLevel.__members__.get(name)
-        self._kind = _kind_of(database, self._level)
+        self._kind = kind_of(database, serializable=self._level is IsolationLevel.SERIALIZABLE)
         self._lock_timeout = plain(f"SET LOCAL lock_timeout = {max(round(wait * 1000), 1)}")
 
     async def prepare(self, _driver: Any) -> bool:
@@ -147,14 +142,6 @@ class Postgresql:
             _KEEP_LOCK_TIMEOUT,
             self._lock_timeout,
         ]
-
-
-def _kind_of(database: DatabaseName, level: IsolationLevel | None) -> DatabaseKind:
-    if database == "postgresql":
-        return KIND
-    if database == "yugabytedb" and level is IsolationLevel.SERIALIZABLE:
-        database = "yugabytedb_serializable"
-    return DatabaseKind(statements_for(database), codecs.POSTGRESQL)
 
 
 @define

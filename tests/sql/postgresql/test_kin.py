@@ -10,7 +10,8 @@ from sqlalchemy import create_engine
 from segmentflow_core import Records, Tracker
 from segmentflow_core.errors import ConfigurationError
 from segmentflow_core.testing import FINGERPRINT_SECRET, FixedClock, a_request
-from segmentflow_sql import SqlStorage, postgresql
+from segmentflow_sql import SqlStorage, open_storage, postgresql
+from segmentflow_sql.kin import KIN
 from segmentflow_sql.statements import statements_for
 
 
@@ -28,7 +29,7 @@ def asking_for(name):
     return {"execution_options": {"segmentflow_database": name}}
 
 
-@pytest.mark.parametrize("name", postgresql.KIN)
+@pytest.mark.parametrize("name", KIN)
 def test_an_engine_says_by_an_option_which_of_the_kin_it_leads_to(engine, name):
     assert statements_of(SqlStorage(engine(**asking_for(name)))) is statements_for(name)
 
@@ -93,13 +94,13 @@ def expired(postgres, database):
         storage.close()
 
 
-@pytest.mark.parametrize("name", postgresql.KIN)
+@pytest.mark.parametrize("name", KIN)
 def test_a_purge_removes_as_many_expired_keys_as_it_may(expired, name):
     tracker = expired(name)
     assert [tracker.records.purge_keys(limit=8) for _ in range(4)] == [8, 8, 4, 0]
 
 
-@pytest.mark.parametrize("name", postgresql.KIN)
+@pytest.mark.parametrize("name", KIN)
 def test_a_purge_passes_over_keys_in_use(expired, postgres, database, name):
     tracker = expired(name)
     with postgres.connect(database) as connection:
@@ -111,7 +112,7 @@ def test_a_purge_passes_over_keys_in_use(expired, postgres, database, name):
     assert tracker.records.purge_keys(limit=100) == 10
 
 
-@pytest.mark.parametrize("name", postgresql.KIN)
+@pytest.mark.parametrize("name", KIN)
 def test_a_purge_with_nothing_to_remove_is_a_write_all_the_same(
     postgres, database, monkeypatch, name
 ):
@@ -128,3 +129,15 @@ def test_a_purge_with_nothing_to_remove_is_a_write_all_the_same(
     Records(storage).check_writes()
     storage.close()
     assert any("DELETE FROM segmentflow_claims" in text for text in sent)
+
+
+@pytest.mark.parametrize("name", KIN)
+def test_a_url_says_so_as_well(name):
+    storage = open_storage(f"postgresql://nowhere/shop?segmentflow_database={name}&port=6432")
+    assert statements_of(storage) is statements_for(name)
+    assert dict(storage._engine.url.query) == {"port": "6432"}
+
+
+def test_a_url_that_names_another_is_refused():
+    with pytest.raises(ConfigurationError, match="citus, yugabytedb, cockroachdb"):
+        open_storage("postgresql://nowhere/shop?segmentflow_database=oracle")
