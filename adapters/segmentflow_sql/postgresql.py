@@ -34,7 +34,7 @@ from segmentflow_sql.exchange import (
     StalePlans,
     plain,
 )
-from segmentflow_sql.kin import KIND, kind_of
+from segmentflow_sql.kin import kind_of
 from segmentflow_sql.server import Driver, check_encoding, place_of
 from segmentflow_sql.sqlstates import PREPARED_ELSEWHERE, Refused, meaning
 from segmentflow_sql.statements import DatabaseName, Reader, Statement
@@ -102,7 +102,7 @@ class Postgresql:
         name = "" if level is None else level.replace(" ", "_").upper()
         # AUTOCOMMIT is none of these: a transaction of our own begins and ends all the same.
         self._level = IsolationLevel.__members__.get(name)
-        self._kind = kind_of(database, serializable=self._level is IsolationLevel.SERIALIZABLE)
+        self._kind = kind_of(database, serializable=name == "SERIALIZABLE")
         self._lock_timeout = plain(f"SET LOCAL lock_timeout = {max(round(wait * 1000), 1)}")
 
     async def prepare(self, _driver: Any) -> bool:
@@ -111,7 +111,7 @@ class Postgresql:
 
     def owned(self, driver: Any, _prepared: bool, _again: bool) -> PsycopgConnection:
         """Start a transaction of our own on a pooled connection."""
-        return PsycopgConnection(driver, self._begin(driver), _COMMIT, _ROLLBACK, self._kind)
+        return PsycopgConnection(self._kind, driver, self._begin(driver), _COMMIT, _ROLLBACK)
 
     async def bound(self, driver: Any) -> PsycopgConnection:
         """Take part in a host's transaction, up to a savepoint.
@@ -119,8 +119,9 @@ class Postgresql:
         Raises:
             ConfigurationError: the connection is in no state for it.
         """
-        opening = self._savepoint(driver)
-        return PsycopgConnection(driver, opening, _RELEASE, _ROLLBACK_TO, self._kind)
+        return PsycopgConnection(
+            self._kind, driver, self._savepoint(driver), _RELEASE, _ROLLBACK_TO
+        )
 
     def _begin(self, driver: Driver) -> list[Call]:
         return [_begun(driver, self._level), self._lock_timeout]
@@ -192,15 +193,8 @@ class _Step(Enum):
 class PsycopgConnection(Session):
     """One transaction on a connection of either colour, as steps that psycopg can wait for."""
 
-    def __init__(
-        self,
-        driver: Any,
-        opening: list[Call],
-        closing: list[Call],
-        undoing: list[Call],
-        kind: DatabaseKind = KIND,
-    ) -> None:
-        super().__init__(kind, driver, opening, closing, undoing)
+    def __init__(self, kind: DatabaseKind, driver: Any, *calls: list[Call]) -> None:
+        super().__init__(kind, driver, *calls)
         self._pgconn: pq.abc.PGconn = driver.pgconn
         # What the server owes an answer to; None is the end of an exchange.
         self._awaited: deque[tuple[Statement, _Step] | None] = deque()
@@ -378,12 +372,10 @@ def _severity(result: pq.abc.PGresult) -> str:
     return (result.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED) or b"").decode()
 
 
-def _as_text(value: bytes) -> str:
-    return value.decode()
-
-
 _SEARCHED: Final = Statement(
-    "", "SELECT coalesce(nullif(current_setting('search_path'), ''), '(none)')", readers=(_as_text,)
+    "",
+    "SELECT coalesce(nullif(current_setting('search_path'), ''), '(none)')",
+    readers=(bytes.decode,),
 )
 
 
