@@ -334,7 +334,7 @@ class PsycopgConnection(Session):
         name = statement.prepared_name
         return Refused(
             (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode(),
-            fatal=_severity(result) in _FATAL,
+            fatal=result.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED) in _FATAL,
             # A wait for a row has a context, whatever its language; one for a table has none.
             takes_keys=statement.takes_keys
             and bool(result.error_field(pq.DiagnosticField.CONTEXT)),
@@ -364,12 +364,8 @@ class PsycopgConnection(Session):
                 plan.uses_left = 0
 
 
-_FATAL: Final = frozenset({"FATAL", "PANIC"})
+_FATAL: Final = (b"FATAL", b"PANIC")
 _GRANTED: Final = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
-
-
-def _severity(result: pq.abc.PGresult) -> str:
-    return (result.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED) or b"").decode()
 
 
 _SEARCHED: Final = Statement(
