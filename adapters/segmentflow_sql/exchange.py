@@ -14,6 +14,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final, Protocol, TypeAlias
 
 from attrs import frozen
@@ -209,12 +211,17 @@ _encode: Final = json.JSONEncoder(
 
 
 def calls_for_rows(statement: RowStatement, rows: Sequence[Row], *more: Any) -> list[Call]:
-    """Write rows of one Organization: one as it is, many as one parameter, none without a call.
+    """Write rows: one as it is, many as one parameter, none without a call.
 
-    Only where so much is written that a parameter could not hold it, there are several.
+    There are several only where so much is written that a parameter could not hold it, or
+    where a statement names one Organization and the rows are of more.
     """
     if not rows:
         return []
+    at = statement.organization_at
+    if at is not None and any(row[at] != rows[0][at] for row in rows):
+        groups = (list(group) for _, group in groupby(rows, key=itemgetter(at)))
+        return [call for group in groups for call in calls_for_rows(statement, group, *more)]
     if len(rows) == 1:
         return [Call(statement.one, (*rows[0], *more))]
     listed = _encode(rows)
@@ -225,8 +232,8 @@ def calls_for_rows(statement: RowStatement, rows: Sequence[Row], *more: Any) -> 
             *calls_for_rows(statement, rows[half:], *more),
         ]
     named = {"rows": listed}
-    if statement.organization_at is not None:
-        named["organization_id"] = rows[0][statement.organization_at]
+    if at is not None:
+        named["organization_id"] = rows[0][at]
     following = iter(more)
     many = statement.many
     return [Call(many, [named[n] if n in named else next(following) for n in many.parameters])]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import create_engine
 
 from segmentflow_core import Records, Tracker
+from segmentflow_core.colour import drive
 from segmentflow_core.errors import ConfigurationError
 from segmentflow_core.testing import FINGERPRINT_SECRET, FixedClock, a_request
 from segmentflow_sql import SqlStorage, open_storage, postgresql
+from segmentflow_sql.exchange import calls_for_rows
 from segmentflow_sql.kin import KIN
 from segmentflow_sql.statements import statements_for
 
@@ -141,3 +143,20 @@ def test_a_url_says_so_as_well(name):
 def test_a_url_that_names_another_is_refused():
     with pytest.raises(ConfigurationError, match="citus, yugabytedb, cockroachdb"):
         open_storage("postgresql://nowhere/shop?segmentflow_database=oracle")
+
+
+@pytest.mark.parametrize(("name", "calls"), [("postgresql", 1), ("citus", 3)])
+def test_rows_of_several_organizations_are_written_each_to_its_own(postgres, database, name, calls):
+    now = datetime(2026, 6, 1, tzinfo=UTC)
+    rows = [
+        (of, f"key {n}", now) for of, count in (("a", 2), ("b", 1), ("c", 3)) for n in range(count)
+    ]
+    take_keys = statements_for(name).tracking.take_keys
+    written = calls_for_rows(take_keys, rows, now)
+    assert len(written) == calls
+    storage = SqlStorage(create_engine(postgres.url(database), **asking_for(name)))
+    storage.run(lambda transaction: drive(transaction.connection.exchange(written)))
+    storage.close()
+    with postgres.connect(database) as connection:
+        found = connection.execute("SELECT organization_id, key_digest FROM segmentflow_claims")
+        assert sorted(found) == [row[:2] for row in rows]
