@@ -58,19 +58,32 @@ class HandOverRepository:
         ]
 
     async def _claim(self, terms: ClaimTerms) -> Sequence[Row]:
+        return await self._dealt(
+            terms, self._connection.kind.statements.hand_over.claim_enrollments
+        )
+
+    async def _dealt(
+        self, terms: ClaimTerms, statements: Mapping[tuple[bool, bool], Statement]
+    ) -> Sequence[Row]:
+        """Run one of a claim's statements: for the Organization it names, or for all of them."""
         waiting = self._connection.kind.statements.hand_over.waiting_organizations
         if terms.organization_id is None and waiting is not None:
-            return await self._claim_from_each(terms, waiting[terms.journey_id is not None])
+            return await self._dealt_by_each(terms, waiting, statements)
         (found,) = await self._connection.exchange(
-            [self._claim_call(terms, terms.organization_id, terms.limit)]
+            [self._call_for(terms, statements, terms.organization_id, terms.limit)]
         )
         return found
 
-    def _claim_call(self, terms: ClaimTerms, organization_id: str | None, limit: int) -> Call:
+    def _call_for(
+        self,
+        terms: ClaimTerms,
+        statements: Mapping[tuple[bool, bool], Statement],
+        organization_id: str | None,
+        limit: int,
+    ) -> Call:
         kind = self._connection.kind
-        named = (organization_id is not None, terms.journey_id is not None)
-        claim = kind.statements.hand_over.claim_enrollments[named]
-        arguments = claim.arguments(
+        statement = statements[organization_id is not None, terms.journey_id is not None]
+        arguments = statement.arguments(
             organization_id=organization_id,
             journey_id=terms.journey_id,
             limit=limit,
@@ -80,20 +93,26 @@ class HandOverRepository:
             turn=terms.turn,
             max_attempts=terms.max_attempts,
         )
-        return Call(claim, arguments)
+        return Call(statement, arguments)
 
-    async def _claim_from_each(self, terms: ClaimTerms, waiting: Statement) -> Sequence[Row]:
-        """Claim from every Organization by a statement for each, again for what was missing.
+    async def _dealt_by_each(
+        self,
+        terms: ClaimTerms,
+        waiting: Mapping[bool, Statement],
+        statements: Mapping[tuple[bool, bool], Statement],
+    ) -> Sequence[Row]:
+        """Ask every Organization by a statement for each, again for what was missing.
 
         An Organization that gave less than its share has no more; the others give the rest.
         """
         now = self._connection.kind.codec.instant(terms.now)
-        listed = await ask(self._connection, waiting, now=now, journey_id=terms.journey_id)
+        listing = waiting[terms.journey_id is not None]
+        listed = await ask(self._connection, listing, now=now, journey_id=terms.journey_id)
         gave = dict.fromkeys(circle([name for (name,) in listed], terms.turn), 0)
         taken: list[Row] = []
         while dealt := shares(gave, terms.limit - len(taken)):
             answers = await self._connection.exchange(
-                [self._claim_call(terms, name, share) for name, share in dealt.items()]
+                [self._call_for(terms, statements, *each) for each in dealt.items()]
             )
             for (name, share), found in zip(dealt.items(), answers, strict=True):
                 taken += found
