@@ -58,9 +58,8 @@ class HandOverRepository:
         ]
 
     async def _claim(self, terms: ClaimTerms) -> Sequence[Row]:
-        return await self._dealt(
-            terms, self._connection.kind.statements.hand_over.claim_enrollments
-        )
+        claims = self._connection.kind.statements.hand_over.claim_enrollments
+        return await self._dealt(terms, claims)
 
     async def _dealt(
         self, terms: ClaimTerms, statements: Mapping[tuple[bool, bool], Statement]
