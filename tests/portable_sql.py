@@ -110,7 +110,7 @@ CLAUSES: Final[dict[str, Allowed]] = {
     "DESC": _allowed("newest first", *_SELECT),
     "LIMIT": _allowed("bounds what is read", *_SELECT),
     "OFFSET": _allowed("SQLAlchemy's compiler of SQLite needs one; it is 0", *_SELECT),
-    "UNION ALL": _allowed("adds to a recursion", *_SELECT, _NOT_ACROSS),
+    "UNION ALL": _allowed("finds a Profile by whatever leads to it", *_SELECT),
     "OVER": _allowed(
         "numbers the Organizations",
         "tutorial-window",
@@ -216,6 +216,7 @@ CLAUSES: Final[dict[str, Allowed]] = {
 }
 
 FUNCTIONS: Final[dict[str, Allowed]] = {
+    "array": _allowed("makes a query run once, before its rows are locked", *_EXPRESSION),
     "coalesce": _allowed("takes the first that is something", *_EXPRESSION),
     "nullif": _allowed("tells an empty setting", *_EXPRESSION),
     "count": _allowed("counts entries", *_AGGREGATE),
