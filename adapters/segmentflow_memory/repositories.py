@@ -6,7 +6,7 @@ decide a rule: the core says what becomes of a key or an Enrollment.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from datetime import datetime
 
@@ -14,25 +14,20 @@ from attrs import evolve
 
 from segmentflow_core.ports import (
     Changes,
-    ClaimedEnrollment,
     ClaimTerms,
     Enrollment,
+    EnrollmentChange,
     EnrollmentStatus,
+    Found,
     Intent,
     Journey,
     JourneyStatus,
     KeyClaim,
     Known,
-    Lease,
     PriorEntries,
     Probe,
     Profile,
     UserEvent,
-    completed,
-    extended,
-    handed_over,
-    released,
-    revived,
 )
 from segmentflow_core.ports.api_keys import ApiKey
 from segmentflow_memory.tables import Tables
@@ -297,54 +292,21 @@ class _HandOver:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    def claim(self, terms: ClaimTerms) -> list[ClaimedEnrollment]:
-        tables = self._tables
-        claimed: list[ClaimedEnrollment] = []
-        for organization_id, enrollment_id in tables.queue.available(terms):
-            enrollment = handed_over(tables.enrollments.rows[organization_id, enrollment_id], terms)
-            tables.put_enrollment(organization_id, enrollment)
-            event = _copied_event(tables.events.rows[organization_id, enrollment.event_id])
-            claimed.append(ClaimedEnrollment(organization_id, enrollment, event))
-        return claimed
+    def waiting(self, terms: ClaimTerms) -> list[Found]:
+        return list(self._found(self._tables.queue.available(terms)))
 
-    def complete(self, leases: Sequence[Lease], now: datetime) -> dict[Lease, Enrollment]:
-        return self._change(leases, lambda found, token: completed(found, token, now))
+    def lock(self, named: Sequence[tuple[str, str]]) -> list[Found]:
+        return list(self._found(named))
 
-    def release(
-        self, leases: Sequence[Lease], available_at: datetime, max_attempts: int, failed: bool
-    ) -> dict[Lease, Enrollment]:
-        return self._change(
-            leases,
-            lambda found, token: released(found, token, available_at, max_attempts, failed=failed),
-        )
+    def save(self, changes: Sequence[EnrollmentChange]) -> None:
+        for change in changes:
+            self._tables.put_enrollment(change.organization_id, change.after)
 
-    def extend(self, leases: Sequence[Lease], lease_until: datetime) -> dict[Lease, Enrollment]:
-        return self._change(leases, lambda found, token: extended(found, token, lease_until))
-
-    def revive(
-        self, organization_id: str, enrollment_ids: Sequence[str], now: datetime
-    ) -> dict[str, Enrollment]:
-        done: dict[str, Enrollment] = {}
-        for enrollment_id in enrollment_ids:
-            found = self._tables.enrollments.rows.get((organization_id, enrollment_id))
-            enrollment = None if found is None else revived(found, now)
-            if enrollment is not None:
-                self._tables.put_enrollment(organization_id, enrollment)
-                done[enrollment_id] = enrollment
-        return done
-
-    def _change(
-        self, leases: Sequence[Lease], rule: Callable[[Enrollment, str], Enrollment | None]
-    ) -> dict[Lease, Enrollment]:
-        """Apply a rule of the core to the Enrollment of each lease."""
-        done: dict[Lease, Enrollment] = {}
-        for lease in leases:
-            found = self._tables.enrollments.rows.get((lease.organization_id, lease.enrollment_id))
-            enrollment = None if found is None else rule(found, lease.token)
-            if enrollment is not None:
-                self._tables.put_enrollment(lease.organization_id, enrollment)
-                done[lease] = enrollment
-        return done
+    def _found(self, named: Iterable[tuple[str, str]]) -> Iterator[Found]:
+        rows = self._tables.enrollments.rows
+        for at in named:
+            if at in rows:
+                yield at[0], rows[at]
 
 
 def _copied_profile(profile: Profile) -> Profile:

@@ -1,7 +1,8 @@
 """The port of handing Enrollments over.
 
 Knows what each call asks and what the answers mean; what a statement does to an Enrollment
-is in `statements.hand_over`.
+is in `statements.hand_over`. Each call is one statement; the steps by which the core would do
+the same are here as well.
 """
 
 from __future__ import annotations
@@ -16,15 +17,18 @@ from segmentflow_core.ports import (
     ClaimedEnrollment,
     ClaimTerms,
     Enrollment,
+    EnrollmentChange,
+    Found,
     Lease,
     encode_json,
     is_id,
 )
 from segmentflow_sql import rows
-from segmentflow_sql.exchange import Call, Connection, ask
+from segmentflow_sql.exchange import Call, Connection, ask, calls_for_rows
 from segmentflow_sql.rows import Row
 from segmentflow_sql.schema import enrollments
 from segmentflow_sql.statements import RowStatement
+from segmentflow_sql.statements.stepwise import DECIDED
 
 __all__ = ["HandOverRepository"]
 
@@ -37,6 +41,42 @@ class HandOverRepository:
     """Enrollments on their way to workers."""
 
     _connection: Connection
+
+    async def waiting(self, terms: ClaimTerms) -> Sequence[Found]:
+        """Lock what a claim takes, and read it as it is then."""
+        kind = self._connection.kind
+        named = (terms.organization_id is not None, terms.journey_id is not None)
+        chosen = await ask(
+            self._connection,
+            kind.statements.stepwise.choose_enrollments[named],
+            organization_id=terms.organization_id,
+            journey_id=terms.journey_id,
+            limit=terms.limit,
+            now=kind.codec.instant(terms.now),
+            turn=terms.turn,
+        )
+        return await self.lock([(row[0], row[1]) for row in chosen])
+
+    async def lock(self, named: Sequence[tuple[str, str]]) -> Sequence[Found]:
+        """Lock Enrollments in the order given; return those that there are."""
+        possible = [each for each in named if is_id(each[1])]
+        if not possible:
+            return []
+        locked = self._connection.kind.statements.stepwise.lock_enrollments
+        found = await ask(self._connection, locked, rows=encode_json(possible))
+        return [(row[0], rows.enrollment_from(row)) for row in found]
+
+    async def save(self, changes: Sequence[EnrollmentChange]) -> None:
+        """Write what the hand-over decided; it travels with the commit."""
+        kind = self._connection.kind
+        written = [
+            rows.enrollment_row(kind.codec, change.organization_id, change.after)
+            for change in changes
+        ]
+        saved = [(*row[-len(DECIDED) :], row[0], row[1]) for row in written]
+        self._connection.pending.extend(
+            calls_for_rows(kind.statements.stepwise.save_enrollments, saved)
+        )
 
     async def claim(self, terms: ClaimTerms) -> Sequence[ClaimedEnrollment]:
         """Hand over at most as many available Enrollments as asked for."""
