@@ -13,7 +13,7 @@ from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
 class Forgetful:
     """A storage of an adapter that keeps no API Keys."""
 
-    def run(self, work):
+    def run(self, work, **how):
         return work(object())
 
 
@@ -29,7 +29,7 @@ class Busy:
         self._storage = storage
         self.runs = 0
 
-    def run(self, work):
+    def run(self, work, **how):
         self.runs += 1
         if self.runs > 1:
             raise StorageUnavailable
@@ -37,7 +37,7 @@ class Busy:
 
 
 class AsyncBusy(Busy):
-    async def run(self, work):
+    async def run(self, work, **how):
         return await super().run(work)
 
 

@@ -192,32 +192,28 @@ class _Journeys:
 
     def list(self, organization_id: str) -> list[Journey]:
         rows = self._tables.journeys.rows
-        return [rows[at] for at in sorted(at for at in rows if at[0] == organization_id)]
+        return [journey for at, journey in rows.items() if at[0] == organization_id]
 
-    def get(
-        self, organization_id: str, journey_id: str, version: int | None = None
-    ) -> Journey | None:
-        current = self._tables.journeys.rows.get((organization_id, journey_id))
-        if current is None or version is None or version == current.version:
-            return current
-        older = self._tables.versions.rows.get((organization_id, journey_id, version))
-        if older is None:
-            return None
-        status = current.definition.status
-        return evolve(older, definition=evolve(older.definition, status=status))
+    def get(self, organization_id: str, journey_id: str) -> Journey | None:
+        return self._tables.journeys.rows.get((organization_id, journey_id))
 
-    def publish(self, organization_id: str, journeys: Sequence[Journey]) -> None:
+    def get_version(self, organization_id: str, journey_id: str, version: int) -> Journey | None:
+        return self._tables.versions.rows.get((organization_id, journey_id, version))
+
+    def publish(
+        self, organization_id: str, versions: Sequence[Journey], statuses: Sequence[Journey]
+    ) -> None:
         tables = self._tables
-        for journey in journeys:
+        for journey in (*versions, *statuses):
             at = (organization_id, journey.journey_id)
             before = tables.journeys.rows.get(at)
             if before is not None and before.definition.status is JourneyStatus.ACTIVE:
                 self._listen(organization_id, before, None)
             if journey.definition.status is JourneyStatus.ACTIVE:
                 self._listen(organization_id, None, journey)
-            if (*at, journey.version) not in tables.versions.rows:
-                tables.versions.put((*at, journey.version), journey)
             tables.journeys.put(at, journey)
+        for journey in versions:
+            tables.versions.put((organization_id, journey.journey_id, journey.version), journey)
 
     def _listen(self, organization_id: str, gone: Journey | None, new: Journey | None) -> None:
         journey = new or gone
@@ -271,7 +267,7 @@ class _ApiKeys:
 
     def list(self, organization_id: str) -> list[ApiKey]:
         rows = self._tables.api_keys.rows
-        return [rows[at] for at in sorted(rows, reverse=True) if at[0] == organization_id]
+        return [api_key for at, api_key in rows.items() if at[0] == organization_id]
 
     def revoke(self, organization_id: str, key_id: str, now: datetime) -> ApiKey | None:
         at = (organization_id, key_id)

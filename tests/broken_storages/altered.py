@@ -49,5 +49,5 @@ class Broken(MemoryStorage):
 
     caught_by: ClassVar[str]
 
-    def run(self, work):
+    def run(self, work, **how):
         return super().run(lambda transaction: work(Altered(transaction, self)))

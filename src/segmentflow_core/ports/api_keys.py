@@ -35,7 +35,7 @@ class ApiKeyRepository(Protocol):
         ...
 
     def list(self, organization_id: str) -> MaybeAwaitable[Sequence[ApiKey]]:
-        """Return the Organization's keys, newest first by id, revoked ones too."""
+        """Return the Organization's keys, revoked ones too, in any order."""
         ...
 
     def revoke(

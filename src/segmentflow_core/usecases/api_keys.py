@@ -33,7 +33,8 @@ async def find_api_key(transaction: Transaction, digest: bytes) -> ApiKey | None
 
 async def list_api_keys(transaction: Transaction, organization_id: str) -> Sequence[ApiKey]:
     """Return an Organization's keys, newest first."""
-    return await settle(_repository(transaction).list(organization_id))
+    found = await settle(_repository(transaction).list(organization_id))
+    return sorted(found, key=lambda api_key: api_key.key_id, reverse=True)
 
 
 async def revoke_api_key(

@@ -87,14 +87,10 @@ def _every_standing(tracker: Any, clock: FixedClock) -> list[Lease]:
             claimed.lease for claimed in tracker.enrollments.claim(limit=6, lease=_MINUTE, **of)
         ]
         leases += first
-        done, given_back, failed, dead, *_ = [*first, *[None] * 4]
-        tracker.enrollments.complete(done)
-        if given_back is not None:
-            tracker.enrollments.release(given_back, delay=3 * _MINUTE)
-        if failed is not None:
-            tracker.enrollments.release(failed)
-        if dead is not None:
-            tracker.enrollments.release(dead, max_attempts=1)
+        tracker.enrollments.complete_many(first[:1])
+        tracker.enrollments.release_many(first[1:2], delay=3 * _MINUTE)
+        tracker.enrollments.release_many(first[2:3])
+        tracker.enrollments.release_many(first[3:4], max_attempts=1)
         clock.advance(minutes=1)
         leases += [c.lease for c in tracker.enrollments.claim(limit=2, lease=_MINUTE, **of)]
     unknown = SequentialIds().new_id()
