@@ -269,19 +269,11 @@ class _ApiKeys:
         rows = self._tables.api_keys.rows
         return [api_key for at, api_key in rows.items() if at[0] == organization_id]
 
-    def revoke(self, organization_id: str, key_id: str, now: datetime) -> ApiKey | None:
-        at = (organization_id, key_id)
-        found = self._tables.api_keys.rows.get(at)
-        if found is not None and found.revoked_at is None:
-            found = evolve(found, revoked_at=now)
-            self._tables.api_keys.put(at, found)
-        return found
+    def lock(self, organization_id: str, key_id: str) -> ApiKey | None:
+        return self._tables.api_keys.rows.get((organization_id, key_id))
 
-    def note_use(self, organization_id: str, key_id: str, now: datetime) -> None:
-        at = (organization_id, key_id)
-        found = self._tables.api_keys.rows.get(at)
-        if found is not None and (found.last_used_at is None or found.last_used_at < now):
-            self._tables.api_keys.put(at, evolve(found, last_used_at=now))
+    def save(self, api_key: ApiKey) -> None:
+        self._tables.api_keys.put((api_key.organization_id, api_key.key_id), api_key)
 
 
 class _HandOver:

@@ -21,6 +21,7 @@ from segmentflow_core.domain.instant import (
     to_microseconds,
 )
 from segmentflow_core.domain.journey import journey_definition, journey_document
+from segmentflow_core.domain.prior_entries import answer
 from segmentflow_core.ports.hand_over import (
     AVAILABLE_STATUSES,
     ClaimedEnrollment,
@@ -109,6 +110,7 @@ __all__ = [
     "TrackingRepository",
     "Transaction",
     "UserEvent",
+    "answer",
     "completed",
     "deal",
     "encode_json",

@@ -45,16 +45,23 @@ async def revoke_api_key(
     Raises:
         NotFound: this Organization has no such key.
     """
-    revoked = await settle(_repository(transaction).revoke(organization_id, key_id, now))
-    if revoked is None:
+    repository = _repository(transaction)
+    found = await settle(repository.lock(organization_id, key_id))
+    if found is None:
         raise NotFound
+    revoked = found.revoked(now)
+    if revoked != found:
+        await settle(repository.save(revoked))
     return revoked
 
 
 async def note_api_key_use(transaction: Transaction, api_key: ApiKey, now: datetime) -> None:
-    """Write down that a key was used."""
+    """Write down that a key was used, unless a later use is on record."""
     repository = _repository(transaction)
-    await settle(repository.note_use(api_key.organization_id, api_key.key_id, now))
+    found = await settle(repository.lock(api_key.organization_id, api_key.key_id))
+    used = None if found is None else found.used(now)
+    if used is not None and used != found:
+        await settle(repository.save(used))
 
 
 def _repository(transaction: Transaction) -> ApiKeyRepository:
