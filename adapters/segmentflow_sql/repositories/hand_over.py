@@ -55,15 +55,24 @@ class HandOverRepository:
             now=kind.codec.instant(terms.now),
             turn=terms.turn,
         )
-        return await self.lock([(row[0], row[1]) for row in chosen])
+        return await self.lock(sorted((row[0], row[1]) for row in chosen))
 
     async def lock(self, named: Sequence[tuple[str, str]]) -> Sequence[Found]:
         """Lock Enrollments in the order given; return those that there are."""
-        possible = [each for each in named if is_id(each[1])]
-        if not possible:
+        kind = self._connection.kind
+        by_organization: dict[str, list[str]] = {}
+        for organization_id, enrollment_id in named:
+            if is_id(enrollment_id):
+                by_organization.setdefault(organization_id, []).append(enrollment_id)
+        if not by_organization:
             return []
-        locked = self._connection.kind.statements.stepwise.lock_enrollments
-        found = await ask(self._connection, locked, rows=encode_json(possible))
+        lock, listed = kind.statements.stepwise.lock_enrollments, kind.codec.listed
+        calls = [
+            Call(lock, lock.arguments(organization_id=of, enrollment_ids=listed(ids)))
+            for of, ids in by_organization.items()
+        ]
+        answers = await self._connection.exchange(calls)
+        found = (row for answer in answers for row in answer if row[1] is not None)
         return [(row[0], rows.enrollment_from(row)) for row in found]
 
     async def save(self, changes: Sequence[EnrollmentChange]) -> None:

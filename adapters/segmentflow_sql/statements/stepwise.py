@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from attrs import frozen
-from sqlalchemy import FromClause, and_, lateral, select, true
+from sqlalchemy import select
 from sqlalchemy.sql.elements import ClauseElement
 
 from segmentflow_sql.schema import enrollments
-from segmentflow_sql.statements.building import Values, changing, columns, compiled
+from segmentflow_sql.statements.building import changing, columns, compiled, looked_up
 from segmentflow_sql.statements.dealing import KEY, choose
 from segmentflow_sql.statements.dialects import Dialect
 from segmentflow_sql.statements.statement import RowStatement, Statement
@@ -66,19 +66,7 @@ def _choose(dialect: Dialect, *, organization: bool, journey: bool) -> ClauseEle
 
 
 def _lock(dialect: Dialect) -> ClauseElement:
-    """Lock Enrollments in the order given: each row is an Organization and an Enrollment's id."""
-    each = dialect.each("rows")
-    named = [
-        dialect.typed(dialect.item(each.c.value, index), enrollments.c[name])
-        for index, name in enumerate(KEY)
-    ]
-    fits = and_(*(enrollments.c[name] == value for name, value in zip(KEY, named, strict=True)))
-    if not dialect.has_lateral:
-        # One transaction writes at a time, so nothing needs a lock, and no order matters.
-        return _read(columns(dialect, enrollments), each.join(enrollments, fits))
-    one = lateral(select(*enrollments.c).where(fits).with_for_update(), name="one")
-    return _read([dialect.read(column) for column in one.c], each.join(one, true()))
-
-
-def _read(selected: Values, source: FromClause) -> ClauseElement:
-    return select(*selected).select_from(source)
+    """Lock Enrollments of one Organization in the order of their ids, and read them as they are."""
+    column = enrollments.c.enrollment_id
+    named = looked_up(dialect, "enrollment_ids", columns(dialect, enrollments), column)
+    return named.order_by(column).with_for_update()
