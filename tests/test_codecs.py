@@ -209,6 +209,19 @@ STORED = [
         ),
     ),
     (
+        Profile(
+            *("p", "a@example.com", "x", {}, {}, NOW, NOW, 3, 2),
+            (1, 2, 3),
+            {"b@example.com": (4, 5, 6)},
+        ),
+        (
+            '{"profile_id":"p","email":"a@example.com","external_id":"x","properties":{},'
+            '"property_times":{},"created_at":1780315200123456,"updated_at":1780315200123456,'
+            '"number":3,"version":2,"email_times":[1,2,3],'
+            '"former_emails":{"b@example.com":[4,5,6]}}'
+        ),
+    ),
+    (
         ProfileVersion("p", 2, None, "x", {"n": [1, None]}),
         '{"profile_id":"p","version":2,"email":null,"external_id":"x","properties":{"n":[1,null]}}',
     ),

@@ -58,8 +58,10 @@ from segmentflow_core.ports.storage import AsyncStorage, Storage, Transaction
 from segmentflow_core.ports.system import Clock, IdFactory
 from segmentflow_core.ports.tracking import (
     Changes,
+    EmailTimes,
     Fingerprint,
     IdempotencyRepository,
+    IdentityKind,
     Intent,
     KeyClaim,
     Known,
@@ -77,6 +79,7 @@ __all__ = [
     "ClaimTerms",
     "ClaimedEnrollment",
     "Clock",
+    "EmailTimes",
     "Enrollment",
     "EnrollmentChange",
     "EnrollmentRepository",
@@ -87,6 +90,7 @@ __all__ = [
     "HandOverRepository",
     "IdFactory",
     "IdempotencyRepository",
+    "IdentityKind",
     "Intent",
     "Journey",
     "JourneyDefinition",

@@ -26,7 +26,7 @@ __all__ = [
 R = TypeVar("R")
 
 _ELSEWHERE: Final[dict[type, tuple[str, ...]]] = {
-    Profile: ("properties", "property_times"),
+    Profile: ("properties", "property_times", "former_emails"),
     UserEvent: ("profile",),
 }
 """The fields of a record that stand in another document."""
@@ -43,14 +43,15 @@ def read(kind: type[R], document: bytes, **elsewhere: Any) -> R:
 
 
 def write_properties(profile: Profile) -> bytes:
-    """Write the Properties of a Profile and their times."""
-    return encode_json([profile.properties, profile.property_times]).encode()
+    """Write the Properties of a Profile and their times, and the emails that gave way."""
+    kept = [profile.properties, profile.property_times, profile.former_emails]
+    return encode_json(kept).encode()
 
 
 def read_profile(document: bytes, properties: bytes) -> Profile:
     """Read a Profile from its two documents."""
-    values, times = json.loads(properties)
-    return read(Profile, document, properties=values, property_times=times)
+    values, times, former = json.loads(properties)
+    return read(Profile, document, properties=values, property_times=times, former_emails=former)
 
 
 def read_version_of(event: bytes) -> tuple[str, int]:
