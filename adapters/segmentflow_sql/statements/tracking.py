@@ -9,8 +9,10 @@ from attrs import frozen
 from sqlalchemy import (
     Column,
     ColumnElement,
+    FromClause,
     Integer,
     Select,
+    Table,
     and_,
     bindparam,
     cast,
@@ -44,6 +46,7 @@ from segmentflow_sql.statements.building import (
     columns,
     compiled,
     equal_to_given,
+    for_rows,
     inserting,
     looked_up,
 )
