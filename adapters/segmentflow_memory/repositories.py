@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from datetime import datetime
-from typing import Any
 
 from attrs import evolve
 
@@ -116,7 +115,8 @@ class _Tracking:
             for before, profile in zip(
                 changes.previous_profiles, changes.changed_profiles, strict=True
             )
-            if _identities(before) != _identities(profile)
+            if before.former_emails is not profile.former_emails
+            or (before.email, before.external_id) != (profile.email, profile.external_id)
         ]
         for before, _ in moved:
             self._forget_identities(organization_id, before)
@@ -314,10 +314,6 @@ class _HandOver:
         for at in named:
             if at in rows:
                 yield at[0], rows[at]
-
-
-def _identities(profile: Profile) -> tuple[Any, ...]:
-    return profile.email, profile.external_id, profile.former_emails.keys()
 
 
 def _copied_profile(profile: Profile) -> Profile:
