@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "how-to" / "storage-adapter.md"
 REDIS = ROOT / "examples" / "custom_adapter" / "src" / "segmentflow_redis"
 
-MOST_LINES = {"the page's storage": 151, "the Redis example": 1066}
-"""How many lines an author writes, blank ones left out; before the core decided, 262 and 1227."""
+MOST_LINES = {"the page's storage": 147, "the Redis example": 1077}
+"""How many lines an author writes, blank ones left out; before the core decided, 263 and 1242."""
 
 
 def python_of(text):
