@@ -85,8 +85,8 @@ class HandOverRepository(Protocol):
         ...
 
 
-class QuickHandOverRepository(HandOverRepository, Protocol):
-    """A hand-over that does each call by itself, such as in one statement. All five, or none.
+class QuickHandOverRepository(Protocol):
+    """What a `HandOverRepository` may have as well: each call by itself, all five or none.
 
     What each makes of an Enrollment is a pure function: `handed_over`, `completed`,
     `released`, `extended`, `revived`.

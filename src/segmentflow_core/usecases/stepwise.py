@@ -33,7 +33,7 @@ from segmentflow_core.ports import (
 __all__ = ["Stepwise", "hand_over_of"]
 
 
-def hand_over_of(transaction: Transaction) -> QuickHandOverRepository | Stepwise:
+def hand_over_of(transaction: Transaction) -> QuickHandOverRepository:
     """Return a transaction's own calls of the hand-over, or the same calls in steps."""
     hand_over = transaction.hand_over
     if hasattr(hand_over, "claim"):
