@@ -7,10 +7,8 @@ decide a rule: the core says what becomes of a key or an Enrollment.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from copy import deepcopy
 from datetime import datetime
-
-from attrs import evolve
+from itertools import islice
 
 from segmentflow_core.ports import (
     Changes,
@@ -30,6 +28,7 @@ from segmentflow_core.ports import (
     UserEvent,
 )
 from segmentflow_core.ports.api_keys import ApiKey
+from segmentflow_memory.finding import Finding, copied_event, copied_profile
 from segmentflow_memory.tables import Tables
 
 __all__ = ["MemoryTransaction"]
@@ -45,6 +44,7 @@ class MemoryTransaction:
         self.events = _Events(tables)
         self.journeys = _Journeys(tables)
         self.enrollments = _Enrollments(tables)
+        self.finding = Finding(tables)
         self.api_keys = _ApiKeys(tables)
         self.hand_over = _HandOver(tables)
 
@@ -66,7 +66,7 @@ class _Tracking:
             profile = tables.profiles.rows[organization_id, profile_id]
             # Without keys the caller only reads, so it gets a copy like any reader.
             # Deciding a batch never changes the JSON it is given.
-            found[profile_id] = profile if intent.keys else _copied_profile(profile)
+            found[profile_id] = profile if intent.keys else copied_profile(profile)
         journeys: list[Journey] = []
         for name in intent.events:
             journeys += tables.listening.rows.get((organization_id, name), ())
@@ -124,20 +124,19 @@ class _Tracking:
             self._put_identities(organization_id, profile)
         for profile in (*changes.changed_profiles, *changes.created_profiles):
             tables.profiles.put((organization_id, profile.profile_id), profile)
+        for profile in changes.created_profiles:
+            tables.profile_order.add(organization_id, profile.profile_id)
         # An event is kept whole. Its Profile's Properties are those of the version: one object
         # that every event of the version shares.
         for event in changes.events:
-            tables.events.put((organization_id, event.event_id), event)
-            tables.event_order.add(organization_id, event.event_id)
+            tables.add_event(organization_id, event)
         for enrollment in changes.enrollments:
             pair = (organization_id, enrollment.journey_id, enrollment.profile_id)
             if enrollment.entry_key is not None:
                 tables.entry_keys.put((*pair, enrollment.entry_key), enrollment.enrollment_id)
             latest = tables.entries.rows.get(pair, enrollment.entered_at)
             tables.entries.put(pair, max(latest, enrollment.entered_at))
-            tables.put_enrollment(organization_id, enrollment)
-            tables.history.add(organization_id, enrollment)
-            tables.enrollment_order.add(organization_id, enrollment.enrollment_id)
+            tables.add_enrollment(organization_id, enrollment)
 
     def _forget_identities(self, organization_id: str, profile: Profile) -> None:
         tables = self._tables
@@ -184,7 +183,7 @@ class _Profiles:
 
     def get(self, organization_id: str, profile_id: str) -> Profile | None:
         profile = self._tables.profiles.rows.get((organization_id, profile_id))
-        return None if profile is None else _copied_profile(profile)
+        return None if profile is None else copied_profile(profile)
 
 
 class _Events:
@@ -193,7 +192,7 @@ class _Events:
 
     def get(self, organization_id: str, event_id: str) -> UserEvent | None:
         event = self._tables.events.rows.get((organization_id, event_id))
-        return None if event is None else _copied_event(event)
+        return None if event is None else copied_event(event)
 
     def get_many(self, organization_id: str, event_ids: Sequence[str]) -> Mapping[str, UserEvent]:
         found = [self.get(organization_id, event_id) for event_id in event_ids]
@@ -201,8 +200,8 @@ class _Events:
 
     def list(self, organization_id: str, limit: int, before: str | None = None) -> list[UserEvent]:
         rows = self._tables.events.rows
-        ids = self._tables.event_order.newest(organization_id, before)[:limit]
-        return [_copied_event(rows[organization_id, event_id]) for event_id in ids]
+        ids = islice(self._tables.event_order.newest(organization_id, before), limit)
+        return [copied_event(rows[organization_id, event_id]) for event_id in ids]
 
 
 class _Journeys:
@@ -314,11 +313,3 @@ class _HandOver:
         for at in named:
             if at in rows:
                 yield at[0], rows[at]
-
-
-def _copied_profile(profile: Profile) -> Profile:
-    return evolve(profile, properties=deepcopy(profile.properties))
-
-
-def _copied_event(event: UserEvent) -> UserEvent:
-    return evolve(event, data=deepcopy(event.data), profile=deepcopy(event.profile))

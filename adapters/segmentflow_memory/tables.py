@@ -7,7 +7,7 @@ begins or ends.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Generic, TypeVar
 
@@ -23,7 +23,7 @@ from segmentflow_core.ports import (
 from segmentflow_core.ports.api_keys import ApiKey
 from segmentflow_memory.queue import Queue, Undo
 
-__all__ = ["EntryHistory", "SortedIds", "Table", "Tables"]
+__all__ = ["EntryHistory", "ReceiptTimes", "SortedIds", "Table", "Tables"]
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -49,22 +49,46 @@ class Table(Generic[K, V]):
         self._undo.append((rows.__setitem__, (key, rows.pop(key))))
 
 
-class SortedIds:
-    """The sorted ids of each Organization; an addition can be undone."""
+class SortedIds(Generic[K]):
+    """The sorted ids of each Organization, or of a part of one; an addition can be undone."""
 
     def __init__(self, undo: list[Undo]) -> None:
-        self._ids: dict[str, list[str]] = {}
+        self._ids: dict[K, list[str]] = {}
         self._undo = undo
 
-    def add(self, organization_id: str, identifier: str) -> None:
-        ids = self._ids.setdefault(organization_id, [])
+    def add(self, of: K, identifier: str) -> None:
+        ids = self._ids.setdefault(of, [])
         insort(ids, identifier)
         self._undo.append((ids.remove, (identifier,)))
 
-    def newest(self, organization_id: str, before: str | None) -> Sequence[str]:
-        ids = self._ids.get(organization_id, [])
+    def newest(self, of: K, before: str | None) -> Iterator[str]:
+        """Yield the ids below `before`, the highest first."""
+        ids = self._ids.get(of, [])
         end = len(ids) if before is None else bisect_left(ids, before)
-        return ids[:end][::-1]
+        return (ids[place] for place in range(end - 1, -1, -1))
+
+
+class ReceiptTimes:
+    """When the events of each Organization were received, sorted; an addition can be undone."""
+
+    def __init__(self, undo: list[Undo]) -> None:
+        self._times: dict[str, list[tuple[datetime, str]]] = {}
+        self._undo = undo
+
+    def add(self, organization_id: str, event: UserEvent) -> None:
+        times = self._times.setdefault(organization_id, [])
+        entry = (event.received_at, event.event_id)
+        insort(times, entry)
+        self._undo.append((times.remove, (entry,)))
+
+    def within(
+        self, organization_id: str, since: datetime | None, until: datetime | None
+    ) -> Sequence[str]:
+        """Return the ids of the events received in a period, the highest first."""
+        times = self._times.get(organization_id, [])
+        low = 0 if since is None else bisect_left(times, (since, ""))
+        high = len(times) if until is None else bisect_left(times, (until, ""))
+        return sorted((identifier for _, identifier in times[low:high]), reverse=True)
 
 
 class EntryHistory:
@@ -97,22 +121,47 @@ class Tables:
         undo = self.undo
         self.key_claims: Table[tuple[str, str], KeyClaim] = Table(undo)
         self.profiles: Table[tuple[str, str], Profile] = Table(undo)
+        self.profile_order: SortedIds[str] = SortedIds(undo)
         self.emails: Table[tuple[str, str], str] = Table(undo)
         self.former_emails: Table[tuple[str, str], frozenset[str]] = Table(undo)
         self.external_ids: Table[tuple[str, str], str] = Table(undo)
         self.events: Table[tuple[str, str], UserEvent] = Table(undo)
-        self.event_order = SortedIds(undo)
+        self.event_order: SortedIds[str] = SortedIds(undo)
+        self.events_of_profile: SortedIds[tuple[str, str]] = SortedIds(undo)
+        self.events_of_name: SortedIds[tuple[str, str]] = SortedIds(undo)
+        self.events_of_reference: SortedIds[tuple[str, str]] = SortedIds(undo)
+        self.receipt_times = ReceiptTimes(undo)
         self.journeys: Table[tuple[str, str], Journey] = Table(undo)
         self.versions: Table[tuple[str, str, int], Journey] = Table(undo)
         self.listening: Table[tuple[str, str], tuple[Journey, ...]] = Table(undo)
         self.enrollments: Table[tuple[str, str], Enrollment] = Table(undo)
-        self.enrollment_order = SortedIds(undo)
+        self.enrollment_order: SortedIds[str] = SortedIds(undo)
+        self.enrollments_of_profile: SortedIds[tuple[str, str]] = SortedIds(undo)
+        self.enrollments_of_journey: SortedIds[tuple[str, str]] = SortedIds(undo)
         self.queue = Queue(undo)
         self.entries: Table[tuple[str, str, str], datetime] = Table(undo)
         self.entry_keys: Table[tuple[str, str, str, str], str] = Table(undo)
         self.api_keys: Table[tuple[str, str], ApiKey] = Table(undo)
         self.api_key_lookups: Table[str, tuple[tuple[str, str], ...]] = Table(undo)
         self.history = EntryHistory(undo)
+
+    def add_event(self, organization_id: str, event: UserEvent) -> None:
+        event_id = event.event_id
+        self.events.put((organization_id, event_id), event)
+        self.event_order.add(organization_id, event_id)
+        self.events_of_profile.add((organization_id, event.profile_id), event_id)
+        self.events_of_name.add((organization_id, event.event), event_id)
+        if event.reference_id is not None:
+            self.events_of_reference.add((organization_id, event.reference_id), event_id)
+        self.receipt_times.add(organization_id, event)
+
+    def add_enrollment(self, organization_id: str, enrollment: Enrollment) -> None:
+        enrollment_id = enrollment.enrollment_id
+        self.put_enrollment(organization_id, enrollment)
+        self.history.add(organization_id, enrollment)
+        self.enrollment_order.add(organization_id, enrollment_id)
+        self.enrollments_of_profile.add((organization_id, enrollment.profile_id), enrollment_id)
+        self.enrollments_of_journey.add((organization_id, enrollment.journey_id), enrollment_id)
 
     def put_enrollment(self, organization_id: str, enrollment: Enrollment) -> None:
         at = (organization_id, enrollment.enrollment_id)

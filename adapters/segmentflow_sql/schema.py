@@ -165,7 +165,20 @@ events = Table(
     _instant("occurred_at"),
     _instant("received_at"),
     _json("outcomes"),
+    # A page is read by one of the first three, newest first; a period by the last.
+    Index("segmentflow_events_of_profile", "organization_id", "profile_id", "event_id"),
+    Index("segmentflow_events_of_name", "organization_id", "event", "event_id"),
+    Index("segmentflow_events_received", "organization_id", "received_at"),
     sqlite_with_rowid=False,
+)
+
+Index(
+    "segmentflow_events_of_reference",
+    events.c.organization_id,
+    events.c.reference_id,
+    events.c.event_id,
+    sqlite_where=events.c.reference_id.is_not(None),
+    postgresql_where=events.c.reference_id.is_not(None),
 )
 
 journeys = Table(
@@ -227,6 +240,8 @@ enrollments = Table(
         "profile_id",
         "entered_at",
     ),
+    Index("segmentflow_enrollments_of_profile", "organization_id", "profile_id", "enrollment_id"),
+    Index("segmentflow_enrollments_of_journey", "organization_id", "journey_id", "enrollment_id"),
     sqlite_with_rowid=False,
 )
 

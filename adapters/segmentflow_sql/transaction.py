@@ -7,6 +7,7 @@ from segmentflow_sql.repositories import (
     ApiKeyRepository,
     EnrollmentRepository,
     EventRepository,
+    FindingRepository,
     HandOverRepository,
     IdempotencyRepository,
     JourneyRepository,
@@ -53,6 +54,11 @@ class SqlTransaction:
     def enrollments(self) -> EnrollmentRepository:
         """Enrollments."""
         return EnrollmentRepository(self.connection)
+
+    @property
+    def finding(self) -> FindingRepository:
+        """Look-ups."""
+        return FindingRepository(self.connection)
 
     @property
     def api_keys(self) -> ApiKeyRepository:

@@ -14,6 +14,7 @@ from segmentflow_core.colour import is_asynchronous
 from segmentflow_core.domain.admission import text_fault
 from segmentflow_core.domain.hand_over import Lease
 from segmentflow_core.domain.identifier import is_id
+from segmentflow_core.domain.identity import IdentityKind
 from segmentflow_core.domain.journey import (
     JourneyDefinition,
     journey_definitions,
@@ -33,6 +34,7 @@ __all__ = [
     "check_before",
     "check_colour",
     "check_delay",
+    "check_filter_id",
     "check_id",
     "check_journey_id",
     "check_journey_version",
@@ -45,8 +47,10 @@ __all__ = [
     "check_moment",
     "check_organization",
     "check_policy",
+    "check_text",
     "checked_calls",
     "checked_definitions",
+    "checked_who",
     "found",
     "only",
 ]
@@ -163,12 +167,42 @@ def check_journey_version(journey_id: object, version: object) -> None:
         raise NotFound
 
 
+def checked_who(who: object, email: object, external_id: object) -> tuple[str, IdentityKind | None]:
+    """Return the word that somebody is looked for by, and what it is; None where that is open.
+
+    Raises:
+        ConfigurationError: not exactly one is given.
+        NotFound: nobody can have it.
+    """
+    kinds: dict[IdentityKind | None, object] = {
+        None: who,
+        IdentityKind.EMAIL: email,
+        IdentityKind.EXTERNAL_ID: external_id,
+    }
+    given = [(word, kind) for kind, word in kinds.items() if word is not None]
+    if len(given) != 1:
+        raise ConfigurationError("Give one of who, email and external_id.")
+    ((word, kind),) = given
+    if not isinstance(word, str) or text_fault(word) is not None:
+        raise NotFound
+    return word, kind
+
+
 def check_journey_id(journey_id: object) -> None:
     """Hold the Journey that an answer is limited to against its rule; None is any."""
-    if journey_id is not None and (
-        not isinstance(journey_id, str) or text_fault(journey_id) is not None
-    ):
-        raise ConfigurationError("journey_id must be a string without U+0000 or a lone surrogate.")
+    check_text("journey_id", journey_id)
+
+
+def check_text(name: str, text: object) -> None:
+    """Hold a text that an answer is limited to against its rule; None is any."""
+    if text is not None and (not isinstance(text, str) or text_fault(text) is not None):
+        raise ConfigurationError(f"{name} must be a string without U+0000 or a lone surrogate.")
+
+
+def check_filter_id(name: str, identifier: object) -> None:
+    """Hold an id that an answer is limited to against its rule; None is any."""
+    if identifier is not None and not is_id(identifier):
+        raise ConfigurationError(f"{name} must be an id, as records have it.")
 
 
 def check_before(before: object) -> None:

@@ -14,6 +14,7 @@ from segmentflow_core.arguments import (
     NO_DELAY,
     check_before,
     check_delay,
+    check_filter_id,
     check_id,
     check_journey_id,
     check_lease,
@@ -27,10 +28,12 @@ from segmentflow_core.arguments import (
 from segmentflow_core.calls import StorageCalls
 from segmentflow_core.colour import drive
 from segmentflow_core.domain.event import Enrollment, EnrollmentStatus
+from segmentflow_core.domain.finding import EnrollmentFilter
 from segmentflow_core.domain.hand_over import ClaimedEnrollment, ClaimTerms, Lease
 from segmentflow_core.errors import SegmentflowError
 from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
 from segmentflow_core.system import SystemClock, Uuid7Factory
+from segmentflow_core.usecases.finding import list_enrollments
 from segmentflow_core.usecases.hand_over import (
     claim_enrollments,
     complete_enrollments,
@@ -64,29 +67,21 @@ class _EnrollmentCalls(StorageCalls):
         self._ids = ids or Uuid7Factory()
 
     async def page(
-        self,
-        limit: int,
-        before: str | None,
-        journey_id: str | None,
-        status: EnrollmentStatus | None,
-        organization_id: str,
+        self, wanted: EnrollmentFilter, limit: int, before: str | None, organization_id: str
     ) -> Sequence[Enrollment]:
+        check_filter_id("profile_id", wanted.profile_id)
+        check_filter_id("event_id", wanted.event_id)
+        check_journey_id(wanted.journey_id)
         check_limit(limit)
         check_before(before)
-        check_journey_id(journey_id)
-        found = await self.read(
-            organization_id,
-            lambda t: t.enrollments.list(organization_id, limit, before, journey_id, status),
+        return await self.read(
+            organization_id, lambda t: list_enrollments(t, organization_id, wanted, limit, before)
         )
-        return sorted(found, key=lambda enrollment: enrollment.enrollment_id, reverse=True)
 
     async def get(self, enrollment_id: str, organization_id: str) -> Enrollment:
         check_id(enrollment_id)
-        return found(
-            await self.read(
-                organization_id, lambda t: t.enrollments.get(organization_id, enrollment_id)
-            )
-        )
+        of = organization_id
+        return found(await self.read(of, lambda t: t.enrollments.get(of, enrollment_id)))
 
     async def claim(
         self,
@@ -173,6 +168,8 @@ class Enrollments:
         before: str | None = None,
         journey_id: str | None = None,
         status: EnrollmentStatus | None = None,
+        profile_id: str | None = None,
+        event_id: str | None = None,
         organization_id: str = DEFAULT_ORGANIZATION,
     ) -> Sequence[Enrollment]:
         """Return Enrollments, newest first by id, a page at a time.
@@ -182,12 +179,15 @@ class Enrollments:
             before: only ids below this one: the last of the page before.
             journey_id: only of this Journey.
             status: only of this status.
+            profile_id: only of this Profile; it takes a storage that finds.
+            event_id: only those that this event caused; it takes a storage that finds.
             organization_id: whose Enrollments.
 
         Raises:
-            ConfigurationError: an argument breaks its rule.
+            ConfigurationError: an argument breaks its rule, or the storage does not find.
         """
-        return drive(self._calls.page(limit, before, journey_id, status, organization_id))
+        wanted = EnrollmentFilter(profile_id, event_id, journey_id, status)
+        return drive(self._calls.page(wanted, limit, before, organization_id))
 
     def get(self, enrollment_id: str, *, organization_id: str = DEFAULT_ORGANIZATION) -> Enrollment:
         """Return one Enrollment.
@@ -320,10 +320,13 @@ class AsyncEnrollments:
         before: str | None = None,
         journey_id: str | None = None,
         status: EnrollmentStatus | None = None,
+        profile_id: str | None = None,
+        event_id: str | None = None,
         organization_id: str = DEFAULT_ORGANIZATION,
     ) -> Sequence[Enrollment]:
         """Return Enrollments, newest first; as `Enrollments.list`."""
-        return await self._calls.page(limit, before, journey_id, status, organization_id)
+        wanted = EnrollmentFilter(profile_id, event_id, journey_id, status)
+        return await self._calls.page(wanted, limit, before, organization_id)
 
     async def get(
         self, enrollment_id: str, *, organization_id: str = DEFAULT_ORGANIZATION

@@ -1,4 +1,4 @@
-"""What explaining and rehearsing return: answers, facts and reasons, as values."""
+"""What explaining, rehearsing and telling a story return: answers, facts and reasons, as values."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from segmentflow_core.domain.explanation import (
     WindowFact,
 )
 from segmentflow_core.domain.rehearsal import Rehearsal, RehearsedJourney
+from segmentflow_core.domain.story import Story, ToldEvent, ToldOutcome
 
 __all__ = [
     "SKIP_REASONS",
@@ -28,5 +29,8 @@ __all__ = [
     "RehearsedJourney",
     "SampleFact",
     "SilentJourney",
+    "Story",
+    "ToldEvent",
+    "ToldOutcome",
     "WindowFact",
 ]

@@ -1,4 +1,4 @@
-"""The facade of what was recorded: read events and Profiles, explain an event, purge old keys.
+"""The facade of what was recorded: read and find it, explain an event, tell a person's story.
 
 Needs no fingerprint secret.
 """
@@ -6,143 +6,23 @@ Needs no fingerprint secret.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from functools import partial
-from typing import Final
+from datetime import datetime
 
-from segmentflow_core.arguments import (
-    DEFAULT_ORGANIZATION,
-    check_before,
-    check_id,
-    check_journey_id,
-    check_limit,
-    check_limits,
-    check_organization,
-    check_policy,
-    checked_definitions,
-    found,
-)
-from segmentflow_core.calls import StorageCalls
-from segmentflow_core.colour import drive, settle
+from segmentflow_core.arguments import DEFAULT_ORGANIZATION
+from segmentflow_core.colour import drive
 from segmentflow_core.domain.event import UserEvent
 from segmentflow_core.domain.explanation import ExplainedEvent
+from segmentflow_core.domain.finding import EventFilter
 from segmentflow_core.domain.profile import DEFAULT_PROFILE_LIMITS, Profile, ProfileLimits
 from segmentflow_core.domain.redaction_policy import NO_POLICY, RedactionPolicy
 from segmentflow_core.domain.request import DEFAULT_LIMITS, Limits
+from segmentflow_core.domain.story import Story
 from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
-from segmentflow_core.system import SystemClock, Uuid7Factory
+from segmentflow_core.record_calls import RecordCalls
 from segmentflow_core.tracebacks import forgets_locals
-from segmentflow_core.usecases.explain import (
-    Asked,
-    drafts,
-    explain_request,
-    explain_stored,
-    prepare_dry_run,
-)
-from segmentflow_core.usecases.reading import list_events
 from segmentflow_core.usecases.record import AnyRequest
 
 __all__ = ["AsyncRecords", "Records"]
-
-_BEFORE_EVERYTHING: Final = datetime(1, 1, 2, tzinfo=UTC)
-"""A day later than the first, which a time zone of the database's could not hold."""
-
-
-class _RecordCalls(StorageCalls):
-    """What both colours do."""
-
-    def __init__(
-        self,
-        storage: Storage | AsyncStorage,
-        face: str,
-        *,
-        asynchronous: bool,
-        clock: Clock | None,
-        ids: IdFactory | None,
-        limits: Limits,
-        redaction: RedactionPolicy,
-        create_without_email: bool,
-        profile_limits: ProfileLimits,
-    ) -> None:
-        check_policy(redaction)
-        super().__init__(storage, face, asynchronous=asynchronous)
-        self._clock = clock or SystemClock()
-        self._ids = ids or Uuid7Factory()
-        check_limits(limits)
-        self._limits = limits
-        self._redaction = redaction
-        self._create_without_email = create_without_email
-        self._profile_limits = profile_limits
-
-    async def event(self, event_id: str, organization_id: str) -> UserEvent:
-        check_id(event_id)
-        return found(
-            await self.read(organization_id, lambda t: t.events.get(organization_id, event_id))
-        )
-
-    async def events(
-        self, limit: int, before: str | None, organization_id: str
-    ) -> Sequence[UserEvent]:
-        check_limit(limit)
-        check_before(before)
-        return await self.read(
-            organization_id, lambda t: list_events(t, organization_id, limit, before)
-        )
-
-    async def profile(self, profile_id: str, organization_id: str) -> Profile:
-        check_id(profile_id)
-        return found(
-            await self.read(organization_id, lambda t: t.profiles.get(organization_id, profile_id))
-        )
-
-    async def explain(
-        self, event_id: str, journeys: object, journey_id: str | None, organization_id: str
-    ) -> ExplainedEvent:
-        asked = self._asked(journeys, journey_id, organization_id)
-        check_id(event_id)
-        return await self.run(
-            partial(
-                explain_stored,
-                organization_id=organization_id,
-                event_id=event_id,
-                asked=asked,
-            ),
-            reads_only=True,
-        )
-
-    async def explain_request(
-        self, request: AnyRequest, journeys: object, journey_id: str | None, organization_id: str
-    ) -> ExplainedEvent:
-        asked = self._asked(journeys, journey_id, organization_id)
-        return await self.run(
-            partial(
-                explain_request,
-                organization_id=organization_id,
-                dry_run=prepare_dry_run(
-                    request, self._limits, self._redaction, self._clock, self._ids
-                ),
-                asked=asked,
-                new_id=self._ids.new_id,
-                create_without_email=self._create_without_email,
-                profile_limits=self._profile_limits,
-            ),
-            reads_only=True,
-        )
-
-    def _asked(self, journeys: object, journey_id: str | None, organization_id: str) -> Asked:
-        check_organization(organization_id)
-        check_journey_id(journey_id)
-        if journeys is None:
-            return Asked(None, journey_id)
-        return Asked(drafts(checked_definitions(journeys), self._clock.now()), journey_id)
-
-    async def purge_keys(self, limit: int) -> int:
-        check_limit(limit)
-        now = self._clock.now()
-        return await self.run(lambda t: settle(t.idempotency.purge(now, limit)))
-
-    async def check_writes(self) -> None:
-        await self.run(lambda t: settle(t.idempotency.purge(_BEFORE_EVERYTHING, 1)))
 
 
 class Records:
@@ -172,7 +52,7 @@ class Records:
         create_without_email: bool = False,
         profile_limits: ProfileLimits = DEFAULT_PROFILE_LIMITS,
     ) -> None:
-        self._calls = _RecordCalls(
+        self._calls = RecordCalls(
             storage,
             "Records",
             asynchronous=False,
@@ -195,21 +75,35 @@ class Records:
     def events(
         self,
         *,
+        profile_id: str | None = None,
+        event: str | None = None,
+        reference_id: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
         limit: int = 100,
         before: str | None = None,
         organization_id: str = DEFAULT_ORGANIZATION,
     ) -> Sequence[UserEvent]:
         """Return events, newest first by id, a page at a time.
 
+        What is given of the first five must all be true of an event; it takes a storage that
+        finds.
+
         Args:
+            profile_id: only of this Profile.
+            event: only of exactly this name.
+            reference_id: only of exactly this referenceId.
+            since: only received at this instant or later; an aware datetime.
+            until: only received before this instant; an aware datetime.
             limit: how many at most, 1 to 100,000.
             before: only ids below this one: the last of the page before.
             organization_id: whose events.
 
         Raises:
-            ConfigurationError: an argument breaks its rule.
+            ConfigurationError: an argument breaks its rule, or the storage does not find.
         """
-        return drive(self._calls.events(limit, before, organization_id))
+        wanted = EventFilter(profile_id, event, reference_id, since, until)
+        return drive(self._calls.events(wanted, limit, before, organization_id))
 
     def profile(self, profile_id: str, *, organization_id: str = DEFAULT_ORGANIZATION) -> Profile:
         """Return one Profile.
@@ -218,6 +112,75 @@ class Records:
             NotFound: this Organization has no such Profile.
         """
         return drive(self._calls.profile(profile_id, organization_id))
+
+    def find_profile(
+        self,
+        who: str | None = None,
+        *,
+        email: str | None = None,
+        external_id: str | None = None,
+        organization_id: str = DEFAULT_ORGANIZATION,
+    ) -> Profile:
+        """Return one Profile by what is known of it; give one of the first three.
+
+        An email or an external id finds the Profile that has it today: one that gave way to a
+        newer email finds nobody.
+
+        Args:
+            who: an id, an email or an external id, tried in that order.
+            email: in any case, with or without space around it.
+            external_id: exactly.
+            organization_id: whose Profile.
+
+        Raises:
+            NotFound: this Organization has no such Profile.
+            ConfigurationError: not exactly one is given, or the storage does not find.
+        """
+        return drive(self._calls.find_profile(who, email, external_id, organization_id))
+
+    def profiles(
+        self,
+        *,
+        limit: int = 100,
+        before: str | None = None,
+        organization_id: str = DEFAULT_ORGANIZATION,
+    ) -> Sequence[Profile]:
+        """Return Profiles, newest first by id, a page at a time.
+
+        Args:
+            limit: how many at most, 1 to 100,000.
+            before: only ids below this one: the last of the page before.
+            organization_id: whose Profiles.
+
+        Raises:
+            ConfigurationError: an argument breaks its rule, or the storage does not find.
+        """
+        return drive(self._calls.profiles(limit, before, organization_id))
+
+    def why(
+        self,
+        who: str,
+        *,
+        journey_id: str | None = None,
+        limit: int = 100,
+        before: str | None = None,
+        organization_id: str = DEFAULT_ORGANIZATION,
+    ) -> Story:
+        """Tell one person's story: her events, what Journeys made of them, what became of that.
+
+        Args:
+            who: an id, an email or an external id, as `find_profile` takes it.
+            journey_id: only what this Journey made of them, and why: each outcome comes with the
+                leaves of the condition, by the version that decided.
+            limit: how many events to look at, newest first, 1 to 100,000.
+            before: only events with ids below this one: `Story.before` of the page before.
+            organization_id: whose Profile.
+
+        Raises:
+            NotFound: this Organization has no such Profile, or no such Journey.
+            ConfigurationError: an argument breaks its rule, or the storage does not find.
+        """
+        return drive(self._calls.why(who, journey_id, limit, before, organization_id))
 
     @forgets_locals
     def explain(
@@ -301,7 +264,7 @@ class AsyncRecords:
         create_without_email: bool = False,
         profile_limits: ProfileLimits = DEFAULT_PROFILE_LIMITS,
     ) -> None:
-        self._calls = _RecordCalls(
+        self._calls = RecordCalls(
             storage,
             "AsyncRecords",
             asynchronous=True,
@@ -322,18 +285,57 @@ class AsyncRecords:
     async def events(
         self,
         *,
+        profile_id: str | None = None,
+        event: str | None = None,
+        reference_id: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
         limit: int = 100,
         before: str | None = None,
         organization_id: str = DEFAULT_ORGANIZATION,
     ) -> Sequence[UserEvent]:
         """Return events, newest first; as `Records.events`."""
-        return await self._calls.events(limit, before, organization_id)
+        wanted = EventFilter(profile_id, event, reference_id, since, until)
+        return await self._calls.events(wanted, limit, before, organization_id)
 
     async def profile(
         self, profile_id: str, *, organization_id: str = DEFAULT_ORGANIZATION
     ) -> Profile:
         """Return one Profile; as `Records.profile`."""
         return await self._calls.profile(profile_id, organization_id)
+
+    async def find_profile(
+        self,
+        who: str | None = None,
+        *,
+        email: str | None = None,
+        external_id: str | None = None,
+        organization_id: str = DEFAULT_ORGANIZATION,
+    ) -> Profile:
+        """Return one Profile by what is known of it; as `Records.find_profile`."""
+        return await self._calls.find_profile(who, email, external_id, organization_id)
+
+    async def profiles(
+        self,
+        *,
+        limit: int = 100,
+        before: str | None = None,
+        organization_id: str = DEFAULT_ORGANIZATION,
+    ) -> Sequence[Profile]:
+        """Return Profiles, newest first; as `Records.profiles`."""
+        return await self._calls.profiles(limit, before, organization_id)
+
+    async def why(
+        self,
+        who: str,
+        *,
+        journey_id: str | None = None,
+        limit: int = 100,
+        before: str | None = None,
+        organization_id: str = DEFAULT_ORGANIZATION,
+    ) -> Story:
+        """Tell one person's story; as `Records.why`."""
+        return await self._calls.why(who, journey_id, limit, before, organization_id)
 
     @forgets_locals
     async def explain(

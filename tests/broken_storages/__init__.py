@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from broken_storages import entries, keys, races, values
+from broken_storages import entries, finding, keys, races, values
 from broken_storages.altered import Broken
 from broken_storages.races import Unlocked
 
-__all__ = ["BROKEN", "RACES", "Unlocked", "entries", "keys", "races", "values"]
+__all__ = ["BROKEN", "RACES", "Unlocked", "entries", "finding", "keys", "races", "values"]
 
 
 def with_a_mistake(kind):

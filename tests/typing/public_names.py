@@ -38,7 +38,14 @@ from segmentflow_core import (
     UserEvent,
 )
 from segmentflow_core.colour import MaybeAwaitable, drive, is_asynchronous, settle
-from segmentflow_core.explanation import ExplainedEvent, ExplainedJourney, Explanation, Rehearsal
+from segmentflow_core.explanation import (
+    ExplainedEvent,
+    ExplainedJourney,
+    Explanation,
+    Rehearsal,
+    Story,
+    ToldEvent,
+)
 from segmentflow_core.ports import (
     AsyncStorage,
     ClaimTerms,
@@ -117,6 +124,9 @@ assert_type(tracker.records, Records)
 assert_type(Journeys(sql).publish([]), list[PublishedJourney])
 assert_type(Enrollments(memory).claim(), list[ClaimedEnrollment])
 records = Records(sql, profile_limits=ProfileLimits(max_bytes=1000), create_without_email=True)
+assert_type(records.find_profile(email="alex@example.com"), Profile)
+assert_type(records.why("alex@example.com", journey_id="welcome"), Story)
+assert_type(records.why("alex@example.com").events, tuple[ToldEvent, ...])
 assert_type(records.explain_request(request, journey_id="welcome"), ExplainedEvent)
 
 explained = tracker.explain(request)
@@ -144,6 +154,8 @@ async def use_async() -> None:
     assert_type(await AsyncEnrollments(async_memory).release_many([claimed.lease]), Finished)
     assert_type(await AsyncRecords(async_memory).explain_request(request), ExplainedEvent)
     assert_type(await async_tracker.records.event("id"), UserEvent)
+    assert_type(await async_tracker.records.find_profile("id"), Profile)
+    assert_type(await async_tracker.records.why("id"), Story)
     assert_type(await async_tracker.enrollments.claim(), list[ClaimedEnrollment])
     assert_type(await async_tracker.enrollments.complete(claimed.lease), Enrollment)
     assert_type(

@@ -20,8 +20,10 @@ from segmentflow_core.wire import (
     claimed_document,
     enrollment_document,
     event_document,
+    profile_document,
     published_document,
     receipt_document,
+    story_document,
 )
 from segmentflow_memory import MemoryStorage
 
@@ -106,3 +108,32 @@ def test_an_api_key_is_listed_without_its_digest():
         "lastUsedAt": None,
         "revokedAt": None,
     }
+
+
+def test_a_profile_is_written_as_it_stands(tracker, receipt):
+    assert profile_document(tracker.records.profile(receipt.profile_id)) == {
+        "profileId": receipt.profile_id,
+        "email": "alex@example.com",
+        "externalId": "cus_123",
+        "properties": {"firstName": "Alex", "plan": "Pro"},
+        "createdAt": NOW,
+        "updatedAt": NOW,
+    }
+
+
+def test_a_story_is_written_with_what_became_of_each_outcome(tracker, receipt):
+    story = story_document(tracker.records.why("alex@example.com"))
+    (entered,) = tracker.enrollments.list()
+    event = event_document(tracker.records.event(receipt.event_id))
+    outcome = {"journeyId": "welcome", "version": 1, "outcome": "enrolled", "reason": None}
+    told = {**outcome, "enrollment": enrollment_document(entered)}
+    assert story == {
+        "profile": profile_document(tracker.records.profile(receipt.profile_id)),
+        "events": [{**event, "outcomes": [told]}],
+        "before": None,
+    }
+    about_one = story_document(tracker.records.why("cus_123", journey_id="welcome"))
+    (explained,) = about_one["events"][0]["outcomes"]
+    assert explained.pop("explanation")["reentry"] == {"result": True, "policy": "every_event"}
+    assert explained == told
+    json.dumps(about_one)

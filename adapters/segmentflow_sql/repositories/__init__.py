@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from segmentflow_sql.repositories.api_keys import ApiKeyRepository
+from segmentflow_sql.repositories.finding import FindingRepository
 from segmentflow_sql.repositories.hand_over import HandOverRepository
 from segmentflow_sql.repositories.journeys import JourneyRepository
 from segmentflow_sql.repositories.keys import IdempotencyRepository
@@ -17,6 +18,7 @@ __all__ = [
     "ApiKeyRepository",
     "EnrollmentRepository",
     "EventRepository",
+    "FindingRepository",
     "HandOverRepository",
     "IdempotencyRepository",
     "JourneyRepository",

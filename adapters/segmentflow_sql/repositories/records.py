@@ -6,10 +6,17 @@ from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
-from segmentflow_core.ports import Enrollment, EnrollmentStatus, Profile, UserEvent, is_id
+from segmentflow_core.ports import (
+    Enrollment,
+    EnrollmentFilter,
+    EnrollmentStatus,
+    Profile,
+    UserEvent,
+    is_id,
+)
 from segmentflow_sql import rows
-from segmentflow_sql.codecs import may_be_stored
 from segmentflow_sql.exchange import Connection, ask
+from segmentflow_sql.repositories.finding import FindingRepository
 
 __all__ = ["EnrollmentRepository", "EventRepository", "ProfileRepository"]
 
@@ -111,21 +118,6 @@ class EnrollmentRepository:
         status: EnrollmentStatus | None = None,
     ) -> Sequence[Enrollment]:
         """Return at most `limit` Enrollments, newest first by id; only ids below `before`."""
-        kind = self._connection.kind
-        if before is not None and not kind.codec.may_be_id(before):
-            return []
-        if journey_id is not None and not may_be_stored(journey_id):
-            return []
-        # What is still open has an index of its own; completed ones are found anywhere.
-        anywhere = status in (None, EnrollmentStatus.COMPLETED)
-        records = kind.statements.records
-        found = await ask(
-            self._connection,
-            records.list_enrollments if anywhere else records.list_open_enrollments,
-            organization_id=organization_id,
-            limit=limit,
-            before=before,
-            journey_id=journey_id,
-            status=None if status is None else str(status),
-        )
-        return [rows.enrollment_from(row) for row in found]
+        wanted = EnrollmentFilter(journey_id=journey_id, status=status)
+        finding = FindingRepository(self._connection)
+        return await finding.enrollments(organization_id, wanted, limit, before)

@@ -15,6 +15,7 @@ from attrs import frozen
 
 from segmentflow_sql.statements.api_keys import ApiKeyStatements, api_key_statements
 from segmentflow_sql.statements.dialects import DIALECTS, DatabaseName
+from segmentflow_sql.statements.finding import FindingStatements, finding_statements
 from segmentflow_sql.statements.hand_over import HandOverStatements, hand_over_statements
 from segmentflow_sql.statements.installation import (
     InstallationStatements,
@@ -56,6 +57,7 @@ class Statements:
     tracking: TrackingStatements
     journeys: JourneyStatements
     records: RecordStatements
+    finding: FindingStatements
     hand_over: HandOverStatements
     stepwise: StepwiseStatements
     api_keys: ApiKeyStatements
@@ -71,6 +73,7 @@ def statements_for(database: DatabaseName) -> Statements:
         tracking=tracking_statements(dialect),
         journeys=journey_statements(dialect),
         records=record_statements(dialect),
+        finding=finding_statements(dialect),
         hand_over=hand_over_statements(dialect),
         stepwise=stepwise_statements(dialect),
         api_keys=api_key_statements(dialect),

@@ -26,6 +26,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.sql.elements import ClauseElement
+from sqlalchemy.types import TypeEngine
 
 from segmentflow_sql.statements.dialects import Dialect
 from segmentflow_sql.statements.statement import RowStatement, Statement
@@ -33,6 +34,7 @@ from segmentflow_sql.statements.statement import RowStatement, Statement
 __all__ = [
     "NO_OFFSET",
     "Values",
+    "before",
     "changing",
     "columns",
     "compiled",
@@ -223,6 +225,11 @@ def looked_up(
     return found if which is None else found.where(which)
 
 
+def before(key: ColumnElement[Any], kind: TypeEngine[Any]) -> ColumnElement[bool]:
+    """Say that an id is below the one that a page starts before, if it starts before any."""
+    return key < func.coalesce(bindparam("before", type_=kind), _LAST_ID)
+
+
 def page(
     selected: Values, source: FromClause, key: Column[Any], *more: ColumnElement[bool]
 ) -> Select[Any]:
@@ -232,7 +239,7 @@ def page(
         .select_from(source)
         .where(
             equal_to_given(key.table, "organization_id"),
-            key < func.coalesce(bindparam("before", type_=key.type), _LAST_ID),
+            before(key, key.type),
             *more,
         )
         .order_by(key.desc())

@@ -10,12 +10,17 @@ import pytest
 from redis.asyncio import Redis as AsyncRedis
 
 from redis_server import RedisServer
-from segmentflow_core.testing import StorageContract
+from segmentflow_core.testing import Capabilities, StorageContract
 from segmentflow_core.testing.api_keys import ApiKeyContract
 from segmentflow_redis import AsyncRedisStorage, RedisStorage, open_storage
 
+# Its records are found by their ids alone.
+CAPABILITIES = Capabilities(finding=False)
+
 
 class TestRedis(ApiKeyContract, StorageContract):
+    capabilities = CAPABILITIES
+
     @pytest.fixture
     def storage(self, server: RedisServer) -> Iterator[RedisStorage]:
         storage = open_storage(server.url)
@@ -30,6 +35,8 @@ class TestRedis(ApiKeyContract, StorageContract):
 
 
 class TestRedisAsync(ApiKeyContract, StorageContract):
+    capabilities = CAPABILITIES
+
     @pytest.fixture
     def run_async(self, runner: asyncio.Runner) -> Callable[[Any], Any]:
         return runner.run

@@ -22,6 +22,12 @@ from segmentflow_core.domain.instant import (
 )
 from segmentflow_core.domain.journey import journey_definition, journey_document
 from segmentflow_core.domain.prior_entries import answer
+from segmentflow_core.ports.finding import (
+    EnrollmentFilter,
+    EventFilter,
+    FindingRepository,
+    FindsRecords,
+)
 from segmentflow_core.ports.hand_over import (
     AVAILABLE_STATUSES,
     ClaimedEnrollment,
@@ -82,9 +88,13 @@ __all__ = [
     "EmailTimes",
     "Enrollment",
     "EnrollmentChange",
+    "EnrollmentFilter",
     "EnrollmentRepository",
     "EnrollmentStatus",
+    "EventFilter",
     "EventRepository",
+    "FindingRepository",
+    "FindsRecords",
     "Fingerprint",
     "Found",
     "HandOverRepository",

@@ -30,6 +30,7 @@ class Capabilities:
         reruns: the storage runs work again that lost a race.
         durable: another connection sees what was written.
         cancellation: a task may be cancelled.
+        finding: records are found by what they say.
     """
 
     concurrent_writers: bool = _capability(
@@ -48,6 +49,10 @@ class Capabilities:
     )
     cancellation: bool = _capability(
         "An asynchronous call may be cancelled anywhere, as asyncio does it."
+    )
+    finding: bool = _capability(
+        "Its transactions have `finding`: Profiles by email or external id, events and"
+        " Enrollments by what they say. A storage without this is complete all the same."
     )
 
 

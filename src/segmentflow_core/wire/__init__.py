@@ -8,10 +8,15 @@ from segmentflow_core.wire.documents import (
     claimed_document,
     enrollment_document,
     event_document,
+    profile_document,
     published_document,
     receipt_document,
 )
-from segmentflow_core.wire.explanations import explained_document, rehearsal_document
+from segmentflow_core.wire.explanations import (
+    explained_document,
+    rehearsal_document,
+    story_document,
+)
 from segmentflow_core.wire.json_schema import (
     IDEMPOTENCY_KEY_SCHEMA,
     json_value_schema,
@@ -31,10 +36,12 @@ __all__ = [
     "json_value_schema",
     "parse_json",
     "parse_request",
+    "profile_document",
     "published_document",
     "receipt_document",
     "receipt_json_schema",
     "rehearsal_document",
     "request_document",
     "request_json_schema",
+    "story_document",
 ]

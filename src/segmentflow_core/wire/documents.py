@@ -17,6 +17,7 @@ from segmentflow_core.domain.event import Enrollment, Outcome, Receipt, UserEven
 from segmentflow_core.domain.hand_over import ClaimedEnrollment
 from segmentflow_core.domain.instant import format_instant
 from segmentflow_core.domain.journey import Journey, journey_document
+from segmentflow_core.domain.profile import Profile
 
 __all__ = [
     "api_key_document",
@@ -24,6 +25,7 @@ __all__ = [
     "claimed_document",
     "enrollment_document",
     "event_document",
+    "profile_document",
     "published_document",
     "receipt_document",
 ]
@@ -76,6 +78,18 @@ def event_document(event: UserEvent) -> dict[str, Any]:
     document: dict[str, Any] = _CONVERTER.unstructure(event)
     document["data"] = event.data
     return document
+
+
+def profile_document(profile: Profile) -> dict[str, Any]:
+    """Write a Profile as it stands: who it is, its Properties, and when it was made and changed."""
+    return {
+        "profileId": profile.profile_id,
+        "email": profile.email,
+        "externalId": profile.external_id,
+        "properties": profile.properties,
+        "createdAt": format_instant(profile.created_at),
+        "updatedAt": format_instant(profile.updated_at),
+    }
 
 
 def enrollment_document(enrollment: Enrollment) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What explaining returns, as JSON documents: camelCase names, instants as RFC 3339.
+"""Explanations and stories as JSON documents: camelCase names, instants as RFC 3339.
 
 Each condition and key is shown with the values of the redacted state. Must never see a
 request.
@@ -22,8 +22,10 @@ from segmentflow_core.domain.explanation import (
 from segmentflow_core.domain.instant import format_instant
 from segmentflow_core.domain.json_value import MISSING
 from segmentflow_core.domain.rehearsal import Rehearsal
+from segmentflow_core.domain.story import Story, ToldOutcome
+from segmentflow_core.wire.documents import enrollment_document, event_document, profile_document
 
-__all__ = ["explained_document", "rehearsal_document"]
+__all__ = ["explained_document", "rehearsal_document", "story_document"]
 
 
 def explained_document(explained: ExplainedEvent) -> dict[str, Any]:
@@ -66,6 +68,32 @@ def rehearsal_document(rehearsal: Rehearsal) -> dict[str, Any]:
             for journey in rehearsal.journeys
         ],
     }
+
+
+def story_document(story: Story) -> dict[str, Any]:
+    """Write one person's story; `explanation` is there where it is about one Journey."""
+    return {
+        "profile": profile_document(story.profile),
+        "events": [
+            {
+                **event_document(told.event),
+                "outcomes": [_told(outcome) for outcome in told.outcomes],
+            }
+            for told in story.events
+        ],
+        "before": story.before,
+    }
+
+
+def _told(told: ToldOutcome) -> dict[str, Any]:
+    document = {
+        "journeyId": told.outcome.journey_id,
+        **_outcome(told.outcome),
+        "enrollment": None if told.enrollment is None else enrollment_document(told.enrollment),
+    }
+    if told.explained is not None:
+        document["explanation"] = _journey(told.explained)
+    return document
 
 
 def _journey(journey: ExplainedJourney) -> dict[str, Any]:

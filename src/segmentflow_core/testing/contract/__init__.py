@@ -25,6 +25,7 @@ from segmentflow_core.testing.capabilities import CAPABILITIES, Capabilities, ne
 from segmentflow_core.testing.contract.atomicity import AtomicityContract
 from segmentflow_core.testing.contract.batches import BatchContract
 from segmentflow_core.testing.contract.exchanges import ExchangeContract
+from segmentflow_core.testing.contract.finding import FindingContract
 from segmentflow_core.testing.contract.hand_over import HandOverContract
 from segmentflow_core.testing.contract.idempotency import IdempotencyContract
 from segmentflow_core.testing.contract.journeys import JourneyContract
@@ -50,6 +51,7 @@ class StorageContract(
     NumberContract,
     JourneyContract,
     LookingContract,
+    FindingContract,
     BatchContract,
     OrganizationContract,
     ExchangeContract,

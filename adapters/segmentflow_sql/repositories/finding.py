@@ -1,0 +1,153 @@
+"""The port that finds records by what they say.
+
+Knows which look-up is best for what is asked for. What no row could hold is not asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from attrs import frozen
+
+from segmentflow_core.ports import (
+    Enrollment,
+    EnrollmentFilter,
+    EnrollmentStatus,
+    EventFilter,
+    IdentityKind,
+    Profile,
+    UserEvent,
+)
+from segmentflow_sql import rows
+from segmentflow_sql.codecs import may_be_stored
+from segmentflow_sql.exchange import Connection, ask
+
+__all__ = ["FindingRepository"]
+
+_ALL: Final = 2**31 - 1
+_BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
+_END: Final = datetime.max.replace(tzinfo=UTC)
+
+
+@frozen
+class FindingRepository:
+    """Look-ups in what an Organization has recorded."""
+
+    _connection: Connection
+
+    async def profile(self, organization_id: str, kind: IdentityKind, value: str) -> Profile | None:
+        """Return the Profile whose own email or external id this is, or None."""
+        if not may_be_stored(value):
+            return None
+        by_email = kind is IdentityKind.EMAIL
+        found = await ask(
+            self._connection,
+            self._connection.kind.statements.finding.profile[kind],
+            organization_id=organization_id,
+            **{"email" if by_email else "external_id": value},
+        )
+        return rows.profile_from(found[0]) if found else None
+
+    async def profiles(
+        self, organization_id: str, limit: int, before: str | None
+    ) -> Sequence[Profile]:
+        """Return at most `limit` Profiles, newest first by id; only ids below `before`."""
+        if not self._may_be(ids=(before,)):
+            return []
+        found = await ask(
+            self._connection,
+            self._connection.kind.statements.finding.profiles,
+            organization_id=organization_id,
+            limit=limit,
+            before=before,
+        )
+        return [rows.profile_from(row) for row in found]
+
+    async def events(
+        self, organization_id: str, wanted: EventFilter, limit: int, before: str | None
+    ) -> Sequence[UserEvent]:
+        """Return at most `limit` events that `wanted` admits, newest first by id."""
+        if not self._may_be(
+            ids=(wanted.profile_id, before), texts=(wanted.event, wanted.reference_id)
+        ):
+            return []
+        kind = self._connection.kind
+        finding = kind.statements.finding
+        if wanted.reference_id is not None:
+            statement = finding.events["reference_id"]
+        elif wanted.profile_id is not None:
+            statement = finding.events["profile_id"]
+        elif wanted.event is not None and wanted.since is None:
+            statement = finding.events["event"]
+        else:
+            statement = finding.events_received
+        found = await ask(
+            self._connection,
+            statement,
+            organization_id=organization_id,
+            profile_id=wanted.profile_id,
+            event=wanted.event,
+            reference_id=wanted.reference_id,
+            since=kind.codec.instant(wanted.since or _BEGINNING),
+            until=kind.codec.instant(wanted.until or _END),
+            limit=limit,
+            before=before,
+        )
+        return [rows.event_from(row) for row in found]
+
+    async def enrollments(
+        self, organization_id: str, wanted: EnrollmentFilter, limit: int, before: str | None
+    ) -> Sequence[Enrollment]:
+        """Return at most `limit` Enrollments that `wanted` admits, newest first by id."""
+        if not self._may_be(
+            ids=(wanted.profile_id, wanted.event_id, before), texts=(wanted.journey_id,)
+        ):
+            return []
+        status = wanted.status
+        known = self._connection.kind.statements
+        if wanted.profile_id is not None or wanted.event_id is not None:
+            statement = known.finding.enrollments["profile_id"]
+        elif wanted.journey_id is not None:
+            statement = known.finding.enrollments["journey_id"]
+        elif status in (None, EnrollmentStatus.COMPLETED):
+            statement = known.records.list_enrollments
+        else:
+            # What is still open has an index of its own; completed ones are found anywhere.
+            statement = known.records.list_open_enrollments
+        found = await ask(
+            self._connection,
+            statement,
+            organization_id=organization_id,
+            profile_id=wanted.profile_id,
+            event_id=wanted.event_id,
+            journey_id=wanted.journey_id,
+            status=None if status is None else str(status),
+            limit=limit,
+            before=before,
+        )
+        return [rows.enrollment_from(row) for row in found]
+
+    async def entries(
+        self, organization_id: str, profile_id: str, event_ids: Sequence[str]
+    ) -> Sequence[Enrollment]:
+        """Return every Enrollment that these events of one Profile caused."""
+        kind = self._connection.kind
+        found = await ask(
+            self._connection,
+            kind.statements.finding.entries,
+            organization_id=organization_id,
+            profile_id=profile_id,
+            event_ids=kind.codec.listed(event_ids),
+            limit=_ALL,
+            before=None,
+        )
+        return [rows.enrollment_from(row) for row in found]
+
+    def _may_be(self, ids: Sequence[str | None] = (), texts: Sequence[str | None] = ()) -> bool:
+        """Say whether a row could hold all of these; None is nothing asked for."""
+        may_be_id = self._connection.kind.codec.may_be_id
+        return all(each is None or may_be_id(each) for each in ids) and all(
+            each is None or may_be_stored(each) for each in texts
+        )

@@ -1,0 +1,204 @@
+"""How Profiles, events and Enrollments are found by what they say, each by the index meant for it.
+
+A look-up is written for the value that leads to its index; what else is asked for, the rows
+found must satisfy.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from attrs import frozen
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    FromClause,
+    Integer,
+    bindparam,
+    func,
+    literal_column,
+    or_,
+    select,
+)
+
+from segmentflow_core.ports import IdentityKind
+from segmentflow_sql.schema import enrollments, events, profiles
+from segmentflow_sql.statements.building import (
+    NO_OFFSET,
+    before,
+    columns,
+    compiled,
+    equal_to_given,
+    page,
+)
+from segmentflow_sql.statements.dialects import Dialect
+from segmentflow_sql.statements.statement import Statement
+from segmentflow_sql.statements.versions import (
+    EVENTS,
+    PROFILES,
+    event_columns,
+    profile_columns,
+)
+
+__all__ = ["FindingStatements", "finding_statements"]
+
+
+@frozen
+class FindingStatements:
+    """The statements that find what was recorded.
+
+    Attributes:
+        profile: by the kind of identity.
+        profiles: a page of them.
+        events: by the column that leads to their index.
+        events_received: by the period in which they were received.
+        enrollments: by the column that leads to their index; an event leads to its Profile.
+        entries: those that events of one Profile caused. It is a page like the others, because
+            without an order of ids SQLite reads the whole Organization instead.
+    """
+
+    profile: dict[IdentityKind, Statement]
+    profiles: Statement
+    events: dict[str, Statement]
+    events_received: Statement
+    enrollments: dict[str, Statement]
+    entries: Statement
+
+
+_EVENT_COLUMNS: Final = ("reference_id", "profile_id", "event")
+
+
+def finding_statements(dialect: Dialect) -> FindingStatements:
+    """Build and compile the statements that find what was recorded."""
+    return FindingStatements(
+        profile={
+            IdentityKind.EMAIL: _profile(dialect, profiles.c.email),
+            IdentityKind.EXTERNAL_ID: _profile(dialect, profiles.c.external_id),
+        },
+        profiles=compiled(
+            dialect,
+            "list_profiles",
+            page(profile_columns(dialect), PROFILES, profiles.c.profile_id),
+        ),
+        events={name: _events(dialect, name) for name in _EVENT_COLUMNS},
+        events_received=_events_received(dialect),
+        enrollments={
+            "profile_id": _enrollments(dialect, "profile_id", _of_profile()),
+            "journey_id": _enrollments(
+                dialect, "journey_id", equal_to_given(enrollments, "journey_id")
+            ),
+        },
+        entries=compiled(
+            dialect,
+            "find_entries",
+            page(
+                columns(dialect, enrollments),
+                enrollments,
+                enrollments.c.enrollment_id,
+                equal_to_given(enrollments, "profile_id"),
+                dialect.among(enrollments.c.event_id, "event_ids"),
+            ),
+            prepared=False,
+        ),
+    )
+
+
+def _profile(dialect: Dialect, column: Column[Any]) -> Statement:
+    found = select(*profile_columns(dialect)).select_from(PROFILES)
+    return compiled(
+        dialect,
+        f"find_profile_by_{column.name}",
+        found.where(equal_to_given(profiles, "organization_id", column.name)),
+    )
+
+
+def _events(dialect: Dialect, leads: str) -> Statement:
+    others = (_if_given(events.c[name]) for name in _EVENT_COLUMNS if name != leads)
+    return compiled(
+        dialect,
+        f"find_events_by_{leads}",
+        page(
+            event_columns(dialect),
+            EVENTS,
+            events.c.event_id,
+            equal_to_given(events, leads),
+            *others,
+            *_received(events),
+        ),
+        prepared=False,
+    )
+
+
+def _events_received(dialect: Dialect) -> Statement:
+    """Find the ids of a page in the index of the period, then read those events.
+
+    SQLite knows nothing of how long the period is: the order of the ids is hidden from it, or
+    it would read the whole Organization in that order.
+    """
+    within = events.alias("within")
+    event_id: ColumnElement[Any] = within.c.event_id
+    if dialect.needs_outer_join:
+        event_id = func.coalesce(event_id, literal_column("''"))
+    ids = (
+        select(within.c.event_id)
+        .where(
+            equal_to_given(within, "organization_id"),
+            *_received(within),
+            _if_given(within.c.event),
+            before(event_id, events.c.event_id.type),
+        )
+        .order_by(event_id.desc())
+        .limit(bindparam("limit", type_=Integer))
+        .offset(NO_OFFSET)
+    )
+    return compiled(
+        dialect,
+        "find_events_received",
+        page(
+            event_columns(dialect),
+            EVENTS,
+            events.c.event_id,
+            dialect.one_of(events.c.event_id, ids),
+        ),
+        prepared=False,
+    )
+
+
+def _received(table: FromClause) -> tuple[ColumnElement[bool], ...]:
+    received_at = table.c.received_at
+    return (
+        received_at >= bindparam("since", type_=received_at.type),
+        received_at < bindparam("until", type_=received_at.type),
+    )
+
+
+def _if_given(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Say that a column equals the parameter of its name, unless that is NULL."""
+    given: ColumnElement[Any] = bindparam(column.key, type_=column.type)
+    return or_(given.is_(None), column == given)
+
+
+def _of_profile() -> ColumnElement[bool]:
+    """Say whose Enrollments they are: the Profile's, or those of the Profile of an event."""
+    of_event = select(events.c.profile_id).where(
+        equal_to_given(events, "organization_id", "event_id")
+    )
+    profile_id = enrollments.c.profile_id
+    given = bindparam("profile_id", type_=profile_id.type)
+    return profile_id == func.coalesce(given, of_event.scalar_subquery())
+
+
+def _enrollments(dialect: Dialect, leads: str, which: ColumnElement[bool]) -> Statement:
+    others = ("journey_id", "status", "event_id") if leads == "profile_id" else ("status",)
+    return compiled(
+        dialect,
+        f"find_enrollments_by_{leads}",
+        page(
+            columns(dialect, enrollments),
+            enrollments,
+            enrollments.c.enrollment_id,
+            which,
+            *(_if_given(enrollments.c[name]) for name in others),
+        ),
+        prepared=False,
+    )

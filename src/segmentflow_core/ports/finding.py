@@ -1,0 +1,76 @@
+"""What the core needs to find records by what they say, not by their ids.
+
+An adapter can do without: tracking, reading and the hand-over are a complete one. Its
+transactions then have no `finding`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from segmentflow_core.colour import MaybeAwaitable
+from segmentflow_core.domain.event import Enrollment, UserEvent
+from segmentflow_core.domain.finding import EnrollmentFilter, EventFilter
+from segmentflow_core.domain.identity import IdentityKind
+from segmentflow_core.domain.profile import Profile
+
+__all__ = ["EnrollmentFilter", "EventFilter", "FindingRepository", "FindsRecords"]
+
+
+class FindingRepository(Protocol):
+    """Look-ups in what an Organization has recorded. Each goes by an index, and is one exchange."""
+
+    def profile(
+        self, organization_id: str, kind: IdentityKind, value: str
+    ) -> MaybeAwaitable[Profile | None]:
+        """Return the Profile whose own email or external id this is, or None.
+
+        An email that gave way to a newer one is nobody's own.
+
+        Args:
+            organization_id: whose Profile.
+            kind: which of the two.
+            value: an email in its identifying form, or an external id. Whatever a caller asked
+                for: what no row could hold finds nobody.
+        """
+        ...
+
+    def profiles(
+        self, organization_id: str, limit: int, before: str | None
+    ) -> MaybeAwaitable[Sequence[Profile]]:
+        """Return the newest `limit` Profiles by id, in any order; only ids below `before`."""
+        ...
+
+    def events(
+        self, organization_id: str, wanted: EventFilter, limit: int, before: str | None
+    ) -> MaybeAwaitable[Sequence[UserEvent]]:
+        """Return the newest `limit` events that `wanted` admits, by id, in any order.
+
+        Only ids below `before`. What no row could hold admits nothing.
+        """
+        ...
+
+    def enrollments(
+        self, organization_id: str, wanted: EnrollmentFilter, limit: int, before: str | None
+    ) -> MaybeAwaitable[Sequence[Enrollment]]:
+        """Return the newest `limit` Enrollments that `wanted` admits, by id, in any order.
+
+        Only ids below `before`. What no row could hold admits nothing.
+        """
+        ...
+
+    def entries(
+        self, organization_id: str, profile_id: str, event_ids: Sequence[str]
+    ) -> MaybeAwaitable[Sequence[Enrollment]]:
+        """Return every Enrollment that these events of one Profile caused, in any order."""
+        ...
+
+
+class FindsRecords(Protocol):
+    """A transaction of an adapter that finds."""
+
+    @property
+    def finding(self) -> FindingRepository:
+        """Look-ups."""
+        ...

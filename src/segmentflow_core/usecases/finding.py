@@ -1,0 +1,203 @@
+"""Finding people and what was recorded of them, and telling one person's story.
+
+Knows in which order a word is tried as an id, an email and an external id, and how each list
+is sorted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from segmentflow_core.colour import settle
+from segmentflow_core.domain.event import Enrollment, UserEvent
+from segmentflow_core.domain.explanation import ExplainedJourney, explain_journey, probe_for
+from segmentflow_core.domain.finding import EnrollmentFilter, EventFilter
+from segmentflow_core.domain.identifier import is_id
+from segmentflow_core.domain.identity import IdentityKind
+from segmentflow_core.domain.journey import Journey, PriorEntries
+from segmentflow_core.domain.profile import Profile
+from segmentflow_core.domain.story import Story, ToldEvent, ToldOutcome
+from segmentflow_core.domain.tracking import Probe
+from segmentflow_core.errors import ConfigurationError, NotFound
+from segmentflow_core.ports import Transaction
+from segmentflow_core.ports.finding import FindingRepository
+
+__all__ = ["find_events", "find_profile", "list_enrollments", "list_profiles", "tell"]
+
+
+async def find_profile(
+    transaction: Transaction, organization_id: str, who: str, kind: IdentityKind | None
+) -> Profile | None:
+    """Return the Profile of this id, of this own email, or of this external id, in that order.
+
+    Args:
+        transaction: to ask in.
+        organization_id: whose Profile.
+        who: the word.
+        kind: try it as this alone; None tries all three.
+    """
+    finding = _finding(transaction)
+    if kind is None and is_id(who):
+        found = await settle(transaction.profiles.get(organization_id, who))
+        if found is not None:
+            return found
+    for each in IdentityKind if kind is None else (kind,):
+        value = _email(who) if each is IdentityKind.EMAIL else who
+        found = await settle(finding.profile(organization_id, each, value))
+        if found is not None:
+            return found
+    return None
+
+
+def _email(word: str) -> str:
+    """Write an email in its identifying form."""
+    trimmed = word.strip()
+    # No email has other letters, some of which are ASCII once they are lowercased.
+    return trimmed.lower() if trimmed.isascii() else trimmed
+
+
+async def list_profiles(
+    transaction: Transaction, organization_id: str, limit: int, before: str | None
+) -> list[Profile]:
+    """Return a page of Profiles, newest first by id."""
+    found = await settle(_finding(transaction).profiles(organization_id, limit, before))
+    return sorted(found, key=lambda profile: profile.profile_id, reverse=True)
+
+
+async def find_events(
+    transaction: Transaction,
+    organization_id: str,
+    wanted: EventFilter,
+    limit: int,
+    before: str | None,
+) -> list[UserEvent]:
+    """Return a page of the events asked for, newest first by id."""
+    found = await settle(_finding(transaction).events(organization_id, wanted, limit, before))
+    return sorted(found, key=lambda event: event.event_id, reverse=True)
+
+
+async def list_enrollments(
+    transaction: Transaction,
+    organization_id: str,
+    wanted: EnrollmentFilter,
+    limit: int,
+    before: str | None,
+) -> list[Enrollment]:
+    """Return a page of the Enrollments asked for, newest first by id.
+
+    Any storage lists those of a Journey and a status; those of a Profile or an event are found.
+    """
+    if wanted.profile_id is None and wanted.event_id is None:
+        journey_id, status = wanted.journey_id, wanted.status
+        asked = transaction.enrollments.list(organization_id, limit, before, journey_id, status)
+    else:
+        asked = _finding(transaction).enrollments(organization_id, wanted, limit, before)
+    found = await settle(asked)
+    return sorted(found, key=lambda enrollment: enrollment.enrollment_id, reverse=True)
+
+
+async def tell(
+    transaction: Transaction,
+    organization_id: str,
+    who: str,
+    *,
+    journey_id: str | None,
+    limit: int,
+    before: str | None,
+) -> Story:
+    """Tell a page of one person's story.
+
+    Raises:
+        NotFound: there is no such Profile, or no Journey of the id that was asked about.
+    """
+    profile = await find_profile(transaction, organization_id, who, None)
+    if profile is None:
+        raise NotFound
+    if journey_id is not None:
+        journey = await settle(transaction.journeys.get(organization_id, journey_id))
+        if journey is None:
+            raise NotFound
+    wanted = EventFilter(profile_id=profile.profile_id)
+    events = await find_events(transaction, organization_id, wanted, limit, before)
+    entries = await _entries(transaction, organization_id, profile.profile_id, events)
+    explained: Mapping[str, ExplainedJourney] = {}
+    if journey_id is not None:
+        explained = await _explained(transaction, organization_id, journey_id, events)
+    told = [_told(event, entries, journey_id, explained) for event in events]
+    return Story(
+        profile,
+        tuple(each for each in told if journey_id is None or each.outcomes),
+        events[-1].event_id if len(events) == limit else None,
+    )
+
+
+def _told(
+    event: UserEvent,
+    entries: Mapping[tuple[str, str], Enrollment],
+    journey_id: str | None,
+    explained: Mapping[str, ExplainedJourney],
+) -> ToldEvent:
+    outcomes = [
+        ToldOutcome(
+            outcome,
+            entries.get((event.event_id, outcome.journey_id)),
+            explained.get(event.event_id),
+        )
+        for outcome in event.outcomes
+        if journey_id in (None, outcome.journey_id)
+    ]
+    return ToldEvent(event, tuple(outcomes))
+
+
+async def _entries(
+    transaction: Transaction, organization_id: str, profile_id: str, events: Sequence[UserEvent]
+) -> dict[tuple[str, str], Enrollment]:
+    """Return the Enrollments that the events caused, by event and Journey."""
+    causes = [
+        event.event_id
+        for event in events
+        if any(outcome.outcome == "enrolled" for outcome in event.outcomes)
+    ]
+    if not causes:
+        return {}
+    found = await settle(_finding(transaction).entries(organization_id, profile_id, causes))
+    return {(entry.event_id, entry.journey_id): entry for entry in found}
+
+
+async def _explained(
+    transaction: Transaction, organization_id: str, journey_id: str, events: Sequence[UserEvent]
+) -> dict[str, ExplainedJourney]:
+    """Explain each event that a Journey matched, by the version that decided; by event."""
+    matched: list[tuple[UserEvent, Journey]] = []
+    versions: dict[int, Journey | None] = {}
+    for event in events:
+        for version in [o.version for o in event.outcomes if o.journey_id == journey_id]:
+            if version not in versions:
+                versions[version] = await settle(
+                    transaction.journeys.get_version(organization_id, journey_id, version)
+                )
+            journey = versions[version]
+            if journey is not None:
+                matched.append((event, journey))
+    probes: dict[str, Probe] = {}
+    for event, journey in matched:
+        probe = probe_for(journey, event, event.number)
+        if probe is not None:
+            probes[event.event_id] = probe
+    answers: Mapping[Probe, PriorEntries] = {}
+    if probes:
+        asked = list(dict.fromkeys(probes.values()))
+        answers = await settle(transaction.tracking.prior_entries(organization_id, asked))
+    explained: dict[str, ExplainedJourney] = {}
+    for event, journey in matched:
+        probe = probes.get(event.event_id)
+        prior = PriorEntries() if probe is None else answers[probe]
+        explained[event.event_id] = explain_journey(journey, event, prior, version=journey.version)
+    return explained
+
+
+def _finding(transaction: Transaction) -> FindingRepository:
+    repository: FindingRepository | None = getattr(transaction, "finding", None)
+    if repository is None:
+        raise ConfigurationError("This storage finds nothing: it reads records by their ids alone.")
+    return repository
