@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from attrs import define, field, frozen
 
+from segmentflow_core.domain.canonical import needs_exact_spelling
 from segmentflow_core.domain.faults import Faults, Place
 from segmentflow_core.domain.json_value import JsonValue
 
@@ -118,12 +119,14 @@ class Admission:
         faults: where and why for every refused value, in document order.
         size: a lower bound of the JSON's length so far. It never exceeds the real length, so
             a document that fits is never truncated.
+        exact: whether a number was admitted that must be spelt exactly; see `canonical_json`.
     """
 
     max_depth: int
     max_size: int
     faults: Faults = field(factory=Faults)
     size: int = 0
+    exact: bool = False
 
     @property
     def too_large(self) -> bool:
@@ -150,6 +153,8 @@ class Admission:
             return self.refuse(at, OUT_OF_RANGE)
         if kind is float:
             if math.isfinite(value):
+                if needs_exact_spelling(value):
+                    self.exact = True
                 # RFC 8785 writes -0.0 as 0, and not every store can hold a negative zero.
                 return value + 0.0
             return self.refuse(at, NOT_FINITE)
@@ -198,7 +203,8 @@ class Admission:
                 admitted[name] = item
             else:
                 self.size = size
-                admitted[name] = self.admit(item, (at, name), depth + 1)
+                admit = self._object if kind is dict else self.admit
+                admitted[name] = admit(item, (at, name), depth + 1)
                 size = self.size
         self.size = size
         return admitted
