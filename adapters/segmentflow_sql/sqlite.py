@@ -7,7 +7,8 @@ tries at growing intervals, and a caller that is unlucky waits for as long as ot
 An error of the driver is never raised from here, because it may hold what was being written:
 what is raised instead, `result_codes` says.
 
-The two drivers have the same methods; those of aiosqlite are awaited.
+aiosqlite runs a connection of the standard library's in a thread of its own. There and back
+takes longer than most statements, so that all of an exchange goes there at once.
 """
 
 from __future__ import annotations
@@ -266,7 +267,7 @@ class SqliteConnection(Session):
         self._touched = False
         self._began_reading = False
         self._has_turn = False
-        self._cursor: Any = None
+        self._cursor: sqlite3.Cursor | None = None
 
     @property
     def _is_open(self) -> bool:
@@ -305,12 +306,11 @@ class SqliteConnection(Session):
             self._has_turn = True
         failure: Exception
         try:
-            self._cursor = cursor = await settle(self._driver.cursor())
-            cursor.row_factory = None  # whatever a host has set
-            found: list[Rows] = []
-            for call in sent:
-                await settle(cursor.execute(call.statement.text, call.arguments))
-                found.append(await settle(cursor.fetchall()) if call.statement.readers else [])
+            if self._turn.waiting.asynchronous:
+                # One way into the driver's thread and back, instead of two for each call.
+                found = await self._driver._execute(self._answers, self._driver._conn, sent)
+            else:
+                found = self._answers(self._driver, sent)
             return found[len(sent) - len(calls) :]
         except sqlite3.Error as error:
             failure = self._failed(error)
@@ -321,6 +321,18 @@ class SqliteConnection(Session):
                 self.end_turn()
         # Outside the handler, so that the driver's error does not become the context.
         raise failure
+
+    def _answers(self, driver: sqlite3.Connection, sent: list[Call]) -> list[Rows]:
+        """Run calls one after the other; return the rows of each."""
+        self._cursor = cursor = driver.cursor()
+        cursor.row_factory = None  # whatever a host has set
+        execute = cursor.execute
+        found: list[Rows] = []
+        for call in sent:
+            statement = call.statement
+            execute(statement.text, call.arguments)
+            found.append(cursor.fetchall() if statement.readers else [])
+        return found
 
     def _to_send(self, calls: list[Call]) -> list[Call]:
         sent = [*self.pending, *calls]
@@ -351,9 +363,15 @@ class SqliteConnection(Session):
         On aiosqlite this waits its turn behind what still runs.
         """
         with suppress(sqlite3.Error, ValueError):  # ValueError: aiosqlite's, closed already
-            if self._cursor is not None:
-                await settle(self._cursor.close())
-            await settle(self._driver.execute(_UNDO))
+            if self._turn.waiting.asynchronous:
+                await self._driver._execute(self._undo, self._driver._conn)
+            else:
+                self._undo(self._driver)
+
+    def _undo(self, driver: sqlite3.Connection) -> None:
+        if self._cursor is not None:
+            self._cursor.close()
+        driver.execute(_UNDO)
 
 
 def _reads(call: Call) -> bool:
