@@ -171,8 +171,9 @@ class _CheckedOut:
                 time; `ConnectionLost` instead where one was lost before or broke off, so that
                 connecting is tried again.
         """
-        await self._take_turn()
         source = self._source
+        if source.turns is not None:
+            await self._take_turn(source.turns)
         failure: SegmentflowError | None = None
         try:
             self._pooled = await source.waiting.call(source.engine.raw_connection)
@@ -195,11 +196,9 @@ class _CheckedOut:
         started: Connection = self._connection
         return started
 
-    async def _take_turn(self) -> None:
+    async def _take_turn(self, turns: Turns) -> None:
         source = self._source
-        if source.turns is None:
-            return
-        lock = source.waiting.lock_of(source.turns)
+        lock = source.waiting.lock_of(turns)
         if not await source.waiting.take(lock, source.wait):
             raise StorageUnavailable(
                 "The engine's only connection is in use by another transaction. Try again."

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, Protocol, TypeAlias
 
-from attrs import frozen
+from attrs import define, frozen
 
 from segmentflow_core.errors import StorageUnavailable
 from segmentflow_core.ports import encode_json
@@ -39,7 +39,7 @@ __all__ = [
 Rows: TypeAlias = list[Row]
 
 
-@frozen(repr=False)
+@define(repr=False)
 class Call:
     """One statement with the values for its places, in order."""
 

@@ -65,4 +65,4 @@ def to_microseconds(moment: datetime) -> int:
 
 def from_microseconds(count: int) -> datetime:
     """Turn a count of microseconds since 1970-01-01T00:00Z into an aware datetime."""
-    return _EPOCH + timedelta(microseconds=count)
+    return _EPOCH + count * _MICROSECOND
