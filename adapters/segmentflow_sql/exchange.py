@@ -41,10 +41,17 @@ Rows: TypeAlias = list[Row]
 
 @define(repr=False)
 class Call:
-    """One statement with the values for its places, in order."""
+    """One statement with the values for its places, in order.
+
+    Attributes:
+        statement: what is run.
+        arguments: the values; the rows of them where it is run `for_each`.
+        for_each: whether the driver runs it once for each row.
+    """
 
     statement: Statement
     arguments: Sequence[Any]
+    for_each: bool = False
 
 
 def plain(text: str) -> Call:
@@ -195,14 +202,16 @@ _MAX_LIST: Final = 32 * 1024 * 1024
 
 
 def calls_for_rows(statement: RowStatement, rows: Sequence[Row], *more: Any) -> list[Call]:
-    """Write rows: one as it is, many as one parameter, none without a call.
+    """Write rows: one as it is, many with one call, none without any.
 
-    Only where so much is written that a parameter could not hold it, there are several.
+    Only where so much is written that one parameter could not hold it, there are several.
     """
     if not rows:
         return []
     if len(rows) == 1:
         return [Call(statement.one, (*rows[0], *more))]
+    if statement.many is None:
+        return [Call(statement.one, [(*row, *more) for row in rows] if more else rows, True)]
     listed = encode_json(rows)
     if len(listed) > _MAX_LIST:
         half = len(rows) // 2

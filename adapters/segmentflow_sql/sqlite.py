@@ -308,7 +308,8 @@ class SqliteConnection(Session):
         try:
             if self._turn.waiting.asynchronous:
                 # One way into the driver's thread and back, instead of two for each call.
-                found = await self._driver._execute(self._answers, self._driver._conn, sent)
+                driver = self._driver
+                found: list[Rows] = await driver._execute(self._answers, driver._conn, sent)
             else:
                 found = self._answers(self._driver, sent)
             return found[len(sent) - len(calls) :]
@@ -326,11 +327,13 @@ class SqliteConnection(Session):
         """Run calls one after the other; return the rows of each."""
         self._cursor = cursor = driver.cursor()
         cursor.row_factory = None  # whatever a host has set
-        execute = cursor.execute
-        found: list[Rows] = []
+        execute, found = cursor.execute, list[Rows]()
         for call in sent:
             statement = call.statement
-            execute(statement.text, call.arguments)
+            if call.for_each:
+                cursor.executemany(statement.text, call.arguments)
+            else:
+                execute(statement.text, call.arguments)
             found.append(cursor.fetchall() if statement.readers else [])
         return found
 

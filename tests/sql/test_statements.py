@@ -68,6 +68,13 @@ def test_the_statements_that_take_keys_are_known_as_such(database):
     assert taking == list(all_statements(known.tracking.take_keys))
 
 
+def test_on_sqlite_rows_are_one_parameter_only_where_something_is_returned():
+    tracking = statements_for("sqlite").tracking
+    assert tracking.take_keys.many is not None
+    for statement in (tracking.write_events, tracking.write_enrollments, tracking.count_events):
+        assert statement.many is None
+
+
 @pytest.mark.parametrize("database", DIALECTS)
 def test_a_prepared_statement_is_known_by_its_text_as_well(database):
     """A pooler may lead to a server where another version of ours prepared its own."""

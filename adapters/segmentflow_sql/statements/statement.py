@@ -43,11 +43,12 @@ class RowStatement:
 
     Attributes:
         one: takes the values of one row as its parameters.
-        many: takes any number of rows as one parameter, a JSON array of arrays.
+        many: takes any number of rows as one parameter, a JSON array of arrays; None where the
+            driver runs `one` for each row.
     """
 
     one: Statement
-    many: Statement
+    many: Statement | None
 
 
 @frozen
