@@ -219,24 +219,27 @@ class _CheckedOut:
 
     async def give_back(self) -> None:
         """Return the connection to its pool, closed unless it is as it was, and the turn."""
+        waiting, pooled = self._source.waiting, self._pooled
         try:
-            if self._pooled is not None:
+            if pooled is not None:
                 # All of it in one, or a second cancellation would leave the rest undone.
-                await self._source.waiting.to_its_end(self._return(self._pooled))
+                await waiting.to_its_end(
+                    waiting.call(pooled.close) if self._is_whole else self._return_undone(pooled)
+                )
         finally:
             if self._connection is not None:
                 self._connection.end_turn()
             if self._turn is not None:
                 self._turn.release()
 
-    async def _return(self, pooled: PoolProxiedConnection) -> None:
+    async def _return_undone(self, pooled: PoolProxiedConnection) -> None:
         call = self._source.waiting.call
         try:
-            if not self._is_whole and self._connection is not None:
+            if self._connection is not None:
                 await self._connection.abandon()
         finally:
             try:
-                if not (self._is_whole or self._source.holds_the_store):
+                if not self._source.holds_the_store:
                     await call(pooled.invalidate)
             finally:
                 await call(pooled.close)
