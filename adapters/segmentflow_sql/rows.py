@@ -39,6 +39,7 @@ __all__ = [
     "Row",
     "api_key_from",
     "api_key_row",
+    "claim_of_taken_key",
     "count_row",
     "definition_from",
     "enrollment_from",
@@ -75,9 +76,12 @@ def _maybe_moment(count: int | None) -> datetime | None:
 
 
 def key_claim_row(codec: Codec, organization_id: str, claim: KeyClaim) -> Row:
-    """Return what a key claim says, then the key it is found by."""
+    """Return the columns of a key claim."""
     receipt, fingerprint = claim.receipt, claim.fingerprint
     return (
+        organization_id,
+        claim.key_digest,
+        codec.maybe(claim.expires_at),
         codec.instant(claim.taken_at),
         receipt.event_id,
         receipt.profile_id,
@@ -87,9 +91,13 @@ def key_claim_row(codec: Codec, organization_id: str, claim: KeyClaim) -> Row:
         fingerprint.key_id,
         b64encode(fingerprint.digest).decode("ascii").rstrip("="),
         codec.json(claim.paths),
-        organization_id,
-        claim.key_digest,
     )
+
+
+def claim_of_taken_key(row: Row) -> Row:
+    """Return, of a key claim's row, what its key did not say yet, then the key itself."""
+    organization_id, key_digest, _, *claim = row
+    return (*claim, organization_id, key_digest)
 
 
 def key_claim_from(row: Sequence[Any]) -> KeyClaim:

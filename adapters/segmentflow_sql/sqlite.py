@@ -2,7 +2,8 @@
 
 One transaction at a time writes: it starts with BEGIN IMMEDIATE, so that a concurrent
 duplicate waits before it has read anything, for no longer than `wait`, and then finds the
-claim. Those of one process come in turn, in the order they asked: SQLite's own busy handler
+claim. So a key is taken by finding it free, and its row is written once, with all else.
+Transactions of one process come in turn, in the order they asked: SQLite's own busy handler
 tries at growing intervals, and a caller that is unlucky waits for as long as others write.
 An error of the driver is never raised from here, because it may hold what was being written:
 what is raised instead, `result_codes` says.
@@ -40,6 +41,9 @@ _OLDEST: Final = (3, 35)
 
 _BEGIN: Final = plain("BEGIN IMMEDIATE")
 _BEGIN_READING: Final = plain("BEGIN")
+_LOCK: Final = plain("DELETE FROM segmentflow_claims WHERE 0")
+"""Lets no other transaction write from here on, and writes nothing."""
+
 _UNDO: Final = "ROLLBACK"
 _COMMIT: Final = [plain("COMMIT")]
 _ROLLBACK: Final = [plain(_UNDO)]
@@ -339,15 +343,14 @@ class SqliteConnection(Session):
 
     def _to_send(self, calls: list[Call]) -> list[Call]:
         sent = [*self.pending, *calls]
-        if (
-            calls
-            and sent[0] is _BEGIN
-            and self.may_begin_reading
-            and all(_reads(call) for call in sent[1:])
-        ):
-            # A transaction that only reads need not wait for a writer.
-            sent[0] = _BEGIN_READING
-            self._began_reading = True
+        if sent[0] is _BEGIN:
+            if calls and self.may_begin_reading and all(_reads(call) for call in sent[1:]):
+                # A transaction that only reads need not wait for a writer.
+                sent[0] = _BEGIN_READING
+                self._began_reading = True
+        elif any(call.statement.takes_keys for call in calls):
+            # A key that is free stays so only while nobody else can write.
+            sent.insert(len(self.pending), _LOCK)
         self.pending.clear()
         self._touched = True
         return sent
@@ -378,4 +381,5 @@ class SqliteConnection(Session):
 
 
 def _reads(call: Call) -> bool:
-    return call.statement.text.startswith("SELECT")
+    statement = call.statement
+    return statement.text.startswith("SELECT") and not statement.takes_keys
