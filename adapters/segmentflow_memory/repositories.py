@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from datetime import datetime
-from typing import Any
 
 from attrs import evolve
 
@@ -121,7 +120,7 @@ class _Tracking:
             for before, profile in zip(
                 changes.previous_profiles, changes.changed_profiles, strict=True
             )
-            if _identities(before) != _identities(profile)
+            if _has_moved(before, profile)
         ]
         for before, _ in moved:
             self._forget_identities(organization_id, before)
@@ -370,8 +369,16 @@ class _HandOver:
         return done
 
 
-def _identities(profile: Profile) -> tuple[Any, ...]:
-    return profile.email, profile.external_id, profile.former_emails.keys()
+def _has_moved(before: Profile, after: Profile) -> bool:
+    """Say whether other identities lead to a Profile than before."""
+    return (
+        before.email != after.email
+        or before.external_id != after.external_id
+        or (
+            before.former_emails is not after.former_emails
+            and before.former_emails.keys() != after.former_emails.keys()
+        )
+    )
 
 
 def _copied_profile(profile: Profile) -> Profile:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from segmentflow_core.domain.event import Enrollment, Receipt, UserEvent
 from segmentflow_core.domain.fingerprint import Fingerprint
@@ -41,7 +41,7 @@ class KeyClaim:
     expires_at: datetime | None
 
 
-@frozen(repr=False)
+@define(repr=False)
 class Intent:
     """What a batch needs from the store before it can be decided.
 
@@ -63,7 +63,7 @@ class Intent:
     expires_at: datetime | None = None
 
 
-@frozen(repr=False)
+@define(repr=False)
 class Known:
     """What the store answered to an `Intent`.
 
@@ -97,7 +97,7 @@ class Probe:
     before: int | None = None
 
 
-@frozen(repr=False)
+@define(repr=False)
 class Changes:
     """What a decided batch writes.
 
