@@ -120,7 +120,8 @@ class _Tracking:
             for before, profile in zip(
                 changes.previous_profiles, changes.changed_profiles, strict=True
             )
-            if _has_moved(before, profile)
+            if before.former_emails is not profile.former_emails
+            or (before.email, before.external_id) != (profile.email, profile.external_id)
         ]
         for before, _ in moved:
             self._forget_identities(organization_id, before)
@@ -367,18 +368,6 @@ class _HandOver:
                 self._tables.put_enrollment(lease.organization_id, enrollment)
                 done[lease] = enrollment
         return done
-
-
-def _has_moved(before: Profile, after: Profile) -> bool:
-    """Say whether other identities lead to a Profile than before."""
-    return (
-        before.email != after.email
-        or before.external_id != after.external_id
-        or (
-            before.former_emails is not after.former_emails
-            and before.former_emails.keys() != after.former_emails.keys()
-        )
-    )
 
 
 def _copied_profile(profile: Profile) -> Profile:

@@ -205,11 +205,10 @@ class TrackingRepository:
             claims = [rows.claim_of_taken_key(row) for row in claims]
         calls += calls_for_rows(statements.write_key_claims, claims)
         calls += self._changes_of_profiles(organization_id, changes)
-        created = sorted(changes.created_profiles, key=_identity)
-        calls += calls_for_rows(
-            statements.create_profiles,
-            [rows.profile_row(codec, organization_id, p) for p in created],
-        )
+        if changes.created_profiles:
+            created = sorted(changes.created_profiles, key=_identity)
+            written = [rows.profile_row(codec, organization_id, p) for p in created]
+            calls += calls_for_rows(statements.create_profiles, written)
         calls += self._former_emails(organization_id, changes)
         calls += self._versions_of_profiles(organization_id, changes)
         calls += calls_for_rows(
