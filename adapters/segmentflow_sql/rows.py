@@ -187,9 +187,8 @@ NO_TIMES: Final = "{}"
 
 def profile_from(row: Sequence[Any]) -> Profile:
     """Read a Profile from its row, then the Properties and times of its version."""
-    _, profile_id, number, version, email, external_id, *given, created_at, updated_at = row[:11]
-    properties, former, times = row[11:14]
-    first, last, last_received = given
+    _, profile_id, number, version, email, external_id, first, last, last_received = row[:9]
+    created_at, updated_at, properties, former, times = row[9:14]
     return Profile(
         profile_id,
         email,
