@@ -5,17 +5,14 @@ from __future__ import annotations
 import logging
 import re
 import sqlite3
-from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import create_engine, event
 
 from segmentflow_core import Tracker
-from segmentflow_core.colour import drive
 from segmentflow_core.errors import (
     ConfigurationError,
 )
-from segmentflow_core.ports import Intent
 from segmentflow_core.testing import (
     DOCUMENTED_KEY,
     DOCUMENTED_REQUEST,
@@ -28,22 +25,6 @@ from segmentflow_sql.statements import all_statements, statements_for
 
 def a_tracker(storage):
     return Tracker(storage, fingerprint_key=FINGERPRINT_SECRET)
-
-
-def test_a_key_stays_free_for_a_transaction_that_has_read_before_it_takes_it(storage, path):
-    other = sqlite3.connect(path, isolation_level=None, timeout=0)
-    intent = Intent(("key",), (), (), (), datetime.now(UTC))
-
-    def read_and_take_key(transaction):
-        drive(transaction.events.list("default", 1))
-        other.execute("BEGIN IMMEDIATE")
-        other.execute("ROLLBACK")
-        drive(transaction.tracking.load("default", intent))
-        with pytest.raises(sqlite3.OperationalError, match="locked"):
-            other.execute("BEGIN IMMEDIATE")
-
-    storage.run(read_and_take_key)
-    other.close()
 
 
 def test_the_database_survives_a_power_cut_by_its_settings(storage, path):
