@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 
 from segmentflow_core.domain.admission import INADMISSIBLE, Admission
-from segmentflow_core.domain.canonical import encode_json
+from segmentflow_core.domain.canonical import canonical_json, encode_json
 from segmentflow_core.errors import MAX_VIOLATIONS
 from segmentflow_core.testing import json_values
 
@@ -20,6 +20,22 @@ def test_what_fits_is_never_cut_short(value):
     admission = Admission(max_depth=64, max_size=len(encode_json(value)))
     assert admission.admit(value) == value
     assert not admission.too_large
+
+
+@given(value=json_values())
+def test_what_is_noted_of_numbers_changes_no_canonical_form(value):
+    admission = Admission(max_depth=64, max_size=len(encode_json(value)))
+    copy = admission.admit(value)
+    assert canonical_json(copy, exact=admission.exact) == canonical_json(copy)
+
+
+@pytest.mark.parametrize(
+    ("number", "exact"), [(49.0, True), (1e-5, True), (1e22, True), (49.5, False), (49, False)]
+)
+@pytest.mark.parametrize("shape", [lambda n: n, lambda n: {"a": n}, lambda n: [{"a": [n]}]])
+def test_a_number_that_python_spells_otherwise_is_noted_wherever_it_is(number, exact, shape):
+    _, admission = admitted(shape(number))
+    assert admission.exact is exact
 
 
 def admitted(value, **bounds):

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeAlias
 
 from attrs import define, field, frozen
 
+from segmentflow_core.domain.canonical import needs_exact_spelling
 from segmentflow_core.domain.faults import Faults, Place
 from segmentflow_core.errors import MAX_VIOLATIONS
 
@@ -128,12 +129,14 @@ class Admission:
         faults: where and why for every refused value, in document order.
         size: a lower bound of the JSON's length so far. It never exceeds the real length, so
             the pass never stops in a document that fits.
+        exact: whether a number was admitted that must be spelt exactly; see `canonical_json`.
     """
 
     max_depth: int
     max_size: int
     faults: Faults = field(factory=Faults)
     size: int = 0
+    exact: bool = False
 
     @property
     def too_large(self) -> bool:
@@ -201,6 +204,8 @@ class Admission:
                     why = OUT_OF_RANGE
                 elif kind is float:
                     if isfinite(item):
+                        if needs_exact_spelling(item):
+                            self.exact = True
                         # RFC 8785 writes -0.0 as 0, and not every store can hold -0.0.
                         copy[token] = item + 0.0
                         continue

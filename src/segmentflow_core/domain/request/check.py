@@ -18,7 +18,7 @@ from segmentflow_core.domain.admission import (
     plain_value,
 )
 from segmentflow_core.domain.canonical import canonical_json
-from segmentflow_core.domain.faults import Faults, Place, taken_apart
+from segmentflow_core.domain.faults import Place, taken_apart
 from segmentflow_core.domain.instant import format_instant, parse_instant
 from segmentflow_core.domain.pointer import Tokens
 from segmentflow_core.domain.redaction import Redaction, compile_redaction, redaction_path_fault
@@ -114,7 +114,7 @@ def request_or_refusal(
     if admission.too_large:
         # Tell the size alone: an oversized copy is truncated, so other faults would be noise.
         return PayloadTooLarge(details={"maxBytes": limits.max_bytes})
-    reading = _RequestReading(admission.faults, limits.allow_placeholder_ids, policy)
+    reading = _RequestReading(admission, limits.allow_placeholder_ids, policy)
     if admission.size < MANY:
         valid = reading.valid(admitted, occurred_at, idempotency_key)
     else:
@@ -163,9 +163,10 @@ class _RequestReading:
     """One reading of an admitted request: notes each fault and reads on."""
 
     def __init__(
-        self, faults: Faults, allow_placeholder_ids: bool, policy: RedactionPolicy
+        self, admission: Admission, allow_placeholder_ids: bool, policy: RedactionPolicy
     ) -> None:
-        self.faults = faults
+        self.faults = admission.faults
+        self.exact = admission.exact
         self.allow_placeholder_ids = allow_placeholder_ids
         self.policy = policy
         self.redaction: Redaction | None = None
@@ -193,7 +194,12 @@ class _RequestReading:
         return False
 
     def request(self, document: Any, moment: datetime | None) -> ValidRequest | None:
-        """Check the request itself; return None where there is any fault."""
+        """Check the request itself; return None where there is any fault.
+
+        Args:
+            document: its admitted copy, which becomes the normalised one.
+            moment: the datetime for which a text stands in it.
+        """
         if type(document) is not dict:
             if document is not INADMISSIBLE:
                 self.faults.note("", "must be an object")
@@ -217,11 +223,10 @@ class _RequestReading:
         if not self.policy.empty:
             redaction = self.policy.redaction(paths or (), data, properties)
             properties = redaction.apply_to_properties(properties)
-        sent = document.copy()
         if paths is not None:
-            sent["redactedDataPaths"] = paths
+            document["redactedDataPaths"] = paths
         if occurred_at is not None:
-            sent["occurredAt"] = format_instant(occurred_at)
+            document["occurredAt"] = format_instant(occurred_at)
         return ValidRequest(
             event,
             email,
@@ -231,8 +236,8 @@ class _RequestReading:
             redaction,
             reference_id,
             occurred_at,
-            sent,
-            canonical_json(sent),
+            document,
+            canonical_json(document, exact=self.exact),
         )
 
     def refusal(self, kind: type[InvalidRequest]) -> InvalidRequest:
