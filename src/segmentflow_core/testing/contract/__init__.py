@@ -36,6 +36,7 @@ from segmentflow_core.testing.contract.profiles import ProfileContract
 from segmentflow_core.testing.contract.races import RaceContract
 from segmentflow_core.testing.contract.records import RecordContract
 from segmentflow_core.testing.contract.stateful import StatefulContract
+from segmentflow_core.testing.contract.values import ValueContract
 
 __all__ = ["StorageContract"]
 
@@ -47,6 +48,7 @@ class StorageContract(
     AtomicityContract,
     ProfileContract,
     RecordContract,
+    ValueContract,
     NumberContract,
     JourneyContract,
     LookingContract,

@@ -1,0 +1,300 @@
+"""Records written at the ports, and read back through every port that returns them.
+
+Knows which calls of a transaction write a batch and which ones read. Every value is compared
+with its type: to Python 1, 1.0 and True are equal. Must never look into a store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any, Final, TypeAlias
+
+from attrs import fields, frozen, has
+
+from segmentflow_core.colour import settle
+from segmentflow_core.ports import (
+    Changes,
+    Enrollment,
+    Intent,
+    Journey,
+    JourneyStatus,
+    KeyClaim,
+    PriorEntries,
+    Probe,
+    Profile,
+    ProfileVersion,
+    UserEvent,
+)
+from segmentflow_core.testing.facts import Facts, build
+
+__all__ = [
+    "Batch",
+    "InTransaction",
+    "batch_of",
+    "differences",
+    "differences_of_profiles",
+    "exact",
+    "load",
+    "rewrite",
+    "write",
+]
+
+InTransaction: TypeAlias = Callable[[Callable[[Any], Coroutine[Any, Any, Any]]], Any]
+"""Runs work in a transaction of its own and returns its result."""
+
+_EVER: Final = datetime.min.replace(tzinfo=UTC)
+_MANY: Final = 100_000
+
+
+@frozen
+class Batch:
+    """What one accepted event writes, and the Journey that it entered."""
+
+    claim: KeyClaim
+    profile: Profile
+    version: ProfileVersion
+    event: UserEvent
+    journey: Journey
+    enrollment: Enrollment | None
+
+
+def batch_of(facts: Facts) -> Batch:
+    """Make the records of an event; a skipped one has no Enrollment."""
+    return Batch(
+        build(KeyClaim, facts),
+        build(Profile, facts),
+        build(ProfileVersion, facts),
+        build(UserEvent, facts),
+        build(Journey, facts),
+        build(Enrollment, facts) if facts["reason"] is None else None,
+    )
+
+
+async def load(
+    transaction: Any, organization_id: str, batches: Sequence[Batch], **other: Any
+) -> Any:
+    """Load what the batches are about, as the core does before it writes them."""
+    profiles = [batch.profile for batch in batches]
+    asked: dict[str, Any] = {
+        "keys": tuple(sorted(batch.claim.key_digest for batch in batches)),
+        "emails": tuple(sorted({p.email for p in profiles if p.email is not None})),
+        "external_ids": tuple(
+            sorted({p.external_id for p in profiles if p.external_id is not None})
+        ),
+        "events": (),
+        "now": _EVER,
+        **other,
+    }
+    return await settle(transaction.tracking.load(organization_id, Intent(**asked)))
+
+
+async def write(transaction: Any, organization_id: str, batches: Sequence[Batch]) -> None:
+    """Publish the Journeys, and write new Profiles with the events that made them.
+
+    The batches' keys are taken until one instant: the first one's.
+    """
+    journeys = [batch.journey for batch in batches]
+    await settle(transaction.journeys.publish(organization_id, journeys))
+    claim = batches[0].claim
+    await load(transaction, organization_id, batches, expires_at=claim.expires_at)
+    changes = Changes(
+        key_claims=tuple(
+            sorted((batch.claim for batch in batches), key=lambda claim: claim.key_digest)
+        ),
+        created_profiles=tuple(batch.profile for batch in batches),
+        new_versions=tuple(batch.version for batch in batches),
+        events=tuple(batch.event for batch in batches),
+        enrollments=tuple(b.enrollment for b in batches if b.enrollment is not None),
+    )
+    await settle(transaction.tracking.write(organization_id, changes))
+
+
+async def rewrite(transaction: Any, organization_id: str, before: Batch, after: Batch) -> None:
+    """Write another event of a Profile, which leaves it as `after` says."""
+    profiles = (before.profile, after.profile)
+    await load(
+        transaction,
+        organization_id,
+        [after],
+        emails=tuple(sorted({p.email for p in profiles if p.email is not None})),
+        external_ids=tuple(sorted({p.external_id for p in profiles if p.external_id is not None})),
+        expires_at=after.claim.expires_at,
+    )
+    changes = Changes(
+        key_claims=(after.claim,),
+        changed_profiles=(after.profile,),
+        new_versions=(after.version,) if after.version != before.version else (),
+        events=(after.event,),
+    )
+    await settle(transaction.tracking.write(organization_id, changes))
+
+
+async def differences_of_profiles(
+    transaction: Any, organization_id: str, befores: Sequence[Batch], afters: Sequence[Batch]
+) -> list[str]:
+    """Read Profiles that changed, and their events of before and after; return each difference."""
+    found = _Differences()
+    for before, after in zip(befores, afters, strict=True):
+        await _read_profile(transaction, organization_id, after, found)
+        for event in (before.event, after.event):
+            got = await settle(transaction.events.get(organization_id, event.event_id))
+            found.compare("events.get", event, got)
+    known = await load(transaction, organization_id, afters)
+    profiles = {batch.profile.profile_id: batch.profile for batch in afters}
+    found.compare("tracking.load", profiles, _by_id(known.profiles, "profile_id"))
+    return found.noted
+
+
+async def differences(
+    transaction: Any, organization_id: str, batches: Sequence[Batch], *, one_by_one: bool = True
+) -> list[str]:
+    """Read the batches through every port; return each difference, in words.
+
+    Args:
+        transaction: to read in.
+        organization_id: whose they are; it has no others.
+        batches: as they were written.
+        one_by_one: whether to read each by itself, too, and not only all by one call.
+    """
+    found = _Differences()
+    for batch in batches if one_by_one else ():
+        await _read_one(transaction, organization_id, batch, found)
+    await _read_all(transaction, organization_id, batches, found)
+    return found.noted
+
+
+async def _read_one(
+    transaction: Any, organization_id: str, batch: Batch, found: _Differences
+) -> None:
+    """Read each record of a batch by what it is found by, one call for each."""
+    event, journey = batch.event, batch.journey
+    await _read_profile(transaction, organization_id, batch, found)
+    got = await settle(transaction.events.get(organization_id, event.event_id))
+    found.compare("events.get", event, got)
+    got = await settle(transaction.journeys.get(organization_id, journey.journey_id))
+    found.compare("journeys.get", journey, got)
+    got = await settle(
+        transaction.journeys.get(organization_id, journey.journey_id, journey.version)
+    )
+    found.compare("journeys.get of a version", journey, got)
+    listening = (journey.definition.trigger.event,)
+    known = await load(transaction, organization_id, [batch], events=listening)
+    active = [journey] if journey.definition.status is JourneyStatus.ACTIVE else []
+    found.compare("tracking.load by events", active, [*known.journeys])
+    found.compare("tracking.load by keys", {batch.claim.key_digest: batch.claim}, known.taken)
+    if batch.enrollment is not None:
+        await _read_enrollment(transaction, organization_id, batch.enrollment, found)
+
+
+async def _read_profile(
+    transaction: Any, organization_id: str, batch: Batch, found: _Differences
+) -> None:
+    """Read a Profile by its id, and by each of its identities: to change it, and only to look."""
+    profile = batch.profile
+    got = await settle(transaction.profiles.get(organization_id, profile.profile_id))
+    found.compare("profiles.get", profile, got)
+    for name, asked in (("emails", profile.email), ("external_ids", profile.external_id)):
+        for keys in ((), (batch.claim.key_digest,)):
+            if asked is not None:
+                by = {"keys": keys, "emails": (), "external_ids": (), name: (asked,)}
+                known = await load(transaction, organization_id, [batch], **by)
+                found.compare(f"tracking.load by {name}", [profile], [*known.profiles])
+
+
+async def _read_enrollment(
+    transaction: Any, organization_id: str, enrollment: Enrollment, found: _Differences
+) -> None:
+    enrollments, journey_id = transaction.enrollments, enrollment.journey_id
+    got = await settle(enrollments.get(organization_id, enrollment.enrollment_id))
+    found.compare("enrollments.get", enrollment, got)
+    got = await settle(enrollments.list(organization_id, _MANY, None, journey_id))
+    found.compare("enrollments.list of a Journey", [enrollment], [*got])
+    probe = Probe(journey_id, enrollment.profile_id, enrollment.entry_key)
+    answers = await settle(transaction.tracking.prior_entries(organization_id, [probe]))
+    answer = PriorEntries(enrollment.entered_at, key_taken=enrollment.entry_key is not None)
+    found.compare("tracking.prior_entries", {probe: answer}, answers)
+
+
+async def _read_all(
+    transaction: Any, organization_id: str, batches: Sequence[Batch], found: _Differences
+) -> None:
+    """Read all records of a kind by one call."""
+    events = tuple(sorted({batch.journey.definition.trigger.event for batch in batches}))
+    known = await load(transaction, organization_id, batches, events=events)
+    claims = {batch.claim.key_digest: batch.claim for batch in batches}
+    found.compare("tracking.load", claims, known.taken)
+    profiles = {batch.profile.profile_id: batch.profile for batch in batches}
+    found.compare("tracking.load", profiles, _by_id(known.profiles, "profile_id"))
+    journeys = {batch.journey.journey_id: batch.journey for batch in batches}
+    active = {
+        name: journey
+        for name, journey in journeys.items()
+        if journey.definition.status is JourneyStatus.ACTIVE
+    }
+    found.compare("tracking.load", active, _by_id(known.journeys, "journey_id"))
+    written = {batch.event.event_id: batch.event for batch in batches}
+    got = await settle(transaction.events.get_many(organization_id, list(written)))
+    found.compare("events.get_many", written, got)
+    newest = [written[event_id] for event_id in sorted(written, reverse=True)]
+    got = await settle(transaction.events.list(organization_id, _MANY))
+    found.compare("events.list", newest, [*got])
+    entered = {b.enrollment.enrollment_id: b.enrollment for b in batches if b.enrollment}
+    got = await settle(transaction.enrollments.list(organization_id, _MANY))
+    newest_entries = [entered[identifier] for identifier in sorted(entered, reverse=True)]
+    found.compare("enrollments.list", newest_entries, [*got])
+    got = await settle(transaction.journeys.list(organization_id))
+    found.compare("journeys.list", [journeys[name] for name in sorted(journeys)], [*got])
+
+
+def _by_id(records: Sequence[Any], name: str) -> dict[str, Any]:
+    return {getattr(record, name): record for record in records}
+
+
+class _Differences:
+    """What was read otherwise than it was written."""
+
+    def __init__(self) -> None:
+        self.noted: list[str] = []
+
+    def compare(self, door: str, written: Any, read: Any) -> None:
+        """Note where two values differ, if they do."""
+        expected, got = exact(written), exact(read)
+        if expected != got:
+            self.noted.append(f"{door}: {_where(expected, got, '')}")
+
+
+def _where(expected: Any, got: Any, place: str) -> str:
+    """Say where two exact values differ first, and how."""
+    if isinstance(expected, dict) and isinstance(got, dict):
+        for name in [*expected, *got]:
+            inner = (expected.get(name, "nothing"), got.get(name, "nothing"))
+            if inner[0] != inner[1]:
+                return _where(*inner, f"{place}/{name}")
+    if isinstance(expected, list) and isinstance(got, list) and len(expected) == len(got):
+        for index, inner in enumerate(zip(expected, got, strict=True)):
+            if inner[0] != inner[1]:
+                return _where(*inner, f"{place}/{index}")
+    return f"{place or '/'} is {_short(got)}, and was written as {_short(expected)}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) < 300 else f"{text[:200]}… ({len(text)} characters)"
+
+
+def exact(value: Any) -> Any:
+    """Make a value comparable with all that it says: its type, and of an instant its zone."""
+    if has(type(value)):
+        inner = {each.name: exact(getattr(value, each.name)) for each in fields(type(value))}
+        return {"": type(value).__name__, **inner}
+    if isinstance(value, Mapping):
+        return {str(name): exact(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [exact(item) for item in value]
+    if isinstance(value, datetime):
+        return f"{value.isoformat()} ({'naive' if value.tzinfo is None else value.utcoffset()})"
+    if isinstance(value, Enum):
+        return f"{type(value).__name__} {value.value!r}"
+    return f"{type(value).__name__} {value!r}"
