@@ -321,7 +321,8 @@ def build(kind: type[T], facts: Facts) -> T:
     Raises:
         LookupError: `FIELDS` does not say where a field comes from.
     """
-    return kind(**{field.name: _value(kind, field, facts) for field in _fields(kind)})
+    own: type = kind
+    return kind(**{field.name: _value(own, field, facts) for field in _fields(own)})
 
 
 def values_of(*kinds: type) -> dict[str, tuple[Facts, ...]]:

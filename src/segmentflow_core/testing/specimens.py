@@ -171,7 +171,7 @@ JSON_OBJECTS: Final[tuple[dict[str, Any], ...]] = (
 )
 """JSON objects, each kept as it is by few."""
 
-PATHS: Final = (
+PATHS: Final[tuple[dict[str, str], ...]] = (
     {},
     {"": "0" * 16},
     {"/profile/email": ""},

@@ -24,6 +24,7 @@ from segmentflow_core.testing.callers import AtOnce, Blocking, Client, is_asynch
 from segmentflow_core.testing.capabilities import CAPABILITIES, Capabilities, needed_by
 from segmentflow_core.testing.contract.atomicity import AtomicityContract
 from segmentflow_core.testing.contract.batches import BatchContract
+from segmentflow_core.testing.contract.doors import Doors
 from segmentflow_core.testing.contract.exchanges import ExchangeContract
 from segmentflow_core.testing.contract.hand_over import HandOverContract
 from segmentflow_core.testing.contract.idempotency import IdempotencyContract
@@ -176,6 +177,11 @@ class StorageContract(
     def tracker(self, new_tracker: Callable[..., Any]) -> Any:
         """Give a tracker on the test's store."""
         return new_tracker()
+
+    @pytest.fixture
+    def doors(self, request: pytest.FixtureRequest) -> Doors:
+        """Give the ports of the test's store, each call a transaction."""
+        return Doors(request.getfixturevalue("in_transaction"))
 
     @pytest.fixture
     def at_once(

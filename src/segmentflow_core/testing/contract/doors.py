@@ -29,20 +29,10 @@ from segmentflow_core.ports import (
 )
 from segmentflow_core.testing.facts import Facts, build
 
-__all__ = [
-    "Batch",
-    "InTransaction",
-    "batch_of",
-    "differences",
-    "differences_of_profiles",
-    "exact",
-    "load",
-    "rewrite",
-    "write",
-]
+__all__ = ["Batch", "Doors", "batch_of", "exact"]
 
 InTransaction: TypeAlias = Callable[[Callable[[Any], Coroutine[Any, Any, Any]]], Any]
-"""Runs work in a transaction of its own and returns its result."""
+"""Runs work in a transaction of its own and returns its result; it may run it again."""
 
 _EVER: Final = datetime.min.replace(tzinfo=UTC)
 _MANY: Final = 100_000
@@ -72,7 +62,77 @@ def batch_of(facts: Facts) -> Batch:
     )
 
 
-async def load(
+class Doors:
+    """The ports of a storage, for tests that call them; each call is a transaction of its own.
+
+    Args:
+        in_transaction: runs work in a transaction and returns its result.
+    """
+
+    def __init__(self, in_transaction: InTransaction) -> None:
+        self._run = in_transaction
+
+    def ask(self, repository: str, method: str, *arguments: Any) -> Any:
+        """Call one method of a port."""
+
+        async def work(transaction: Any) -> Any:
+            return await settle(getattr(getattr(transaction, repository), method)(*arguments))
+
+        return self._run(work)
+
+    def write(self, organization_id: str, *batches: Batch) -> None:
+        """Write new Profiles with the events that made them, all in one transaction."""
+        self._run(lambda transaction: _write(transaction, organization_id, batches))
+
+    def rewrite(self, organization_id: str, before: Batch, after: Batch) -> None:
+        """Write another event of a Profile, which leaves it as `after` says."""
+        self._run(lambda transaction: _rewrite(transaction, organization_id, before, after))
+
+    def load(self, organization_id: str, *batches: Batch, **other: Any) -> Any:
+        """Load what batches are about; `other` replaces members of the `Intent`."""
+        return self._run(lambda transaction: _load(transaction, organization_id, batches, **other))
+
+    def check(
+        self, organization_id: str, batches: Sequence[Batch], *, one_by_one: bool = True
+    ) -> None:
+        """Read an Organization through every port: it has these batches, and nothing else.
+
+        Args:
+            organization_id: whose they are.
+            batches: as they were written.
+            one_by_one: whether to read each by itself, too, and not only all by one call.
+        """
+        found = _Differences()
+
+        async def work(transaction: Any) -> None:
+            for batch in batches if one_by_one else ():
+                await _read_one(transaction, organization_id, batch, found)
+            await _read_all(transaction, organization_id, batches, found)
+
+        self._run(work)
+        assert found.noted == []
+
+    def check_profiles(
+        self, organization_id: str, befores: Sequence[Batch], afters: Sequence[Batch]
+    ) -> None:
+        """Read Profiles that changed, and their events of before and after."""
+        found = _Differences()
+
+        async def work(transaction: Any) -> None:
+            for before, after in zip(befores, afters, strict=True):
+                await _read_profile(transaction, organization_id, after, found)
+                for event in (before.event, after.event):
+                    got = await settle(transaction.events.get(organization_id, event.event_id))
+                    found.compare("events.get", event, got)
+            known = await _load(transaction, organization_id, afters)
+            profiles = {batch.profile.profile_id: batch.profile for batch in afters}
+            found.compare("tracking.load", profiles, _by_id(known.profiles, "profile_id"))
+
+        self._run(work)
+        assert found.noted == []
+
+
+async def _load(
     transaction: Any, organization_id: str, batches: Sequence[Batch], **other: Any
 ) -> Any:
     """Load what the batches are about, as the core does before it writes them."""
@@ -90,7 +150,7 @@ async def load(
     return await settle(transaction.tracking.load(organization_id, Intent(**asked)))
 
 
-async def write(transaction: Any, organization_id: str, batches: Sequence[Batch]) -> None:
+async def _write(transaction: Any, organization_id: str, batches: Sequence[Batch]) -> None:
     """Publish the Journeys, and write new Profiles with the events that made them.
 
     The batches' keys are taken until one instant: the first one's.
@@ -98,7 +158,7 @@ async def write(transaction: Any, organization_id: str, batches: Sequence[Batch]
     journeys = [batch.journey for batch in batches]
     await settle(transaction.journeys.publish(organization_id, journeys))
     claim = batches[0].claim
-    await load(transaction, organization_id, batches, expires_at=claim.expires_at)
+    await _load(transaction, organization_id, batches, expires_at=claim.expires_at)
     changes = Changes(
         key_claims=tuple(
             sorted((batch.claim for batch in batches), key=lambda claim: claim.key_digest)
@@ -111,10 +171,10 @@ async def write(transaction: Any, organization_id: str, batches: Sequence[Batch]
     await settle(transaction.tracking.write(organization_id, changes))
 
 
-async def rewrite(transaction: Any, organization_id: str, before: Batch, after: Batch) -> None:
+async def _rewrite(transaction: Any, organization_id: str, before: Batch, after: Batch) -> None:
     """Write another event of a Profile, which leaves it as `after` says."""
     profiles = (before.profile, after.profile)
-    await load(
+    await _load(
         transaction,
         organization_id,
         [after],
@@ -129,40 +189,6 @@ async def rewrite(transaction: Any, organization_id: str, before: Batch, after: 
         events=(after.event,),
     )
     await settle(transaction.tracking.write(organization_id, changes))
-
-
-async def differences_of_profiles(
-    transaction: Any, organization_id: str, befores: Sequence[Batch], afters: Sequence[Batch]
-) -> list[str]:
-    """Read Profiles that changed, and their events of before and after; return each difference."""
-    found = _Differences()
-    for before, after in zip(befores, afters, strict=True):
-        await _read_profile(transaction, organization_id, after, found)
-        for event in (before.event, after.event):
-            got = await settle(transaction.events.get(organization_id, event.event_id))
-            found.compare("events.get", event, got)
-    known = await load(transaction, organization_id, afters)
-    profiles = {batch.profile.profile_id: batch.profile for batch in afters}
-    found.compare("tracking.load", profiles, _by_id(known.profiles, "profile_id"))
-    return found.noted
-
-
-async def differences(
-    transaction: Any, organization_id: str, batches: Sequence[Batch], *, one_by_one: bool = True
-) -> list[str]:
-    """Read the batches through every port; return each difference, in words.
-
-    Args:
-        transaction: to read in.
-        organization_id: whose they are; it has no others.
-        batches: as they were written.
-        one_by_one: whether to read each by itself, too, and not only all by one call.
-    """
-    found = _Differences()
-    for batch in batches if one_by_one else ():
-        await _read_one(transaction, organization_id, batch, found)
-    await _read_all(transaction, organization_id, batches, found)
-    return found.noted
 
 
 async def _read_one(
@@ -180,7 +206,7 @@ async def _read_one(
     )
     found.compare("journeys.get of a version", journey, got)
     listening = (journey.definition.trigger.event,)
-    known = await load(transaction, organization_id, [batch], events=listening)
+    known = await _load(transaction, organization_id, [batch], events=listening)
     active = [journey] if journey.definition.status is JourneyStatus.ACTIVE else []
     found.compare("tracking.load by events", active, [*known.journeys])
     found.compare("tracking.load by keys", {batch.claim.key_digest: batch.claim}, known.taken)
@@ -199,7 +225,7 @@ async def _read_profile(
         for keys in ((), (batch.claim.key_digest,)):
             if asked is not None:
                 by = {"keys": keys, "emails": (), "external_ids": (), name: (asked,)}
-                known = await load(transaction, organization_id, [batch], **by)
+                known = await _load(transaction, organization_id, [batch], **by)
                 found.compare(f"tracking.load by {name}", [profile], [*known.profiles])
 
 
@@ -222,7 +248,7 @@ async def _read_all(
 ) -> None:
     """Read all records of a kind by one call."""
     events = tuple(sorted({batch.journey.definition.trigger.event for batch in batches}))
-    known = await load(transaction, organization_id, batches, events=events)
+    known = await _load(transaction, organization_id, batches, events=events)
     claims = {batch.claim.key_digest: batch.claim for batch in batches}
     found.compare("tracking.load", claims, known.taken)
     profiles = {batch.profile.profile_id: batch.profile for batch in batches}

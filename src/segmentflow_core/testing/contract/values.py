@@ -28,13 +28,9 @@ from segmentflow_core.testing import specimens
 from segmentflow_core.testing.builders import FixedClock
 from segmentflow_core.testing.contract.doors import (
     Batch,
-    InTransaction,
+    Doors,
     batch_of,
-    differences,
-    differences_of_profiles,
     exact,
-    rewrite,
-    write,
 )
 from segmentflow_core.testing.contract.entries import enrol
 from segmentflow_core.testing.facts import Facts, facts_of, records_within, values_of
@@ -61,7 +57,7 @@ class ValueContract:
 
     @pytest.mark.parametrize("fact", FACTS)
     def test_every_value_of_every_field_comes_back_as_it_was(
-        self, new_tracker: Callable[..., Any], in_transaction: InTransaction, fact: str
+        self, new_tracker: Callable[..., Any], doors: Doors, fact: str
     ) -> None:
         """Whichever port returns it, alone or among others, and with what looks alike beside it."""
         written: dict[str, list[Batch]] = {}
@@ -69,17 +65,16 @@ class ValueContract:
             facts = facts_of(number, **values)
             batch = batch_of(facts)
             organization_id = facts["organization_id"]
-            in_transaction(lambda t, o=organization_id, b=batch: write(t, o, [b]))
+            doors.write(organization_id, batch)
             written.setdefault(organization_id, []).append(batch)
         for organization_id, batches in written.items():
-            wrong = in_transaction(lambda t, o=organization_id, b=batches: differences(t, o, b))
-            assert wrong == []
+            doors.check(organization_id, batches)
         tracker = new_tracker(clock=FixedClock(_LAST))
         for organization_id, batches in written.items():
             _check_claimed(tracker, organization_id, batches)
 
     def test_every_value_comes_back_that_was_written_with_all_the_others(
-        self, in_transaction: InTransaction
+        self, doors: Doors
     ) -> None:
         """One batch holds them all. Its keys expire at one instant, and it has one Organization."""
         each = [
@@ -89,13 +84,10 @@ class ValueContract:
             for values in tried
         ]
         batches = [batch_of(facts_of(number, **values)) for number, values in enumerate(each)]
-        in_transaction(lambda transaction: write(transaction, "default", batches))
-        wrong = in_transaction(lambda t: differences(t, "default", batches, one_by_one=False))
-        assert wrong == []
+        doors.write("default", *batches)
+        doors.check("default", batches, one_by_one=False)
 
-    def test_every_text_may_be_as_long_as_it_may_be_at_once(
-        self, in_transaction: InTransaction
-    ) -> None:
+    def test_every_text_may_be_as_long_as_it_may_be_at_once(self, doors: Doors) -> None:
         """Two records whose longest texts, of four bytes a character, differ in their last one."""
         longest = (specimens.LONGEST, specimens.LONGEST[:-1] + "\U0001f601")
         texts = [fact for fact, tried in FACTS.items() if {fact: longest[0]} in tried]
@@ -106,12 +98,12 @@ class ValueContract:
             for number, text in enumerate(longest)
         ]
         for batch in batches:
-            in_transaction(lambda t, b=batch: write(t, organization_id, [b]))
-        assert in_transaction(lambda t: differences(t, organization_id, batches)) == []
+            doors.write(organization_id, batch)
+        doors.check(organization_id, batches)
 
     @pytest.mark.parametrize("fact", CHANGING)
     def test_every_field_of_a_profile_may_change_to_every_value(
-        self, in_transaction: InTransaction, fact: str
+        self, doors: Doors, fact: str
     ) -> None:
         """What its earlier event says of it stays as it was."""
         befores: list[Batch] = []
@@ -122,10 +114,9 @@ class ValueContract:
                 befores.append(batch_of(facts))
                 afters.append(batch_of(_changed(facts, number, fact, values[fact])))
         for before, after in zip(befores, afters, strict=True):
-            in_transaction(lambda t, b=before: write(t, "default", [b]))
-            in_transaction(lambda t, b=before, a=after: rewrite(t, "default", b, a))
-        wrong = in_transaction(lambda t: differences_of_profiles(t, "default", befores, afters))
-        assert wrong == []
+            doors.write("default", before)
+            doors.rewrite("default", before, after)
+        doors.check_profiles("default", befores, afters)
 
     @pytest.mark.parametrize("moment", specimens.INSTANTS, ids=datetime.isoformat)
     def test_what_the_hand_over_writes_comes_back_at_every_instant(
@@ -187,11 +178,12 @@ def _check_claimed(tracker: Any, organization_id: str, batches: list[Batch]) -> 
     """A worker is given each event as it was written, too."""
     claimed = tracker.enrollments.claim(organization_id=organization_id, limit=1000)
     events = {c.enrollment.enrollment_id: exact(c.event) for c in claimed}
-    entered = {b.enrollment.enrollment_id: b.event for b in batches if b.enrollment}
-    late = {b.enrollment.enrollment_id for b in batches if _is_late(b.enrollment)}
-    assert events == {name: exact(event) for name, event in entered.items() if name not in late}
+    assert events == {
+        batch.enrollment.enrollment_id: exact(batch.event)
+        for batch in batches
+        if batch.enrollment is not None and not _is_late(batch.enrollment)
+    }
 
 
-def _is_late(enrollment: Enrollment | None) -> bool:
-    available_at = None if enrollment is None else enrollment.available_at
-    return enrollment is not None and available_at is not None and available_at > _LAST
+def _is_late(enrollment: Enrollment) -> bool:
+    return enrollment.available_at is not None and enrollment.available_at > _LAST
