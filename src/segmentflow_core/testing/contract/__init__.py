@@ -29,6 +29,7 @@ from segmentflow_core.testing.contract.exchanges import ExchangeContract
 from segmentflow_core.testing.contract.hand_over import HandOverContract
 from segmentflow_core.testing.contract.idempotency import IdempotencyContract
 from segmentflow_core.testing.contract.journeys import JourneyContract
+from segmentflow_core.testing.contract.keys import KeyContract
 from segmentflow_core.testing.contract.looking import LookingContract
 from segmentflow_core.testing.contract.numbers import NumberContract
 from segmentflow_core.testing.contract.organizations import OrganizationContract
@@ -50,6 +51,7 @@ class StorageContract(
     ProfileContract,
     RecordContract,
     ValueContract,
+    KeyContract,
     NumberContract,
     JourneyContract,
     LookingContract,

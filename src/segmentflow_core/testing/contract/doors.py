@@ -102,23 +102,23 @@ class Doors:
             batches: as they were written.
             one_by_one: whether to read each by itself, too, and not only all by one call.
         """
-        found = _Differences()
 
-        async def work(transaction: Any) -> None:
+        async def work(transaction: Any) -> list[str]:
+            found = _Differences()
             for batch in batches if one_by_one else ():
                 await _read_one(transaction, organization_id, batch, found)
             await _read_all(transaction, organization_id, batches, found)
+            return found.noted
 
-        self._run(work)
-        assert found.noted == []
+        assert self._run(work) == []
 
     def check_profiles(
         self, organization_id: str, befores: Sequence[Batch], afters: Sequence[Batch]
     ) -> None:
         """Read Profiles that changed, and their events of before and after."""
-        found = _Differences()
 
-        async def work(transaction: Any) -> None:
+        async def work(transaction: Any) -> list[str]:
+            found = _Differences()
             for before, after in zip(befores, afters, strict=True):
                 await _read_profile(transaction, organization_id, after, found)
                 for event in (before.event, after.event):
@@ -127,9 +127,9 @@ class Doors:
             known = await _load(transaction, organization_id, afters)
             profiles = {batch.profile.profile_id: batch.profile for batch in afters}
             found.compare("tracking.load", profiles, _by_id(known.profiles, "profile_id"))
+            return found.noted
 
-        self._run(work)
-        assert found.noted == []
+        assert self._run(work) == []
 
 
 async def _load(
