@@ -31,6 +31,7 @@ from segmentflow_core.testing.contract.idempotency import IdempotencyContract
 from segmentflow_core.testing.contract.journeys import JourneyContract
 from segmentflow_core.testing.contract.keys import KeyContract
 from segmentflow_core.testing.contract.looking import LookingContract
+from segmentflow_core.testing.contract.neighbours import NeighbourContract
 from segmentflow_core.testing.contract.numbers import NumberContract
 from segmentflow_core.testing.contract.organizations import OrganizationContract
 from segmentflow_core.testing.contract.overlaps import OverlapContract
@@ -57,6 +58,7 @@ class StorageContract(
     LookingContract,
     BatchContract,
     OrganizationContract,
+    NeighbourContract,
     ExchangeContract,
     RaceContract,
     OverlapContract,

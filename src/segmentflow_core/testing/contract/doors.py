@@ -88,6 +88,16 @@ class Doors:
         """Write another event of a Profile, which leaves it as `after` says."""
         self._run(lambda transaction: _rewrite(transaction, organization_id, before, after))
 
+    def free(self, organization_id: str, batch: Batch) -> None:
+        """Take the key of a batch for nothing, as a request does that is refused."""
+
+        async def work(transaction: Any) -> None:
+            await _load(transaction, organization_id, [batch])
+            changes = Changes(freed=(batch.claim.key_digest,))
+            await settle(transaction.tracking.write(organization_id, changes))
+
+        self._run(work)
+
     def load(self, organization_id: str, *batches: Batch, **other: Any) -> Any:
         """Load what batches are about; `other` replaces members of the `Intent`."""
         return self._run(lambda transaction: _load(transaction, organization_id, batches, **other))
