@@ -24,12 +24,14 @@ from segmentflow_core.testing.callers import AtOnce, Blocking, Client, is_asynch
 from segmentflow_core.testing.capabilities import CAPABILITIES, Capabilities, needed_by
 from segmentflow_core.testing.contract.atomicity import AtomicityContract
 from segmentflow_core.testing.contract.batches import BatchContract
+from segmentflow_core.testing.contract.boundaries import BoundaryContract
 from segmentflow_core.testing.contract.doors import Doors
 from segmentflow_core.testing.contract.exchanges import ExchangeContract
 from segmentflow_core.testing.contract.hand_over import HandOverContract
 from segmentflow_core.testing.contract.idempotency import IdempotencyContract
 from segmentflow_core.testing.contract.journeys import JourneyContract
 from segmentflow_core.testing.contract.keys import KeyContract
+from segmentflow_core.testing.contract.lists import ListContract
 from segmentflow_core.testing.contract.looking import LookingContract
 from segmentflow_core.testing.contract.neighbours import NeighbourContract
 from segmentflow_core.testing.contract.numbers import NumberContract
@@ -53,6 +55,8 @@ class StorageContract(
     RecordContract,
     ValueContract,
     KeyContract,
+    BoundaryContract,
+    ListContract,
     NumberContract,
     JourneyContract,
     LookingContract,

@@ -84,9 +84,12 @@ class Doors:
         """Write new Profiles with the events that made them, all in one transaction."""
         self._run(lambda transaction: _write(transaction, organization_id, batches))
 
-    def rewrite(self, organization_id: str, before: Batch, after: Batch) -> None:
-        """Write another event of a Profile, which leaves it as `after` says."""
-        self._run(lambda transaction: _rewrite(transaction, organization_id, before, after))
+    def rewrite(
+        self, organization_id: str, before: Batch, after: Batch, *, enters: bool = False
+    ) -> None:
+        """Write another event of a Profile, which leaves it as `after` says; it may enter."""
+        entered = () if after.enrollment is None or not enters else (after.enrollment,)
+        self._run(lambda t: _rewrite(t, organization_id, before, after, entered))
 
     def free(self, organization_id: str, batch: Batch) -> None:
         """Take the key of a batch for nothing, as a request does that is refused."""
@@ -165,8 +168,8 @@ async def _write(transaction: Any, organization_id: str, batches: Sequence[Batch
 
     The batches' keys are taken until one instant: the first one's.
     """
-    journeys = [batch.journey for batch in batches]
-    await settle(transaction.journeys.publish(organization_id, journeys))
+    journeys = {batch.journey.journey_id: batch.journey for batch in batches}
+    await settle(transaction.journeys.publish(organization_id, [*journeys.values()]))
     claim = batches[0].claim
     await _load(transaction, organization_id, batches, expires_at=claim.expires_at)
     changes = Changes(
@@ -181,8 +184,13 @@ async def _write(transaction: Any, organization_id: str, batches: Sequence[Batch
     await settle(transaction.tracking.write(organization_id, changes))
 
 
-async def _rewrite(transaction: Any, organization_id: str, before: Batch, after: Batch) -> None:
-    """Write another event of a Profile, which leaves it as `after` says."""
+async def _rewrite(
+    transaction: Any,
+    organization_id: str,
+    before: Batch,
+    after: Batch,
+    enrollments: tuple[Enrollment, ...],
+) -> None:
     profiles = (before.profile, after.profile)
     await _load(
         transaction,
@@ -197,6 +205,7 @@ async def _rewrite(transaction: Any, organization_id: str, before: Batch, after:
         changed_profiles=(after.profile,),
         new_versions=(after.version,) if after.version != before.version else (),
         events=(after.event,),
+        enrollments=enrollments,
     )
     await settle(transaction.tracking.write(organization_id, changes))
 
