@@ -29,6 +29,7 @@ from segmentflow_core.testing.contract.doors import Doors
 from segmentflow_core.testing.contract.exchanges import ExchangeContract
 from segmentflow_core.testing.contract.hand_over import HandOverContract
 from segmentflow_core.testing.contract.idempotency import IdempotencyContract
+from segmentflow_core.testing.contract.identities import IdentityContract
 from segmentflow_core.testing.contract.journeys import JourneyContract
 from segmentflow_core.testing.contract.keys import KeyContract
 from segmentflow_core.testing.contract.lists import ListContract
@@ -52,6 +53,7 @@ class StorageContract(
     IdempotencyContract,
     AtomicityContract,
     ProfileContract,
+    IdentityContract,
     RecordContract,
     ValueContract,
     KeyContract,

@@ -60,8 +60,9 @@ class BoundaryContract:
         self, new_tracker: Callable[..., Any], end: datetime
     ) -> None:
         clock = FixedClock(end - _HOUR)
+        tracker = new_tracker(clock=clock, key_lifetime=_HOUR)
         for offset in _AROUND:
-            tracker = new_tracker(clock=clock, key_lifetime=_HOUR + offset)
+            _set(clock, end - _HOUR + offset)
             tracker.track(a_request(), f"{offset}")
         purged: list[int] = []
         for offset in (-2 * _STEP, timedelta(), timedelta(), _STEP, _HOUR):
