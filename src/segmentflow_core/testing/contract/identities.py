@@ -27,7 +27,7 @@ _Who = tuple[str | None, str | None]
 _BATCHES: Final[dict[str, tuple[tuple[_Who, ...], dict[str, int]]]] = {
     "swapped": (
         (("t", "A"), ("a", "B"), ("b", "A")),
-        {"a": 1, "b": 0, "c": 2},
+        {"a": 1, "b": 0, "c": 2, "d": 3},
     ),
     "passed-round": (
         (("t", "A"), ("a", "B"), ("b", "C"), ("c", "A")),
@@ -35,35 +35,35 @@ _BATCHES: Final[dict[str, tuple[tuple[_Who, ...], dict[str, int]]]] = {
     ),
     "given-up-and-created": (
         (("t", "A"), ("a", None)),
-        {"a": 3, "t": 0},
+        {"a": 4, "t": 0},
     ),
     "given-up-and-created-with-both": (
         (("t", "A"), ("a", "N"), ("u", "B"), ("b", "M")),
-        {"a": 3, "t": 0, "b": 4, "u": 1},
+        {"a": 4, "t": 0, "b": 5, "u": 1},
     ),
     "created-and-changed": (
         (("n", "N"), ("m", "N"), ("n", "M"), ("a", "A")),
-        {"m": 3, "n": 4, "a": 0},
+        {"m": 4, "n": 5, "a": 0},
     ),
     "created-then-taken-by-a-known-one": (
         (("n", "N"), ("m", "N"), ("n", "A"), ("a", None)),
-        {"n": 0, "m": 3, "a": 4},
+        {"n": 0, "m": 4, "a": 5},
     ),
     "passed-on-along-a-chain": (
         (("t", "C"), ("c", "B"), ("b", "A"), ("a", "N")),
-        {"t": 2, "c": 1, "b": 0, "a": 3},
+        {"t": 2, "c": 1, "b": 0, "a": 4},
     ),
     "given-up-and-taken-back": (
         (("t", "A"), ("a", "A"), ("t", "B"), ("b", None)),
-        {"a": 0, "t": 1, "b": 3},
+        {"a": 0, "t": 1, "b": 4},
     ),
     "linked": (
-        (("d", None), ("d", "D"), ("e", "E"), ("t", "A"), ("a", None), ("a", "N")),
-        {"d": 3, "e": 4, "t": 0, "a": 5},
+        (("d", "D"), ("e", "E"), ("t", "A"), ("a", None), ("a", "N"), ("u", "D"), ("d", "B")),
+        {"d": 1, "u": 3, "e": 4, "t": 0, "a": 5},
     ),
 }
 """By name: who the events of a batch are about, as emails and external ids, and whose each email
-is in the end. Before it, three Profiles, numbered from 0, have a and A, b and B, c and C."""
+is in the end. Before it, four Profiles, numbered from 0, have a and A, b and B, c and C, and d."""
 
 _ORDERS: Final = [*permutations(range(3))]
 
@@ -78,7 +78,7 @@ class IdentityContract:
     ) -> None:
         batch, holders = _BATCHES[name]
         tracker = new_tracker()
-        profile_ids = _track(tracker, [("a", "A"), ("b", "B"), ("c", "C")], "before")
+        profile_ids = _track(tracker, [("a", "A"), ("b", "B"), ("c", "C"), ("d", None)], "before")
         for receipt in _track(new_tracker(_Reordered(storage, order)), batch, "batch"):
             if receipt not in profile_ids:
                 profile_ids.append(receipt)
@@ -106,9 +106,9 @@ class _Reordered:
 def _reordered(argument: Any, order: Sequence[int]) -> Any:
     if not isinstance(argument, Changes):
         return argument
-    profiles = dict(enumerate(argument.changed_profiles))
-    places = [place for place in order if place in profiles]
-    return evolve(argument, changed_profiles=tuple(profiles[place] for place in places))
+    profiles = argument.changed_profiles
+    first = [profiles[place] for place in order if place < len(profiles)]
+    return evolve(argument, changed_profiles=(*first, *profiles[len(order) :]))
 
 
 def _track(tracker: Any, whom: Sequence[_Who], key: str) -> list[str]:

@@ -52,17 +52,16 @@ class KeyContract:
         written: dict[str, list[Batch]] = {}
         for number, (organization_id, first, second) in enumerate(_splits(joint)):
             if organization_id.isprintable():
-                facts = facts_of(
-                    number,
-                    trigger=first,
-                    journey_id=second,
-                    external_id=joint.join((first, second, str(number) * (number > 1))),
-                    event=first,
-                    reference_id=second,
-                    entry_key="",
+                rest = joint.join((first, second, *(["d"] * (number > 1))))
+                texts = dict.fromkeys(
+                    ("external_id", "journey_id", "trigger", "reference_id"), rest
                 )
-                doors.write(organization_id, batch_of(facts))
-                written.setdefault(organization_id, []).append(batch_of(facts))
+                batches = [
+                    batch_of(facts_of(number, trigger=first, journey_id=second, entry_key="")),
+                    batch_of(facts_of(10 + number, **texts, entry_key="")),
+                ]
+                doors.write(organization_id, *batches)
+                written.setdefault(organization_id, []).extend(batches)
         for organization_id, batches in written.items():
             doors.check(organization_id, batches)
 

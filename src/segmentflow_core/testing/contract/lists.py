@@ -189,7 +189,12 @@ def _pages(read: Any, name: str, limit: int, by: dict[str, Any]) -> list[Any]:
     found: list[Any] = []
     page = read(limit=limit, **by)
     while page:
-        assert len(page) <= limit
+        ids = [getattr(row, name) for row in page]
+        # Each page is below the one before, so the loop ends whatever the storage answers.
+        assert len(ids) <= limit
+        assert len(found) % limit == 0, "A page that is not full is the last one."
+        assert not found or ids[0] < getattr(found[-1], name)
+        assert ids == sorted(ids, reverse=True)
         found += page
-        page = read(limit=limit, before=getattr(page[-1], name), **by)
+        page = read(limit=limit, before=ids[-1], **by)
     return found

@@ -38,25 +38,14 @@ _FINISHES: Final[dict[str, Finish]] = {
 class NeighbourContract:
     """What another Organization has of the same id, one test for each way to meet it."""
 
-    @pytest.fixture
-    def neighbours(self, doors: Doors) -> dict[str, list[Batch]]:
-        """Give what three Organizations have: the same ids, keys and identities, other data."""
-        written = {name: [batch_of(_facts(name, n)) for n in range(3)] for name in _NAMES}
-        written["c"] = written["c"][1:2]
-        for organization_id, batches in written.items():
-            doors.write(organization_id, *batches)
-        return written
-
-    def test_organizations_with_the_same_ids_read_their_own(
-        self, doors: Doors, neighbours: dict[str, list[Batch]]
-    ) -> None:
+    def test_organizations_with_the_same_ids_read_their_own(self, doors: Doors) -> None:
+        neighbours = _write(doors)
         for organization_id, batches in neighbours.items():
             doors.check(organization_id, batches)
 
-    def test_of_several_ids_an_organization_is_given_those_that_it_has(
-        self, doors: Doors, neighbours: dict[str, list[Batch]]
-    ) -> None:
+    def test_of_several_ids_an_organization_is_given_those_that_it_has(self, doors: Doors) -> None:
         """The third one has one in three of all that is asked for, the fourth one nothing."""
+        neighbours = _write(doors)
         asked = neighbours["a"]
         for organization_id, own in (("c", neighbours["c"]), ("nobody", [])):
             ids = [batch.event.event_id for batch in asked]
@@ -85,16 +74,14 @@ class NeighbourContract:
                     found = doors.ask(repository, "get", organization_id, identifier)
                     assert (found is None) == (batch.event.event_id not in {*_event_ids(own)})
 
-    def test_a_key_that_one_organization_frees_is_taken_in_another(
-        self, doors: Doors, neighbours: dict[str, list[Batch]]
-    ) -> None:
+    def test_a_key_that_one_organization_frees_is_taken_in_another(self, doors: Doors) -> None:
+        neighbours = _write(doors)
         doors.free("nobody", neighbours["a"][0])
         for organization_id, batches in neighbours.items():
             doors.check(organization_id, batches)
 
-    def test_an_event_of_one_organization_changes_no_profile_of_another(
-        self, doors: Doors, neighbours: dict[str, list[Batch]]
-    ) -> None:
+    def test_an_event_of_one_organization_changes_no_profile_of_another(self, doors: Doors) -> None:
+        neighbours = _write(doors)
         before = neighbours["a"][1]
         facts = {**_facts("a", 1), "number": 2, "version": 2, "properties": {"changed": True}}
         fresh = facts_of(1_000)
@@ -110,9 +97,9 @@ class NeighbourContract:
         self,
         doors: Doors,
         tracker: Any,
-        neighbours: dict[str, list[Batch]],
         change: dict[str, Any],
     ) -> None:
+        neighbours = _write(doors)
         documents = [
             {
                 "id": batch.journey.journey_id,
@@ -130,12 +117,12 @@ class NeighbourContract:
     @pytest.mark.parametrize("finish", _FINISHES)
     def test_leases_of_one_organization_finish_nothing_of_another(
         self,
+        doors: Doors,
         tracker: Any,
         clock: FixedClock,
-        neighbours: dict[str, list[Batch]],
         finish: str,
     ) -> None:
-        assert len(neighbours) == 3
+        _write(doors)
         enrollments = tracker.enrollments
         leases = {
             name: [c.lease for c in enrollments.claim(organization_id=name, limit=9)]
@@ -157,8 +144,9 @@ class NeighbourContract:
         )
 
     def test_a_revival_in_one_organization_revives_nothing_of_another(
-        self, tracker: Any, neighbours: dict[str, list[Batch]]
+        self, doors: Doors, tracker: Any
     ) -> None:
+        neighbours = _write(doors)
         enrollments = tracker.enrollments
         leases = [c.lease for c in enrollments.claim(organization_id=None, limit=99)]
         assert len(leases) == sum(map(len, neighbours.values()))
@@ -179,9 +167,25 @@ class NeighbourContract:
         assert enrollments.list(organization_id="b") == before["b"]
 
 
+def _write(doors: Doors) -> dict[str, list[Batch]]:
+    """Write what three Organizations have: the same ids, keys and identities, other data."""
+    written = {name: [batch_of(_facts(name, n)) for n in range(3)] for name in _NAMES}
+    written["c"] = written["c"][1:2]
+    for organization_id, batches in written.items():
+        doors.write(organization_id, *batches)
+    return written
+
+
 def _facts(organization_id: str, number: int) -> Facts:
     own = {"of": organization_id}
-    return facts_of(number, data=own, properties=own, name=f"Of {organization_id}", entry_key="")
+    return facts_of(
+        number,
+        data=own,
+        properties=own,
+        name=f"Of {organization_id}",
+        paths={"/data/of": organization_id},
+        entry_key="",
+    )
 
 
 def _probe(batch: Batch) -> Probe:

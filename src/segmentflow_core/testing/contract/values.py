@@ -62,7 +62,7 @@ class ValueContract:
         """Whichever port returns it, alone or among others, and with what looks alike beside it."""
         written: dict[str, list[Batch]] = {}
         for number, values in enumerate(FACTS[fact]):
-            facts = facts_of(number, **values)
+            facts = _facts(fact, number, values)
             batch = batch_of(facts)
             organization_id = facts["organization_id"]
             doors.write(organization_id, batch)
@@ -159,6 +159,14 @@ class ValueContract:
         token = claimed.lease.token
         completed = {"status": EnrollmentStatus.COMPLETED, "completed_at": clock.now()}
         check(done, **completed, token=token, attempts=1)
+
+
+def _facts(fact: str, number: int, values: Facts) -> Facts:
+    """Return the facts of an event; every Organization has the same ids, and other data."""
+    if fact != "organization_id":
+        return facts_of(number, **values)
+    own = {"n": number}
+    return facts_of(0, **values, data=own, properties=own, paths={"/data/n": f"{number}"})
 
 
 def _changed(before: Facts, number: int, fact: str, value: Any) -> Facts:
