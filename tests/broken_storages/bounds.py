@@ -56,7 +56,7 @@ def _enrollments(done):
 
 
 KEY = "test_a_key_is_taken_until_it_expires_and_no_longer"
-PURGE = "test_a_purge_removes_keys_from_the_instant_at_which_they_expire"
+PURGE = "test_keys_are_purged_from_the_instant_at_which_they_expire"
 LEASE = "test_a_lease_holds_until_it_ends_and_no_longer"
 WHOLE = "[2026-06-01T12:00:00+00:00]"
 ODD = "[2026-06-01T12:00:00.123457+00:00]"

@@ -56,7 +56,7 @@ class BoundaryContract:
         assert replayed == [True, False, False]
 
     @_at_every_end
-    def test_a_purge_removes_keys_from_the_instant_at_which_they_expire(
+    def test_keys_are_purged_from_the_instant_at_which_they_expire(
         self, new_tracker: Callable[..., Any], end: datetime
     ) -> None:
         clock = FixedClock(end - _HOUR)

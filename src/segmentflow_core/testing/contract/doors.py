@@ -81,7 +81,12 @@ class Doors:
         return self._run(work)
 
     def write(self, organization_id: str, *batches: Batch) -> None:
-        """Write new Profiles with the events that made them, all in one transaction."""
+        """Publish the Journeys; then write new Profiles, with the events that made them, at once.
+
+        The batches' keys are taken until one instant: the first one's.
+        """
+        journeys = {batch.journey.journey_id: batch.journey for batch in batches}
+        self.ask("journeys", "publish", organization_id, [*journeys.values()])
         self._run(lambda transaction: _write(transaction, organization_id, batches))
 
     def rewrite(
@@ -164,12 +169,6 @@ async def _load(
 
 
 async def _write(transaction: Any, organization_id: str, batches: Sequence[Batch]) -> None:
-    """Publish the Journeys, and write new Profiles with the events that made them.
-
-    The batches' keys are taken until one instant: the first one's.
-    """
-    journeys = {batch.journey.journey_id: batch.journey for batch in batches}
-    await settle(transaction.journeys.publish(organization_id, [*journeys.values()]))
     claim = batches[0].claim
     await _load(transaction, organization_id, batches, expires_at=claim.expires_at)
     changes = Changes(
