@@ -176,7 +176,7 @@ class BoundaryContract:
             ]
             doors.write("default", batches[0])
             for before, after in pairwise(batches):
-                doors.rewrite("default", before, after, enters=True)
+                doors.rewrite("default", [before], [after], enters=True)
             pair = (facts["journey_id"], facts["profile_id"])
             for earlier in (1, 2, 3, 4, None):
                 counted = offsets if earlier is None else offsets[: earlier - 1]

@@ -90,11 +90,22 @@ class Doors:
         self._run(lambda transaction: _write(transaction, organization_id, batches))
 
     def rewrite(
-        self, organization_id: str, before: Batch, after: Batch, *, enters: bool = False
+        self,
+        organization_id: str,
+        befores: Sequence[Batch],
+        afters: Sequence[Batch],
+        *,
+        enters: bool = False,
     ) -> None:
-        """Write another event of a Profile, which leaves it as `after` says; it may enter."""
-        entered = () if after.enrollment is None or not enters else (after.enrollment,)
-        self._run(lambda t: _rewrite(t, organization_id, before, after, entered))
+        """Write another event of each of these Profiles, which leaves it as `afters` say.
+
+        Args:
+            organization_id: whose they are.
+            befores: as the Profiles stand.
+            afters: what each becomes.
+            enters: whether the events enter their Journeys, too.
+        """
+        self._run(lambda t: _rewrite(t, organization_id, befores, afters, enters=enters))
 
     def free(self, organization_id: str, batch: Batch) -> None:
         """Take the key of a batch for nothing, as a request does that is refused."""
@@ -186,25 +197,30 @@ async def _write(transaction: Any, organization_id: str, batches: Sequence[Batch
 async def _rewrite(
     transaction: Any,
     organization_id: str,
-    before: Batch,
-    after: Batch,
-    enrollments: tuple[Enrollment, ...],
+    befores: Sequence[Batch],
+    afters: Sequence[Batch],
+    *,
+    enters: bool,
 ) -> None:
-    profiles = (before.profile, after.profile)
+    profiles = [batch.profile for batch in (*befores, *afters)]
     await _load(
         transaction,
         organization_id,
-        [after],
+        afters,
         emails=tuple(sorted({p.email for p in profiles if p.email is not None})),
         external_ids=tuple(sorted({p.external_id for p in profiles if p.external_id is not None})),
-        expires_at=after.claim.expires_at,
+        expires_at=afters[0].claim.expires_at,
     )
+    entered = [batch.enrollment for batch in afters if batch.enrollment is not None]
+    pairs = zip(befores, afters, strict=True)
     changes = Changes(
-        key_claims=(after.claim,),
-        changed_profiles=(after.profile,),
-        new_versions=(after.version,) if after.version != before.version else (),
-        events=(after.event,),
-        enrollments=enrollments,
+        key_claims=tuple(
+            sorted((batch.claim for batch in afters), key=lambda claim: claim.key_digest)
+        ),
+        changed_profiles=tuple(batch.profile for batch in afters),
+        new_versions=tuple(a.version for b, a in pairs if a.version != b.version),
+        events=tuple(batch.event for batch in afters),
+        enrollments=tuple(entered) if enters else (),
     )
     await settle(transaction.tracking.write(organization_id, changes))
 

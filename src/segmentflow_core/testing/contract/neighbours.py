@@ -86,7 +86,7 @@ class NeighbourContract:
         facts = {**_facts("a", 1), "number": 2, "version": 2, "properties": {"changed": True}}
         fresh = facts_of(1_000)
         facts |= {name: fresh[name] for name in ("event_id", "enrollment_id", "key_digest")}
-        doors.rewrite("a", before, batch_of({**facts, "email": "changed@example.org"}))
+        doors.rewrite("a", [before], [batch_of({**facts, "email": "changed@example.org"})])
         for organization_id in ("b", "c"):
             doors.check(organization_id, neighbours[organization_id])
 
