@@ -20,7 +20,7 @@ from segmentflow_memory import MemoryStorage
 
 # What one run tries the next one tries too, and a failure is not made shorter.
 REPEATABLE = settings(
-    MACHINE_SETTINGS, max_examples=100, phases=[Phase.generate], derandomize=True, database=None
+    MACHINE_SETTINGS, max_examples=300, phases=[Phase.generate], derandomize=True, database=None
 )
 FOUND = (
     "KeyAndEffectsInTwoTransactions",

@@ -25,7 +25,6 @@ from segmentflow_sql.statements.journeys import JourneyStatements, journey_state
 from segmentflow_sql.statements.records import RecordStatements, record_statements
 from segmentflow_sql.statements.statement import (
     FoundBy,
-    ProfilesFoundBy,
     Reader,
     RowStatement,
     Statement,
@@ -36,7 +35,6 @@ __all__ = [
     "DIALECTS",
     "DatabaseName",
     "FoundBy",
-    "ProfilesFoundBy",
     "Reader",
     "RowStatement",
     "Statement",

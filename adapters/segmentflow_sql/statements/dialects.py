@@ -83,6 +83,10 @@ class Sqlite:
         each = self.each(name)
         return column.in_(select(each.c.value))
 
+    def one_of(self, column: ColumnElement[Any], values: Any) -> ColumnElement[bool]:
+        """Say that a column has one of the values that a query gives."""
+        return column.in_(values)
+
     def read(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return what to select so that every database answers alike."""
         return column
@@ -134,6 +138,13 @@ class Postgresql:
         kind: Any = column.type.dialect_impl(self.compiler)
         listed = ARRAY(Text if isinstance(kind, String) else kind)
         return column == any_(cast(bindparam(name, type_=Text), listed))
+
+    def one_of(self, column: ColumnElement[Any], values: Any) -> ColumnElement[bool]:
+        """Say that a column has one of the values that a query gives.
+
+        As an array the query runs once, first; a lock that is waited for does not run it anew.
+        """
+        return column == any_(func.array(values.scalar_subquery()))
 
     def read(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return what to select so that every database answers alike.

@@ -21,6 +21,8 @@ from segmentflow_core.errors import ConfigurationError, ProfileTooLarge
 
 __all__ = [
     "DEFAULT_PROFILE_LIMITS",
+    "NEVER_GIVEN",
+    "EmailTimes",
     "Profile",
     "ProfileLimits",
     "ProfileVersion",
@@ -31,6 +33,15 @@ __all__ = [
 
 PropertyTime: TypeAlias = tuple[int, int]
 """When a Property was set: (event time, receipt time), microseconds since 1970 UTC."""
+
+EmailTimes: TypeAlias = tuple[int, int, int]
+"""When events gave an email to its Profile, microseconds since 1970 UTC: the event time of the
+first, the event time of the last, and the receipt time of the last."""
+
+NEVER_GIVEN: Final[EmailTimes] = (0, 0, 0)
+"""The times of an email that is not there."""
+
+_NO_FORMER_EMAILS: Final[Mapping[str, EmailTimes]] = {}
 
 
 @frozen(repr=False)
@@ -48,6 +59,9 @@ class Profile:
         updated_at: when it last changed.
         number: the number of its latest event; 0 before the first.
         version: counts the changes of its identities and of the values of its Properties.
+        email_times: when its email was given to it.
+        former_emails: the emails that gave way to a newer one, with their times. Each leads to
+            the Profile for events that occurred before the newer one.
     """
 
     profile_id: str
@@ -59,6 +73,8 @@ class Profile:
     updated_at: datetime
     number: int = 0
     version: int = 0
+    email_times: EmailTimes = NEVER_GIVEN
+    former_emails: Mapping[str, EmailTimes] = _NO_FORMER_EMAILS
 
     def __repr__(self) -> str:
         """Name the Profile without showing whose it is."""
@@ -134,6 +150,8 @@ class ProfileLimits:
         max_properties: how many Properties, removed ones that are still remembered included.
         max_bytes: how many bytes they are as JSON, a removed one as ``null``.
         forget_removed_after: how long after its receipt a removal is forgotten.
+        max_former_emails: how many emails that gave way are remembered; beyond, the one that
+            gave way first is forgotten.
 
     Raises:
         ConfigurationError: one is not positive.
@@ -142,9 +160,11 @@ class ProfileLimits:
     max_properties: int = 1000
     max_bytes: int = 100 * 1024
     forget_removed_after: timedelta = timedelta(days=30)
+    max_former_emails: int = 100
 
     def __attrs_post_init__(self) -> None:
-        if min(self.max_properties, self.max_bytes) < 1 or self.forget_removed_after <= timedelta():
+        counts = (self.max_properties, self.max_bytes, self.max_former_emails)
+        if min(counts) < 1 or self.forget_removed_after <= timedelta():
             raise ConfigurationError("The limits of a Profile must be positive.")
 
 
@@ -206,6 +226,10 @@ def with_properties(
         times,
         profile.created_at,
         received_at,
+        profile.number,
+        profile.version,
+        profile.email_times,
+        profile.former_emails,
     )
     _check_size(profile, changed, limits)
     return changed
