@@ -39,7 +39,7 @@ from segmentflow_core.domain.journey import (
     Window,
     definition_digest,
 )
-from segmentflow_core.domain.profile import Profile, ProfileVersion
+from segmentflow_core.domain.profile import NEVER_GIVEN, Profile, ProfileVersion
 from segmentflow_core.domain.tracking import KeyClaim
 from segmentflow_core.testing import specimens
 
@@ -109,6 +109,8 @@ FIELDS: Final[dict[type, dict[str, _Source]]] = {
         "updated_at": "updated_at",
         "number": "number",
         "version": "version",
+        "email_times": lambda facts: NEVER_GIVEN if facts["email"] is None else facts["given_at"],
+        "former_emails": "former_emails",
     },
     ProfileVersion: {
         "profile_id": "profile_id",
@@ -201,6 +203,8 @@ OWN_VALUES: Final[Mapping[str, tuple[Any, ...]]] = {
     "event_id": specimens.IDS,
     "expires_at": specimens.INSTANTS[1:],  # nothing is before the first instant
     "external_id": specimens.NAMES,
+    "former_emails": specimens.FORMER_EMAILS,
+    "given_at": specimens.EMAIL_TIMES,
     "journey_id": specimens.NAMES,
     "journey_version": specimens.VERSIONS,
     "key_digest": specimens.DIGEST_TEXTS,
@@ -254,7 +258,7 @@ _TOGETHER: Final[Mapping[str, Facts]] = {
 """Facts that have to fit the one that is tried."""
 
 _MOMENT: Final = datetime(2026, 6, 1, 12, 0, 0, 123_456, UTC)
-_OTHERS: Final = ("organization_id", "other_outcomes", "removed", "set_at")
+_OTHERS: Final = ("given_at", "organization_id", "other_outcomes", "removed", "set_at")
 """Facts that no field has for itself alone."""
 
 
@@ -279,6 +283,8 @@ def facts_of(number: int, /, **known: Any) -> Facts:
         "event_id": specimens.an_id(2**64 + 8 * number + 1),
         "expires_at": None,
         "external_id": f"external id {number}",
+        "former_emails": {},
+        "given_at": (1_780_000_000_000_000, 1_780_000_000_000_000, 1_780_000_000_000_001),
         "journey_id": f"journey {number}",
         "journey_version": 1,
         "key_digest": specimens.digest_text(digest),

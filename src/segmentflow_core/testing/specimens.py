@@ -23,7 +23,9 @@ __all__ = [
     "DIGEST_TEXTS",
     "DURATIONS",
     "EMAILS",
+    "EMAIL_TIMES",
     "ENTRY_KEYS",
+    "FORMER_EMAILS",
     "IDS",
     "INSTANTS",
     "JSON_OBJECTS",
@@ -139,6 +141,17 @@ PROPERTY_TIMES: Final = (
     (-62_135_596_800_000_000, 253_402_300_799_999_999),
     (253_402_300_799_999_999, 253_402_300_799_999_999),
 )
+EMAIL_TIMES: Final = (
+    *((first, first, last) for first, last in PROPERTY_TIMES),
+    (PROPERTY_TIMES[3][0], *_MOMENT),
+)
+FORMER_EMAILS: Final[tuple[dict[str, tuple[int, int, int]], ...]] = (
+    {},
+    {EMAILS[-1]: EMAIL_TIMES[0]},
+    {email: EMAIL_TIMES[number % len(EMAIL_TIMES)] for number, email in enumerate(EMAILS)},
+)
+"""Emails that gave way, each with its times."""
+
 COUNTS: Final = (0, 1, 255, 256, 32_768, 65_536)
 VERSIONS: Final = (1, 2, 10, 127, 128, 32_768, 65_536, 2**31 - 1)
 NUMBERS: Final = (1, 9, 10, 128, 32_768, 2**31 - 1, 2**31, 2**32, 2**53 - 1)

@@ -218,6 +218,7 @@ async def _rewrite(
             sorted((batch.claim for batch in afters), key=lambda claim: claim.key_digest)
         ),
         changed_profiles=tuple(batch.profile for batch in afters),
+        previous_profiles=tuple(batch.profile for batch in befores),
         new_versions=tuple(a.version for b, a in pairs if a.version != b.version),
         events=tuple(batch.event for batch in afters),
         enrollments=tuple(entered) if enters else (),
@@ -251,7 +252,10 @@ async def _read_one(
 async def _read_profile(
     transaction: Any, organization_id: str, batch: Batch, found: _Differences
 ) -> None:
-    """Read a Profile by its id, and by each of its identities: to change it, and only to look."""
+    """Read a Profile by its id, and by each of its identities: to change it, and only to look.
+
+    What gave way may lead to others as well.
+    """
     profile = batch.profile
     got = await settle(transaction.profiles.get(organization_id, profile.profile_id))
     found.compare("profiles.get", profile, got)
@@ -261,6 +265,12 @@ async def _read_profile(
                 by = {"keys": keys, "emails": (), "external_ids": (), name: (asked,)}
                 known = await _load(transaction, organization_id, [batch], **by)
                 found.compare(f"tracking.load by {name}", [profile], [*known.profiles])
+    for former in profile.former_emails:
+        known = await _load(
+            transaction, organization_id, [batch], emails=(former,), external_ids=()
+        )
+        own = [each for each in known.profiles if each.profile_id == profile.profile_id]
+        found.compare("tracking.load by an email that gave way", [profile], own)
 
 
 async def _read_enrollment(

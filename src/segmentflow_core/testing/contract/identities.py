@@ -106,9 +106,13 @@ class _Reordered:
 def _reordered(argument: Any, order: Sequence[int]) -> Any:
     if not isinstance(argument, Changes):
         return argument
-    profiles = argument.changed_profiles
-    first = [profiles[place] for place in order if place < len(profiles)]
-    return evolve(argument, changed_profiles=(*first, *profiles[len(order) :]))
+    count = len(argument.changed_profiles)
+    places = [*(place for place in order if place < count), *range(len(order), count)]
+    return evolve(
+        argument,
+        changed_profiles=tuple(argument.changed_profiles[place] for place in places),
+        previous_profiles=tuple(argument.previous_profiles[place] for place in places),
+    )
 
 
 def _track(tracker: Any, whom: Sequence[_Who], key: str) -> list[str]:

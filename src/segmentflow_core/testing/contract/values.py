@@ -45,6 +45,7 @@ FACTS: Final[Mapping[str, tuple[Facts, ...]]] = values_of(
 )
 CHANGING: Final = (
     *("email", "external_id", "properties", "removed", "set_at", "updated_at", "number"),
+    *("given_at", "former_emails"),
 )
 """What a later event changes of a Profile. Its version follows."""
 
@@ -182,6 +183,8 @@ def _changed(before: Facts, number: int, fact: str, value: Any) -> Facts:
     after = {**before, **others}
     if fact in ("email", "external_id", "properties"):
         after["version"] = 2
+    if fact == "email":
+        after["former_emails"] = {before["email"]: before["given_at"]}
     if fact == "number":
         after["number"] = value + 1
     return after
