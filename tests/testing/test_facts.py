@@ -13,7 +13,12 @@ from attrs import frozen, has
 from heard_storage import Heard
 from segmentflow_core import ports
 from segmentflow_core.colour import driven
-from segmentflow_core.ports import EnrollmentStatus, ProfileVersion
+from segmentflow_core.ports import (
+    EnrollmentStatus,
+    ProfileVersion,
+    journey_definition,
+    journey_document,
+)
 from segmentflow_core.ports.api_keys import ApiKeyRepository
 from segmentflow_core.testing import facts, specimens
 from segmentflow_core.testing.contract.doors import Doors, batch_of, exact
@@ -107,6 +112,13 @@ def test_what_is_tried_is_legal():
     assert max(map(len, specimens.EMAILS)) == 320
     assert all(ports.is_id(each) for each in specimens.IDS)
     assert specimens.an_id(1) < specimens.an_id(2)
+
+
+@pytest.mark.parametrize("fact", FACTS)
+def test_journeys_that_are_tried_may_be_published(fact):
+    for values in FACTS[fact]:
+        definition = build(facts.JourneyDefinition, facts_of(1, **values))
+        assert exact(journey_definition(journey_document(definition))) == exact(definition)
 
 
 def test_records_that_are_built_of_the_same_facts_agree():

@@ -81,7 +81,8 @@ class ValueContract:
         self, doors: Doors
     ) -> None:
         """Each event has another value of every fact, as long as there are any."""
-        apart = (*_IDS, "organization_id", "matched", "enrolled")
+        # A window ends after it starts, so it has one of its ends.
+        apart = (*_IDS, "organization_id", "matched", "enrolled", "ends_at")
         together = {fact: tried for fact, tried in FACTS.items() if fact not in apart}
         batches: list[Batch] = []
         for number in range(max(map(len, together.values()))):
