@@ -338,15 +338,14 @@ class _Differences:
 def _where(expected: Any, got: Any, place: str) -> str:
     """Say where two exact values differ first, and how."""
     if isinstance(expected, dict) and isinstance(got, dict):
-        for name in [*expected, *got]:
-            inner = (expected.get(name, "nothing"), got.get(name, "nothing"))
-            if inner[0] != inner[1]:
-                return _where(*inner, f"{place}/{name}")
-    if isinstance(expected, list) and isinstance(got, list) and len(expected) == len(got):
-        for index, inner in enumerate(zip(expected, got, strict=True)):
-            if inner[0] != inner[1]:
-                return _where(*inner, f"{place}/{index}")
-    return f"{place or '/'} is {_short(got)}, and was written as {_short(expected)}"
+        missing = "nothing"
+        pairs = {n: (expected.get(n, missing), got.get(n, missing)) for n in [*expected, *got]}
+    elif isinstance(expected, list) and isinstance(got, list) and len(expected) == len(got):
+        pairs = dict(enumerate(zip(expected, got, strict=True)))
+    else:
+        return f"{place or '/'} is {_short(got)}, and was written as {_short(expected)}"
+    name = next(name for name, (one, other) in pairs.items() if one != other)
+    return _where(*pairs[name], f"{place}/{name}")
 
 
 def _short(value: Any) -> str:
