@@ -373,9 +373,7 @@ API_KEYS = [
         f"{LATER}[1970-01-01 00:00:00+00:00]",
         api_keys_revoke=last_revocation_wins,
     ),
-    planted(
-        "UsedByTheMillisecond", f"{INSTANTS}[note_use]", api_keys_note_use=used_by_the_millisecond
-    ),
+    planted("UsedByTheMillisecond", f"{INSTANTS}[use]", api_keys_note_use=used_by_the_millisecond),
     planted(
         "KeysOldestFirst",
         "test_a_thousand_keys_are_listed_newest_first_by_id",

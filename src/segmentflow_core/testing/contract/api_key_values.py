@@ -6,7 +6,7 @@ A part of `ApiKeyContract`, whose fixtures it uses.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import pytest
@@ -14,10 +14,17 @@ from attrs import evolve
 
 from segmentflow_core.colour import driven, settle
 from segmentflow_core.domain.api_key import ApiKey
+from segmentflow_core.errors import NotFound
 from segmentflow_core.testing import specimens
 from segmentflow_core.testing.callers import is_asynchronous
 from segmentflow_core.testing.contract.doors import exact
 from segmentflow_core.testing.facts import Facts, build, facts_of, values_of
+from segmentflow_core.usecases.api_keys import (
+    create_api_key,
+    list_api_keys,
+    note_api_key_use,
+    revoke_api_key,
+)
 
 __all__ = ["ApiKeyValueContract"]
 
@@ -37,18 +44,11 @@ class ApiKeyValueContract:
 
     @pytest.fixture
     def ask(self, storage: Any, request: pytest.FixtureRequest) -> Ask:
-        """Give a function that calls one method of `api_keys` in a transaction of its own.
+        """Give a function that does one thing with keys, as the core does it, in a transaction."""
 
-        ``create`` is given keys, and creates them all in that transaction.
-        """
-
-        def call(method: str, *arguments: Any) -> Any:
+        def call(what: str, *arguments: Any) -> Any:
             async def work(transaction: Any) -> Any:
-                if method != "create":
-                    return await settle(getattr(transaction.api_keys, method)(*arguments))
-                for key in arguments:
-                    await settle(transaction.api_keys.create(key))
-                return None
+                return await _CALLS[what](transaction, *arguments)
 
             if is_asynchronous(storage):
                 return request.getfixturevalue("run_async")(storage.run(work))
@@ -71,21 +71,20 @@ class ApiKeyValueContract:
             own = [each for each in keys if each.organization_id == organization_id]
             assert exact(ask("list", organization_id)) == exact(sorted(own, key=_newest))
 
-    @pytest.mark.parametrize("method", ["note_use", "revoke"])
+    @pytest.mark.parametrize("what", ["use", "revoke"])
     def test_when_a_key_was_used_and_revoked_comes_back_at_every_instant(
-        self, ask: Ask, method: str
+        self, ask: Ask, what: str
     ) -> None:
         keys = [_key(number, organization_id="acme") for number in range(len(specimens.INSTANTS))]
         ask("create", *keys)
         after: list[ApiKey] = []
         for key, moment in zip(keys, specimens.INSTANTS, strict=True):
-            if method == "revoke":
+            answer = ask(what, key, moment)
+            if what == "revoke":
                 after.append(evolve(key, revoked_at=moment))
-                answer = ask("revoke", "acme", key.key_id, moment)
                 assert exact(answer) == exact(after[-1])
             else:
                 after.append(evolve(key, last_used_at=moment))
-                ask("note_use", "acme", key.key_id, moment)
         for key in after:
             assert exact(ask("find", key.lookup)) == exact([key])
         assert exact(ask("list", "acme")) == exact(sorted(after, key=_newest))
@@ -96,13 +95,12 @@ class ApiKeyValueContract:
     ) -> None:
         key = _key(0)
         ask("create", key)
-        at = (key.organization_id, key.key_id)
         seen: list[ApiKey] = []
-        for method, offset in (
-            *(("note_use", offset) for offset in (0, -1, 0, 1)),
+        for what, offset in (
+            *(("use", offset) for offset in (0, -1, 0, 1)),
             *(("revoke", offset) for offset in (0, -1, 1)),
         ):
-            ask(method, *at, end + offset * _STEP)
+            ask(what, key, end + offset * _STEP)
             (found,) = ask("find", key.lookup)
             seen.append(found)
         assert [found.last_used_at for found in seen[:4]] == [end, end, end, end + _STEP]
@@ -120,8 +118,8 @@ class ApiKeyValueContract:
         ask("create", *keys)
         assert {key.lookup for key in keys} == {"0" * 16}
         revoked = evolve(keys[0], revoked_at=keys[0].created_at)
-        assert exact(ask("revoke", "a", keys[0].key_id, keys[0].created_at)) == exact(revoked)
-        ask("note_use", "b", keys[0].key_id, keys[0].created_at)
+        assert exact(ask("revoke", keys[0], keys[0].created_at)) == exact(revoked)
+        ask("use", keys[3], keys[0].created_at)
         used = evolve(keys[3], last_used_at=keys[0].created_at)
         expected = [revoked, keys[1], keys[2], used]
         found = sorted(ask("find", "0" * 16), key=lambda key: str(key.digest))
@@ -129,7 +127,8 @@ class ApiKeyValueContract:
         for name in ("a", "b", "c"):
             own = [key for key in expected if key.organization_id == name]
             assert exact(ask("list", name)) == exact(sorted(own, key=_newest))
-        assert ask("revoke", "c", keys[0].key_id, keys[0].created_at) is None
+        with pytest.raises(NotFound):
+            ask("revoke", evolve(keys[0], organization_id="c"), keys[0].created_at)
         assert ask("find", "0" * 15 + "1") == []
 
     def test_a_thousand_keys_are_listed_newest_first_by_id(self, ask: Ask) -> None:
@@ -137,6 +136,28 @@ class ApiKeyValueContract:
         ids = [key.key_id for key in ask("list", "acme")]
         assert ids == sorted(ids, reverse=True)
         assert len(ids) == _MANY
+
+
+async def _create(transaction: Any, *keys: ApiKey) -> None:
+    for key in keys:
+        await create_api_key(transaction, key)
+
+
+async def _find(transaction: Any, lookup: str) -> list[ApiKey]:
+    return [*await settle(transaction.api_keys.find(lookup))]
+
+
+async def _revoke(transaction: Any, key: ApiKey, now: datetime) -> ApiKey:
+    return await revoke_api_key(transaction, key.organization_id, key.key_id, now)
+
+
+_CALLS: Final[dict[str, Callable[..., Any]]] = {
+    "create": _create,
+    "find": _find,
+    "list": list_api_keys,
+    "use": note_api_key_use,
+    "revoke": _revoke,
+}
 
 
 def _key(number: int, **known: Any) -> ApiKey:

@@ -80,13 +80,28 @@ class Doors:
 
         return self._run(work)
 
+    def publish(self, organization_id: str, *journeys: Journey) -> None:
+        """Publish new versions of Journeys; of one that is named twice, once."""
+        by_id = {journey.journey_id: journey for journey in journeys}
+        self.ask("journeys", "publish", organization_id, [by_id[name] for name in sorted(by_id)])
+
+    def journey(
+        self, organization_id: str, journey_id: str, version: int | None = None
+    ) -> Journey | None:
+        """Read one version of a Journey, the current one by default."""
+
+        async def work(transaction: Any) -> Journey | None:
+            return await _journey(transaction, organization_id, journey_id, version)
+
+        found: Journey | None = self._run(work)
+        return found
+
     def write(self, organization_id: str, *batches: Batch) -> None:
         """Publish the Journeys; then write new Profiles, with the events that made them, at once.
 
         The batches' keys are taken until one instant: the first one's.
         """
-        journeys = {batch.journey.journey_id: batch.journey for batch in batches}
-        self.ask("journeys", "publish", organization_id, [*journeys.values()])
+        self.publish(organization_id, *(batch.journey for batch in batches))
         self._run(lambda transaction: _write(transaction, organization_id, batches))
 
     def rewrite(
@@ -159,6 +174,15 @@ class Doors:
             return found.noted
 
         assert self._run(work) == []
+
+
+async def _journey(
+    transaction: Any, organization_id: str, journey_id: str, version: int | None = None
+) -> Journey | None:
+    found: Journey | None = await settle(
+        transaction.journeys.get(organization_id, journey_id, version)
+    )
+    return found
 
 
 async def _load(
@@ -234,12 +258,9 @@ async def _read_one(
     await _read_profile(transaction, organization_id, batch, found)
     got = await settle(transaction.events.get(organization_id, event.event_id))
     found.compare("events.get", event, got)
-    got = await settle(transaction.journeys.get(organization_id, journey.journey_id))
-    found.compare("journeys.get", journey, got)
-    got = await settle(
-        transaction.journeys.get(organization_id, journey.journey_id, journey.version)
-    )
-    found.compare("journeys.get of a version", journey, got)
+    for version in (None, journey.version):
+        read = await _journey(transaction, organization_id, journey.journey_id, version)
+        found.compare(f"journeys.get of version {version}", journey, read)
     listening = (journey.definition.trigger.event,)
     known = await _load(transaction, organization_id, [batch], events=listening)
     active = [journey] if journey.definition.status is JourneyStatus.ACTIVE else []

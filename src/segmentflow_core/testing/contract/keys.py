@@ -73,10 +73,10 @@ class KeyContract:
             name: batch_of(facts_of(number, journey_id=name, journey_version=version)).journey
             for number, (name, version) in enumerate(versions.items())
         }
-        doors.ask("journeys", "publish", "default", [*journeys.values()])
+        doors.publish("default", *journeys.values())
         for name, own in versions.items():
             for version in (1, 11, 111):
-                found = doors.ask("journeys", "get", "default", name, version)
+                found = doors.journey("default", name, version)
                 assert exact(found) == exact(journeys[name] if version == own else None)
 
     def test_an_email_and_an_external_id_that_read_alike_are_of_two_profiles(
