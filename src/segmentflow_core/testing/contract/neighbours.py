@@ -111,6 +111,11 @@ class NeighbourContract:
             for batch in neighbours["a"]
         ]
         tracker.journeys.publish(documents, organization_id="a")
+        for batch in neighbours["a"]:
+            first = doors.journey("a", batch.journey.journey_id, 1)
+            assert first is not None
+            assert first.definition.name == "Of a"
+            assert doors.journey("b", batch.journey.journey_id, 2) is None
         for organization_id in ("b", "c"):
             doors.check(organization_id, neighbours[organization_id])
 
