@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from datetime import datetime
-from typing import Any
 
 from attrs import evolve
 
@@ -121,7 +120,8 @@ class _Tracking:
             for before, profile in zip(
                 changes.previous_profiles, changes.changed_profiles, strict=True
             )
-            if _identities(before) != _identities(profile)
+            if before.former_emails is not profile.former_emails
+            or (before.email, before.external_id) != (profile.email, profile.external_id)
         ]
         for before, _ in moved:
             self._forget_identities(organization_id, before)
@@ -368,10 +368,6 @@ class _HandOver:
                 self._tables.put_enrollment(lease.organization_id, enrollment)
                 done[lease] = enrollment
         return done
-
-
-def _identities(profile: Profile) -> tuple[Any, ...]:
-    return profile.email, profile.external_id, profile.former_emails.keys()
 
 
 def _copied_profile(profile: Profile) -> Profile:
