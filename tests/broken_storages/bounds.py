@@ -305,7 +305,19 @@ def linked_late(self, call, organization_id, changes):
             self._tables.external_ids.remove(at)
 
 
+def led_nowhere(self, call, organization_id, changes):
+    """Keep the emails that gave way, and find nobody by them."""
+    call(organization_id, changes)
+    for at in [*self._tables.former_emails.rows]:
+        self._tables.former_emails.remove(at)
+
+
 WRITES = [
+    planted(
+        "FormerEmailsLeadNowhere",
+        "test_every_value_of_every_field_comes_back_as_it_was[former_emails]",
+        tracking_write=led_nowhere,
+    ),
     planted("IdentitiesOneByOne", f"{TAKEN}[swapped-(1, 0, 2)]", tracking_write=one_by_one),
     planted(
         "CreatedFirst", f"{TAKEN}[given-up-and-created-(0, 1, 2)]", tracking_write=created_first

@@ -103,6 +103,12 @@ FOLDED = [
     folded("KeysOfEveryOrganization", "key_claims", without_organization, SAME_IDS),
     folded("EnrollmentsOfEveryOrganization", "enrollments", without_organization, SAME_IDS),
     folded(
+        "FormerEmailsOfEveryOrganization",
+        "former_emails",
+        without_organization,
+        "test_an_email_that_gave_way_is_of_its_organization_alone",
+    ),
+    folded(
         "EntriesOfEveryOrganization",
         "entries",
         without_organization,

@@ -185,6 +185,20 @@ STORED = [
         "set_at",
     ),
     stored(
+        "EmailTimesAsDoubles",
+        Profile,
+        "email_times",
+        lambda times: tuple(int(float(time)) for time in times),
+        "given_at",
+    ),
+    stored("FormerEmailsAreForgotten", Profile, "former_emails", lambda emails: {}),
+    stored(
+        "FormerEmailsLoseTheirTimes",
+        Profile,
+        "former_emails",
+        lambda emails: {email: (last, last, last) for email, (_, _, last) in emails.items()},
+    ),
+    stored(
         "PropertyTimesAreComposed", Profile, "property_times", names(normalized("NFC")), "removed"
     ),
     published(
@@ -306,6 +320,10 @@ CHANGED = [
     ),
     changed("ChangesHaveNoTime", "updated_at", lambda b, a: evolve(a, updated_at=b.updated_at)),
     changed("NumbersGoByOne", "number", lambda b, a: evolve(a, number=b.number + 1)),
+    changed("EmailTimesStay", "given_at", lambda b, a: evolve(a, email_times=b.email_times)),
+    changed(
+        "FormerEmailsStay", "former_emails", lambda b, a: evolve(a, former_emails=b.former_emails)
+    ),
     changed("VersionsStay", "email", lambda b, a: evolve(a, version=b.version)),
     changed(
         "CreatedWhenChanged",
