@@ -51,14 +51,20 @@ metadata = MetaData()
 
 
 def _text(length: int) -> String:
-    """Text that is compared and sorted by code point, in whatever database it is."""
+    """Text that is compared and sorted by code point, in whatever database it is.
+
+    CockroachDB refuses a column of collation "C", and compares bytes without one.
+    """
     return String(length).with_variant(String(length, collation="C"), "postgresql")
 
 
-_ID: Final = String(36).with_variant(UUID(as_uuid=False), "postgresql")
+_KIN: Final = ("postgresql", "cockroachdb")
+"""SQLAlchemy's names of the dialects that have PostgreSQL's types."""
+
+_ID: Final = String(36).with_variant(UUID(as_uuid=False), *_KIN)
 _NAME: Final = _text(255)
-_JSON: Final[TypeEngine[str]] = Text().with_variant(JSONB(), "postgresql")
-INSTANT: Final = BigInteger().with_variant(TIMESTAMP(timezone=True), "postgresql")
+_JSON: Final[TypeEngine[str]] = Text().with_variant(JSONB(), *_KIN)
+INSTANT: Final = BigInteger().with_variant(TIMESTAMP(timezone=True), *_KIN)
 """Exact to the microsecond: counted since 1970 UTC where there is no type for it."""
 
 

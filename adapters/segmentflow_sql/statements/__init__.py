@@ -86,7 +86,7 @@ def all_statements(group: Any) -> Iterator[Statement]:
         items = group.values()
     elif isinstance(group, tuple):
         items = group
-    elif group is not None:
+    elif attrs.has(type(group)):
         items = [getattr(group, each.name) for each in attrs.fields(type(group))]
     for item in items:
         yield from all_statements(item)

@@ -119,13 +119,16 @@ def for_rows(
     many = [
         dialect.typed(dialect.item(source.c.value, index), each) for index, each in enumerate(like)
     ]
+    names = [each.name for each in like]
+    organization_at = names.index("organization_id") if dialect.one_organization else None
+    if organization_at is not None:
+        many[organization_at] = bindparam("organization_id", type_=like[organization_at].type)
     forms = {name: statement(None, one), f"{name}_many": statement(source, many)}
-    return RowStatement(
-        *(
-            compiled(dialect, each, form, prepared=prepared, takes_keys=takes_keys)
-            for each, form in forms.items()
-        )
+    one_row, many_rows = (
+        compiled(dialect, each, form, prepared=prepared, takes_keys=takes_keys)
+        for each, form in forms.items()
     )
+    return RowStatement(one_row, many_rows, organization_at)
 
 
 def inserting(

@@ -41,7 +41,6 @@ from segmentflow_sql.schema import (
     profiles,
 )
 from segmentflow_sql.statements.building import (
-    NO_OFFSET,
     Values,
     columns,
     compiled,
@@ -52,6 +51,7 @@ from segmentflow_sql.statements.building import (
 )
 from segmentflow_sql.statements.dialects import Dialect
 from segmentflow_sql.statements.journeys import CURRENT_VERSION
+from segmentflow_sql.statements.purging import expired_keys, purge_keys
 from segmentflow_sql.statements.statement import FoundBy, RowStatement, Statement
 from segmentflow_sql.statements.versions import CURRENT, PROFILES, profile_columns
 
@@ -96,6 +96,8 @@ class TrackingStatements:
     write_events: RowStatement
     write_enrollments: RowStatement
     purge_keys: Statement
+    expired_keys: Statement | None
+    """None where a purge need not name an Organization."""
 
 
 def tracking_statements(dialect: Dialect) -> TrackingStatements:
@@ -163,7 +165,8 @@ def tracking_statements(dialect: Dialect) -> TrackingStatements:
         create_versions=inserting(dialect, "create_versions", profile_versions),
         write_events=inserting(dialect, "write_events", events),
         write_enrollments=inserting(dialect, "write_enrollments", enrollments),
-        purge_keys=_purge_keys(dialect),
+        purge_keys=purge_keys(dialect),
+        expired_keys=expired_keys(dialect) if dialect.one_organization else None,
     )
 
 
@@ -190,21 +193,6 @@ def _take_keys(dialect: Dialect) -> RowStatement:
     return inserting(
         dialect, "take_keys", key_claims, finish, of=[*keys, expires_at], takes_keys=True
     )
-
-
-def _purge_keys(dialect: Dialect) -> Statement:
-    keys = tuple(key_claims.primary_key.columns)
-    expired: Select[Any, Any, Any] = (
-        select(*keys)
-        .where(key_claims.c.expires_at <= _now())
-        .limit(bindparam("limit", type_=Integer))
-        .offset(NO_OFFSET)
-    )
-    if not dialect.one_writer:
-        # Pass over keys in use. A CTE that locks runs only once.
-        expired = select(expired.with_for_update(skip_locked=True).cte("expired"))
-    purge = delete(key_claims).where(tuple_(*keys).in_(expired)).returning(key_claims.c.key_digest)
-    return compiled(dialect, "purge_keys", purge)
 
 
 # --- Profiles ----------------------------------------------------------------------------
@@ -323,7 +311,10 @@ def _removed(dialect: Dialect, name: str, table: Table) -> RowStatement:
             return delete(table).where(
                 *(key == value for key, value in zip(keys, values, strict=True))
             )
-        return delete(table).where(tuple_(*keys).in_(select(*values).select_from(source)))
+        listed = tuple_(*keys).in_(select(*values).select_from(source))
+        # Named once more where that tells the database which machine the rows are on.
+        of_one = [keys[0] == values[0]] if dialect.one_organization else []
+        return delete(table).where(listed, *of_one)
 
     return for_rows(dialect, name, keys, statement, prepared=False)
 
