@@ -281,13 +281,14 @@ async def _read_profile(
     profile = batch.profile
     got = await settle(transaction.profiles.get(organization_id, profile.profile_id))
     found.compare("profiles.get", profile, got)
-    for name, asked in (("emails", profile.email), ("external_ids", profile.external_id)):
+    for name, field in (("emails", "email"), ("external_ids", "external_id")):
+        asked = getattr(profile, field)
         for keys in ((), (batch.claim.key_digest,)):
             if asked is not None:
                 by = {"keys": keys, "emails": (), "external_ids": (), name: (asked,)}
                 known = await _load(transaction, organization_id, [batch], **by)
                 # A store may load more than was asked for; the core passes over those.
-                own = [p for p in known.profiles if asked in (p.email, p.external_id)]
+                own = [each for each in known.profiles if getattr(each, field) == asked]
                 found.compare(f"tracking.load by {name}", [profile], own)
     for former in profile.former_emails:
         known = await _load(
