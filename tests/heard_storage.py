@@ -26,5 +26,5 @@ class Heard(MemoryStorage):
 
     heard: ClassVar[set[tuple[str, str]]] = set()
 
-    def run(self, work):
-        return super().run(lambda transaction: work(Listening(transaction, self.heard)))
+    def run(self, work, **how):
+        return super().run(lambda transaction: work(Listening(transaction, self.heard)), **how)

@@ -47,8 +47,8 @@ def stored(name, record, field, alter, fact=None):
 def published(name, fact, alter):
     """Plant a mistake in the Journeys that are published."""
 
-    def journeys_publish(self, call, organization_id, journeys):
-        call(organization_id, [alter(journey) for journey in journeys])
+    def journeys_publish(self, call, organization_id, versions, statuses):
+        call(organization_id, [alter(journey) for journey in versions], statuses)
 
     test = f"test_every_value_of_every_field_comes_back_as_it_was[{fact}]"
     return planted(name, test, journeys_publish=journeys_publish)

@@ -28,6 +28,7 @@ from segmentflow_core.ports import (
     UserEvent,
 )
 from segmentflow_core.testing.facts import Facts, build
+from segmentflow_core.usecases.reading import list_events, list_journeys, read_journey
 
 __all__ = ["Batch", "Doors", "batch_of", "exact"]
 
@@ -83,7 +84,8 @@ class Doors:
     def publish(self, organization_id: str, *journeys: Journey) -> None:
         """Publish new versions of Journeys; of one that is named twice, once."""
         by_id = {journey.journey_id: journey for journey in journeys}
-        self.ask("journeys", "publish", organization_id, [by_id[name] for name in sorted(by_id)])
+        versions = [by_id[name] for name in sorted(by_id)]
+        self.ask("journeys", "publish", organization_id, versions, [])
 
     def journey(
         self, organization_id: str, journey_id: str, version: int | None = None
@@ -91,7 +93,7 @@ class Doors:
         """Read one version of a Journey, the current one by default."""
 
         async def work(transaction: Any) -> Journey | None:
-            return await _journey(transaction, organization_id, journey_id, version)
+            return await read_journey(transaction, organization_id, journey_id, version)
 
         found: Journey | None = self._run(work)
         return found
@@ -177,15 +179,6 @@ class Doors:
         assert self._run(work) == []
 
 
-async def _journey(
-    transaction: Any, organization_id: str, journey_id: str, version: int | None = None
-) -> Journey | None:
-    found: Journey | None = await settle(
-        transaction.journeys.get(organization_id, journey_id, version)
-    )
-    return found
-
-
 async def _load(
     transaction: Any, organization_id: str, batches: Sequence[Batch], **other: Any
 ) -> Any:
@@ -260,7 +253,7 @@ async def _read_one(
     got = await settle(transaction.events.get(organization_id, event.event_id))
     found.compare("events.get", event, got)
     for version in (None, journey.version):
-        read = await _journey(transaction, organization_id, journey.journey_id, version)
+        read = await read_journey(transaction, organization_id, journey.journey_id, version)
         found.compare(f"journeys.get of version {version}", journey, read)
     listening = (journey.definition.trigger.event,)
     known = await _load(transaction, organization_id, [batch], events=listening)
@@ -334,13 +327,12 @@ async def _read_all(
     got = await settle(transaction.events.get_many(organization_id, list(written)))
     found.compare("events.get_many", written, got)
     newest = [written[event_id] for event_id in sorted(written, reverse=True)]
-    got = await settle(transaction.events.list(organization_id, _MANY))
+    got = await list_events(transaction, organization_id, _MANY, None)
     found.compare("events.list", newest, [*got])
     entered = {b.enrollment.enrollment_id: b.enrollment for b in batches if b.enrollment}
     got = await settle(transaction.enrollments.list(organization_id, _MANY))
-    newest_entries = [entered[identifier] for identifier in sorted(entered, reverse=True)]
-    found.compare("enrollments.list", newest_entries, [*got])
-    got = await settle(transaction.journeys.list(organization_id))
+    found.compare("enrollments.list", entered, _by_id(got, "enrollment_id"))
+    got = await list_journeys(transaction, organization_id)
     found.compare("journeys.list", [journeys[name] for name in sorted(journeys)], [*got])
 
 
