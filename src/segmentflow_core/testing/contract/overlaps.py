@@ -66,7 +66,8 @@ class OverlapContract:
     ) -> None:
         unknown = a_request(profile={"externalId": "unknown"})
         refused, accepted = hold((unknown, "key"), (a_request(), "key"))
-        assert refused.code == "profile_email_required"
+        # A storage that runs the first again may let the duplicate go before it.
+        assert refused.code in ("profile_email_required", "idempotency_key_reuse")
         assert not accepted.replayed
         assert [event.event_id for event in tracker.records.events()] == [accepted.event_id]
 
