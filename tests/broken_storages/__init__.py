@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from broken_storages import entries, keys, races, values
+from broken_storages import entries, keys, locks, races, values
 from broken_storages.altered import Broken
+from broken_storages.locks import Locked
 from broken_storages.races import Unlocked
 
-__all__ = ["BROKEN", "RACES", "Unlocked", "entries", "keys", "races", "values"]
+__all__ = ["BROKEN", "RACES", "Locked", "Unlocked", "entries", "keys", "locks", "races", "values"]
 
 
 def with_a_mistake(kind):
@@ -17,4 +18,4 @@ def with_a_mistake(kind):
 
 
 RACES = [*with_a_mistake(Unlocked)]
-BROKEN = [*with_a_mistake(Broken), *RACES]
+BROKEN = [*with_a_mistake(Broken), *RACES, locks.SeenBeforeTheCommit]

@@ -30,14 +30,19 @@ class Unlocked(MemoryStorage):
 
     def run(self, work):
         for _ in range(100):
-            transaction = UnlockedTransaction(self)
+            transaction = self.transaction()
             try:
-                return work(transaction)
+                result = work(transaction)
+                transaction.commit()
+                return result
             except LostRace:
                 continue
             finally:
                 transaction.end()
         raise StorageUnavailable
+
+    def transaction(self):
+        return UnlockedTransaction(self)
 
     def locked(self, call):
         return super().run(call)
@@ -87,6 +92,9 @@ class UnlockedTransaction:
             transaction.tracking.write(organization_id, changes)
 
         storage.locked(checked)
+
+    def commit(self):
+        pass
 
     def end(self):
         pass

@@ -10,7 +10,16 @@ from segmentflow_core.testing import Capabilities, StorageContract
 from segmentflow_sql import AsyncSqlStorage, SqlStorage
 
 
-class OnPostgresql(StorageContract):
+class OnTheServer(StorageContract):
+    """The server itself says whether a call waits."""
+
+    @pytest.fixture
+    def somebody_waits(self, postgres, database):
+        with postgres.connect(database) as connection:
+            yield lambda: postgres.waiters(connection) > 0
+
+
+class OnPostgresql(OnTheServer):
     isolation_level: str | None = None
 
     def options(self):
@@ -57,7 +66,7 @@ class TestPostgresqlAutocommit(OnPostgresql):
 
 
 @pytest.mark.server_side
-class TestPostgresqlThroughPgBouncer(StorageContract):
+class TestPostgresqlThroughPgBouncer(OnTheServer):
     """With what the documentation tells a host to set, and, beside it, without."""
 
     @pytest.fixture
@@ -90,7 +99,7 @@ class InAHostsTransaction:
             return SqlStorage.bound_to(connection, wait=30).run(work)
 
 
-class TestPostgresqlBound(StorageContract):
+class TestPostgresqlBound(OnTheServer):
     capabilities = BOUND
 
     @pytest.fixture
@@ -119,7 +128,11 @@ class Async(StorageContract):
         return runner.run
 
 
-class OnPostgresqlAsync(Async):
+class OnTheServerAsync(Async, OnTheServer):
+    pass
+
+
+class OnPostgresqlAsync(OnTheServerAsync):
     isolation_level: str | None = None
 
     @pytest.fixture
@@ -166,7 +179,7 @@ class TestPostgresqlAsyncSerializable(OnPostgresqlAsync):
 
 
 @pytest.mark.server_side
-class TestPostgresqlAsyncThroughPgBouncer(Async):
+class TestPostgresqlAsyncThroughPgBouncer(OnTheServerAsync):
     @pytest.fixture
     def storage(self, pgbouncer, database, runner):
         engine = create_async_engine(pgbouncer.url(database))
@@ -198,7 +211,7 @@ class InAHostsAsyncTransaction:
             return await AsyncSqlStorage.bound_to(connection, wait=30).run(work)
 
 
-class TestPostgresqlAsyncBound(Async):
+class TestPostgresqlAsyncBound(OnTheServerAsync):
     capabilities = BOUND
 
     @pytest.fixture

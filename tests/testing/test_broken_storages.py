@@ -18,9 +18,11 @@ def tested(kind):
 
     # Every caller that may overtake does, and none waits for longer than that takes.
     members = {"capabilities": Capabilities(durable=False), "storage": storage, "chance": 10}
+    if hasattr(kind, "somebody_waits"):
+        members["somebody_waits"] = pytest.fixture(lambda self, storage: storage.somebody_waits)
     return type(f"Test{kind.__name__}", (StorageContract,), members)
 
-for kind in [*broken_storages.BROKEN, broken_storages.Unlocked]:
+for kind in [*broken_storages.BROKEN, broken_storages.Unlocked, broken_storages.Locked]:
     globals()[f"Test{kind.__name__}"] = tested(kind)
 """
 
@@ -51,5 +53,5 @@ def test_every_planted_mistake_is_caught_by_the_test_meant_for_it(pytester, caps
 
 
 @pytest.mark.parametrize("test", sorted({kind.caught_by for kind in RACES}))
-def test_the_store_that_the_races_are_planted_in_is_sound(pytester, test):
-    assert run(pytester, [("Unlocked", test)]) == set()
+def test_the_stores_that_the_races_are_planted_in_are_sound(pytester, test):
+    assert run(pytester, [("Unlocked", test), ("Locked", test)]) == set()

@@ -28,6 +28,7 @@ from segmentflow_core.testing.contract.exchanges import ExchangeContract
 from segmentflow_core.testing.contract.hand_over import HandOverContract
 from segmentflow_core.testing.contract.idempotency import IdempotencyContract
 from segmentflow_core.testing.contract.journeys import JourneyContract
+from segmentflow_core.testing.contract.locks import LockContract
 from segmentflow_core.testing.contract.looking import LookingContract
 from segmentflow_core.testing.contract.numbers import NumberContract
 from segmentflow_core.testing.contract.organizations import OrganizationContract
@@ -35,6 +36,7 @@ from segmentflow_core.testing.contract.overlaps import OverlapContract
 from segmentflow_core.testing.contract.profiles import ProfileContract
 from segmentflow_core.testing.contract.races import RaceContract
 from segmentflow_core.testing.contract.records import RecordContract
+from segmentflow_core.testing.contract.shared_claims import SharedClaimContract
 from segmentflow_core.testing.contract.stateful import StatefulContract
 
 __all__ = ["StorageContract"]
@@ -55,7 +57,9 @@ class StorageContract(
     ExchangeContract,
     RaceContract,
     OverlapContract,
+    LockContract,
     HandOverContract,
+    SharedClaimContract,
     StatefulContract,
 ):
     """Every promise a storage adapter must keep, one test each.
