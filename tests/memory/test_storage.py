@@ -27,7 +27,7 @@ class TestMemoryStorage(StorageContract):
 
     @pytest.fixture
     def storage(self):
-        storage = MemoryStorage()
+        storage = MemoryStorage(wait=60)
         storage._lock = WatchedLock()
         return storage
 
