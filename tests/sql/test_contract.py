@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 
+import opened_elsewhere
 from segmentflow_core.testing import Capabilities, StorageContract
 from segmentflow_sql import AsyncSqlStorage, SqlStorage
 
@@ -47,7 +48,9 @@ class OnPostgresql(OnTheServer):
 
 
 class TestPostgresql(OnPostgresql):
-    pass
+    @pytest.fixture
+    def open_elsewhere(self, postgres, database):
+        return opened_elsewhere.synchronous(postgres.url(database))
 
 
 @pytest.mark.server_side
@@ -135,14 +138,16 @@ class OnTheServerAsync(Async, OnTheServer):
 class OnPostgresqlAsync(OnTheServerAsync):
     isolation_level: str | None = None
 
+    def options(self):
+        return {"isolation_level": self.isolation_level} if self.isolation_level else {}
+
     @pytest.fixture
     def open_storage(self, postgres, database, runner):
         """Give a function that opens the test's database once more."""
-        options = {"isolation_level": self.isolation_level} if self.isolation_level else {}
         opened = []
 
         def open_(wait):
-            engine = create_async_engine(postgres.url(database), **options)
+            engine = create_async_engine(postgres.url(database), **self.options())
             opened.append(AsyncSqlStorage(engine, wait=wait))
             return opened[-1]
 
@@ -165,7 +170,9 @@ class OnPostgresqlAsync(OnTheServerAsync):
 
 
 class TestPostgresqlAsync(OnPostgresqlAsync):
-    pass
+    @pytest.fixture
+    def open_elsewhere(self, postgres, database):
+        return opened_elsewhere.asynchronous(postgres.url(database))
 
 
 @pytest.mark.server_side
@@ -190,6 +197,10 @@ class TestPostgresqlAsyncThroughPgBouncer(OnTheServerAsync):
 
 
 class TestSqliteAsync(Async):
+    @pytest.fixture
+    def open_elsewhere(self, tmp_path):
+        return opened_elsewhere.asynchronous(f"sqlite+aiosqlite:///{tmp_path / 'store.db'}")
+
     @pytest.fixture
     def storage(self, tmp_path, runner):
         engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'store.db'}")

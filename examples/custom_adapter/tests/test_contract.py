@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +17,10 @@ from segmentflow_redis import AsyncRedisStorage, RedisStorage, open_storage
 
 
 class TestRedis(ApiKeyContract, StorageContract):
+    @pytest.fixture
+    def open_elsewhere(self, server: RedisServer) -> Callable[[], RedisStorage]:
+        return partial(open_storage, server.url)
+
     @pytest.fixture
     def storage(self, server: RedisServer) -> Iterator[RedisStorage]:
         storage = open_storage(server.url)
@@ -30,6 +35,10 @@ class TestRedis(ApiKeyContract, StorageContract):
 
 
 class TestRedisAsync(ApiKeyContract, StorageContract):
+    @pytest.fixture
+    def open_elsewhere(self, server: RedisServer) -> Callable[[], RedisStorage]:
+        return partial(open_storage, server.url)
+
     @pytest.fixture
     def run_async(self, runner: asyncio.Runner) -> Callable[[Any], Any]:
         return runner.run

@@ -7,16 +7,18 @@ for the first. Must never know what either of them does.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from segmentflow_core.colour import settle
+from attrs import frozen
+
+from segmentflow_core.colour import MaybeAwaitable, settle
 from segmentflow_core.testing.callers import AtOnce, Client, Gate, is_asynchronous
 from segmentflow_core.testing.faults import InjectedFault
-from segmentflow_core.testing.port_calls import CallCount, TappedStorage, listened_run
+from segmentflow_core.testing.port_calls import TappedStorage, WatchedStorage
 
-__all__ = ["FAILED", "Overtaking", "SomebodyWaits"]
+__all__ = ["FAILED", "Overtaking", "Patience", "SomebodyWaits"]
 
-SomebodyWaits = Callable[[], Any]
+SomebodyWaits: TypeAlias = Callable[[], MaybeAwaitable[bool]]
 """Says whether a call waits for another one's transaction; its answer may be awaitable."""
 
 FAILED: Final = object()
@@ -26,36 +28,58 @@ _LOOK: Final = 0.001
 _SURE: Final = 30.0
 
 
+@frozen
+class Patience:
+    """How long a second call is let go on while the transaction of the first is open.
+
+    That it waits for the first is known from `somebody_waits`. Without that, it is taken to wait
+    when it has given no sign of life for a while: it has entered a transaction, begun or ended a
+    call of a port. That while is counted in looks, each of which takes longer on a busy machine. A
+    correct storage passes whatever is taken for waiting.
+
+    Attributes:
+        chance: seconds without a sign of life that are taken for waiting.
+        somebody_waits: says whether a call waits; None where nobody can tell.
+    """
+
+    chance: float
+    somebody_waits: SomebodyWaits | None
+
+    async def outlast(
+        self, has_ended: Callable[[float], MaybeAwaitable[bool]], signs: Callable[[], int]
+    ) -> None:
+        """Return when a call has ended, or waits.
+
+        Args:
+            has_ended: waits for the call's end for so many seconds at most; says whether it came.
+            signs: how many signs of life the call has given; 0 before it is inside.
+        """
+        looks = (self.chance if self.somebody_waits is None else max(self.chance, _SURE)) / _LOOK
+        seen = quiet = 0
+        while quiet < looks and not await settle(has_ended(_LOOK)):
+            quiet = quiet + 1 if 0 < signs() == seen else 0
+            seen = signs()
+            if seen and self.somebody_waits and await settle(self.somebody_waits()):
+                return
+
+
 class Overtaking:
     """Holds a first call's transaction open until a second one is done, or waits for it.
-
-    That the second waits is known from `somebody_waits`. Without that, it is taken to wait when it
-    has given no sign of life for a while: it has entered a transaction, begun or ended a call of
-    a port. That while is counted in looks, each of which takes longer on a busy machine. A
-    correct storage passes whatever is taken for waiting.
 
     Args:
         storage: the storage of the first call.
         other_storage: the storage of the second.
         at_once: runs both.
-        chance: seconds without a sign of life that are taken for waiting.
-        somebody_waits: says whether a call waits; None where nobody can tell.
+        patience: how long the second is let go on.
     """
 
     def __init__(
-        self,
-        storage: Any,
-        other_storage: Any,
-        at_once: AtOnce,
-        *,
-        chance: float,
-        somebody_waits: SomebodyWaits | None,
+        self, storage: Any, other_storage: Any, at_once: AtOnce, patience: Patience
     ) -> None:
         self._storage = storage
         self._other_storage = other_storage
         self._at_once = at_once
-        self._somebody_waits = somebody_waits
-        self._looks = (chance if somebody_waits is None else max(chance, _SURE)) / _LOOK
+        self._patience = patience
 
     def run(
         self,
@@ -79,7 +103,7 @@ class Overtaking:
         """
         asynchronous = is_asynchronous(self._storage)
         opened, done, go_on = (Gate(asynchronous=asynchronous) for _ in range(3))
-        watched = _Watched(self._other_storage)
+        watched = WatchedStorage(self._other_storage)
 
         async def stop(number: int) -> None:
             if number == calls:
@@ -105,45 +129,7 @@ class Overtaking:
 
         async def referee(_: Any) -> None:
             await settle(opened.wait())
-            seen = quiet = 0
-            while quiet < self._looks and not await settle(done.wait(_LOOK)):
-                alive = watched.signs != seen
-                seen = watched.signs
-                quiet = 0 if alive or not seen else quiet + 1
-                if seen and self._somebody_waits and await settle(self._somebody_waits()):
-                    break
+            await self._patience.outlast(done.wait, lambda: watched.signs)
             go_on.open()
 
         return self._at_once([holder, overtaker, referee])[:2]
-
-
-class _SignsOfLife(CallCount):
-    """A count that also counts the transactions and the runs that begin."""
-
-    signs = 0
-
-    def begin_transaction(self) -> None:
-        self.signs += 1
-        super().begin_transaction()
-
-    def begin_run(self) -> None:
-        self.signs += 1
-        super().begin_run()
-
-
-class _Watched:
-    """A storage that counts what its calls do; 0 before they are inside."""
-
-    def __init__(self, storage: Any) -> None:
-        self._count = _SignsOfLife()
-        self.run = listened_run(storage, self._called, self._count)
-
-    @property
-    def signs(self) -> int:
-        return self._count.signs
-
-    async def _called(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        self._count.signs += 1
-        result = await settle(method(*args, **kwargs))
-        self._count.signs += 1
-        return result

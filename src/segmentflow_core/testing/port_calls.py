@@ -14,7 +14,7 @@ from attrs import define
 from segmentflow_core.colour import drive, settle
 from segmentflow_core.testing.callers import is_asynchronous
 
-__all__ = ["CallCount", "Listener", "TappedStorage", "listened_run"]
+__all__ = ["CallCount", "Listener", "TappedStorage", "WatchedStorage", "listened_run"]
 
 Listener: TypeAlias = Callable[..., Coroutine[Any, Any, Any]]
 """Is given a port's method and its arguments; what it returns is the result of the call."""
@@ -110,3 +110,47 @@ class TappedStorage:
         self._count.calls += 1
         await settle(self._tap(self._count.calls))
         return result
+
+
+class WatchedStorage:
+    """Counts the signs of life of the calls through it.
+
+    A call gives one when its transaction begins, when its work runs, and when each call of a port
+    begins and ends.
+
+    Args:
+        storage: does the work.
+        tell: is told the number so far, each time.
+
+    Attributes:
+        signs: how many there were; 0 before a transaction has begun.
+    """
+
+    def __init__(self, storage: Any, tell: Callable[[int], Any] = lambda _: None) -> None:
+        self.signs = 0
+        self._tell = tell
+        self.run = listened_run(storage, self._called, _Begun(self._sign))
+
+    def _sign(self) -> None:
+        self.signs += 1
+        self._tell(self.signs)
+
+    async def _called(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        self._sign()
+        result = await settle(method(*args, **kwargs))
+        self._sign()
+        return result
+
+
+class _Begun(CallCount):
+    """Tells of transactions and runs that begin."""
+
+    def __init__(self, sign: Callable[[], None]) -> None:
+        super().__init__()
+        self._sign = sign
+
+    def begin_transaction(self) -> None:
+        self._sign()
+
+    def begin_run(self) -> None:
+        self._sign()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import create_engine
 
+import opened_elsewhere
 from segmentflow_core.testing import (
     StorageContract,
 )
@@ -19,6 +20,10 @@ class TestSqliteStorage(StorageContract):
         yield storage
         assert storage._engine.pool.checkedout() == 0
         storage.close()
+
+    @pytest.fixture
+    def open_elsewhere(self, path):
+        return opened_elsewhere.synchronous(f"sqlite:///{path}")
 
     @pytest.fixture
     def other_storage(self, storage, path):

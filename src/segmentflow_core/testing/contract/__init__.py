@@ -33,6 +33,7 @@ from segmentflow_core.testing.contract.looking import LookingContract
 from segmentflow_core.testing.contract.numbers import NumberContract
 from segmentflow_core.testing.contract.organizations import OrganizationContract
 from segmentflow_core.testing.contract.overlaps import OverlapContract
+from segmentflow_core.testing.contract.processes import ProcessContract
 from segmentflow_core.testing.contract.profiles import ProfileContract
 from segmentflow_core.testing.contract.races import RaceContract
 from segmentflow_core.testing.contract.records import RecordContract
@@ -58,6 +59,7 @@ class StorageContract(
     RaceContract,
     OverlapContract,
     LockContract,
+    ProcessContract,
     HandOverContract,
     SharedClaimContract,
     StatefulContract,

@@ -23,7 +23,7 @@ from segmentflow_core.errors import (
 from segmentflow_core.testing.builders import a_journey, a_request
 from segmentflow_core.testing.callers import AtOnce, Client, Gate, is_asynchronous
 from segmentflow_core.testing.capabilities import needs
-from segmentflow_core.testing.overtaking import Overtaking, SomebodyWaits
+from segmentflow_core.testing.overtaking import Overtaking, Patience, SomebodyWaits
 from segmentflow_core.testing.port_calls import TappedStorage
 
 __all__ = ["Hold", "OverlapContract"]
@@ -172,13 +172,18 @@ class OverlapContract:
         return None
 
     @pytest.fixture
+    def patience(self, somebody_waits: SomebodyWaits | None) -> Patience:
+        """Give how long a call is let go on while another one's transaction is open."""
+        return Patience(self.chance, somebody_waits)
+
+    @pytest.fixture
     def hold(
         self,
         storage: Any,
         other_storage: Any,
         at_once: AtOnce,
         native_tracker: Callable[..., Any],
-        somebody_waits: SomebodyWaits | None,
+        patience: Patience,
     ) -> Hold:
         """Give a function that makes a second call while the first one's transaction is open.
 
@@ -186,9 +191,7 @@ class OverlapContract:
         `calls` calls of a port, and goes on, or fails, when the second is done or waits: see
         `Overtaking`. The function returns both answers.
         """
-        overtaking = Overtaking(
-            storage, other_storage, at_once, chance=self.chance, somebody_waits=somebody_waits
-        )
+        overtaking = Overtaking(storage, other_storage, at_once, patience)
 
         def run(
             first: Any, second: Any, *, calls: int = 1, fails: bool = False, **options: Any
