@@ -8,7 +8,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 import opened_elsewhere
 from segmentflow_core.testing import Capabilities, StorageContract
+from segmentflow_core.testing.lines import LossyLine
 from segmentflow_sql import AsyncSqlStorage, SqlStorage
+from sqlite_line import SqliteLine
 
 
 class OnTheServer(StorageContract):
@@ -20,6 +22,10 @@ class OnTheServer(StorageContract):
             yield lambda: postgres.waiters(connection) > 0
 
 
+def over(line, database):
+    return f"postgresql+psycopg://postgres@127.0.0.1:{line.port}/{database}"
+
+
 class OnPostgresql(OnTheServer):
     isolation_level: str | None = None
 
@@ -29,6 +35,14 @@ class OnPostgresql(OnTheServer):
     @pytest.fixture
     def storage(self, postgres, database):
         engine = create_engine(postgres.url(database), **self.options())
+        storage = SqlStorage(engine, wait=30)
+        yield storage
+        assert engine.pool.checkedout() == 0
+        storage.close()
+
+    @pytest.fixture
+    def line_storage(self, line, database):
+        engine = create_engine(over(line, database), **self.options())
         storage = SqlStorage(engine, wait=30)
         yield storage
         assert engine.pool.checkedout() == 0
@@ -48,6 +62,12 @@ class OnPostgresql(OnTheServer):
 
 
 class TestPostgresql(OnPostgresql):
+    @pytest.fixture
+    def line(self, postgres):
+        line = LossyLine(f"{postgres.host}/.s.PGSQL.5432")
+        yield line
+        line.close()
+
     @pytest.fixture
     def open_elsewhere(self, postgres, database):
         return opened_elsewhere.synchronous(postgres.url(database))
@@ -146,8 +166,8 @@ class OnPostgresqlAsync(OnTheServerAsync):
         """Give a function that opens the test's database once more."""
         opened = []
 
-        def open_(wait):
-            engine = create_async_engine(postgres.url(database), **self.options())
+        def open_(wait, url=None):
+            engine = create_async_engine(url or postgres.url(database), **self.options())
             opened.append(AsyncSqlStorage(engine, wait=wait))
             return opened[-1]
 
@@ -168,8 +188,18 @@ class OnPostgresqlAsync(OnTheServerAsync):
     def impatient_storage(self, open_storage):
         return open_storage(0.05)
 
+    @pytest.fixture
+    def line_storage(self, open_storage, line, database):
+        return open_storage(30, over(line, database))
+
 
 class TestPostgresqlAsync(OnPostgresqlAsync):
+    @pytest.fixture
+    def line(self, postgres):
+        line = LossyLine(f"{postgres.host}/.s.PGSQL.5432")
+        yield line
+        line.close()
+
     @pytest.fixture
     def open_elsewhere(self, postgres, database):
         return opened_elsewhere.asynchronous(postgres.url(database))
@@ -209,6 +239,19 @@ class TestSqliteAsync(Async):
         yield storage
         assert engine.pool.checkedout() == 0
         runner.run(storage.close())
+
+    @pytest.fixture
+    def line(self):
+        return SqliteLine()
+
+    @pytest.fixture
+    def line_storage(self, storage, line, tmp_path, runner):
+        url = f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"
+        engine = create_async_engine(url, connect_args={"factory": line.connection})
+        distant = AsyncSqlStorage(engine, wait=30)
+        yield distant
+        assert engine.pool.checkedout() == 0
+        runner.run(distant.close())
 
 
 class InAHostsAsyncTransaction:

@@ -10,6 +10,7 @@ from segmentflow_core.testing import (
     StorageContract,
 )
 from segmentflow_sql import SqlStorage
+from sqlite_line import SqliteLine
 
 
 class TestSqliteStorage(StorageContract):
@@ -24,6 +25,19 @@ class TestSqliteStorage(StorageContract):
     @pytest.fixture
     def open_elsewhere(self, path):
         return opened_elsewhere.synchronous(f"sqlite:///{path}")
+
+    @pytest.fixture
+    def line(self):
+        return SqliteLine()
+
+    @pytest.fixture
+    def line_storage(self, storage, line, path):
+        factory = {"factory": line.connection}
+        engine = create_engine(f"sqlite:///{path}", connect_args=factory)
+        distant = SqlStorage(engine, wait=30)
+        yield distant
+        assert engine.pool.checkedout() == 0
+        distant.close()
 
     @pytest.fixture
     def other_storage(self, storage, path):

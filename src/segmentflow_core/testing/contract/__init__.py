@@ -32,6 +32,7 @@ from segmentflow_core.testing.contract.locks import LockContract
 from segmentflow_core.testing.contract.looking import LookingContract
 from segmentflow_core.testing.contract.numbers import NumberContract
 from segmentflow_core.testing.contract.organizations import OrganizationContract
+from segmentflow_core.testing.contract.outages import OutageContract
 from segmentflow_core.testing.contract.overlaps import OverlapContract
 from segmentflow_core.testing.contract.processes import ProcessContract
 from segmentflow_core.testing.contract.profiles import ProfileContract
@@ -60,6 +61,7 @@ class StorageContract(
     OverlapContract,
     LockContract,
     ProcessContract,
+    OutageContract,
     HandOverContract,
     SharedClaimContract,
     StatefulContract,
