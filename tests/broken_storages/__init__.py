@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from broken_storages import entries, keys, locks, races, values
+from broken_storages import entries, keys, locks, outages, races, values
 from broken_storages.altered import Broken
 from broken_storages.locks import Locked
+from broken_storages.outages import Distant
 from broken_storages.races import Unlocked
 
-__all__ = ["BROKEN", "RACES", "Locked", "Unlocked", "entries", "keys", "locks", "races", "values"]
+__all__ = [
+    "BROKEN",
+    "OUTAGES",
+    "RACES",
+    "Distant",
+    "Locked",
+    "Unlocked",
+    "entries",
+    "keys",
+    "locks",
+    "outages",
+    "races",
+    "values",
+]
 
 
 def with_a_mistake(kind):
@@ -18,4 +32,5 @@ def with_a_mistake(kind):
 
 
 RACES = [*with_a_mistake(Unlocked)]
-BROKEN = [*with_a_mistake(Broken), *RACES, locks.SeenBeforeTheCommit]
+OUTAGES = [*with_a_mistake(Distant)]
+BROKEN = [*with_a_mistake(Broken), *RACES, *OUTAGES, locks.SeenBeforeTheCommit]
