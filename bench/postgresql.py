@@ -114,14 +114,15 @@ class ByHand:
 
     def _update_profile(self, now: datetime) -> None:
         self._connection.execute(
-            "UPDATE segmentflow_profiles SET number = %s, updated_at = %s "
+            "UPDATE segmentflow_profiles SET number = %s, email_last = %s, "
+            "email_last_received = %s, updated_at = %s "
             "WHERE organization_id = %s AND profile_id = %s",
-            (self._number, now, *self._profile[:2]),
+            (self._number, *self._profile[7:9], now, *self._profile[:2]),
         )
         self._connection.execute(
             "UPDATE segmentflow_profile_versions SET property_times = %s "
             "WHERE organization_id = %s AND profile_id = %s AND version = %s",
-            (Jsonb(self._version[6]), *self._version[:3]),
+            (Jsonb(self._version[7]), *self._version[:3]),
         )
 
     def _claim_row(self, event_id: str, now: datetime) -> tuple[Any, ...]:

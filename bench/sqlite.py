@@ -100,14 +100,14 @@ class ByHand:
             (self._profile[0], self._event[5]),
         ).fetchall()
         run(
-            "UPDATE segmentflow_profiles SET number = ?, updated_at = ? "
-            "WHERE organization_id = ? AND profile_id = ?",
-            (self._number, self._profile[7], *self._profile[:2]),
+            "UPDATE segmentflow_profiles SET number = ?, email_last = ?, "
+            "email_last_received = ?, updated_at = ? WHERE organization_id = ? AND profile_id = ?",
+            (self._number, *self._profile[7:9], self._profile[10], *self._profile[:2]),
         )
         run(
             "UPDATE segmentflow_profile_versions SET property_times = ? "
             "WHERE organization_id = ? AND profile_id = ? AND version = ?",
-            (self._version[6], *self._version[:3]),
+            (self._version[7], *self._version[:3]),
         )
         run_many("INSERT INTO segmentflow_events VALUES (?,?,?,?,?,?,?,?,?,?,?)", events)
         run_many(

@@ -6,7 +6,7 @@ decide a rule: the core says what becomes of a key or an Enrollment.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from datetime import datetime
 
@@ -67,6 +67,18 @@ class _Tracking:
             if claim is not None and (claim.expires_at is None or claim.expires_at > intent.now):
                 taken[key] = claim
         found: dict[str, Profile] = {}
+        for profile_id in self._led_to(organization_id, intent):
+            profile = tables.profiles.rows[organization_id, profile_id]
+            # Without keys the caller only reads, so it gets a copy like any reader.
+            # Deciding a batch never changes the JSON it is given.
+            found[profile_id] = profile if intent.keys else _copied_profile(profile)
+        journeys: list[Journey] = []
+        for name in intent.events:
+            journeys += tables.listening.rows.get((organization_id, name), ())
+        return Known(taken, tuple(found.values()), tuple(journeys))
+
+    def _led_to(self, organization_id: str, intent: Intent) -> Iterator[str]:
+        tables = self._tables
         for index, values in (
             (tables.emails.rows, intent.emails),
             (tables.external_ids.rows, intent.external_ids),
@@ -74,14 +86,11 @@ class _Tracking:
             for value in values:
                 profile_id = index.get((organization_id, value))
                 if profile_id is not None:
-                    profile = tables.profiles.rows[organization_id, profile_id]
-                    # Without keys the caller only reads, so it gets a copy like any reader.
-                    # Deciding a batch never changes the JSON it is given.
-                    found[profile_id] = profile if intent.keys else _copied_profile(profile)
-        journeys: list[Journey] = []
-        for name in intent.events:
-            journeys += tables.listening.rows.get((organization_id, name), ())
-        return Known(taken, tuple(found.values()), tuple(journeys))
+                    yield profile_id
+        former = tables.former_emails.rows
+        if former:
+            for email in intent.emails:
+                yield from former.get((organization_id, email), ())
 
     def prior_entries(
         self, organization_id: str, probes: Sequence[Probe]
@@ -106,11 +115,18 @@ class _Tracking:
                 tables.key_claims.remove((organization_id, key))
         for claim in changes.key_claims:
             tables.key_claims.put((organization_id, claim.key_digest), claim)
-        identified = [p for p in changes.changed_profiles if self._has_moved(organization_id, p)]
-        for profile in identified:
-            self._forget_identity(organization_id, profile.profile_id)
-        for profile in (*identified, *changes.created_profiles):
-            self._put_identity(organization_id, profile)
+        moved = [
+            (before, profile)
+            for before, profile in zip(
+                changes.previous_profiles, changes.changed_profiles, strict=True
+            )
+            if before.former_emails is not profile.former_emails
+            or (before.email, before.external_id) != (profile.email, profile.external_id)
+        ]
+        for before, _ in moved:
+            self._forget_identities(organization_id, before)
+        for profile in (*(profile for _, profile in moved), *changes.created_profiles):
+            self._put_identities(organization_id, profile)
         for profile in (*changes.changed_profiles, *changes.created_profiles):
             tables.profiles.put((organization_id, profile.profile_id), profile)
         # An event is kept whole. Its Profile's Properties are those of the version: one object
@@ -128,24 +144,31 @@ class _Tracking:
             tables.history.add(organization_id, enrollment)
             tables.enrollment_order.add(organization_id, enrollment.enrollment_id)
 
-    def _forget_identity(self, organization_id: str, profile_id: str) -> None:
-        before = self._tables.profiles.rows[organization_id, profile_id]
-        if before.email is not None:
-            self._tables.emails.remove((organization_id, before.email))
-        if before.external_id is not None:
-            self._tables.external_ids.remove((organization_id, before.external_id))
+    def _forget_identities(self, organization_id: str, profile: Profile) -> None:
+        tables = self._tables
+        if profile.email is not None:
+            tables.emails.remove((organization_id, profile.email))
+        if profile.external_id is not None:
+            tables.external_ids.remove((organization_id, profile.external_id))
+        for email in profile.former_emails:
+            at = (organization_id, email)
+            holders = tables.former_emails.rows[at] - {profile.profile_id}
+            if holders:
+                tables.former_emails.put(at, holders)
+            else:
+                tables.former_emails.remove(at)
 
-    def _has_moved(self, organization_id: str, profile: Profile) -> bool:
-        before = self._tables.profiles.rows[organization_id, profile.profile_id]
-        return (before.email, before.external_id) != (profile.email, profile.external_id)
-
-    def _put_identity(self, organization_id: str, profile: Profile) -> None:
+    def _put_identities(self, organization_id: str, profile: Profile) -> None:
         tables = self._tables
         profile_id = profile.profile_id
         if profile.email is not None:
             tables.emails.put((organization_id, profile.email), profile_id)
         if profile.external_id is not None:
             tables.external_ids.put((organization_id, profile.external_id), profile_id)
+        for email in profile.former_emails:
+            at = (organization_id, email)
+            holders = tables.former_emails.rows.get(at, frozenset())
+            tables.former_emails.put(at, holders | {profile_id})
 
 
 class _Idempotency:

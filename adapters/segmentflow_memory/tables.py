@@ -98,6 +98,7 @@ class Tables:
         self.key_claims: Table[tuple[str, str], KeyClaim] = Table(undo)
         self.profiles: Table[tuple[str, str], Profile] = Table(undo)
         self.emails: Table[tuple[str, str], str] = Table(undo)
+        self.former_emails: Table[tuple[str, str], frozenset[str]] = Table(undo)
         self.external_ids: Table[tuple[str, str], str] = Table(undo)
         self.events: Table[tuple[str, str], UserEvent] = Table(undo)
         self.event_order = SortedIds(undo)

@@ -14,9 +14,11 @@ from datetime import datetime
 from typing import Any, Final, TypeAlias
 
 from segmentflow_core.ports import (
+    EmailTimes,
     Enrollment,
     EnrollmentStatus,
     Fingerprint,
+    IdentityKind,
     Journey,
     JourneyDefinition,
     JourneyStatus,
@@ -35,7 +37,6 @@ from segmentflow_core.ports.api_keys import ApiKey
 from segmentflow_sql.codecs import Codec
 
 __all__ = [
-    "NO_TIMES",
     "Row",
     "api_key_from",
     "api_key_row",
@@ -45,6 +46,7 @@ __all__ = [
     "enrollment_row",
     "event_from",
     "event_row",
+    "former_email_row",
     "identity_row",
     "journey_row",
     "key_claim_from",
@@ -106,6 +108,7 @@ def profile_row(codec: Codec, organization_id: str, profile: Profile) -> Row:
         profile.version,
         profile.email,
         profile.external_id,
+        *profile.email_times,
         codec.instant(profile.created_at),
         codec.instant(profile.updated_at),
     )
@@ -122,6 +125,7 @@ def count_row(codec: Codec, organization_id: str, profile: Profile) -> Row:
     return (
         profile.number,
         profile.version,
+        *profile.email_times,
         codec.instant(profile.updated_at),
         organization_id,
         profile.profile_id,
@@ -140,23 +144,35 @@ def profile_version_row(
         version.email,
         version.external_id,
         codec.json(version.properties),
-        codec.json(profile.property_times) if is_latest else NO_TIMES,
+        *(_times(codec, profile) if is_latest else (NO_TIMES, NO_TIMES)),
     )
 
 
-def times_row(organization_id: str, times: str, profile: Profile) -> Row:
-    """Return property times as they are written, then the key of a Profile's version."""
-    return (times, organization_id, profile.profile_id, profile.version)
+def times_row(codec: Codec, organization_id: str, profile: Profile, *, latest: bool) -> Row:
+    """Return what only the latest version has, then the key of a Profile's version."""
+    times = _times(codec, profile) if latest else (NO_TIMES, NO_TIMES)
+    return (*times, organization_id, profile.profile_id, profile.version)
+
+
+def _times(codec: Codec, profile: Profile) -> tuple[str, str]:
+    former = codec.json(profile.former_emails) if profile.former_emails else NO_TIMES
+    return former, codec.json(profile.property_times)
+
+
+def former_email_row(organization_id: str, email: str, profile: Profile) -> Row:
+    """Return the identity that an email which gave way is."""
+    return (organization_id, str(IdentityKind.EMAIL), email, profile.profile_id)
 
 
 NO_TIMES: Final = "{}"
-"""The property times of a version that is not the latest."""
+"""The times that a version which is not the latest has."""
 
 
 def profile_from(row: Sequence[Any]) -> Profile:
     """Read a Profile from its row, then the Properties and times of its version."""
-    _, profile_id, number, version, email, external_id, created_at, updated_at, *rest = row
-    properties, times = rest
+    _, profile_id, number, version, email, external_id, *given, created_at, updated_at = row[:11]
+    properties, former, times = row[11:14]
+    first, last, last_received = given
     return Profile(
         profile_id,
         email,
@@ -167,7 +183,16 @@ def profile_from(row: Sequence[Any]) -> Profile:
         from_microseconds(updated_at),
         number,
         version,
+        (first, last, last_received),
+        {} if former == NO_TIMES else _email_times(former),
     )
+
+
+def _email_times(text: str | None) -> dict[str, EmailTimes]:
+    return {
+        email: (first, last, last_received)
+        for email, (first, last, last_received) in _properties(text).items()
+    }
 
 
 def event_row(codec: Codec, organization_id: str, event: UserEvent) -> Row:

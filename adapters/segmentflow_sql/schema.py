@@ -32,6 +32,7 @@ __all__ = [
     "api_keys",
     "enrollments",
     "events",
+    "identities",
     "is_available",
     "is_open",
     "journey_versions",
@@ -50,14 +51,20 @@ metadata = MetaData()
 
 
 def _text(length: int) -> String:
-    """Text that is compared and sorted by code point, in whatever database it is."""
+    """Text that is compared and sorted by code point, in whatever database it is.
+
+    CockroachDB refuses a column of collation "C", and compares bytes without one.
+    """
     return String(length).with_variant(String(length, collation="C"), "postgresql")
 
 
-_ID: Final = String(36).with_variant(UUID(as_uuid=False), "postgresql")
+_KIN: Final = ("postgresql", "cockroachdb")
+"""SQLAlchemy's names of the dialects that have PostgreSQL's types."""
+
+_ID: Final = String(36).with_variant(UUID(as_uuid=False), *_KIN)
 _NAME: Final = _text(255)
-_JSON: Final[TypeEngine[str]] = Text().with_variant(JSONB(), "postgresql")
-INSTANT: Final = BigInteger().with_variant(TIMESTAMP(timezone=True), "postgresql")
+_JSON: Final[TypeEngine[str]] = Text().with_variant(JSONB(), *_KIN)
+INSTANT: Final = BigInteger().with_variant(TIMESTAMP(timezone=True), *_KIN)
 """Exact to the microsecond: counted since 1970 UTC where there is no type for it."""
 
 
@@ -106,6 +113,10 @@ profiles = Table(
     Column("version", Integer, nullable=False),
     Column("email", _text(320)),
     Column("external_id", _NAME),
+    # When events gave the email, counted as the times of Properties are.
+    Column("email_first", BigInteger, nullable=False),
+    Column("email_last", BigInteger, nullable=False),
+    Column("email_last_received", BigInteger, nullable=False),
     _instant("created_at"),
     _instant("updated_at"),
     Index("segmentflow_profiles_email", "organization_id", "email", unique=True),
@@ -123,8 +134,20 @@ profile_versions = Table(
     Column("email", _text(320)),
     Column("external_id", _NAME),
     _json("properties"),
-    # Of the latest version alone; emptied when another follows.
+    # These two of the latest version alone; emptied when another follows.
+    _json("former_emails"),
     _json("property_times"),
+    sqlite_with_rowid=False,
+)
+
+# What leads to a Profile beside its own email and external id.
+identities = Table(
+    "segmentflow_identities",
+    metadata,
+    Column("organization_id", _NAME, primary_key=True),
+    Column("kind", _text(16), primary_key=True),
+    Column("value", _text(320), primary_key=True),
+    Column("profile_id", _ID, primary_key=True),
     sqlite_with_rowid=False,
 )
 

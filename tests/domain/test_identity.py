@@ -30,7 +30,10 @@ ROWS = [
     (("e", "x", None, None, None), "create"),
     (("e", "x", "A", None, None), "E takes the external id"),
     (("e", "x", "A", None, "other"), "identity_conflict"),
-    (("e", "x", None, "A", None), "X, and its email becomes the new one"),
+    (
+        ("e", "x", None, "A", None),
+        "X, and its email becomes the new one, unless the event is older",
+    ),
     (("e", "x", "A", "A", "x"), "E"),
     (("e", "x", "A", "B", None), "identity_conflict"),
     (("e", "x", "A", "B", "other"), "identity_conflict"),

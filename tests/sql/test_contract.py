@@ -88,6 +88,39 @@ class TestPostgresqlAutocommit(OnPostgresql):
     isolation_level = "AUTOCOMMIT"
 
 
+class OneOrganizationAtATime(OnPostgresql):
+    """The statements for databases that keep Organizations apart; PostgreSQL runs them too."""
+
+    database_name: str
+
+    def options(self):
+        asked = {"segmentflow_database": self.database_name}
+        return {"execution_options": asked, **super().options()}
+
+
+@pytest.mark.server_side
+class TestStatementsForCitus(OneOrganizationAtATime):
+    database_name = "citus"
+
+
+@pytest.mark.server_side
+class TestStatementsForCockroachdb(OneOrganizationAtATime):
+    database_name = "cockroachdb"
+    isolation_level = "SERIALIZABLE"
+
+
+@pytest.mark.server_side
+class TestStatementsForYugabytedb(OneOrganizationAtATime):
+    database_name = "yugabytedb"
+    isolation_level = "REPEATABLE READ"
+
+
+@pytest.mark.server_side
+class TestStatementsForYugabytedbSerializable(OneOrganizationAtATime):
+    database_name = "yugabytedb"
+    isolation_level = "SERIALIZABLE"
+
+
 @pytest.mark.server_side
 class TestPostgresqlThroughPgBouncer(OnTheServer):
     """With what the documentation tells a host to set, and, beside it, without."""

@@ -6,8 +6,10 @@ is in `statements.hand_over`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final
 
 from attrs import frozen
@@ -22,9 +24,10 @@ from segmentflow_core.ports import (
 )
 from segmentflow_sql import rows
 from segmentflow_sql.exchange import Call, Connection, ask
+from segmentflow_sql.repositories.dealing import circle, shares
 from segmentflow_sql.rows import Row
 from segmentflow_sql.schema import enrollments
-from segmentflow_sql.statements import RowStatement
+from segmentflow_sql.statements import RowStatement, Statement
 
 __all__ = ["HandOverRepository"]
 
@@ -55,20 +58,67 @@ class HandOverRepository:
         ]
 
     async def _claim(self, terms: ClaimTerms) -> Sequence[Row]:
+        claims = self._connection.kind.statements.hand_over.claim_enrollments
+        return await self._dealt(terms, claims)
+
+    async def _dealt(
+        self, terms: ClaimTerms, statements: Mapping[tuple[bool, bool], Statement]
+    ) -> Sequence[Row]:
+        """Run one of a claim's statements: for the Organization it names, or for all of them."""
+        waiting = self._connection.kind.statements.hand_over.waiting_organizations
+        if terms.organization_id is None and waiting is not None:
+            return await self._dealt_by_each(terms, waiting, statements)
+        (found,) = await self._connection.exchange(
+            [self._call_for(terms, statements, terms.organization_id, terms.limit)]
+        )
+        return found
+
+    def _call_for(
+        self,
+        terms: ClaimTerms,
+        statements: Mapping[tuple[bool, bool], Statement],
+        organization_id: str | None,
+        limit: int,
+    ) -> Call:
         kind = self._connection.kind
-        named = (terms.organization_id is not None, terms.journey_id is not None)
-        return await ask(
-            self._connection,
-            kind.statements.hand_over.claim_enrollments[named],
-            organization_id=terms.organization_id,
+        statement = statements[organization_id is not None, terms.journey_id is not None]
+        arguments = statement.arguments(
+            organization_id=organization_id,
             journey_id=terms.journey_id,
-            limit=terms.limit,
+            limit=limit,
             now=kind.codec.instant(terms.now),
             lease_until=kind.codec.instant(terms.lease_until),
             token=terms.token,
             turn=terms.turn,
             max_attempts=terms.max_attempts,
         )
+        return Call(statement, arguments)
+
+    async def _dealt_by_each(
+        self,
+        terms: ClaimTerms,
+        waiting: Mapping[bool, Statement],
+        statements: Mapping[tuple[bool, bool], Statement],
+    ) -> Sequence[Row]:
+        """Ask every Organization by a statement for each, again for what was missing.
+
+        An Organization that gave less than its share has no more; the others give the rest.
+        """
+        now = self._connection.kind.codec.instant(terms.now)
+        listing = waiting[terms.journey_id is not None]
+        listed = await ask(self._connection, listing, now=now, journey_id=terms.journey_id)
+        gave = dict.fromkeys(circle([name for (name,) in listed], terms.turn), 0)
+        taken: list[Row] = []
+        while dealt := shares(gave, terms.limit - len(taken)):
+            answers = await self._connection.exchange(
+                [self._call_for(terms, statements, *each) for each in dealt.items()]
+            )
+            for (name, share), found in zip(dealt.items(), answers, strict=True):
+                taken += found
+                gave[name] += share
+                if len(found) < share:
+                    del gave[name]
+        return taken
 
     async def _claimed_already(self, terms: ClaimTerms) -> Sequence[Row]:
         """Find what an earlier run took when its commit succeeded but its answer was lost."""
@@ -133,8 +183,9 @@ class HandOverRepository:
         ]
         if not named:
             return {}
-        (found,) = await self._connection.exchange([_call(statement, named, values)])
-        changed = {row[0:2]: rows.enrollment_from(row) for row in found}
+        listed = self._connection.kind.codec.listed
+        found = await self._connection.exchange(_calls(statement, named, values, listed))
+        changed = {row[0:2]: rows.enrollment_from(row) for each in found for row in each}
         # Of several leases on one Enrollment, only the one with its token holds it.
         answers = [
             (lease, changed.get((lease.organization_id, lease.enrollment_id))) for lease in leases
@@ -162,6 +213,24 @@ class HandOverRepository:
         )
         revived = [rows.enrollment_from(row) for row in found]
         return {enrollment.enrollment_id: enrollment for enrollment in revived}
+
+
+def _calls(
+    statement: RowStatement,
+    named: Sequence[Row],
+    values: Mapping[str, Any],
+    listed: Callable[[Iterable[str]], str],
+) -> list[Call]:
+    """Name all Enrollments in one call, or each Organization's in one of its own."""
+    if statement.organization_at is None:
+        return [_call(statement, named, values)]
+    calls: list[Call] = []
+    for name, group in groupby(sorted(named), key=itemgetter(statement.organization_at)):
+        leases = list(group)
+        ids = listed(enrollment_id for _, enrollment_id, _ in leases)
+        of_one = {**values, "organization_id": name, "enrollment_ids": ids}
+        calls.append(_call(statement, leases, of_one))
+    return calls
 
 
 def _call(statement: RowStatement, named: Sequence[Row], values: Mapping[str, Any]) -> Call:

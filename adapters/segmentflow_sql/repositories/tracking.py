@@ -7,6 +7,7 @@ whatever the batch, so that two crossed batches queue up and do not lock each ot
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from segmentflow_core.ports import (
     Changes,
@@ -31,7 +32,7 @@ from segmentflow_sql.exchange import (
 )
 from segmentflow_sql.repositories.journeys import current_journeys
 from segmentflow_sql.rows import Row
-from segmentflow_sql.statements import ProfilesFoundBy
+from segmentflow_sql.statements import FoundBy
 
 __all__ = ["TrackingRepository"]
 
@@ -43,7 +44,6 @@ class TrackingRepository:
         self._connection = connection
         self._statements = connection.kind.statements.tracking
         self._codec = connection.kind.codec
-        self._loaded: dict[str, Profile] = {}
 
     async def load(self, organization_id: str, intent: Intent) -> Known:
         """Take the batch's keys, then read what the decision needs: one exchange, at most four.
@@ -65,30 +65,31 @@ class TrackingRepository:
         listening = self._listening(organization_id, intent.events)
         answers = await self._connection.exchange([*takes, *finding, *listening])
         own = {key for answer in answers[: len(takes)] for (key,) in answer}
-        found = answers[len(takes) : len(takes) + len(finding)]
-        self._loaded = await self._profiles(organization_id, found)
+        found = answers[len(takes)] if finding else []
+        profiles = await self._profiles(organization_id, found)
         active = [row for row in answers[-1] if row[0] is not None] if listening else []
         others = [key for key in intent.keys if key not in own]
         taken = await self._taken(organization_id, others) if others else {}
         journeys = await current_journeys(self._connection, organization_id, active)
-        return Known(taken, tuple(self._loaded.values()), journeys)
+        return Known(taken, profiles, journeys)
 
-    async def _profiles(self, organization_id: str, answers: Sequence[Rows]) -> dict[str, Profile]:
-        """Read the Profiles of several look-ups, each once; a row may be empty."""
-        found = {row[1]: row for answer in answers for row in answer if row[1] is not None}
-        reread = self._statements.reread_profiles
-        changed = [profile_id for profile_id, row in found.items() if row[-1] is None]
-        if changed and reread is not None:
+    async def _profiles(self, organization_id: str, found: Rows) -> tuple[Profile, ...]:
+        """Read Profiles; those that changed while their locks were waited for, once more.
+
+        A row ends with the number of before the wait.
+        """
+        changed = [row[1] for row in found if row[2] != row[-1]]
+        if changed:
             again = await ask(
                 self._connection,
-                reread,
+                self._statements.reread_profiles,
                 organization_id=organization_id,
                 profile_ids=self._codec.listed(changed),
             )
-            found |= {row[1]: row for row in again}
-        return {profile_id: rows.profile_from(row) for profile_id, row in found.items()}
+            found = [*(row for row in found if row[2] == row[-1]), *again]
+        return tuple([rows.profile_from(row) for row in found])
 
-    def _finding(self, find: ProfilesFoundBy, organization_id: str, intent: Intent) -> list[Call]:
+    def _finding(self, find: FoundBy, organization_id: str, intent: Intent) -> list[Call]:
         emails, external_ids = intent.emails, intent.external_ids
         if len(emails) > 1 or len(external_ids) > 1:
             listed = self._codec.listed
@@ -98,16 +99,14 @@ class TrackingRepository:
                 external_ids=listed(external_ids),
             )
             return [Call(find.many, arguments)]
-        if find.both is not None and emails and external_ids:
-            arguments = find.both.arguments(
-                organization_id=organization_id, email=emails[0], external_id=external_ids[0]
-            )
-            return [Call(find.both, arguments)]
-        return [
-            Call(statement, (organization_id, value))
-            for statement, values in ((find.email, emails), (find.external_id, external_ids))
-            for value in values
-        ]
+        if not emails and not external_ids:
+            return []
+        arguments = find.one.arguments(
+            organization_id=organization_id,
+            email=emails[0] if emails else None,
+            external_id=external_ids[0] if external_ids else None,
+        )
+        return [Call(find.one, arguments)]
 
     def _listening(self, organization_id: str, events: Sequence[str]) -> list[Call]:
         if not events:
@@ -181,6 +180,7 @@ class TrackingRepository:
             statements.create_profiles,
             [rows.profile_row(codec, organization_id, p) for p in created],
         )
+        calls += self._former_emails(organization_id, changes)
         calls += self._versions_of_profiles(organization_id, changes)
         calls += calls_for_rows(
             statements.write_events,
@@ -195,7 +195,14 @@ class TrackingRepository:
     def _changes_of_profiles(self, organization_id: str, changes: Changes) -> list[Call]:
         statements, codec = self._statements, self._codec
         calls: list[Call] = []
-        identified = [p for p in changes.changed_profiles if self._has_new_identity(p)]
+        identified: list[Profile] = []
+        counted: list[Profile] = []
+        for before, profile in zip(
+            changes.previous_profiles, changes.changed_profiles, strict=True
+        ):
+            had = (before.email, before.external_id)
+            is_same = had == (profile.email, profile.external_id)
+            (counted if is_same else identified).append(profile)
         if len(identified) > 1:
             # Within a batch one Profile may take an identity another one gives up.
             free = statements.free_identities
@@ -209,26 +216,43 @@ class TrackingRepository:
         )
         # Apart, because naming an indexed column makes SQLite write its index anew.
         calls += calls_for_rows(
-            statements.count_events,
-            [
-                rows.count_row(codec, organization_id, p)
-                for p in changes.changed_profiles
-                if not self._has_new_identity(p)
-            ],
+            statements.count_events, [rows.count_row(codec, organization_id, p) for p in counted]
         )
         return calls
+
+    def _former_emails(self, organization_id: str, changes: Changes) -> list[Call]:
+        """Let the emails that gave way lead to their Profiles, and those no longer that do not."""
+        added: list[Row] = []
+        removed: list[Row] = []
+        before = {profile.profile_id: profile for profile in changes.previous_profiles}
+        for profile in (*changes.changed_profiles, *changes.created_profiles):
+            known = before.get(profile.profile_id)
+            had = known.former_emails if known is not None else {}
+            has = profile.former_emails
+            if has is not had:
+                row = partial(rows.former_email_row, organization_id, profile=profile)
+                added += [row(email) for email in has if email not in had]
+                removed += [row(email) for email in had if email not in has]
+        statements = self._statements
+        return [
+            *calls_for_rows(statements.remove_identities, removed),
+            *calls_for_rows(statements.add_identities, added),
+        ]
 
     def _versions_of_profiles(self, organization_id: str, changes: Changes) -> list[Call]:
         """Write new versions and the times of the latest; a version that was has none."""
         statements, codec = self._statements, self._codec
         times: list[Row] = []
-        for profile in changes.changed_profiles:
-            before = self._loaded[profile.profile_id]
+        for before, profile in zip(
+            changes.previous_profiles, changes.changed_profiles, strict=True
+        ):
             if profile.version != before.version:
-                times.append(rows.times_row(organization_id, rows.NO_TIMES, before))
-            elif profile.property_times is not before.property_times:
-                written = codec.json(profile.property_times)
-                times.append(rows.times_row(organization_id, written, profile))
+                times.append(rows.times_row(codec, organization_id, before, latest=False))
+            elif (
+                profile.property_times is not before.property_times
+                or profile.former_emails is not before.former_emails
+            ):
+                times.append(rows.times_row(codec, organization_id, profile, latest=True))
         calls = calls_for_rows(statements.change_times, times)
         if changes.new_versions:
             written_profiles = (*changes.changed_profiles, *changes.created_profiles)
@@ -241,14 +265,6 @@ class TrackingRepository:
                 ],
             )
         return calls
-
-    def _has_new_identity(self, profile: Profile) -> bool:
-        """Say whether a Profile has another email or external id than it was loaded with."""
-        before = self._loaded.get(profile.profile_id)
-        return before is None or (before.email, before.external_id) != (
-            profile.email,
-            profile.external_id,
-        )
 
 
 def _identity(profile: Profile) -> tuple[str, str]:

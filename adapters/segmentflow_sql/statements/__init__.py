@@ -25,7 +25,6 @@ from segmentflow_sql.statements.journeys import JourneyStatements, journey_state
 from segmentflow_sql.statements.records import RecordStatements, record_statements
 from segmentflow_sql.statements.statement import (
     FoundBy,
-    ProfilesFoundBy,
     Reader,
     RowStatement,
     Statement,
@@ -36,7 +35,6 @@ __all__ = [
     "DIALECTS",
     "DatabaseName",
     "FoundBy",
-    "ProfilesFoundBy",
     "Reader",
     "RowStatement",
     "Statement",
@@ -88,7 +86,7 @@ def all_statements(group: Any) -> Iterator[Statement]:
         items = group.values()
     elif isinstance(group, tuple):
         items = group
-    elif group is not None:
+    elif attrs.has(type(group)):
         items = [getattr(group, each.name) for each in attrs.fields(type(group))]
     for item in items:
         yield from all_statements(item)

@@ -119,13 +119,16 @@ def for_rows(
     many = [
         dialect.typed(dialect.item(source.c.value, index), each) for index, each in enumerate(like)
     ]
+    names = [each.name for each in like]
+    organization_at = names.index("organization_id") if dialect.one_organization else None
+    if organization_at is not None:
+        many[organization_at] = bindparam("organization_id", type_=like[organization_at].type)
     forms = {name: statement(None, one), f"{name}_many": statement(source, many)}
-    return RowStatement(
-        *(
-            compiled(dialect, each, form, prepared=prepared, takes_keys=takes_keys)
-            for each, form in forms.items()
-        )
+    one_row, many_rows = (
+        compiled(dialect, each, form, prepared=prepared, takes_keys=takes_keys)
+        for each, form in forms.items()
     )
+    return RowStatement(one_row, many_rows, organization_at)
 
 
 def inserting(
@@ -167,6 +170,7 @@ def looked_up(
     selected: Values,
     column: Column[Any],
     *joined: tuple[Table, ColumnElement[bool]],
+    more: ColumnElement[bool] | None = None,
 ) -> Select[Any]:
     """Look up an Organization's rows by a list of values of a column.
 
@@ -178,17 +182,19 @@ def looked_up(
         selected: what to select.
         column: has one of the values.
         joined: further tables, each with what leads to it; joined outwards.
+        more: what else the rows must be.
     """
     table: Table = column.table
+    rows = equal_to_given(table, "organization_id")
+    if more is not None:
+        rows = and_(rows, more)
     if dialect.needs_outer_join:
         each = dialect.each(name)
-        source: FromClause = each.outerjoin(
-            table, and_(equal_to_given(table, "organization_id"), column == each.c.value)
-        )
+        source: FromClause = each.outerjoin(table, and_(rows, column == each.c.value))
         which = None
     else:
         source = table
-        which = and_(equal_to_given(table, "organization_id"), dialect.among(column, name))
+        which = and_(rows, dialect.among(column, name))
     for other, leads_to_it in joined:
         source = source.outerjoin(other, leads_to_it)
     found = select(*selected).select_from(source)

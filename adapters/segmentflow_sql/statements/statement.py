@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from attrs import frozen
 
-__all__ = ["FoundBy", "ProfilesFoundBy", "Reader", "RowStatement", "Statement"]
+__all__ = ["FoundBy", "Reader", "RowStatement", "Statement"]
 
 Reader: TypeAlias = Callable[[bytes], Any]
 
@@ -43,11 +43,15 @@ class RowStatement:
 
     Attributes:
         one: takes the values of one row as its parameters.
-        many: takes any number of rows as one parameter, a JSON array of arrays.
+        many: takes any number of rows as one parameter, a JSON array of arrays. Instants are
+            microseconds since 1970 there.
+        organization_at: where the rows have their Organization, if `many` takes it as a
+            parameter, one for all rows; None where rows may be of several.
     """
 
     one: Statement
     many: Statement
+    organization_at: int | None = None
 
 
 @frozen
@@ -60,22 +64,4 @@ class FoundBy:
     """
 
     one: Statement
-    many: Statement
-
-
-@frozen
-class ProfilesFoundBy:
-    """A look-up of Profiles by one email, by one external id, or by any number of both.
-
-    Attributes:
-        email: takes an email.
-        external_id: takes an external id.
-        both: takes an email and an external id, and locks in the order of the Profiles' ids;
-            None where one transaction writes at a time, and two look-ups do as well.
-        many: takes a list of each.
-    """
-
-    email: Statement
-    external_id: Statement
-    both: Statement | None
     many: Statement

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from attrs import frozen
 from sqlalchemy import (
@@ -18,6 +19,7 @@ from sqlalchemy import (
     cast,
     delete,
     func,
+    literal_column,
     null,
     or_,
     select,
@@ -27,9 +29,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.elements import ClauseElement
 
+from segmentflow_core.ports import IdentityKind
 from segmentflow_sql.schema import (
     enrollments,
     events,
+    identities,
     journey_versions,
     journeys,
     key_claims,
@@ -37,7 +41,6 @@ from segmentflow_sql.schema import (
     profiles,
 )
 from segmentflow_sql.statements.building import (
-    NO_OFFSET,
     Values,
     columns,
     compiled,
@@ -48,12 +51,20 @@ from segmentflow_sql.statements.building import (
 )
 from segmentflow_sql.statements.dialects import Dialect
 from segmentflow_sql.statements.journeys import CURRENT_VERSION
-from segmentflow_sql.statements.statement import FoundBy, ProfilesFoundBy, RowStatement, Statement
+from segmentflow_sql.statements.purging import expired_keys, purge_keys
+from segmentflow_sql.statements.statement import FoundBy, RowStatement, Statement
 from segmentflow_sql.statements.versions import CURRENT, PROFILES, profile_columns
 
 __all__ = ["TrackingStatements", "tracking_statements"]
 
-_COUNTED = ("number", "version", "updated_at")
+_COUNTED = (
+    "number",
+    "version",
+    "email_first",
+    "email_last",
+    "email_last_received",
+    "updated_at",
+)
 """What every event changes of its Profile's row."""
 
 _CLAIM = tuple(each.name for each in key_claims.c if each.nullable and each.name != "expires_at")
@@ -66,10 +77,10 @@ class TrackingStatements:
 
     take_keys: RowStatement
     taken_keys: FoundBy
-    look_for_profiles: ProfilesFoundBy
-    lock_profiles: ProfilesFoundBy
-    reread_profiles: Statement | None
-    """By ids; None where no statement reads another version than the one it locks."""
+    look_for_profiles: FoundBy
+    lock_profiles: FoundBy
+    reread_profiles: Statement
+    """By ids."""
     listening_journeys: FoundBy
     last_entries: Statement
     free_keys: Statement
@@ -78,11 +89,15 @@ class TrackingStatements:
     change_identities: RowStatement
     count_events: RowStatement
     change_times: RowStatement
+    add_identities: RowStatement
+    remove_identities: RowStatement
     create_profiles: RowStatement
     create_versions: RowStatement
     write_events: RowStatement
     write_enrollments: RowStatement
     purge_keys: Statement
+    expired_keys: Statement | None
+    """None where a purge need not name an Organization."""
 
 
 def tracking_statements(dialect: Dialect) -> TrackingStatements:
@@ -106,9 +121,7 @@ def tracking_statements(dialect: Dialect) -> TrackingStatements:
         ),
         look_for_profiles=_profiles_found(dialect, "look_for", lock=False),
         lock_profiles=_profiles_found(dialect, "lock", lock=True),
-        reread_profiles=None
-        if dialect.one_writer
-        else compiled(dialect, "reread_profiles", _reread(dialect), prepared=False),
+        reread_profiles=compiled(dialect, "reread_profiles", _reread(dialect), prepared=False),
         listening_journeys=FoundBy(
             compiled(
                 dialect,
@@ -143,12 +156,17 @@ def tracking_statements(dialect: Dialect) -> TrackingStatements:
             dialect, "change_identities", profiles, ("email", "external_id", *_COUNTED)
         ),
         count_events=_changed(dialect, "count_events", profiles, _COUNTED),
-        change_times=_changed(dialect, "change_times", profile_versions, ("property_times",)),
+        change_times=_changed(
+            dialect, "change_times", profile_versions, ("former_emails", "property_times")
+        ),
+        add_identities=inserting(dialect, "add_identities", identities),
+        remove_identities=_removed(dialect, "remove_identities", identities),
         create_profiles=inserting(dialect, "create_profiles", profiles),
         create_versions=inserting(dialect, "create_versions", profile_versions),
         write_events=inserting(dialect, "write_events", events),
         write_enrollments=inserting(dialect, "write_enrollments", enrollments),
-        purge_keys=_purge_keys(dialect),
+        purge_keys=purge_keys(dialect),
+        expired_keys=expired_keys(dialect) if dialect.one_organization else None,
     )
 
 
@@ -177,98 +195,89 @@ def _take_keys(dialect: Dialect) -> RowStatement:
     )
 
 
-def _purge_keys(dialect: Dialect) -> Statement:
-    keys = tuple(key_claims.primary_key.columns)
-    expired: Select[Any, Any, Any] = (
-        select(*keys)
-        .where(key_claims.c.expires_at <= _now())
-        .limit(bindparam("limit", type_=Integer))
-        .offset(NO_OFFSET)
-    )
-    if not dialect.one_writer:
-        # Pass over keys in use. A CTE that locks runs only once.
-        expired = select(expired.with_for_update(skip_locked=True).cte("expired"))
-    purge = delete(key_claims).where(tuple_(*keys).in_(expired)).returning(key_claims.c.key_digest)
-    return compiled(dialect, "purge_keys", purge)
-
-
 # --- Profiles ----------------------------------------------------------------------------
 
 
-def _profiles_found(dialect: Dialect, verb: str, *, lock: bool) -> ProfilesFoundBy:
-    def by(name: str) -> Statement:
-        found = _selected(dialect).where(equal_to_given(profiles, "organization_id", name))
-        return compiled(dialect, f"{verb}_profile_by_{name}", _locked(found) if lock else found)
+def _profiles_found(dialect: Dialect, verb: str, *, lock: bool) -> FoundBy:
+    """Find Profiles by what leads to them: their email or external id, or another identity.
 
-    if dialect.needs_outer_join:
-        both, many = None, _looked_up_from_lists(dialect)
-    else:
-        both = compiled(
+    An email or an external id that is NULL finds nobody.
+    """
+    found = partial(_found, dialect, lock=lock)
+    return FoundBy(
+        compiled(
             dialect,
-            f"{verb}_profile_by_either",
-            _found(
-                dialect,
-                equal_to_given(profiles, "email"),
-                equal_to_given(profiles, "external_id"),
-                lock=lock,
+            f"{verb}_profile",
+            found(
+                *(
+                    select(column).where(equal_to_given(column.table, *given))
+                    for column, given in (
+                        (profiles.c.profile_id, ("organization_id", "email")),
+                        (profiles.c.profile_id, ("organization_id", "external_id")),
+                    )
+                ),
+                select(identities.c.profile_id).where(
+                    equal_to_given(identities, "organization_id"),
+                    identities.c.kind == _EMAIL,
+                    identities.c.value == bindparam("email", type_=identities.c.value.type),
+                ),
             ),
-        )
-        many = _found(
+        ),
+        compiled(
             dialect,
-            dialect.among(profiles.c.email, "emails"),
-            dialect.among(profiles.c.external_id, "external_ids"),
-            lock=lock,
-        )
-    return ProfilesFoundBy(
-        by("email"),
-        by("external_id"),
-        both,
-        compiled(dialect, f"{verb}_profiles", many, prepared=False),
+            f"{verb}_profiles",
+            found(
+                looked_up(dialect, "emails", [profiles.c.profile_id], profiles.c.email),
+                looked_up(dialect, "external_ids", [profiles.c.profile_id], profiles.c.external_id),
+                looked_up(
+                    dialect,
+                    "emails",
+                    [identities.c.profile_id],
+                    identities.c.value,
+                    more=identities.c.kind == _EMAIL,
+                ),
+            ),
+            prepared=False,
+        ),
     )
 
 
-def _selected(dialect: Dialect) -> Select[Any]:
-    return select(*profile_columns(dialect)).select_from(PROFILES)
+_EMAIL: Final[ColumnElement[Any]] = literal_column(f"'{IdentityKind.EMAIL}'")
 
 
-def _locked(found: Select[Any]) -> Select[Any]:
-    """Lock the Profiles' own rows, which every event of theirs writes.
+def _found(dialect: Dialect, *ids: Select[Any], lock: bool) -> Select[Any]:
+    """Read the Profiles with these ids; locks are taken in the order of the ids.
 
-    A statement that waited for a lock reads the locked row anew, but not what it is joined
-    to: where another version followed meanwhile, the row comes without one.
+    The ids are found first, in the state of before any lock. So a Profile whose identities
+    change while its lock is waited for is read all the same, as it is after the wait: what
+    leads to it by then, the decision finds out. Only the Profile's own row is locked and read
+    anew, not what it is joined to: `seen` has the number of before the wait, and where that is
+    another one, the Profile has to be read again.
     """
-    return found.with_for_update(of=profiles)
-
-
-def _found(dialect: Dialect, *either: ColumnElement[bool], lock: bool) -> Select[Any]:
-    """Find Profiles by email or external id; locks are taken in the order of their ids."""
-    found = _selected(dialect).where(equal_to_given(profiles, "organization_id"), or_(*either))
-    return _locked(found.order_by(profiles.c.profile_id)) if lock else found
+    of_these = dialect.one_of(profiles.c.profile_id, union_all(*ids))
+    organization = equal_to_given(profiles, "organization_id")
+    if not lock or dialect.one_writer:
+        found = select(*profile_columns(dialect), profiles.c.number).select_from(PROFILES)
+        return found.where(organization, of_these)
+    seen = profiles.alias("seen")
+    keys = [seen.c[key.name] == key for key in profiles.primary_key.columns]
+    return (
+        select(*profile_columns(dialect), seen.c.number)
+        .select_from(profiles.join(seen, and_(*keys)).outerjoin(profile_versions, CURRENT))
+        .where(organization, of_these)
+        .order_by(profiles.c.profile_id)
+        .with_for_update(of=profiles)
+    )
 
 
 def _reread(dialect: Dialect) -> Select[Any]:
     """Read Profiles that are locked already."""
-    return _selected(dialect).where(
-        equal_to_given(profiles, "organization_id"),
-        dialect.among(profiles.c.profile_id, "profile_ids"),
-    )
-
-
-def _looked_up_from_lists(dialect: Dialect) -> ClauseElement:
-    """Find Profiles by email or external id; one found by both is listed twice.
-
-    An item that finds nothing gives a row of NULLs.
-    """
-    return union_all(
-        *(
-            looked_up(
-                dialect,
-                name,
-                profile_columns(dialect),
-                profiles.c[of],
-                (profile_versions, CURRENT),
-            )
-            for name, of in (("emails", "email"), ("external_ids", "external_id"))
+    return (
+        select(*profile_columns(dialect), profiles.c.number)
+        .select_from(PROFILES)
+        .where(
+            equal_to_given(profiles, "organization_id"),
+            dialect.among(profiles.c.profile_id, "profile_ids"),
         )
     )
 
@@ -291,6 +300,23 @@ def _changed(dialect: Dialect, name: str, table: Table, changed: Sequence[str]) 
         )
 
     return for_rows(dialect, name, [table.c[each] for each in (*changed, *keys)], statement)
+
+
+def _removed(dialect: Dialect, name: str, table: Table) -> RowStatement:
+    """Build the DELETE of rows by their keys."""
+    keys = list(table.primary_key.columns)
+
+    def statement(source: FromClause | None, values: Values) -> ClauseElement:
+        if source is None:
+            return delete(table).where(
+                *(key == value for key, value in zip(keys, values, strict=True))
+            )
+        listed = tuple_(*keys).in_(select(*values).select_from(source))
+        # Named once more where that tells the database which machine the rows are on.
+        of_one = [keys[0] == values[0]] if dialect.one_organization else []
+        return delete(table).where(listed, *of_one)
+
+    return for_rows(dialect, name, keys, statement, prepared=False)
 
 
 # --- Journeys and entries ----------------------------------------------------------------

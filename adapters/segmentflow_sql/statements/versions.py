@@ -44,7 +44,8 @@ EVENTS: Final[FromClause] = events.outerjoin(profile_versions, AS_IT_LEFT_IT)
 def profile_columns(dialect: Dialect) -> Values:
     """Return what to select for whole Profiles, in the order that `rows` reads."""
     version = profile_versions.c
-    return [*columns(dialect, profiles), version.properties, version.property_times]
+    kept = (version.properties, version.former_emails, version.property_times)
+    return [*columns(dialect, profiles), *kept]
 
 
 def event_columns(dialect: Dialect) -> Values:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from segmentflow_core.domain.event import (
     Enrollment,
@@ -23,18 +23,14 @@ from segmentflow_core.domain.event import (
     UserEvent,
 )
 from segmentflow_core.domain.fingerprint import FingerprintKeys
-from segmentflow_core.domain.identity import REFUSALS, RESOLUTIONS, Resolution, classify
 from segmentflow_core.domain.item import Item, answer_taken_key, claim_key
 from segmentflow_core.domain.journey import Journey, PriorEntries
 from segmentflow_core.domain.profile import (
     DEFAULT_PROFILE_LIMITS,
     Profile,
     ProfileLimits,
-    ProfileVersion,
-    same_values,
-    with_properties,
 )
-from segmentflow_core.domain.request import ValidRequest
+from segmentflow_core.domain.profiles_in_hand import ProfilesInHand
 from segmentflow_core.domain.tracking import Changes, KeyClaim, Known, Probe
 from segmentflow_core.errors import IdempotencyKeyReuse, SegmentflowError
 
@@ -132,7 +128,6 @@ class _Batch:
         create_without_email: bool,
         profile_limits: ProfileLimits,
     ) -> None:
-        self.profile_limits = profile_limits
         self.taken = known.taken
         self.prior_entries = prior_entries
         self.recorded = recorded
@@ -140,20 +135,18 @@ class _Batch:
         self.now = now
         self.expires_at = expires_at
         self.new_id = new_id
-        self.create_without_email = create_without_email
-        self.by_id = {p.profile_id: p for p in known.profiles}
-        self.by_email = {p.email: p for p in known.profiles if p.email is not None}
-        self.by_external_id = {
-            p.external_id: p for p in known.profiles if p.external_id is not None
-        }
+        self.profiles = ProfilesInHand(
+            known.profiles,
+            now=now,
+            new_id=new_id,
+            create_without_email=create_without_email,
+            limits=profile_limits,
+        )
         self.journeys: dict[str, list[Journey]] = {}
         for journey in sorted(known.journeys, key=lambda journey: journey.journey_id):
             self.journeys.setdefault(journey.definition.trigger.event, []).append(journey)
         self.free: dict[str, None] = {}
         self.accepted: dict[str, tuple[Item, UserEvent, Receipt]] = {}
-        self.created: dict[str, Profile] = {}
-        self.changed: dict[str, Profile] = {}
-        self.new_versions: list[ProfileVersion] = []
         self.events: list[UserEvent] = []
         self.enrollments: list[Enrollment] = []
         self.entered: dict[tuple[str, str], set[str | None]] = {}
@@ -181,7 +174,7 @@ class _Batch:
 
     def changes(self) -> Changes:
         """Collect what the batch writes."""
-        accepted = self.accepted
+        accepted, profiles = self.accepted, self.profiles
         claims: tuple[KeyClaim, ...] = ()
         if self.keys is not None:
             claims = tuple(
@@ -190,9 +183,10 @@ class _Batch:
         return Changes(
             freed=tuple(sorted(self.free.keys() - accepted.keys())),
             key_claims=claims,
-            created_profiles=tuple(self.created.values()),
-            changed_profiles=tuple(self.changed.values()),
-            new_versions=tuple(self.new_versions),
+            created_profiles=tuple(profiles.created.values()),
+            changed_profiles=tuple(profiles.changed.values()),
+            previous_profiles=profiles.previous(),
+            new_versions=tuple(profiles.new_versions),
             events=tuple(self.events),
             enrollments=tuple(self.enrollments),
         )
@@ -218,14 +212,7 @@ class _Batch:
         """Record a request; return its event and the redaction paths that match nothing."""
         request = item.request
         occurred_at = self.now if request.occurred_at is None else request.occurred_at
-        profile = with_properties(
-            self._resolve(request),
-            request.properties,
-            request.occurred_at,
-            self.now,
-            self.profile_limits,
-        )
-        profile = self._keep(profile)
+        profile = self.profiles.take(request)
         redacted = request.redaction.apply(request.data)
         profile_state = profile.state()
         state = {"event": redacted.data, "profile": profile_state}
@@ -248,81 +235,6 @@ class _Batch:
         )
         self.events.append(event)
         return event, redacted.unmatched
-
-    def _resolve(self, request: ValidRequest) -> Profile:
-        email, external_id = request.email, request.external_id
-        by_email = None if email is None else self.by_email.get(email)
-        by_external_id = None if external_id is None else self.by_external_id.get(external_id)
-        resolution = RESOLUTIONS[
-            classify(
-                email,
-                external_id,
-                None if by_email is None else by_email.profile_id,
-                None if by_external_id is None else by_external_id.profile_id,
-                None if by_email is None else by_email.external_id,
-            )
-        ]
-        if resolution is Resolution.EMAIL_REQUIRED and self.create_without_email:
-            resolution = Resolution.CREATE
-        if resolution in REFUSALS:
-            raise REFUSALS[resolution]
-        if resolution is Resolution.CREATE:
-            return Profile(self.new_id(), email, external_id, {}, {}, self.now, self.now)
-        if resolution is Resolution.E_TAKES_EXTERNAL_ID:
-            assert by_email is not None
-            return evolve(by_email, external_id=external_id, updated_at=self.now)
-        if resolution is Resolution.X_TAKES_EMAIL:
-            assert by_external_id is not None
-            return evolve(by_external_id, email=email, updated_at=self.now)
-        found = by_email if resolution is Resolution.USE_E else by_external_id
-        assert found is not None
-        return found
-
-    def _keep(self, profile: Profile) -> Profile:
-        """Make `profile` current for the rest of the batch, with the number of one more event.
-
-        It gets a new version where its identities or the values of its Properties changed.
-        """
-        before = self.by_id.get(profile.profile_id)
-        number, version = (0, 0) if before is None else (before.number, before.version)
-        properties = profile.properties
-        if before is not None and same_values(before.properties, properties):
-            # The versions share what does not change.
-            properties = before.properties
-        is_new = (
-            before is None
-            or properties is not before.properties
-            or (before.email, before.external_id) != (profile.email, profile.external_id)
-        )
-        kept = Profile(
-            profile.profile_id,
-            profile.email,
-            profile.external_id,
-            properties,
-            profile.property_times,
-            profile.created_at,
-            profile.updated_at,
-            number + 1,
-            version + is_new,
-        )
-        if is_new:
-            self.new_versions.append(
-                ProfileVersion(
-                    kept.profile_id, kept.version, kept.email, kept.external_id, properties
-                )
-            )
-        self.by_id[kept.profile_id] = kept
-        if before is not None and before.email not in (None, kept.email):
-            del self.by_email[before.email]
-        if kept.email is not None:
-            self.by_email[kept.email] = kept
-        if kept.external_id is not None:
-            self.by_external_id[kept.external_id] = kept
-        if before is None or kept.profile_id in self.created:
-            self.created[kept.profile_id] = kept
-        else:
-            self.changed[kept.profile_id] = kept
-        return kept
 
     def _outcome(
         self,
@@ -348,7 +260,7 @@ class _Batch:
         """Return the earlier entries: those of this batch and those the store knows."""
         probe = Probe(journey_id, profile_id, entry_key)
         prior = _NOTHING_PRIOR
-        if profile_id not in self.created:
+        if profile_id not in self.profiles.created:
             answer = self.prior_entries.get(probe)
             if answer is None:
                 self.probes[probe] = None

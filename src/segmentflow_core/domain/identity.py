@@ -13,7 +13,14 @@ from typing import Final, TypeAlias
 
 from segmentflow_core.errors import IdentityConflict, ProfileEmailRequired, SegmentflowError
 
-__all__ = ["REFUSALS", "RESOLUTIONS", "Given", "Holders", "Resolution", "classify"]
+__all__ = ["REFUSALS", "RESOLUTIONS", "Given", "Holders", "IdentityKind", "Resolution", "classify"]
+
+
+class IdentityKind(StrEnum):
+    """What leads to a Profile."""
+
+    EMAIL = "email"
+    EXTERNAL_ID = "externalId"
 
 
 class Given(StrEnum):
@@ -42,7 +49,7 @@ class Resolution(StrEnum):
     USE_E = "E"
     USE_X = "X"
     E_TAKES_EXTERNAL_ID = "E takes the external id"
-    X_TAKES_EMAIL = "X, and its email becomes the new one"
+    X_TAKES_EMAIL = "X, and its email becomes the new one, unless the event is older"
     EMAIL_REQUIRED = "profile_email_required"
     CONFLICT = "identity_conflict"
 
@@ -82,7 +89,7 @@ def classify(
     Args:
         email: as given, trimmed and lowercased.
         external_id: as given.
-        holder_of_email: the Profile that has the email.
+        holder_of_email: the Profile that the email leads to.
         holder_of_external_id: the Profile that has the external id.
         external_id_of_holder: the external id that the email's holder already has.
     """

@@ -21,6 +21,8 @@ from segmentflow_core.errors import ConfigurationError, ProfileTooLarge
 
 __all__ = [
     "DEFAULT_PROFILE_LIMITS",
+    "NEVER_GIVEN",
+    "EmailTimes",
     "Profile",
     "ProfileLimits",
     "ProfileVersion",
@@ -31,6 +33,15 @@ __all__ = [
 
 PropertyTime: TypeAlias = tuple[int, int]
 """When a Property was set: (event time, receipt time), microseconds since 1970 UTC."""
+
+EmailTimes: TypeAlias = tuple[int, int, int]
+"""When events gave an email to its Profile, microseconds since 1970 UTC: the event time of the
+first, the event time of the last, and the receipt time of the last."""
+
+NEVER_GIVEN: Final[EmailTimes] = (0, 0, 0)
+"""The times of an email that is not there."""
+
+_NO_FORMER_EMAILS: Final[Mapping[str, EmailTimes]] = {}
 
 
 @frozen(repr=False)
@@ -48,6 +59,9 @@ class Profile:
         updated_at: when it last changed.
         number: the number of its latest event; 0 before the first.
         version: counts the changes of its identities and of the values of its Properties.
+        email_times: when its email was given to it.
+        former_emails: the emails that gave way to a newer one, with their times. Each leads to
+            the Profile for events that occurred before the newer one.
     """
 
     profile_id: str
@@ -59,6 +73,8 @@ class Profile:
     updated_at: datetime
     number: int = 0
     version: int = 0
+    email_times: EmailTimes = NEVER_GIVEN
+    former_emails: Mapping[str, EmailTimes] = _NO_FORMER_EMAILS
 
     def __repr__(self) -> str:
         """Name the Profile without showing whose it is."""
@@ -134,6 +150,8 @@ class ProfileLimits:
         max_properties: how many Properties, removed ones that are still remembered included.
         max_bytes: how many bytes they are as JSON, a removed one as ``null``.
         forget_removed_after: how long after its receipt a removal is forgotten.
+        max_former_emails: how many emails that gave way are remembered; beyond, the one that
+            gave way first is forgotten.
 
     Raises:
         ConfigurationError: one is not positive.
@@ -142,9 +160,11 @@ class ProfileLimits:
     max_properties: int = 1000
     max_bytes: int = 100 * 1024
     forget_removed_after: timedelta = timedelta(days=30)
+    max_former_emails: int = 100
 
     def __attrs_post_init__(self) -> None:
-        if min(self.max_properties, self.max_bytes) < 1 or self.forget_removed_after <= timedelta():
+        counts = (self.max_properties, self.max_bytes, self.max_former_emails)
+        if min(counts) < 1 or self.forget_removed_after <= timedelta():
             raise ConfigurationError("The limits of a Profile must be positive.")
 
 
@@ -157,8 +177,8 @@ def with_properties(
     occurred_at: datetime | None,
     received_at: datetime,
     limits: ProfileLimits = DEFAULT_PROFILE_LIMITS,
-) -> Profile:
-    """Return the Profile with `changes` applied, per key, where nothing newer stands.
+) -> tuple[JsonObject, Mapping[str, PropertyTime]] | None:
+    """Return Properties and their times with `changes` applied, where nothing newer stands.
 
     A value replaces and None removes. The event time decides, the receipt time breaks
     ties, and an event time after the receipt counts as the receipt time. An event without
@@ -171,11 +191,14 @@ def with_properties(
         received_at: when it was received.
         limits: what the Profile may hold.
 
+    Returns:
+        None where neither a value nor a time changes.
+
     Raises:
         ProfileTooLarge: the changes take the Profile beyond `limits`.
     """
     if not changes:
-        return profile
+        return None
     received = to_microseconds(received_at)
     happened = received if occurred_at is None else min(to_microseconds(occurred_at), received)
     time = (happened, received)
@@ -193,22 +216,15 @@ def with_properties(
             properties.pop(name, None)
         else:
             properties[name] = value
-    # Python takes True and 1.0 for 1; a Property may change from one to the other.
-    if times == profile.property_times and (
-        encode_json(properties) == encode_json(profile.properties)
-    ):
-        return profile
-    changed = Profile(
-        profile.profile_id,
-        profile.email,
-        profile.external_id,
-        properties,
-        times,
-        profile.created_at,
-        received_at,
-    )
-    _check_size(profile, changed, limits)
-    return changed
+    if same_values(profile.properties, properties):
+        if times == profile.property_times:
+            return None
+        # What does not change is shared by every version.
+        kept = profile.properties
+    else:
+        kept = properties
+    _check_size(profile, kept, times, limits)
+    return kept, times
 
 
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -226,24 +242,28 @@ def _remembered(profile: Profile, forgotten: int) -> dict[str, PropertyTime]:
     }
 
 
-def _check_size(before: Profile, after: Profile, limits: ProfileLimits) -> None:
+def _check_size(
+    before: Profile,
+    properties: JsonObject,
+    times: Mapping[str, PropertyTime],
+    limits: ProfileLimits,
+) -> None:
     """Refuse a Profile that grows beyond its limits; one that shrinks towards them is let be.
 
     Raises:
         ProfileTooLarge: with the limits.
     """
-    count = len(after.property_times)
-    if count <= len(before.property_times) and after.properties == before.properties:
+    count = len(times)
+    if count <= len(before.property_times) and properties is before.properties:
         return  # only newer times: the common case, and not worth writing as JSON
-    bytes_ = _bytes_of(after)
+    bytes_ = _bytes_of(properties, times)
     if (count > limits.max_properties and count > len(before.property_times)) or (
-        bytes_ > limits.max_bytes and bytes_ > _bytes_of(before)
+        bytes_ > limits.max_bytes and bytes_ > _bytes_of(before.properties, before.property_times)
     ):
         raise ProfileTooLarge(
             details={"maxProperties": limits.max_properties, "maxBytes": limits.max_bytes}
         )
 
 
-def _bytes_of(profile: Profile) -> int:
-    removed = dict.fromkeys(profile.property_times)
-    return len(encode_json({**removed, **profile.properties}).encode())
+def _bytes_of(properties: JsonObject, times: Mapping[str, PropertyTime]) -> int:
+    return len(encode_json({**dict.fromkeys(times), **properties}).encode())

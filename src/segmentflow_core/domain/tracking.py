@@ -69,7 +69,8 @@ class Known:
 
     Attributes:
         taken: the claim of every key that was taken before, by the key's digest.
-        profiles: every Profile with one of the emails or external ids, each once.
+        profiles: every Profile that has or had one of the emails or has one of the external
+            ids, each once: `Profile.former_emails` are looked up too. Others do no harm.
         journeys: every active Journey that listens for one of `Intent.events`.
     """
 
@@ -107,6 +108,8 @@ class Changes:
         created_profiles: new Profiles, in the order they were decided.
         changed_profiles: the existing Profiles that got events, as the last of these left
             them. Each has a new number, also where nothing else of it changed.
+        previous_profiles: the changed Profiles as they were loaded, in the same order: what an
+            index of their identities has to forget.
         new_versions: the versions of Profiles to store, in the order they were made. The
             property times of the latest one are those of its Profile; a times-only change of a
             Profile makes no version.
@@ -118,6 +121,7 @@ class Changes:
     key_claims: tuple[KeyClaim, ...] = ()
     created_profiles: tuple[Profile, ...] = ()
     changed_profiles: tuple[Profile, ...] = ()
+    previous_profiles: tuple[Profile, ...] = ()
     new_versions: tuple[ProfileVersion, ...] = ()
     events: tuple[UserEvent, ...] = ()
     enrollments: tuple[Enrollment, ...] = ()

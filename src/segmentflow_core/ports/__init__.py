@@ -53,8 +53,10 @@ from segmentflow_core.ports.storage import AsyncStorage, Storage, Transaction
 from segmentflow_core.ports.system import Clock, IdFactory
 from segmentflow_core.ports.tracking import (
     Changes,
+    EmailTimes,
     Fingerprint,
     IdempotencyRepository,
+    IdentityKind,
     Intent,
     KeyClaim,
     Known,
@@ -72,6 +74,7 @@ __all__ = [
     "ClaimTerms",
     "ClaimedEnrollment",
     "Clock",
+    "EmailTimes",
     "Enrollment",
     "EnrollmentRepository",
     "EnrollmentStatus",
@@ -80,6 +83,7 @@ __all__ = [
     "HandOverRepository",
     "IdFactory",
     "IdempotencyRepository",
+    "IdentityKind",
     "Intent",
     "Journey",
     "JourneyDefinition",

@@ -8,14 +8,17 @@ from typing import Protocol
 
 from segmentflow_core.colour import MaybeAwaitable
 from segmentflow_core.domain.fingerprint import Fingerprint
+from segmentflow_core.domain.identity import IdentityKind
 from segmentflow_core.domain.journey import PriorEntries
-from segmentflow_core.domain.profile import ProfileVersion, PropertyTime
+from segmentflow_core.domain.profile import EmailTimes, ProfileVersion, PropertyTime
 from segmentflow_core.domain.tracking import Changes, Intent, KeyClaim, Known, Probe
 
 __all__ = [
     "Changes",
+    "EmailTimes",
     "Fingerprint",
     "IdempotencyRepository",
+    "IdentityKind",
     "Intent",
     "KeyClaim",
     "Known",
@@ -43,9 +46,12 @@ class TrackingRepository(Protocol):
         only it can see. A key with a committed, unexpired claim is not taken again: its claim
         is returned in `taken`, and nothing else is read for it.
 
-        Profiles are locked until the transaction ends, in the order of their ids; a
-        concurrent batch about one of them waits here. A Profile's number and all else of it
-        are those of after the wait. Journeys are read, not locked.
+        Profiles are found by their emails and external ids, and by the emails that they had:
+        each of `Profile.former_emails` leads to its Profile too. They are locked until the
+        transaction ends, in the order of their ids; a concurrent batch about one of them waits
+        here. A Profile's number and all else of it are those of after the wait, and so is what
+        leads to it: where an identity leads to another Profile by then, that one is loaded, or
+        the work runs again. Journeys are read, not locked.
 
         An intent without keys only reads: nothing is taken and no Profile is locked, and
         the Profiles and Journeys it asks for are returned as they stand.

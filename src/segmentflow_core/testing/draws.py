@@ -25,6 +25,7 @@ __all__ = [
 _MOMENTS: Final = [
     datetime(2026, 5, 31, 12, tzinfo=UTC),
     datetime(2026, 5, 31, 12, 0, 0, 1, tzinfo=UTC),
+    datetime(2026, 6, 1, tzinfo=UTC),
     datetime(2030, 1, 1, tzinfo=UTC),
 ]
 JUMPS: Final = [
@@ -44,7 +45,7 @@ def _members(required: Row, **optional: Any) -> st.SearchStrategy[Row]:
 _PROPERTIES: Final = st.dictionaries(
     st.sampled_from(["plan", "n"]), st.sampled_from(["Pro", 1, 1.0, True, None]), max_size=2
 )
-_EMAILS: Final = st.sampled_from(["a@x.org", "A@x.org", "b@x.org"])
+_EMAILS: Final = st.sampled_from(["a@x.org", "A@x.org", "b@x.org", "c@x.org"])
 _EXTERNAL_IDS: Final = st.sampled_from(["X", "x", "Y"])
 _PROFILES: Final = (
     _members({"email": _EMAILS}, properties=_PROPERTIES)

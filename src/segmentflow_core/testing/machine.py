@@ -250,6 +250,7 @@ class StorageMachine(RuleBasedStateMachine):
                     profile["email"],
                     profile["external_id"],
                 )
+                assert set(stored.former_emails) == set(profile["emails"]) - {profile["email"]}
                 assert _shown(stored.properties) == _shown(profile["properties"])
                 assert (stored.number, stored.version) == (profile["count"], profile["version"])
         assert [

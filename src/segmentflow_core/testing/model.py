@@ -57,7 +57,7 @@ class Model:
             return {"event": claim["event"], "replayed": True}
         # A refused request frees its key, so an expired claim of the key is gone as well.
         self.claims.pop((organization, key), None)
-        profile = self._profile(organization, request["profile"])
+        profile = self._profile(organization, request, now)
         if isinstance(profile, str):
             return {"refused": profile}
         self._set_properties(profile, request, now)
@@ -97,33 +97,38 @@ class Model:
             del self.claims[at]
         return len(expired)
 
-    def _profile(self, organization: str, who: Row) -> Row | str:
+    def _profile(self, organization: str, request: Row, now: datetime) -> Row | str:
         """Find or create a Profile, or return the code of the refusal."""
+        who = request["profile"]
         email = who["email"].strip().lower() if "email" in who else None
         external_id = who.get("externalId")
         own = [row for (of, _), row in self.profiles.items() if of == organization]
-        by_email = [row for row in own if email is not None and row["email"] == email]
-        by_external = [
-            row for row in own if external_id is not None and row["external_id"] == external_id
-        ]
-        if by_email and by_external and by_email != by_external:
+        by_email = None if email is None else _led_to(own, email, request, now)
+        by_external = next(
+            (row for row in own if external_id is not None and row["external_id"] == external_id),
+            None,
+        )
+        if by_email is not None and by_external is not None and by_email is not by_external:
             return "identity_conflict"
-        if by_email:
-            (found,) = by_email
-            if external_id is not None and found["external_id"] not in (None, external_id):
-                return "identity_conflict"
-            found["external_id"] = external_id or found["external_id"]
+        found = by_external if by_email is None else by_email
+        if found is None:
+            if email is None:
+                return "profile_email_required"
+            found = self._new_profile(organization, external_id)
+        elif external_id is None or email is None:
             return found
-        if by_external:
-            (found,) = by_external
-            found["email"] = email or found["email"]
-            return found
-        if email is None:
-            return "profile_email_required"
+        elif found["external_id"] not in (None, external_id):
+            return "identity_conflict"
+        found["external_id"] = external_id
+        _give_email(found, email, request, now)
+        return found
+
+    def _new_profile(self, organization: str, external_id: str | None) -> Row:
         number = self._number()
         created: Row = {
             "number": number,
-            "email": email,
+            "email": None,
+            "emails": {},
             "external_id": external_id,
             "properties": {},
             "times": {},
@@ -299,6 +304,42 @@ class Model:
     def _number(self) -> int:
         self._count += 1
         return self._count
+
+
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def _give_email(profile: Row, email: str, request: Row, now: datetime) -> None:
+    """Note that an event gave an email; the one that was given last is the Profile's own."""
+    emails: dict[str, list[tuple[datetime, datetime]]] = profile["emails"]
+    time = (min(request.get("occurredAt", now), now), now)
+    if emails and email != profile["email"]:
+        latest = max(emails[profile["email"]])
+        if time == latest or (time < latest and "occurredAt" not in request):
+            time = (latest[0], latest[1] + _MICROSECOND)
+    emails.setdefault(email, []).append(time)
+    profile["email"] = max(emails, key=lambda each: max(emails[each]))
+
+
+def _led_to(profiles: Sequence[Row], email: str, request: Row, now: datetime) -> Row | None:
+    """Find the Profile that an email leads to; where it gave way, for older events alone."""
+    led: list[tuple[datetime, Row]] = []
+    if "occurredAt" in request:
+        occurred = min(request["occurredAt"], now)
+        for row in profiles:
+            emails = row["emails"]
+            if email in emails and email != row["email"]:
+                last = max(emails[email])
+                ends = [
+                    max(times) if min(times)[0] <= last[0] else min(times)
+                    for times in emails.values()
+                    if max(times) > last
+                ]
+                if occurred < min(ends)[0]:
+                    led.append((min(ends)[0], row))
+    if led:
+        return min(led, key=lambda each: each[0])[1]
+    return next((row for row in profiles if row["email"] == email), None)
 
 
 def _redacted(request: Row) -> Row:

@@ -53,7 +53,7 @@ __all__ = [
 V = TypeVar("V", KeyClaim, Profile, ProfileVersion, UserEvent, Enrollment, ApiKey)
 
 _ELSEWHERE: Final[dict[type, tuple[str, ...]]] = {
-    Profile: ("properties", "property_times"),
+    Profile: ("properties", "property_times", "former_emails"),
     UserEvent: ("profile",),
 }
 """The fields of a value that stand in another document."""
@@ -67,14 +67,15 @@ def write(value: KeyClaim | Profile | ProfileVersion | UserEvent | Enrollment | 
 
 
 def write_properties(profile: Profile) -> bytes:
-    """Write the Properties of a Profile and their times."""
-    return encode_json([profile.properties, profile.property_times]).encode()
+    """Write the Properties of a Profile and their times, and the emails that gave way."""
+    kept = [profile.properties, profile.property_times, profile.former_emails]
+    return encode_json(kept).encode()
 
 
 def read_profile(document: bytes, properties: bytes) -> Profile:
     """Read a Profile from its two documents."""
-    values, times = json.loads(properties)
-    return read(Profile, document, properties=values, property_times=times)
+    values, times, former = json.loads(properties)
+    return read(Profile, document, properties=values, property_times=times, former_emails=former)
 
 
 def read_version_of(event: bytes) -> tuple[str, int]:
@@ -160,8 +161,8 @@ def _outcomes(stored: list[Any]) -> tuple[Outcome, ...]:
     )
 
 
-def _property_times(stored: dict[str, Any]) -> dict[str, Any]:
-    return {name: (occurred, received) for name, (occurred, received) in stored.items()}
+def _times(stored: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(times) for name, times in stored.items()}
 
 
 _READ: Final[dict[str, Callable[[Any], Any]]] = {
@@ -170,13 +171,15 @@ _READ: Final[dict[str, Callable[[Any], Any]]] = {
     "completed_at": from_microseconds,
     "created_at": from_microseconds,
     "digest": bytes.fromhex,
+    "email_times": tuple,
     "entered_at": from_microseconds,
     "expires_at": from_microseconds,
     "fingerprint": _fingerprint,
+    "former_emails": _times,
     "lease_until": from_microseconds,
     "occurred_at": from_microseconds,
     "outcomes": _outcomes,
-    "property_times": _property_times,
+    "property_times": _times,
     "last_used_at": from_microseconds,
     "receipt": _receipt,
     "received_at": from_microseconds,

@@ -52,19 +52,19 @@ class Tracking:
             for kind, values in (("email", intent.emails), ("external_id", intent.external_ids))
             for value in values
         ]
+        former = [_former_key(organization_id, email) for email in intent.emails]
         listening = [key(organization_id, "listening", name) for name in intent.events]
         # One exchange for all of it; what is asked for below is known by then.
-        await ledger.values([*claim_keys, *identities, *listening])
+        await ledger.values([*claim_keys, *identities, *former, *listening])
         stored = await ledger.existing(claim_keys)
         claims = [documents.read(KeyClaim, document) for document in stored]
         taken = {claim.key_digest: claim for claim in claims if not _is_expired(claim, intent.now)}
         profile_ids = await ledger.values(identities)
         journey_ids = await ledger.values(listening)
-        known = [
-            profile_id.decode()
-            for profile_id in dict.fromkeys(profile_ids)
-            if profile_id is not None
-        ]
+        formerly = await ledger.values(former)
+        led_to = [profile_id.decode() for profile_id in profile_ids if profile_id is not None]
+        led_to += [each for document in formerly for each in documents.read_ids(document)]
+        known = list(dict.fromkeys(led_to))
         profile_places = [place for each in known for place in profile_keys(organization_id, each)]
         journey_keys = [
             key(organization_id, "journey", journey_id)
@@ -137,10 +137,8 @@ class Tracking:
     async def _write_identities(self, organization_id: str, changes: Changes) -> None:
         ledger = self.ledger
         profiles = (*changes.changed_profiles, *changes.created_profiles)
-        changed = [profile.profile_id for profile in changes.changed_profiles]
         before = [
-            set(_identities(organization_id, profile))
-            for profile in await load_profiles(ledger, organization_id, changed)
+            set(_identities(organization_id, profile)) for profile in changes.previous_profiles
         ]
         before += [set() for _ in changes.created_profiles]
         after = [set(_identities(organization_id, profile)) for profile in profiles]
@@ -152,6 +150,19 @@ class Tracking:
         for profile, old, new in zip(profiles, before, after, strict=True):
             for identity in sorted(new - old):
                 ledger.put(identity, profile.profile_id.encode())
+        await self._write_former_emails(organization_id, changes)
+
+    async def _write_former_emails(self, organization_id: str, changes: Changes) -> None:
+        """Let each email that gave way lead to its Profiles; several may have had it."""
+        before = {profile.profile_id: profile for profile in changes.previous_profiles}
+        for profile in (*changes.changed_profiles, *changes.created_profiles):
+            known = before.get(profile.profile_id)
+            had = set() if known is None else set(known.former_emails)
+            for email in sorted(had ^ set(profile.former_emails)):
+                place = _former_key(organization_id, email)
+                ids = set(documents.read_ids(await self.ledger.value(place)))
+                ids ^= {profile.profile_id}
+                self.ledger.put(place, documents.write_ids(sorted(ids)) if ids else None)
 
 
 @frozen
@@ -175,6 +186,10 @@ class Idempotency:
 
 def _claim_key(organization_id: str, key_digest: str) -> str:
     return key(organization_id, "claim", key_digest)
+
+
+def _former_key(organization_id: str, email: str) -> str:
+    return key(organization_id, "former_email", email)
 
 
 def _identities(organization_id: str, profile: Profile) -> list[str]:

@@ -125,6 +125,34 @@ class OverlapContract:
         )
         assert tracker.records.profile(first.profile_id).properties == {"a": 1, "b": 1}
 
+    @needs("concurrent_writers", "open_transactions", "reruns")
+    def test_a_newer_time_of_an_equal_value_is_seen_by_a_call_that_waited(
+        self, hold: Callable[..., list[Any]], tracker: Any
+    ) -> None:
+        def plan(value: str, day: int) -> Any:
+            profile = {"email": "alex@example.com", "properties": {"plan": value}}
+            return a_request(profile=profile, occurredAt=f"2026-01-{day:02}T00:00:00Z")
+
+        profile_id = tracker.track(plan("Pro", 1), "earlier").profile_id
+        hold((plan("Pro", 3), "newest"), (plan("Free", 2), "older"))
+        assert tracker.records.profile(profile_id).properties == {"plan": "Pro"}
+
+    @needs("concurrent_writers", "open_transactions", "reruns")
+    @pytest.mark.parametrize("day", [2, 4], ids=["older", "newer"])
+    def test_an_email_that_gives_way_while_a_call_waits_leads_where_it_leads_by_then(
+        self, hold: Callable[..., list[Any]], tracker: Any, day: int
+    ) -> None:
+        def given(email: str, day: int, **more: str) -> Any:
+            profile = {"email": email, **more}
+            return a_request(profile=profile, occurredAt=f"2026-01-{day:02}T00:00:00Z")
+
+        tracker.track(given("a@x.org", 1, externalId="X"), "earlier")
+        moved, found = hold(
+            (given("b@x.org", 3, externalId="X"), "moves"), (given("a@x.org", day), "waits")
+        )
+        assert (moved.profile_id == found.profile_id) is (day < 3)
+        assert tracker.records.profile(moved.profile_id).email == "b@x.org"
+
     @needs("concurrent_writers", "open_transactions")
     def test_two_events_of_one_profile_at_once_have_two_numbers(
         self, hold: Hold, tracker: Any

@@ -70,4 +70,6 @@ def parameters_of(test: Callable[..., Any]) -> set[str]:
 
 
 def _ids(values: Iterable[Any], ids: Callable[[Any], str] | Sequence[Any]) -> Sequence[str]:
-    return [ids(value) for value in values] if callable(ids) else [str(each) for each in ids]
+    named = [ids(value) for value in values] if callable(ids) else [str(each) for each in ids]
+    # As pytest shows them.
+    return [each.encode("unicode_escape").decode("ascii") for each in named]
