@@ -162,9 +162,9 @@ def test_every_promise_is_listed_once_with_its_subject():
 
 
 def test_the_parameters_of_every_test_are_called_as_pytest_calls_them(pytester):
-    source = STORAGE.format(storage="MemoryStorage")
-    collected = run(pytester, source, "--collect-only", "-q").outlines
-    names = {line.partition("::TestIt::")[2] for line in collected if "::TestIt::" in line}
+    pytester.makepyfile(HEADER + STORAGE.format(storage="MemoryStorage"))
+    items, _ = pytester.inline_genitems()
+    names = {item.name for item in items}
     expected = set()
     for _, name in StorageContract.promises():
         parameters = parameters_of(getattr(StorageContract, name))

@@ -70,6 +70,11 @@ def parameters_of(test: Callable[..., Any]) -> set[str]:
 
 
 def _ids(values: Iterable[Any], ids: Callable[[Any], str] | Sequence[Any]) -> Sequence[str]:
-    named = [ids(value) for value in values] if callable(ids) else [str(each) for each in ids]
-    # As pytest shows them.
-    return [each.encode("unicode_escape").decode("ascii") for each in named]
+    # As pytest shows them, which escapes twice what a function gave.
+    if callable(ids):
+        return [_escaped(_escaped(ids(value))) for value in values]
+    return [_escaped(str(each)) for each in ids]
+
+
+def _escaped(text: str) -> str:
+    return text.encode("unicode_escape").decode("ascii")
