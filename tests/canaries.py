@@ -80,7 +80,7 @@ class Failing(MemoryStorage):
         super().__init__()
         self.error = error
 
-    def run(self, work):
+    def run(self, work, **how):
         def working(transaction):
             held = work(transaction)  # a row in a local variable
             raise self.error if held is not self else ZeroDivisionError

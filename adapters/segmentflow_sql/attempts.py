@@ -57,7 +57,11 @@ class Attempts:
         self._version: int | None = None
 
     async def run(
-        self, work: Callable[[SqlTransaction], T | Awaitable[T]], *, version_needed: bool = True
+        self,
+        work: Callable[[SqlTransaction], T | Awaitable[T]],
+        *,
+        reads_only: bool = False,
+        version_needed: bool = True,
     ) -> T:
         """Run work in a transaction and commit; again where a race or the connection was lost.
 
@@ -68,6 +72,7 @@ class Attempts:
 
         Args:
             work: returns its result, or an awaitable of it.
+            reads_only: whether it writes and locks nothing.
             version_needed: whether to refuse where the tables are not of our version.
         """
         if version_needed and self._version is None:
@@ -81,7 +86,10 @@ class Attempts:
                 await self._source.waiting.sleep(delay)
             checked_out = _CheckedOut(self._source)
             try:
-                connection = await checked_out.take(after_loss=after_loss, after_race=after_race)
+                # What began by reading and lost a race is to write from its start.
+                connection = await checked_out.take(
+                    after_loss=after_loss, reads_only=reads_only and not after_race
+                )
                 result = await settle(work(SqlTransaction(connection)))
                 await connection.commit()
                 checked_out.leave()
@@ -117,7 +125,9 @@ class Attempts:
         missing = missing_file(self._source.engine.url)
         if missing is not None:
             check_version(None, f"there is no file {missing}")
-        answer: tuple[int | None, str] = await self.run(_version_and_place, version_needed=False)
+        answer: tuple[int | None, str] = await self.run(
+            _version_and_place, reads_only=True, version_needed=False
+        )
         check_version(*answer)
         self._version, _ = answer
 
@@ -162,7 +172,7 @@ class _CheckedOut:
         self._connection: Any = None
         self._is_whole = False
 
-    async def take(self, *, after_loss: bool, after_race: bool) -> Connection:
+    async def take(self, *, after_loss: bool, reads_only: bool) -> Connection:
         """Check a connection out, and start a transaction on it.
 
         Raises:
@@ -190,7 +200,7 @@ class _CheckedOut:
         self.served_before = _PREPARED in info
         if not self.served_before:
             info[_PREPARED] = await source.database.prepare(driver)
-        self._connection = source.database.owned(driver, info[_PREPARED], after_race)
+        self._connection = source.database.owned(driver, info[_PREPARED], reads_only)
         self._connection.after_loss = after_loss
         started: Connection = self._connection
         return started

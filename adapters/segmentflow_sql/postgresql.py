@@ -109,7 +109,7 @@ class Postgresql:
         """Set up a new pooled connection: nothing is kept in a session here."""
         return True
 
-    def owned(self, driver: Any, _prepared: bool, _again: bool) -> PsycopgConnection:
+    def owned(self, driver: Any, _prepared: bool, _reads_only: bool) -> PsycopgConnection:
         """Start a transaction of our own on a pooled connection."""
         return PsycopgConnection(self._kind, driver, self._begin(driver), _COMMIT, _ROLLBACK)
 

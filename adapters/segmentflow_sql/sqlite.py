@@ -141,21 +141,19 @@ class Sqlite:
             failure = meaning(error, file)
         raise failure
 
-    def owned(self, driver: Any, turn: _Turn, again: bool) -> SqliteConnection:
+    def owned(self, driver: Any, turn: _Turn, reads_only: bool) -> SqliteConnection:
         """Start a transaction of our own on a pooled connection.
 
         Args:
             driver: the connection.
             turn: what `prepare` returned.
-            again: whether another transaction was first before. Then this one is to write from
-                its start, since what it reads without would be old again.
+            reads_only: whether it writes nothing, and so need not wait for a writer.
         """
         always_open = _hold_back(driver)
-        connection = SqliteConnection(
-            driver, [_BEGIN], _COMMIT, _ROLLBACK, turn=turn, always_open=always_open
+        opening = [_BEGIN_READING if reads_only else _BEGIN]
+        return SqliteConnection(
+            driver, opening, _COMMIT, _ROLLBACK, turn=turn, always_open=always_open
         )
-        connection.may_begin_reading = not again
-        return connection
 
     async def bound(self, driver: Any) -> SqliteConnection:
         """Take part in a host's transaction, up to a savepoint.
@@ -245,7 +243,6 @@ class SqliteConnection(Session):
 
     Attributes:
         ends_turn_at_once: whether the turn ends once the transaction has begun.
-        may_begin_reading: whether a transaction that starts with reads waits for no writer.
     """
 
     def __init__(
@@ -260,11 +257,10 @@ class SqliteConnection(Session):
     ) -> None:
         super().__init__(KIND, driver, opening, closing, undoing)
         self.ends_turn_at_once = False
-        self.may_begin_reading = True
         self._turn = turn
         self._always_open = always_open
         self._touched = False
-        self._began_reading = False
+        self._began_reading = opening[0] is _BEGIN_READING
         self._has_turn = False
         self._cursor: Any = None
 
@@ -324,21 +320,12 @@ class SqliteConnection(Session):
 
     def _to_send(self, calls: list[Call]) -> list[Call]:
         sent = [*self.pending, *calls]
-        if (
-            calls
-            and sent[0] is _BEGIN
-            and self.may_begin_reading
-            and all(_reads(call) for call in sent[1:])
-        ):
-            # A transaction that only reads need not wait for a writer.
-            sent[0] = _BEGIN_READING
-            self._began_reading = True
         self.pending.clear()
         self._touched = True
         return sent
 
     def _failed(self, error: sqlite3.Error) -> Exception:
-        # Busy after it began by reading: another transaction wrote first, so run again.
+        # Busy after it began by reading: it writes after all, and another one wrote first.
         lost = self._began_reading and is_busy(error)
         self._failure = LostRace() if lost else meaning(error, self._turn.file)
         return self._failure
@@ -354,7 +341,3 @@ class SqliteConnection(Session):
             if self._cursor is not None:
                 await settle(self._cursor.close())
             await settle(self._driver.execute(_UNDO))
-
-
-def _reads(call: Call) -> bool:
-    return call.statement.text.startswith("SELECT")

@@ -68,19 +68,20 @@ class SqlStorage:
         """
         drive(self._attempts.create_all())
 
-    def run(self, work: Callable[[Transaction], T]) -> T:
+    def run(self, work: Callable[[Transaction], T], *, reads_only: bool = False) -> T:
         """Run `work` in a transaction, commit, and return what it returned.
 
         Where a race was lost, a deadlock broken up, a serialization refused or the
         connection lost, even while committing, the whole work runs again, a bounded number
         of times and after a random delay: the claim of its key settles what had happened.
+        On SQLite, work that only reads waits for no writer.
 
         Raises:
             ConfigurationError: the database has no tables of ours, or of another version.
             IdempotencyInProgress: a concurrent call did not finish in time.
             StorageUnavailable: the database cannot be reached, or gave an error.
         """
-        return drive(self._attempts.run(work))
+        return drive(self._attempts.run(work, reads_only=reads_only))
 
     def close(self) -> None:
         """Close the engine's pooled connections."""
@@ -122,13 +123,15 @@ class AsyncSqlStorage:
         """Create what is missing; as `SqlStorage.create_all`."""
         await self._attempts.create_all()
 
-    async def run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+    async def run(
+        self, work: Callable[[Transaction], Awaitable[T]], *, reads_only: bool = False
+    ) -> T:
         """Run `work` in a transaction, commit, and return what it returned.
 
         As `SqlStorage.run`. Cancelled anywhere, it leaves nothing behind; where the commit
         had been sent already, the event may be recorded, and its key tells.
         """
-        return await self._attempts.run(work)
+        return await self._attempts.run(work, reads_only=reads_only)
 
     async def close(self) -> None:
         """Close the engine's pooled connections."""

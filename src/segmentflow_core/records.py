@@ -39,6 +39,7 @@ from segmentflow_core.usecases.explain import (
     explain_stored,
     prepare_dry_run,
 )
+from segmentflow_core.usecases.reading import list_events
 from segmentflow_core.usecases.record import AnyRequest
 
 __all__ = ["AsyncRecords", "Records"]
@@ -85,7 +86,7 @@ class _RecordCalls(StorageCalls):
         check_limit(limit)
         check_before(before)
         return await self.read(
-            organization_id, lambda t: t.events.list(organization_id, limit, before)
+            organization_id, lambda t: list_events(t, organization_id, limit, before)
         )
 
     async def profile(self, profile_id: str, organization_id: str) -> Profile:
@@ -105,7 +106,8 @@ class _RecordCalls(StorageCalls):
                 organization_id=organization_id,
                 event_id=event_id,
                 asked=asked,
-            )
+            ),
+            reads_only=True,
         )
 
     async def explain_request(
@@ -123,7 +125,8 @@ class _RecordCalls(StorageCalls):
                 new_id=self._ids.new_id,
                 create_without_email=self._create_without_email,
                 profile_limits=self._profile_limits,
-            )
+            ),
+            reads_only=True,
         )
 
     def _asked(self, journeys: object, journey_id: str | None, organization_id: str) -> Asked:

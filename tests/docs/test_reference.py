@@ -110,4 +110,8 @@ DESCRIBED = (
     "segmentflow_memory",
     "segmentflow_sql",
 )
-DESCRIBED_WHOLE = ("segmentflow_core.errors", "segmentflow_observers")
+DESCRIBED_WHOLE = (
+    "segmentflow_core.codecs",
+    "segmentflow_core.errors",
+    "segmentflow_observers",
+)

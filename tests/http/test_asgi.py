@@ -146,7 +146,7 @@ class Slow(MemoryStorage):
         self._count = threading.Lock()
         self.running = self.most = 0
 
-    def run(self, work):
+    def run(self, work, **how):
         with self._count:
             self.running += 1
             self.most = max(self.most, self.running)

@@ -150,7 +150,7 @@ class InAHostsTransaction:
     def __init__(self, engine):
         self._engine = engine
 
-    def run(self, work):
+    def run(self, work, **how):
         with self._engine.begin() as connection:
             return SqlStorage.bound_to(connection, wait=30).run(work)
 
@@ -293,7 +293,7 @@ class InAHostsAsyncTransaction:
     def __init__(self, engine):
         self._engine = engine
 
-    async def run(self, work):
+    async def run(self, work, **how):
         async with self._engine.begin() as connection:
             return await AsyncSqlStorage.bound_to(connection, wait=30).run(work)
 

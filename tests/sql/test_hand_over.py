@@ -7,6 +7,7 @@ import re
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import psycopg
 import pytest
@@ -93,13 +94,33 @@ def asking_for(kin):
 # --- workers that meet ----------------------------------------------------------------------
 
 
+class InSteps:
+    """A storage without calls of its own: it locks, and saves what the core decides."""
+
+    def __init__(self, storage):
+        self._storage = storage
+
+    def run(self, work, **how):
+        return self._storage.run(lambda transaction: work(StepsOnly(transaction)), **how)
+
+
+class StepsOnly:
+    def __init__(self, inner):
+        self._inner = inner
+        steps = inner.hand_over
+        self.hand_over = SimpleNamespace(waiting=steps.waiting, lock=steps.lock, save=steps.save)
+
+    def __getattr__(self, name):
+        return getattr(self._inner, name)
+
+
+@pytest.mark.parametrize("way", [lambda storage: storage, InSteps], ids=["by itself", "in steps"])
 @pytest.mark.parametrize("organization_id", ["org-0", None])
 def test_workers_that_claim_at_once_each_get_as_many_as_they_asked_for(
-    url, opened, organization_id
+    url, opened, organization_id, way
 ):
     """There is just enough: nobody may take more than that, nor hold more for a moment."""
-    storage = opened(url, pool_size=8)
-    tracker = a_tracker(storage)
+    tracker = a_tracker(way(opened(url, pool_size=8)))
     if organization_id is None:
         entered = [each for n in range(4) for each in enrol(tracker, 20, f"org-{n}")]
     else:

@@ -23,6 +23,7 @@ from sqlalchemy import (
     literal_column,
     select,
     true,
+    update,
 )
 from sqlalchemy.sql.elements import ClauseElement
 
@@ -32,6 +33,7 @@ from segmentflow_sql.statements.statement import RowStatement, Statement
 __all__ = [
     "NO_OFFSET",
     "Values",
+    "changing",
     "columns",
     "compiled",
     "equal_to_given",
@@ -153,6 +155,26 @@ def inserting(
         return finish(insert.from_select(names, rows))
 
     return for_rows(dialect, name, like, statement, takes_keys=takes_keys)
+
+
+def changing(dialect: Dialect, name: str, table: Table, changed: Sequence[str]) -> RowStatement:
+    """Build the UPDATE of some columns of rows, in the order of the table's columns.
+
+    The key they are found by comes last.
+    """
+    keys = [each.name for each in table.primary_key.columns]
+    changed = [each.name for each in table.c if each.name in changed]
+
+    def statement(source: FromClause | None, values: Values) -> ClauseElement:
+        del source  # the values say where they come from
+        by_name = dict(zip((*changed, *keys), values, strict=True))
+        return (
+            update(table)
+            .where(*(table.c[key] == by_name[key] for key in keys))
+            .values({column: by_name[column] for column in changed})
+        )
+
+    return for_rows(dialect, name, [table.c[each] for each in (*changed, *keys)], statement)
 
 
 def replacing(table: Table, insert: Any, where: ColumnElement[bool]) -> Any:

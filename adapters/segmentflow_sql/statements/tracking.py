@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -42,6 +41,7 @@ from segmentflow_sql.schema import (
 )
 from segmentflow_sql.statements.building import (
     Values,
+    changing,
     columns,
     compiled,
     equal_to_given,
@@ -140,7 +140,7 @@ def tracking_statements(dialect: Dialect) -> TrackingStatements:
             ),
             prepared=False,
         ),
-        write_key_claims=_changed(dialect, "write_key_claims", key_claims, _CLAIM),
+        write_key_claims=changing(dialect, "write_key_claims", key_claims, _CLAIM),
         free_identities=compiled(
             dialect,
             "free_identities",
@@ -152,11 +152,11 @@ def tracking_statements(dialect: Dialect) -> TrackingStatements:
             .values(email=null(), external_id=null()),
             prepared=False,
         ),
-        change_identities=_changed(
+        change_identities=changing(
             dialect, "change_identities", profiles, ("email", "external_id", *_COUNTED)
         ),
-        count_events=_changed(dialect, "count_events", profiles, _COUNTED),
-        change_times=_changed(
+        count_events=changing(dialect, "count_events", profiles, _COUNTED),
+        change_times=changing(
             dialect, "change_times", profile_versions, ("former_emails", "property_times")
         ),
         add_identities=inserting(dialect, "add_identities", identities),
@@ -280,26 +280,6 @@ def _reread(dialect: Dialect) -> Select[Any]:
             dialect.among(profiles.c.profile_id, "profile_ids"),
         )
     )
-
-
-def _changed(dialect: Dialect, name: str, table: Table, changed: Sequence[str]) -> RowStatement:
-    """Build the UPDATE of some columns of rows, in the order of the table's columns.
-
-    The key they are found by comes last.
-    """
-    keys = [each.name for each in table.primary_key.columns]
-    changed = [each.name for each in table.c if each.name in changed]
-
-    def statement(source: FromClause | None, values: Values) -> ClauseElement:
-        del source  # the values say where they come from
-        by_name = dict(zip((*changed, *keys), values, strict=True))
-        return (
-            update(table)
-            .where(*(table.c[key] == by_name[key] for key in keys))
-            .values({column: by_name[column] for column in changed})
-        )
-
-    return for_rows(dialect, name, [table.c[each] for each in (*changed, *keys)], statement)
 
 
 def _removed(dialect: Dialect, name: str, table: Table) -> RowStatement:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from segmentflow_core.errors import InvalidRequest, Unauthorized, Violation
 
@@ -81,6 +81,15 @@ class ApiKey:
     def lookup(self) -> str:
         """Return the first digits of the digest, by which a store finds the key."""
         return lookup_of(self.digest)
+
+    def revoked(self, now: datetime) -> ApiKey:
+        """Return the key as revoked from `now` on, or from when it was first revoked."""
+        return self if self.revoked_at is not None else evolve(self, revoked_at=now)
+
+    def used(self, now: datetime) -> ApiKey:
+        """Return the key as last used at `now`, unless a later use is on record."""
+        known = self.last_used_at
+        return self if known is not None and known >= now else evolve(self, last_used_at=now)
 
 
 @frozen

@@ -40,6 +40,10 @@ class KeyClaim:
     taken_at: datetime
     expires_at: datetime | None
 
+    def is_expired(self, now: datetime) -> bool:
+        """Say whether the key is free again."""
+        return self.expires_at is not None and self.expires_at <= now
+
 
 @frozen(repr=False)
 class Intent:

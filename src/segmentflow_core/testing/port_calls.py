@@ -82,11 +82,11 @@ def listened_run(storage: Any, listener: Listener, count: CallCount) -> Callable
         count.begin_transaction()
         return once
 
-    def run(work: Callable[[Any], Any]) -> Any:
-        return storage.run(listened(work, driven))
+    def run(work: Callable[[Any], Any], **how: Any) -> Any:
+        return storage.run(listened(work, driven), **how)
 
-    async def run_awaited(work: Callable[[Any], Any]) -> Any:
-        return await storage.run(listened(work, listener))
+    async def run_awaited(work: Callable[[Any], Any], **how: Any) -> Any:
+        return await storage.run(listened(work, listener), **how)
 
     return run_awaited if is_asynchronous(storage) else run
 
