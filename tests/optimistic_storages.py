@@ -62,7 +62,7 @@ class OptimisticStorage:
         self._committed = Committed()
         self._reads_first = reads_first
 
-    def run(self, work):
+    def run(self, work, **how):
         if self._reads_first:
             with suppress(Exception):
                 work(MemoryTransaction(self._committed.attempt().tables))
@@ -99,7 +99,7 @@ class AsyncOptimisticStorage:
         self._committed = Committed()
         self._reads_first = reads_first
 
-    async def run(self, work):
+    async def run(self, work, **how):
         if self._reads_first:
             with suppress(Exception):
                 await work(Suspending(MemoryTransaction(self._committed.attempt().tables)))

@@ -82,7 +82,7 @@ class SeenBeforeTheCommit(MemoryStorage):
 
     caught_by = "test_what_is_not_committed_is_seen_by_nobody"
 
-    def run(self, work):
+    def run(self, work, **how):
         try:
             result = work(Altered(self._transaction, self))
         except BaseException:

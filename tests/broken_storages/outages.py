@@ -79,7 +79,7 @@ class OverLine:
     def __init__(self, storage):
         self._storage = storage
 
-    def run(self, work):
+    def run(self, work, **how):
         return self._storage.distant_run(work)
 
 

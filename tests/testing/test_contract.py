@@ -88,7 +88,7 @@ def test_a_failed_assert_of_the_contract_shows_its_values(pytester):
     deaf = """
     class Deaf(MemoryStorage):
         def run(self, work, **how):
-            result = super().run(work)
+            result = super().run(work, **how)
             return 17 if result == 2 else result
 """
     result = run(pytester, deaf + STORAGE.format(storage="Deaf"), "-k", "purge_removes")

@@ -82,8 +82,8 @@ def test_a_failure_shows_its_values(pytester):
         from segmentflow_memory import MemoryStorage
 
         class Deaf(MemoryStorage):
-            def run(self, work):
-                result = super().run(work)
+            def run(self, work, **how):
+                result = super().run(work, **how)
                 return result + 17 if type(result) is int else result
 
         def test_it():
