@@ -90,23 +90,27 @@ class LockOfOneProcess(FileStorage):
     lock = threading.Lock()
 
     @contextmanager
-    def _alone(self):
+    def _locked(self, how):
         with self.lock:
             yield
 
 
 class ReadOnce(FileStorage):
-    tables = None
+    content = None
 
-    def _read(self):
-        self.tables = self.tables or super()._read()
-        return self.tables
+    def run(self, work, *, reads_only=False):
+        if self.content is not None:
+            self._path.write_bytes(self.content)
+        try:
+            return super().run(work, reads_only=reads_only)
+        finally:
+            self.content = self._path.read_bytes() if self._path.exists() else None
 
 
 class LockOutlivesItsHolder(FileStorage):
 
     @contextmanager
-    def _alone(self):
+    def _locked(self, how):
         place = self._path.with_suffix(".held")
         deadline = time.monotonic() + 2
         while True:

@@ -245,4 +245,5 @@ def _client(call: Any) -> Client:
     async def track(tracker: Any) -> Any:
         return await settle(tracker.track(*call))
 
-    return call if callable(call) else track
+    client: Client = call if callable(call) else track
+    return client
