@@ -245,5 +245,4 @@ def _client(call: Any) -> Client:
     async def track(tracker: Any) -> Any:
         return await settle(tracker.track(*call))
 
-    client: Client = call if callable(call) else track
-    return client
+    return track if isinstance(call, tuple) else call
