@@ -20,6 +20,9 @@ class SqliteLine:
             def execute(self, *arguments):
                 return line.exchange(super().execute, *arguments)
 
+            def executemany(self, *arguments):
+                return line.exchange(super().executemany, *arguments)
+
         class Connection(sqlite3.Connection):
             def __init__(self, *arguments, **options):
                 super().__init__(*arguments, **options)
