@@ -31,7 +31,8 @@ from segmentflow_core.domain.profile import Profile, ProfileLimits
 from segmentflow_core.domain.redaction_policy import RedactionPolicy
 from segmentflow_core.domain.request import Limits
 from segmentflow_core.domain.story import Story
-from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
+from segmentflow_core.errors import StorageUnavailable
+from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage, Transaction
 from segmentflow_core.system import SystemClock, Uuid7Factory
 from segmentflow_core.usecases.explain import (
     Asked,
@@ -46,6 +47,7 @@ from segmentflow_core.usecases.record import AnyRequest
 
 __all__ = ["RecordCalls"]
 
+_MOST_CHECKS: Final = 12
 _BEFORE_EVERYTHING: Final = datetime(1, 1, 2, tzinfo=UTC)
 """A day later than the first, which a time zone of the database's could not hold."""
 
@@ -202,4 +204,13 @@ class RecordCalls(StorageCalls):
 
     async def check_writes(self) -> None:
         """As `Records.check_writes`."""
-        await self.run(lambda t: settle(t.idempotency.purge(_BEFORE_EVERYTHING, 1)))
+        runs = 0
+
+        async def write_nothing(transaction: Transaction) -> None:
+            nonlocal runs
+            runs += 1
+            if runs > _MOST_CHECKS:
+                raise StorageUnavailable(f"The store took no write, {_MOST_CHECKS} times.")
+            await settle(transaction.idempotency.purge(_BEFORE_EVERYTHING, 1))
+
+        await self.run(write_nothing)

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
+from segmentflow_core.testing.capabilities import CAPABILITIES
+
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "how-to" / "storage-adapter.md"
 REDIS = ROOT / "examples" / "custom_adapter" / "src" / "segmentflow_redis"
@@ -42,8 +44,10 @@ def test_an_adapter_is_not_much_to_write(capsys):
 def test_the_adapter_of_the_page_keeps_every_promise(pytester):
     blocks = python_of(PAGE.read_text("utf-8"))
     pytester.makepyfile(test_page="\n\n".join(blocks))
-    outcomes = pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider").parseoutcomes()
+    result = pytester.runpytest_subprocess("-q", "-rs", "-p", "no:cacheprovider")
+    outcomes = result.parseoutcomes()
     assert set(outcomes) <= {"passed", "skipped"}
-    # Only what is about asynchronous storages is skipped, and finding.
     assert outcomes["passed"] > 150
-    assert outcomes["skipped"] == 1 + 21
+    reasons = {line.rpartition(": ")[2] for line in result.outlines if line.startswith("SKIPPED")}
+    finds_nothing = CAPABILITIES["finding"].rpartition(": ")[2]
+    assert reasons == {"only asynchronous calls are cancelled", "no line is given", finds_nothing}
