@@ -22,6 +22,7 @@ from cyclopts.validators import Number
 
 from segmentflow_cli.demo import run_demo
 from segmentflow_cli.enrollments import enrollments
+from segmentflow_cli.events import events
 from segmentflow_cli.explaining import check_explain, explain
 from segmentflow_cli.import_command import import_file
 from segmentflow_cli.journey_files import JourneyFormat, read_journey_file
@@ -29,14 +30,13 @@ from segmentflow_cli.keys import keys
 from segmentflow_cli.options import (
     COMMON,
     NOT_REDACTED,
-    Before,
     Common,
-    Limit,
     PlaceholderIds,
     Redacted,
     behind_the_command,
     read_bytes,
 )
+from segmentflow_cli.people import profiles, why
 from segmentflow_cli.printing import Printer
 from segmentflow_cli.serve import serve_store
 from segmentflow_cli.stores import create_secret, opened, secret_file, secret_is_missing
@@ -44,7 +44,6 @@ from segmentflow_core import Limits, SegmentflowError, __version__
 from segmentflow_core.journeys import journey_definitions, journey_file_json_schema
 from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_core.wire import (
-    event_document,
     parse_request,
     published_document,
     receipt_document,
@@ -65,11 +64,11 @@ app = App(
     result_action="return_value",
 )
 journeys = App(name="journeys", help="Publish and read Journeys.")
-events = App(name="events", help="Read recorded events.")
-for group in (journeys, events, enrollments, keys):
+for group in (journeys, events, profiles, enrollments, keys):
     app.command(group)
 app.command(import_file, name="import")
 app.command(explain, validator=check_explain)
+app.command(why)
 
 _LIMITS: Final = Limits()
 
@@ -187,27 +186,6 @@ def show_schema(*, common: Common = COMMON) -> None:
         common.printer.document(journey_file_json_schema())
     else:
         print(json_text.dumps(journey_file_json_schema(), indent=2))
-
-
-@events.command(name="list")
-def list_events(*, limit: Limit = 20, before: Before = None, common: Common = COMMON) -> None:
-    """List recorded events, newest first."""
-    with common.records() as records:
-        found = records.events(limit=limit, before=before, organization_id=common.organization)
-    common.printer.events([event_document(event) for event in found])
-
-
-@events.command(name="show")
-def show_event(
-    event_id: Annotated[str, Parameter(name="ID", help="The event's id.")],
-    /,
-    *,
-    common: Common = COMMON,
-) -> None:
-    """Show one event with what each Journey did with it."""
-    with common.records() as records:
-        event = records.event(event_id, organization_id=common.organization)
-    common.printer.document(event_document(event))
 
 
 @app.command

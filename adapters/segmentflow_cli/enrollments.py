@@ -49,13 +49,24 @@ def list_enrollments(
     *,
     journey: Journey = None,
     status: Annotated[EnrollmentStatus | None, Parameter(help="Only of this status.")] = None,
+    profile: Annotated[
+        str | None, Parameter(help="Only of this Profile: an id, an email or an external id.")
+    ] = None,
+    event: Annotated[str | None, Parameter(help="Only those that this event caused.")] = None,
     limit: Limit = 20,
     before: Before = None,
     common: Common = COMMON,
 ) -> None:
-    """List Enrollments, newest first."""
+    """List Enrollments, newest first; those that all of the options are true of."""
+    profile_id: str | None = None
+    if profile is not None:
+        with common.records() as records:
+            found_profile = records.find_profile(profile, organization_id=common.organization)
+        profile_id = found_profile.profile_id
     with common.enrollments() as enrollments:
         found = enrollments.list(
+            profile_id=profile_id,
+            event_id=event,
             journey_id=journey,
             status=status,
             limit=limit,
@@ -63,6 +74,19 @@ def list_enrollments(
             organization_id=common.organization,
         )
     common.printer.enrollments([enrollment_document(enrollment) for enrollment in found])
+
+
+@enrollments.command(name="show")
+def show_enrollment(
+    enrollment_id: Annotated[str, Parameter(name="ID", help="The Enrollment's id.")],
+    /,
+    *,
+    common: Common = COMMON,
+) -> None:
+    """Show one Enrollment."""
+    with common.enrollments() as enrollments:
+        found = enrollments.get(enrollment_id, organization_id=common.organization)
+    common.printer.document(enrollment_document(found))
 
 
 @enrollments.command(name="claim")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 from attrs import frozen
-from cyclopts import Group, Parameter, Token
+from cyclopts import Group, Parameter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
@@ -20,6 +20,7 @@ from rich.tree import Tree
 from segmentflow_cli.journey_files import read_journey_file
 from segmentflow_cli.options import (
     COMMON,
+    INSTANT,
     NOT_REDACTED,
     Common,
     PlaceholderIds,
@@ -30,10 +31,9 @@ from segmentflow_cli.printing import lined_up, print_json, visible
 from segmentflow_core import Limits, SkipReason
 from segmentflow_core.explanation import SKIP_REASONS, ExplainedEvent, Rehearsal
 from segmentflow_core.journeys import journey_definitions
-from segmentflow_core.ports import parse_instant
 from segmentflow_core.wire import explained_document, parse_request, rehearsal_document
 
-__all__ = ["check_explain", "explain"]
+__all__ = ["add_facts", "check_explain", "explain"]
 
 _SHOWN: Final = 80
 _MARKS: Final = {True: ("✔", "green"), False: ("✘", "red"), None: ("?", "yellow")}
@@ -46,14 +46,8 @@ _WHY_UNKNOWN: Final = {
 _COMBINED: Final = {"all": "all of", "any": "any of", "not": "not"}
 
 
-def _instant(_type: object, tokens: Iterable[Token]) -> datetime:
-    (token,) = tokens
-    return parse_instant(token.value)
-
-
 _SUBJECT: Final = Group("What to explain", sort_key=0)
 _SUBJECTS: Final = ("event", "request", "since")
-_Instant = Parameter(converter=_instant)
 
 
 def check_explain(**given: Any) -> None:
@@ -88,10 +82,10 @@ def explain(
     since: Annotated[
         datetime | None,
         Parameter(group=_SUBJECT, help="Rehearse over the events received since this instant."),
-        _Instant,
+        INSTANT,
     ] = None,
     until: Annotated[
-        datetime | None, Parameter(help="End the rehearsal before this instant."), _Instant
+        datetime | None, Parameter(help="End the rehearsal before this instant."), INSTANT
     ] = None,
     journeys: Annotated[
         Path | None,
@@ -208,6 +202,11 @@ def _add_journey(tree: Tree, journey: dict[str, Any]) -> None:
     ):
         was = f"recorded: {_outcome(recorded)}, by version {recorded['version']}"
         branch.add(_text(was, "magenta"))
+    add_facts(branch, journey)
+
+
+def add_facts(branch: Tree, journey: dict[str, Any]) -> None:
+    """Add to a tree what a Journey looked at, each with what it found."""
     for name, describe in _FACTS.items():
         fact = journey[name]
         if fact is not None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Final, cast
 
 from attrs import frozen
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, Token
 
 from segmentflow_cli.printing import Printer
 from segmentflow_cli.stores import find_secret, opened
@@ -24,10 +25,12 @@ from segmentflow_core import (
     RedactionPolicy,
     Tracker,
 )
+from segmentflow_core.ports import parse_instant
 
 __all__ = [
     "COMMON",
     "DEFAULT_STORE",
+    "INSTANT",
     "NOT_REDACTED",
     "REDACTION_VARIABLE",
     "Before",
@@ -203,5 +206,15 @@ PlaceholderIds = Annotated[
         negative="",
     ),
 ]
+
+
+def _instant(_type: object, tokens: Iterable[Token]) -> datetime:
+    (token,) = tokens
+    return parse_instant(token.value)
+
+
+INSTANT: Final = Parameter(converter=_instant)
+"""Reads an instant, as requests write it."""
+
 Limit = Annotated[int, Parameter(help="How many at most.")]
 Before = Annotated[str | None, Parameter(help="Only ids below this one: the next page.")]

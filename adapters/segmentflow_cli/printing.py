@@ -185,6 +185,12 @@ class Printer:
         columns = ("event id", "event", "profile", "occurred", "enrolled", "matched")
         self._list(found, columns, rows)
 
+    def profiles(self, found: Sequence[dict[str, Any]]) -> None:
+        """Print a list of Profiles."""
+        names = ("profileId", "email", "externalId", "createdAt", "updatedAt")
+        rows = [tuple(item[name] or "" for name in names) for item in found]
+        self._list(found, ("profile", "email", "external id", "created", "changed"), rows)
+
     def enrollments(self, found: Sequence[dict[str, Any]]) -> None:
         """Print a list of Enrollments."""
         names = ("enrollmentId", "journeyId", "version", "profileId", "status", "enteredAt")

@@ -1,0 +1,65 @@
+"""`segmentflow events`: find recorded events, and show one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from segmentflow_cli.options import COMMON, INSTANT, Before, Common, Limit
+from segmentflow_core.wire import event_document
+
+__all__ = ["events"]
+
+events = App(name="events", help="Read recorded events.")
+
+
+@events.command(name="list")
+def list_events(
+    *,
+    profile: Annotated[
+        str | None, Parameter(help="Only of this Profile: an id, an email or an external id.")
+    ] = None,
+    event: Annotated[str | None, Parameter(help="Only of exactly this name.")] = None,
+    reference: Annotated[str | None, Parameter(help="Only of exactly this referenceId.")] = None,
+    since: Annotated[
+        datetime | None, Parameter(help="Only received at this instant or later."), INSTANT
+    ] = None,
+    until: Annotated[
+        datetime | None, Parameter(help="Only received before this instant."), INSTANT
+    ] = None,
+    limit: Limit = 20,
+    before: Before = None,
+    common: Common = COMMON,
+) -> None:
+    """List recorded events, newest first; those that all of the options are true of."""
+    whose = common.organization
+    with common.records() as records:
+        profile_id: str | None = None
+        if profile is not None:
+            profile_id = records.find_profile(profile, organization_id=whose).profile_id
+        found = records.events(
+            profile_id=profile_id,
+            event=event,
+            reference_id=reference,
+            since=since,
+            until=until,
+            limit=limit,
+            before=before,
+            organization_id=whose,
+        )
+    common.printer.events([event_document(event) for event in found])
+
+
+@events.command(name="show")
+def show_event(
+    event_id: Annotated[str, Parameter(name="ID", help="The event's id.")],
+    /,
+    *,
+    common: Common = COMMON,
+) -> None:
+    """Show one event with what each Journey did with it."""
+    with common.records() as records:
+        event = records.event(event_id, organization_id=common.organization)
+    common.printer.document(event_document(event))

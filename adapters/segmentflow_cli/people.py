@@ -1,0 +1,139 @@
+"""`segmentflow profiles` and `segmentflow why`: who somebody is, and what became of her events.
+
+Both show a person to whoever can read the store.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any, Final
+
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.text import Text
+from rich.tree import Tree
+
+from segmentflow_cli.explaining import add_facts
+from segmentflow_cli.options import COMMON, Before, Common, Limit
+from segmentflow_cli.printing import print_json, visible
+from segmentflow_core import SkipReason
+from segmentflow_core.explanation import SKIP_REASONS
+from segmentflow_core.wire import profile_document, story_document
+
+__all__ = ["profiles", "why"]
+
+profiles = App(name="profiles", help="Read Profiles.")
+
+Who = Annotated[
+    str, Parameter(name="WHO", help="An id, an email or an external id, tried in that order.")
+]
+
+
+@profiles.command(name="list")
+def list_profiles(*, limit: Limit = 20, before: Before = None, common: Common = COMMON) -> None:
+    """List Profiles, newest first."""
+    with common.records() as records:
+        found = records.profiles(limit=limit, before=before, organization_id=common.organization)
+    common.printer.profiles([profile_document(profile) for profile in found])
+
+
+@profiles.command(name="show")
+def show_profile(who: Who, /, *, common: Common = COMMON) -> None:
+    """Show one Profile as it stands."""
+    with common.records() as records:
+        profile = records.find_profile(who, organization_id=common.organization)
+    common.printer.document(profile_document(profile))
+
+
+def why(
+    who: Who,
+    /,
+    *,
+    journey: Annotated[
+        str | None, Parameter(help="Only this Journey, with every leaf of its condition.")
+    ] = None,
+    limit: Limit = 20,
+    before: Before = None,
+    common: Common = COMMON,
+) -> None:
+    """Tell one person's story: her events, what Journeys made of them, and what became of that."""
+    with common.records() as records:
+        story = records.why(
+            who,
+            journey_id=journey,
+            limit=limit,
+            before=before,
+            organization_id=common.organization,
+        )
+    document = story_document(story)
+    if common.json:
+        print_json(document, sys.stdout)
+        return
+    console = Console(highlight=False)
+    console.print(_tree(document, journey), crop=False)
+    if document["before"] is not None:
+        console.print(_text(f"Older events: --before {document['before']}", "dim"))
+
+
+def _tree(story: dict[str, Any], journey: str | None) -> Tree:
+    profile = story["profile"]
+    names = [profile["email"], profile["externalId"]]
+    tree = Tree(
+        _text("  ".join(filter(None, names)), "bold").append(
+            f"  {profile['profileId']}", "default not bold"
+        )
+    )
+    if not story["events"]:
+        which = "No event." if journey is None else f"{journey} listened for none of these events."
+        tree.add(_text(which, "yellow"))
+    for event in story["events"]:
+        _add_event(tree, event)
+    return tree
+
+
+def _add_event(tree: Tree, event: dict[str, Any]) -> None:
+    branch = tree.add(
+        _text(event["event"], "bold").append(f"  {event['eventId']}", "default not bold")
+    )
+    branch.add(_text(f"received {event['receivedAt']}", "dim"))
+    if not event["outcomes"]:
+        branch.add(_text("No Journey listened for this event.", "dim"))
+    for outcome in event["outcomes"]:
+        _add_outcome(branch, outcome)
+
+
+def _add_outcome(branch: Tree, outcome: dict[str, Any]) -> None:
+    line = _text(f"{outcome['journeyId']} (version {outcome['version']}): ")
+    enrollment = outcome["enrollment"]
+    if outcome["reason"] is not None:
+        leaf = branch.add(line.append(f"skipped, {outcome['reason']}", "bold yellow"))
+        leaf.add(_text(SKIP_REASONS[SkipReason(outcome["reason"])], "dim"))
+    elif enrollment is None:
+        leaf = branch.add(line.append("enrolled", "bold green"))
+    else:
+        told, colour = _standing(enrollment)
+        leaf = branch.add(line.append("enrolled, ", "bold green").append(told, colour))
+    if "explanation" in outcome:
+        add_facts(leaf, outcome["explanation"])
+
+
+def _standing(enrollment: dict[str, Any]) -> tuple[str, str]:
+    """Say what became of an Enrollment, and in which colour."""
+    attempts = enrollment["attempts"]
+    counted = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+    since = enrollment["availableAt"] or enrollment["enteredAt"]
+    told = {
+        "pending": f"waiting since {since}" if attempts == 0 else f"waiting after {counted}",
+        "claimed": f"claimed until {enrollment['availableAt']}",
+        "completed": f"completed at {enrollment['completedAt']}",
+        "dead": f"dead after {counted}",
+    }
+    status = enrollment["status"]
+    return told[status], _COLOURS[status]
+
+
+_COLOURS: Final = {"pending": "default", "claimed": "default", "completed": "green", "dead": "red"}
+
+
+def _text(line: str, style: str = "default") -> Text:
+    return Text(visible(line), style)
