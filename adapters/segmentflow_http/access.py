@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 from attrs import frozen
 
 from segmentflow_http.messages import Response
-from segmentflow_http.routes import ROUTES
+from segmentflow_http.routes import shown_path
 
 __all__ = ["Answered", "AnsweredHook", "log_answered", "tell_answered"]
 
@@ -72,7 +72,7 @@ def tell_answered(
     method, path = request
     details = Answered(
         method if method in _METHODS else "-",
-        next((route.path for route in ROUTES if path.endswith(route.path)), "-"),
+        shown_path(path),
         response.status,
         response.code,
         "idempotent-replayed" in response.headers,

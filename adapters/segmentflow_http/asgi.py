@@ -17,7 +17,7 @@ from segmentflow_core.errors import ConfigurationError, PayloadTooLarge
 from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_http.access import AnsweredHook, tell_answered
 from segmentflow_http.endpoint import AsyncEndpoint, Endpoint
-from segmentflow_http.messages import Response, error_response, quoted_path
+from segmentflow_http.messages import Response, error_response, quoted_path, with_query
 
 __all__ = ["AsgiApp"]
 
@@ -91,7 +91,8 @@ class AsgiApp:
             except PayloadTooLarge as error:
                 response = error_response(error)
         if response is None:
-            response = await self._answer(method, path, headers, body)
+            target = with_query(path, bytes(scope.get("query_string", b"")).decode("latin-1"))
+            response = await self._answer(method, target, headers, body)
         if self._closing():
             response = response._replace(headers={**response.headers, "connection": "close"})
         # A client that has left meanwhile gets its answer when it tries again.

@@ -16,7 +16,7 @@ from attrs import frozen
 from segmentflow_core import ApiKey, ApiKeys, AsyncApiKeys
 from segmentflow_core.api_keys import refuse_write_key
 from segmentflow_core.colour import MaybeAwaitable, drive, settle
-from segmentflow_core.errors import ConfigurationError, Unauthorized
+from segmentflow_core.errors import ConfigurationError, InsufficientScope, Unauthorized
 from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_http.colours import refuse_kind
 
@@ -109,33 +109,42 @@ async def _caller(
 class KnownKeys:
     """Knows callers by keys that the host was configured with, instead of a store's API Keys.
 
-    Each key may do everything, for one Organization.
+    Each key may do the same, for one Organization.
 
     Args:
         secrets: the keys, each of at least 32 characters.
         organization_id: the Organization that their bearers act for.
+        scopes: what they may do: track, unless told otherwise.
 
     Raises:
         ConfigurationError: there is no key, or one is too short to be a secret or is a WriteKey.
     """
 
     @forgets_locals
-    def __init__(self, secrets: Iterable[str], *, organization_id: str = "default") -> None:
+    def __init__(
+        self,
+        secrets: Iterable[str],
+        *,
+        organization_id: str = "default",
+        scopes: Iterable[str] = ("events:write",),
+    ) -> None:
         self._digests = [hashlib.sha256(_checked(secret)).digest() for secret in secrets]
         self._caller = Caller(organization_id)
+        self._scopes = frozenset(scopes)
         if not self._digests:
             raise ConfigurationError("There must be at least one key.")
 
     @forgets_locals
     def authenticate(self, headers: Mapping[str, str], scope: str) -> Caller:
         """Return the caller; as `Authenticator.authenticate`."""
-        del scope
         given = headers.get(_HEADER, "")
         refuse_write_key(given)
         digest = hashlib.sha256(given.encode("utf-8", "replace")).digest()
         # Every key is compared, so that the time taken does not show which one is close.
         if not sum(hmac.compare_digest(digest, known) for known in self._digests):
             raise Unauthorized
+        if scope not in self._scopes:
+            raise InsufficientScope(details={"required": [scope]})
         return self._caller
 
 

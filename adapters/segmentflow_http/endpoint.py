@@ -39,7 +39,8 @@ from segmentflow_http.messages import (
     read_headers,
 )
 from segmentflow_http.openapi import openapi_document
-from segmentflow_http.routes import EVENTS, OPENAPI, allowed_methods
+from segmentflow_http.reading import read_route
+from segmentflow_http.routes import EVENTS, HEALTH, OPENAPI, Route, allowed_methods, routes_of
 
 __all__ = ["AsyncEndpoint", "Endpoint"]
 
@@ -88,16 +89,28 @@ class _EitherEndpoint:
         return _as_asked(method, response)
 
     async def _result(self, method: str, path: str, headers: AnyHeaders, body: bytes) -> Response:
-        path = self._route(method, path)
+        below = self._route(method, path)
         if method == "OPTIONS":
-            return Response(204, {"allow": ", ".join(allowed_methods(path))}, b"")
+            return Response(204, {"allow": ", ".join(allowed_methods(below))}, b"")
+        (route,) = routes_of(below)
         read = read_headers(headers)
         check_length(read, len(body), self.max_bytes)
-        if path == EVENTS.path:
+        if route is EVENTS:
             return await self._track(read, body)
-        if path == OPENAPI.path:
+        if route is OPENAPI:
             return json_response(200, self._openapi)
-        return await self._health()
+        if route is HEALTH:
+            return await self._health()
+        return await self._read(route, below, path.partition("?")[2], read)
+
+    async def _read(
+        self, route: Route, path: str, query: str, headers: Mapping[str, str]
+    ) -> Response:
+        assert route.scope is not None
+        caller: Caller = await settle(self._authenticator.authenticate(headers, route.scope))
+        records = self._tracker.records
+        document = await read_route(records, route, path, query, caller.organization_id)
+        return json_response(200, document)
 
     async def _track(self, headers: Mapping[str, str], body: bytes) -> Response:
         assert EVENTS.scope is not None
@@ -183,8 +196,8 @@ class Endpoint(_EitherEndpoint):
 
         Args:
             method: as sent, uppercase.
-            path: without the host's own mount point; a query is ignored. If the host has
-                decoded the path, write a ``?`` within it as ``%3F`` again.
+            path: without the host's own mount point, and with the query, which only reading
+                takes. If the host has decoded the path, write a ``?`` within it as ``%3F`` again.
             headers: a mapping, or pairs; names in any case.
             body: the whole body, empty for none.
         """

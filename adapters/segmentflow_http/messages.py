@@ -27,6 +27,7 @@ __all__ = [
     "json_response",
     "quoted_path",
     "read_headers",
+    "with_query",
 ]
 
 _Pairs: TypeAlias = Iterable[tuple[str | bytes, str | bytes]]
@@ -78,6 +79,11 @@ def quoted_path(path: str) -> str:
     A question mark that is still in it was sent as ``%3F``: it starts no query.
     """
     return path.replace("?", "%3F")
+
+
+def with_query(path: str, query: str) -> str:
+    """Put the query that a server has cut off behind the path again."""
+    return f"{path}?{query}" if query else path
 
 
 def read_headers(headers: AnyHeaders) -> dict[str, str]:

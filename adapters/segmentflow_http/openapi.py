@@ -10,14 +10,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from segmentflow_core import Limits, SegmentflowError, __version__
-from segmentflow_core.errors import MethodNotAllowed, NotFound
+from segmentflow_core.errors import (
+    InsufficientScope,
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+    StorageUnavailable,
+    Unauthorized,
+)
 from segmentflow_core.wire import (
     IDEMPOTENCY_KEY_SCHEMA,
     json_value_schema,
     receipt_json_schema,
     request_json_schema,
 )
-from segmentflow_http.routes import ERRORS, EVENTS, HEALTH, OPENAPI, Route
+from segmentflow_http.openapi_reading import ANSWERS, READING_SCHEMAS, parameters_of
+from segmentflow_http.routes import ERRORS, EVENTS, HEALTH, OPENAPI, READING, Route
 
 __all__ = ["DOCUMENTED_KEY", "DOCUMENTED_RECEIPT", "DOCUMENTED_REQUEST", "openapi_document"]
 
@@ -48,6 +58,17 @@ _JSON_VALUE: Final = "#/components/schemas/JsonValue"
 
 _ELSEWHERE: Final = (NotFound, MethodNotAllowed)
 """Answers to paths and methods that the document does not describe."""
+
+_OF_READING: Final = (
+    InvalidRequest,
+    Unauthorized,
+    InsufficientScope,
+    NotFound,
+    PayloadTooLarge,
+    StorageUnavailable,
+    InternalError,
+)
+"""What reading may answer with in place of a document."""
 
 _TEXTS: Final[dict[str, Any]] = {"type": "array", "items": {"type": "string"}}
 
@@ -132,6 +153,7 @@ def openapi_document(limits: Limits, *, prefix: str = "") -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "paths": {
             prefix + EVENTS.path: {"post": _track_operation()},
+            **{prefix + route.path: {"get": _reading_operation(route)} for route in READING},
             prefix + OPENAPI.path: {
                 "get": _operation(OPENAPI, {"200": _answer("This document.", {"type": "object"})})
             },
@@ -166,6 +188,7 @@ def openapi_document(limits: Limits, *, prefix: str = "") -> dict[str, Any]:
                     "required": ["status"],
                     "properties": {"status": {"type": "string", "const": "ok"}},
                 },
+                **READING_SCHEMAS,
                 "Error": _error_schema(),
             },
         },
@@ -200,6 +223,16 @@ def _track_operation() -> dict[str, Any]:
                 }
             },
         },
+    }
+
+
+def _reading_operation(route: Route) -> dict[str, Any]:
+    description, name = ANSWERS[route.operation_id]
+    refused = [cls for cls in ERRORS if cls in _OF_READING]
+    return {
+        **_operation(route, {"200": _answer(description, _schema(name)), **_refusals(refused)}),
+        "security": [{"apiKey": []}],
+        "parameters": parameters_of(route),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from attrs import frozen
@@ -25,7 +26,24 @@ from segmentflow_core.errors import (
     UnsupportedMediaType,
 )
 
-__all__ = ["ERRORS", "EVENTS", "HEALTH", "OPENAPI", "ROUTES", "Route", "allowed_methods"]
+__all__ = [
+    "ERRORS",
+    "EVENT",
+    "EVENTS",
+    "EXPLANATION",
+    "HEALTH",
+    "OPENAPI",
+    "PROFILE",
+    "PROFILES",
+    "READING",
+    "ROUTES",
+    "STORY",
+    "Route",
+    "allowed_methods",
+    "id_in",
+    "routes_of",
+    "shown_path",
+]
 
 
 @frozen
@@ -34,7 +52,7 @@ class Route:
 
     Attributes:
         method: its method; GET implies HEAD.
-        path: its path, below the prefix that the host chose.
+        path: its path, below the prefix that the host chose; a name in braces stands for an id.
         operation_id: its name in the OpenAPI document and in generated clients.
         summary: what it does.
         scope: what the caller's API Key must allow; None if anyone may call.
@@ -50,10 +68,40 @@ class Route:
 EVENTS: Final = Route(
     "POST", "/api/v1/events", "trackEvent", "Record one event exactly once.", "events:write"
 )
+EVENT: Final = Route(
+    "GET", "/api/v1/events/{eventId}", "getEvent", "Return one event.", "events:read"
+)
+EXPLANATION: Final = Route(
+    "GET",
+    "/api/v1/events/{eventId}/explanation",
+    "explainEvent",
+    "Say what each Journey that listens makes of one event, and why.",
+    "events:read",
+)
+PROFILES: Final = Route(
+    "GET",
+    "/api/v1/profiles",
+    "findProfile",
+    "Return the Profile that has an email or an external id.",
+    "profiles:read",
+)
+PROFILE: Final = Route(
+    "GET", "/api/v1/profiles/{profileId}", "getProfile", "Return one Profile.", "profiles:read"
+)
+STORY: Final = Route(
+    "GET",
+    "/api/v1/profiles/{profileId}/events",
+    "getStory",
+    "Return a Profile's events, newest first, and what became of each.",
+    "events:read",
+)
 OPENAPI: Final = Route("GET", "/openapi.json", "getOpenApi", "Describe this API.")
 HEALTH: Final = Route("GET", "/healthz", "getHealth", "Tell whether the store takes writes.")
 
-ROUTES: Final = (EVENTS, OPENAPI, HEALTH)
+READING: Final = (EVENT, EXPLANATION, PROFILES, PROFILE, STORY)
+"""What only reads, for a caller who may."""
+
+ROUTES: Final = (EVENTS, *READING, OPENAPI, HEALTH)
 
 ERRORS: Final[tuple[type[SegmentflowError], ...]] = (
     InvalidRequest,
@@ -75,9 +123,35 @@ ERRORS: Final[tuple[type[SegmentflowError], ...]] = (
 """Every error that a route can answer, by status."""
 
 
+_PATTERNS: Final = {
+    route.path: re.compile(re.sub(r"\\{\w+\\}", "([^/]+)", re.escape(route.path)))
+    for route in ROUTES
+}
+
+
+_ENDS: Final = {path: re.compile(f"{each.pattern}$") for path, each in _PATTERNS.items()}
+
+
+def routes_of(path: str) -> tuple[Route, ...]:
+    """Return the routes of a path, in no order; none if there is no such path."""
+    return tuple(route for route in ROUTES if _PATTERNS[route.path].fullmatch(path))
+
+
+def id_in(route: Route, path: str) -> str:
+    """Return what a path has where its route's has a name; empty where it has none."""
+    found = _PATTERNS[route.path].fullmatch(path)
+    return found[1] if found is not None and found.groups() else ""
+
+
+def shown_path(path: str) -> str:
+    """Return the path of the route that a host's path ends with; ``-`` if it is no route's."""
+    ends = (route.path for route in ROUTES if _ENDS[route.path].search(path))
+    return next(ends, "-")
+
+
 def allowed_methods(path: str) -> tuple[str, ...]:
     """Return the methods of a path, sorted; none if there is no such path."""
-    methods = {route.method for route in ROUTES if route.path == path}
+    methods = {route.method for route in routes_of(path)}
     if not methods:
         return ()
     return tuple(sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())))

@@ -11,7 +11,7 @@ from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_http.access import AnsweredHook, tell_answered
 from segmentflow_http.colours import refuse_kind
 from segmentflow_http.endpoint import AsyncEndpoint, Endpoint
-from segmentflow_http.messages import quoted_path
+from segmentflow_http.messages import quoted_path, with_query
 
 __all__ = ["WsgiApp"]
 
@@ -49,7 +49,8 @@ class WsgiApp:
         response = self._endpoint.refuse_early(method, path, headers)
         if response is None:
             body = _read(environ, self._endpoint.max_bytes)
-            response = self._endpoint(method, path, headers, body)
+            target = with_query(path, environ.get("QUERY_STRING", ""))
+            response = self._endpoint(method, target, headers, body)
         phrase = HTTPStatus(response.status).phrase
         start_response(f"{response.status} {phrase}", list(response.headers.items()))
         tell_answered(self._on_answered, (method, path), response, len(body), started)

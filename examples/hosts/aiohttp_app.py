@@ -16,7 +16,7 @@ def create_app(tracker: AsyncTracker, authenticator: Authenticator) -> web.Appli
         return web.Response(text="the shop")
 
     async def events(request: web.Request) -> web.Response:
-        method, path, pairs = request.method, request.path, request.headers.items()
+        method, path, pairs = request.method, request.path_qs, request.headers.items()
         answer = endpoint.refuse_early(method, path, pairs)
         if answer is None:
             # One byte past the limit is enough to see that a body is too long.

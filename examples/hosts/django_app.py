@@ -27,7 +27,7 @@ def create_app(tracker: Tracker, authenticator: Authenticator) -> WSGIHandler:
 
     @csrf_exempt  # Callers are servers with a key of their own, and send no cookie.
     def events(request: HttpRequest) -> HttpResponse:
-        method, path = str(request.method), request.path
+        method, path = str(request.method), request.get_full_path()
         early = endpoint.refuse_early(method, path, request.headers)
         # DATA_UPLOAD_MAX_MEMORY_SIZE, 2.5 MB by default, bounds what Django itself reads.
         status, headers, body = early or endpoint(method, path, request.headers, request.body)

@@ -21,7 +21,7 @@ def create_app(tracker: Tracker, authenticator: Authenticator) -> Flask:
         # Werkzeug reads no more than this, whatever is announced.
         request.max_content_length = endpoint.max_bytes
         status, headers, body = early or endpoint(
-            request.method, request.path, list(request.headers), request.get_data()
+            request.method, request.full_path, list(request.headers), request.get_data()
         )
         return Response(body, status, headers)
 

@@ -36,7 +36,11 @@ __all__ = [
     "refuse_write_key",
 ]
 
-SCOPES: Final = {"events:write": "Track events."}
+SCOPES: Final = {
+    "events:write": "Track events.",
+    "events:read": "Read events, why Journeys did what they did, and what became of it.",
+    "profiles:read": "Find and read Profiles.",
+}
 """Every scope a key may have, with what it allows."""
 
 SECRET_BYTES: Final = 32

@@ -1,0 +1,162 @@
+"""The reading operations of the OpenAPI document: their parameters, their answers, an example.
+
+Knows the shape of each document. Bounds are those of the code that enforces them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from segmentflow_core import EnrollmentStatus
+from segmentflow_core.explanation import SKIP_REASONS
+from segmentflow_http.reading import MAX_PAGE, PARAMETERS
+from segmentflow_http.routes import EVENT, EXPLANATION, PROFILE, PROFILES, STORY, Route
+
+__all__ = ["ANSWERS", "READING_SCHEMAS", "parameters_of"]
+
+_ID: Final[dict[str, Any]] = {"type": "string", "format": "uuid"}
+_TEXT: Final[dict[str, Any]] = {"type": "string"}
+_MOMENT: Final[dict[str, Any]] = {"type": "string", "format": "date-time"}
+_COUNT: Final[dict[str, Any]] = {"type": "integer", "minimum": 0}
+_OBJECT: Final[dict[str, Any]] = {"type": "object"}
+
+
+def _or_null(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"oneOf": [schema, {"type": "null"}]}
+
+
+def _all_of(properties: Mapping[str, Any], *optional: str) -> dict[str, Any]:
+    """Describe an object that has all of these members and no other; some may be left out."""
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": [name for name in properties if name not in optional],
+        "properties": dict(properties),
+    }
+
+
+def _listed(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": schema}
+
+
+def _named(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+_OUTCOME: Final[dict[str, Any]] = {
+    "journeyId": _TEXT,
+    "version": {"type": "integer", "minimum": 1},
+    "outcome": {"type": "string", "enum": ["enrolled", "skipped"]},
+    "reason": _or_null({"type": "string", "enum": [str(reason) for reason in SKIP_REASONS]}),
+}
+_EVENT: Final[dict[str, Any]] = {
+    "eventId": _ID,
+    "profileId": _ID,
+    "event": _TEXT,
+    "data": {"type": "object", "description": "Redacted before it was stored."},
+    "referenceId": _or_null(_TEXT),
+    "occurredAt": _MOMENT,
+    "receivedAt": _MOMENT,
+}
+
+READING_SCHEMAS: Final[dict[str, Any]] = {
+    "Profile": _all_of(
+        {
+            "profileId": _ID,
+            "email": _or_null(_TEXT),
+            "externalId": _or_null(_TEXT),
+            "properties": _OBJECT,
+            "createdAt": _MOMENT,
+            "updatedAt": _MOMENT,
+        }
+    ),
+    "Event": _all_of({**_EVENT, "outcomes": _listed(_all_of(_OUTCOME))}),
+    "Enrollment": _all_of(
+        {
+            "enrollmentId": _ID,
+            "journeyId": _TEXT,
+            "version": {"type": "integer", "minimum": 1},
+            "profileId": _ID,
+            "eventId": _ID,
+            "entryKey": _or_null(_TEXT),
+            "enteredAt": _MOMENT,
+            "status": {"type": "string", "enum": [str(status) for status in EnrollmentStatus]},
+            "availableAt": _or_null(_MOMENT),
+            "attempts": _COUNT,
+            "completedAt": _or_null(_MOMENT),
+        }
+    ),
+    "Story": _all_of(
+        {
+            "events": _listed(
+                _all_of(
+                    {
+                        **_EVENT,
+                        "outcomes": _listed(
+                            _all_of(
+                                {
+                                    **_OUTCOME,
+                                    "enrollment": _or_null(_named("Enrollment")),
+                                    "explanation": _OBJECT,
+                                },
+                                "explanation",
+                            )
+                        ),
+                    }
+                )
+            ),
+            "before": {**_or_null(_ID), "description": "Where the next page starts."},
+        }
+    ),
+    "Explanation": _all_of(
+        {
+            "eventId": _ID,
+            "profileId": _ID,
+            "event": _TEXT,
+            "occurredAt": _MOMENT,
+            "receivedAt": _MOMENT,
+            "unmatchedPaths": _listed(_TEXT),
+            "journeys": _listed(_OBJECT),
+            "silent": _listed(_OBJECT),
+        }
+    ),
+}
+"""The documents that reading answers with, by name."""
+
+ANSWERS: Final[dict[str, tuple[str, str]]] = {
+    EVENT.operation_id: ("The event, with its outcomes.", "Event"),
+    EXPLANATION.operation_id: ("What each Journey that listens makes of it.", "Explanation"),
+    PROFILES.operation_id: ("The Profile.", "Profile"),
+    PROFILE.operation_id: ("The Profile.", "Profile"),
+    STORY.operation_id: ("A page of the story.", "Story"),
+}
+"""What each operation answers: a description, and the name of the document's schema."""
+
+_QUERY: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    "email": ("The Profile's email today, in any case; or give an externalId.", _TEXT),
+    "externalId": ("The Profile's external id; or give an email.", _TEXT),
+    "journeyId": ("Only this Journey.", _TEXT),
+    "limit": (
+        "How many events to look at, at most.",
+        {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": MAX_PAGE},
+    ),
+    "before": ("Only events below this id: `before` of the page before.", _ID),
+}
+
+
+def parameters_of(route: Route) -> list[dict[str, Any]]:
+    """Describe the parameters of an operation, in its path and in its query."""
+    names = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
+    return [
+        *({"name": name, "in": "path", "required": True, "schema": _ID} for name in names),
+        *(
+            {
+                "name": name,
+                "in": "query",
+                "description": _QUERY[name][0],
+                "schema": _QUERY[name][1],
+            }
+            for name in PARAMETERS.get(route.operation_id, ())
+        ),
+    ]

@@ -1,0 +1,124 @@
+"""What the reading routes answer, and the queries that they take.
+
+Knows each route's parameters and their bounds, as a table that the OpenAPI document reads too. Must
+never let a value of a query into a refusal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from segmentflow_core import AsyncRecords, Records
+from segmentflow_core.colour import settle
+from segmentflow_core.errors import InvalidRequest, Violation
+from segmentflow_core.ports import is_id
+from segmentflow_core.wire import (
+    event_document,
+    explained_document,
+    profile_document,
+    story_document,
+)
+from segmentflow_http.routes import EVENT, EXPLANATION, PROFILE, PROFILES, Route, id_in
+
+__all__ = ["MAX_PAGE", "PARAMETERS", "read_route"]
+
+MAX_PAGE: Final = 100
+"""How many events a page of a story has at most, and how many where the query does not say."""
+
+PARAMETERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "findProfile": ("email", "externalId"),
+    "getStory": ("journeyId", "limit", "before"),
+    "explainEvent": ("journeyId",),
+}
+"""The parameters that the query of each operation may have."""
+
+_MOST_FIELDS: Final = 10
+
+
+async def read_route(
+    records: Records | AsyncRecords, route: Route, path: str, query: str, organization_id: str
+) -> Any:
+    """Answer a reading route with a document.
+
+    Raises:
+        InvalidRequest: the query breaks a rule; every one is listed.
+        NotFound: the Organization has no such record.
+    """
+    given = _parameters(route, query)
+    identifier = id_in(route, path)
+    of = {"organization_id": organization_id}
+    if route is PROFILES:
+        email, external_id = given.get("email"), given.get("externalId")
+        if (email is None) == (external_id is None):
+            raise _refused(Violation("/query", "must have an email or an externalId"))
+        found: Any = records.find_profile(email=email, external_id=external_id, **of)
+        return profile_document(await settle(found))
+    if route is PROFILE:
+        found = records.profile(identifier, **of)
+        return profile_document(await settle(found))
+    if route is EVENT:
+        found = records.event(identifier, **of)
+        return event_document(await settle(found))
+    journey_id = given.get("journeyId")
+    if route is EXPLANATION:
+        found = records.explain(identifier, journey_id=journey_id, **of)
+        return explained_document(await settle(found))
+    limit, before = _page(given)
+    # Whose it is, first: the story itself would take an email or an external id as well.
+    found = records.profile(identifier, **of)
+    await settle(found)
+    found = records.why(identifier, journey_id=journey_id, limit=limit, before=before, **of)
+    story = story_document(await settle(found))
+    return {"events": story["events"], "before": story["before"]}
+
+
+def _parameters(route: Route, query: str) -> dict[str, str]:
+    """Read a query, each parameter once.
+
+    Raises:
+        InvalidRequest: it is no form of UTF-8, or has what the route does not take.
+    """
+    known = PARAMETERS.get(route.operation_id, ())
+    try:
+        pairs = parse_qsl(
+            query, keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS
+        )
+    except ValueError:
+        raise _refused(Violation("/query", "must be a few parameters in UTF-8")) from None
+    faults: dict[Violation, None] = {}
+    given: dict[str, str] = {}
+    for name, value in pairs:
+        if name not in known:
+            faults[Violation("/query", _taken(known))] = None
+        elif name in given:
+            faults[Violation(f"/query/{name}", "must be given once")] = None
+        elif "\0" in value:
+            faults[Violation(f"/query/{name}", "must not contain U+0000")] = None
+        given[name] = value
+    if faults:
+        raise _refused(*faults)
+    return given
+
+
+def _taken(known: tuple[str, ...]) -> str:
+    return f"takes only {', '.join(known)}" if known else "takes no parameters"
+
+
+def _page(given: Mapping[str, str]) -> tuple[int, str | None]:
+    """Return how many events a page has at most, and which id it starts before."""
+    limit, before = given.get("limit", str(MAX_PAGE)), given.get("before")
+    faults: list[Violation] = []
+    count = int(limit) if limit.isascii() and limit.isdigit() and len(limit) < 4 else 0
+    if not 1 <= count <= MAX_PAGE:
+        faults.append(Violation("/query/limit", f"must be a number from 1 to {MAX_PAGE}"))
+    if before is not None and not is_id(before):
+        faults.append(Violation("/query/before", "must be an id, as a page before has it"))
+    if faults:
+        raise _refused(*faults)
+    return count, before
+
+
+def _refused(*violations: Violation) -> InvalidRequest:
+    return InvalidRequest.from_violations(violations)
