@@ -232,7 +232,6 @@ enrollments = Table(
         "entered_at",
     ),
     Index("segmentflow_enrollments_of_profile", "organization_id", "profile_id", "enrollment_id"),
-    Index("segmentflow_enrollments_of_journey", "organization_id", "journey_id", "enrollment_id"),
     sqlite_with_rowid=False,
 )
 

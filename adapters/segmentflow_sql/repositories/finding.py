@@ -108,9 +108,7 @@ class FindingRepository:
         status = wanted.status
         known = self._connection.kind.statements
         if wanted.profile_id is not None or wanted.event_id is not None:
-            statement = known.finding.enrollments["profile_id"]
-        elif wanted.journey_id is not None:
-            statement = known.finding.enrollments["journey_id"]
+            statement = known.finding.enrollments
         elif status in (None, EnrollmentStatus.COMPLETED):
             statement = known.records.list_enrollments
         else:

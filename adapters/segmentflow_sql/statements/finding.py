@@ -52,7 +52,7 @@ class FindingStatements:
         profiles: a page of them.
         events: by the column that leads to their index.
         events_received: by the period in which they were received.
-        enrollments: by the column that leads to their index; an event leads to its Profile.
+        enrollments: by their Profile; an event leads to its own.
         entries: those that events of one Profile caused. It is a page like the others, because
             without an order of ids SQLite reads the whole Organization instead.
     """
@@ -61,7 +61,7 @@ class FindingStatements:
     profiles: Statement
     events: dict[str, Statement]
     events_received: Statement
-    enrollments: dict[str, Statement]
+    enrollments: Statement
     entries: Statement
 
 
@@ -82,12 +82,7 @@ def finding_statements(dialect: Dialect) -> FindingStatements:
         ),
         events={name: _events(dialect, name) for name in _EVENT_COLUMNS},
         events_received=_events_received(dialect),
-        enrollments={
-            "profile_id": _enrollments(dialect, "profile_id", _of_profile()),
-            "journey_id": _enrollments(
-                dialect, "journey_id", equal_to_given(enrollments, "journey_id")
-            ),
-        },
+        enrollments=_enrollments(dialect),
         entries=compiled(
             dialect,
             "find_entries",
@@ -188,16 +183,16 @@ def _of_profile() -> ColumnElement[bool]:
     return profile_id == func.coalesce(given, of_event.scalar_subquery())
 
 
-def _enrollments(dialect: Dialect, leads: str, which: ColumnElement[bool]) -> Statement:
-    others = ("journey_id", "status", "event_id") if leads == "profile_id" else ("status",)
+def _enrollments(dialect: Dialect) -> Statement:
+    others = ("journey_id", "status", "event_id")
     return compiled(
         dialect,
-        f"find_enrollments_by_{leads}",
+        "find_enrollments",
         page(
             columns(dialect, enrollments),
             enrollments,
             enrollments.c.enrollment_id,
-            which,
+            _of_profile(),
             *(_if_given(enrollments.c[name]) for name in others),
         ),
         prepared=False,

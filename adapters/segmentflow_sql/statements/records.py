@@ -51,7 +51,9 @@ def record_statements(dialect: Dialect) -> RecordStatements:
         one = equal_to_given(key.table, "organization_id", key.name)
         return compiled(dialect, name, select(*selected).select_from(source).where(one))
 
+    journey_id = bindparam("journey_id", type_=enrollments.c.journey_id.type)
     status = bindparam("status", type_=enrollments.c.status.type)
+    of_journey = or_(journey_id.is_(None), enrollments.c.journey_id == journey_id)
     of_status = enrollments.c.status == status
     of_enrollments = columns(dialect, enrollments)
     return RecordStatements(
@@ -82,6 +84,7 @@ def record_statements(dialect: Dialect) -> RecordStatements:
                 of_enrollments,
                 enrollments,
                 enrollments.c.enrollment_id,
+                of_journey,
                 or_(status.is_(None), of_status),
             ),
         ),
@@ -92,6 +95,7 @@ def record_statements(dialect: Dialect) -> RecordStatements:
                 of_enrollments,
                 enrollments,
                 enrollments.c.enrollment_id,
+                of_journey,
                 is_open(enrollments),
                 of_status,
             ),
