@@ -15,6 +15,7 @@ from typing import TypeVar
 from segmentflow_core.colour import drive
 from segmentflow_core.errors import ConfigurationError, StorageUnavailable
 from segmentflow_core.ports import Transaction
+from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_memory.repositories import MemoryTransaction
 from segmentflow_memory.tables import Tables
 
@@ -96,6 +97,7 @@ async def _unsuspended(work: Awaitable[T]) -> T:
     raise StorageUnavailable("Work on the in-memory storage must not wait for anything else.")
 
 
+@forgets_locals
 def open_storage(url: str) -> MemoryStorage:
     """Open an empty store for a ``memory://`` URL.
 

@@ -181,8 +181,9 @@ class _CheckedOut:
                 time; `ConnectionLost` instead where one was lost before or broke off, so that
                 connecting is tried again.
         """
-        await self._take_turn()
         source = self._source
+        if source.turns is not None:
+            await self._take_turn(source.turns)
         failure: SegmentflowError | None = None
         try:
             self._pooled = await source.waiting.call(source.engine.raw_connection)
@@ -205,11 +206,9 @@ class _CheckedOut:
         started: Connection = self._connection
         return started
 
-    async def _take_turn(self) -> None:
+    async def _take_turn(self, turns: Turns) -> None:
         source = self._source
-        if source.turns is None:
-            return
-        lock = source.waiting.lock_of(source.turns)
+        lock = source.waiting.lock_of(turns)
         if not await source.waiting.take(lock, source.wait):
             raise StorageUnavailable(
                 "The engine's only connection is in use by another transaction. Try again."
@@ -230,24 +229,27 @@ class _CheckedOut:
 
     async def give_back(self) -> None:
         """Return the connection to its pool, closed unless it is as it was, and the turn."""
+        waiting, pooled = self._source.waiting, self._pooled
         try:
-            if self._pooled is not None:
+            if pooled is not None:
                 # All of it in one, or a second cancellation would leave the rest undone.
-                await self._source.waiting.to_its_end(self._return(self._pooled))
+                await waiting.to_its_end(
+                    waiting.call(pooled.close) if self._is_whole else self._return_undone(pooled)
+                )
         finally:
             if self._connection is not None:
                 self._connection.end_turn()
             if self._turn is not None:
                 self._turn.release()
 
-    async def _return(self, pooled: PoolProxiedConnection) -> None:
+    async def _return_undone(self, pooled: PoolProxiedConnection) -> None:
         call = self._source.waiting.call
         try:
-            if not self._is_whole and self._connection is not None:
+            if self._connection is not None:
                 await self._connection.abandon()
         finally:
             try:
-                if not (self._is_whole or self._source.holds_the_store):
+                if not self._source.holds_the_store:
                     await call(pooled.invalidate)
             finally:
                 await call(pooled.close)

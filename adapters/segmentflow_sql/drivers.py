@@ -16,6 +16,7 @@ from sqlalchemy import Dialect, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from segmentflow_core.errors import ConfigurationError
+from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_sql.kin import KIN
 from segmentflow_sql.sqlite import Sqlite
 from segmentflow_sql.waiting import Waiting
@@ -105,6 +106,7 @@ def _loaded_kind(module: str, name: str = "Connection") -> tuple[type[Any], ...]
     return () if loaded is None else (getattr(loaded, name),)
 
 
+@forgets_locals
 def open_engine(url: str) -> Engine:
     """Return an engine for a SQLAlchemy URL, whose faults never show what stands in the URL.
 
@@ -127,6 +129,7 @@ def open_engine(url: str) -> Engine:
     return engine
 
 
+@forgets_locals
 def _connected(dialect: Dialect, _record: Any, arguments: Any, options: Any) -> Any:
     """Connect, unless the driver finds that what stands in the URL can be no argument of it."""
     with suppress(OverflowError, TypeError, ValueError):

@@ -18,7 +18,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final, Protocol, TypeAlias
 
-from attrs import frozen
+from attrs import define, frozen
 
 from segmentflow_core.errors import StorageUnavailable
 from segmentflow_core.ports import to_microseconds
@@ -43,12 +43,19 @@ __all__ = [
 Rows: TypeAlias = list[Row]
 
 
-@frozen(repr=False)
+@define(repr=False)
 class Call:
-    """One statement with the values for its places, in order."""
+    """One statement with the values for its places, in order.
+
+    Attributes:
+        statement: what is run.
+        arguments: the values; the rows of them where it is run `for_each`.
+        for_each: whether the driver runs it once for each row.
+    """
 
     statement: Statement
     arguments: Sequence[Any]
+    for_each: bool = False
 
 
 def plain(text: str) -> Call:
@@ -211,9 +218,9 @@ _encode: Final = json.JSONEncoder(
 
 
 def calls_for_rows(statement: RowStatement, rows: Sequence[Row], *more: Any) -> list[Call]:
-    """Write rows: one as it is, many as one parameter, none without a call.
+    """Write rows: one as it is, many with one call, none without any.
 
-    There are several only where so much is written that a parameter could not hold it, or
+    There are several only where so much is written that one parameter could not hold it, or
     where a statement names one Organization and the rows are of more.
     """
     if not rows:
@@ -224,6 +231,8 @@ def calls_for_rows(statement: RowStatement, rows: Sequence[Row], *more: Any) -> 
         return [call for group in groups for call in calls_for_rows(statement, group, *more)]
     if len(rows) == 1:
         return [Call(statement.one, (*rows[0], *more))]
+    if statement.many is None:
+        return [Call(statement.one, [(*row, *more) for row in rows] if more else rows, True)]
     listed = _encode(rows)
     if len(listed) > _MAX_LIST:
         half = len(rows) // 2

@@ -211,15 +211,6 @@ enrollments = Table(
     _instant("lease_until", nullable=True),
     Column("token", _ID),
     _instant("completed_at", nullable=True),
-    # NULL is distinct from NULL: entries that are not limited carry no key.
-    Index(
-        "segmentflow_enrollments_entry",
-        "organization_id",
-        "journey_id",
-        "profile_id",
-        "entry_key",
-        unique=True,
-    ),
     Index(
         "segmentflow_enrollments_latest",
         "organization_id",
@@ -260,6 +251,15 @@ def is_open(table: FromClause) -> ColumnElement[bool]:
     """Say of Enrollments that they may yet be handed over, now or after a revival."""
     return table.c.status != literal_column(f"'{EnrollmentStatus.COMPLETED}'")
 
+
+# Entries that are not limited carry no key, and are not in it.
+Index(
+    "segmentflow_enrollments_entry",
+    *(enrollments.c[each] for each in ("organization_id", "journey_id", "profile_id", "entry_key")),
+    unique=True,
+    sqlite_where=enrollments.c.entry_key.is_not(None),
+    postgresql_where=enrollments.c.entry_key.is_not(None),
+)
 
 # Completed Enrollments are in none of these, so that an index grows with what waits alone.
 for _name, _names, _part in (

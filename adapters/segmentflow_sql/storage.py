@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from segmentflow_core.colour import drive
 from segmentflow_core.ports import Transaction
+from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_sql.attempts import Attempts
 from segmentflow_sql.bound import DEFAULT_WAIT, AsyncBoundSqlStorage, BoundSqlStorage
 from segmentflow_sql.connecting import watch_connecting
@@ -39,6 +40,7 @@ class SqlStorage:
         ConfigurationError: the engine is for something else, or its driver is missing.
     """
 
+    @forgets_locals
     def __init__(self, engine: Engine, *, wait: float = DEFAULT_WAIT) -> None:
         database = database_of_engine(engine, wait, IN_THREAD)
         watch_connecting(engine)
@@ -46,6 +48,7 @@ class SqlStorage:
         self._attempts = Attempts(engine, database, wait, IN_THREAD)
 
     @staticmethod
+    @forgets_locals
     def bound_to(connection: Any, *, wait: float = DEFAULT_WAIT) -> BoundSqlStorage:
         """Return storage that takes part in the transaction of a host's own connection.
 
@@ -59,6 +62,7 @@ class SqlStorage:
         """
         return BoundSqlStorage(connection, wait=wait)
 
+    @forgets_locals
     def create_all(self) -> None:
         """Create what is missing; safe to call at any time, from any number of processes.
 
@@ -99,6 +103,7 @@ class AsyncSqlStorage:
         ConfigurationError: the engine is for something else, or its driver is missing.
     """
 
+    @forgets_locals
     def __init__(self, engine: AsyncEngine, *, wait: float = DEFAULT_WAIT) -> None:
         database = database_of_engine(engine, wait, ON_LOOP)
         watch_connecting(engine.sync_engine)
@@ -106,6 +111,7 @@ class AsyncSqlStorage:
         self._attempts = Attempts(engine.sync_engine, database, wait, ON_LOOP)
 
     @staticmethod
+    @forgets_locals
     def bound_to(connection: Any, *, wait: float = DEFAULT_WAIT) -> AsyncBoundSqlStorage:
         """Return storage that takes part in the transaction of a host's own connection.
 
@@ -119,6 +125,7 @@ class AsyncSqlStorage:
         """
         return AsyncBoundSqlStorage(connection, wait=wait)
 
+    @forgets_locals
     async def create_all(self) -> None:
         """Create what is missing; as `SqlStorage.create_all`."""
         await self._attempts.create_all()
@@ -138,6 +145,7 @@ class AsyncSqlStorage:
         await self._engine.dispose()
 
 
+@forgets_locals
 def open_storage(url: str) -> SqlStorage:
     """Open the store at a SQLAlchemy URL: ``sqlite:///segmentflow.db``, ``postgresql://…``.
 

@@ -290,6 +290,7 @@ def _call(statement: RowStatement, named: Sequence[Row], values: Mapping[str, An
     """Name one Enrollment by its values, several by one parameter."""
     if len(named) > 1:
         many = statement.many
+        assert many is not None  # each of these returns rows
         return Call(many, many.arguments(rows=encode_json(named), count=len(named), **values))
     given = {f"value_{index}": value for index, value in enumerate(named[0])}
     return Call(statement.one, statement.one.arguments(**given, **values))

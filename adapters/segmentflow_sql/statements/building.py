@@ -110,27 +110,29 @@ def for_rows(
 
     Args:
         dialect: for which database.
-        name: of the form for one row; the other's is this with ``_many``.
+        name: of the form for one row; that of the other, where there is one, has ``_many``.
         like: the columns whose types the values of a row have, in order.
         statement: is given the rows' source, None for one row, and the values of a row.
         prepared: as for `compiled`.
         takes_keys: as for `compiled`.
     """
-    one: Values = [bindparam(f"value_{index}", type_=each.type) for index, each in enumerate(like)]
+
+    def form(name: str, source: FromClause | None, values: Values) -> Statement:
+        built = statement(source, values)
+        return compiled(dialect, name, built, prepared=prepared, takes_keys=takes_keys)
+
+    places: Values = [bindparam(f"value_{i}", type_=each.type) for i, each in enumerate(like)]
+    one = form(name, None, places)
+    if dialect.runs_each_row and not one.readers:
+        return RowStatement(one, None)
     source = dialect.each("rows")
-    many = [
-        dialect.typed(dialect.item(source.c.value, index), each) for index, each in enumerate(like)
-    ]
-    names = [each.name for each in like]
-    organization_at = names.index("organization_id") if dialect.one_organization else None
-    if organization_at is not None:
-        many[organization_at] = bindparam("organization_id", type_=like[organization_at].type)
-    forms = {name: statement(None, one), f"{name}_many": statement(source, many)}
-    one_row, many_rows = (
-        compiled(dialect, each, form, prepared=prepared, takes_keys=takes_keys)
-        for each, form in forms.items()
-    )
-    return RowStatement(one_row, many_rows, organization_at)
+    items = [dialect.typed(dialect.item(source.c.value, i), each) for i, each in enumerate(like)]
+    organization_at = None
+    if dialect.one_organization:
+        organization_at = [each.name for each in like].index("organization_id")
+        type_ = like[organization_at].type
+        items[organization_at] = bindparam("organization_id", type_=type_)
+    return RowStatement(one, form(f"{name}_many", source, items), organization_at)
 
 
 def inserting(

@@ -65,6 +65,8 @@ class Sqlite:
         has_lateral: whether a join may look each row up, and an UPDATE return what it is
             joined to.
         is_remote: whether a connection may be lost while it commits.
+        runs_each_row: whether what returns nothing is run for each of many rows, in the driver.
+            Where nothing travels, that takes less than reading the rows from a list.
         needs_outer_join: whether only an outer join, whose order is kept, leads from a list
             to an index. Without statistics SQLite takes an OR, an IN or an inner join as a
             reason to read the whole Organization.
@@ -80,6 +82,7 @@ class Sqlite:
     one_writer: bool = True
     has_lateral: bool = False
     is_remote: bool = False
+    runs_each_row: bool = True
     needs_outer_join: bool = True
     one_organization: bool = False
     skips_locked: bool = True
@@ -156,6 +159,7 @@ class Postgresql:
     one_writer: bool = False
     has_lateral: bool = True
     is_remote: bool = True
+    runs_each_row: bool = False
     needs_outer_join: bool = False
 
     def __init__(

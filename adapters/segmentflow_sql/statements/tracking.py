@@ -75,7 +75,8 @@ _CLAIM = tuple(each.name for each in key_claims.c if each.nullable and each.name
 class TrackingStatements:
     """The statements of tracking, in about the order a call runs them."""
 
-    take_keys: RowStatement
+    take_keys: RowStatement | None
+    """None where one transaction writes at a time: a key that is looked for is taken."""
     taken_keys: FoundBy
     look_for_profiles: FoundBy
     lock_profiles: FoundBy
@@ -103,7 +104,7 @@ class TrackingStatements:
 def tracking_statements(dialect: Dialect) -> TrackingStatements:
     """Build and compile the statements of tracking."""
     return TrackingStatements(
-        take_keys=_take_keys(dialect),
+        take_keys=None if dialect.one_writer else _take_keys(dialect),
         taken_keys=FoundBy(
             compiled(
                 dialect,
@@ -111,12 +112,14 @@ def tracking_statements(dialect: Dialect) -> TrackingStatements:
                 select(*columns(dialect, key_claims)).where(
                     equal_to_given(key_claims, "organization_id", "key_digest")
                 ),
+                takes_keys=dialect.one_writer,
             ),
             compiled(
                 dialect,
                 "taken_keys",
                 looked_up(dialect, "keys", columns(dialect, key_claims), key_claims.c.key_digest),
                 prepared=False,
+                takes_keys=dialect.one_writer,
             ),
         ),
         look_for_profiles=_profiles_found(dialect, "look_for", lock=False),
@@ -140,7 +143,9 @@ def tracking_statements(dialect: Dialect) -> TrackingStatements:
             ),
             prepared=False,
         ),
-        write_key_claims=changing(dialect, "write_key_claims", key_claims, _CLAIM),
+        write_key_claims=inserting(dialect, "write_key_claims", key_claims)
+        if dialect.one_writer
+        else changing(dialect, "write_key_claims", key_claims, _CLAIM),
         free_identities=compiled(
             dialect,
             "free_identities",

@@ -20,6 +20,7 @@ from typing import Final
 from attrs import evolve, field, frozen
 
 from segmentflow_core.errors import InvalidRequest, Unauthorized, Violation
+from segmentflow_core.tracebacks import forgets_locals
 
 __all__ = [
     "SCOPES",
@@ -143,6 +144,7 @@ def digest_secret(secret: str) -> bytes | None:
     return hashlib.sha256(secret.encode()).digest()
 
 
+@forgets_locals
 def refuse_write_key(secret: str) -> None:
     """Refuse the public credential of the Ingest API in words that name it; all else passes.
 

@@ -59,14 +59,19 @@ class ProfilesInHand:
         self._new_id = new_id
         self._create_without_email = create_without_email
         self._limits = limits
-        self._loaded = {p.profile_id: p for p in loaded}
-        self._by_id = dict(self._loaded)
-        self._by_email = {p.email: p for p in loaded if p.email is not None}
-        self._by_external_id = {p.external_id: p for p in loaded if p.external_id is not None}
+        self._loaded: dict[str, Profile] = {}
+        self._by_email: dict[str, Profile] = {}
+        self._by_external_id: dict[str, Profile] = {}
         self._formerly: dict[str, set[str]] = {}
         for profile in loaded:
+            self._loaded[profile.profile_id] = profile
+            if profile.email is not None:
+                self._by_email[profile.email] = profile
+            if profile.external_id is not None:
+                self._by_external_id[profile.external_id] = profile
             for email in profile.former_emails:
                 self._formerly.setdefault(email, set()).add(profile.profile_id)
+        self._by_id = self._loaded.copy()
         self.created: dict[str, Profile] = {}
         self.changed: dict[str, Profile] = {}
         self.new_versions: list[ProfileVersion] = []
