@@ -1,47 +1,126 @@
-"""A storage that was written by the documentation alone, in LMDB, passes the contract."""
+"""A storage in LMDB, written from the documentation's page alone, passes the contract."""
 
 from __future__ import annotations
 
 import asyncio
+import inspect
+import os
+from functools import partial
 
 import pytest
 
-from segmentflow_core.testing import StorageContract
+from segmentflow_core import Tracker
+from segmentflow_core.errors import ConfigurationError, StorageUnavailable
+from segmentflow_core.testing import FINGERPRINT_SECRET, StorageContract, a_request
 from segmentflow_core.testing.api_keys import ApiKeyContract
 
-pytest.importorskip("lmdb", reason="No wheel of lmdb for this Python: its storage is not tested.")
+pytest.importorskip("lmdb", reason="LMDB: NOT TESTED, since lmdb cannot be imported")
+pytest.importorskip("fcntl", reason="LMDB: NOT TESTED, since the storage locks files as Unix does")
 
+import lmdb_storage
 from lmdb_storage import AsyncLmdbStorage, LmdbStorage
 
+MOST_LINES = 250
 
-class TestLmdbStorage(ApiKeyContract, StorageContract):
+
+def at(path):
+    return Tracker(LmdbStorage(path), fingerprint_key=FINGERPRINT_SECRET)
+
+
+class OneEnvironment:
+    """The fixtures of both colours: each storage is one more connection to one environment."""
+
     @pytest.fixture
     def storage(self, tmp_path):
-        return LmdbStorage(tmp_path / "store")
+        return self.opened(tmp_path / "store", wait=60)
 
     @pytest.fixture
     def other_storage(self, tmp_path):
-        return LmdbStorage(tmp_path / "store")
+        return self.opened(tmp_path / "store", wait=60)
 
     @pytest.fixture
     def impatient_storage(self, tmp_path):
-        return LmdbStorage(tmp_path / "store", wait=0.01)
+        return self.opened(tmp_path / "store", wait=0.01)
+
+    @pytest.fixture
+    def open_elsewhere(self, tmp_path):
+        return partial(self.opened, tmp_path / "store", wait=60)
 
 
-class TestAsyncLmdbStorage(ApiKeyContract, StorageContract):
+class TestLmdbStorage(OneEnvironment, ApiKeyContract, StorageContract):
+    opened = LmdbStorage
+
+
+class TestAsyncLmdbStorage(OneEnvironment, ApiKeyContract, StorageContract):
+    opened = AsyncLmdbStorage
+
     @pytest.fixture
     def run_async(self):
         with asyncio.Runner() as runner:
             yield runner.run
 
-    @pytest.fixture
-    def storage(self, tmp_path):
-        return AsyncLmdbStorage(tmp_path / "store")
 
-    @pytest.fixture
-    def other_storage(self, tmp_path):
-        return AsyncLmdbStorage(tmp_path / "store")
+def test_the_storage_is_not_much_to_write():
+    lines = inspect.getsource(lmdb_storage).splitlines()
+    assert sum(bool(line.strip()) for line in lines) <= MOST_LINES
 
-    @pytest.fixture
-    def impatient_storage(self, tmp_path):
-        return AsyncLmdbStorage(tmp_path / "store", wait=0.01)
+
+def test_a_forked_process_shares_the_data_and_disturbs_nobody(tmp_path):
+    tracker = at(tmp_path / "store")
+    tracker.track(a_request(), "parent")
+    child = os.fork()
+    if not child:
+        recorded = tracker.track(a_request(), "child")
+        os._exit(recorded.replayed)
+    assert os.waitpid(child, 0) == (child, 0)
+    assert tracker.track(a_request(), "child").replayed
+    assert tracker.track(a_request(), "parent").replayed
+
+
+def test_a_process_forked_by_a_writer_keeps_nobody_waiting(tmp_path):
+    storage = LmdbStorage(tmp_path / "store")
+    stay, go = os.pipe()
+
+    def work(transaction):
+        child = os.fork()
+        if not child:
+            os.read(stay, 1)
+            os._exit(0)
+        return child
+
+    child = storage.run(work)
+    assert not at(tmp_path / "store").track(a_request(), "key").replayed
+    os.write(go, b".")
+    assert os.waitpid(child, 0) == (child, 0)
+
+
+def test_what_the_work_raises_comes_through(tmp_path):
+    def work(transaction):
+        raise ConnectionResetError
+
+    with pytest.raises(ConnectionResetError):
+        LmdbStorage(tmp_path / "store").run(work)
+
+
+def test_a_place_that_cannot_be_opened_is_unavailable(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageUnavailable):
+        at(tmp_path / "file" / "store").track(a_request(), "key")
+
+
+def test_a_file_of_something_else_is_a_fault_of_the_setup(tmp_path):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "data.mdb").write_bytes(bytes(range(256)) * 64)
+    with pytest.raises(ConfigurationError):
+        at(tmp_path / "store").track(a_request(), "key")
+
+
+def test_a_full_map_is_unavailable_and_keeps_what_it_has(tmp_path):
+    small = LmdbStorage(tmp_path / "store", map_size=1 << 18)
+    tracker = Tracker(small, fingerprint_key=FINGERPRINT_SECRET)
+    tracker.track(a_request(), "small")
+    with pytest.raises(StorageUnavailable):
+        tracker.track(a_request(data={"text": "x" * (1 << 18)}), "large")
+    assert tracker.track(a_request(), "small").replayed
+    (event,) = tracker.records.events()
+    assert event.data == a_request()["data"]
