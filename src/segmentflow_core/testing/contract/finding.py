@@ -61,7 +61,19 @@ class FindingContract:
             {"who": "x" * 100_000},
             {"email": "ale\u212a@example.com", "organization_id": "acme"},
         ],
-        ids=str,
+        ids=[
+            "unknown",
+            "external id as email",
+            "email as external id",
+            "other case",
+            "space behind",
+            "unknown id",
+            "nothing",
+            "U+0000",
+            "a lone surrogate",
+            "too long",
+            "a letter that lowercases to ASCII",
+        ],
     )
     def test_nobody_is_found_by_what_is_only_like_it(
         self, tracker: Any, who: dict[str, str]
