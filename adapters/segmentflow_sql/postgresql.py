@@ -34,6 +34,7 @@ from segmentflow_sql.exchange import (
     StalePlans,
     plain,
 )
+from segmentflow_sql.migrations.way import WAYS
 from segmentflow_sql.server import Driver, check_encoding, place_of
 from segmentflow_sql.sqlstates import PREPARED_ELSEWHERE, Refused, meaning
 from segmentflow_sql.statements import Reader, Statement, statements_for
@@ -95,6 +96,7 @@ class Postgresql:
     driver_errors: Final = (psycopg.Error, OSError)
     one_creator: Final = [plain("SELECT pg_advisory_xact_lock(7306930741)")]
     """Lets one transaction at a time create tables: IF NOT EXISTS alone may fail."""
+    way: Final = WAYS["postgresql"]
 
     def __init__(self, wait: float, level: str | None = None) -> None:
         name = "" if level is None else level.replace(" ", "_").upper()
@@ -212,6 +214,10 @@ class PsycopgConnection(Session):
         """Say which database this is, and which schemas a name is looked for in."""
         ((path,),) = (await self.exchange([Call(_SEARCHED, ())]))[0]
         return f"{place_of(self._driver)}, schemas {path}"
+
+    async def define(self, name: str, function: Any) -> None:
+        """Refuse: no server calls Python."""
+        raise NotImplementedError(name, function)
 
     def leave(self) -> None:
         """Give the connection back as it was found, not in pipeline mode."""

@@ -1,0 +1,63 @@
+"""How each kind of database is migrated: what keeps others out, and which tables it has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Literal, TypeAlias
+
+from attrs import frozen
+
+__all__ = ["WAYS", "Family", "Way"]
+
+Family: TypeAlias = Literal["sqlite", "postgresql"]
+
+
+@frozen
+class Way:
+    """What a migration needs to know of a kind of database.
+
+    Attributes:
+        family: of which its steps are.
+        locks: returns statements that keep every other migration out until the transaction
+            ends, and those that write pass; each waits so many seconds at most.
+        patience: returns a statement that bounds what every later one waits for a lock; empty
+            where nothing needs it.
+        columns: a query that lists the tables of ours with their columns.
+    """
+
+    family: Family
+    locks: Callable[[float], tuple[str, ...]]
+    patience: Callable[[float], tuple[str, ...]]
+    columns: str
+
+
+def _waits(seconds: float) -> tuple[str, ...]:
+    return (f"SET LOCAL lock_timeout = {max(round(seconds * 1000), 1)}",)
+
+
+def _locks(seconds: float) -> tuple[str, ...]:
+    # LOCK takes no snapshot: what is read after a wait is what the others have left, also at
+    # SERIALIZABLE, and no index that is being built waits for this transaction.
+    lock = "LOCK TABLE segmentflow_schema IN SHARE ROW EXCLUSIVE MODE"
+    return *_waits(seconds), "SET LOCAL statement_timeout = 0", lock
+
+
+WAYS: Final[dict[Family, Way]] = {
+    "sqlite": Way(
+        family="sqlite",
+        # Changes nothing, and makes this transaction the one that writes.
+        locks=lambda _: ("UPDATE segmentflow_schema SET version = version",),
+        patience=lambda _: (),
+        columns="SELECT m.name, c.name FROM sqlite_master AS m, pragma_table_info(m.name) AS c"
+        " WHERE m.type = 'table' AND substr(m.name, 1, 12) = 'segmentflow_'",
+    ),
+    "postgresql": Way(
+        family="postgresql",
+        locks=_locks,
+        patience=_waits,
+        columns="SELECT c.relname::text, a.attname::text FROM pg_class AS c"
+        " JOIN pg_attribute AS a ON a.attrelid = c.oid"
+        " WHERE starts_with(c.relname, 'segmentflow_') AND c.relkind IN ('r', 'p')"
+        " AND pg_table_is_visible(c.oid) AND a.attnum > 0 AND NOT a.attisdropped",
+    ),
+}
