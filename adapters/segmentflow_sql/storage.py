@@ -106,6 +106,14 @@ class SqlStorage:
         migrator = Migrator(self._attempts)
         return drive(migrator.plan(to) if dry_run else migrator.migrate(to, wait=wait))
 
+    def migration_sql(self, to: int | None = None) -> str:
+        """Return what `migrate` would run, as a script; comments say where it takes Python.
+
+        Raises:
+            ConfigurationError: as `migrate`.
+        """
+        return drive(Migrator(self._attempts).script(to))
+
     def run(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in a transaction, commit, and return what it returned.
 
@@ -168,6 +176,10 @@ class AsyncSqlStorage:
         """Bring the tables, and what they hold, to this version; as `SqlStorage.migrate`."""
         migrator = Migrator(self._attempts)
         return await (migrator.plan(to) if dry_run else migrator.migrate(to, wait=wait))
+
+    async def migration_sql(self, to: int | None = None) -> str:
+        """Return what `migrate` would run, as a script; as `SqlStorage.migration_sql`."""
+        return await Migrator(self._attempts).script(to)
 
     async def run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run `work` in a transaction, commit, and return what it returned.

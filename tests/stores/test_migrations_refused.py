@@ -149,7 +149,7 @@ def test_a_database_that_may_only_be_read_is_left_as_it_is(postgres, postgresql_
         connect_args={"options": "-c default_transaction_read_only=on"},
     )
     storage = SqlStorage(engine)
-    with pytest.raises((ConfigurationError, StorageUnavailable), match="read.only") as refusal:
+    with pytest.raises((ConfigurationError, StorageUnavailable), match=r"read.only") as refusal:
         storage.migrate()
     assert refusal.value.details == {"error": "25006"}
     storage.close()

@@ -29,20 +29,22 @@ class Step:
         sql: its statements, in order.
         rows: a query that counts the rows it touches, while it has not run; empty where it
             touches none.
-        done: a query that gives 1 where the step has been made already, else 0. Only a step
-            with a transaction of its own needs one.
-        is_batch: whether its only statement is to be run again until it returns no row. Each
-            run is a transaction of its own.
-        concurrently: whether its statements run outside any transaction, as those of
-            PostgreSQL that let traffic pass have to.
+        done: a query that gives 1 where the step has been made already, else 0. A step of a
+            migration that is `online` needs one, unless it is a batch or does no harm twice.
+        batch: how many rows its only statement touches at most; it is run again while it
+            returns so many. What others write meanwhile must need no step. Online, each run is
+            a transaction of its own. 0 is no batch.
+        beside: statements that do the same outside any transaction, and let traffic pass, as
+            PostgreSQL builds an index. Interrupted, they may leave a part: the first ones
+            remove it.
     """
 
     name: str
     sql: tuple[str, ...]
     rows: str = ""
     done: str = ""
-    is_batch: bool = False
-    concurrently: bool = False
+    batch: int = 0
+    beside: tuple[str, ...] = ()
 
 
 @frozen

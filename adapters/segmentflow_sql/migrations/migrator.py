@@ -12,17 +12,18 @@ from typing import Final, TypeVar
 
 from segmentflow_core.errors import StorageUnavailable
 from segmentflow_sql.attempts import Attempts
-from segmentflow_sql.exchange import Connection
 from segmentflow_sql.migrations.migration import Report, Step
 from segmentflow_sql.migrations.running import (
     Move,
     be_brief,
+    finish,
     lock,
     make,
     make_step,
     moves,
     plan,
 )
+from segmentflow_sql.migrations.script import script
 from segmentflow_sql.transaction import SqlTransaction
 
 __all__ = ["Migrator"]
@@ -61,6 +62,12 @@ class Migrator:
             version_needed=False,
         )
 
+    async def script(self, to: int | None = None) -> str:
+        """Write what `migrate` would run as SQL; as `plan`."""
+        planned = await self.plan(to)
+        found = moves(self._way, self._versions, planned.found, planned.version)
+        return script(self._way, found)
+
     async def migrate(self, to: int | None = None, *, wait: float) -> Report:
         """Bring the tables to a version; say what was done.
 
@@ -86,21 +93,23 @@ class Migrator:
         for step in move.steps:
             while await self._patiently(partial(self._step, move, step, deadline), deadline):
                 pass
+        await self._patiently(partial(self._finished, move, deadline), deadline)
 
     async def _step(
         self, move: Move, step: Step, deadline: float, transaction: SqlTransaction
     ) -> bool:
         """Make one step, or one batch of it; say whether it is to run again."""
         connection = transaction.connection
+        made = partial(make_step, way=self._way, versions=self._versions, move=move, step=step)
         await lock(connection, self._way, _left(deadline))
-        if not step.concurrently:
-            await be_brief(connection, self._way)
-            return await make_step(connection, self._way, self._versions, move, step)
+        if step.beside:
+            return await self._attempts.beside(lambda other: made(other, beside=True))
+        await be_brief(connection, self._way)
+        return await made(connection, beside=False)
 
-        async def beside(other: Connection) -> bool:
-            return await make_step(other, self._way, self._versions, move, step)
-
-        return await self._attempts.beside(beside)
+    async def _finished(self, move: Move, deadline: float, transaction: SqlTransaction) -> None:
+        await lock(transaction.connection, self._way, _left(deadline))
+        await finish(transaction.connection, self._way, self._versions, move)
 
     async def _patiently(
         self, work: Callable[[SqlTransaction], Awaitable[T]], deadline: float

@@ -23,7 +23,7 @@ from segmentflow_sql.migrations.migration import (
 from segmentflow_sql.migrations.way import Way
 from segmentflow_sql.statements import Statement
 
-__all__ = ["Move", "be_brief", "lock", "make", "make_step", "moves", "plan"]
+__all__ = ["Move", "be_brief", "finish", "lock", "make", "make_step", "moves", "plan"]
 
 _FOR_WRITERS: Final = 10.0
 """Seconds that a migration with writers stopped waits for the last of them."""
@@ -47,6 +47,16 @@ class Move:
     version: int
     steps: tuple[Step, ...]
     migration: Migration
+
+    @property
+    def begins_with_known_tables(self) -> bool:
+        """Whether the tables are to be looked at before: online, a part may be made already."""
+        return self.version > self.found and not self.migration.online
+
+    @property
+    def version_written(self) -> str:
+        """The statement that says of which version the tables are now."""
+        return f"UPDATE segmentflow_schema SET version = {self.version:d}"  # noqa: S608 - a number
 
 
 def moves(way: Way, versions: Versions, found: int, to: int) -> list[Move]:
@@ -94,7 +104,7 @@ async def plan(
     planned = moves(way, versions, found, target)
     steps: list[ReportedStep] = []
     for move in planned:
-        if not steps and move.version > move.found:
+        if move is planned[0] and move.begins_with_known_tables:
             await _check_tables(connection, way, move.migration)
         for step in move.steps:
             # Of a later migration, the tables are not there yet.
@@ -130,12 +140,13 @@ async def make(
         return
     await _exchange(connection, way.patience(_FOR_WRITERS))
     for step in move.steps:
-        await _run(connection, step, first=step is move.steps[0])
-    await connection.exchange([plain(_written(move.version))])
+        while await _run(connection, step.sql, step, first=step is move.steps[0]):
+            pass
+    await connection.exchange([plain(move.version_written)])
 
 
 async def make_step(
-    connection: Connection, way: Way, versions: Versions, move: Move, step: Step
+    connection: Connection, way: Way, versions: Versions, move: Move, step: Step, *, beside: bool
 ) -> bool:
     """Make one step of a migration that runs with traffic; say whether it is to run again.
 
@@ -144,16 +155,25 @@ async def make_step(
         way: of its kind of database.
         versions: that the library knows.
         move: the migration.
-        step: of it; the last one writes the version too.
+        step: of it.
+        beside: whether the connection is in no transaction.
     """
     if not await _begin(connection, way, versions, move):
         return False
-    more = False
-    if not step.done or not await _number(connection, step.done):
-        more = await _run(connection, step)
-    if step is move.steps[-1] and not more:
-        await connection.exchange([plain(_written(move.version))])
-    return more
+    return await _run(connection, step.beside if beside else step.sql, step)
+
+
+async def finish(connection: Connection, way: Way, versions: Versions, move: Move) -> None:
+    """Say that a migration is made, once each of its steps is.
+
+    Args:
+        connection: in a transaction that keeps other migrations out.
+        way: of its kind of database.
+        versions: that the library knows.
+        move: the migration.
+    """
+    if await _begin(connection, way, versions, move):
+        await connection.exchange([plain(move.version_written)])
 
 
 async def _begin(connection: Connection, way: Way, versions: Versions, move: Move) -> bool:
@@ -168,7 +188,7 @@ async def _begin(connection: Connection, way: Way, versions: Versions, move: Mov
             f"the other way, or further: {await connection.place()}.",
             details={"found": found, "expected": move.version},
         )
-    if move.version > move.found and not move.migration.online:
+    if move.begins_with_known_tables:
         await _check_tables(connection, way, move.migration)
     if way.family == "sqlite":
         for name, function in move.migration.functions.items():
@@ -191,13 +211,18 @@ async def _exchange(connection: Connection, statements: tuple[str, ...]) -> None
         await connection.exchange([plain(statement) for statement in statements])
 
 
-async def _run(connection: Connection, step: Step, *, first: bool = False) -> bool:
-    if step.is_batch:
-        (statement,) = step.sql
+async def _run(
+    connection: Connection, statements: tuple[str, ...], step: Step, *, first: bool = False
+) -> bool:
+    """Run the statements of a step, unless it is done; say whether they are to run again."""
+    if step.done and await _number(connection, step.done):
+        return False
+    if step.batch:
+        (statement,) = statements
         call = Call(Statement("", statement, readers=(bytes.decode,)), ())
         (touched,) = await connection.exchange([call])
-        return bool(touched)
-    for statement in step.sql:
+        return len(touched) >= step.batch
+    for statement in statements:
         try:
             await connection.exchange([plain(statement)])
         except LostRace:
@@ -212,10 +237,6 @@ async def _run(connection: Connection, step: Step, *, first: bool = False) -> bo
         "migrate it.",
         details={"error": "tables_in_use"},
     )
-
-
-def _written(to: int) -> str:
-    return f"UPDATE segmentflow_schema SET version = {to:d}"  # noqa: S608 - a number
 
 
 async def _number(connection: Connection, query: str) -> int:

@@ -22,12 +22,14 @@ class Way:
             ends, and those that write pass; each waits so many seconds at most.
         patience: returns a statement that bounds what every later one waits for a lock; empty
             where nothing needs it.
+        begin: begins a transaction, in a script.
         columns: a query that lists the tables of ours with their columns.
     """
 
     family: Family
     locks: Callable[[float], tuple[str, ...]]
     patience: Callable[[float], tuple[str, ...]]
+    begin: str
     columns: str
 
 
@@ -48,6 +50,7 @@ WAYS: Final[dict[Family, Way]] = {
         # Changes nothing, and makes this transaction the one that writes.
         locks=lambda _: ("UPDATE segmentflow_schema SET version = version",),
         patience=lambda _: (),
+        begin="BEGIN IMMEDIATE",
         columns="SELECT m.name, c.name FROM sqlite_master AS m, pragma_table_info(m.name) AS c"
         " WHERE m.type = 'table' AND substr(m.name, 1, 12) = 'segmentflow_'",
     ),
@@ -55,6 +58,7 @@ WAYS: Final[dict[Family, Way]] = {
         family="postgresql",
         locks=_locks,
         patience=_waits,
+        begin="BEGIN",
         columns="SELECT c.relname::text, a.attname::text FROM pg_class AS c"
         " JOIN pg_attribute AS a ON a.attrelid = c.oid"
         " WHERE starts_with(c.relname, 'segmentflow_') AND c.relkind IN ('r', 'p')"
