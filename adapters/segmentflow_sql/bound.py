@@ -19,7 +19,7 @@ from segmentflow_core.ports import Transaction
 from segmentflow_sql.drivers import database_of_connection
 from segmentflow_sql.exchange import ConnectionLost, LostRace, StalePlans
 from segmentflow_sql.installation import VERSIONS, version_and_place
-from segmentflow_sql.migrations import Report
+from segmentflow_sql.migrations import MigrationReport
 from segmentflow_sql.migrations.running import make, moves, plan
 from segmentflow_sql.transaction import SqlTransaction
 from segmentflow_sql.waiting import IN_THREAD, ON_LOOP, Turns, Waiting
@@ -55,7 +55,7 @@ class BoundSqlStorage:
         """
         return drive(self._part.run(work))
 
-    def migrate(self, to: int | None = None, *, wait: float = MIGRATION_WAIT) -> Report:
+    def migrate(self, to: int | None = None, *, wait: float = MIGRATION_WAIT) -> MigrationReport:
         """Bring the tables to this version within the host's transaction.
 
         For a migration of Alembic's, or of another tool that gives its connection. Indexes are
@@ -85,7 +85,9 @@ class AsyncBoundSqlStorage:
         """Run `work` within the host's transaction; as `BoundSqlStorage.run`."""
         return await self._part.run(work)
 
-    async def migrate(self, to: int | None = None, *, wait: float = MIGRATION_WAIT) -> Report:
+    async def migrate(
+        self, to: int | None = None, *, wait: float = MIGRATION_WAIT
+    ) -> MigrationReport:
         """Bring the tables to this version; as `BoundSqlStorage.migrate`."""
         return await self._part.migrate(to, wait)
 
@@ -118,11 +120,11 @@ class _Part:
         # Outside the handlers, so that nothing internal becomes the context.
         raise failure
 
-    async def migrate(self, to: int | None, wait: float) -> Report:
+    async def migrate(self, to: int | None, wait: float) -> MigrationReport:
         """Make each migration within the host's transaction, up to one savepoint."""
         way = self._database.way
 
-        async def work(transaction: SqlTransaction) -> Report:
+        async def work(transaction: SqlTransaction) -> MigrationReport:
             connection = transaction.connection
             planned = await plan(connection, way, VERSIONS, to)
             for move in moves(way, VERSIONS, planned.found, planned.version):

@@ -19,7 +19,7 @@ from segmentflow_sql.bound import (
 from segmentflow_sql.connecting import watch_connecting
 from segmentflow_sql.drivers import database_of_engine, open_engine
 from segmentflow_sql.installation import VERSIONS
-from segmentflow_sql.migrations import Report, Versions
+from segmentflow_sql.migrations import MigrationReport, Versions
 from segmentflow_sql.migrations.migrator import Migrator
 from segmentflow_sql.waiting import IN_THREAD, ON_LOOP
 
@@ -80,7 +80,7 @@ class SqlStorage:
 
     def migrate(
         self, to: int | None = None, *, dry_run: bool = False, wait: float = MIGRATION_WAIT
-    ) -> Report:
+    ) -> MigrationReport:
         """Bring the tables, and what they hold, to this version; safe to call at any time.
 
         Of several processes that call it at once, one migrates, and the others wait and find
@@ -172,7 +172,7 @@ class AsyncSqlStorage:
 
     async def migrate(
         self, to: int | None = None, *, dry_run: bool = False, wait: float = MIGRATION_WAIT
-    ) -> Report:
+    ) -> MigrationReport:
         """Bring the tables, and what they hold, to this version; as `SqlStorage.migrate`."""
         migrator = Migrator(self._attempts)
         return await (migrator.plan(to) if dry_run else migrator.migrate(to, wait=wait))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from segmentflow_sql.migrations.migration import (
     Migration,
-    Report,
+    MigrationReport,
     ReportedStep,
     Step,
     Versions,
 )
 from segmentflow_sql.migrations.to_2 import TO_2
 
-__all__ = ["MIGRATIONS", "Migration", "Report", "ReportedStep", "Step", "Versions"]
+__all__ = ["MIGRATIONS", "Migration", "MigrationReport", "ReportedStep", "Step", "Versions"]
 
 MIGRATIONS = (TO_2,)
 """Every migration, in order: the first leads from version 1 to 2."""

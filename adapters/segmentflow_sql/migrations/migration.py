@@ -14,7 +14,7 @@ from attrs import field, frozen
 from segmentflow_core.errors import ConfigurationError
 from segmentflow_sql.migrations.way import Family
 
-__all__ = ["Function", "Migration", "Report", "ReportedStep", "Step", "Versions"]
+__all__ = ["Function", "Migration", "MigrationReport", "ReportedStep", "Step", "Versions"]
 
 Function: TypeAlias = Callable[..., Any]
 """A function of Python's that SQLite calls by its name."""
@@ -89,7 +89,7 @@ class ReportedStep:
 
 
 @frozen
-class Report:
+class MigrationReport:
     """What a migration did, or would do.
 
     Attributes:

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 from segmentflow_core.errors import StorageUnavailable
 from segmentflow_sql.attempts import Attempts
-from segmentflow_sql.migrations.migration import Report, Step
+from segmentflow_sql.migrations.migration import MigrationReport, Step
 from segmentflow_sql.migrations.running import (
     Move,
     be_brief,
@@ -46,7 +46,7 @@ class Migrator:
         self._way = attempts.way
         self._versions = attempts.versions
 
-    async def plan(self, to: int | None = None) -> Report:
+    async def plan(self, to: int | None = None) -> MigrationReport:
         """Say what `migrate` would do; write nothing.
 
         Args:
@@ -68,7 +68,7 @@ class Migrator:
         found = moves(self._way, self._versions, planned.found, planned.version)
         return script(self._way, found)
 
-    async def migrate(self, to: int | None = None, *, wait: float) -> Report:
+    async def migrate(self, to: int | None = None, *, wait: float) -> MigrationReport:
         """Bring the tables to a version; say what was done.
 
         Args:

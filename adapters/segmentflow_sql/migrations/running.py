@@ -15,7 +15,7 @@ from segmentflow_sql.exchange import Call, Connection, LostRace, plain
 from segmentflow_sql.installation import version
 from segmentflow_sql.migrations.migration import (
     Migration,
-    Report,
+    MigrationReport,
     ReportedStep,
     Step,
     Versions,
@@ -84,7 +84,7 @@ def moves(way: Way, versions: Versions, found: int, to: int) -> list[Move]:
 
 async def plan(
     connection: Connection, way: Way, versions: Versions, to: int | None = None
-) -> Report:
+) -> MigrationReport:
     """Say what a migration would do; write nothing.
 
     Args:
@@ -110,7 +110,7 @@ async def plan(
             # Of a later migration, the tables are not there yet.
             rows = await _count(connection, step) if move is planned[0] else None
             steps.append(ReportedStep(move.version, step.name, rows, step.sql))
-    return Report(found, target, tuple(steps))
+    return MigrationReport(found, target, tuple(steps))
 
 
 def _target(versions: Versions, to: int | None) -> int:
