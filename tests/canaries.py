@@ -40,9 +40,14 @@ def shown(error):
         yield f"{one} {one!r} {one.args} {details}"
         told = traceback.TracebackException.from_exception(one, capture_locals=True)
         for frame in told.stack:
-            if frame.filename.startswith(OURS):
+            if frame.filename.startswith(OURS) or _is_of_ours(frame.filename):
                 for name, text in (frame.locals or {}).items():
                     yield f"{frame.filename}:{frame.lineno} {frame.name}: {name} = {text}"
+
+
+def _is_of_ours(filename):
+    """Say whether this is the `__init__` that attrs wrote for a class of ours."""
+    return filename.startswith("<attrs generated") and "segmentflow_" in filename
 
 
 def assert_shows_nothing(error):
@@ -80,7 +85,7 @@ class Failing(MemoryStorage):
         super().__init__()
         self.error = error
 
-    def run(self, work):
+    def run(self, work, **how):
         def working(transaction):
             held = work(transaction)  # a row in a local variable
             raise self.error if held is not self else ZeroDivisionError

@@ -28,7 +28,7 @@ class Failing(MemoryStorage):
         super().__init__()
         self._error = error
 
-    def run(self, work):
+    def run(self, work, **how):
         raise self._error
 
 

@@ -32,7 +32,7 @@ class Stumbling(MemoryStorage):
         super().__init__()
         self.lost, self.error = lost, error
 
-    def run(self, work):
+    def run(self, work, **how):
         for _ in range(self.lost):
             with pytest.raises(ZeroDivisionError):
                 super().run(lambda transaction: (work(transaction), 1 / 0))

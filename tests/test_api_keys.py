@@ -1,19 +1,22 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 
-from segmentflow_core import ApiKeys, AsyncApiKeys
+from segmentflow_core import ApiKey, ApiKeys, AsyncApiKeys
+from segmentflow_core.colour import driven
 from segmentflow_core.errors import ConfigurationError, StorageUnavailable
 from segmentflow_core.testing import FixedClock
+from segmentflow_core.usecases.api_keys import note_api_key_use
 from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
 
 
 class Forgetful:
     """A storage of an adapter that keeps no API Keys."""
 
-    def run(self, work):
+    def run(self, work, **how):
         return work(object())
 
 
@@ -29,7 +32,7 @@ class Busy:
         self._storage = storage
         self.runs = 0
 
-    def run(self, work):
+    def run(self, work, **how):
         self.runs += 1
         if self.runs > 1:
             raise StorageUnavailable
@@ -37,7 +40,7 @@ class Busy:
 
 
 class AsyncBusy(Busy):
-    async def run(self, work):
+    async def run(self, work, **how):
         return await super().run(work)
 
 
@@ -56,3 +59,10 @@ def test_no_repr_shows_a_secret_or_its_digest():
     created = ApiKeys(MemoryStorage()).create(["events:write"])
     assert created.secret not in repr(created)
     assert repr(created.api_key.digest) not in repr(created)
+
+
+def test_the_use_of_a_key_that_is_not_there_is_not_noted():
+    storage = MemoryStorage()
+    api_key = ApiKey("k", "o", b"d", ("events:write",), None, False, FixedClock().now())
+    storage.run(driven(partial(note_api_key_use, api_key=api_key, now=FixedClock().now())))
+    assert ApiKeys(storage).list(organization_id="o") == []

@@ -169,7 +169,7 @@ def test_what_is_no_storage_is_refused_by_its_type(no_storage):
 def test_a_run_that_is_decorated_keeps_its_colour():
     class Timed(AsyncMemoryStorage):
         @functools.wraps(AsyncMemoryStorage.run)
-        def run(self, work):
+        def run(self, work, **how):
             return super().run(work)
 
     awaited = AsyncTracker(Timed(), fingerprint_key=FINGERPRINT_SECRET)
@@ -181,7 +181,7 @@ def test_a_run_that_is_decorated_keeps_its_colour():
 def test_a_run_that_waits_for_a_synchronous_store_is_asynchronous():
     class Awaited(MemoryStorage):
         @functools.wraps(MemoryStorage.run)
-        async def run(self, work):
+        async def run(self, work, **how):
             return super().run(driven(work))
 
     awaited = AsyncTracker(Awaited(), fingerprint_key=FINGERPRINT_SECRET)

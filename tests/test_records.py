@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from segmentflow_core import Limits, ProfileLimits, Records, Tracker
-from segmentflow_core.errors import NotFound, PayloadTooLarge, ProfileTooLarge
+from segmentflow_core.errors import NotFound, PayloadTooLarge, ProfileTooLarge, StorageUnavailable
 from segmentflow_core.testing import FINGERPRINT_SECRET, FixedClock, a_journey, a_request
 from segmentflow_memory import MemoryStorage
 
@@ -68,6 +68,20 @@ def test_keys_are_purged_once_they_have_expired_so_many_at_a_time(tracker, recor
     clock.advance(hours=1)
     assert [records.purge_keys(limit=2) for _ in range(3)] == [2, 1, 0]
     assert not tracker.track(a_request(), "0").replayed
+
+
+class Again(MemoryStorage):
+    """Loses every race: runs work a hundred times."""
+
+    def run(self, work):
+        for _ in range(99):
+            super().run(work)
+        return super().run(work)
+
+
+def test_whether_a_store_takes_writes_is_known_after_a_few_tries():
+    with pytest.raises(StorageUnavailable, match="took no write, 12 times"):
+        Records(Again()).check_writes()
 
 
 def test_a_request_is_explained_with_the_settings_given(storage, tracker):

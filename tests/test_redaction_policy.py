@@ -246,7 +246,7 @@ def locals_of_ours(error):
 class Failing(MemoryStorage):
     """Fails after the work was done, as a store does that loses its connection."""
 
-    def run(self, work):
+    def run(self, work, **how):
         super().run(work)
         raise StorageUnavailable
 

@@ -10,7 +10,8 @@ import sys
 import tracemalloc
 
 import pytest
-from bench.refusals import BODIES, answer_bytes, refuse
+from bench.refusals import answer_bytes
+from bench.refused_bodies import BODIES, refuse
 
 from segmentflow_core.domain.faults import MAX_PATH, Faults
 from segmentflow_core.errors import (

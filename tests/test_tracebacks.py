@@ -11,8 +11,10 @@ import asyncio
 import traceback
 from types import MappingProxyType
 
+import httpx
 import pytest
 
+import segmentflow_memory
 from canaries import (
     CANARY,
     EMAIL,
@@ -34,6 +36,7 @@ from segmentflow_core import (
     RedactionPolicy,
     TrackRequest,
 )
+from segmentflow_core.api_keys import refuse_write_key
 from segmentflow_core.domain.condition import compile_condition
 from segmentflow_core.domain.request import check_request
 from segmentflow_core.errors import SegmentflowError, StorageUnavailable
@@ -42,10 +45,10 @@ from segmentflow_core.templates import compile_template
 from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey, a_request
 from segmentflow_core.tracebacks import forget_locals, forgets_locals
 from segmentflow_core.wire import parse_json, parse_request
-from segmentflow_http import KnownKeys
-from segmentflow_http.client import Client
+from segmentflow_http import ApiKeyAuthenticator, KnownKeys
+from segmentflow_http.client import AsyncClient, Client
 from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
-from segmentflow_sql import SqlStorage
+from segmentflow_sql import AsyncSqlStorage, SqlStorage, open_storage
 
 REFUSED = {
     "unknown fields": invalid(),
@@ -69,6 +72,9 @@ TEXTS = {
     "too large": f'"{CANARY * 60_000}"',
     "too large, and no UTF-8": f'"{CANARY * 60_000}\ud800"',
 }
+
+
+A_KEY = FingerprintKey("id", FINGERPRINT_SECRET.encode())
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -193,15 +199,59 @@ def test_a_journey_a_condition_and_a_template():
         assert_shows_nothing(raised(call))
 
 
-def test_a_secret_that_cannot_be_used():
-    for call in (
-        lambda: a_tracker(fingerprint_key=CANARY),
-        lambda: ApiKeys(MemoryStorage()).authenticate(CANARY, "events:write"),
-        lambda: KnownKeys([CANARY]),
-        lambda: KnownKeys(["k" * 32]).authenticate({"x-api-key": CANARY}, "events:write"),
-        lambda: Client("http://events.test", f"{CANARY}\n"),
-    ):
-        assert_shows_nothing(raised(call))
+SECRETS = {
+    "a secret that is too short": lambda: FingerprintKey("id", CANARY.encode()),
+    "a secret that is text": lambda: FingerprintKey("id", CANARY),
+    "a key id that breaks its rule": lambda: FingerprintKey("\n", CANARY.encode() * 4),
+    "no key id": lambda: FingerprintKey(CANARY.encode() * 4, CANARY.encode() * 4),
+    "one argument": lambda: FingerprintKey(secret=CANARY.encode() * 4),
+    "a derived key": lambda: FingerprintKey.derive(CANARY),
+    "a derived key of no UTF-8": lambda: FingerprintKey.derive(f"{CANARY}\ud800" * 4),
+    "keys of": lambda: FingerprintKeys.of(CANARY),
+    "keys of no text": lambda: FingerprintKeys.of([CANARY]),
+    "keys that are none": lambda: FingerprintKeys(CANARY),
+    "previous keys that are none": lambda: FingerprintKeys(A_KEY, [CANARY]),
+    "previous keys of one id": lambda: FingerprintKeys(A_KEY, [A_KEY, CANARY]),
+    "a tracker": lambda: a_tracker(fingerprint_key=CANARY),
+    "a tracker's keys": lambda: a_tracker(fingerprint_key=[CANARY]),
+    "an asynchronous tracker": lambda: AsyncTracker(AsyncMemoryStorage(), fingerprint_key=CANARY),
+    "a tracker of the wrong storage": lambda: AsyncTracker(
+        MemoryStorage(), fingerprint_key=CANARY * 4
+    ),
+    "an API Key": lambda: ApiKeys(MemoryStorage()).authenticate(CANARY, "events:write"),
+    "a WriteKey": lambda: refuse_write_key(f"wk_{CANARY}"),
+    "a known key": lambda: KnownKeys([CANARY]),
+    "a known key that is none": lambda: KnownKeys([CANARY * 4, 5]),
+    "a known key of no UTF-8": lambda: KnownKeys([f"{CANARY}\ud800" * 4]),
+    "known keys": lambda: KnownKeys(["k" * 32]).authenticate({"x-api-key": CANARY}, "events:write"),
+    "an endpoint's API Keys": lambda: ApiKeyAuthenticator(ApiKeys(MemoryStorage())).authenticate(
+        {"x-api-key": f"wk_{CANARY}"}, "events:write"
+    ),
+    "a client": lambda: Client("http://events.test", f"{CANARY}\n"),
+    "an asynchronous client": lambda: AsyncClient("http://events.test", f"{CANARY}\n"),
+    "a client of the wrong colour": lambda: Client("", CANARY, http=httpx.AsyncClient()),
+    "a store's URL": lambda: open_storage(f"sqlite+{CANARY}://"),
+    "a store's port": lambda: open_storage(f"postgresql://a:{CANARY}@localhost:port/a"),
+    "a store's driver": lambda: open_storage(f"postgresql+psycopg2://a:{CANARY}@localhost/a"),
+    "a store's options": lambda: open_storage(
+        f"postgresql://a:{CANARY}@localhost:1/a?none={CANARY}"
+    ).create_all(),
+    "a store out of reach": lambda: open_storage(
+        f"postgresql://a:{CANARY}@localhost:1/a"
+    ).create_all(),
+    "a SQLite store's options": lambda: open_storage(
+        f"sqlite:///a.db?timeout={CANARY}"
+    ).create_all(),
+    "a storage": lambda: SqlStorage(CANARY),
+    "an asynchronous storage": lambda: AsyncSqlStorage(CANARY),
+    "a bound storage": lambda: SqlStorage.bound_to(CANARY),
+    "a storage in memory": lambda: segmentflow_memory.open_storage(f"memory://{CANARY}"),
+}
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_that_cannot_be_used(name):
+    assert_shows_nothing(raised(SECRETS[name]))
 
 
 # --- how ----------------------------------------------------------------------------

@@ -124,7 +124,7 @@ def test_a_tracker_refuses_a_storage_that_has_to_be_awaited():
                 return Suspending()
 
     class Storage:
-        def run(self, work):
+        def run(self, work, **how):
             return work(AsyncTransaction())
 
     with pytest.raises(RuntimeError, match="AsyncTracker"):

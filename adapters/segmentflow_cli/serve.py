@@ -6,13 +6,16 @@ accepted before it ends. The access log goes to standard output, one JSON object
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import os
 import signal
 import socket
 import threading
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
+from types import FrameType
 from typing import Any, Final
 
 from segmentflow_cli.stores import find_secret, opened
@@ -49,14 +52,30 @@ _LOGGING: Final[dict[str, Any]] = {
             "class": "logging.StreamHandler",
             "formatter": "plain",
             "stream": "ext://sys.stderr",
+            "filters": ["cut_off"],
         },
     },
+    "filters": {"cut_off": {"()": "segmentflow_cli.serve.CutOff"}},
     "loggers": {
         "segmentflow.access": {"handlers": ["stdout"], "level": "INFO", "propagate": False},
         "segmentflow.http": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
         "uvicorn": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
     },
 }
+
+
+class CutOff(logging.Filter):
+    """Says in one line that a request was cut off when the grace of a stop was over.
+
+    uvicorn logs it as an exception of the app, with a traceback.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record through, without the traceback of a cancelled request."""
+        if record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError):
+            record.exc_info = record.exc_text = None
+            record.msg, record.args = "A request was cut off: the grace of the stop was over.", ()
+        return True
 
 
 def serve_store(
@@ -173,8 +192,34 @@ def create_app() -> AsgiApp:
         endpoint,
         threads=int(os.environ[_THREADS]),
         on_answered=log_answered,
+        closing=_told_to_stop().is_set,
         on_shutdown=stack.close,
     )
+
+
+def _told_to_stop() -> threading.Event:
+    """Return what is set once this process is told to stop.
+
+    uvicorn handles the signals meanwhile, and is called as before. It closes the connections
+    that it has then; the clients of one that it accepts in that moment would keep it open.
+    """
+    told = threading.Event()
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            before = signal.getsignal(number)
+            if callable(before):
+                signal.signal(number, _noting(told, before))
+    return told
+
+
+def _noting(
+    told: threading.Event, before: Callable[[int, FrameType | None], Any]
+) -> Callable[[int, FrameType | None], None]:
+    def noted(number: int, frame: FrameType | None) -> None:
+        told.set()
+        before(number, frame)
+
+    return noted
 
 
 def _build(stack: ExitStack) -> Endpoint:

@@ -61,21 +61,14 @@ class _NotAllowed(yaml.MarkedYAMLError):
         super().__init__(problem=reason, problem_mark=mark, note=hint)
 
 
-class _Loader(yaml.SafeLoader):
-    """Composes nodes with the tags of the core schema."""
+_QUICK: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The parser of libyaml, where PyYAML was built with it: some 25 times as fast."""
 
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
-        if isinstance(event, yaml.AliasEvent):
-            raise _NotAllowed("must not use aliases", event.start_mark)
-        if getattr(event, "tag", None) is not None:
-            raise _NotAllowed(_TAG, event.start_mark, _QUOTE)
-        return super().compose_node(parent, index)
+_READ_OTHERWISE: Final = re.compile("[\t\r\x85\u2028\u2029\ufeff\ud800-\udfff]")
+"""Finds what libyaml reads where PyYAML's own parser refuses it, or otherwise."""
 
-
-_Loader.yaml_implicit_resolvers = {}
-for _tag, _pattern, _first in _CORE:
-    _Loader.add_implicit_resolver(_tag, re.compile(_pattern), _first)
+_EXPLAINED: Final = 256 * 1024
+"""The longest text that is read a second time to say in which words it is refused."""
 
 
 def parse_yaml(text: str) -> Any:
@@ -85,37 +78,97 @@ def parse_yaml(text: str) -> Any:
         YamlFault: it is not valid, or uses what is not allowed here.
         RecursionError: it is nested too deep.
     """
+    fault = "is not valid YAML"
+    if not _READ_OTHERWISE.search(text):
+        try:
+            return _Reading(text, _QUICK).document()
+        except yaml.YAMLError as error:
+            fault = _described(error, text)
+        if len(text) > _EXPLAINED:
+            raise YamlFault(fault)
+    # PyYAML's own parser: it decides, and `_REASONS` knows its problems.
     try:
-        node = yaml.compose(text, _Loader)
-        return None if node is None else _value(node)
+        return _Reading(text, yaml.SafeLoader).document()
     except yaml.YAMLError as error:
         fault = _described(error, text)
     raise YamlFault(fault)
 
 
-def _value(node: yaml.Node) -> Any:
-    if isinstance(node, yaml.SequenceNode):
-        return [_value(item) for item in node.value]
-    if isinstance(node, yaml.MappingNode):
-        return _members(node)
-    try:
-        return _SCALARS.get(node.tag, str)(node.value)
-    except ValueError:  # more digits than the interpreter converts
-        pass
-    raise _NotAllowed(_LONG, node.start_mark)
+class _Reading:
+    """One reading of a text: a parser's events, made into plain values."""
 
+    def __init__(self, text: str, parser: Any) -> None:
+        self._events = yaml.parse(text, parser)
+        self._fault: _NotAllowed | None = None
+        self._anchors = set[str]()
 
-def _members(node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[str] = set()
-    members: dict[Any, Any] = {}
-    for key, value in node.value:
-        if not isinstance(key, yaml.ScalarNode):
-            raise _NotAllowed("must not use lists or mappings as members' names", key.start_mark)
-        if key.value in seen:
-            raise _NotAllowed("must not give a member twice", key.start_mark)
-        seen.add(key.value)
-        members[_value(key)] = _value(value)
-    return members
+    def document(self) -> Any:
+        """Return the only document, or None where there is none."""
+        self._next()  # the start of the stream
+        if isinstance(self._next(), yaml.StreamEndEvent):
+            return None
+        value = self._value(self._next())
+        self._next()  # the end of the document
+        end = self._next()
+        if not isinstance(end, yaml.StreamEndEvent):
+            raise yaml.MarkedYAMLError(
+                problem="but found another document", problem_mark=end.start_mark
+            )
+        if self._fault is not None:
+            raise self._fault
+        return value
+
+    def _next(self) -> Any:
+        return next(self._events)
+
+    def _value(self, event: Any) -> Any:
+        if isinstance(event, yaml.AliasEvent):
+            raise _NotAllowed("must not use aliases", event.start_mark)
+        if event.tag is not None:
+            raise _NotAllowed(_TAG, event.start_mark, _QUOTE)
+        if event.anchor is not None:
+            if event.anchor in self._anchors:
+                raise yaml.MarkedYAMLError(problem_mark=event.start_mark)
+            self._anchors.add(event.anchor)
+        if isinstance(event, yaml.ScalarEvent):
+            return self._scalar(event)
+        if isinstance(event, yaml.MappingStartEvent):
+            return self._members()
+        items: list[Any] = []
+        while not isinstance(item := self._next(), yaml.SequenceEndEvent):
+            items.append(self._value(item))
+        return items
+
+    def _members(self) -> dict[Any, Any]:
+        seen: set[str] = set()
+        members: dict[Any, Any] = {}
+        while not isinstance(key := self._next(), yaml.MappingEndEvent):
+            if isinstance(key, yaml.CollectionStartEvent):
+                self._refuse("must not use lists or mappings as members' names", key)
+            elif isinstance(key, yaml.ScalarEvent) and key.value in seen:
+                self._refuse("must not give a member twice", key)
+            name = self._value(key)
+            value = self._value(self._next())
+            if isinstance(key, yaml.ScalarEvent):
+                seen.add(key.value)
+                members[name] = value
+        return members
+
+    def _scalar(self, event: Any) -> Any:
+        text: str = event.value
+        if not event.implicit[0]:  # quoted, or a block
+            return text
+        for tag, matches in _BY_FIRST.get(text[:1], ()):
+            if matches(text):
+                try:
+                    return _SCALARS[tag](text)
+                except ValueError:  # more digits than the interpreter converts
+                    self._refuse(_LONG, event)
+        return text
+
+    def _refuse(self, reason: str, event: Any) -> None:
+        """Keep the first fault of this kind: aliases and tags anywhere are named before it."""
+        self._fault = self._fault or _NotAllowed(reason, event.start_mark)
 
 
 def _integer(text: str) -> int:
@@ -132,6 +185,12 @@ _SCALARS: Final[Mapping[str, Callable[[str], Any]]] = {
     _INT: _integer,
     _FLOAT: _real,
 }
+
+
+_BY_FIRST: Final[dict[str, list[tuple[str, Callable[[str], Any]]]]] = {}
+for _tag, _pattern, _first in _CORE:
+    for _character in _first:
+        _BY_FIRST.setdefault(_character, []).append((_tag, re.compile(_pattern).match))
 
 
 def _described(error: yaml.YAMLError, text: str) -> str:

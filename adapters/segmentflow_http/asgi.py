@@ -40,6 +40,8 @@ class AsgiApp:
         threads: how many calls of an `Endpoint` run at the same time; others wait.
         on_answered: is called with each answered request, for example `log_answered`.
         on_shutdown: is called when the server shuts down, after the last answer.
+        closing: says whether the server is about to stop: answers then tell the client to close
+            its connection.
 
     Raises:
         ConfigurationError: `threads` is less than 1.
@@ -52,6 +54,7 @@ class AsgiApp:
         threads: int = 8,
         on_answered: AnsweredHook | None = None,
         on_shutdown: Callable[[], object] | None = None,
+        closing: Callable[[], bool] = lambda: False,
     ) -> None:
         if threads < 1:
             raise ConfigurationError("threads must be at least 1.")
@@ -60,6 +63,7 @@ class AsgiApp:
         self._pool: ThreadPoolExecutor | None = None
         self._on_answered = on_answered
         self._on_shutdown = on_shutdown
+        self._closing = closing
 
     @forgets_locals
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
@@ -88,6 +92,8 @@ class AsgiApp:
                 response = error_response(error)
         if response is None:
             response = await self._answer(method, path, headers, body)
+        if self._closing():
+            response = response._replace(headers={**response.headers, "connection": "close"})
         # A client that has left meanwhile gets its answer when it tries again.
         with suppress(OSError):
             await _send(send, response)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Protocol
 
 from attrs import frozen
@@ -138,11 +139,16 @@ class KnownKeys:
         return self._caller
 
 
-def _checked(secret: str) -> bytes:
+def _checked(secret: object) -> bytes:
+    if not isinstance(secret, str):
+        raise ConfigurationError("A key must be text.")
     try:
         refuse_write_key(secret)
     except Unauthorized as error:
         raise ConfigurationError(error.message) from None
     if len(secret) < _SHORTEST:
         raise ConfigurationError(f"A key must have at least {_SHORTEST} characters.")
-    return secret.encode()
+    with suppress(UnicodeEncodeError):
+        return secret.encode()
+    # Raised outside the handler: the encoder's error holds the key.
+    raise ConfigurationError("A key must be text that UTF-8 can encode.")

@@ -1,7 +1,7 @@
 """The Enrollments that wait for a worker, sorted, so that a claim reads only those it takes.
 
-Knows when each becomes available, and which Organization's turn it is. Must never know
-what a claim does to an Enrollment.
+Knows when each becomes available. Must never know whose turn it is, nor what a claim does to an
+Enrollment.
 """
 
 from __future__ import annotations
@@ -43,29 +43,15 @@ class Queue:
             act(*place)
             self._undo.append((undo, place))
 
-    def available(self, terms: ClaimTerms) -> list[tuple[str, str]]:
-        """Return the Enrollments a claim takes, as pairs of Organization and Enrollment id.
+    def available(self, terms: ClaimTerms) -> Iterator[tuple[str, str]]:
+        """Yield what a claim may take, as pairs of Organization and Enrollment id.
 
-        Organizations take turns; within one, the Enrollment available longest comes first.
+        Of each Organization the first `limit`, the one available longest first.
         """
         wanted = terms.organization_id
-        organizations = sorted(self._entries) if wanted is None else [wanted]
-        waiting = [
-            (organization_id, ids)
-            for organization_id in organizations
-            if (ids := list(islice(self._due(organization_id, terms), terms.limit)))
-        ]
-        if not waiting:
-            return []
-        first = terms.turn % len(waiting)
-        circle = waiting[first:] + waiting[:first]
-        rounds = (
-            (organization_id, ids[rank])
-            for rank in range(terms.limit)
-            for organization_id, ids in circle
-            if rank < len(ids)
-        )
-        return list(islice(rounds, terms.limit))
+        for organization_id in self._entries if wanted is None else [wanted]:
+            for enrollment_id in islice(self._due(organization_id, terms), terms.limit):
+                yield organization_id, enrollment_id
 
     def _due(self, organization_id: str, terms: ClaimTerms) -> Iterator[str]:
         """Yield the ids an Organization has available, the one available longest first."""
@@ -89,4 +75,4 @@ class Queue:
 
 
 def _entry(enrollment: Enrollment) -> _Entry:
-    return enrollment.available_at or enrollment.entered_at, enrollment.enrollment_id
+    return enrollment.waits_until, enrollment.enrollment_id

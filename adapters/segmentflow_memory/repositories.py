@@ -6,34 +6,28 @@ decide a rule: the core says what becomes of a key or an Enrollment.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from datetime import datetime
-from typing import Any
 
 from attrs import evolve
 
 from segmentflow_core.ports import (
     Changes,
-    ClaimedEnrollment,
     ClaimTerms,
     Enrollment,
+    EnrollmentChange,
     EnrollmentStatus,
+    Found,
     Intent,
     Journey,
     JourneyStatus,
     KeyClaim,
     Known,
-    Lease,
     PriorEntries,
     Probe,
     Profile,
     UserEvent,
-    completed,
-    extended,
-    handed_over,
-    released,
-    revived,
 )
 from segmentflow_core.ports.api_keys import ApiKey
 from segmentflow_memory.tables import Tables
@@ -65,7 +59,7 @@ class _Tracking:
         # One transaction runs at a time, so a key that is free stays this one's.
         for key in intent.keys:
             claim = tables.key_claims.rows.get((organization_id, key))
-            if claim is not None and (claim.expires_at is None or claim.expires_at > intent.now):
+            if claim is not None and not claim.is_expired(intent.now):
                 taken[key] = claim
         found: dict[str, Profile] = {}
         for profile_id in self._led_to(organization_id, intent):
@@ -121,7 +115,8 @@ class _Tracking:
             for before, profile in zip(
                 changes.previous_profiles, changes.changed_profiles, strict=True
             )
-            if _identities(before) != _identities(profile)
+            if before.former_emails is not profile.former_emails
+            or (before.email, before.external_id) != (profile.email, profile.external_id)
         ]
         for before, _ in moved:
             self._forget_identities(organization_id, before)
@@ -177,11 +172,7 @@ class _Idempotency:
 
     def purge(self, now: datetime, limit: int) -> int:
         claims = self._tables.key_claims
-        expired = [
-            at
-            for at, claim in claims.rows.items()
-            if claim.expires_at is not None and claim.expires_at <= now
-        ][:limit]
+        expired = [at for at, claim in claims.rows.items() if claim.is_expired(now)][:limit]
         for at in expired:
             claims.remove(at)
         return len(expired)
@@ -220,32 +211,28 @@ class _Journeys:
 
     def list(self, organization_id: str) -> list[Journey]:
         rows = self._tables.journeys.rows
-        return [rows[at] for at in sorted(at for at in rows if at[0] == organization_id)]
+        return [journey for at, journey in rows.items() if at[0] == organization_id]
 
-    def get(
-        self, organization_id: str, journey_id: str, version: int | None = None
-    ) -> Journey | None:
-        current = self._tables.journeys.rows.get((organization_id, journey_id))
-        if current is None or version is None or version == current.version:
-            return current
-        older = self._tables.versions.rows.get((organization_id, journey_id, version))
-        if older is None:
-            return None
-        status = current.definition.status
-        return evolve(older, definition=evolve(older.definition, status=status))
+    def get(self, organization_id: str, journey_id: str) -> Journey | None:
+        return self._tables.journeys.rows.get((organization_id, journey_id))
 
-    def publish(self, organization_id: str, journeys: Sequence[Journey]) -> None:
+    def get_version(self, organization_id: str, journey_id: str, version: int) -> Journey | None:
+        return self._tables.versions.rows.get((organization_id, journey_id, version))
+
+    def publish(
+        self, organization_id: str, versions: Sequence[Journey], statuses: Sequence[Journey]
+    ) -> None:
         tables = self._tables
-        for journey in journeys:
+        for journey in (*versions, *statuses):
             at = (organization_id, journey.journey_id)
             before = tables.journeys.rows.get(at)
             if before is not None and before.definition.status is JourneyStatus.ACTIVE:
                 self._listen(organization_id, before, None)
             if journey.definition.status is JourneyStatus.ACTIVE:
                 self._listen(organization_id, None, journey)
-            if (*at, journey.version) not in tables.versions.rows:
-                tables.versions.put((*at, journey.version), journey)
             tables.journeys.put(at, journey)
+        for journey in versions:
+            tables.versions.put((organization_id, journey.journey_id, journey.version), journey)
 
     def _listen(self, organization_id: str, gone: Journey | None, new: Journey | None) -> None:
         journey = new or gone
@@ -299,79 +286,34 @@ class _ApiKeys:
 
     def list(self, organization_id: str) -> list[ApiKey]:
         rows = self._tables.api_keys.rows
-        return [rows[at] for at in sorted(rows, reverse=True) if at[0] == organization_id]
+        return [api_key for at, api_key in rows.items() if at[0] == organization_id]
 
-    def revoke(self, organization_id: str, key_id: str, now: datetime) -> ApiKey | None:
-        at = (organization_id, key_id)
-        found = self._tables.api_keys.rows.get(at)
-        if found is not None and found.revoked_at is None:
-            found = evolve(found, revoked_at=now)
-            self._tables.api_keys.put(at, found)
-        return found
+    def lock(self, organization_id: str, key_id: str) -> ApiKey | None:
+        return self._tables.api_keys.rows.get((organization_id, key_id))
 
-    def note_use(self, organization_id: str, key_id: str, now: datetime) -> None:
-        at = (organization_id, key_id)
-        found = self._tables.api_keys.rows.get(at)
-        if found is not None and (found.last_used_at is None or found.last_used_at < now):
-            self._tables.api_keys.put(at, evolve(found, last_used_at=now))
+    def save(self, api_key: ApiKey) -> None:
+        self._tables.api_keys.put((api_key.organization_id, api_key.key_id), api_key)
 
 
 class _HandOver:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    def claim(self, terms: ClaimTerms) -> list[ClaimedEnrollment]:
-        tables = self._tables
-        claimed: list[ClaimedEnrollment] = []
-        for organization_id, enrollment_id in tables.queue.available(terms):
-            enrollment = handed_over(tables.enrollments.rows[organization_id, enrollment_id], terms)
-            tables.put_enrollment(organization_id, enrollment)
-            event = _copied_event(tables.events.rows[organization_id, enrollment.event_id])
-            claimed.append(ClaimedEnrollment(organization_id, enrollment, event))
-        return claimed
+    def waiting(self, terms: ClaimTerms) -> list[Found]:
+        return list(self._found(self._tables.queue.available(terms)))
 
-    def complete(self, leases: Sequence[Lease], now: datetime) -> dict[Lease, Enrollment]:
-        return self._change(leases, lambda found, token: completed(found, token, now))
+    def lock(self, named: Sequence[tuple[str, str]]) -> list[Found]:
+        return list(self._found(named))
 
-    def release(
-        self, leases: Sequence[Lease], available_at: datetime, max_attempts: int, failed: bool
-    ) -> dict[Lease, Enrollment]:
-        return self._change(
-            leases,
-            lambda found, token: released(found, token, available_at, max_attempts, failed=failed),
-        )
+    def save(self, changes: Sequence[EnrollmentChange]) -> None:
+        for change in changes:
+            self._tables.put_enrollment(change.organization_id, change.after)
 
-    def extend(self, leases: Sequence[Lease], lease_until: datetime) -> dict[Lease, Enrollment]:
-        return self._change(leases, lambda found, token: extended(found, token, lease_until))
-
-    def revive(
-        self, organization_id: str, enrollment_ids: Sequence[str], now: datetime
-    ) -> dict[str, Enrollment]:
-        done: dict[str, Enrollment] = {}
-        for enrollment_id in enrollment_ids:
-            found = self._tables.enrollments.rows.get((organization_id, enrollment_id))
-            enrollment = None if found is None else revived(found, now)
-            if enrollment is not None:
-                self._tables.put_enrollment(organization_id, enrollment)
-                done[enrollment_id] = enrollment
-        return done
-
-    def _change(
-        self, leases: Sequence[Lease], rule: Callable[[Enrollment, str], Enrollment | None]
-    ) -> dict[Lease, Enrollment]:
-        """Apply a rule of the core to the Enrollment of each lease."""
-        done: dict[Lease, Enrollment] = {}
-        for lease in leases:
-            found = self._tables.enrollments.rows.get((lease.organization_id, lease.enrollment_id))
-            enrollment = None if found is None else rule(found, lease.token)
-            if enrollment is not None:
-                self._tables.put_enrollment(lease.organization_id, enrollment)
-                done[lease] = enrollment
-        return done
-
-
-def _identities(profile: Profile) -> tuple[Any, ...]:
-    return profile.email, profile.external_id, profile.former_emails.keys()
+    def _found(self, named: Iterable[tuple[str, str]]) -> Iterator[Found]:
+        rows = self._tables.enrollments.rows
+        for at in named:
+            if at in rows:
+                yield at[0], rows[at]
 
 
 def _copied_profile(profile: Profile) -> Profile:

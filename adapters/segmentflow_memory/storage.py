@@ -15,6 +15,7 @@ from typing import TypeVar
 from segmentflow_core.colour import drive
 from segmentflow_core.errors import ConfigurationError, StorageUnavailable
 from segmentflow_core.ports import Transaction
+from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_memory.repositories import MemoryTransaction
 from segmentflow_memory.tables import Tables
 
@@ -36,12 +37,15 @@ class MemoryStorage:
         self._wait = wait
         self._transaction = MemoryTransaction(self._tables)
 
-    def run(self, work: Callable[[Transaction], T]) -> T:
+    def run(self, work: Callable[[Transaction], T], *, reads_only: bool = False) -> T:
         """Run `work` in a transaction; one that fails leaves nothing.
+
+        One that only reads waits as well, so that it reads nothing half-written.
 
         Raises:
             StorageUnavailable: another transaction did not end in time.
         """
+        del reads_only
         if not self._lock.acquire(timeout=self._wait):
             raise StorageUnavailable("Another transaction of the store takes too long. Try again.")
         try:
@@ -67,13 +71,17 @@ class AsyncMemoryStorage:
     def __init__(self, storage: MemoryStorage | None = None) -> None:
         self._storage = storage or MemoryStorage()
 
-    async def run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+    async def run(
+        self, work: Callable[[Transaction], Awaitable[T]], *, reads_only: bool = False
+    ) -> T:
         """Run `work` in a transaction; as `MemoryStorage.run`.
 
         Raises:
             StorageUnavailable: the work waits for something other than this storage.
         """
-        return self._storage.run(lambda transaction: drive(_unsuspended(work(transaction))))
+        return self._storage.run(
+            lambda transaction: drive(_unsuspended(work(transaction))), reads_only=reads_only
+        )
 
 
 async def _unsuspended(work: Awaitable[T]) -> T:
@@ -89,6 +97,7 @@ async def _unsuspended(work: Awaitable[T]) -> T:
     raise StorageUnavailable("Work on the in-memory storage must not wait for anything else.")
 
 
+@forgets_locals
 def open_storage(url: str) -> MemoryStorage:
     """Open an empty store for a ``memory://`` URL.
 

@@ -1,4 +1,4 @@
-"""``python -m segmentflow_sql [sqlite|postgresql]``: print every statement on our tables, named.
+"""``python -m segmentflow_sql [DATABASE]``: print every statement on our tables, named.
 
 What begins, sets up and ends a transaction is plain text, in sqlite.py and postgresql.py.
 """

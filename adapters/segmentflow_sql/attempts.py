@@ -71,7 +71,11 @@ class Attempts:
         self._version: int | None = None
 
     async def run(
-        self, work: Callable[[SqlTransaction], T | Awaitable[T]], *, version_needed: bool = True
+        self,
+        work: Callable[[SqlTransaction], T | Awaitable[T]],
+        *,
+        reads_only: bool = False,
+        version_needed: bool = True,
     ) -> T:
         """Run work in a transaction and commit; again where a race or the connection was lost.
 
@@ -82,6 +86,7 @@ class Attempts:
 
         Args:
             work: returns its result, or an awaitable of it.
+            reads_only: whether it writes and locks nothing.
             version_needed: whether to refuse where the tables are not of our version.
         """
         if version_needed and self._version is None:
@@ -95,7 +100,10 @@ class Attempts:
                 await self._source.waiting.sleep(delay)
             checked_out = _CheckedOut(self._source)
             try:
-                connection = await checked_out.take(after_loss=after_loss, after_race=after_race)
+                # What began by reading and lost a race is to write from its start.
+                connection = await checked_out.take(
+                    after_loss=after_loss, reads_only=reads_only and not after_race
+                )
                 result = await settle(work(SqlTransaction(connection)))
                 await connection.commit()
                 checked_out.leave()
@@ -132,7 +140,7 @@ class Attempts:
         checked_out = _CheckedOut(self._source)
         try:
             connection = await checked_out.take(
-                after_loss=False, after_race=False, in_transaction=False
+                after_loss=False, reads_only=False, in_transaction=False
             )
             result = await work(connection)
             checked_out.leave()
@@ -144,6 +152,7 @@ class Attempts:
         self.check_file()
         answer: tuple[int | None, str] = await self.run(
             lambda transaction: version_and_place(transaction.connection, self.versions),
+            reads_only=True,
             version_needed=False,
         )
         self._version = self.versions.check(*answer)
@@ -205,7 +214,7 @@ class _CheckedOut:
         self._is_whole = False
 
     async def take(
-        self, *, after_loss: bool, after_race: bool, in_transaction: bool = True
+        self, *, after_loss: bool, reads_only: bool, in_transaction: bool = True
     ) -> Connection:
         """Check a connection out, and start a transaction on it unless there shall be none.
 
@@ -215,8 +224,9 @@ class _CheckedOut:
                 time; `ConnectionLost` instead where one was lost before or broke off, so that
                 connecting is tried again.
         """
-        await self._take_turn()
         source = self._source
+        if source.turns is not None:
+            await self._take_turn(source.turns)
         failure: SegmentflowError | None = None
         try:
             self._pooled = await source.waiting.call(source.engine.raw_connection)
@@ -234,18 +244,16 @@ class _CheckedOut:
         self.served_before = _PREPARED in info
         if not self.served_before:
             info[_PREPARED] = await source.database.prepare(driver)
-        self._connection = source.database.owned(driver, info[_PREPARED], after_race)
+        self._connection = source.database.owned(driver, info[_PREPARED], reads_only)
         self._connection.after_loss = after_loss
         if not in_transaction:
             self._connection.without_transaction()
         started: Connection = self._connection
         return started
 
-    async def _take_turn(self) -> None:
+    async def _take_turn(self, turns: Turns) -> None:
         source = self._source
-        if source.turns is None:
-            return
-        lock = source.waiting.lock_of(source.turns)
+        lock = source.waiting.lock_of(turns)
         if not await source.waiting.take(lock, source.wait):
             raise StorageUnavailable(
                 "The engine's only connection is in use by another transaction. Try again."
@@ -266,24 +274,27 @@ class _CheckedOut:
 
     async def give_back(self) -> None:
         """Return the connection to its pool, closed unless it is as it was, and the turn."""
+        waiting, pooled = self._source.waiting, self._pooled
         try:
-            if self._pooled is not None:
+            if pooled is not None:
                 # All of it in one, or a second cancellation would leave the rest undone.
-                await self._source.waiting.to_its_end(self._return(self._pooled))
+                await waiting.to_its_end(
+                    waiting.call(pooled.close) if self._is_whole else self._return_undone(pooled)
+                )
         finally:
             if self._connection is not None:
                 self._connection.end_turn()
             if self._turn is not None:
                 self._turn.release()
 
-    async def _return(self, pooled: PoolProxiedConnection) -> None:
+    async def _return_undone(self, pooled: PoolProxiedConnection) -> None:
         call = self._source.waiting.call
         try:
-            if not self._is_whole and self._connection is not None:
+            if self._connection is not None:
                 await self._connection.abandon()
         finally:
             try:
-                if not (self._is_whole or self._source.holds_the_store):
+                if not self._source.holds_the_store:
                     await call(pooled.invalidate)
             finally:
                 await call(pooled.close)

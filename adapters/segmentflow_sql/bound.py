@@ -44,8 +44,8 @@ class BoundSqlStorage:
     def __init__(self, connection: Any, *, wait: float = DEFAULT_WAIT) -> None:
         self._part = _Part(connection, wait, IN_THREAD)
 
-    def run(self, work: Callable[[Transaction], T]) -> T:
-        """Run `work` within the host's transaction, up to a savepoint.
+    def run(self, work: Callable[[Transaction], T], *, reads_only: bool = False) -> T:
+        """Run `work` within the host's transaction, up to a savepoint, whatever it does.
 
         Raises:
             ConfigurationError: the host's connection is in no transaction, or its database
@@ -53,6 +53,7 @@ class BoundSqlStorage:
             IdempotencyInProgress: a concurrent call did not finish in time.
             StorageUnavailable: a race was lost, or the database gave an error.
         """
+        del reads_only
         return drive(self._part.run(work))
 
     def migrate(self, to: int | None = None, *, wait: float = MIGRATION_WAIT) -> MigrationReport:
@@ -81,8 +82,11 @@ class AsyncBoundSqlStorage:
     def __init__(self, connection: Any, *, wait: float = DEFAULT_WAIT) -> None:
         self._part = _Part(connection, wait, ON_LOOP)
 
-    async def run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+    async def run(
+        self, work: Callable[[Transaction], Awaitable[T]], *, reads_only: bool = False
+    ) -> T:
         """Run `work` within the host's transaction; as `BoundSqlStorage.run`."""
+        del reads_only
         return await self._part.run(work)
 
     async def migrate(

@@ -22,7 +22,8 @@ class Codec:
     """How one kind of database wants values written.
 
     Attributes:
-        instant: of an aware datetime in UTC.
+        instant: of an aware datetime in UTC. PostgreSQL takes it as it is: as text where it is
+            a parameter, in microseconds where it is one of many in a list.
         json: of an admitted JSON value.
         listed: of strings that are one parameter, a list.
         may_be_id: whether a row could have this text for its id.
@@ -66,6 +67,10 @@ def _without_exponent(found: re.Match[str]) -> str:
     return found[0] if found[0][0] == '"' else format(float(found[0]), ".1f")
 
 
+def _as_it_is(moment: datetime) -> datetime:
+    return moment
+
+
 _NEVER_STORED: Final = re.compile("[\0\ud800-\udfff]")
 _UUID: Final = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -80,4 +85,4 @@ def _is_uuid(text: str) -> bool:
 
 
 SQLITE: Final = Codec(to_microseconds, encode_json, _json_array, may_be_stored)
-POSTGRESQL: Final = Codec(datetime.isoformat, _jsonb, _array, _is_uuid)
+POSTGRESQL: Final = Codec(_as_it_is, _jsonb, _array, _is_uuid)

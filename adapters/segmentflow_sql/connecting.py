@@ -36,8 +36,10 @@ def watch_connecting(engine: Engine) -> None:
         engine: SQLAlchemy's; where it is asynchronous, the synchronous one within.
     """
     dialect = engine.dialect
-    if dialect.is_async and not event.contains(dialect, "do_connect", _connect_to_the_end):
-        event.listen(dialect, "do_connect", _connect_to_the_end)
+    dbapi: Any = dialect.dbapi
+    if dialect.is_async and not isinstance(dbapi.connect, _Connect):
+        # Below all that an engine can be given: its own arguments, a creator, listeners.
+        dbapi.connect = _Connect(dbapi.connect, _connect_of(dialect))
     if dialect.name == "postgresql" and not event.contains(
         engine.pool, "connect", _refuse_no_encoding
     ):
@@ -50,11 +52,16 @@ def _refuse_no_encoding(connection: Any, _record: Any) -> None:
         check_encoding(connection)
 
 
-def _connect_to_the_end(dialect: Dialect, _record: Any, _arguments: Any, options: Any) -> None:
-    """Let the dialect connect by `_ToTheEnd`; other listeners are still heard."""
-    given = options.get("async_creator_fn")
-    if not isinstance(given, _ToTheEnd):
-        options["async_creator_fn"] = _ToTheEnd(given or _connect_of(dialect))
+class _Connect:
+    """The driver's `connect` as a dialect calls it, by `_ToTheEnd`."""
+
+    def __init__(self, connect: Callable[..., Any], default: Callable[..., Awaitable[Any]]) -> None:
+        self._connect = connect
+        self._default = default
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        options["async_creator_fn"] = _ToTheEnd(options.get("async_creator_fn") or self._default)
+        return self._connect(*arguments, **options)
 
 
 def _connect_of(dialect: Dialect) -> Callable[..., Awaitable[Any]]:

@@ -7,6 +7,7 @@ the standard library's until it is needed.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -15,6 +16,8 @@ from sqlalchemy import Dialect, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from segmentflow_core.errors import ConfigurationError
+from segmentflow_core.tracebacks import forgets_locals
+from segmentflow_sql.kin import KIN
 from segmentflow_sql.sqlite import Sqlite
 from segmentflow_sql.waiting import Waiting
 
@@ -26,27 +29,31 @@ __all__ = ["Database", "database_of_connection", "database_of_engine", "open_eng
 Database: TypeAlias = "Sqlite | Postgresql"
 
 _DRIVERS: Final = {
-    False: (("sqlite", "pysqlite"), ("postgresql", "psycopg")),
-    True: (("sqlite", "aiosqlite"), ("postgresql", "psycopg")),
+    False: (("sqlite", "pysqlite"), ("postgresql", "psycopg"), ("cockroachdb", "psycopg")),
+    True: (("sqlite", "aiosqlite"), ("postgresql", "psycopg"), ("cockroachdb", "psycopg")),
 }
 """What can be spoken to, by whether it is asynchronous."""
+
+_OPTION: Final = "segmentflow_database"
+"""An execution option of a host's engine: which of PostgreSQL's kin is behind it."""
 
 
 def database_of_engine(given: Any, wait: float, waiting: Waiting) -> Database:
     """Say how to speak to what is behind a SQLAlchemy engine, in its own way.
 
     Raises:
-        ConfigurationError: it is no engine, or of the other colour, another database or driver.
+        ConfigurationError: it is no engine, or of the other colour, another database or driver;
+            or its options name a database that is unknown here.
     """
     engine = getattr(given, "sync_engine", given)
     dialect = engine.dialect if isinstance(engine, Engine) else None
     whose = "AsyncSqlStorage" if waiting.asynchronous else "SqlStorage"
     asked = engine.get_execution_options() if isinstance(engine, Engine) else {}
-    return _database_of(dialect, whose, wait, waiting, asked.get("isolation_level"))
+    return _database_of(dialect, whose, wait, waiting, asked)
 
 
 def _database_of(
-    dialect: Dialect | None, whose: str, wait: float, waiting: Waiting, level: str | None = None
+    dialect: Dialect | None, whose: str, wait: float, waiting: Waiting, asked: Mapping[str, Any]
 ) -> Database:
     asynchronous = waiting.asynchronous
     known = _DRIVERS[asynchronous]
@@ -56,15 +63,20 @@ def _database_of(
         or (dialect.name, dialect.driver) not in known
     ):
         kind = "an asynchronous engine" if asynchronous else "an engine"
-        names = " or ".join("+".join(pair) for pair in known)
+        names = " or ".join("+".join(pair) for pair in known[:2])
         raise ConfigurationError(f"{whose} needs {kind} of SQLAlchemy's for {names}.")
-    return Sqlite(wait, waiting) if dialect.name == "sqlite" else _postgresql(wait, level)
+    if dialect.name == "sqlite":
+        return Sqlite(wait, waiting)
+    return _postgresql(wait, asked.get("isolation_level"), asked.get(_OPTION, dialect.name))
 
 
-def _postgresql(wait: float, level: str | None = None) -> Postgresql:
+def _postgresql(wait: float, level: str | None = None, name: str = "postgresql") -> Postgresql:
     from segmentflow_sql.postgresql import Postgresql  # noqa: PLC0415 - SQLite needs no psycopg
 
-    return Postgresql(wait, level)
+    for database in KIN:
+        if database == name:
+            return Postgresql(wait, level, database)
+    raise ConfigurationError(f"The option {_OPTION} must be one of {', '.join(KIN)}.")
 
 
 def database_of_connection(connection: Any, wait: float, waiting: Waiting) -> Database:
@@ -77,7 +89,8 @@ def database_of_connection(connection: Any, wait: float, waiting: Waiting) -> Da
     inner = getattr(connection, "sync_connection", None) or connection
     if isinstance(inner, SqlalchemyConnection):
         # A connection's own isolation level is set on its driver already.
-        return _database_of(inner.dialect, "Bound storage", wait, waiting)
+        asked = {_OPTION: inner.get_execution_options().get(_OPTION, inner.dialect.name)}
+        return _database_of(inner.dialect, "Bound storage", wait, waiting, asked)
     if isinstance(connection, _loaded_kind("aiosqlite" if asynchronous else "sqlite3")):
         return Sqlite(wait, waiting)
     name = "AsyncConnection" if asynchronous else "Connection"
@@ -93,6 +106,7 @@ def _loaded_kind(module: str, name: str = "Connection") -> tuple[type[Any], ...]
     return () if loaded is None else (getattr(loaded, name),)
 
 
+@forgets_locals
 def open_engine(url: str) -> Engine:
     """Return an engine for a SQLAlchemy URL, whose faults never show what stands in the URL.
 
@@ -103,15 +117,19 @@ def open_engine(url: str) -> Engine:
     # A ValueError of theirs would show the part of the URL that it is about.
     with suppress(ArgumentError, ImportError, SQLAlchemyError, ValueError):
         parsed = make_url(url)
+        # An execution option, which a URL has no other place for; no driver knows it.
+        asked = {name: value for name, value in parsed.query.items() if name == _OPTION}
+        parsed = parsed.difference_update_query([_OPTION])
         if parsed.drivername in ("postgresql", "postgres"):
             parsed = parsed.set(drivername="postgresql+psycopg")
-        engine = create_engine(parsed)
+        engine = create_engine(parsed, execution_options=asked)
     if engine is None:
         raise _unusable_url()
     event.listen(engine, "do_connect", _connected)
     return engine
 
 
+@forgets_locals
 def _connected(dialect: Dialect, _record: Any, arguments: Any, options: Any) -> Any:
     """Connect, unless the driver finds that what stands in the URL can be no argument of it."""
     with suppress(OverflowError, TypeError, ValueError):

@@ -11,13 +11,17 @@ never suspend.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
+from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final, Protocol, TypeAlias
 
-from attrs import frozen
+from attrs import define, frozen
 
 from segmentflow_core.errors import StorageUnavailable
-from segmentflow_core.ports import encode_json
+from segmentflow_core.ports import to_microseconds
 from segmentflow_sql.codecs import Codec
 from segmentflow_sql.rows import Row
 from segmentflow_sql.statements import RowStatement, Statement, Statements
@@ -39,12 +43,19 @@ __all__ = [
 Rows: TypeAlias = list[Row]
 
 
-@frozen(repr=False)
+@define(repr=False)
 class Call:
-    """One statement with the values for its places, in order."""
+    """One statement with the values for its places, in order.
+
+    Attributes:
+        statement: what is run.
+        arguments: the values; the rows of them where it is run `for_each`.
+        for_each: whether the driver runs it once for each row.
+    """
 
     statement: Statement
     arguments: Sequence[Any]
+    for_each: bool = False
 
 
 def plain(text: str) -> Call:
@@ -203,20 +214,44 @@ _MAX_LIST: Final = 32 * 1024 * 1024
 """Characters of one parameter; JSONB holds 256 MiB, and every character may take four bytes."""
 
 
-def calls_for_rows(statement: RowStatement, rows: Sequence[Row], *more: Any) -> list[Call]:
-    """Write rows: one as it is, many as one parameter, none without a call.
+def _microseconds(value: Any) -> int:
+    if isinstance(value, datetime):
+        return to_microseconds(value)
+    raise TypeError
 
-    Only where so much is written that a parameter could not hold it, there are several.
+
+_encode: Final = json.JSONEncoder(
+    ensure_ascii=False, check_circular=False, separators=(",", ":"), default=_microseconds
+).encode
+"""Rows hold texts, numbers and instants."""
+
+
+def calls_for_rows(statement: RowStatement, rows: Sequence[Row], *more: Any) -> list[Call]:
+    """Write rows: one as it is, many with one call, none without any.
+
+    There are several only where so much is written that one parameter could not hold it, or
+    where a statement names one Organization and the rows are of more.
     """
     if not rows:
         return []
+    at = statement.organization_at
+    if at is not None and any(row[at] != rows[0][at] for row in rows):
+        groups = (list(group) for _, group in groupby(rows, key=itemgetter(at)))
+        return [call for group in groups for call in calls_for_rows(statement, group, *more)]
     if len(rows) == 1:
         return [Call(statement.one, (*rows[0], *more))]
-    listed = encode_json(rows)
+    if statement.many is None:
+        return [Call(statement.one, [(*row, *more) for row in rows] if more else rows, True)]
+    listed = _encode(rows)
     if len(listed) > _MAX_LIST:
         half = len(rows) // 2
         return [
             *calls_for_rows(statement, rows[:half], *more),
             *calls_for_rows(statement, rows[half:], *more),
         ]
-    return [Call(statement.many, (listed, *more))]
+    named = {"rows": listed}
+    if at is not None:
+        named["organization_id"] = rows[0][at]
+    following = iter(more)
+    many = statement.many
+    return [Call(many, [named[n] if n in named else next(following) for n in many.parameters])]

@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Generator, Sequence
+from datetime import datetime
 from enum import Enum, auto
 from typing import Any, Final, TypeAlias
 from weakref import WeakKeyDictionary
@@ -24,7 +25,6 @@ from psycopg.waiting import Ready, Wait
 
 from segmentflow_core.colour import settle
 from segmentflow_core.errors import ConfigurationError
-from segmentflow_sql import codecs
 from segmentflow_sql.exchange import (
     Call,
     ConnectionLost,
@@ -34,14 +34,13 @@ from segmentflow_sql.exchange import (
     StalePlans,
     plain,
 )
+from segmentflow_sql.kin import kind_of
 from segmentflow_sql.migrations.way import WAYS
 from segmentflow_sql.server import Driver, check_encoding, place_of
 from segmentflow_sql.sqlstates import PREPARED_ELSEWHERE, Refused, meaning
-from segmentflow_sql.statements import Reader, Statement, statements_for
+from segmentflow_sql.statements import DatabaseName, Reader, Statement
 
-__all__ = ["KIND", "Postgresql", "PsycopgConnection"]
-
-KIND: Final = DatabaseKind(statements_for("postgresql"), codecs.POSTGRESQL)
+__all__ = ["Postgresql", "PsycopgConnection"]
 
 _Answers: TypeAlias = "list[tuple[Statement, pq.abc.PGresult]]"
 _Steps: TypeAlias = "Generator[Wait, Ready, _Answers]"
@@ -91,6 +90,7 @@ class Postgresql:
         wait: seconds a statement waits for a lock.
         level: the isolation level that an engine's execution options ask for, as SQLAlchemy
             spells it; otherwise the connection's own is used.
+        database: which one of its kin it is.
     """
 
     driver_errors: Final = (psycopg.Error, OSError)
@@ -98,19 +98,22 @@ class Postgresql:
     """Lets one transaction at a time create tables: IF NOT EXISTS alone may fail."""
     way: Final = WAYS["postgresql"]
 
-    def __init__(self, wait: float, level: str | None = None) -> None:
+    def __init__(
+        self, wait: float, level: str | None = None, database: DatabaseName = "postgresql"
+    ) -> None:
         name = "" if level is None else level.replace(" ", "_").upper()
         # AUTOCOMMIT is none of these: a transaction of our own begins and ends all the same.
         self._level = IsolationLevel.__members__.get(name)
+        self._kind = kind_of(database, serializable=name == "SERIALIZABLE")
         self._lock_timeout = plain(f"SET LOCAL lock_timeout = {max(round(wait * 1000), 1)}")
 
     async def prepare(self, _driver: Any) -> bool:
         """Set up a new pooled connection: nothing is kept in a session here."""
         return True
 
-    def owned(self, driver: Any, _prepared: bool, _again: bool) -> PsycopgConnection:
+    def owned(self, driver: Any, _prepared: bool, _reads_only: bool) -> PsycopgConnection:
         """Start a transaction of our own on a pooled connection."""
-        return PsycopgConnection(driver, self._begin(driver), _COMMIT, _ROLLBACK)
+        return PsycopgConnection(self._kind, driver, self._begin(driver), _COMMIT, _ROLLBACK)
 
     async def bound(self, driver: Any) -> PsycopgConnection:
         """Take part in a host's transaction, up to a savepoint.
@@ -118,7 +121,9 @@ class Postgresql:
         Raises:
             ConfigurationError: the connection is in no state for it.
         """
-        return PsycopgConnection(driver, self._savepoint(driver), _RELEASE, _ROLLBACK_TO)
+        return PsycopgConnection(
+            self._kind, driver, self._savepoint(driver), _RELEASE, _ROLLBACK_TO
+        )
 
     def _begin(self, driver: Driver) -> list[Call]:
         return [_begun(driver, self._level), self._lock_timeout]
@@ -190,10 +195,8 @@ class _Step(Enum):
 class PsycopgConnection(Session):
     """One transaction on a connection of either colour, as steps that psycopg can wait for."""
 
-    def __init__(
-        self, driver: Any, opening: list[Call], closing: list[Call], undoing: list[Call]
-    ) -> None:
-        super().__init__(KIND, driver, opening, closing, undoing)
+    def __init__(self, kind: DatabaseKind, driver: Any, *calls: list[Call]) -> None:
+        super().__init__(kind, driver, *calls)
         self._pgconn: pq.abc.PGconn = driver.pgconn
         # What the server owes an answer to; None is the end of an exchange.
         self._awaited: deque[tuple[Statement, _Step] | None] = deque()
@@ -337,7 +340,7 @@ class PsycopgConnection(Session):
         name = statement.prepared_name
         return Refused(
             (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode(),
-            fatal=_severity(result) in _FATAL,
+            fatal=result.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED) in _FATAL,
             # A wait for a row has a context, whatever its language; one for a table has none.
             takes_keys=statement.takes_keys
             and bool(result.error_field(pq.DiagnosticField.CONTEXT)),
@@ -367,20 +370,14 @@ class PsycopgConnection(Session):
                 plan.uses_left = 0
 
 
-_FATAL: Final = frozenset({"FATAL", "PANIC"})
+_FATAL: Final = (b"FATAL", b"PANIC")
 _GRANTED: Final = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
 
 
-def _severity(result: pq.abc.PGresult) -> str:
-    return (result.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED) or b"").decode()
-
-
-def _as_text(value: bytes) -> str:
-    return value.decode()
-
-
 _SEARCHED: Final = Statement(
-    "", "SELECT coalesce(nullif(current_setting('search_path'), ''), '(none)')", readers=(_as_text,)
+    "",
+    "SELECT coalesce(nullif(current_setting('search_path'), ''), '(none)')",
+    readers=(bytes.decode,),
 )
 
 
@@ -401,4 +398,6 @@ def _rows(result: pq.abc.PGresult, readers: Sequence[Reader]) -> Rows:
 def _text(value: Any) -> bytes | None:
     if value is None:
         return None
-    return value.encode() if isinstance(value, str) else b"%d" % value
+    if isinstance(value, str):
+        return value.encode()
+    return value.isoformat().encode() if isinstance(value, datetime) else b"%d" % value

@@ -51,14 +51,20 @@ metadata = MetaData()
 
 
 def _text(length: int) -> String:
-    """Text that is compared and sorted by code point, in whatever database it is."""
+    """Text that is compared and sorted by code point, in whatever database it is.
+
+    CockroachDB refuses a column of collation "C", and compares bytes without one.
+    """
     return String(length).with_variant(String(length, collation="C"), "postgresql")
 
 
-_ID: Final = String(36).with_variant(UUID(as_uuid=False), "postgresql")
+_KIN: Final = ("postgresql", "cockroachdb")
+"""SQLAlchemy's names of the dialects that have PostgreSQL's types."""
+
+_ID: Final = String(36).with_variant(UUID(as_uuid=False), *_KIN)
 _NAME: Final = _text(255)
-_JSON: Final[TypeEngine[str]] = Text().with_variant(JSONB(), "postgresql")
-INSTANT: Final = BigInteger().with_variant(TIMESTAMP(timezone=True), "postgresql")
+_JSON: Final[TypeEngine[str]] = Text().with_variant(JSONB(), *_KIN)
+INSTANT: Final = BigInteger().with_variant(TIMESTAMP(timezone=True), *_KIN)
 """Exact to the microsecond: counted since 1970 UTC where there is no type for it."""
 
 
@@ -205,15 +211,6 @@ enrollments = Table(
     _instant("lease_until", nullable=True),
     Column("token", _ID),
     _instant("completed_at", nullable=True),
-    # NULL is distinct from NULL: entries that are not limited carry no key.
-    Index(
-        "segmentflow_enrollments_entry",
-        "organization_id",
-        "journey_id",
-        "profile_id",
-        "entry_key",
-        unique=True,
-    ),
     Index(
         "segmentflow_enrollments_latest",
         "organization_id",
@@ -254,6 +251,15 @@ def is_open(table: FromClause) -> ColumnElement[bool]:
     """Say of Enrollments that they may yet be handed over, now or after a revival."""
     return table.c.status != literal_column(f"'{EnrollmentStatus.COMPLETED}'")
 
+
+# Entries that are not limited carry no key, and are not in it.
+Index(
+    "segmentflow_enrollments_entry",
+    *(enrollments.c[each] for each in ("organization_id", "journey_id", "profile_id", "entry_key")),
+    unique=True,
+    sqlite_where=enrollments.c.entry_key.is_not(None),
+    postgresql_where=enrollments.c.entry_key.is_not(None),
+)
 
 # Completed Enrollments are in none of these, so that an index grows with what waits alone.
 for _name, _names, _part in (

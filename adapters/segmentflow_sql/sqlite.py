@@ -2,12 +2,14 @@
 
 One transaction at a time writes: it starts with BEGIN IMMEDIATE, so that a concurrent
 duplicate waits before it has read anything, for no longer than `wait`, and then finds the
-claim. Those of one process come in turn, in the order they asked: SQLite's own busy handler
+claim. So a key is taken by finding it free, and its row is written once, with all else.
+Transactions of one process come in turn, in the order they asked: SQLite's own busy handler
 tries at growing intervals, and a caller that is unlucky waits for as long as others write.
 An error of the driver is never raised from here, because it may hold what was being written:
 what is raised instead, `result_codes` says.
 
-The two drivers have the same methods; those of aiosqlite are awaited.
+aiosqlite runs a connection of the standard library's in a thread of its own. There and back
+takes longer than most statements, so that all of an exchange goes there at once.
 """
 
 from __future__ import annotations
@@ -41,6 +43,9 @@ _OLDEST: Final = (3, 35)
 
 _BEGIN: Final = plain("BEGIN IMMEDIATE")
 _BEGIN_READING: Final = plain("BEGIN")
+_LOCK: Final = plain("DELETE FROM segmentflow_claims WHERE 0")
+"""Lets no other transaction write from here on, and writes nothing."""
+
 _UNDO: Final = "ROLLBACK"
 _COMMIT: Final = [plain("COMMIT")]
 _ROLLBACK: Final = [plain(_UNDO)]
@@ -144,21 +149,19 @@ class Sqlite:
             failure = meaning(error, file)
         raise failure
 
-    def owned(self, driver: Any, turn: _Turn, again: bool) -> SqliteConnection:
+    def owned(self, driver: Any, turn: _Turn, reads_only: bool) -> SqliteConnection:
         """Start a transaction of our own on a pooled connection.
 
         Args:
             driver: the connection.
             turn: what `prepare` returned.
-            again: whether another transaction was first before. Then this one is to write from
-                its start, since what it reads without would be old again.
+            reads_only: whether it writes nothing, and so need not wait for a writer.
         """
         always_open = _hold_back(driver)
-        connection = SqliteConnection(
-            driver, [_BEGIN], _COMMIT, _ROLLBACK, turn=turn, always_open=always_open
+        opening = [_BEGIN_READING if reads_only else _BEGIN]
+        return SqliteConnection(
+            driver, opening, _COMMIT, _ROLLBACK, turn=turn, always_open=always_open
         )
-        connection.may_begin_reading = not again
-        return connection
 
     async def bound(self, driver: Any) -> SqliteConnection:
         """Take part in a host's transaction, up to a savepoint.
@@ -248,7 +251,6 @@ class SqliteConnection(Session):
 
     Attributes:
         ends_turn_at_once: whether the turn ends once the transaction has begun.
-        may_begin_reading: whether a transaction that starts with reads waits for no writer.
     """
 
     def __init__(
@@ -263,13 +265,12 @@ class SqliteConnection(Session):
     ) -> None:
         super().__init__(KIND, driver, opening, closing, undoing)
         self.ends_turn_at_once = False
-        self.may_begin_reading = True
         self._turn = turn
         self._always_open = always_open
         self._touched = False
-        self._began_reading = False
+        self._began_reading = opening[0] is _BEGIN_READING
         self._has_turn = False
-        self._cursor: Any = None
+        self._cursor: sqlite3.Cursor | None = None
 
     @property
     def _is_open(self) -> bool:
@@ -315,12 +316,12 @@ class SqliteConnection(Session):
             self._has_turn = True
         failure: Exception
         try:
-            self._cursor = cursor = await settle(self._driver.cursor())
-            cursor.row_factory = None  # whatever a host has set
-            found: list[Rows] = []
-            for call in sent:
-                await settle(cursor.execute(call.statement.text, call.arguments))
-                found.append(await settle(cursor.fetchall()) if call.statement.readers else [])
+            if self._turn.waiting.asynchronous:
+                # One way into the driver's thread and back, instead of two for each call.
+                driver = self._driver
+                found: list[Rows] = await driver._execute(self._answers, driver._conn, sent)
+            else:
+                found = self._answers(self._driver, sent)
             return found[len(sent) - len(calls) :]
         except sqlite3.Error as error:
             failure = self._failed(error)
@@ -332,23 +333,31 @@ class SqliteConnection(Session):
         # Outside the handler, so that the driver's error does not become the context.
         raise failure
 
+    def _answers(self, driver: sqlite3.Connection, sent: list[Call]) -> list[Rows]:
+        """Run calls one after the other; return the rows of each."""
+        self._cursor = cursor = driver.cursor()
+        cursor.row_factory = None  # whatever a host has set
+        execute, found = cursor.execute, list[Rows]()
+        for call in sent:
+            statement = call.statement
+            if call.for_each:
+                cursor.executemany(statement.text, call.arguments)
+            else:
+                execute(statement.text, call.arguments)
+            found.append(cursor.fetchall() if statement.readers else [])
+        return found
+
     def _to_send(self, calls: list[Call]) -> list[Call]:
         sent = [*self.pending, *calls]
-        if (
-            calls
-            and sent[0] is _BEGIN
-            and self.may_begin_reading
-            and all(_reads(call) for call in sent[1:])
-        ):
-            # A transaction that only reads need not wait for a writer.
-            sent[0] = _BEGIN_READING
-            self._began_reading = True
+        if sent[0] is not _BEGIN and any(call.statement.takes_keys for call in calls):
+            # A key that is free stays so only while nobody else can write.
+            sent.insert(len(self.pending), _LOCK)
         self.pending.clear()
         self._touched = True
         return sent
 
     def _failed(self, error: sqlite3.Error) -> Exception:
-        # Busy after it began by reading: another transaction wrote first, so run again.
+        # Busy after it began by reading: it writes after all, and another one wrote first.
         lost = self._began_reading and is_busy(error)
         self._failure = LostRace() if lost else meaning(error, self._turn.file)
         return self._failure
@@ -361,10 +370,12 @@ class SqliteConnection(Session):
         On aiosqlite this waits its turn behind what still runs.
         """
         with suppress(sqlite3.Error, ValueError):  # ValueError: aiosqlite's, closed already
-            if self._cursor is not None:
-                await settle(self._cursor.close())
-            await settle(self._driver.execute(_UNDO))
+            if self._turn.waiting.asynchronous:
+                await self._driver._execute(self._undo, self._driver._conn)
+            else:
+                self._undo(self._driver)
 
-
-def _reads(call: Call) -> bool:
-    return call.statement.text.startswith("SELECT")
+    def _undo(self, driver: sqlite3.Connection) -> None:
+        if self._cursor is not None:
+            self._cursor.close()
+        driver.execute(_UNDO)

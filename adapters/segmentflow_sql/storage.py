@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from segmentflow_core.colour import drive
 from segmentflow_core.ports import Transaction
+from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_sql.attempts import Attempts
 from segmentflow_sql.bound import (
     DEFAULT_WAIT,
@@ -49,6 +50,7 @@ class SqlStorage:
 
     _versions: ClassVar[Versions] = VERSIONS
 
+    @forgets_locals
     def __init__(self, engine: Engine, *, wait: float = DEFAULT_WAIT) -> None:
         database = database_of_engine(engine, wait, IN_THREAD)
         watch_connecting(engine)
@@ -56,6 +58,7 @@ class SqlStorage:
         self._attempts = Attempts(engine, database, wait, IN_THREAD, self._versions)
 
     @staticmethod
+    @forgets_locals
     def bound_to(connection: Any, *, wait: float = DEFAULT_WAIT) -> BoundSqlStorage:
         """Return storage that takes part in the transaction of a host's own connection.
 
@@ -69,6 +72,7 @@ class SqlStorage:
         """
         return BoundSqlStorage(connection, wait=wait)
 
+    @forgets_locals
     def create_all(self) -> None:
         """Create what is missing; safe to call at any time, from any number of processes.
 
@@ -114,19 +118,20 @@ class SqlStorage:
         """
         return drive(Migrator(self._attempts).script(to))
 
-    def run(self, work: Callable[[Transaction], T]) -> T:
+    def run(self, work: Callable[[Transaction], T], *, reads_only: bool = False) -> T:
         """Run `work` in a transaction, commit, and return what it returned.
 
         Where a race was lost, a deadlock broken up, a serialization refused or the
         connection lost, even while committing, the whole work runs again, a bounded number
         of times and after a random delay: the claim of its key settles what had happened.
+        On SQLite, work that only reads waits for no writer.
 
         Raises:
             ConfigurationError: the database has no tables of ours, or of another version.
             IdempotencyInProgress: a concurrent call did not finish in time.
             StorageUnavailable: the database cannot be reached, or gave an error.
         """
-        return drive(self._attempts.run(work))
+        return drive(self._attempts.run(work, reads_only=reads_only))
 
     def close(self) -> None:
         """Close the engine's pooled connections."""
@@ -146,6 +151,7 @@ class AsyncSqlStorage:
 
     _versions: ClassVar[Versions] = VERSIONS
 
+    @forgets_locals
     def __init__(self, engine: AsyncEngine, *, wait: float = DEFAULT_WAIT) -> None:
         database = database_of_engine(engine, wait, ON_LOOP)
         watch_connecting(engine.sync_engine)
@@ -153,6 +159,7 @@ class AsyncSqlStorage:
         self._attempts = Attempts(engine.sync_engine, database, wait, ON_LOOP, self._versions)
 
     @staticmethod
+    @forgets_locals
     def bound_to(connection: Any, *, wait: float = DEFAULT_WAIT) -> AsyncBoundSqlStorage:
         """Return storage that takes part in the transaction of a host's own connection.
 
@@ -166,6 +173,7 @@ class AsyncSqlStorage:
         """
         return AsyncBoundSqlStorage(connection, wait=wait)
 
+    @forgets_locals
     async def create_all(self) -> None:
         """Create what is missing; as `SqlStorage.create_all`."""
         await self._attempts.create_all()
@@ -181,19 +189,22 @@ class AsyncSqlStorage:
         """Return what `migrate` would run, as a script; as `SqlStorage.migration_sql`."""
         return await Migrator(self._attempts).script(to)
 
-    async def run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+    async def run(
+        self, work: Callable[[Transaction], Awaitable[T]], *, reads_only: bool = False
+    ) -> T:
         """Run `work` in a transaction, commit, and return what it returned.
 
         As `SqlStorage.run`. Cancelled anywhere, it leaves nothing behind; where the commit
         had been sent already, the event may be recorded, and its key tells.
         """
-        return await self._attempts.run(work)
+        return await self._attempts.run(work, reads_only=reads_only)
 
     async def close(self) -> None:
         """Close the engine's pooled connections."""
         await self._engine.dispose()
 
 
+@forgets_locals
 def open_storage(url: str) -> SqlStorage:
     """Open the store at a SQLAlchemy URL: ``sqlite:///segmentflow.db``, ``postgresql://…``.
 

@@ -71,7 +71,8 @@ class _ApiKeyCalls(StorageCalls):
         return CreatedApiKey(secret, api_key)
 
     async def all(self, organization_id: str) -> Sequence[ApiKey]:
-        return await self.run(partial(list_api_keys, organization_id=organization_id))
+        listing = partial(list_api_keys, organization_id=organization_id)
+        return await self.run(listing, reads_only=True)
 
     async def revoke(self, key_id: str, organization_id: str) -> ApiKey:
         now = self._clock.now()
@@ -81,7 +82,7 @@ class _ApiKeyCalls(StorageCalls):
 
     async def authenticate(self, secret: str | None, scope: str) -> ApiKey:
         digest = _digest_to_find(secret)
-        api_key = await self.run(partial(find_api_key, digest=digest))
+        api_key = await self.run(partial(find_api_key, digest=digest), reads_only=True)
         if api_key is None:
             raise Unauthorized
         if scope not in api_key.scopes:

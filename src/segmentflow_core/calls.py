@@ -39,15 +39,16 @@ class StorageCalls:
 
     def __init__(self, storage: Storage | AsyncStorage, face: str, *, asynchronous: bool) -> None:
         check_colour(storage, face, asynchronous=asynchronous)
-        self.run_in_storage: Callable[[Any], Any] = storage.run
+        self.run_in_storage: Callable[..., Any] = storage.run
         self.in_colour: Callable[[Work[Any]], Callable[[Transaction], Any]] = (
             _as_it_is if asynchronous else driven
         )
 
-    async def run(self, work: Work[T]) -> T:
+    async def run(self, work: Work[T], *, reads_only: bool = False) -> T:
         """Run a use case in a transaction; return its result once that is committed."""
+        in_colour = self.in_colour(work)
         try:
-            result: T = await settle(self.run_in_storage(self.in_colour(work)))
+            result: T = await settle(self.run_in_storage(in_colour, reads_only=reads_only))
         except BaseException as error:
             # The frames of a store hold rows.
             forget_locals(error)
@@ -59,7 +60,7 @@ class StorageCalls:
     ) -> T:
         """Ask one question about an Organization, in a transaction of its own."""
         check_organization(organization_id)
-        return await self.run(lambda transaction: settle(ask(transaction)))
+        return await self.run(lambda transaction: settle(ask(transaction)), reads_only=True)
 
 
 def _as_it_is(work: Work[T]) -> Work[T]:

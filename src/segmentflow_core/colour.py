@@ -48,8 +48,12 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
     except StopIteration as finished:
         result: T = finished.value
         return result
+    raise _suspended(coroutine)
+
+
+def _suspended(coroutine: Coroutine[Any, Any, Any]) -> RuntimeError:
     coroutine.close()
-    raise RuntimeError(
+    return RuntimeError(
         "Something that has to be awaited was given to a synchronous face: use the"
         " asynchronous one, such as AsyncTracker."
     )
@@ -57,7 +61,18 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
 
 def driven(work: Callable[[S], Coroutine[Any, Any, T]]) -> Callable[[S], T]:
     """Return work for a synchronous storage: the same `async def`, run to its end."""
-    return lambda given: drive(work(given))
+
+    def run(given: S) -> T:
+        # As `drive`, without its frame: the trunk of every call goes through here.
+        coroutine = work(given)
+        try:
+            coroutine.send(None)
+        except StopIteration as finished:
+            result: T = finished.value
+            return result
+        raise _suspended(coroutine)
+
+    return run
 
 
 def is_asynchronous(function: Callable[..., object]) -> bool:

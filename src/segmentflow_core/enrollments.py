@@ -74,10 +74,11 @@ class _EnrollmentCalls(StorageCalls):
         check_limit(limit)
         check_before(before)
         check_journey_id(journey_id)
-        return await self.read(
+        found = await self.read(
             organization_id,
             lambda t: t.enrollments.list(organization_id, limit, before, journey_id, status),
         )
+        return sorted(found, key=lambda enrollment: enrollment.enrollment_id, reverse=True)
 
     async def get(self, enrollment_id: str, organization_id: str) -> Enrollment:
         check_id(enrollment_id)

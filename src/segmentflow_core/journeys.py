@@ -35,6 +35,7 @@ from segmentflow_core.system import SystemClock
 from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_core.usecases.explain import drafts, listens
 from segmentflow_core.usecases.journeys import JourneyChange, PublishedJourney, publish_journeys
+from segmentflow_core.usecases.reading import list_journeys, read_journey
 from segmentflow_core.usecases.rehearse import Rehearsing
 
 __all__ = [
@@ -82,19 +83,20 @@ class _JourneyCalls(StorageCalls):
                 definitions=definitions,
                 now=self._clock.now(),
                 dry_run=dry_run,
-            )
+            ),
+            reads_only=dry_run,
         )
 
     async def all(self, organization_id: str) -> Sequence[Journey]:
-        return await self.read(organization_id, lambda t: t.journeys.list(organization_id))
+        return await self.read(organization_id, lambda t: list_journeys(t, organization_id))
 
     async def get(self, journey_id: str, version: int | None, organization_id: str) -> Journey:
         check_journey_version(journey_id, version)
-        return found(
-            await self.read(
-                organization_id, lambda t: t.journeys.get(organization_id, journey_id, version)
-            )
+        check_organization(organization_id)
+        read = partial(
+            read_journey, organization_id=organization_id, journey_id=journey_id, version=version
         )
+        return found(await self.run(read, reads_only=True))
 
     async def rehearse(
         self,
@@ -110,7 +112,7 @@ class _JourneyCalls(StorageCalls):
         given = drafts(checked_definitions(journeys), self._clock.now())
         rehearsing = Rehearsing(organization_id, tuple(filter(listens, given)), since, until)
         for read in rehearsing.reads():
-            rehearsing.fold(await self.run(read))
+            rehearsing.fold(await self.run(read, reads_only=True))
             if on_progress is not None:
                 on_progress(rehearsing.done, rehearsing.total)
         return rehearsing.result()

@@ -108,7 +108,7 @@ class KeyAndEffectsInTwoTransactions(Broken):
 class InterruptCommits(Broken):
     caught_by = "test_an_interrupt_at_any_call_leaves_nothing_and_the_retry_succeeds"
 
-    def run(self, work):
+    def run(self, work, **how):
         interrupts = []
 
         def guarded(transaction):

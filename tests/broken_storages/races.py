@@ -28,7 +28,7 @@ class Unlocked(MemoryStorage):
 
     checks_keys = checks_identities = checks_profiles = checks_numbers = checks_entries = True
 
-    def run(self, work):
+    def run(self, work, **how):
         for _ in range(100):
             transaction = UnlockedTransaction(self)
             try:
@@ -148,7 +148,7 @@ class WrongLockOrder(Unlocked):
         self._numbers = itertools.count()
         self._met = threading.Barrier(2)
 
-    def run(self, work):
+    def run(self, work, **how):
         held = []
 
         def lock_first(transaction):

@@ -344,7 +344,7 @@ class _FailingStorage:
         self._storage = MemoryStorage()
         self._failures = failures
 
-    def run(self, work):
+    def run(self, work, **how):
         if self._failures:
             self._failures -= 1
             raise StorageUnavailable

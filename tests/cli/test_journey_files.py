@@ -6,8 +6,13 @@ import time
 import tomllib
 
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
+from segmentflow_cli import yaml_text
 from segmentflow_cli.journey_files import _has_very_long_key, read_journey_file
+from segmentflow_cli.yaml_text import YamlFault
 from segmentflow_core import Tracker
 from segmentflow_core.errors import InvalidJourney
 from segmentflow_core.journeys import journey_definitions
@@ -190,3 +195,33 @@ def test_toml_is_looked_through_in_time_that_grows_with_it(part):
     started = time.perf_counter()
     _has_very_long_key(part * (1_000_000 // len(part)))
     assert time.perf_counter() - started < 5  # a tenth of a second; by the square, an hour
+
+
+PARTS = (
+    *("a", "b: ", "- ", "\n", "  ", "[", "]", "{", "}", ", ", ": ", "? ", "'", '"', "|\n", "> \n"),
+    *("#x", "&a ", "*a", "!!str ", "1", "0x1F", "true", "~", "1e3", "é", "\t", "---\n", "...\n"),
+    *("%YAML 1.1\n", "\\n", "\x85", "\u2028", "\ufeff", "<<", "@", "`", "\x00", "\r", "|2-\n"),
+)
+
+
+def outcome(text):
+    try:
+        return repr(yaml_text.parse_yaml(text))
+    except YamlFault as fault:
+        return str(fault)
+
+
+@pytest.mark.skipif(not yaml.__with_libyaml__, reason="there is one parser only")
+@given(st.lists(st.sampled_from(PARTS), max_size=12).map("".join))
+def test_libyaml_reads_what_pyyaml_reads_and_refuses_the_same(text):
+    quick, yaml_text._QUICK = yaml_text._QUICK, yaml.SafeLoader
+    try:
+        plain = outcome(text)
+    finally:
+        yaml_text._QUICK = quick
+    assert outcome(text) == plain
+
+
+def test_a_very_long_text_is_refused_without_being_read_twice(why):
+    assert why("a: 1\n" * 100_000) == "must not give a member twice, at line 2, column 1"
+    assert why("- a\n" * 100_000 + "b: [") == "is not valid YAML, at line 100001, column 1"

@@ -111,4 +111,8 @@ DESCRIBED = (
     "segmentflow_sql",
     "segmentflow_sql.alembic",
 )
-DESCRIBED_WHOLE = ("segmentflow_core.errors", "segmentflow_observers")
+DESCRIBED_WHOLE = (
+    "segmentflow_core.codecs",
+    "segmentflow_core.errors",
+    "segmentflow_observers",
+)

@@ -12,12 +12,18 @@ from segmentflow_core.ports.api_keys import ApiKeyRepository
 from segmentflow_core.testing import CAPABILITIES, HISTORY_RULES
 from segmentflow_core.testing.__main__ import promise_table
 from segmentflow_sql import metadata, result_codes, sqlstates
+from segmentflow_sql.kin import KIN
 
 ADAPTER = "../how-to/storage-adapter.md"
 
 
 def test_the_tables_of_the_schema():
     assert {name for name, _ in rows("storage.md", "table")} == set(metadata.tables)
+
+
+def test_the_databases_that_an_engine_may_say_it_leads_to():
+    shown = rows("../how-to/beyond-one-machine.md", "`segmentflow_database`")
+    assert [name for name, _ in shown] == list(KIN)
 
 
 def test_what_is_run_again():

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 
 from segmentflow_core.domain.admission import INADMISSIBLE, Admission
-from segmentflow_core.domain.canonical import encode_json
+from segmentflow_core.domain.canonical import canonical_json, encode_json
+from segmentflow_core.errors import MAX_VIOLATIONS
 from segmentflow_core.testing import json_values
 
 
@@ -19,6 +20,22 @@ def test_what_fits_is_never_cut_short(value):
     admission = Admission(max_depth=64, max_size=len(encode_json(value)))
     assert admission.admit(value) == value
     assert not admission.too_large
+
+
+@given(value=json_values())
+def test_what_is_noted_of_numbers_changes_no_canonical_form(value):
+    admission = Admission(max_depth=64, max_size=len(encode_json(value)))
+    copy = admission.admit(value)
+    assert canonical_json(copy, exact=admission.exact) == canonical_json(copy)
+
+
+@pytest.mark.parametrize(
+    ("number", "exact"), [(49.0, True), (1e-5, True), (1e22, True), (49.5, False), (49, False)]
+)
+@pytest.mark.parametrize("shape", [lambda n: n, lambda n: {"a": n}, lambda n: [{"a": [n]}]])
+def test_a_number_that_python_spells_otherwise_is_noted_wherever_it_is(number, exact, shape):
+    _, admission = admitted(shape(number))
+    assert admission.exact is exact
 
 
 def admitted(value, **bounds):
@@ -89,8 +106,8 @@ def test_a_value_whose_own_code_raises_is_no_json(make):
     value = make()
     copy, admission = admitted({"a": [value]})
     assert copy == {"a": [INADMISSIBLE]}
-    ((at, why),) = admission.faults.noted
-    assert (at, why[:20]) == ((("", "a"), 0), "must be a JSON value")
+    (fault,) = admission.faults.violations()
+    assert (fault.path, fault.message[:20]) == ("/a/0", "must be a JSON value")
 
 
 class Endless(Mapping):
@@ -120,3 +137,68 @@ def test_what_has_no_end_is_too_large(value):
 
 def test_a_mapping_that_gives_one_name_for_ever_is_one_member():
     assert admitted(Endless(repeat("a")))[0] == {"a": None}
+
+
+class Named(str):
+    """A name whose own code raises."""
+
+    def __hash__(self):
+        return 1
+
+    def isascii(self):
+        raise LookupError("canary")
+
+
+def test_names_are_admitted_as_plain_text_or_refused():
+    value = {"a": {Named("b"): 1, "é": 2, 3: 4, "\ud800": 5, "\0": 6, Named("\0"): 7}}
+    copy, admission = admitted(value)
+    assert copy == {"a": {"b": 1, "é": 2}}
+    assert {type(name) for name in copy["a"]} == {str}
+    assert [(v.path, v.message) for v in admission.faults.violations()] == [
+        ("/a", "must have strings as member names"),
+        ("/a/\\ud800", "has a name that must not hold a lone surrogate"),
+        ("/a/\\u0000", "has a name that must not hold the character U+0000"),
+        ("/a/\\u0000", "has a name that must not hold the character U+0000"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["a", "\0"])
+def test_faults_past_the_bound_are_counted(name):
+    _, admission = admitted([{name: float("nan")}] * (MAX_VIOLATIONS + 5), max_size=10**6)
+    assert len(admission.faults.noted) == MAX_VIOLATIONS
+    assert admission.faults.omitted == 5
+
+
+def test_faults_are_noted_in_the_order_of_the_document():
+    nan = float("nan")
+    _, admission = admitted({"a": [nan, {"b": nan, "c": (nan,)}, nan], "d": nan}, max_depth=3)
+    assert [(v.path, v.message[:12]) for v in admission.faults.violations()] == [
+        ("/a/0", "must be a fi"),
+        ("/a/1/b", "must be a fi"),
+        ("/a/1/c", "is nested de"),
+        ("/a/2", "must be a fi"),
+        ("/d", "must be a fi"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [["a" * 50] * 3, [["a" * 98]], {"a" * 99: 0}, [[[], []] * 50], {"a": ["b" * 99]}, "a" * 101],
+)
+def test_the_pass_stops_at_the_bound(value):
+    copy, admission = admitted(value, max_size=100)
+    assert admission.too_large
+    assert copy is INADMISSIBLE
+
+
+def test_a_negative_zero_is_zero():
+    copy, _ = admitted([-0.0])
+    assert str(copy) == "[0.0]"
+
+
+def test_the_copy_shares_nothing_with_the_original():
+    value = {"a": [{"b": []}], "c": ([],)}
+    copy, _ = admitted(value)
+    copy["a"][0]["b"].append(1)
+    copy["c"][0].append(1)
+    assert value == {"a": [{"b": []}], "c": ([],)}

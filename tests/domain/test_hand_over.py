@@ -12,7 +12,9 @@ from segmentflow_core.domain.hand_over import (
     ENROLLMENT_STATUSES,
     ClaimedEnrollment,
     ClaimTerms,
+    EnrollmentChange,
     completed,
+    deal,
     extended,
     handed_over,
     released,
@@ -95,6 +97,81 @@ def test_every_status_is_explained_and_the_finished_ones_are_not_available():
 
 def test_the_turn_differs_from_claim_to_claim():
     assert len({a_claim(str(number)).turn % 3 for number in range(20)}) == 3
+
+
+def waiting_in(organization_id, *identifiers, **fields):
+    return [
+        (organization_id, evolve(PENDING, enrollment_id=each, **fields)) for each in identifiers
+    ]
+
+
+def dealt(waiting, **terms):
+    """Give the ids that a claim takes, in its order."""
+    asked = ClaimTerms(None, None, 10, NOW, NOW + MINUTE, "first", 2)
+    return [change.after.enrollment_id for change in deal(waiting, evolve(asked, **terms))]
+
+
+def a_token(turn, of):
+    """Find a token with which that one of so many Organizations is first."""
+    return next(t for t in map(str, range(100)) if a_claim(t).turn % of == turn)
+
+
+def test_what_has_been_available_longest_is_dealt_first_then_the_lower_id():
+    longest = waiting_in("o", "z", available_at=NOW - MINUTE)
+    assert dealt([*waiting_in("o", "b", "a"), *longest], limit=2) == ["z", "a"]
+
+
+def test_what_never_had_an_instant_is_available_from_its_entry_on():
+    assert dealt(waiting_in("o", "a", available_at=None)) == ["a"]
+    assert dealt(waiting_in("o", "a", available_at=None, entered_at=NOW + MINUTE)) == []
+
+
+def test_organizations_give_in_turn_from_the_one_whose_turn_it_is():
+    waiting = [
+        *waiting_in("c", "c1"),
+        *waiting_in("a", "a1", "a2", "a3"),
+        *waiting_in("b", "b1", "b2"),
+        *waiting_in("d", "d1", status=EnrollmentStatus.DEAD),
+    ]
+    circles = (
+        ["a1", "b1", "c1", "a2", "b2", "a3"],
+        ["b1", "c1", "a1", "b2", "a2", "a3"],
+        ["c1", "a1", "b1", "a2", "b2", "a3"],
+    )
+    for turn, circle in enumerate(circles):
+        for limit in (1, 4, 10):
+            assert dealt(waiting, token=a_token(turn, of=3), limit=limit) == circle[:limit]
+
+
+def test_dealing_just_what_was_dealt_takes_it_all():
+    waiting = [pair for of in "abcde" for pair in waiting_in(of, f"{of}1", f"{of}2")]
+    for turn in range(5):
+        for limit in (1, 3, 7):
+            token = a_token(turn, of=5)
+            taken = dealt(waiting, token=token, limit=limit)
+            again = [pair for pair in waiting if pair[1].enrollment_id in taken]
+            assert sorted(dealt(again, token=token, limit=limit)) == sorted(taken)
+
+
+def test_what_a_claim_may_not_have_is_passed_over():
+    waiting = [
+        *waiting_in("a", "now"),
+        *waiting_in("a", "too early", available_at=NOW + timedelta(microseconds=1)),
+        *waiting_in("a", "run out", status=EnrollmentStatus.CLAIMED),
+        *waiting_in("a", "done", status=EnrollmentStatus.COMPLETED),
+        *waiting_in("a", "of another journey", journey_id="k"),
+        *waiting_in("b", "of another organization"),
+    ]
+    assert dealt(waiting, organization_id="a", journey_id="j") == ["now", "run out"]
+    assert dealt(waiting, organization_id="b", journey_id=None) == ["of another organization"]
+    assert dealt([]) == []
+
+
+def test_what_is_dealt_changes_as_a_claim_says():
+    used_up = evolve(PENDING, attempts=2)
+    (change,) = deal([("o", used_up)], a_claim())
+    assert change == EnrollmentChange("o", used_up, handed_over(used_up, a_claim()))
+    assert change.after.status is EnrollmentStatus.DEAD
 
 
 def test_a_claimed_enrollment_shows_nothing_of_its_event():

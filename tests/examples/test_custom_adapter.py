@@ -21,6 +21,7 @@ pytestmark = pytest.mark.once
 ADAPTER = Path(__file__).parents[2] / "examples" / "custom_adapter"
 PUBLIC = (
     "segmentflow_core",
+    "segmentflow_core.codecs",
     "segmentflow_core.colour",
     "segmentflow_core.errors",
     "segmentflow_core.ports",

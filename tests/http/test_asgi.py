@@ -53,6 +53,13 @@ def run(app, given, messages):
     return asyncio.run(exchange(app, given, messages))
 
 
+@pytest.mark.parametrize("closing", [True, False])
+def test_a_server_about_to_stop_asks_for_the_connection_to_be_closed(endpoint, headers, closing):
+    app = AsgiApp(endpoint, closing=lambda: closing)
+    (start, _), _ = run(app, scope(headers), body(BODY))
+    assert ((b"connection", b"close") in start["headers"]) is closing
+
+
 def test_a_body_may_come_in_parts(app, headers):
     (start, sent), _ = run(app, scope(headers), body(BODY[:10], b"", BODY[10:]))
     assert start["status"] == 202
@@ -146,7 +153,7 @@ class Slow(MemoryStorage):
         self._count = threading.Lock()
         self.running = self.most = 0
 
-    def run(self, work):
+    def run(self, work, **how):
         with self._count:
             self.running += 1
             self.most = max(self.most, self.running)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -186,6 +187,20 @@ def test_a_request_may_hold_256_kib_and_nest_64_deep_unless_told_otherwise(store
 def test_a_limit_that_asks_for_nothing_or_everything_is_wrong_usage(store, option, value, capsys):
     assert main(["serve", "--store", store, option, value]) == 2
     assert option in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_request_that_is_cut_off_by_a_stop_is_one_line_of_the_log(store, workers):
+    with served(store, "--grace", "0", "--workers", workers) as server:
+        address = urlsplit(server.url)
+        with socket.create_connection((address.hostname, address.port)) as connection:
+            start = f"POST /api/v1/events HTTP/1.1\r\nhost: a\r\nx-api-key: {KEY}\r\n"
+            connection.sendall(f"{start}expect: 100-continue\r\ncontent-length: 9\r\n\r\n".encode())
+            assert b"100" in connection.recv(100)  # the app waits for the body
+            assert server.stop() == 0
+    logged = "".join(server.err)
+    assert logged.count("A request was cut off") == 1
+    assert "Traceback" not in logged
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no such signals: NOT TESTED")

@@ -60,7 +60,7 @@ class AwaitedStorage:
     def __init__(self):
         self._storage = AsyncMemoryStorage()
 
-    async def run(self, work):
+    async def run(self, work, **how):
         return await self._storage.run(lambda transaction: work(Awaited(transaction)))
 
 

@@ -56,6 +56,39 @@ class TestPostgresqlAutocommit(OnPostgresql):
     isolation_level = "AUTOCOMMIT"
 
 
+class OneOrganizationAtATime(OnPostgresql):
+    """The statements for databases that keep Organizations apart; PostgreSQL runs them too."""
+
+    database_name: str
+
+    def options(self):
+        asked = {"segmentflow_database": self.database_name}
+        return {"execution_options": asked, **super().options()}
+
+
+@pytest.mark.server_side
+class TestStatementsForCitus(OneOrganizationAtATime):
+    database_name = "citus"
+
+
+@pytest.mark.server_side
+class TestStatementsForCockroachdb(OneOrganizationAtATime):
+    database_name = "cockroachdb"
+    isolation_level = "SERIALIZABLE"
+
+
+@pytest.mark.server_side
+class TestStatementsForYugabytedb(OneOrganizationAtATime):
+    database_name = "yugabytedb"
+    isolation_level = "REPEATABLE READ"
+
+
+@pytest.mark.server_side
+class TestStatementsForYugabytedbSerializable(OneOrganizationAtATime):
+    database_name = "yugabytedb"
+    isolation_level = "SERIALIZABLE"
+
+
 @pytest.mark.server_side
 class TestPostgresqlThroughPgBouncer(StorageContract):
     """With what the documentation tells a host to set, and, beside it, without."""
@@ -85,7 +118,7 @@ class InAHostsTransaction:
     def __init__(self, engine):
         self._engine = engine
 
-    def run(self, work):
+    def run(self, work, **how):
         with self._engine.begin() as connection:
             return SqlStorage.bound_to(connection, wait=30).run(work)
 
@@ -193,7 +226,7 @@ class InAHostsAsyncTransaction:
     def __init__(self, engine):
         self._engine = engine
 
-    async def run(self, work):
+    async def run(self, work, **how):
         async with self._engine.begin() as connection:
             return await AsyncSqlStorage.bound_to(connection, wait=30).run(work)
 

@@ -7,6 +7,7 @@ import re
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import psycopg
 import pytest
@@ -85,16 +86,41 @@ def test_eight_workers_killed_at_random_complete_every_enrollment_once_and_lose_
     assert set(workers.completed) <= set(entered)
 
 
+def asking_for(kin):
+    """Return the options of an engine whose database is one of PostgreSQL's kin."""
+    return {"execution_options": {"segmentflow_database": kin}}
+
+
 # --- workers that meet ----------------------------------------------------------------------
 
 
+class InSteps:
+    """A storage without calls of its own: it locks, and saves what the core decides."""
+
+    def __init__(self, storage):
+        self._storage = storage
+
+    def run(self, work, **how):
+        return self._storage.run(lambda transaction: work(StepsOnly(transaction)), **how)
+
+
+class StepsOnly:
+    def __init__(self, inner):
+        self._inner = inner
+        steps = inner.hand_over
+        self.hand_over = SimpleNamespace(waiting=steps.waiting, lock=steps.lock, save=steps.save)
+
+    def __getattr__(self, name):
+        return getattr(self._inner, name)
+
+
+@pytest.mark.parametrize("way", [lambda storage: storage, InSteps], ids=["by itself", "in steps"])
 @pytest.mark.parametrize("organization_id", ["org-0", None])
 def test_workers_that_claim_at_once_each_get_as_many_as_they_asked_for(
-    url, opened, organization_id
+    url, opened, organization_id, way
 ):
     """There is just enough: nobody may take more than that, nor hold more for a moment."""
-    storage = opened(url, pool_size=8)
-    tracker = a_tracker(storage)
+    tracker = a_tracker(way(opened(url, pool_size=8)))
     if organization_id is None:
         entered = [each for n in range(4) for each in enrol(tracker, 20, f"org-{n}")]
     else:
@@ -109,6 +135,41 @@ def test_workers_that_claim_at_once_each_get_as_many_as_they_asked_for(
         taken = list(pool.map(claim, range(8)))
     assert [len(mine) for mine in taken] == [10] * 8
     assert sorted(each for mine in taken for each in mine) == sorted(entered)
+
+
+@pytest.mark.parametrize("kin", ["citus", "cockroachdb"])
+def test_workers_that_ask_each_organization_by_itself_leave_nothing_behind(
+    postgres, database, opened, kin
+):
+    """Together they get everything once, though nobody sees what others take."""
+    tracker = a_tracker(opened(postgres.url(database), pool_size=8, **asking_for(kin)))
+    entered = [each for n in range(4) for each in enrol(tracker, 20, f"org-{n}")]
+    start = threading.Barrier(8)
+
+    def claim_all(_):
+        start.wait()
+        taken = []
+        while some := ids(tracker.enrollments.claim(limit=7, organization_id=None)):
+            taken += some
+        return taken
+
+    with ThreadPoolExecutor(8) as pool:
+        taken = [each for mine in pool.map(claim_all, range(8)) for each in mine]
+    assert sorted(taken) == sorted(entered)
+
+
+@pytest.mark.parametrize("kin", ["postgresql", "citus"])
+def test_leases_of_many_organizations_are_finished_in_one_call(postgres, database, opened, kin):
+    tracker = a_tracker(opened(postgres.url(database), **asking_for(kin)))
+    entered = [enrol(tracker, count, f"org-{count}") for count in (1, 2, 5)]
+    claimed = tracker.enrollments.claim(organization_id=None, limit=100)
+    leases = [item.lease for item in claimed]
+    tracker.enrollments.extend_many(leases[:6])
+    assert len(tracker.enrollments.complete_many(leases)) == sum(map(len, entered))
+    for count, names in zip((1, 2, 5), entered, strict=True):
+        for enrollment_id in names:
+            found = tracker.enrollments.get(enrollment_id, organization_id=f"org-{count}")
+            assert found.status is EnrollmentStatus.COMPLETED
 
 
 @pytest.fixture
@@ -141,8 +202,11 @@ def test_a_claim_passes_over_what_is_being_changed_and_does_not_wait(
     assert tracker.enrollments.claim() == []
 
 
-def test_what_one_organization_cannot_give_another_one_gives(postgres, database, opened, holding):
-    tracker = a_tracker(opened(postgres.url(database)))
+@pytest.mark.parametrize("kin", ["postgresql", "citus"])
+def test_what_one_organization_cannot_give_another_one_gives(
+    postgres, database, opened, holding, kin
+):
+    tracker = a_tracker(opened(postgres.url(database), **asking_for(kin)))
     held, free = (enrol(tracker, 6, name) for name in ("held", "free"))
     holding(held[:5])
     taken = ids(tracker.enrollments.claim(organization_id=None, limit=6))
@@ -182,6 +246,8 @@ def statements(database):
         f"claim of {'one' if organization else 'all'}{', one Journey' if journey else ''}": each
         for (organization, journey), each in known.claim_enrollments.items()
     }
+    for journey, each in (known.waiting_organizations or {}).items():
+        found[f"list of who waits{', one Journey' if journey else ''}"] = each
     for name in ("complete", "release", "extend"):
         both = getattr(known, f"{name}_enrollments")
         found |= {f"{name} one": both.one, f"{name} many": both.many}
@@ -330,11 +396,14 @@ GIVEN = {
 @pytest.mark.server_side
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
 @pytest.mark.parametrize("analyzed", [False, True], ids=["not analyzed", "analyzed"])
-@pytest.mark.parametrize("name", statements("postgresql"))
-def test_no_call_on_postgresql_reads_history(long_history, name, analyzed, mode):
+@pytest.mark.parametrize(
+    ("kin", "name"),
+    [(kin, name) for kin in ("postgresql", "citus") for name in statements(kin)],
+)
+def test_no_call_on_postgresql_reads_history(long_history, kin, name, analyzed, mode):
     """Whatever the server knows of the tables, and whether it plans for the values or not."""
     connection = long_history
-    statement = statements("postgresql")[name]
+    statement = statements(kin)[name]
     given = ", ".join([GIVEN[each] for each in statement.parameters])
     with connection.transaction(force_rollback=True):
         if analyzed:

@@ -31,9 +31,9 @@ def test_every_statement_is_printed_once_under_a_name_of_its_own(database):
         assert text.split() == statement.text.split()
 
 
-def test_both_databases_are_printed_where_none_is_named():
+def test_every_database_is_printed_where_none_is_named():
     databases = [database for database, _ in HEADING.findall(printed().stdout)]
-    assert list(dict.fromkeys(databases)) == ["sqlite", "postgresql"]
+    assert list(dict.fromkeys(databases)) == list(DIALECTS)
     refusal = printed("oracle")
     assert refusal.returncode == 2
     assert "sqlite" in refusal.stderr
@@ -65,7 +65,15 @@ def test_the_statements_that_take_keys_are_known_as_such(database):
     """A wait that is too long means something else there: IdempotencyInProgress."""
     known = statements_for(database)
     taking = [statement for statement in all_statements(known) if statement.takes_keys]
-    assert taking == list(all_statements(known.tracking.take_keys))
+    tracking = known.tracking
+    assert taking == list(all_statements(tracking.take_keys or tracking.taken_keys))
+
+
+def test_on_sqlite_rows_are_one_parameter_only_where_something_is_returned():
+    tracking = statements_for("sqlite").tracking
+    assert statements_for("sqlite").hand_over.complete_enrollments.many is not None
+    for statement in (tracking.write_events, tracking.write_enrollments, tracking.count_events):
+        assert statement.many is None
 
 
 @pytest.mark.parametrize("database", DIALECTS)

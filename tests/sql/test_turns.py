@@ -25,7 +25,7 @@ def test_writers_of_a_sqlite_file_come_in_turn(tmp_path):
     """SQLite's own busy handler lets a caller wait for as long as it is unlucky."""
     url = f"sqlite:///{tmp_path / 'store.db'}"
     # Two storages, so that nothing but the file is shared.
-    storages = [SqlStorage(create_engine(url)) for _ in range(2)]
+    storages = [SqlStorage(create_engine(url), wait=60) for _ in range(2)]
     storages[0].create_all()
     stop = threading.Event()
     order = []

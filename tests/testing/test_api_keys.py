@@ -14,7 +14,7 @@ def test_an_author_who_forgets_a_fixture_is_told_which(pytester):
             @pytest.fixture
             def storage(self):
                 class Storage:
-                    async def run(self, work):
+                    async def run(self, work, **how):
                         pass
                 return Storage()
         """

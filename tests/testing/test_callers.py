@@ -85,7 +85,7 @@ class Awaited:
 
 
 class AwaitedStorage(AsyncMemoryStorage):
-    async def run(self, work):
+    async def run(self, work, **how):
         return await super().run(lambda transaction: work(Awaited(transaction)))
 
 

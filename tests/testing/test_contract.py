@@ -65,7 +65,7 @@ DEVIATION = """
 def test_a_deviation_is_an_expected_failure(pytester):
     forgetful = """
     class Forgetful(MemoryStorage):
-        def run(self, work):
+        def run(self, work, **how):
             self.__init__()
             return super().run(work)
 """
@@ -85,7 +85,7 @@ def test_a_deviation_that_passes_after_all_fails(pytester):
 def test_a_failed_assert_of_the_contract_shows_its_values(pytester):
     deaf = """
     class Deaf(MemoryStorage):
-        def run(self, work):
+        def run(self, work, **how):
             result = super().run(work)
             return 17 if result == 2 else result
 """

@@ -199,8 +199,8 @@ async def counted(transaction: Transaction) -> int:
 class OwnStorage:
     """A storage of an author's own, over another."""
 
-    def run(self, work: Callable[[Transaction], T]) -> T:
-        return memory.run(work)
+    def run(self, work: Callable[[Transaction], T], *, reads_only: bool = False) -> T:
+        return memory.run(work, reads_only=reads_only)
 
 
 own: Storage = OwnStorage()

@@ -59,6 +59,7 @@ class Migrator:
         self._attempts.check_file()
         return await self._attempts.run(
             lambda transaction: plan(transaction.connection, self._way, self._versions, to),
+            reads_only=True,
             version_needed=False,
         )
 

@@ -272,11 +272,16 @@ WHERE e.organization_id = n.organization_id AND e.event_id = n.event_id""",
     Step(
         "Give each Enrollment the number of its event",
         (
+            # Built anew below: entries without a key are not in it any more.
+            "DROP INDEX segmentflow_enrollments_entry",
             "ALTER TABLE segmentflow_enrollments ADD COLUMN event_number BIGINT NOT NULL DEFAULT 0",
             """UPDATE segmentflow_enrollments AS r SET event_number = n.number
 FROM segmentflow_1_numbers AS n
 WHERE r.organization_id = n.organization_id AND r.event_id = n.event_id""",
             "ALTER TABLE segmentflow_enrollments ALTER COLUMN event_number DROP DEFAULT",
+            """CREATE UNIQUE INDEX segmentflow_enrollments_entry
+    ON segmentflow_enrollments (organization_id, journey_id, profile_id, entry_key)
+    WHERE entry_key IS NOT NULL""",
         ),
         rows="SELECT count(*) FROM segmentflow_enrollments",
     ),

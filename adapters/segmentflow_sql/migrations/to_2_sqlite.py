@@ -274,7 +274,8 @@ STEPS: Final = (
     (organization_id, journey_id, available_at, enrollment_id)
     WHERE status IN ('claimed', 'pending')""",
             """CREATE UNIQUE INDEX segmentflow_enrollments_entry
-    ON segmentflow_enrollments (organization_id, journey_id, profile_id, entry_key)""",
+    ON segmentflow_enrollments (organization_id, journey_id, profile_id, entry_key)
+    WHERE entry_key IS NOT NULL""",
             """CREATE INDEX segmentflow_enrollments_latest
     ON segmentflow_enrollments (organization_id, journey_id, profile_id, entered_at)""",
             """CREATE INDEX segmentflow_enrollments_open

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from attrs import frozen
 
 from segmentflow_core.ports.api_keys import ApiKey
-from segmentflow_sql.exchange import Call, Connection, Rows, ask, calls_for_rows
+from segmentflow_sql.exchange import Connection, Rows, ask, calls_for_rows
 from segmentflow_sql.rows import api_key_from, api_key_row
 
 __all__ = ["ApiKeyRepository"]
@@ -37,26 +36,23 @@ class ApiKeyRepository:
         listing = self._connection.kind.statements.api_keys.list_api_keys
         return _api_keys(await ask(self._connection, listing, organization_id=organization_id))
 
-    async def revoke(self, organization_id: str, key_id: str, now: datetime) -> ApiKey | None:
-        """Revoke an API Key, unless it is revoked already; return it as it then is."""
-        kind = self._connection.kind
+    async def lock(self, organization_id: str, key_id: str) -> ApiKey | None:
+        """Return an API Key, locked until the transaction ends."""
         found = await ask(
             self._connection,
-            kind.statements.api_keys.revoke_api_key,
+            self._connection.kind.statements.api_keys.lock_api_key,
             organization_id=organization_id,
             key_id=key_id,
-            now=kind.codec.instant(now),
         )
         return api_key_from(found[0]) if found else None
 
-    async def note_use(self, organization_id: str, key_id: str, now: datetime) -> None:
-        """Write down when an API Key was used; it travels with the commit."""
+    async def save(self, api_key: ApiKey) -> None:
+        """Write when an API Key was last used and revoked; it travels with the commit."""
         kind = self._connection.kind
-        note = kind.statements.api_keys.note_api_key_use
-        arguments = note.arguments(
-            organization_id=organization_id, key_id=key_id, now=kind.codec.instant(now)
-        )
-        self._connection.pending.append(Call(note, arguments))
+        moments = (api_key.last_used_at, api_key.revoked_at)
+        row = (*map(kind.codec.maybe, moments), api_key.organization_id, api_key.key_id)
+        save = kind.statements.api_keys.save_api_key
+        self._connection.pending.extend(calls_for_rows(save, [row]))
 
 
 def _api_keys(found: Rows) -> Sequence[ApiKey]:

@@ -1,13 +1,16 @@
 """The port of handing Enrollments over.
 
 Knows what each call asks and what the answers mean; what a statement does to an Enrollment
-is in `statements.hand_over`.
+is in `statements.hand_over`. Each call is one statement; the steps by which the core would do
+the same are here as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final
 
 from attrs import frozen
@@ -16,15 +19,19 @@ from segmentflow_core.ports import (
     ClaimedEnrollment,
     ClaimTerms,
     Enrollment,
+    EnrollmentChange,
+    Found,
     Lease,
     encode_json,
     is_id,
 )
 from segmentflow_sql import rows
-from segmentflow_sql.exchange import Call, Connection, ask
+from segmentflow_sql.exchange import Call, Connection, ask, calls_for_rows
+from segmentflow_sql.repositories.dealing import circle, shares
 from segmentflow_sql.rows import Row
 from segmentflow_sql.schema import enrollments
-from segmentflow_sql.statements import RowStatement
+from segmentflow_sql.statements import RowStatement, Statement
+from segmentflow_sql.statements.stepwise import DECIDED
 
 __all__ = ["HandOverRepository"]
 
@@ -37,6 +44,42 @@ class HandOverRepository:
     """Enrollments on their way to workers."""
 
     _connection: Connection
+
+    async def waiting(self, terms: ClaimTerms) -> Sequence[Found]:
+        """Lock what a claim takes, and read it as it is then."""
+        chooses = self._connection.kind.statements.stepwise.choose_enrollments
+        chosen = await self._dealt(terms, chooses, moves=False)
+        return await self.lock(sorted((row[0], row[1]) for row in chosen))
+
+    async def lock(self, named: Sequence[tuple[str, str]]) -> Sequence[Found]:
+        """Lock Enrollments in the order given; return those that there are."""
+        kind = self._connection.kind
+        by_organization: dict[str, list[str]] = {}
+        for organization_id, enrollment_id in named:
+            if is_id(enrollment_id):
+                by_organization.setdefault(organization_id, []).append(enrollment_id)
+        if not by_organization:
+            return []
+        lock, listed = kind.statements.stepwise.lock_enrollments, kind.codec.listed
+        calls = [
+            Call(lock, lock.arguments(organization_id=of, enrollment_ids=listed(ids)))
+            for of, ids in by_organization.items()
+        ]
+        answers = await self._connection.exchange(calls)
+        found = (row for answer in answers for row in answer if row[1] is not None)
+        return [(row[0], rows.enrollment_from(row)) for row in found]
+
+    async def save(self, changes: Sequence[EnrollmentChange]) -> None:
+        """Write what the hand-over decided; it travels with the commit."""
+        kind = self._connection.kind
+        written = [
+            rows.enrollment_row(kind.codec, change.organization_id, change.after)
+            for change in changes
+        ]
+        saved = [(*row[-len(DECIDED) :], row[0], row[1]) for row in written]
+        self._connection.pending.extend(
+            calls_for_rows(kind.statements.stepwise.save_enrollments, saved)
+        )
 
     async def claim(self, terms: ClaimTerms) -> Sequence[ClaimedEnrollment]:
         """Hand over at most as many available Enrollments as asked for."""
@@ -55,20 +98,80 @@ class HandOverRepository:
         ]
 
     async def _claim(self, terms: ClaimTerms) -> Sequence[Row]:
+        claims = self._connection.kind.statements.hand_over.claim_enrollments
+        return await self._dealt(terms, claims, moves=True)
+
+    async def _dealt(
+        self,
+        terms: ClaimTerms,
+        statements: Mapping[tuple[bool, bool], Statement],
+        *,
+        moves: bool,
+    ) -> Sequence[Row]:
+        """Run one of a claim's statements: for the Organization it names, or for all of them.
+
+        Args:
+            terms: of the claim.
+            statements: by whether an Organization is named, and a Journey.
+            moves: whether a statement moves what it gives, so that asking again gives others.
+        """
+        waiting = self._connection.kind.statements.hand_over.waiting_organizations
+        if terms.organization_id is None and waiting is not None:
+            return await self._dealt_by_each(terms, waiting, statements, moves=moves)
+        (found,) = await self._connection.exchange(
+            [self._call_for(terms, statements, terms.organization_id, terms.limit)]
+        )
+        return found
+
+    def _call_for(
+        self,
+        terms: ClaimTerms,
+        statements: Mapping[tuple[bool, bool], Statement],
+        organization_id: str | None,
+        limit: int,
+    ) -> Call:
         kind = self._connection.kind
-        named = (terms.organization_id is not None, terms.journey_id is not None)
-        return await ask(
-            self._connection,
-            kind.statements.hand_over.claim_enrollments[named],
-            organization_id=terms.organization_id,
+        statement = statements[organization_id is not None, terms.journey_id is not None]
+        arguments = statement.arguments(
+            organization_id=organization_id,
             journey_id=terms.journey_id,
-            limit=terms.limit,
+            limit=limit,
             now=kind.codec.instant(terms.now),
             lease_until=kind.codec.instant(terms.lease_until),
             token=terms.token,
             turn=terms.turn,
             max_attempts=terms.max_attempts,
         )
+        return Call(statement, arguments)
+
+    async def _dealt_by_each(
+        self,
+        terms: ClaimTerms,
+        waiting: Mapping[bool, Statement],
+        statements: Mapping[tuple[bool, bool], Statement],
+        *,
+        moves: bool,
+    ) -> Sequence[Row]:
+        """Ask every Organization by a statement for each, again for what was missing.
+
+        An Organization that gave less than its share has no more; the others give the rest.
+        """
+        now = self._connection.kind.codec.instant(terms.now)
+        listing = waiting[terms.journey_id is not None]
+        listed = await ask(self._connection, listing, now=now, journey_id=terms.journey_id)
+        gave = dict.fromkeys(circle([name for (name,) in listed], terms.turn), 0)
+        taken: dict[str, list[Row]] = {name: [] for name in gave}
+        while dealt := shares(gave, terms.limit - sum(map(len, taken.values()))):
+            asked = {name: share if moves else gave[name] + share for name, share in dealt.items()}
+            answers = await self._connection.exchange(
+                [self._call_for(terms, statements, *each) for each in asked.items()]
+            )
+            for (name, share), found in zip(asked.items(), answers, strict=True):
+                taken[name] = [*taken[name], *found] if moves else found
+                gave[name] += dealt[name]
+                if len(found) < share:
+                    del gave[name]
+        return [row for found in taken.values() for row in found]
 
     async def _claimed_already(self, terms: ClaimTerms) -> Sequence[Row]:
         """Find what an earlier run took when its commit succeeded but its answer was lost."""
@@ -133,8 +236,9 @@ class HandOverRepository:
         ]
         if not named:
             return {}
-        (found,) = await self._connection.exchange([_call(statement, named, values)])
-        changed = {row[0:2]: rows.enrollment_from(row) for row in found}
+        listed = self._connection.kind.codec.listed
+        found = await self._connection.exchange(_calls(statement, named, values, listed))
+        changed = {row[0:2]: rows.enrollment_from(row) for each in found for row in each}
         # Of several leases on one Enrollment, only the one with its token holds it.
         answers = [
             (lease, changed.get((lease.organization_id, lease.enrollment_id))) for lease in leases
@@ -164,10 +268,29 @@ class HandOverRepository:
         return {enrollment.enrollment_id: enrollment for enrollment in revived}
 
 
+def _calls(
+    statement: RowStatement,
+    named: Sequence[Row],
+    values: Mapping[str, Any],
+    listed: Callable[[Iterable[str]], str],
+) -> list[Call]:
+    """Name all Enrollments in one call, or each Organization's in one of its own."""
+    if statement.organization_at is None:
+        return [_call(statement, named, values)]
+    calls: list[Call] = []
+    for name, group in groupby(sorted(named), key=itemgetter(statement.organization_at)):
+        leases = list(group)
+        ids = listed(enrollment_id for _, enrollment_id, _ in leases)
+        of_one = {**values, "organization_id": name, "enrollment_ids": ids}
+        calls.append(_call(statement, leases, of_one))
+    return calls
+
+
 def _call(statement: RowStatement, named: Sequence[Row], values: Mapping[str, Any]) -> Call:
     """Name one Enrollment by its values, several by one parameter."""
     if len(named) > 1:
         many = statement.many
+        assert many is not None  # each of these returns rows
         return Call(many, many.arguments(rows=encode_json(named), count=len(named), **values))
     given = {f"value_{index}": value for index, value in enumerate(named[0])}
     return Call(statement.one, statement.one.arguments(**given, **values))

@@ -76,15 +76,24 @@ class JourneyRepository:
     _connection: Connection
 
     async def list(self, organization_id: str) -> Sequence[Journey]:
-        """Return the current version of every Journey, by id, whatever its status."""
+        """Return every Journey as it stands."""
         listing = self._connection.kind.statements.journeys.list_journeys
         found = await ask(self._connection, listing, organization_id=organization_id)
         return [_journey(organization_id, row) for row in found]
 
-    async def get(
-        self, organization_id: str, journey_id: str, version: int | None = None
+    async def get(self, organization_id: str, journey_id: str) -> Journey | None:
+        """Return a Journey as it stands, or None."""
+        return await self._get(organization_id, journey_id, None)
+
+    async def get_version(
+        self, organization_id: str, journey_id: str, version: int
     ) -> Journey | None:
-        """Return one version of a Journey, the current one by default, or None."""
+        """Return one version of a Journey, or None."""
+        return await self._get(organization_id, journey_id, version)
+
+    async def _get(
+        self, organization_id: str, journey_id: str, version: int | None
+    ) -> Journey | None:
         if not may_be_stored(journey_id):
             return None
         found = await ask(
@@ -96,7 +105,9 @@ class JourneyRepository:
         )
         return _journey(organization_id, found[0]) if found else None
 
-    async def publish(self, organization_id: str, journeys: Sequence[Journey]) -> None:
+    async def publish(
+        self, organization_id: str, versions: Sequence[Journey], statuses: Sequence[Journey]
+    ) -> None:
         """Write versions and make them current, unless a concurrent transaction was first.
 
         A version that is stored already must say the same, and a current one must not be
@@ -104,22 +115,22 @@ class JourneyRepository:
         """
         kind = self._connection.kind
         statements, codec = kind.statements.journeys, kind.codec
-        ordered = sorted(journeys, key=lambda journey: journey.journey_id)
         written = calls_for_rows(
             statements.write_versions,
-            [rows.version_row(codec, organization_id, journey) for journey in ordered],
+            [rows.version_row(codec, organization_id, journey) for journey in versions],
         )
-        chosen = encode_json([(journey.journey_id, journey.version) for journey in ordered])
+        chosen = encode_json([(journey.journey_id, journey.version) for journey in versions])
         read = statements.read_versions
         check = Call(read, read.arguments(organization_id=organization_id, rows=chosen))
+        published = sorted((*versions, *statuses), key=lambda journey: journey.journey_id)
         made_current = calls_for_rows(
             statements.publish_journeys,
-            [rows.journey_row(organization_id, journey) for journey in ordered],
+            [rows.journey_row(organization_id, journey) for journey in published],
         )
         answers = await self._connection.exchange([*written, check, *made_current])
         stored, *made = answers[len(written) :]
         current = [row for answer in made for row in answer]
         digests = {journey_id: digest for journey_id, _, digest, _ in stored}
-        as_meant = all(digests[journey.journey_id] == journey.digest for journey in ordered)
-        if not as_meant or len(current) < len(ordered):
+        as_meant = all(digests[journey.journey_id] == journey.digest for journey in versions)
+        if not as_meant or len(current) < len(published):
             raise LostRace

@@ -44,6 +44,7 @@ class TrackingRepository:
         self._connection = connection
         self._statements = connection.kind.statements.tracking
         self._codec = connection.kind.codec
+        self._expired: list[str] = []
 
     async def load(self, organization_id: str, intent: Intent) -> Known:
         """Take the batch's keys, then read what the decision needs: one exchange, at most four.
@@ -54,22 +55,17 @@ class TrackingRepository:
         Raises:
             LostRace: what stood in the way of a key has gone since.
         """
-        statements, codec = self._statements, self._codec
-        takes = calls_for_rows(
-            statements.take_keys,
-            [(organization_id, key, codec.maybe(intent.expires_at)) for key in intent.keys],
-            codec.instant(intent.now),
-        )
+        statements = self._statements
+        takes = self._takes(organization_id, intent)
         find = statements.lock_profiles if takes else statements.look_for_profiles
         finding = self._finding(find, organization_id, intent)
         listening = self._listening(organization_id, intent.events)
         answers = await self._connection.exchange([*takes, *finding, *listening])
-        own = {key for answer in answers[: len(takes)] for (key,) in answer}
         found = answers[len(takes)] if finding else []
         profiles = await self._profiles(organization_id, found)
         active = [row for row in answers[-1] if row[0] is not None] if listening else []
-        others = [key for key in intent.keys if key not in own]
-        taken = await self._taken(organization_id, others) if others else {}
+        answer = [row for answer in answers[: len(takes)] for row in answer]
+        taken = await self._taken(organization_id, intent, answer)
         journeys = await current_journeys(self._connection, organization_id, active)
         return Known(taken, profiles, journeys)
 
@@ -125,21 +121,52 @@ class TrackingRepository:
         )
         return [Call(many, arguments)]
 
-    async def _taken(self, organization_id: str, keys: Sequence[str]) -> dict[str, KeyClaim]:
-        taken_keys = self._statements.taken_keys
-        if len(keys) == 1:
-            call = Call(taken_keys.one, (organization_id, keys[0]))
-        else:
-            many = taken_keys.many
-            listed = self._codec.listed(keys)
-            call = Call(many, many.arguments(organization_id=organization_id, keys=listed))
-        (found,) = await self._connection.exchange([call])
-        claims = map(rows.key_claim_from, found)
-        taken = {claim.key_digest: claim for claim in claims}
-        if len(taken) < len(keys):
+    def _takes(self, organization_id: str, intent: Intent) -> list[Call]:
+        """Return what takes the keys; where nobody else can write, looking for them does."""
+        if not intent.keys:
+            return []
+        take_keys, codec = self._statements.take_keys, self._codec
+        if take_keys is None:
+            return [self._looking(organization_id, intent.keys)]
+        expires_at = codec.maybe(intent.expires_at)
+        taking = [(organization_id, key, expires_at) for key in intent.keys]
+        return calls_for_rows(take_keys, taking, codec.instant(intent.now))
+
+    async def _taken(
+        self, organization_id: str, intent: Intent, answer: Rows
+    ) -> dict[str, KeyClaim]:
+        """Return the claims of the keys that were taken before.
+
+        Args:
+            organization_id: whose keys they are.
+            intent: what was asked for.
+            answer: to what takes the keys: the digests of those taken now, or the claims found.
+        """
+        if self._statements.take_keys is None:
+            # A key that was not found gives a row of NULLs, or none.
+            claims = [rows.key_claim_from(row) for row in answer if row[1] is not None]
+            now = intent.now
+            held = [c for c in claims if c.expires_at is None or c.expires_at > now]
+            self._expired = [c.key_digest for c in claims if c not in held]
+            return {claim.key_digest: claim for claim in held}
+        own = {key for (key,) in answer}
+        others = [key for key in intent.keys if key not in own]
+        if not others:
+            return {}
+        (found,) = await self._connection.exchange([self._looking(organization_id, others)])
+        taken = {claim.key_digest: claim for claim in map(rows.key_claim_from, found)}
+        if len(taken) < len(others):
             # What stood in the way has gone since: another try finds the key free.
             raise LostRace
         return taken
+
+    def _looking(self, organization_id: str, keys: Sequence[str]) -> Call:
+        taken_keys = self._statements.taken_keys
+        if len(keys) == 1:
+            return Call(taken_keys.one, (organization_id, keys[0]))
+        many = taken_keys.many
+        listed = self._codec.listed(keys)
+        return Call(many, many.arguments(organization_id=organization_id, keys=listed))
 
     async def prior_entries(
         self, organization_id: str, probes: Sequence[Probe]
@@ -166,20 +193,22 @@ class TrackingRepository:
         """Write a decided batch; nothing is asked, so all of it travels with the commit."""
         statements, codec = self._statements, self._codec
         calls: list[Call] = []
-        if changes.freed:
+        one_writer = statements.take_keys is None
+        # Where one transaction writes at a time, a key that is only taken has no row.
+        without = self._expired if one_writer else changes.freed
+        if without:
             free = statements.free_keys
-            keys = codec.listed(changes.freed)
+            keys = codec.listed(without)
             calls.append(Call(free, free.arguments(organization_id=organization_id, keys=keys)))
-        calls += calls_for_rows(
-            statements.write_key_claims,
-            [rows.key_claim_row(codec, organization_id, claim) for claim in changes.key_claims],
-        )
+        claims = [rows.key_claim_row(codec, organization_id, claim) for claim in changes.key_claims]
+        if not one_writer:
+            claims = [rows.claim_of_taken_key(row) for row in claims]
+        calls += calls_for_rows(statements.write_key_claims, claims)
         calls += self._changes_of_profiles(organization_id, changes)
-        created = sorted(changes.created_profiles, key=_identity)
-        calls += calls_for_rows(
-            statements.create_profiles,
-            [rows.profile_row(codec, organization_id, p) for p in created],
-        )
+        if changes.created_profiles:
+            created = sorted(changes.created_profiles, key=_identity)
+            written = [rows.profile_row(codec, organization_id, p) for p in created]
+            calls += calls_for_rows(statements.create_profiles, written)
         calls += self._former_emails(organization_id, changes)
         calls += self._versions_of_profiles(organization_id, changes)
         calls += calls_for_rows(

@@ -29,6 +29,7 @@ from segmentflow_sql.statements.statement import (
     RowStatement,
     Statement,
 )
+from segmentflow_sql.statements.stepwise import StepwiseStatements, stepwise_statements
 from segmentflow_sql.statements.tracking import TrackingStatements, tracking_statements
 
 __all__ = [
@@ -56,6 +57,7 @@ class Statements:
     journeys: JourneyStatements
     records: RecordStatements
     hand_over: HandOverStatements
+    stepwise: StepwiseStatements
     api_keys: ApiKeyStatements
     installation: InstallationStatements
     definitions: tuple[Statement, ...]
@@ -70,6 +72,7 @@ def statements_for(database: DatabaseName) -> Statements:
         journeys=journey_statements(dialect),
         records=record_statements(dialect),
         hand_over=hand_over_statements(dialect),
+        stepwise=stepwise_statements(dialect),
         api_keys=api_key_statements(dialect),
         installation=installation_statements(dialect),
         definitions=definitions(dialect),
@@ -86,7 +89,7 @@ def all_statements(group: Any) -> Iterator[Statement]:
         items = group.values()
     elif isinstance(group, tuple):
         items = group
-    elif group is not None:
+    elif attrs.has(type(group)):
         items = [getattr(group, each.name) for each in attrs.fields(type(group))]
     for item in items:
         yield from all_statements(item)

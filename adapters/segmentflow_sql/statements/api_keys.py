@@ -1,12 +1,18 @@
-"""How API Keys are created, found, listed, revoked, and their use noted."""
+"""How API Keys are created, found, listed, locked and saved."""
 
 from __future__ import annotations
 
 from attrs import frozen
-from sqlalchemy import bindparam, func, or_, select, update
+from sqlalchemy import select
 
 from segmentflow_sql.schema import api_keys
-from segmentflow_sql.statements.building import columns, compiled, equal_to_given, inserting
+from segmentflow_sql.statements.building import (
+    changing,
+    columns,
+    compiled,
+    equal_to_given,
+    inserting,
+)
 from segmentflow_sql.statements.dialects import Dialect
 from segmentflow_sql.statements.statement import RowStatement, Statement
 
@@ -20,13 +26,12 @@ class ApiKeyStatements:
     create_api_key: RowStatement
     find_api_keys: Statement
     list_api_keys: Statement
-    revoke_api_key: Statement
-    note_api_key_use: Statement
+    lock_api_key: Statement
+    save_api_key: RowStatement
 
 
 def api_key_statements(dialect: Dialect) -> ApiKeyStatements:
     """Build and compile the statements about API Keys."""
-    now = bindparam("now", type_=api_keys.c.revoked_at.type)
     read = columns(dialect, api_keys)
     listed = (
         select(*read)
@@ -34,8 +39,6 @@ def api_key_statements(dialect: Dialect) -> ApiKeyStatements:
         .order_by(api_keys.c.key_id.desc())
     )
     one = equal_to_given(api_keys, "organization_id", "key_id")
-    revoked = func.coalesce(api_keys.c.revoked_at, now)
-    used_earlier = or_(api_keys.c.last_used_at.is_(None), api_keys.c.last_used_at < now)
     return ApiKeyStatements(
         # A second run finds its own row when the commit succeeded but its answer was lost.
         create_api_key=inserting(
@@ -45,14 +48,6 @@ def api_key_statements(dialect: Dialect) -> ApiKeyStatements:
             dialect, "find_api_keys", select(*read).where(equal_to_given(api_keys, "lookup"))
         ),
         list_api_keys=compiled(dialect, "list_api_keys", listed),
-        revoke_api_key=compiled(
-            dialect,
-            "revoke_api_key",
-            update(api_keys).where(one).values(revoked_at=revoked).returning(*read),
-        ),
-        note_api_key_use=compiled(
-            dialect,
-            "note_api_key_use",
-            update(api_keys).where(one, used_earlier).values(last_used_at=now),
-        ),
+        lock_api_key=compiled(dialect, "lock_api_key", select(*read).where(one).with_for_update()),
+        save_api_key=changing(dialect, "save_api_key", api_keys, ("last_used_at", "revoked_at")),
     )

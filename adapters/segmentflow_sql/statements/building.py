@@ -23,6 +23,7 @@ from sqlalchemy import (
     literal_column,
     select,
     true,
+    update,
 )
 from sqlalchemy.sql.elements import ClauseElement
 
@@ -32,6 +33,7 @@ from segmentflow_sql.statements.statement import RowStatement, Statement
 __all__ = [
     "NO_OFFSET",
     "Values",
+    "changing",
     "columns",
     "compiled",
     "equal_to_given",
@@ -108,24 +110,29 @@ def for_rows(
 
     Args:
         dialect: for which database.
-        name: of the form for one row; the other's is this with ``_many``.
+        name: of the form for one row; that of the other, where there is one, has ``_many``.
         like: the columns whose types the values of a row have, in order.
         statement: is given the rows' source, None for one row, and the values of a row.
         prepared: as for `compiled`.
         takes_keys: as for `compiled`.
     """
-    one: Values = [bindparam(f"value_{index}", type_=each.type) for index, each in enumerate(like)]
+
+    def form(name: str, source: FromClause | None, values: Values) -> Statement:
+        built = statement(source, values)
+        return compiled(dialect, name, built, prepared=prepared, takes_keys=takes_keys)
+
+    places: Values = [bindparam(f"value_{i}", type_=each.type) for i, each in enumerate(like)]
+    one = form(name, None, places)
+    if dialect.runs_each_row and not one.readers:
+        return RowStatement(one, None)
     source = dialect.each("rows")
-    many = [
-        dialect.typed(dialect.item(source.c.value, index), each) for index, each in enumerate(like)
-    ]
-    forms = {name: statement(None, one), f"{name}_many": statement(source, many)}
-    return RowStatement(
-        *(
-            compiled(dialect, each, form, prepared=prepared, takes_keys=takes_keys)
-            for each, form in forms.items()
-        )
-    )
+    items = [dialect.typed(dialect.item(source.c.value, i), each) for i, each in enumerate(like)]
+    organization_at = None
+    if dialect.one_organization:
+        organization_at = [each.name for each in like].index("organization_id")
+        type_ = like[organization_at].type
+        items[organization_at] = bindparam("organization_id", type_=type_)
+    return RowStatement(one, form(f"{name}_many", source, items), organization_at)
 
 
 def inserting(
@@ -150,6 +157,26 @@ def inserting(
         return finish(insert.from_select(names, rows))
 
     return for_rows(dialect, name, like, statement, takes_keys=takes_keys)
+
+
+def changing(dialect: Dialect, name: str, table: Table, changed: Sequence[str]) -> RowStatement:
+    """Build the UPDATE of some columns of rows, in the order of the table's columns.
+
+    The key they are found by comes last.
+    """
+    keys = [each.name for each in table.primary_key.columns]
+    changed = [each.name for each in table.c if each.name in changed]
+
+    def statement(source: FromClause | None, values: Values) -> ClauseElement:
+        del source  # the values say where they come from
+        by_name = dict(zip((*changed, *keys), values, strict=True))
+        return (
+            update(table)
+            .where(*(table.c[key] == by_name[key] for key in keys))
+            .values({column: by_name[column] for column in changed})
+        )
+
+    return for_rows(dialect, name, [table.c[each] for each in (*changed, *keys)], statement)
 
 
 def replacing(table: Table, insert: Any, where: ColumnElement[bool]) -> Any:

@@ -5,7 +5,9 @@ however long the history is.
 
 A claim for one Organization reads the front of its queue. A claim for all of them first
 walks from Organization to Organization, one look into the index for each that has anything
-open, and then deals: each gives its first, then each its second, and so on.
+open, and then deals: each gives its first, then each its second, and so on. Where Organizations
+are on different machines, `waiting_organizations` only lists them, and `repositories.dealing`
+deals: no lock and no recursion goes across machines.
 """
 
 from __future__ import annotations
@@ -37,7 +39,15 @@ from segmentflow_sql.schema import enrollments, is_available
 from segmentflow_sql.statements.building import NO_OFFSET
 from segmentflow_sql.statements.dialects import Dialect
 
-__all__ = ["KEY", "choose", "count_of", "given", "materialized", "same"]
+__all__ = [
+    "KEY",
+    "choose",
+    "count_of",
+    "given",
+    "materialized",
+    "same",
+    "waiting_organizations",
+]
 
 KEY: Final = ("organization_id", "enrollment_id")
 _CHOSEN: Final = (*KEY, "event_id")
@@ -67,7 +77,7 @@ def materialized(statement: Any, name: str) -> CTE:
 def choose(dialect: Dialect, *, organization: bool, journey: bool) -> CTE:
     """Choose what a claim takes: for one Organization or all, for one Journey or any."""
     if organization:
-        return _front(journey=journey)
+        return _front(dialect, journey=journey)
     return (_deal_by_merging if dialect.one_writer else _deal_by_locking)(journey=journey)
 
 
@@ -97,12 +107,25 @@ def _queue(
     )
 
 
-def _front(*, journey: bool) -> CTE:
+def _front(dialect: Dialect, *, journey: bool) -> CTE:
     """Take the front of one Organization's queue, past whatever others hold locked."""
     columns = [enrollments.c[name] for name in _CHOSEN]
     queue = _queue(enrollments, given("organization_id"), *columns, journey=journey)
     return materialized(
-        queue.limit(count_of("limit")).offset(NO_OFFSET).with_for_update(skip_locked=True), "taken"
+        queue.limit(count_of("limit"))
+        .offset(NO_OFFSET)
+        .with_for_update(skip_locked=dialect.skips_locked),
+        "taken",
+    )
+
+
+def waiting_organizations(*, journey: bool) -> Select[Any]:
+    """List the Organizations that have something to hand over; locks nothing."""
+    named = [enrollments.c.journey_id == given("journey_id")] if journey else []
+    return (
+        select(enrollments.c.organization_id)
+        .where(is_available(enrollments), enrollments.c.available_at <= _now(), *named)
+        .distinct()
     )
 
 

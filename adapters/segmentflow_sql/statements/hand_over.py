@@ -32,7 +32,15 @@ from sqlalchemy.sql.elements import ClauseElement
 from segmentflow_core.ports import EnrollmentStatus
 from segmentflow_sql.schema import enrollments, events, is_available, profile_versions
 from segmentflow_sql.statements.building import Values, columns, compiled, for_rows
-from segmentflow_sql.statements.dealing import KEY, choose, count_of, given, materialized, same
+from segmentflow_sql.statements.dealing import (
+    KEY,
+    choose,
+    count_of,
+    given,
+    materialized,
+    same,
+    waiting_organizations,
+)
 from segmentflow_sql.statements.dialects import Dialect
 from segmentflow_sql.statements.statement import RowStatement, Statement
 from segmentflow_sql.statements.versions import AS_IT_LEFT_IT, event_columns
@@ -52,6 +60,8 @@ class HandOverStatements:
 
     claim_enrollments: Mapping[tuple[bool, bool], Statement]
     """By whether an Organization is named, and a Journey."""
+    waiting_organizations: Mapping[bool, Statement] | None
+    """By whether a Journey is named; None where a claim need not name an Organization."""
     claimed_already: Statement | None
     """None where no connection is lost while it commits."""
     claimed_events: Statement | None
@@ -83,8 +93,20 @@ def hand_over_statements(dialect: Dialect) -> HandOverStatements:
                 prepared=False,
             )
             for organization in (False, True)
+            if organization or not dialect.one_organization
             for journey in (False, True)
         },
+        waiting_organizations={
+            journey: compiled(
+                dialect,
+                "waiting_organizations" + _of(organization=False, journey=journey),
+                waiting_organizations(journey=journey),
+                prepared=False,
+            )
+            for journey in (False, True)
+        }
+        if dialect.one_organization
+        else None,
         claimed_already=compiled(
             dialect, "claimed_already", _claimed_already(dialect), prepared=False
         )
@@ -137,7 +159,18 @@ def _claim(dialect: Dialect, *, organization: bool, journey: bool) -> ClauseElem
         return statement.where(chosen).returning(*changed)
     caused = _caused(dialect, taken)
     joined = list(caused.c)[len(KEY) :]
-    return statement.where(same(enrollments, caused, *KEY)).returning(*changed, *joined)
+    found = and_(same(enrollments, caused, *KEY), *_of_one(dialect, enrollments))
+    return statement.where(found).returning(*changed, *joined)
+
+
+def _of_one(dialect: Dialect, table: FromClause) -> list[ColumnElement[bool]]:
+    """Name the Organization once more, where that tells the database which machine it is on.
+
+    Elsewhere it would only tempt a planner to read all of the Organization's rows.
+    """
+    if not dialect.one_organization:
+        return []
+    return [table.c.organization_id == given("organization_id")]
 
 
 def _caused(dialect: Dialect, taken: CTE) -> CTE:
@@ -148,9 +181,8 @@ def _caused(dialect: Dialect, taken: CTE) -> CTE:
     """
     keys = [taken.c[name] for name in KEY]
     labelled = [each.label(f"of_event_{n}") for n, each in enumerate(event_columns(dialect))]
-    source = taken.join(events, same(events, taken, "organization_id", "event_id")).outerjoin(
-        profile_versions, AS_IT_LEFT_IT
-    )
+    cause = and_(same(events, taken, "organization_id", "event_id"), *_of_one(dialect, events))
+    source = taken.join(events, cause).outerjoin(profile_versions, AS_IT_LEFT_IT)
     return materialized(select(*keys, *labelled).select_from(source), "caused")
 
 
@@ -255,6 +287,17 @@ def _finish(
         keys = [enrollments.c[each] for each in KEY]
         found = select(*keys).select_from(source.join(enrollments, fits))
         return _changed_among(dialect, values, materialized(found, "held"))
+    if dialect.one_organization:
+        # The list of ids leads to the key's index, whatever the planner makes of the pairs.
+        pair = tuple_(enrollments.c.enrollment_id, enrollments.c.token)
+        held = and_(
+            enrollments.c.organization_id == named["organization_id"],
+            dialect.among(enrollments.c.enrollment_id, "enrollment_ids"),
+            pair.in_(select(named["enrollment_id"], named["token"]).select_from(source)),
+            where,
+        )
+        in_order = _locked(held).order_by(enrollments.c.enrollment_id)
+        return _changed_among(dialect, values, materialized(in_order, "held"))
     # One look-up for each lease, in the order given, which is the order to lock in. LIMIT
     # cuts nothing off; it tells the planner how few there are.
     one = lateral(_locked(fits), name="one")
@@ -282,7 +325,8 @@ def _locked(where: ColumnElement[bool]) -> Select[Any]:
 
 def _changed_among(dialect: Dialect, values: dict[str, Any], chosen: CTE) -> ClauseElement:
     keys = tuple_(*(enrollments.c[each] for each in KEY))
-    return _changed(dialect, values, keys.in_(select(*(chosen.c[each] for each in KEY))))
+    among = keys.in_(select(*(chosen.c[each] for each in KEY)))
+    return _changed(dialect, values, and_(among, *_of_one(dialect, enrollments)))
 
 
 def _changed(dialect: Dialect, values: dict[str, Any], where: ColumnElement[bool]) -> ClauseElement:

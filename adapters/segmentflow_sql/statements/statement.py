@@ -43,11 +43,15 @@ class RowStatement:
 
     Attributes:
         one: takes the values of one row as its parameters.
-        many: takes any number of rows as one parameter, a JSON array of arrays.
+        many: takes any number of rows as one parameter, a JSON array of arrays, in which instants
+            are microseconds since 1970; None where the driver runs `one` for each row.
+        organization_at: where the rows have their Organization, if `many` takes it as a
+            parameter, one for all rows; None where rows may be of several.
     """
 
     one: Statement
-    many: Statement
+    many: Statement | None
+    organization_at: int | None = None
 
 
 @frozen

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -41,8 +40,8 @@ from segmentflow_sql.schema import (
     profiles,
 )
 from segmentflow_sql.statements.building import (
-    NO_OFFSET,
     Values,
+    changing,
     columns,
     compiled,
     equal_to_given,
@@ -52,6 +51,7 @@ from segmentflow_sql.statements.building import (
 )
 from segmentflow_sql.statements.dialects import Dialect
 from segmentflow_sql.statements.journeys import CURRENT_VERSION
+from segmentflow_sql.statements.purging import expired_keys, purge_keys
 from segmentflow_sql.statements.statement import FoundBy, RowStatement, Statement
 from segmentflow_sql.statements.versions import CURRENT, PROFILES, profile_columns
 
@@ -75,7 +75,8 @@ _CLAIM = tuple(each.name for each in key_claims.c if each.nullable and each.name
 class TrackingStatements:
     """The statements of tracking, in about the order a call runs them."""
 
-    take_keys: RowStatement
+    take_keys: RowStatement | None
+    """None where one transaction writes at a time: a key that is looked for is taken."""
     taken_keys: FoundBy
     look_for_profiles: FoundBy
     lock_profiles: FoundBy
@@ -96,12 +97,14 @@ class TrackingStatements:
     write_events: RowStatement
     write_enrollments: RowStatement
     purge_keys: Statement
+    expired_keys: Statement | None
+    """None where a purge need not name an Organization."""
 
 
 def tracking_statements(dialect: Dialect) -> TrackingStatements:
     """Build and compile the statements of tracking."""
     return TrackingStatements(
-        take_keys=_take_keys(dialect),
+        take_keys=None if dialect.one_writer else _take_keys(dialect),
         taken_keys=FoundBy(
             compiled(
                 dialect,
@@ -109,12 +112,14 @@ def tracking_statements(dialect: Dialect) -> TrackingStatements:
                 select(*columns(dialect, key_claims)).where(
                     equal_to_given(key_claims, "organization_id", "key_digest")
                 ),
+                takes_keys=dialect.one_writer,
             ),
             compiled(
                 dialect,
                 "taken_keys",
                 looked_up(dialect, "keys", columns(dialect, key_claims), key_claims.c.key_digest),
                 prepared=False,
+                takes_keys=dialect.one_writer,
             ),
         ),
         look_for_profiles=_profiles_found(dialect, "look_for", lock=False),
@@ -138,7 +143,9 @@ def tracking_statements(dialect: Dialect) -> TrackingStatements:
             ),
             prepared=False,
         ),
-        write_key_claims=_changed(dialect, "write_key_claims", key_claims, _CLAIM),
+        write_key_claims=inserting(dialect, "write_key_claims", key_claims)
+        if dialect.one_writer
+        else changing(dialect, "write_key_claims", key_claims, _CLAIM),
         free_identities=compiled(
             dialect,
             "free_identities",
@@ -150,11 +157,11 @@ def tracking_statements(dialect: Dialect) -> TrackingStatements:
             .values(email=null(), external_id=null()),
             prepared=False,
         ),
-        change_identities=_changed(
+        change_identities=changing(
             dialect, "change_identities", profiles, ("email", "external_id", *_COUNTED)
         ),
-        count_events=_changed(dialect, "count_events", profiles, _COUNTED),
-        change_times=_changed(
+        count_events=changing(dialect, "count_events", profiles, _COUNTED),
+        change_times=changing(
             dialect, "change_times", profile_versions, ("former_emails", "property_times")
         ),
         add_identities=inserting(dialect, "add_identities", identities),
@@ -163,7 +170,8 @@ def tracking_statements(dialect: Dialect) -> TrackingStatements:
         create_versions=inserting(dialect, "create_versions", profile_versions),
         write_events=inserting(dialect, "write_events", events),
         write_enrollments=inserting(dialect, "write_enrollments", enrollments),
-        purge_keys=_purge_keys(dialect),
+        purge_keys=purge_keys(dialect),
+        expired_keys=expired_keys(dialect) if dialect.one_organization else None,
     )
 
 
@@ -190,21 +198,6 @@ def _take_keys(dialect: Dialect) -> RowStatement:
     return inserting(
         dialect, "take_keys", key_claims, finish, of=[*keys, expires_at], takes_keys=True
     )
-
-
-def _purge_keys(dialect: Dialect) -> Statement:
-    keys = tuple(key_claims.primary_key.columns)
-    expired: Select[Any, Any, Any] = (
-        select(*keys)
-        .where(key_claims.c.expires_at <= _now())
-        .limit(bindparam("limit", type_=Integer))
-        .offset(NO_OFFSET)
-    )
-    if not dialect.one_writer:
-        # Pass over keys in use. A CTE that locks runs only once.
-        expired = select(expired.with_for_update(skip_locked=True).cte("expired"))
-    purge = delete(key_claims).where(tuple_(*keys).in_(expired)).returning(key_claims.c.key_digest)
-    return compiled(dialect, "purge_keys", purge)
 
 
 # --- Profiles ----------------------------------------------------------------------------
@@ -294,26 +287,6 @@ def _reread(dialect: Dialect) -> Select[Any]:
     )
 
 
-def _changed(dialect: Dialect, name: str, table: Table, changed: Sequence[str]) -> RowStatement:
-    """Build the UPDATE of some columns of rows, in the order of the table's columns.
-
-    The key they are found by comes last.
-    """
-    keys = [each.name for each in table.primary_key.columns]
-    changed = [each.name for each in table.c if each.name in changed]
-
-    def statement(source: FromClause | None, values: Values) -> ClauseElement:
-        del source  # the values say where they come from
-        by_name = dict(zip((*changed, *keys), values, strict=True))
-        return (
-            update(table)
-            .where(*(table.c[key] == by_name[key] for key in keys))
-            .values({column: by_name[column] for column in changed})
-        )
-
-    return for_rows(dialect, name, [table.c[each] for each in (*changed, *keys)], statement)
-
-
 def _removed(dialect: Dialect, name: str, table: Table) -> RowStatement:
     """Build the DELETE of rows by their keys."""
     keys = list(table.primary_key.columns)
@@ -323,7 +296,10 @@ def _removed(dialect: Dialect, name: str, table: Table) -> RowStatement:
             return delete(table).where(
                 *(key == value for key, value in zip(keys, values, strict=True))
             )
-        return delete(table).where(tuple_(*keys).in_(select(*values).select_from(source)))
+        listed = tuple_(*keys).in_(select(*values).select_from(source))
+        # Named once more where that tells the database which machine the rows are on.
+        of_one = [keys[0] == values[0]] if dialect.one_organization else []
+        return delete(table).where(listed, *of_one)
 
     return for_rows(dialect, name, keys, statement, prepared=False)
 

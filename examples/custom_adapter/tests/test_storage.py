@@ -146,7 +146,7 @@ class Overtaken:
         self._overtake = overtake
         self.left = times
 
-    def run(self, work: Callable[[Transaction], Any]) -> Any:
+    def run(self, work: Callable[[Transaction], Any], *, reads_only: bool = False) -> Any:
         def overtaken(transaction: Transaction) -> Any:
             result = work(transaction)
             if self.left:
@@ -154,7 +154,7 @@ class Overtaken:
                 self._overtake()
             return result
 
-        return self._storage.run(overtaken)
+        return self._storage.run(overtaken, reads_only=reads_only)
 
 
 def a_plan(tracker: Tracker) -> Callable[[], object]:

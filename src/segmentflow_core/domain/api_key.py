@@ -17,9 +17,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from segmentflow_core.errors import InvalidRequest, Unauthorized, Violation
+from segmentflow_core.tracebacks import forgets_locals
 
 __all__ = [
     "SCOPES",
@@ -82,6 +83,15 @@ class ApiKey:
         """Return the first digits of the digest, by which a store finds the key."""
         return lookup_of(self.digest)
 
+    def revoked(self, now: datetime) -> ApiKey:
+        """Return the key as revoked from `now` on, or from when it was first revoked."""
+        return self if self.revoked_at is not None else evolve(self, revoked_at=now)
+
+    def used(self, now: datetime) -> ApiKey:
+        """Return the key as last used at `now`, unless a later use is on record."""
+        known = self.last_used_at
+        return self if known is not None and known >= now else evolve(self, last_used_at=now)
+
 
 @frozen
 class CreatedApiKey:
@@ -134,6 +144,7 @@ def digest_secret(secret: str) -> bytes | None:
     return hashlib.sha256(secret.encode()).digest()
 
 
+@forgets_locals
 def refuse_write_key(secret: str) -> None:
     """Refuse the public credential of the Ingest API in words that name it; all else passes.
 

@@ -4,9 +4,9 @@ Knows how an admitted value is spelt. Must never know what the value is for, nor
 put any part of it into an error.
 
 There are two writers. The standard library's encoder is written in C; it escapes strings
-and spells most numbers as RFC 8785 demands. The exceptions are rare and easy to see. One
-quick look at a value decides whether the C encoder suits it; a writer in Python writes the
-other values.
+and spells most numbers as RFC 8785 demands. The exceptions are rare and easy to see: who
+admits a value notes whether it holds one, or one quick look at it tells. A writer in Python
+writes those values.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from typing import Any, Final, cast
 
 from segmentflow_core.domain.json_value import JsonValue
 
-__all__ = ["CanonicalizationError", "canonical_json", "encode_json"]
+__all__ = ["CanonicalizationError", "canonical_json", "encode_json", "needs_exact_spelling"]
 
 
 class CanonicalizationError(ValueError):
     """The value is not admitted JSON. Carries no part of it."""
 
 
-def canonical_json(value: JsonValue) -> bytes:
+def canonical_json(value: JsonValue, *, exact: bool | None = None) -> bytes:
     r"""Write an admitted value as canonical JSON (RFC 8785), in UTF-8.
 
     Object members are sorted by the UTF-16 code units of their names, and floats are
@@ -37,6 +37,8 @@ def canonical_json(value: JsonValue) -> bytes:
     Args:
         value: plain `dict`, `list`, `str`, `int`, `float`, `bool` and None only, as
             admission leaves it.
+        exact: whether a number in it needs exact spelling, which `Admission.exact` tells; None
+            where nobody has looked.
 
     Raises:
         CanonicalizationError: the value was never admitted: a type that is not JSON,
@@ -46,7 +48,9 @@ def canonical_json(value: JsonValue) -> bytes:
     b'{"id":9007199254740993,"note":"\xc3\xa9","total":49}'
     """
     try:
-        return _encode_quickly(value) if _suit_c_encoder((value,)) else _encode_exactly(value)
+        if exact is None:
+            exact = not _suit_c_encoder((value,))
+        return _encode_exactly(value) if exact else _encode_quickly(value)
     except (TypeError, ValueError, LookupError, AttributeError, RecursionError):
         # These errors quote or hold the value. Raise outside this block, to keep them out of
         # the new error's __context__.
@@ -104,6 +108,15 @@ def _is_sorted_either_way(encoded: bytes) -> bool:
     )
 
 
+def needs_exact_spelling(number: float) -> bool:
+    """Say whether Python spells a finite float otherwise than ECMAScript.
+
+    Python writes "49.0" and "1e-05" where ECMAScript has "49" and "0.00001". Every float of
+    1e16 or more, the other exponent form, is integral.
+    """
+    return number.is_integer() or -1e-4 < number < 1e-4
+
+
 def _suit_c_encoder(values: Iterable[object]) -> bool:
     """Say whether Python spells every number in `values` as ECMAScript does."""
     for value in values:
@@ -111,10 +124,7 @@ def _suit_c_encoder(values: Iterable[object]) -> bool:
         if kind is str:
             continue
         if kind is float:
-            # Python writes "49.0" and "1e-05" where ECMAScript has "49" and "0.00001".
-            # Every float of 1e16 or more, the other exponent form, is integral.
-            number = cast("float", value)
-            if number.is_integer() or -1e-4 < number < 1e-4:
+            if needs_exact_spelling(cast("float", value)):
                 return False
         elif kind is dict:
             if not _suit_c_encoder(cast("dict[str, object]", value).values()):

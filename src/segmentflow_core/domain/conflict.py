@@ -21,7 +21,7 @@ from segmentflow_core.domain.event import UserEvent
 from segmentflow_core.domain.fingerprint import FingerprintKey
 from segmentflow_core.domain.json_value import JsonObject, JsonValue
 from segmentflow_core.domain.pointer import Tokens, format_pointer
-from segmentflow_core.domain.redaction import REDACTED
+from segmentflow_core.domain.redaction import PROPERTIES, REDACTED
 from segmentflow_core.domain.request import ValidRequest
 
 __all__ = [
@@ -78,14 +78,12 @@ def unseen_digests(request: ValidRequest, key: FingerprintKey, *, salt: bytes) -
             unseen[name] = sent[name]
     if not request.data and "data" in sent:
         unseen["data"] = {}
-    hidden = [
-        format_pointer(*place)
-        for place in request.redaction.places(request.data)
-        if place[0] == "profile"
-    ]
-    if hidden:
-        properties = request.redaction.apply_to_properties(unseen["profile"]["properties"])
-        unseen["profile"] = {**unseen["profile"], "properties": properties}
+    redaction = request.redaction
+    if not redaction.properties:
+        return path_digests(unseen, key, salt=salt)
+    properties = redaction.apply_to_properties(unseen["profile"]["properties"])
+    unseen["profile"] = {**unseen["profile"], "properties": properties}
+    hidden = [format_pointer(*PROPERTIES, *place) for place in redaction.properties]
     return path_digests(unseen, key, salt=salt, hidden=hidden)
 
 
@@ -124,10 +122,11 @@ def path_digests(
             digests[pointer] = entry.hexdigest()
             continue
         values = container.values() if type(container) is dict else container
-        for path, value in zip(paths, values, strict=True):
+        for path, value in zip(paths, values):  # noqa: B905 - one path for each value
+            kind = type(value)
             if hidden and path in hidden:
                 digests[path] = _HIDDEN
-            elif type(value) in _CONTAINERS:
+            elif kind is dict or kind is list:
                 containers.append((path, value))
             else:
                 entry = start()
@@ -150,7 +149,9 @@ def _spelt(pointer: str, value: JsonValue) -> bytes:
             pass  # never admitted: canonical_json refuses it without showing it
     if type(value) is int:
         return f"{pointer}\0{value}".encode()
-    return b"%b\0%b" % (pointer.encode(), canonical_json(value))
+    # The redaction paths are strings alone.
+    exact = False if pointer == _UNORDERED else None
+    return b"%b\0%b" % (pointer.encode(), canonical_json(value, exact=exact))
 
 
 def _paths_below(pointer: str, container: Any, room: int) -> tuple[str, ...]:

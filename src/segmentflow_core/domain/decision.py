@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import define
 
 from segmentflow_core.domain.event import (
     Enrollment,
@@ -37,7 +37,7 @@ from segmentflow_core.errors import IdempotencyKeyReuse, SegmentflowError
 __all__ = ["Decision", "decide"]
 
 
-@frozen(repr=False)
+@define(repr=False)
 class Decision:
     """The result of a batch.
 
@@ -181,7 +181,7 @@ class _Batch:
                 [self._claim(item, receipt) for _, (item, _, receipt) in sorted(accepted.items())]
             )
         return Changes(
-            freed=tuple(sorted(self.free.keys() - accepted.keys())),
+            freed=tuple(sorted(self.free.keys() - accepted.keys())) if self.free else (),
             key_claims=claims,
             created_profiles=tuple(profiles.created.values()),
             changed_profiles=tuple(profiles.changed.values()),

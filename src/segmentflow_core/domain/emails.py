@@ -16,7 +16,7 @@ from attrs import evolve
 from segmentflow_core.domain.instant import to_microseconds
 from segmentflow_core.domain.profile import EmailTimes, Profile, ProfileLimits
 
-__all__ = ["leads_before", "with_email"]
+__all__ = ["given_again", "leads_before", "with_email"]
 
 
 def with_email(
@@ -26,7 +26,7 @@ def with_email(
     received_at: datetime,
     limits: ProfileLimits,
 ) -> Profile:
-    """Return the Profile once an event with both identities has given it `email`.
+    """Return the Profile once an event with both identities has given it another email.
 
     Time is that of Properties: the event time decides, the receipt time breaks ties, an
     event time after the receipt counts as the receipt time, and an event without an event
@@ -34,36 +34,16 @@ def with_email(
 
     Args:
         profile: as it stands.
-        email: in its identifying form.
+        email: in its identifying form; not the one that is the Profile's own.
         occurred_at: when the event happened; None where the request does not say.
         received_at: when it was received.
         limits: how many emails that gave way the Profile remembers.
     """
-    received = to_microseconds(received_at)
-    happened = received if occurred_at is None else min(to_microseconds(occurred_at), received)
     own, own_times = profile.email, profile.email_times
+    happened, received = _time(occurred_at, received_at)
     if own is None:
         given = (happened, happened, received)
         return evolve(profile, email=email, email_times=given, updated_at=received_at)
-    if email == own:
-        times = _given(own_times, happened, received)
-        if times == own_times:
-            return profile
-        # When an email was given is no change of the Profile: `updated_at` stays. Written out,
-        # since almost every event with both identities comes here.
-        return Profile(
-            profile.profile_id,
-            email,
-            profile.external_id,
-            profile.properties,
-            profile.property_times,
-            profile.created_at,
-            profile.updated_at,
-            profile.number,
-            profile.version,
-            times,
-            profile.former_emails,
-        )
     last = own_times[1:]
     time = (happened, received)
     if time == last or (time < last and occurred_at is None):
@@ -85,6 +65,20 @@ def with_email(
     if len(former) > limits.max_former_emails:
         del former[min(former, key=lambda each: (leads_before(kept, each), each))]
     return kept
+
+
+def given_again(
+    times: EmailTimes, occurred_at: datetime | None, received_at: datetime
+) -> EmailTimes:
+    """Return when a Profile's own email was given, once an event has given it again."""
+    return _given(times, *_time(occurred_at, received_at))
+
+
+def _time(occurred_at: datetime | None, received_at: datetime) -> tuple[int, int]:
+    received = to_microseconds(received_at)
+    if occurred_at is None:
+        return received, received
+    return min(to_microseconds(occurred_at), received), received
 
 
 def _given(times: EmailTimes | None, happened: int, received: int) -> EmailTimes:

@@ -152,6 +152,11 @@ class Enrollment:
     token: str | None = None
     completed_at: datetime | None = None
 
+    @property
+    def waits_until(self) -> datetime:
+        """Return the instant from which it may be handed over, by which its queue is sorted."""
+        return self.available_at or self.entered_at
+
 
 @frozen
 class Receipt:

@@ -15,13 +15,16 @@ from attrs import define, field
 from segmentflow_core.domain.pointer import Tokens, format_pointer
 from segmentflow_core.errors import MAX_VIOLATIONS, InvalidRequest, Violation, bounded
 
-__all__ = ["MAX_PATH", "Faults", "Place"]
+__all__ = ["MAX_PATH", "Faults", "Place", "taken_apart"]
 
 MAX_PATH: Final = 1024
 """How many characters the path of a violation has. A longer one becomes an ancestor's."""
 
-Place: TypeAlias = "str | tuple[Place, str | int]"
-"""A place in a document: the pointer it all stands at, or a name or index in another place."""
+Place: TypeAlias = "str | tuple[Place, str | int | tuple[str | int, ...]]"
+"""A place in a document: the pointer it all stands at, or a name or index in another place.
+
+Several names and indexes, one in the other, may be given at once.
+"""
 
 R = TypeVar("R", bound=InvalidRequest)
 
@@ -56,8 +59,8 @@ class Faults:
         A place that was named already is left out: that its value breaks another rule as
         well says nothing more. Faults past the bound are counted whatever their place.
         """
-        named = {at for at, _ in self.noted}
-        self.note_all((at, why) for at, why in later.noted if at not in named)
+        named = {taken_apart(at) for at, _ in self.noted}
+        self.note_all((at, why) for at, why in later.noted if taken_apart(at) not in named)
         self.omitted += later.omitted
 
     def violations(self) -> list[Violation]:
@@ -75,16 +78,21 @@ class Faults:
 
     def _shown(self, open_to: Callable[[Tokens], Tokens] | None) -> Iterator[Violation]:
         for at, why in self.noted:
-            root, tokens = _taken_apart(at)
+            root, tokens = taken_apart(at)
             yield Violation(_written(root, tokens if open_to is None else open_to(tokens)), why)
 
 
-def _taken_apart(place: Place) -> tuple[str, Tokens]:
+def taken_apart(place: Place) -> tuple[str, Tokens]:
+    """Return the pointer that a place starts from, and the tokens below it."""
     tokens: list[str] = []
     while not isinstance(place, str):
         place, token = place
-        tokens.append(str(token))
-    return place, tuple(reversed(tokens))
+        if isinstance(token, tuple):
+            tokens.extend(map(str, reversed(token)))
+        else:
+            tokens.append(str(token))
+    tokens.reverse()
+    return place, tuple(tokens)
 
 
 def _written(root: str, tokens: Tokens) -> str:

@@ -17,6 +17,7 @@ from attrs import Attribute, field, frozen
 from segmentflow_core.domain.canonical import canonical_json
 from segmentflow_core.domain.json_value import JsonObject
 from segmentflow_core.errors import ConfigurationError, FingerprintKeyUnknown
+from segmentflow_core.tracebacks import forgets_locals
 
 __all__ = [
     "MIN_SECRET_BYTES",
@@ -58,6 +59,7 @@ def _check_secret(_: FingerprintKey, __: Attribute[bytes], secret: object) -> No
         )
 
 
+@forgets_locals
 @frozen
 class FingerprintKey:
     """One secret, and the public id that stored rows name it by.
@@ -77,6 +79,7 @@ class FingerprintKey:
     secret: bytes = field(validator=_check_secret, repr=False)
 
     @classmethod
+    @forgets_locals
     def derive(cls, secret: bytes | str) -> FingerprintKey:
         """Make a key whose id is a keyed digest of the secret.
 
@@ -113,6 +116,7 @@ def _check_keys(keys: FingerprintKeys, _: Attribute[Any], __: object) -> None:
         ids.add(key.key_id)
 
 
+@forgets_locals
 @frozen
 class FingerprintKeys:
     """The key of new fingerprints, and the keys that stored ones may need.
@@ -131,6 +135,7 @@ class FingerprintKeys:
     )
 
     @classmethod
+    @forgets_locals
     def of(cls, source: FingerprintKeySource) -> FingerprintKeys:
         """Read what the host configured.
 

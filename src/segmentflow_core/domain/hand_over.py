@@ -12,9 +12,10 @@ See docs/reference/rules/hand-over.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Final
+from itertools import islice
+from typing import Any, Final, TypeAlias
 from zlib import crc32
 
 from attrs import evolve, frozen
@@ -26,8 +27,11 @@ __all__ = [
     "ENROLLMENT_STATUSES",
     "ClaimTerms",
     "ClaimedEnrollment",
+    "EnrollmentChange",
+    "Found",
     "Lease",
     "completed",
+    "deal",
     "extended",
     "handed_over",
     "released",
@@ -118,6 +122,70 @@ class ClaimedEnrollment:
     def state(self) -> Mapping[str, Any]:
         """Return the state document that templates read: ``/event/…`` and ``/profile/…``."""
         return {"event": self.event.data, "profile": self.event.profile}
+
+
+Found: TypeAlias = tuple[str, Enrollment]
+"""An Enrollment as it is stored, behind the id of its Organization."""
+
+
+@frozen
+class EnrollmentChange:
+    """What one call of the hand-over makes of one Enrollment.
+
+    Attributes:
+        organization_id: whose it is.
+        before: as it was found.
+        after: as it is to be stored; of `before`, only what the hand-over decides is changed.
+    """
+
+    organization_id: str
+    before: Enrollment
+    after: Enrollment
+
+
+def deal(waiting: Iterable[Found], terms: ClaimTerms) -> list[EnrollmentChange]:
+    """Decide what a claim takes of what waits, and what becomes of it.
+
+    Within an Organization, what has been available longest comes first, then the lower id. Of
+    several Organizations each gives its first, then each its second, and so on; they take turns in
+    a circle sorted by id, from number `terms.turn` modulo how many have something available.
+
+    Args:
+        waiting: in any order. What the claim may not have is passed over. At least the first
+            `terms.limit` of each Organization that are available, or just what is dealt.
+        terms: what is asked for.
+    """
+    queues: dict[str, list[Enrollment]] = {}
+    for organization_id, enrollment in waiting:
+        if _may_take(organization_id, enrollment, terms):
+            queues.setdefault(organization_id, []).append(enrollment)
+    names = sorted(queues)
+    first = terms.turn % len(names) if names else 0
+    circle = [(name, sorted(queues[name], key=_place)) for name in names[first:] + names[:first]]
+    longest = max(map(len, queues.values()), default=0)
+    rounds = (
+        (organization_id, queue[rank])
+        for rank in range(longest)
+        for organization_id, queue in circle
+        if rank < len(queue)
+    )
+    return [
+        EnrollmentChange(organization_id, enrollment, handed_over(enrollment, terms))
+        for organization_id, enrollment in islice(rounds, terms.limit)
+    ]
+
+
+def _may_take(organization_id: str, enrollment: Enrollment, terms: ClaimTerms) -> bool:
+    return (
+        enrollment.status in AVAILABLE_STATUSES
+        and terms.organization_id in (None, organization_id)
+        and terms.journey_id in (None, enrollment.journey_id)
+        and enrollment.waits_until <= terms.now
+    )
+
+
+def _place(enrollment: Enrollment) -> tuple[datetime, str]:
+    return enrollment.waits_until, enrollment.enrollment_id
 
 
 def handed_over(enrollment: Enrollment, terms: ClaimTerms) -> Enrollment:

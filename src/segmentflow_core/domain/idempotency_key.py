@@ -7,7 +7,8 @@ See docs/reference/rules/idempotency.md.
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
@@ -34,6 +35,22 @@ def key_digest(organization_id: str, key: str, operation: str = TRACK) -> str:
     >>> key_digest("default", "order.created:ord_9421")
     '...'
     """
-    parts = [part.encode() for part in (organization_id, operation, key)]
-    framed = b"".join([len(part).to_bytes(4, "big") + part for part in parts])
-    return urlsafe_b64encode(sha256(framed).digest()).rstrip(b"=").decode("ascii")
+    framed = _scope(organization_id, operation) + _framed(key)
+    # As `urlsafe_b64encode`, which takes twice as long.
+    encoded = b2a_base64(sha256(framed).digest(), newline=False)
+    return encoded.translate(_URL_SAFE)[:_LENGTH].decode("ascii")
+
+
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
+_LENGTH: Final = 43
+"""32 bytes as base64; the one character of padding is cut off."""
+
+
+def _framed(part: str) -> bytes:
+    encoded = part.encode()
+    return len(encoded).to_bytes(4, "big") + encoded
+
+
+@lru_cache(maxsize=256)
+def _scope(organization_id: str, operation: str) -> bytes:
+    return _framed(organization_id) + _framed(operation)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from attrs import evolve, frozen
+from attrs import define, evolve
 
 from segmentflow_core.domain.conflict import find_conflict, unseen_digests
 from segmentflow_core.domain.event import Receipt, UserEvent
@@ -30,7 +30,8 @@ from segmentflow_core.errors import FingerprintKeyUnknown, IdempotencyKeyReuse, 
 __all__ = ["Item", "answer_taken_key", "claim_key", "item_for"]
 
 
-@frozen(repr=False)
+# Not frozen, as no value is that is made for each event and kept nowhere: a third of the time.
+@define(repr=False)
 class Item:
     """One valid request, with what its key and its event are known by.
 

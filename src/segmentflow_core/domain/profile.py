@@ -177,8 +177,8 @@ def with_properties(
     occurred_at: datetime | None,
     received_at: datetime,
     limits: ProfileLimits = DEFAULT_PROFILE_LIMITS,
-) -> Profile:
-    """Return the Profile with `changes` applied, per key, where nothing newer stands.
+) -> tuple[JsonObject, Mapping[str, PropertyTime]] | None:
+    """Return Properties and their times with `changes` applied, where nothing newer stands.
 
     A value replaces and None removes. The event time decides, the receipt time breaks
     ties, and an event time after the receipt counts as the receipt time. An event without
@@ -191,11 +191,14 @@ def with_properties(
         received_at: when it was received.
         limits: what the Profile may hold.
 
+    Returns:
+        None where neither a value nor a time changes.
+
     Raises:
         ProfileTooLarge: the changes take the Profile beyond `limits`.
     """
     if not changes:
-        return profile
+        return None
     received = to_microseconds(received_at)
     happened = received if occurred_at is None else min(to_microseconds(occurred_at), received)
     time = (happened, received)
@@ -213,26 +216,15 @@ def with_properties(
             properties.pop(name, None)
         else:
             properties[name] = value
-    # Python takes True and 1.0 for 1; a Property may change from one to the other.
-    if times == profile.property_times and (
-        encode_json(properties) == encode_json(profile.properties)
-    ):
-        return profile
-    changed = Profile(
-        profile.profile_id,
-        profile.email,
-        profile.external_id,
-        properties,
-        times,
-        profile.created_at,
-        received_at,
-        profile.number,
-        profile.version,
-        profile.email_times,
-        profile.former_emails,
-    )
-    _check_size(profile, changed, limits)
-    return changed
+    if same_values(profile.properties, properties):
+        if times == profile.property_times:
+            return None
+        # What does not change is shared by every version.
+        kept = profile.properties
+    else:
+        kept = properties
+    _check_size(profile, kept, times, limits)
+    return kept, times
 
 
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -250,24 +242,28 @@ def _remembered(profile: Profile, forgotten: int) -> dict[str, PropertyTime]:
     }
 
 
-def _check_size(before: Profile, after: Profile, limits: ProfileLimits) -> None:
+def _check_size(
+    before: Profile,
+    properties: JsonObject,
+    times: Mapping[str, PropertyTime],
+    limits: ProfileLimits,
+) -> None:
     """Refuse a Profile that grows beyond its limits; one that shrinks towards them is let be.
 
     Raises:
         ProfileTooLarge: with the limits.
     """
-    count = len(after.property_times)
-    if count <= len(before.property_times) and after.properties == before.properties:
+    count = len(times)
+    if count <= len(before.property_times) and properties is before.properties:
         return  # only newer times: the common case, and not worth writing as JSON
-    bytes_ = _bytes_of(after)
+    bytes_ = _bytes_of(properties, times)
     if (count > limits.max_properties and count > len(before.property_times)) or (
-        bytes_ > limits.max_bytes and bytes_ > _bytes_of(before)
+        bytes_ > limits.max_bytes and bytes_ > _bytes_of(before.properties, before.property_times)
     ):
         raise ProfileTooLarge(
             details={"maxProperties": limits.max_properties, "maxBytes": limits.max_bytes}
         )
 
 
-def _bytes_of(profile: Profile) -> int:
-    removed = dict.fromkeys(profile.property_times)
-    return len(encode_json({**removed, **profile.properties}).encode())
+def _bytes_of(properties: JsonObject, times: Mapping[str, PropertyTime]) -> int:
+    return len(encode_json({**dict.fromkeys(times), **properties}).encode())

@@ -8,19 +8,21 @@ See docs/reference/rules/identity.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from attrs import evolve
 
-from segmentflow_core.domain.emails import leads_before, with_email
+from segmentflow_core.domain.emails import given_again, leads_before, with_email
 from segmentflow_core.domain.identity import REFUSALS, RESOLUTIONS, Resolution, classify
 from segmentflow_core.domain.instant import to_microseconds
+from segmentflow_core.domain.json_value import JsonObject
 from segmentflow_core.domain.profile import (
+    EmailTimes,
     Profile,
     ProfileLimits,
     ProfileVersion,
-    same_values,
+    PropertyTime,
     with_properties,
 )
 from segmentflow_core.domain.request import ValidRequest
@@ -57,14 +59,19 @@ class ProfilesInHand:
         self._new_id = new_id
         self._create_without_email = create_without_email
         self._limits = limits
-        self._loaded = {p.profile_id: p for p in loaded}
-        self._by_id = dict(self._loaded)
-        self._by_email = {p.email: p for p in loaded if p.email is not None}
-        self._by_external_id = {p.external_id: p for p in loaded if p.external_id is not None}
+        self._loaded: dict[str, Profile] = {}
+        self._by_email: dict[str, Profile] = {}
+        self._by_external_id: dict[str, Profile] = {}
         self._formerly: dict[str, set[str]] = {}
         for profile in loaded:
+            self._loaded[profile.profile_id] = profile
+            if profile.email is not None:
+                self._by_email[profile.email] = profile
+            if profile.external_id is not None:
+                self._by_external_id[profile.external_id] = profile
             for email in profile.former_emails:
                 self._formerly.setdefault(email, set()).add(profile.profile_id)
+        self._by_id = self._loaded.copy()
         self.created: dict[str, Profile] = {}
         self.changed: dict[str, Profile] = {}
         self.new_versions: list[ProfileVersion] = []
@@ -79,17 +86,14 @@ class ProfilesInHand:
         Raises:
             SegmentflowError: the request is refused; nothing has changed.
         """
-        return self._keep(
-            with_properties(
-                self._resolve(request),
-                request.properties,
-                request.occurred_at,
-                self._now,
-                self._limits,
-            )
+        profile, email_times = self._resolve(request)
+        changed = with_properties(
+            profile, request.properties, request.occurred_at, self._now, self._limits
         )
+        return self._keep(profile, email_times, changed)
 
-    def _resolve(self, request: ValidRequest) -> Profile:
+    def _resolve(self, request: ValidRequest) -> tuple[Profile, EmailTimes]:
+        """Find or make the Profile of a request, and say when its email was given."""
         email, external_id = request.email, request.external_id
         by_email = None if email is None else self._led_to_by(email, request.occurred_at)
         by_external_id = None if external_id is None else self._by_external_id.get(external_id)
@@ -115,11 +119,13 @@ class ProfilesInHand:
             either = by_external_id if by_email is None else by_email
             assert either is not None
             if email is None or external_id is None:
-                return either
+                return either, either.email_times
             found = either
-        if email is None:
-            return found
-        return with_email(found, email, request.occurred_at, self._now, self._limits)
+        if email == found.email:
+            return found, given_again(found.email_times, request.occurred_at, self._now)
+        if email is not None:
+            found = with_email(found, email, request.occurred_at, self._now, self._limits)
+        return found, found.email_times
 
     def _led_to_by(self, email: str, occurred_at: datetime | None) -> Profile | None:
         """Find the Profile that an email leads to for an event of that time.
@@ -137,17 +143,18 @@ class ProfilesInHand:
                 return self._by_id[leading[1]]
         return self._by_email.get(email)
 
-    def _keep(self, profile: Profile) -> Profile:
-        """Make `profile` current for the rest of the batch, with the number of one more event.
+    def _keep(
+        self,
+        profile: Profile,
+        email_times: EmailTimes,
+        changed: tuple[JsonObject, Mapping[str, PropertyTime]] | None,
+    ) -> Profile:
+        """Make a Profile current for the rest of the batch, with the number of one more event.
 
         It gets a new version where its identities or the values of its Properties changed.
         """
         before = self._by_id.get(profile.profile_id)
-        number, version = (0, 0) if before is None else (before.number, before.version)
-        properties = profile.properties
-        if before is not None and same_values(before.properties, properties):
-            # The versions share what does not change.
-            properties = before.properties
+        properties, times = changed or (profile.properties, profile.property_times)
         is_new = (
             before is None
             or properties is not before.properties
@@ -158,12 +165,12 @@ class ProfilesInHand:
             profile.email,
             profile.external_id,
             properties,
-            profile.property_times,
+            times,
             profile.created_at,
-            profile.updated_at,
-            number + 1,
-            version + is_new,
-            profile.email_times,
+            profile.updated_at if changed is None else self._now,
+            profile.number + 1,
+            profile.version + is_new,
+            email_times,
             profile.former_emails,
         )
         if is_new:

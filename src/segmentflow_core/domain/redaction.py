@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
-from attrs import frozen
+from attrs import define, frozen
 
 from segmentflow_core.domain.json_value import MISSING, JsonObject
 from segmentflow_core.domain.pointer import (
@@ -74,7 +74,7 @@ def _fault(text: str) -> str | None:
 _fault_cached = lru_cache(maxsize=2048)(_fault)
 
 
-@frozen
+@define
 class Redacted:
     """The event's data after redaction.
 

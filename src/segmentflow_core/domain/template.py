@@ -21,6 +21,7 @@ from segmentflow_core.domain.condition.reading import read
 from segmentflow_core.domain.faults import Faults, Place
 from segmentflow_core.domain.json_value import MISSING, JsonObject, JsonValue, Missing
 from segmentflow_core.domain.pointer import PointerSyntaxError, Tokens, parse_pointer
+from segmentflow_core.domain.stack_room import with_room
 from segmentflow_core.errors import (
     ConfigurationError,
     InvalidTemplate,
@@ -99,7 +100,7 @@ def check_template(document: object) -> list[Violation]:
     >>> check_template({"subject": {"$state": "event/orderId"}})
     [Violation(path='/subject/$state', message='must be a JSON Pointer (RFC 6901)')]
     """
-    _, faults = _checked(document)
+    _, faults = with_room(_checked, document)
     return faults.violations()
 
 
@@ -114,6 +115,10 @@ def compile_template(document: object) -> Template:
     >>> template.render({"event": {"orderId": 9421}, "profile": {}})
     {'order': 9421, 'copies': 2}
     """
+    return with_room(_compiled, document)
+
+
+def _compiled(document: object) -> Template:
     admitted, faults = _checked(document)
     if faults.noted:
         raise faults.refusal(InvalidTemplate)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from segmentflow_core.domain.event import Enrollment, Receipt, UserEvent
 from segmentflow_core.domain.fingerprint import Fingerprint
@@ -40,8 +40,12 @@ class KeyClaim:
     taken_at: datetime
     expires_at: datetime | None
 
+    def is_expired(self, now: datetime) -> bool:
+        """Say whether the key is free again."""
+        return self.expires_at is not None and self.expires_at <= now
 
-@frozen(repr=False)
+
+@define(repr=False)
 class Intent:
     """What a batch needs from the store before it can be decided.
 
@@ -63,7 +67,7 @@ class Intent:
     expires_at: datetime | None = None
 
 
-@frozen(repr=False)
+@define(repr=False)
 class Known:
     """What the store answered to an `Intent`.
 
@@ -97,7 +101,7 @@ class Probe:
     before: int | None = None
 
 
-@frozen(repr=False)
+@define(repr=False)
 class Changes:
     """What a decided batch writes.
 

@@ -7,7 +7,6 @@ then have no `api_keys`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Protocol
 
 from segmentflow_core.colour import MaybeAwaitable
@@ -23,7 +22,7 @@ class ApiKeyRepository(Protocol):
         """Write a new key.
 
         A second run of the same work may find it there already, when the commit succeeded but
-        its answer was lost; that is no fault.
+        its answer was lost; it is then left as it is.
         """
         ...
 
@@ -35,20 +34,15 @@ class ApiKeyRepository(Protocol):
         ...
 
     def list(self, organization_id: str) -> MaybeAwaitable[Sequence[ApiKey]]:
-        """Return the Organization's keys, newest first by id, revoked ones too."""
+        """Return the Organization's keys, revoked ones too, in any order."""
         ...
 
-    def revoke(
-        self, organization_id: str, key_id: str, now: datetime
-    ) -> MaybeAwaitable[ApiKey | None]:
-        """Refuse a key from `now` on, or from when it was first revoked; return it as it stands.
-
-        None where this Organization has none of that id.
-        """
+    def lock(self, organization_id: str, key_id: str) -> MaybeAwaitable[ApiKey | None]:
+        """Return a key, locked until the transaction ends; None where there is none of that id."""
         ...
 
-    def note_use(self, organization_id: str, key_id: str, now: datetime) -> MaybeAwaitable[None]:
-        """Set when a key was last used, unless a later use is on record."""
+    def save(self, api_key: ApiKey) -> MaybeAwaitable[None]:
+        """Store when a key that this transaction has locked was last used, and revoked."""
         ...
 
 

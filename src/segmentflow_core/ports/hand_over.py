@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -12,8 +12,11 @@ from segmentflow_core.domain.hand_over import (
     AVAILABLE_STATUSES,
     ClaimedEnrollment,
     ClaimTerms,
+    EnrollmentChange,
+    Found,
     Lease,
     completed,
+    deal,
     extended,
     handed_over,
     released,
@@ -24,9 +27,13 @@ __all__ = [
     "AVAILABLE_STATUSES",
     "ClaimTerms",
     "ClaimedEnrollment",
+    "EnrollmentChange",
+    "Found",
     "HandOverRepository",
     "Lease",
+    "QuickHandOverRepository",
     "completed",
+    "deal",
     "extended",
     "handed_over",
     "released",
@@ -35,26 +42,58 @@ __all__ = [
 
 
 class HandOverRepository(Protocol):
-    """Enrollments as an outbox: one exchange for each call, whatever the batch's size.
+    """Enrollments as an outbox: what the core needs to hand them over by its own rules.
 
     An Enrollment is available when its status is one of `AVAILABLE_STATUSES` and its
-    `available_at` is not after now; a claim moves `available_at` to the end of the lease,
-    so one ordered index of the available ones answers every claim. What each call does to
-    an Enrollment is a pure function of the same name here: `handed_over`, `completed`,
-    `released`, `extended`, `revived`. A store may call it, or say the same in one statement.
+    `waits_until` is not after now; a claim moves that to the end of the lease, so one ordered
+    index of the available ones answers every claim. A call of the core's is one transaction:
+    it locks or asks what waits, decides, and saves. Which Enrollments a claim takes, `deal` says.
 
-    No two transactions may act on one Enrollment at once: a claim passes over what another
-    transaction is changing, the other calls wait for it.
+    No two transactions may act on one Enrollment at once: what waits is passed over where
+    another transaction is changing it, and `lock` waits for it.
+
+    A store may have each call as a method of its own as well, see `QuickHandOverRepository`.
+    """
+
+    def waiting(self, terms: ClaimTerms) -> MaybeAwaitable[Iterable[Found]]:
+        """Return what waits for a worker, in any order, locked until the transaction ends.
+
+        At least the first `terms.limit` available ones of each Organization, by `waits_until`,
+        then by id; of one Organization or Journey alone, where `terms` names it. More are
+        passed over, so a small store may return every Enrollment it has. One that knows how to
+        deal may return just what it would deal.
+        """
+        ...
+
+    def lock(self, named: Sequence[tuple[str, str]]) -> MaybeAwaitable[Iterable[Found]]:
+        """Return those of the Enrollments that there are, in any order.
+
+        They are locked, in the order given, until the transaction ends; what is returned is what
+        is stored after any wait.
+
+        Args:
+            named: pairs of Organization and Enrollment id, sorted, each once.
+        """
+        ...
+
+    def save(self, changes: Sequence[EnrollmentChange]) -> MaybeAwaitable[None]:
+        """Store Enrollments that this transaction has locked, each once.
+
+        Args:
+            changes: sorted by Organization and Enrollment id.
+        """
+        ...
+
+
+class QuickHandOverRepository(Protocol):
+    """What a `HandOverRepository` may have as well: each call by itself, all five or none.
+
+    What each makes of an Enrollment is a pure function: `handed_over`, `completed`,
+    `released`, `extended`, `revived`.
     """
 
     def claim(self, terms: ClaimTerms) -> MaybeAwaitable[Sequence[ClaimedEnrollment]]:
-        """Hand over at most `limit` available Enrollments, and return them in any order.
-
-        Where an Organization or a Journey is given, only those of that one. Within an
-        Organization, what has been available longest comes first, then the lower id. Of
-        several Organizations each gives its first, then each its second, and so on; they
-        take turns in a circle sorted by id, starting with number `turn` modulo how many
-        have something available.
+        """Hand over what `deal` says, and return it in any order.
 
         Those whose attempts are used up are returned as well, dead; they count towards
         the limit.
@@ -67,12 +106,11 @@ class HandOverRepository(Protocol):
     def complete(
         self, leases: Sequence[Lease], now: datetime
     ) -> MaybeAwaitable[Mapping[Lease, Enrollment]]:
-        """Complete what the leases hold, each given once; return what was completed.
-
-        Ordered by Organization and Enrollment id, here and below.
+        """Complete what the leases hold; return what was completed.
 
         Args:
-            leases: of whatever Organizations.
+            leases: of whatever Organizations, sorted by Organization and Enrollment id, each
+                once; so below.
             now: when they are completed.
 
         Returns:

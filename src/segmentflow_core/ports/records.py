@@ -66,7 +66,7 @@ class EventRepository(Protocol):
     def list(
         self, organization_id: str, limit: int, before: str | None = None
     ) -> MaybeAwaitable[Sequence[UserEvent]]:
-        """Return at most `limit` events, newest first by id; only ids below `before`."""
+        """Return the newest `limit` events by id, in any order; only ids below `before`."""
         ...
 
 
@@ -74,23 +74,34 @@ class JourneyRepository(Protocol):
     """The published Journeys of an Organization."""
 
     def list(self, organization_id: str) -> MaybeAwaitable[Sequence[Journey]]:
-        """Return the current version of every Journey, by id, whatever its status."""
+        """Return every Journey as it stands, whatever its status, in any order."""
         ...
 
-    def get(
-        self, organization_id: str, journey_id: str, version: int | None = None
-    ) -> MaybeAwaitable[Journey | None]:
-        """Return one version of a Journey, the current one by default, or None.
+    def get(self, organization_id: str, journey_id: str) -> MaybeAwaitable[Journey | None]:
+        """Return a Journey as it stands, or None where this Organization has none of that id."""
+        ...
 
-        An older version is returned with the Journey's current status.
+    def get_version(
+        self, organization_id: str, journey_id: str, version: int
+    ) -> MaybeAwaitable[Journey | None]:
+        """Return one version of a Journey, with any status, or None where there is none.
+
+        Its status does not count: the core shows every version with the current one.
         """
         ...
 
-    def publish(self, organization_id: str, journeys: Sequence[Journey]) -> MaybeAwaitable[None]:
+    def publish(
+        self, organization_id: str, versions: Sequence[Journey], statuses: Sequence[Journey]
+    ) -> MaybeAwaitable[None]:
         """Make each Journey's version and status the current ones.
 
-        A version that is stored already is left as it is. Where a concurrent transaction
-        published the same version first, the adapter runs the work again.
+        Where a concurrent transaction published the same version first, or changed the same
+        Journey, the adapter runs the work again.
+
+        Args:
+            organization_id: whose Journeys.
+            versions: Journeys that have a new version, which is kept for ever, sorted by id.
+            statuses: Journeys of which nothing but the status is new, sorted by id.
         """
         ...
 
@@ -110,7 +121,7 @@ class EnrollmentRepository(Protocol):
         journey_id: str | None = None,
         status: EnrollmentStatus | None = None,
     ) -> MaybeAwaitable[Sequence[Enrollment]]:
-        """Return at most `limit` Enrollments, newest first by id; only ids below `before`.
+        """Return the newest `limit` Enrollments by id, in any order; only ids below `before`.
 
         Where a Journey or a status is given, only those of that Journey or status.
         """

@@ -61,7 +61,7 @@ class Transaction(Protocol):
 class Storage(Protocol):
     """A synchronous store."""
 
-    def run(self, work: Callable[[Transaction], T]) -> T:
+    def run(self, work: Callable[[Transaction], T], *, reads_only: bool = False) -> T:
         """Run `work` in a transaction, commit, and return what it returned.
 
         An exception from `work` rolls back and comes through. On a serialization failure
@@ -70,6 +70,8 @@ class Storage(Protocol):
 
         Args:
             work: what to do with the transaction.
+            reads_only: that `work` writes and locks nothing, so that it need not wait for
+                those who do. A storage may make nothing of it.
 
         Raises:
             StorageUnavailable: the store cannot be reached, or stayed too busy.
@@ -81,7 +83,9 @@ class Storage(Protocol):
 class AsyncStorage(Protocol):
     """An asynchronous store; as `Storage`, awaited."""
 
-    async def run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+    async def run(
+        self, work: Callable[[Transaction], Awaitable[T]], *, reads_only: bool = False
+    ) -> T:
         """Run `work` in a transaction, commit, and return what it returned; as `Storage.run`.
 
         A call that is cancelled anywhere leaves nothing, or, where its commit had begun,

@@ -132,8 +132,8 @@ class _AnswerLost:
         self._storage = storage
         self._chance = chance
 
-    def run(self, work: Callable[[Any], Any]) -> Any:
-        result = self._storage.run(work)
+    def run(self, work: Callable[[Any], Any], **how: Any) -> Any:
+        result = self._storage.run(work, **how)
         if self._chance.random() < 0.02:
             raise InjectedFault
         return result

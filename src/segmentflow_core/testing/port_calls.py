@@ -43,11 +43,11 @@ def listened_run(storage: Any, listener: Listener) -> Callable[..., Any]:
     def driven(*args: Any, **kwargs: Any) -> Any:
         return drive(listener(*args, **kwargs))
 
-    def run(work: Callable[[Any], Any]) -> Any:
-        return storage.run(lambda transaction: work(_Listened(transaction, driven)))
+    def run(work: Callable[[Any], Any], **how: Any) -> Any:
+        return storage.run(lambda transaction: work(_Listened(transaction, driven)), **how)
 
-    async def run_awaited(work: Callable[[Any], Any]) -> Any:
-        return await storage.run(lambda transaction: work(_Listened(transaction, listener)))
+    async def run_awaited(work: Callable[[Any], Any], **how: Any) -> Any:
+        return await storage.run(lambda transaction: work(_Listened(transaction, listener)), **how)
 
     return run_awaited if is_asynchronous(storage) else run
 

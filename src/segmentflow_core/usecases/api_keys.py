@@ -33,7 +33,8 @@ async def find_api_key(transaction: Transaction, digest: bytes) -> ApiKey | None
 
 async def list_api_keys(transaction: Transaction, organization_id: str) -> Sequence[ApiKey]:
     """Return an Organization's keys, newest first."""
-    return await settle(_repository(transaction).list(organization_id))
+    found = await settle(_repository(transaction).list(organization_id))
+    return sorted(found, key=lambda api_key: api_key.key_id, reverse=True)
 
 
 async def revoke_api_key(
@@ -44,16 +45,23 @@ async def revoke_api_key(
     Raises:
         NotFound: this Organization has no such key.
     """
-    revoked = await settle(_repository(transaction).revoke(organization_id, key_id, now))
-    if revoked is None:
+    repository = _repository(transaction)
+    found = await settle(repository.lock(organization_id, key_id))
+    if found is None:
         raise NotFound
+    revoked = found.revoked(now)
+    if revoked != found:
+        await settle(repository.save(revoked))
     return revoked
 
 
 async def note_api_key_use(transaction: Transaction, api_key: ApiKey, now: datetime) -> None:
-    """Write down that a key was used."""
+    """Write down that a key was used, unless a later use is on record."""
     repository = _repository(transaction)
-    await settle(repository.note_use(api_key.organization_id, api_key.key_id, now))
+    found = await settle(repository.lock(api_key.organization_id, api_key.key_id))
+    used = None if found is None else found.used(now)
+    if used is not None and used != found:
+        await settle(repository.save(used))
 
 
 def _repository(transaction: Transaction) -> ApiKeyRepository:

@@ -15,6 +15,7 @@ from segmentflow_core.domain.hand_over import ClaimedEnrollment, ClaimTerms, Lea
 from segmentflow_core.domain.identifier import is_id
 from segmentflow_core.errors import LeaseLost, NotFound, SegmentflowError
 from segmentflow_core.ports import Transaction
+from segmentflow_core.usecases.stepwise import hand_over_of
 
 __all__ = [
     "claim_enrollments",
@@ -27,8 +28,9 @@ __all__ = [
 
 async def claim_enrollments(transaction: Transaction, terms: ClaimTerms) -> list[ClaimedEnrollment]:
     """Claim available Enrollments, sorted by id. Those without attempts left become dead."""
+    hand_over = hand_over_of(transaction)
     while True:
-        taken = await settle(transaction.hand_over.claim(terms))
+        taken = await settle(hand_over.claim(terms))
         claimed = [c for c in taken if c.enrollment.status is EnrollmentStatus.CLAIMED]
         # An empty answer says that nothing is available, not that the first ones died.
         if claimed or len(taken) < terms.limit:
@@ -39,7 +41,7 @@ async def complete_enrollments(
     transaction: Transaction, leases: Sequence[Lease], now: datetime
 ) -> list[Enrollment | SegmentflowError]:
     """Complete what the leases hold; one Enrollment or refusal per lease, in order."""
-    done = await settle(transaction.hand_over.complete(_ordered(leases), now))
+    done = await settle(hand_over_of(transaction).complete(_ordered(leases), now))
     return await _answers(transaction, leases, done)
 
 
@@ -53,7 +55,7 @@ async def release_enrollments(
 ) -> list[Enrollment | SegmentflowError]:
     """Give back what the leases hold; one Enrollment or refusal per lease, in order."""
     done = await settle(
-        transaction.hand_over.release(_ordered(leases), available_at, max_attempts, failed)
+        hand_over_of(transaction).release(_ordered(leases), available_at, max_attempts, failed)
     )
     return await _answers(transaction, leases, done)
 
@@ -62,7 +64,7 @@ async def extend_enrollments(
     transaction: Transaction, leases: Sequence[Lease], lease_until: datetime
 ) -> list[Enrollment | SegmentflowError]:
     """Let the leases end later; one Enrollment or refusal per lease, in order."""
-    done = await settle(transaction.hand_over.extend(_ordered(leases), lease_until))
+    done = await settle(hand_over_of(transaction).extend(_ordered(leases), lease_until))
     return await _answers(transaction, leases, done)
 
 
@@ -71,7 +73,7 @@ async def revive_enrollments(
 ) -> list[Enrollment | SegmentflowError]:
     """Make dead Enrollments available again; others do not change."""
     ids = sorted(set(filter(is_id, enrollment_ids)))
-    done = await settle(transaction.hand_over.revive(organization_id, ids, now))
+    done = await settle(hand_over_of(transaction).revive(organization_id, ids, now))
     answers: list[Enrollment | SegmentflowError] = []
     for enrollment_id in enrollment_ids:
         enrollment = done.get(enrollment_id)

@@ -49,10 +49,17 @@ async def publish_journeys(
     stored = await settle(transaction.journeys.list(organization_id))
     current = {journey.journey_id: journey for journey in stored}
     published = [_published(current.get(d.journey_id), d, now) for d in definitions]
-    changed = [item.journey for item in published if item.change != "unchanged"]
-    if changed and not dry_run:
-        await settle(transaction.journeys.publish(organization_id, changed))
+    versions = _of(published, "created", "new_version")
+    statuses = _of(published, "new_status")
+    if (versions or statuses) and not dry_run:
+        await settle(transaction.journeys.publish(organization_id, versions, statuses))
     return published
+
+
+def _of(published: Sequence[PublishedJourney], *changes: JourneyChange) -> list[Journey]:
+    """Return the Journeys that changed so, in the one order in which every transaction locks."""
+    changed = [item.journey for item in published if item.change in changes]
+    return sorted(changed, key=lambda journey: journey.journey_id)
 
 
 def _published(

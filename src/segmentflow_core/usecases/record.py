@@ -6,10 +6,10 @@ Knows the order of the steps and nothing of how any of them is done.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias
 
-from attrs import frozen
+from attrs import define, frozen
 
 from segmentflow_core.colour import settle
 from segmentflow_core.domain.decision import decide
@@ -58,7 +58,7 @@ class Settings:
     redaction: RedactionPolicy = NO_POLICY
 
 
-@frozen(repr=False)
+@define(repr=False)
 class Prepared:
     """A batch that was checked: what goes on, and what was refused already, by position."""
 
@@ -86,44 +86,54 @@ def prepare(
     expires_at = None if lifetime is None else now + lifetime
     items: list[tuple[int, Item]] = []
     refused: dict[int, SegmentflowError] = {}
-    keys: set[str] = set()
-    emails: set[str | None] = set()
-    external_ids: set[str | None] = set()
-    events: set[str] = set()
     for index, (request, key) in enumerate(calls):
         valid = request_or_refusal(request, key, settings.limits, settings.redaction)
-        if not isinstance(valid, ValidRequest):
+        if type(valid) is not ValidRequest:
+            assert isinstance(valid, SegmentflowError)
             refused[index] = valid
             continue
         assert key is not None
         if type(key) is not str:
             key = str.__str__(key)  # noqa: PLW2901 - a str subclass becomes plain
-        item = item_for(valid, key, organization_id, ids.new_id(), settings.keys)
-        items.append((index, item))
-        keys.add(item.key_digest)
-        emails.add(valid.email)
-        external_ids.add(valid.external_id)
-        events.add(valid.event)
-    intent = Intent(
-        keys=_sorted(keys),
-        emails=_sorted(emails - _NOBODY),
-        external_ids=_sorted(external_ids - _NOBODY),
-        events=_sorted(events) if match_journeys else (),
-        now=now,
-        expires_at=expires_at,
-    )
+        items.append((index, item_for(valid, key, organization_id, ids.new_id(), settings.keys)))
+    intent = _intent([item for _, item in items], match_journeys, now, expires_at)
     return Prepared(tuple(items), refused, intent)
+
+
+def _intent(
+    items: Sequence[Item], match_journeys: bool, now: datetime, expires_at: datetime | None
+) -> Intent:
+    if len(items) == 1:  # the common batch has nothing to sort
+        (item,) = items
+        request = item.request
+        email, external_id = request.email, request.external_id
+        return Intent(
+            (item.key_digest,),
+            () if email is None else (email,),
+            () if external_id is None else (external_id,),
+            (request.event,) if match_journeys else (),
+            now,
+            expires_at,
+        )
+    requests = [item.request for item in items]
+    return Intent(
+        _sorted({item.key_digest for item in items}),
+        _sorted({request.email for request in requests} - _NOBODY),
+        _sorted({request.external_id for request in requests} - _NOBODY),
+        _sorted({request.event for request in requests}) if match_journeys else (),
+        now,
+        expires_at,
+    )
 
 
 _NOBODY: Final = frozenset({None})
 
 
 def _sorted(values: Collection[Any]) -> tuple[str, ...]:
-    # One event is the common batch, and has nothing to sort.
-    return tuple(values) if len(values) < 2 else tuple(sorted(values))
+    return tuple(sorted(values))
 
 
-@frozen(repr=False)
+@define(repr=False)
 class Recorded:
     """The result of recording a batch.
 

@@ -25,6 +25,7 @@ from segmentflow_core.domain.journey import Journey, PriorEntries
 from segmentflow_core.domain.rehearsal import Rehearsal, Tally
 from segmentflow_core.domain.tracking import Probe
 from segmentflow_core.ports import Transaction
+from segmentflow_core.usecases.reading import list_events
 
 __all__ = ["Rehearsing"]
 
@@ -116,8 +117,8 @@ class Rehearsing:
         return Rehearsal(self._since, self._until, self.done, results)
 
     async def _survey(self, transaction: Transaction) -> _Page:
-        found = transaction.events.list(self._organization_id, self._limit, self._before)
-        return _Page(await settle(found))
+        found = list_events(transaction, self._organization_id, self._limit, self._before)
+        return _Page(await found)
 
     def _note(self, page: _Page) -> None:
         events = page.events
@@ -157,8 +158,7 @@ class Rehearsing:
         events: list[UserEvent] = []
         before = span.before
         while True:
-            page = transaction.events.list(self._organization_id, self._limit, before)
-            found = await settle(page)
+            found = await list_events(transaction, self._organization_id, self._limit, before)
             events += [event for event in found if event.event_id >= span.low]
             # One that was committed meanwhile may have pushed the oldest off the page.
             if len(found) < self._limit or found[-1].event_id <= span.low:

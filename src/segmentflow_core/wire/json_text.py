@@ -1,20 +1,22 @@
 """Raw JSON in: strict parsing (RFC 8259) that reports a fault instead of guessing.
 
-Python's parser accepts more than JSON and hides some faults: it reads NaN, turns 1e400
-into infinity, and drops the first of two members with one name. Here each of these leaves
+Python's parser accepts more than JSON and hides some faults: it drops the first of two
+members with one name, and raises at an integer of very many digits. Here each of these leaves
 a mark in the parsed document, so that the check of the request can name its place beside
-every other fault. Must never repeat any of the text in a message.
+every other fault. NaN and 1e400, which it reads as an infinity, are left to that check. Must
+never repeat any of the text in a message.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import re
+from itertools import accumulate
 from typing import Any, Final
 
-from segmentflow_core.domain.admission import NOT_FINITE, OUT_OF_RANGE, Flaw, FlawedObject
+from segmentflow_core.domain.admission import OUT_OF_RANGE, Flaw, FlawedObject
 from segmentflow_core.domain.request import DEFAULT_LIMITS, Limits, RequestDocument
+from segmentflow_core.domain.stack_room import MANY, with_room
 from segmentflow_core.errors import InvalidRequest, PayloadTooLarge, Violation
 from segmentflow_core.tracebacks import forgets_locals
 
@@ -23,7 +25,8 @@ __all__ = ["parse_json", "parse_request"]
 _BYTE_ORDER_MARK: Final = "\ufeff"
 # Matches a string that never ends too: otherwise each quote in it would be tried as a start.
 _STRING: Final = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
-_BRACKET: Final = re.compile(r"[\[\]{}]")
+_NOT_BRACKET: Final = re.compile(r"[^\[\]{}]+")
+_STEPS: Final = {"[": 1, "{": 1, "]": -1, "}": -1}
 _MAX_DIGITS: Final = 21
 _PARSER_DEPTH: Final = 200
 
@@ -49,7 +52,10 @@ def parse_request(raw: bytes | str, limits: Limits = DEFAULT_LIMITS) -> RequestD
 
 @forgets_locals
 def parse_json(raw: bytes | str) -> Any:
-    """Parse JSON text; a value that Python cannot represent exactly becomes a `Flaw`.
+    """Parse JSON text. What is not JSON and can still be read is left for a check to refuse.
+
+    NaN and infinities are floats; a number too large becomes an infinity, an integer of too
+    many digits a `Flaw`, and an object that gives a name twice a `FlawedObject`.
 
     Raises:
         InvalidRequest: the text is not UTF-8, not JSON, nested too deep to read, or
@@ -64,7 +70,7 @@ def parse_json(raw: bytes | str) -> Any:
     if text.count("[") + text.count("{") > _PARSER_DEPTH and _depth(text) > _PARSER_DEPTH:
         raise _refusal("is nested too deep to read")
     try:
-        return _DECODER.decode(text)
+        return _DECODER.decode(text) if len(text) < MANY else with_room(_DECODER.decode, text)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
     # Raise outside the handler: the parser's error holds the whole text.
@@ -88,24 +94,12 @@ def _refusal(message: str) -> InvalidRequest:
 
 
 def _depth(text: str) -> int:
-    depth = deepest = 0
-    for bracket in _BRACKET.findall(_STRING.sub("", text)):
-        depth += 1 if bracket in "[{" else -1
-        deepest = max(deepest, depth)
-    return deepest
+    brackets = _NOT_BRACKET.sub("", _STRING.sub("", text))
+    return max(accumulate(map(_STEPS.__getitem__, brackets), initial=0))
 
 
 def _parse_integer(digits: str) -> int | Flaw:
     return Flaw(OUT_OF_RANGE) if len(digits) > _MAX_DIGITS else int(digits)
-
-
-def _parse_real(text: str) -> float | Flaw:
-    number = float(text)
-    return number if math.isfinite(number) else Flaw(NOT_FINITE)
-
-
-def _parse_constant(_name: str) -> Flaw:
-    return Flaw(NOT_FINITE)
 
 
 def _parse_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -121,7 +115,5 @@ def _parse_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 _DECODER: Final = json.JSONDecoder(
     parse_int=_parse_integer,
-    parse_float=_parse_real,
-    parse_constant=_parse_constant,
     object_pairs_hook=_parse_object,
 )

@@ -6,16 +6,19 @@ import asyncio
 import sqlite3
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import aiosqlite
 import pytest
 
 from segmentflow_core import AsyncTracker
+from segmentflow_core.colour import drive
 from segmentflow_core.errors import (
     ConfigurationError,
 )
+from segmentflow_core.ports import Intent
 from segmentflow_core.testing import FINGERPRINT_SECRET, a_request
-from segmentflow_sql import AsyncSqlStorage
+from segmentflow_sql import AsyncSqlStorage, SqlStorage
 from shop import async_bound, bound
 
 
@@ -48,6 +51,26 @@ def test_threads_that_share_a_sqlite3_connection_take_turns_on_it(path):
     recorded = connection.execute("SELECT event_id FROM segmentflow_events").fetchall()
     connection.close()
     assert {receipt.event_id for receipt in receipts} == {event_id for (event_id,) in recorded}
+
+
+def test_a_key_is_taken_before_anything_is_written(path):
+    """A host's transaction may have begun by reading: it locks nobody out until then."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    other = sqlite3.connect(path, isolation_level=None, timeout=0)
+    connection.execute("BEGIN")
+    intent = Intent(("key",), (), (), (), datetime.now(UTC))
+
+    def take_key(transaction):
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("ROLLBACK")
+        drive(transaction.tracking.load("default", intent))
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("BEGIN IMMEDIATE")
+
+    SqlStorage.bound_to(connection).run(take_key)
+    connection.rollback()
+    other.close()
+    connection.close()
 
 
 def test_a_plain_sqlite3_connection_takes_part(path):

@@ -16,6 +16,7 @@ from segmentflow_core.testing import (
     a_request,
 )
 from segmentflow_sql import SqlStorage, exchange, postgresql
+from segmentflow_sql.kin import KIND
 from servers import CountingProxy
 
 STORAGE_PAGE = Path(__file__).parents[3] / "docs" / "reference" / "storage.md"
@@ -199,7 +200,7 @@ def explained(connection, statement, arguments):
 
 def plans():
     """Give what a tracked event looks up, with arguments."""
-    known = postgresql.KIND.statements
+    known = KIND.statements
     statements, records = known.tracking, known.records
     probes = json.dumps([[0, "welcome", _ANY_ID, "", None]])
     now = "2026-06-01T12:00:00Z"

@@ -201,8 +201,8 @@ def shared_memory():
 
 
 def test_threads_take_turns_on_the_one_connection_of_a_store_in_memory(shared_memory):
-    tracker = a_tracker(shared_memory)
-    another = a_tracker(SqlStorage(shared_memory._engine, wait=30))
+    # Of a busy machine each must be able to wait for seven others.
+    tracker, another = (a_tracker(SqlStorage(shared_memory._engine, wait=60)) for _ in range(2))
     start = threading.Barrier(8)
 
     def client(number):

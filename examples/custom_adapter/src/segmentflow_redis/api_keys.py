@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from segmentflow_core.ports.api_keys import ApiKey
 from segmentflow_redis import documents
@@ -39,26 +38,13 @@ class ApiKeys:
 
     async def list(self, organization_id: str) -> Sequence[ApiKey]:
         ids = documents.read_ids(await self.ledger.value(key(organization_id, "api_keys")))
-        places = [key(organization_id, "api_key", each) for each in sorted(ids, reverse=True)]
-        found = await self.ledger.existing(places)
+        found = await self.ledger.existing([key(organization_id, "api_key", each) for each in ids])
         return [documents.read(ApiKey, document) for document in found]
 
-    async def revoke(self, organization_id: str, key_id: str, now: datetime) -> ApiKey | None:
-        place = key(organization_id, "api_key", key_id)
-        found = await self.ledger.value(place)
-        if found is None:
-            return None
-        api_key = documents.read(ApiKey, found)
-        if api_key.revoked_at is None:
-            api_key = evolve(api_key, revoked_at=now)
-            self.ledger.put(place, documents.write(api_key))
-        return api_key
+    async def lock(self, organization_id: str, key_id: str) -> ApiKey | None:
+        found = await self.ledger.value(key(organization_id, "api_key", key_id))
+        return None if found is None else documents.read(ApiKey, found)
 
-    async def note_use(self, organization_id: str, key_id: str, now: datetime) -> None:
-        place = key(organization_id, "api_key", key_id)
-        found = await self.ledger.value(place)
-        if found is None:
-            return
-        api_key = documents.read(ApiKey, found)
-        if api_key.last_used_at is None or api_key.last_used_at < now:
-            self.ledger.put(place, documents.write(evolve(api_key, last_used_at=now)))
+    async def save(self, api_key: ApiKey) -> None:
+        place = key(api_key.organization_id, "api_key", api_key.key_id)
+        self.ledger.put(place, documents.write(api_key))

@@ -1,35 +1,27 @@
 """Enrollments, the sorted sets they are in, and their hand-over to workers.
 
-The core says what a worker's call does to an Enrollment. No two calls act on one Enrollment
-at once, since the second to commit finds its document changed.
+The core decides what a worker's call does. No two calls act on one Enrollment at once, since the
+second to commit finds its document changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from attrs import frozen
 
 from segmentflow_core.ports import (
     AVAILABLE_STATUSES,
-    ClaimedEnrollment,
     ClaimTerms,
     Enrollment,
+    EnrollmentChange,
     EnrollmentStatus,
-    Lease,
-    completed,
-    extended,
-    handed_over,
-    released,
-    revived,
+    Found,
 )
 from segmentflow_redis import documents
 from segmentflow_redis.keys import SECOND_DIGITS, STAMP_BYTES, WAITING, just_after, key, stamp
 from segmentflow_redis.ledger import Ledger, LostRace, Range
-from segmentflow_redis.profiles import load_events
 
 __all__ = ["Enrollments", "HandOvers", "put_enrollment"]
 
@@ -68,40 +60,32 @@ class HandOvers:
 
     ledger: Ledger
 
-    async def claim(self, terms: ClaimTerms) -> Sequence[ClaimedEnrollment]:
-        ledger = self.ledger
+    async def waiting(self, terms: ClaimTerms) -> Iterable[Found]:
         organizations = await self._organizations(terms)
-        journey_id = terms.journey_id
-        due = await ledger.members(
+        due = await self.ledger.members(
             [
-                Range(_queue_key(each, journey_id), terms.limit, just_after(terms.now))
+                Range(_queue_key(each, terms.journey_id), terms.limit, just_after(terms.now))
                 for each in organizations
             ]
         )
-        chosen = list(_in_turn(dict(zip(organizations, due, strict=True)), terms))
-        enrollment_keys = [
-            key(each, "enrollment", member[STAMP_BYTES:].decode()) for each, member in chosen
+        queued = [
+            (organization_id, member)
+            for organization_id, members in zip(organizations, due, strict=True)
+            for member in members
         ]
-        claimed: list[tuple[str, Enrollment]] = []
-        found = await ledger.values(enrollment_keys)
-        for (organization_id, member), document in zip(chosen, found, strict=True):
-            waiting = None if document is None else documents.read(Enrollment, document)
-            if waiting is None or _queued(waiting) != member:
+        places = [key(each, "enrollment", member[STAMP_BYTES:].decode()) for each, member in queued]
+        # The commit compares only those that are taken: the others may go to other workers.
+        found = await self.ledger.values(places, compared=False)
+        waiting: list[Found] = []
+        for (organization_id, member), document in zip(queued, found, strict=True):
+            enrollment = None if document is None else documents.read(Enrollment, document)
+            if enrollment is None or _queued(enrollment) != member:
                 raise LostRace
-            enrollment = handed_over(waiting, terms)
-            put_enrollment(ledger, organization_id, waiting, enrollment)
-            claimed.append((organization_id, enrollment))
-        found_events = await ledger.existing([key(o, "event", e.event_id) for o, e in claimed])
-        events = await load_events(
-            ledger, [(o, event) for (o, _), event in zip(claimed, found_events, strict=True)]
-        )
-        return [
-            ClaimedEnrollment(organization_id, enrollment, event)
-            for (organization_id, enrollment), event in zip(claimed, events, strict=True)
-        ]
+            waiting.append((organization_id, enrollment))
+        return waiting
 
     async def _organizations(self, terms: ClaimTerms) -> Sequence[str]:
-        """Return the Organizations that may have something available, sorted.
+        """Return the Organizations that may have something available.
 
         This transaction may have made something available as well.
         """
@@ -109,58 +93,19 @@ class HandOvers:
             return [terms.organization_id]
         second = int(stamp(terms.now)[:SECOND_DIGITS])
         (found,) = await self.ledger.exchange([("ZRANGE", WAITING, "-inf", second, "BYSCORE")])
-        return sorted({each.decode() for each in found} | set(self.ledger.queues.values()))
+        return list({each.decode() for each in found} | set(self.ledger.queues.values()))
 
-    async def complete(self, leases: Sequence[Lease], now: datetime) -> Mapping[Lease, Enrollment]:
-        return await self._held(leases, lambda held, token: completed(held, token, now))
+    async def lock(self, named: Sequence[tuple[str, str]]) -> Iterable[Found]:
+        found = await self.ledger.values([key(of, "enrollment", each) for of, each in named])
+        return [
+            (organization_id, documents.read(Enrollment, document))
+            for (organization_id, _), document in zip(named, found, strict=True)
+            if document is not None
+        ]
 
-    async def release(
-        self, leases: Sequence[Lease], available_at: datetime, max_attempts: int, failed: bool
-    ) -> Mapping[Lease, Enrollment]:
-        return await self._held(
-            leases,
-            lambda held, token: released(held, token, available_at, max_attempts, failed=failed),
-        )
-
-    async def extend(
-        self, leases: Sequence[Lease], lease_until: datetime
-    ) -> Mapping[Lease, Enrollment]:
-        return await self._held(leases, lambda held, token: extended(held, token, lease_until))
-
-    async def revive(
-        self, organization_id: str, enrollment_ids: Sequence[str], now: datetime
-    ) -> Mapping[str, Enrollment]:
-        places = [(organization_id, enrollment_id) for enrollment_id in enrollment_ids]
-        done = await self._change(places, lambda _, found: revived(found, now))
-        return {enrollment_ids[index]: enrollment for index, enrollment in done.items()}
-
-    async def _held(
-        self, leases: Sequence[Lease], change: Callable[[Enrollment, str], Enrollment | None]
-    ) -> dict[Lease, Enrollment]:
-        places = [(lease.organization_id, lease.enrollment_id) for lease in leases]
-        done = await self._change(places, lambda i, found: change(found, leases[i].token))
-        return {leases[index]: enrollment for index, enrollment in done.items()}
-
-    async def _change(
-        self,
-        places: Sequence[tuple[str, str]],
-        change: Callable[[int, Enrollment], Enrollment | None],
-    ) -> dict[int, Enrollment]:
-        """Change Enrollments as the core's rule says; return those it changed, by position."""
-        enrollment_keys = [key(each, "enrollment", identifier) for each, identifier in places]
-        await self.ledger.values(enrollment_keys)
-        done: dict[int, Enrollment] = {}
-        for index, (organization_id, _) in enumerate(places):
-            # Read one by one: two leases may name one Enrollment, and the second sees the first.
-            found = await self.ledger.value(enrollment_keys[index])
-            if found is None:
-                continue
-            before = documents.read(Enrollment, found)
-            after = change(index, before)
-            if after is not None:
-                put_enrollment(self.ledger, organization_id, before, after)
-                done[index] = after
-        return done
+    async def save(self, changes: Sequence[EnrollmentChange]) -> None:
+        for change in changes:
+            put_enrollment(self.ledger, change.organization_id, change.before, change.after)
 
 
 def put_enrollment(
@@ -192,8 +137,7 @@ def _queued(enrollment: Enrollment) -> bytes | None:
     """Return an Enrollment's entry in its queues, None where it is in none."""
     if enrollment.status not in AVAILABLE_STATUSES:
         return None
-    available_at = enrollment.available_at or enrollment.entered_at
-    return stamp(available_at) + enrollment.enrollment_id.encode()
+    return stamp(enrollment.waits_until) + enrollment.enrollment_id.encode()
 
 
 def _queue_key(organization_id: str, journey_id: str | None) -> str:
@@ -202,17 +146,3 @@ def _queue_key(organization_id: str, journey_id: str | None) -> str:
 
 def _index_key(organization_id: str, status: str | None, journey_id: str | None) -> str:
     return key(organization_id, "enrollments", status or _ANY, journey_id or "")
-
-
-def _in_turn(due: Mapping[str, list[bytes]], terms: ClaimTerms) -> Iterator[tuple[str, bytes]]:
-    """Yield what a claim takes: each Organization's first, then each one's second, and so on."""
-    waiting = [organization_id for organization_id, members in due.items() if members]
-    first = terms.turn % len(waiting) if waiting else 0
-    circle = waiting[first:] + waiting[:first]
-    rounds = (
-        (organization_id, due[organization_id][rank])
-        for rank in range(terms.limit)
-        for organization_id in circle
-        if rank < len(due[organization_id])
-    )
-    return islice(rounds, terms.limit)

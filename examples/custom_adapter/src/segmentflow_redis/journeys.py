@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attrs import evolve, frozen
+from attrs import frozen
 
-from segmentflow_core.ports import Journey, JourneyStatus
+from segmentflow_core.ports import Journey, JourneyDefinition, JourneyStatus
 from segmentflow_redis import documents
 from segmentflow_redis.keys import key
 from segmentflow_redis.ledger import Ledger
@@ -25,51 +25,46 @@ class Journeys:
         found = await self.ledger.existing([key(organization_id, "journey", each) for each in ids])
         return [documents.read_journey(journey) for journey in found]
 
-    async def get(
-        self, organization_id: str, journey_id: str, version: int | None = None
-    ) -> Journey | None:
-        current_key = key(organization_id, "journey", journey_id)
-        if version is None:
-            stored = await self.ledger.value(current_key)
-            return None if stored is None else documents.read_journey(stored)
-        version_key = key(organization_id, "version", journey_id, str(version))
-        stored, wanted = await self.ledger.values([current_key, version_key])
-        if stored is None or wanted is None:
-            return None
-        current = documents.read_journey(stored)
-        if current.version == version:
-            return current
-        older = documents.read_journey(wanted)
-        status = current.definition.status
-        return evolve(older, definition=evolve(older.definition, status=status))
+    async def get(self, organization_id: str, journey_id: str) -> Journey | None:
+        return await self._read(key(organization_id, "journey", journey_id))
 
-    async def publish(self, organization_id: str, journeys: Sequence[Journey]) -> None:
+    async def get_version(
+        self, organization_id: str, journey_id: str, version: int
+    ) -> Journey | None:
+        return await self._read(key(organization_id, "version", journey_id, str(version)))
+
+    async def _read(self, place: str) -> Journey | None:
+        found = await self.ledger.value(place)
+        return None if found is None else documents.read_journey(found)
+
+    async def publish(
+        self, organization_id: str, versions: Sequence[Journey], statuses: Sequence[Journey]
+    ) -> None:
         ledger = self.ledger
         index = key(organization_id, "journeys")
         ids = set(documents.read_ids(await ledger.value(index)))
-        for journey in journeys:
-            journey_id, definition = journey.journey_id, journey.definition
-            current_key = key(organization_id, "journey", journey_id)
-            version_key = key(organization_id, "version", journey_id, str(journey.version))
-            current, stored = await ledger.values([current_key, version_key])
-            # Counted, so that a Journey never again has a value it once had.
-            publication = documents.read_publication(current) + 1
-            document = documents.write_journey(journey, publication)
+        for journey in (*versions, *statuses):
+            place = key(organization_id, "journey", journey.journey_id)
+            current = await ledger.value(place)
             if current is not None:
                 before = documents.read_journey(current).definition
-                await self._listen(organization_id, before.trigger.event, journey_id, False)
-            active = definition.status is JourneyStatus.ACTIVE
-            await self._listen(organization_id, definition.trigger.event, journey_id, active)
-            ledger.put(current_key, document)
-            if stored is None:
-                ledger.put(version_key, document)
-            ids.add(journey_id)
+                await self._listen(organization_id, before, JourneyStatus.ARCHIVED)
+            await self._listen(organization_id, journey.definition, journey.definition.status)
+            # Counted, so that a Journey never again has a value it once had.
+            publication = documents.read_publication(current) + 1
+            ledger.put(place, documents.write_journey(journey, publication))
+        for journey in versions:
+            place = key(organization_id, "version", journey.journey_id, str(journey.version))
+            ledger.put(place, documents.write_journey(journey, 0))
+        ids |= {journey.journey_id for journey in versions}
         ledger.put(index, documents.write_ids(sorted(ids)))
 
     async def _listen(
-        self, organization_id: str, event: str, journey_id: str, listens: bool
+        self, organization_id: str, definition: JourneyDefinition, status: JourneyStatus
     ) -> None:
-        listening = key(organization_id, "listening", event)
+        listening = key(organization_id, "listening", definition.trigger.event)
         ids = set(documents.read_ids(await self.ledger.value(listening)))
-        ids = ids | {journey_id} if listens else ids - {journey_id}
+        ids -= {definition.journey_id}
+        if status is JourneyStatus.ACTIVE:
+            ids |= {definition.journey_id}
         self.ledger.put(listening, documents.write_ids(sorted(ids)) if ids else None)

@@ -50,7 +50,7 @@ Exchange: TypeAlias = Callable[[list[Command]], Awaitable[list[Any]]]
 """Sends commands together, and returns the reply to each."""
 
 _COMMIT: Final = files("segmentflow_redis").joinpath("commit.lua").read_text(encoding="utf-8")
-_VERSION: Final = b"2"
+_VERSION: Final = b"3"
 
 
 class LostRace(Exception):
@@ -108,12 +108,15 @@ class Ledger:
         self.exchange = exchange
         self.queues: dict[str, str] = {}
         self._seen: dict[str, bytes | None] = {}
+        self._passed: dict[str, bytes | None] = {}
         self._written: dict[str, bytes | None] = {}
         self._raised: dict[str, bytes] = {}
         self._moved: dict[str, dict[bytes, bool]] = {}
 
-    async def values(self, keys: Sequence[str]) -> list[bytes | None]:
+    async def values(self, keys: Sequence[str], *, compared: bool = True) -> list[bytes | None]:
         """Read the values of keys, None where there is none; ask only for what is not known.
+
+        Where they are not to be compared, the commit compares those that are then written.
 
         Raises:
             ConfigurationError: what is stored is of a format that this version cannot read.
@@ -121,10 +124,13 @@ class Ledger:
         unknown = [key for key in dict.fromkeys((FORMAT, *keys)) if key not in self._seen]
         if unknown and keys:
             (found,) = await self.exchange([("MGET", *unknown)])
-            self._seen.update(zip(unknown, found, strict=True))
-            if self._seen[FORMAT] not in (None, _VERSION):
+            (self._seen if compared else self._passed).update(zip(unknown, found, strict=True))
+            if self._known(FORMAT) not in (None, _VERSION):
                 raise ConfigurationError("The store was written by another version of the adapter.")
-        return [self._written.get(key, self._seen[key]) for key in keys]
+        return [self._written.get(key, self._known(key)) for key in keys]
+
+    def _known(self, key: str) -> bytes | None:
+        return self._seen.get(key, self._passed.get(key))
 
     async def value(self, key: str) -> bytes | None:
         """Read the value of one key, None where there is none."""
@@ -150,7 +156,7 @@ class Ledger:
 
     def put(self, key: str, value: bytes | None) -> None:
         """Write the value of a key, or remove it; a key not read is new, or the race is lost."""
-        self._seen.setdefault(key, None)
+        self._seen.setdefault(key, self._passed.get(key))
         self._written[key] = value
 
     def raise_to(self, key: str, instant: bytes) -> None:
@@ -174,7 +180,7 @@ class Ledger:
         writes = list(self._writes())
         if not writes:
             return
-        if self._seen.get(FORMAT) is None:
+        if self._known(FORMAT) is None:
             self._seen[FORMAT] = None
             writes.append(("set", FORMAT, _VERSION))
         keys = [WAITING, *self._seen, *(key for _, key, _ in writes)]

@@ -49,7 +49,7 @@ class RedisStorage:
         """
         drive(self._attempts.create_all())
 
-    def run(self, work: Callable[[Transaction], T]) -> T:
+    def run(self, work: Callable[[Transaction], T], *, reads_only: bool = False) -> T:
         """Run `work` in a transaction, commit, and return what it returned.
 
         Where another transaction was first, or the connection was lost, even while
@@ -59,6 +59,7 @@ class RedisStorage:
         Raises:
             StorageUnavailable: the server cannot be reached, refused, or stayed too busy.
         """
+        del reads_only  # nothing waits here
         return drive(self._attempts.run(work))
 
     def close(self) -> None:
@@ -86,12 +87,15 @@ class AsyncRedisStorage:
         """Check that the server keeps what it acknowledges; as `RedisStorage.create_all`."""
         await self._attempts.create_all()
 
-    async def run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+    async def run(
+        self, work: Callable[[Transaction], Awaitable[T]], *, reads_only: bool = False
+    ) -> T:
         """Run `work` in a transaction; as `RedisStorage.run`.
 
         Cancelled anywhere, it leaves nothing behind; where the commit had been sent
         already, the event may be recorded, and its key tells.
         """
+        del reads_only  # nothing waits here
         return await self._attempts.run(work)
 
     async def close(self) -> None:

@@ -58,7 +58,7 @@ class Tracking:
         await ledger.values([*claim_keys, *identities, *former, *listening])
         stored = await ledger.existing(claim_keys)
         claims = [documents.read(KeyClaim, document) for document in stored]
-        taken = {claim.key_digest: claim for claim in claims if not _is_expired(claim, intent.now)}
+        taken = {claim.key_digest: claim for claim in claims if not claim.is_expired(intent.now)}
         profile_ids = await ledger.values(identities)
         journey_ids = await ledger.values(listening)
         formerly = await ledger.values(former)
@@ -242,7 +242,3 @@ def _put_claim(
 def _expiry(claim_key: str, claim: KeyClaim) -> bytes | None:
     """Return a claim's entry among those that expire, None where it is kept for ever."""
     return None if claim.expires_at is None else stamp(claim.expires_at) + claim_key.encode()
-
-
-def _is_expired(claim: KeyClaim, now: datetime) -> bool:
-    return claim.expires_at is not None and claim.expires_at <= now

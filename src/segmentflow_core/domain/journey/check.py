@@ -69,14 +69,8 @@ class _JourneyReading:
         self.root = root
         self.faults = faults
 
-    def place(self, *at: str | int) -> Place:
-        place = self.root
-        for token in at:
-            place = (place, token)
-        return place
-
     def refuse(self, message: str, *at: str | int) -> None:
-        self.faults.note(self.place(*at), message)
+        self.faults.note((self.root, at) if at else self.root, message)
 
     def journey(self, document: Any) -> None:
         if not self.members(document, _MEMBERS, ("id", "status", "trigger")):
@@ -122,7 +116,8 @@ class _JourneyReading:
             return
         self.name(trigger, "trigger", "event")
         if "where" in trigger:
-            note_condition_faults(trigger["where"], self.place("trigger", "where"), self.faults)
+            at: Place = (self.root, ("trigger", "where"))
+            note_condition_faults(trigger["where"], at, self.faults)
 
     def reentry(self, reentry: Any) -> None:
         policy = reentry.get("policy") if type(reentry) is dict else None

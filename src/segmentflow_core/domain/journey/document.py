@@ -26,6 +26,7 @@ from segmentflow_core.domain.journey.definition import (
 )
 from segmentflow_core.domain.json_value import MISSING
 from segmentflow_core.domain.pointer import format_pointer
+from segmentflow_core.domain.stack_room import with_room
 from segmentflow_core.errors import InvalidJourney, Violation
 from segmentflow_core.tracebacks import forgets_locals
 
@@ -69,6 +70,10 @@ def journey_definitions(document: object) -> tuple[JourneyDefinition, ...]:
         InvalidJourney: the file or a Journey in it breaks a rule, or two Journeys share an
             id; `violations` lists every fault of every Journey.
     """
+    return with_room(_journey_definitions, document)
+
+
+def _journey_definitions(document: object) -> tuple[JourneyDefinition, ...]:
     admitted, faults = _admitted(document, "")
     journeys = admitted.get(_FILE_MEMBER) if type(admitted) is dict else None
     checked = Faults()

@@ -18,7 +18,7 @@ from segmentflow_core.domain.admission import (
     plain_value,
 )
 from segmentflow_core.domain.canonical import canonical_json
-from segmentflow_core.domain.faults import Faults, Place
+from segmentflow_core.domain.faults import Place, taken_apart
 from segmentflow_core.domain.instant import format_instant, parse_instant
 from segmentflow_core.domain.pointer import Tokens
 from segmentflow_core.domain.redaction import Redaction, compile_redaction, redaction_path_fault
@@ -31,6 +31,7 @@ from segmentflow_core.domain.request.values import (
     ValidRequest,
     request_document,
 )
+from segmentflow_core.domain.stack_room import MANY, with_room
 from segmentflow_core.errors import (
     IdempotencyKeyRequired,
     InvalidRequest,
@@ -113,12 +114,13 @@ def request_or_refusal(
     if admission.too_large:
         # Tell the size alone: an oversized copy is truncated, so other faults would be noise.
         return PayloadTooLarge(details={"maxBytes": limits.max_bytes})
-    reading = _RequestReading(admission.faults, limits.allow_placeholder_ids, policy)
-    valid = reading.request(admitted, occurred_at)
-    key_missing = reading.key(idempotency_key)
-    if reading.faults.noted:
-        return reading.refusal(IdempotencyKeyRequired if key_missing else InvalidRequest)
-    assert valid is not None
+    reading = _RequestReading(admission, limits.allow_placeholder_ids, policy)
+    if admission.size < MANY:
+        valid = reading.valid(admitted, occurred_at, idempotency_key)
+    else:
+        valid = with_room(reading.valid, admitted, occurred_at, idempotency_key)
+    if not isinstance(valid, ValidRequest):
+        return valid
     if len(valid.canonical) > limits.max_bytes and not issubclass(type(request), RequestDocument):
         return PayloadTooLarge(details={"maxBytes": limits.max_bytes})
     return valid
@@ -161,12 +163,24 @@ class _RequestReading:
     """One reading of an admitted request: notes each fault and reads on."""
 
     def __init__(
-        self, faults: Faults, allow_placeholder_ids: bool, policy: RedactionPolicy
+        self, admission: Admission, allow_placeholder_ids: bool, policy: RedactionPolicy
     ) -> None:
-        self.faults = faults
+        self.faults = admission.faults
+        self.exact = admission.exact
         self.allow_placeholder_ids = allow_placeholder_ids
         self.policy = policy
         self.redaction: Redaction | None = None
+
+    def valid(
+        self, document: Any, moment: datetime | None, key: Any
+    ) -> ValidRequest | InvalidRequest:
+        """Check the request and its key; return the refusal where there is any fault."""
+        valid = self.request(document, moment)
+        key_missing = self.key(key)
+        if self.faults.noted:
+            return self.refusal(IdempotencyKeyRequired if key_missing else InvalidRequest)
+        assert valid is not None
+        return valid
 
     def key(self, key: Any) -> bool:
         """Check the idempotency key; return whether there is none."""
@@ -180,7 +194,12 @@ class _RequestReading:
         return False
 
     def request(self, document: Any, moment: datetime | None) -> ValidRequest | None:
-        """Check the request itself; return None where there is any fault."""
+        """Check the request itself; return None where there is any fault.
+
+        Args:
+            document: its admitted copy, which becomes the normalised one.
+            moment: the datetime for which a text stands in it.
+        """
         if type(document) is not dict:
             if document is not INADMISSIBLE:
                 self.faults.note("", "must be an object")
@@ -204,11 +223,10 @@ class _RequestReading:
         if not self.policy.empty:
             redaction = self.policy.redaction(paths or (), data, properties)
             properties = redaction.apply_to_properties(properties)
-        sent = document.copy()
         if paths is not None:
-            sent["redactedDataPaths"] = paths
+            document["redactedDataPaths"] = paths
         if occurred_at is not None:
-            sent["occurredAt"] = format_instant(occurred_at)
+            document["occurredAt"] = format_instant(occurred_at)
         return ValidRequest(
             event,
             email,
@@ -218,8 +236,8 @@ class _RequestReading:
             redaction,
             reference_id,
             occurred_at,
-            sent,
-            canonical_json(sent),
+            document,
+            canonical_json(document, exact=self.exact),
         )
 
     def refusal(self, kind: type[InvalidRequest]) -> InvalidRequest:
@@ -328,7 +346,9 @@ class _RequestReading:
     def _refuse_unmatched(self, document: dict[str, Any], data: dict[str, Any]) -> None:
         """Refuse each path that names nothing, unless a fault may have hidden what it names."""
         assert self.redaction is not None
-        if self.faults.omitted or any(_is_in_data(at) for at, _ in self.faults.noted):
+        if self.faults.omitted or any(
+            taken_apart(at)[1][:1] == ("data",) for at, _ in self.faults.noted
+        ):
             return
         unmatched = frozenset(self.redaction.apply(data).unmatched)
         for index, path in enumerate(document["redactedDataPaths"]):
@@ -353,11 +373,3 @@ class _RequestReading:
         elif value is not INADMISSIBLE and "occurredAt" in document:
             self.faults.note(at, "must be an RFC 3339 date-time with an offset or Z")
         return None
-
-
-def _is_in_data(place: Place) -> bool:
-    while not isinstance(place, str):
-        if place == ("", "data"):
-            return True
-        place = place[0]
-    return False

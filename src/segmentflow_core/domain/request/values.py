@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import define, frozen
 
 from segmentflow_core.domain.json_value import JsonObject, JsonValue
 from segmentflow_core.domain.redaction import Redaction
@@ -115,7 +115,7 @@ class Limits:
 DEFAULT_LIMITS: Final = Limits()
 
 
-@frozen(repr=False)
+@define(repr=False)
 class ValidRequest:
     """A request that keeps every rule, in the form the decision needs.
 

@@ -104,8 +104,10 @@ class ExchangeContract:
             known: Known = await settle(transaction.tracking.load(_ORGANIZATION, intent))
             return known
 
-        loaded = in_transaction(work).profiles
-        assert sorted(profile.external_id for profile in loaded) == ["A", "B"]
+        loaded = [profile.external_id for profile in in_transaction(work).profiles]
+        # Others do no harm, so a small store may load every Profile it has.
+        assert {"A", "B"} <= set(loaded)
+        assert len(loaded) == len(set(loaded))
 
     def test_only_active_journeys_of_the_events_asked_for_are_loaded(
         self, tracker: Any, in_transaction: InTransaction

@@ -28,6 +28,7 @@ from segmentflow_core.testing.callers import AtOnce, is_asynchronous
 from segmentflow_core.testing.capabilities import needs
 from segmentflow_core.testing.contract.entries import claimed_ids, enrol
 from segmentflow_core.testing.contract.leases import LeaseContract
+from segmentflow_core.testing.contract.stepwise import StepwiseContract
 from segmentflow_core.testing.crashes import CrashingWorkers
 from segmentflow_core.testing.faults import FaultyStorage, InjectedFault
 from segmentflow_core.wire import claimed_document
@@ -37,7 +38,7 @@ __all__ = ["HandOverContract"]
 _MINUTE = timedelta(minutes=1)
 
 
-class HandOverContract(LeaseContract):
+class HandOverContract(LeaseContract, StepwiseContract):
     """Every promise of the hand-over that a storage adapter must keep, one test each."""
 
     # --- what is handed over, and in which order -------------------------------------------
