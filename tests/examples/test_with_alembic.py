@@ -178,6 +178,9 @@ def test_a_migration_of_the_hosts_brings_a_store_of_0_1_0_up(alembic, old_engine
     names = inspect(old_engine).get_table_names()
     assert "segmentflow_identities" in names
     assert [name for name in names if "_1_" in name] == []
+    script = command.revision(alembic, "Add the shop", autogenerate=True)
+    found = re.findall(r"op\.(\w+)\('(\w+)'", Path(script.path).read_text(encoding="utf-8"))
+    assert found == [("create_table", "shop_order"), ("drop_table", "shop_order")]
 
 
 def test_a_migration_of_the_hosts_that_fails_changes_nothing(alembic, old_engine):

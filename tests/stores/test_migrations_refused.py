@@ -93,6 +93,17 @@ def test_a_half_migrated_store_is_refused_by_what_is_wrong_with_it(store, by_han
     assert words in refusal_of(store, dry_run=True).message
 
 
+def test_views_on_the_tables_are_named(store):
+    store.run("CREATE VIEW shop_events AS SELECT event_id, profile FROM segmentflow_events")
+    refusal = refusal_of(store)
+    assert "Drop them, migrate, and create them again" in refusal.message
+    assert refusal.details == {"dependents": ["shop_events"]}
+    store.run("DROP VIEW shop_events")
+    storage = open_storage(store.url)
+    storage.migrate()
+    storage.close()
+
+
 def test_a_store_that_is_newer_is_refused(store):
     store.run("UPDATE segmentflow_schema SET version = 3")
     refusal = refusal_of(store)

@@ -254,10 +254,11 @@ _TEXT: Final = (bytes.decode, bytes.decode)
 
 
 async def _check_tables(connection: Connection, way: Way, migration: Migration) -> None:
-    """Refuse tables that are not exactly those of the version before.
+    """Refuse tables that are not exactly those of the version before, and no one else's base.
 
     Raises:
-        ConfigurationError: a table or a column is missing, or there is one too many.
+        ConfigurationError: a table or a column is missing, or there is one too many; or a host
+            has views on them.
     """
     listing: Any = Statement("", way.columns, readers=_TEXT)
     (rows,) = await connection.exchange([Call(listing, ())])
@@ -278,4 +279,13 @@ async def _check_tables(connection: Connection, way: Way, migration: Migration) 
             f"hand, or half migrated by another tool: {await connection.place()}. Put back what "
             "was there before, from a backup if need be. Nothing was changed.",
             details={"found": before, "expected": migration.version},
+        )
+    asked = Call(Statement("", way.dependents, readers=_TEXT[:1]), ())
+    (dependents,) = await connection.exchange([asked])
+    if dependents:
+        names = ", ".join(name for (name,) in dependents)
+        raise ConfigurationError(
+            f"Views or triggers stand on the store's tables: {names}. Drop them, migrate, and "
+            f"create them again: {await connection.place()}. Nothing was changed.",
+            details={"dependents": [name for (name,) in dependents]},
         )

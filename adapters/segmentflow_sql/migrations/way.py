@@ -24,6 +24,8 @@ class Way:
             where nothing needs it.
         begin: begins a transaction, in a script.
         columns: a query that lists the tables of ours with their columns.
+        dependents: a query that lists a host's own views, and where tables are made anew its
+            triggers, on tables of ours.
     """
 
     family: Family
@@ -31,6 +33,7 @@ class Way:
     patience: Callable[[float], tuple[str, ...]]
     begin: str
     columns: str
+    dependents: str
 
 
 def _waits(seconds: float) -> tuple[str, ...]:
@@ -41,7 +44,8 @@ def _locks(seconds: float) -> tuple[str, ...]:
     # LOCK takes no snapshot: what is read after a wait is what the others have left, also at
     # SERIALIZABLE, and no index that is being built waits for this transaction.
     lock = "LOCK TABLE segmentflow_schema IN SHARE ROW EXCLUSIVE MODE"
-    return *_waits(seconds), "SET LOCAL statement_timeout = 0", lock
+    untimed = ("statement_timeout", "idle_in_transaction_session_timeout")
+    return *_waits(seconds), *(f"SET LOCAL {setting} = 0" for setting in untimed), lock
 
 
 WAYS: Final[dict[Family, Way]] = {
@@ -53,6 +57,8 @@ WAYS: Final[dict[Family, Way]] = {
         begin="BEGIN IMMEDIATE",
         columns="SELECT m.name, c.name FROM sqlite_master AS m, pragma_table_info(m.name) AS c"
         " WHERE m.type = 'table' AND substr(m.name, 1, 12) = 'segmentflow_'",
+        dependents="SELECT name FROM sqlite_master WHERE type IN ('view', 'trigger')"
+        " AND instr(sql, 'segmentflow_') ORDER BY name",
     ),
     "postgresql": Way(
         family="postgresql",
@@ -63,5 +69,9 @@ WAYS: Final[dict[Family, Way]] = {
         " JOIN pg_attribute AS a ON a.attrelid = c.oid"
         " WHERE starts_with(c.relname, 'segmentflow_') AND c.relkind IN ('r', 'p')"
         " AND pg_table_is_visible(c.oid) AND a.attnum > 0 AND NOT a.attisdropped",
+        dependents="SELECT DISTINCT r.ev_class::regclass::text FROM pg_depend AS d"
+        " JOIN pg_rewrite AS r ON r.oid = d.objid JOIN pg_class AS c ON c.oid = d.refobjid"
+        " WHERE d.classid = 'pg_rewrite'::regclass AND starts_with(c.relname, 'segmentflow_')"
+        " AND pg_table_is_visible(c.oid) AND r.ev_class != c.oid ORDER BY 1",
     ),
 }
