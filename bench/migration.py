@@ -3,18 +3,24 @@
 Adds events to the stores that are kept of 0.1.0, each with its key, every second one with an
 Enrollment, ten of a Profile, then migrates in a process of its own. Prints the seconds that
 took and the most memory that the process used; a server's memory is not in it.
+
+With ``--kills 100`` it kills the process at moments of chance instead, and counts the stores that
+were then neither as before nor as a migration makes them: exit status 1 where there was one.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
 import shutil
 import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,6 +28,7 @@ from uuid import UUID
 
 import psycopg
 from tests.servers import Postgres
+from tests.stores.plain_rows import postgresql_rows, sqlite_rows
 
 _KEPT = Path(__file__).parents[1] / "tests" / "stores" / "0.1.0"
 _START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -36,11 +43,12 @@ import resource, sys, time
 from segmentflow_sql import open_storage
 storage = open_storage(sys.argv[1])
 idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print("ready", flush=True)
 started = time.perf_counter()
 storage.migrate()
 seconds = time.perf_counter() - started
 most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(f"{seconds:.1f} s, {most // 1024} MiB at most, {idle // 1024} MiB before")
+print(f"{seconds:.2f} s, {most // 1024} MiB at most, {idle // 1024} MiB before")
 """
 
 
@@ -119,22 +127,87 @@ def _migrated(url: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", _MIGRATE, url], check=True, capture_output=True, text=True
     )
-    return done.stdout.strip()
+    return done.stdout.splitlines()[-1]
 
 
-def main() -> None:
-    """Make both stores, migrate them, and print what it took."""
+def _kill(fresh: Callable[[], str], read: Callable[[str], str], kills: int) -> str:
+    """Kill migrations of fresh stores at moments of chance; say how each store was left.
+
+    Args:
+        fresh: makes a store of 0.1.0, always the same, and returns its URL.
+        read: returns all that a store holds, as one text.
+        kills: how many.
+    """
+    url = fresh()
+    before = read(url)
+    seconds = float(_migrated(url).partition(" ")[0])
+    after = read(url)
+    found: Counter[str] = Counter()
+    url = fresh()
+    for _ in range(kills):
+        process = subprocess.Popen([sys.executable, "-c", _MIGRATE, url], stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        process.stdout.readline()  # it is ready
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(random.uniform(0, seconds * 1.1))
+        process.kill()
+        process.communicate()
+        left = read(url)
+        found["as before" if left == before else "migrated" if left == after else "BROKEN"] += 1
+        if left != before:
+            url = fresh()
+    _migrated(url)
+    found["BROKEN"] += read(url) != after
+    return ", ".join(f"{count} {how}" for how, count in found.items() if count)
+
+
+def _kill_on_sqlite(folder: str, count: int, kills: int) -> str:
+    made = Path(_sqlite(folder, count).removeprefix("sqlite:///"))
+    store = made.with_name("killed.sqlite3")
+
+    def fresh() -> str:
+        for name in made.parent.glob("killed.sqlite3*"):
+            name.unlink()
+        shutil.copy(made, store)
+        return f"sqlite:///{store}"
+
+    return _kill(fresh, lambda _: json.dumps(sqlite_rows(store)), kills)
+
+
+def _kill_on_postgresql(server: Postgres, count: int, kills: int) -> str:
+    _postgresql(server, count)
+
+    def fresh() -> str:
+        with server.connect() as connection:
+            connection.execute("DROP DATABASE IF EXISTS killed WITH (FORCE)")
+            connection.execute("CREATE DATABASE killed TEMPLATE bench")
+        return server.url("killed")
+
+    return _kill(fresh, lambda _: json.dumps(postgresql_rows(server.conninfo("killed"))), kills)
+
+
+def main() -> int:
+    """Make both stores, migrate them or kill that, and print what came of it."""
     parser = argparse.ArgumentParser(prog="python -m bench.migration", description=__doc__)
     parser.add_argument("--events", type=int, default=100_000)
-    count = parser.parse_args().events
-    with tempfile.TemporaryDirectory() as folder:
-        print(f"SQLite, {count:,} events: {_migrated(_sqlite(folder, count))}")
+    parser.add_argument("--kills", type=int, default=0)
+    options = parser.parse_args()
+    count, kills = options.events, options.kills
     server = Postgres(durable=True)
     try:
-        print(f"PostgreSQL, {count:,} events: {_migrated(_postgresql(server, count))}")
+        with tempfile.TemporaryDirectory() as folder:
+            if kills:
+                found = [_kill_on_sqlite(folder, count, kills)]
+                found.append(_kill_on_postgresql(server, count, kills))
+            else:
+                found = [_migrated(_sqlite(folder, count))]
+                found.append(_migrated(_postgresql(server, count)))
     finally:
         server.stop()
+    for name, what in zip(("SQLite", "PostgreSQL"), found, strict=True):
+        print(f"{name}, {count:,} events: {what}")
+    return int("BROKEN" in "".join(found))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
