@@ -254,11 +254,10 @@ _TEXT: Final = (bytes.decode, bytes.decode)
 
 
 async def _check_tables(connection: Connection, way: Way, migration: Migration) -> None:
-    """Refuse tables that are not exactly those of the version before, and no one else's base.
+    """Refuse tables that are not exactly those of the version before, or have views on them.
 
     Raises:
-        ConfigurationError: a table or a column is missing, or there is one too many; or a host
-            has views on them.
+        ConfigurationError: it says what is wrong.
     """
     listing: Any = Statement("", way.columns, readers=_TEXT)
     (rows,) = await connection.exchange([Call(listing, ())])
@@ -280,12 +279,21 @@ async def _check_tables(connection: Connection, way: Way, migration: Migration) 
             "was there before, from a backup if need be. Nothing was changed.",
             details={"found": before, "expected": migration.version},
         )
+    await _check_dependents(connection, way)
+
+
+async def _check_dependents(connection: Connection, way: Way) -> None:
+    """Refuse tables that a host's own views stand on.
+
+    Raises:
+        ConfigurationError: they are named.
+    """
     asked = Call(Statement("", way.dependents, readers=_TEXT[:1]), ())
-    (dependents,) = await connection.exchange([asked])
-    if dependents:
-        names = ", ".join(name for (name,) in dependents)
+    (rows,) = await connection.exchange([asked])
+    found = [name for (name,) in rows]
+    if found:
         raise ConfigurationError(
-            f"Views or triggers stand on the store's tables: {names}. Drop them, migrate, and "
-            f"create them again: {await connection.place()}. Nothing was changed.",
-            details={"dependents": [name for (name,) in dependents]},
+            f"Views or triggers stand on the store's tables: {', '.join(found)}. Drop them, "
+            f"migrate, and create them again: {await connection.place()}. Nothing was changed.",
+            details={"dependents": found},
         )
