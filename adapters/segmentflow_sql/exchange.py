@@ -188,6 +188,10 @@ class Session:
         """Whether the driver's connection can be used again, now that the transaction ended."""
         return True
 
+    async def define(self, name: str, function: Callable[..., Any]) -> None:
+        """Let SQL call a function of Python's; no server can."""
+        raise NotImplementedError(name, function)
+
     def without_transaction(self) -> None:
         """Let every exchange be committed by itself."""
         self.pending.clear()

@@ -218,10 +218,6 @@ class PsycopgConnection(Session):
         ((path,),) = (await self.exchange([Call(_SEARCHED, ())]))[0]
         return f"{place_of(self._driver)}, schemas {path}"
 
-    async def define(self, name: str, function: Any) -> None:
-        """Refuse: no server calls Python."""
-        raise NotImplementedError(name, function)
-
     def leave(self) -> None:
         """Give the connection back as it was found, not in pipeline mode."""
         if self._is_open and self._pgconn.status == pq.ConnStatus.OK:
