@@ -29,6 +29,11 @@ async def doubled(value):
     return 2 * await settle(value)
 
 
+def test_work_that_suspends_is_refused_where_it_is_driven():
+    with pytest.raises(RuntimeError, match="AsyncTracker"):
+        driven(awaited)(2)
+
+
 @pytest.mark.parametrize("value", [0, None, "text", [1]], ids=str)
 def test_a_value_is_settled_as_it_is(value):
     assert drive(settle(value)) is value

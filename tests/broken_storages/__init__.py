@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from broken_storages import entries, keys, races, values
 from broken_storages.altered import Broken
+from broken_storages.bounds import BY_ONE
+from broken_storages.folded import FOLDED
 from broken_storages.races import Unlocked
+from broken_storages.stored import CHANGED, STORED
 
 __all__ = ["BROKEN", "RACES", "Unlocked", "entries", "keys", "races", "values"]
+
+# Held here: a class knows its subclasses by weak references alone.
+_TABLES = [*STORED, *CHANGED, *FOLDED, *BY_ONE]
 
 
 def with_a_mistake(kind):

@@ -51,3 +51,15 @@ class Broken(MemoryStorage):
 
     def run(self, work, **how):
         return super().run(lambda transaction: work(Altered(transaction, self)))
+
+
+def planted(name, caught_by, attributes=None, **methods):
+    """Make a storage with one mistake.
+
+    Args:
+        name: of the class.
+        caught_by: the test of the contract meant for it, with its parameters where it has any.
+        attributes: other members of the class.
+        methods: altered calls; each is given the storage, the real call and its arguments.
+    """
+    return type(name, (Broken,), {"caught_by": caught_by, **(attributes or {}), **methods})

@@ -15,6 +15,7 @@ from segmentflow_core import ApiKeys, AsyncApiKeys
 from segmentflow_core.errors import InsufficientScope, InvalidRequest, NotFound, Unauthorized
 from segmentflow_core.testing.builders import FixedClock
 from segmentflow_core.testing.callers import Blocking, is_asynchronous
+from segmentflow_core.testing.contract.api_key_values import ApiKeyValueContract
 from segmentflow_core.testing.faults import FaultyStorage, InjectedFault
 
 __all__ = ["ApiKeyContract"]
@@ -22,7 +23,7 @@ __all__ = ["ApiKeyContract"]
 _WRITE = ("events:write",)
 
 
-class ApiKeyContract:
+class ApiKeyContract(ApiKeyValueContract):
     """Every promise about API Keys, one test each."""
 
     @pytest.fixture

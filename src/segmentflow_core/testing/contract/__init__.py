@@ -24,11 +24,17 @@ from segmentflow_core.testing.callers import AtOnce, Blocking, Client, is_asynch
 from segmentflow_core.testing.capabilities import CAPABILITIES, Capabilities, needed_by
 from segmentflow_core.testing.contract.atomicity import AtomicityContract
 from segmentflow_core.testing.contract.batches import BatchContract
+from segmentflow_core.testing.contract.boundaries import BoundaryContract
+from segmentflow_core.testing.contract.doors import Doors
 from segmentflow_core.testing.contract.exchanges import ExchangeContract
 from segmentflow_core.testing.contract.hand_over import HandOverContract
 from segmentflow_core.testing.contract.idempotency import IdempotencyContract
+from segmentflow_core.testing.contract.identities import IdentityContract
 from segmentflow_core.testing.contract.journeys import JourneyContract
+from segmentflow_core.testing.contract.keys import KeyContract
+from segmentflow_core.testing.contract.lists import ListContract
 from segmentflow_core.testing.contract.looking import LookingContract
+from segmentflow_core.testing.contract.neighbours import NeighbourContract
 from segmentflow_core.testing.contract.numbers import NumberContract
 from segmentflow_core.testing.contract.organizations import OrganizationContract
 from segmentflow_core.testing.contract.overlaps import OverlapContract
@@ -36,6 +42,7 @@ from segmentflow_core.testing.contract.profiles import ProfileContract
 from segmentflow_core.testing.contract.races import RaceContract
 from segmentflow_core.testing.contract.records import RecordContract
 from segmentflow_core.testing.contract.stateful import StatefulContract
+from segmentflow_core.testing.contract.values import ValueContract
 
 __all__ = ["StorageContract"]
 
@@ -46,12 +53,18 @@ class StorageContract(
     IdempotencyContract,
     AtomicityContract,
     ProfileContract,
+    IdentityContract,
     RecordContract,
+    ValueContract,
+    KeyContract,
+    BoundaryContract,
+    ListContract,
     NumberContract,
     JourneyContract,
     LookingContract,
     BatchContract,
     OrganizationContract,
+    NeighbourContract,
     ExchangeContract,
     RaceContract,
     OverlapContract,
@@ -174,6 +187,11 @@ class StorageContract(
     def tracker(self, new_tracker: Callable[..., Any]) -> Any:
         """Give a tracker on the test's store."""
         return new_tracker()
+
+    @pytest.fixture
+    def doors(self, request: pytest.FixtureRequest) -> Doors:
+        """Give the ports of the test's store, each call a transaction."""
+        return Doors(request.getfixturevalue("in_transaction"))
 
     @pytest.fixture
     def at_once(
