@@ -15,6 +15,7 @@ import resource
 import select
 import signal
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -81,7 +82,7 @@ class Judge:
         """Require the tests to pass without a fault, and learn how long each takes."""
         (end,) = self._ended([self._start(None)])
         if end.status != PASSED:
-            raise SystemExit(f"{self.module.name}: its tests fail without a fault: {end.told}")
+            raise SystemExit(f"{self.module.name}: its tests fail without a fault, see above")
         self.durations = end.told["durations"]
         self.seconds = end.seconds
 
@@ -110,13 +111,16 @@ class Judge:
         os.close(reads)
         try:
             self._judge(mutant, writes)
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(INTERRUPTED)
 
     def _judge(self, mutant: Mutant | None, writes: int) -> None:
-        nowhere = os.open(os.devnull, os.O_RDWR)
-        for stream in (0, 1, 2):
-            os.dup2(nowhere, stream)
+        if mutant is not None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            for stream in (0, 1, 2):
+                os.dup2(nowhere, stream)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(HANGS)
         if mutant is not None:
@@ -126,7 +130,7 @@ class Judge:
         listener = _Listener(self)
         status = PASSED
         for stage in self.module.stages:
-            arguments = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", *stage]
+            arguments = ["-x", "-q", "--assert=plain", "-p", "no:cacheprovider", *stage]
             status = int(pytest.main(arguments, plugins=[listener]))
             if status != PASSED:
                 break
