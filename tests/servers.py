@@ -116,13 +116,19 @@ class Postgres:
 
     def wait_for_a_waiter(self, database: str) -> None:
         """Return once somebody waits for a lock; the server itself says so."""
-        query = (
+        with self.connect(database) as connection:
+            while self.waiters(connection) == 0:
+                pass
+
+    def waiters(self, connection: psycopg.Connection) -> int:
+        """Say how many sessions wait for a lock in the database of this connection."""
+        row = connection.execute(
             "SELECT count(*) FROM pg_stat_activity"
             " WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        )
-        with self.connect(database) as connection:
-            while connection.execute(query).fetchone() == (0,):
-                pass
+        ).fetchone()
+        assert row is not None
+        number: int = row[0]
+        return number
 
     def log(self) -> str:
         """Return what the server has logged."""

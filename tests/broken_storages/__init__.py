@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from broken_storages import entries, keys, races, values
+from broken_storages import entries, keys, locks, outages, races, values
 from broken_storages.altered import Broken
 from broken_storages.bounds import BY_ONE
 from broken_storages.folded import FOLDED
+from broken_storages.locks import Locked
+from broken_storages.outages import Distant
 from broken_storages.races import Unlocked
 from broken_storages.stored import CHANGED, STORED
 
-__all__ = ["BROKEN", "RACES", "Unlocked", "entries", "keys", "races", "values"]
+__all__ = [
+    "BROKEN",
+    "OUTAGES",
+    "RACES",
+    "Distant",
+    "Locked",
+    "Unlocked",
+    "entries",
+    "keys",
+    "locks",
+    "outages",
+    "races",
+    "values",
+]
 
 # Held here: a class knows its subclasses by weak references alone.
 _TABLES = [*STORED, *CHANGED, *FOLDED, *BY_ONE]
@@ -23,4 +38,5 @@ def with_a_mistake(kind):
 
 
 RACES = [*with_a_mistake(Unlocked)]
-BROKEN = [*with_a_mistake(Broken), *RACES]
+OUTAGES = [*with_a_mistake(Distant)]
+BROKEN = [*with_a_mistake(Broken), *RACES, *OUTAGES, locks.SeenBeforeTheCommit]

@@ -11,6 +11,7 @@ import threading
 
 from attrs import evolve
 
+from broken_storages.altered import Quick
 from segmentflow_core.errors import IdempotencyInProgress, StorageUnavailable
 from segmentflow_core.ports import Known
 from segmentflow_memory import MemoryStorage
@@ -30,14 +31,19 @@ class Unlocked(MemoryStorage):
 
     def run(self, work, **how):
         for _ in range(100):
-            transaction = UnlockedTransaction(self)
+            transaction = self.transaction()
             try:
-                return work(transaction)
+                result = work(transaction)
+                transaction.commit()
+                return result
             except LostRace:
                 continue
             finally:
                 transaction.end()
         raise StorageUnavailable
+
+    def transaction(self):
+        return UnlockedTransaction(self)
 
     def locked(self, call):
         return super().run(call)
@@ -88,6 +94,9 @@ class UnlockedTransaction:
 
         storage.locked(checked)
 
+    def commit(self):
+        pass
+
     def end(self):
         pass
 
@@ -108,8 +117,13 @@ class UnlockedPart:
 
     def __getattr__(self, method):
         return lambda *args: self._storage.locked(
-            lambda transaction: getattr(getattr(transaction, self._name), method)(*args)
+            lambda transaction: getattr(part_of(transaction, self._name), method)(*args)
         )
+
+
+def part_of(transaction, name):
+    part = getattr(transaction, name)
+    return Quick(transaction, part) if name == "hand_over" else part
 
 
 class SelectThenInsert(Unlocked):

@@ -103,6 +103,7 @@ DESCRIBED = (
     "segmentflow_core.ports.observation",
     "segmentflow_core.testing",
     "segmentflow_core.testing.api_keys",
+    "segmentflow_core.testing.lines",
     "segmentflow_http",
     "segmentflow_http.access",
     "segmentflow_http.client",

@@ -15,6 +15,7 @@ from segmentflow_core.testing import (
     a_request,
 )
 from segmentflow_memory import AsyncMemoryStorage, MemoryStorage, open_storage
+from watched_locks import WatchedLock
 
 # Nothing survives the process, and an asynchronous transaction never suspends.
 SYNCHRONOUS = Capabilities(durable=False)
@@ -26,7 +27,13 @@ class TestMemoryStorage(StorageContract):
 
     @pytest.fixture
     def storage(self):
-        return MemoryStorage()
+        storage = MemoryStorage(wait=60)
+        storage._lock = WatchedLock()
+        return storage
+
+    @pytest.fixture
+    def somebody_waits(self, storage):
+        return lambda: storage._lock.is_waited_for
 
 
 class TestAsyncMemoryStorage(StorageContract):

@@ -6,11 +6,27 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 
+import opened_elsewhere
 from segmentflow_core.testing import Capabilities, StorageContract
+from segmentflow_core.testing.lines import LossyLine
 from segmentflow_sql import AsyncSqlStorage, SqlStorage
+from sqlite_line import SqliteLine
 
 
-class OnPostgresql(StorageContract):
+class OnTheServer(StorageContract):
+    """The server itself says whether a call waits."""
+
+    @pytest.fixture
+    def somebody_waits(self, postgres, database):
+        with postgres.connect(database) as connection:
+            yield lambda: postgres.waiters(connection) > 0
+
+
+def over(line, database):
+    return f"postgresql+psycopg://postgres@127.0.0.1:{line.port}/{database}"
+
+
+class OnPostgresql(OnTheServer):
     isolation_level: str | None = None
 
     def options(self):
@@ -19,6 +35,14 @@ class OnPostgresql(StorageContract):
     @pytest.fixture
     def storage(self, postgres, database):
         engine = create_engine(postgres.url(database), **self.options())
+        storage = SqlStorage(engine, wait=30)
+        yield storage
+        assert engine.pool.checkedout() == 0
+        storage.close()
+
+    @pytest.fixture
+    def line_storage(self, line, database):
+        engine = create_engine(over(line, database), **self.options())
         storage = SqlStorage(engine, wait=30)
         yield storage
         assert engine.pool.checkedout() == 0
@@ -38,7 +62,15 @@ class OnPostgresql(StorageContract):
 
 
 class TestPostgresql(OnPostgresql):
-    pass
+    @pytest.fixture
+    def line(self, postgres):
+        line = LossyLine(f"{postgres.host}/.s.PGSQL.5432")
+        yield line
+        line.close()
+
+    @pytest.fixture
+    def open_elsewhere(self, postgres, database):
+        return opened_elsewhere.synchronous(postgres.url(database))
 
 
 @pytest.mark.server_side
@@ -90,7 +122,7 @@ class TestStatementsForYugabytedbSerializable(OneOrganizationAtATime):
 
 
 @pytest.mark.server_side
-class TestPostgresqlThroughPgBouncer(StorageContract):
+class TestPostgresqlThroughPgBouncer(OnTheServer):
     """With what the documentation tells a host to set, and, beside it, without."""
 
     @pytest.fixture
@@ -123,7 +155,7 @@ class InAHostsTransaction:
             return SqlStorage.bound_to(connection, wait=30).run(work)
 
 
-class TestPostgresqlBound(StorageContract):
+class TestPostgresqlBound(OnTheServer):
     capabilities = BOUND
 
     @pytest.fixture
@@ -152,17 +184,23 @@ class Async(StorageContract):
         return runner.run
 
 
-class OnPostgresqlAsync(Async):
+class OnTheServerAsync(Async, OnTheServer):
+    pass
+
+
+class OnPostgresqlAsync(OnTheServerAsync):
     isolation_level: str | None = None
+
+    def options(self):
+        return {"isolation_level": self.isolation_level} if self.isolation_level else {}
 
     @pytest.fixture
     def open_storage(self, postgres, database, runner):
         """Give a function that opens the test's database once more."""
-        options = {"isolation_level": self.isolation_level} if self.isolation_level else {}
         opened = []
 
-        def open_(wait):
-            engine = create_async_engine(postgres.url(database), **options)
+        def open_(wait, url=None):
+            engine = create_async_engine(url or postgres.url(database), **self.options())
             opened.append(AsyncSqlStorage(engine, wait=wait))
             return opened[-1]
 
@@ -183,9 +221,21 @@ class OnPostgresqlAsync(Async):
     def impatient_storage(self, open_storage):
         return open_storage(0.05)
 
+    @pytest.fixture
+    def line_storage(self, open_storage, line, database):
+        return open_storage(30, over(line, database))
+
 
 class TestPostgresqlAsync(OnPostgresqlAsync):
-    pass
+    @pytest.fixture
+    def line(self, postgres):
+        line = LossyLine(f"{postgres.host}/.s.PGSQL.5432")
+        yield line
+        line.close()
+
+    @pytest.fixture
+    def open_elsewhere(self, postgres, database):
+        return opened_elsewhere.asynchronous(postgres.url(database))
 
 
 @pytest.mark.server_side
@@ -199,7 +249,7 @@ class TestPostgresqlAsyncSerializable(OnPostgresqlAsync):
 
 
 @pytest.mark.server_side
-class TestPostgresqlAsyncThroughPgBouncer(Async):
+class TestPostgresqlAsyncThroughPgBouncer(OnTheServerAsync):
     @pytest.fixture
     def storage(self, pgbouncer, database, runner):
         engine = create_async_engine(pgbouncer.url(database))
@@ -211,6 +261,10 @@ class TestPostgresqlAsyncThroughPgBouncer(Async):
 
 class TestSqliteAsync(Async):
     @pytest.fixture
+    def open_elsewhere(self, tmp_path):
+        return opened_elsewhere.asynchronous(f"sqlite+aiosqlite:///{tmp_path / 'store.db'}")
+
+    @pytest.fixture
     def storage(self, tmp_path, runner):
         engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'store.db'}")
         storage = AsyncSqlStorage(engine, wait=30)
@@ -218,6 +272,19 @@ class TestSqliteAsync(Async):
         yield storage
         assert engine.pool.checkedout() == 0
         runner.run(storage.close())
+
+    @pytest.fixture
+    def line(self):
+        return SqliteLine()
+
+    @pytest.fixture
+    def line_storage(self, storage, line, tmp_path, runner):
+        url = f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"
+        engine = create_async_engine(url, connect_args={"factory": line.connection})
+        distant = AsyncSqlStorage(engine, wait=30)
+        yield distant
+        assert engine.pool.checkedout() == 0
+        runner.run(distant.close())
 
 
 class InAHostsAsyncTransaction:
@@ -231,7 +298,7 @@ class InAHostsAsyncTransaction:
             return await AsyncSqlStorage.bound_to(connection, wait=30).run(work)
 
 
-class TestPostgresqlAsyncBound(Async):
+class TestPostgresqlAsyncBound(OnTheServerAsync):
     capabilities = BOUND
 
     @pytest.fixture

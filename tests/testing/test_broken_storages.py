@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from broken_storages import BROKEN, RACES
+from broken_storages import BROKEN, OUTAGES, RACES
 
 SOURCE = """
 import pytest
@@ -19,9 +19,15 @@ def tested(kind):
 
     # Every caller that may overtake does, and none waits for longer than that takes.
     members = {"capabilities": Capabilities(durable=False), "storage": storage, "chance": 10}
+    if hasattr(kind, "somebody_waits"):
+        members["somebody_waits"] = pytest.fixture(lambda self, storage: storage.somebody_waits)
+    if hasattr(kind, "over_line"):
+        members["line"] = pytest.fixture(lambda self, storage: storage)
+        members["line_storage"] = pytest.fixture(lambda self, storage: storage.over_line)
     return type(f"Test{kind.__name__}", (ApiKeyContract, StorageContract), members)
 
-for kind in [*broken_storages.BROKEN, broken_storages.Unlocked]:
+SOUND = [broken_storages.Unlocked, broken_storages.Locked, broken_storages.Distant]
+for kind in [*broken_storages.BROKEN, *SOUND]:
     globals()[f"Test{kind.__name__}"] = tested(kind)
 """
 
@@ -62,5 +68,10 @@ def test_every_planted_mistake_is_caught_by_the_test_meant_for_it(pytester, caps
 
 
 @pytest.mark.parametrize("test", sorted({kind.caught_by for kind in RACES}))
-def test_the_store_that_the_races_are_planted_in_is_sound(pytester, test):
-    assert run(pytester, [("Unlocked", test)]) == set()
+def test_the_stores_that_the_races_are_planted_in_are_sound(pytester, test):
+    assert run(pytester, [("Unlocked", test), ("Locked", test)]) == set()
+
+
+@pytest.mark.parametrize("test", sorted({kind.caught_by for kind in OUTAGES}))
+def test_the_store_that_the_outages_are_planted_in_is_sound(pytester, test):
+    assert run(pytester, [("Distant", test)]) == set()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from segmentflow_core.errors import ConfigurationError
 from segmentflow_core.testing import CAPABILITIES, Capabilities, StorageContract
 from segmentflow_core.testing.__main__ import promise_table
+from segmentflow_core.testing.contract.subjects import marker_of, parameters_of
 
 HEADER = """
     import pytest
@@ -86,12 +88,24 @@ def test_a_failed_assert_of_the_contract_shows_its_values(pytester):
     deaf = """
     class Deaf(MemoryStorage):
         def run(self, work, **how):
-            result = super().run(work)
+            result = super().run(work, **how)
             return 17 if result == 2 else result
 """
     result = run(pytester, deaf + STORAGE.format(storage="Deaf"), "-k", "purge_removes")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*assert *17*2, 2, 1, 0*"])
+
+
+def test_a_deviation_may_name_one_parameter_of_a_test(pytester):
+    source = (
+        STORAGE.format(storage="MemoryStorage")
+        + """
+        deviations = {"test_a_failed_publication_changes_no_journey[after]": "it forgets"}
+"""
+    )
+    result = run(pytester, source, "-k", "a_failed_publication")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*XPASS(strict)*it forgets*"])
 
 
 NAME = "test_keys_that_differ_in_case_are_different_keys"
@@ -124,8 +138,13 @@ def test_fixtures_and_methods_of_other_names_are_its_own():
 
 @pytest.mark.parametrize(
     ("deviations", "message"),
-    [({"test_nothing": "reason"}, "test_nothing"), ({NAME: " "}, "no reason")],
-    ids=["unknown", "unexplained"],
+    [
+        ({"test_nothing": "reason"}, "test_nothing"),
+        ({f"{NAME}[1]": "reason"}, NAME),
+        ({"test_a_failed_publication_changes_no_journey[never]": "reason"}, "never"),
+        ({NAME: " "}, "no reason"),
+    ],
+    ids=["unknown", "no-parameters", "unknown-parameter", "unexplained"],
 )
 def test_a_deviation_names_a_test_and_its_reason(deviations, message):
     with pytest.raises(ConfigurationError, match=message):
@@ -142,6 +161,31 @@ def test_every_promise_is_listed_once_with_its_subject():
     )
 
 
+def test_the_parameters_of_every_test_are_called_as_pytest_calls_them(pytester):
+    pytester.makepyfile(HEADER + STORAGE.format(storage="MemoryStorage"))
+    items, _ = pytester.inline_genitems()
+    names = {item.name for item in items}
+    expected = set()
+    for _, name in StorageContract.promises():
+        parameters = parameters_of(getattr(StorageContract, name))
+        expected |= {f"{name}[{each}]" for each in parameters} or {name}
+    assert names == expected
+
+
+def test_tests_are_selected_by_their_subject(pytester):
+    source = STORAGE.format(storage="MemoryStorage")
+    result = run(pytester, source, "-m", "atomicity", "--strict-markers", "-W", "error")
+    assert set(result.parseoutcomes()) == {"passed", "deselected"}
+    assert result.parseoutcomes()["passed"] == 7
+
+
+def test_every_subject_has_a_marker_of_the_table():
+    subjects = {subject for subject, _ in StorageContract.promises()}
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "storage-adapter.md"
+    for subject in subjects:
+        assert f"| `{marker_of(subject)}` |" in page.read_text("utf-8")
+
+
 @pytest.mark.once
 def test_three_lines_in_an_empty_folder_are_enough(pytester):
     pytester.makepyfile(
@@ -152,7 +196,7 @@ def test_three_lines_in_an_empty_folder_are_enough(pytester):
             storage = pytest.fixture(lambda self: segmentflow_memory.MemoryStorage())
         """
     )
-    result = pytester.runpytest_subprocess("-k", "documented or sequence or race", "-W", "error")
+    result = pytester.runpytest_subprocess("-k", "documented or sequence or a_race", "-W", "error")
     result.assert_outcomes(passed=8)
 
 

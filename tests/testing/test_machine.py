@@ -55,6 +55,50 @@ def test_a_planted_mistake_disagrees_with_the_model(kind):
         run(kind())
 
 
+def test_a_failure_is_made_shorter_for_a_bounded_time_and_stays_one():
+    """With no time at all, the first failure is shown as it was found."""
+    shrinking = settings(REPEATABLE, phases=[Phase.generate, Phase.shrink])
+    (kind,) = (k for k in BROKEN if k.__name__ == "StaleJourneys")
+    lengths = []
+    for seconds in (0, 3):
+        storage, clock = kind(), FixedClock()
+        with pytest.raises(AssertionError) as failure:
+            run_storage_machine(
+                storage, trackers(storage, clock), clock, shrinking, shrinking=seconds
+            )
+        lengths.append(len("".join(failure.value.__notes__)))
+    assert lengths[0] >= lengths[1]
+
+
+def test_a_failure_shows_its_values(pytester):
+    pytester.makepyfile(
+        """
+        import pytest
+        from hypothesis import Phase, settings
+        from segmentflow_core import Tracker
+        from segmentflow_core.testing import (
+            FINGERPRINT_SECRET, MACHINE_SETTINGS, FixedClock, run_storage_machine,
+        )
+        from segmentflow_memory import MemoryStorage
+
+        class Deaf(MemoryStorage):
+            def run(self, work, **how):
+                result = super().run(work, **how)
+                return result + 17 if type(result) is int else result
+
+        def test_it():
+            storage, clock = Deaf(), FixedClock()
+            options = {"fingerprint_key": FINGERPRINT_SECRET, "clock": clock}
+            new_tracker = lambda over=storage, **more: Tracker(over, **{**options, **more})
+            generating = settings(MACHINE_SETTINGS, phases=[Phase.generate], database=None)
+            run_storage_machine(storage, new_tracker, clock, generating)
+        """
+    )
+    result = pytester.runpytest("-p", "no:cacheprovider")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*assert 17 == 0*", "*state.purge(*"])
+
+
 LISTENING = {
     name: a_journey(name, reentry={"policy": "every_event"}) for name in ("one", "two", "other")
 }

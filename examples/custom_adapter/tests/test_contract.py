@@ -4,18 +4,43 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
 
 from redis_server import RedisServer
 from segmentflow_core.testing import StorageContract
 from segmentflow_core.testing.api_keys import ApiKeyContract
+from segmentflow_core.testing.lines import LossyLine
 from segmentflow_redis import AsyncRedisStorage, RedisStorage, open_storage
 
 
+@pytest.fixture
+def redis_line(server: RedisServer) -> Iterator[LossyLine]:
+    line = LossyLine(str(server.socket))
+    yield line
+    line.close()
+
+
 class TestRedis(ApiKeyContract, StorageContract):
+    @pytest.fixture
+    def line(self, redis_line: LossyLine) -> LossyLine:
+        return redis_line
+
+    @pytest.fixture
+    def line_storage(self, line: LossyLine) -> Iterator[RedisStorage]:
+        storage = open_storage(f"redis://127.0.0.1:{line.port}")
+        yield storage
+        storage.close()
+
+    @pytest.fixture
+    def open_elsewhere(self, server: RedisServer) -> Callable[[], RedisStorage]:
+        return partial(open_storage, server.url)
+
     @pytest.fixture
     def storage(self, server: RedisServer) -> Iterator[RedisStorage]:
         storage = open_storage(server.url)
@@ -30,6 +55,21 @@ class TestRedis(ApiKeyContract, StorageContract):
 
 
 class TestRedisAsync(ApiKeyContract, StorageContract):
+    @pytest.fixture
+    def line(self, redis_line: LossyLine) -> LossyLine:
+        return redis_line
+
+    @pytest.fixture
+    def line_storage(self, line: LossyLine, runner: asyncio.Runner) -> Iterator[AsyncRedisStorage]:
+        client = AsyncRedis(host="127.0.0.1", port=line.port, retry=AsyncRetry(NoBackoff(), 0))
+        storage = AsyncRedisStorage(client)
+        yield storage
+        runner.run(storage.close())
+
+    @pytest.fixture
+    def open_elsewhere(self, server: RedisServer) -> Callable[[], RedisStorage]:
+        return partial(open_storage, server.url)
+
     @pytest.fixture
     def run_async(self, runner: asyncio.Runner) -> Callable[[Any], Any]:
         return runner.run

@@ -6,7 +6,9 @@ import pytest
 
 # Before the contract is imported: pytest rewrites its asserts, so that a failure shows values.
 pytest.register_assert_rewrite(
-    "segmentflow_core.testing.contract", "segmentflow_core.testing.api_keys"
+    "segmentflow_core.testing.contract",
+    "segmentflow_core.testing.api_keys",
+    "segmentflow_core.testing.machine",
 )
 
 from segmentflow_core.testing.builders import (

@@ -29,6 +29,7 @@ class Capabilities:
         open_transactions: a transaction may wait.
         reruns: the storage runs work again that lost a race.
         durable: another connection sees what was written.
+        processes: another process may use the data.
         cancellation: a task may be cancelled.
     """
 
@@ -45,6 +46,9 @@ class Capabilities:
     )
     durable: bool = _capability(
         "What was acknowledged is there for a connection that shares no memory with the first."
+    )
+    processes: bool = _capability(
+        "Another process may open the same data at the same time, as `open_elsewhere` says."
     )
     cancellation: bool = _capability(
         "An asynchronous call may be cancelled anywhere, as asyncio does it."

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from segmentflow_core.colour import settle
-from segmentflow_core.testing.port_calls import listened_run
+from segmentflow_core.testing.port_calls import CallCount, listened_run
 
 __all__ = ["FaultyStorage", "InjectedFault", "InjectedInterrupt"]
 
@@ -21,6 +21,9 @@ class InjectedInterrupt(BaseException):
 
 class FaultyStorage:
     """Wraps a storage of either colour and counts every call of a port's method.
+
+    Work that runs again counts from where its transaction began, so that the chosen call fails
+    in each run: a storage may throw away what a run did, and the failure with it.
 
     Args:
         storage: does the work.
@@ -40,12 +43,17 @@ class FaultyStorage:
         self._fail_at = fail_at
         self._after = after
         self._fault = fault
-        self.calls = 0
-        self.run = listened_run(storage, self._called)
+        self._count = CallCount()
+        self.run = listened_run(storage, self._called, self._count)
+
+    @property
+    def calls(self) -> int:
+        """How many calls were made; of work that ran again, those of its last run."""
+        return self._count.calls
 
     async def _called(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         fails = self.calls == self._fail_at
-        self.calls += 1
+        self._count.calls += 1
         if fails and not self._after:
             raise self._fault
         result = await settle(method(*args, **kwargs))

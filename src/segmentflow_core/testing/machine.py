@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import itertools
 import sys
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, reject, settings
 from hypothesis import strategies as st
+from hypothesis.control import current_build_context
+from hypothesis.errors import HypothesisException
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -57,6 +60,8 @@ class StorageMachine(RuleBasedStateMachine):
         new_tracker: makes a tracker over a storage; its calls are plain calls in either colour.
         clock: the clock of those trackers; it jumps.
     """
+
+    compares_at_the_end = True
 
     def __init__(self, storage: Any, new_tracker: Callable[..., Any], clock: FixedClock) -> None:
         super().__init__()
@@ -217,14 +222,12 @@ class StorageMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Compare everything at the end; purge every key, so that no other example counts it."""
         try:
-            if sys.exc_info()[0] is None:
+            if self.compares_at_the_end and sys.exc_info()[0] is None:
                 for where in ("a", "b"):
                     self._compare(self._organization(where))
         finally:
             self._clock.advance(seconds=_LONG_AFTER.total_seconds())
-            tracker = self._tracker(self._storage)
-            while tracker.records.purge_keys():
-                pass
+            self._tracker(self._storage).records.purge_keys(limit=100_000)
 
     # --- comparing ---------------------------------------------------------------------------
 
@@ -315,9 +318,43 @@ MACHINE_SETTINGS: Final = settings(
     max_examples=30,
     stateful_step_count=30,
     deadline=None,
+    report_multiple_bugs=False,
+    phases=[phase for phase in Phase if phase is not Phase.explain],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 """The default: how many histories, of how many calls, are tried; they take about a second."""
+
+
+_SHRINKING: Final = 15.0
+"""For how many seconds a failure is made shorter; the shortest by then is shown."""
+
+
+_FOUND_AND_RUN_AGAIN: Final = 2
+
+
+class _Shrinking:
+    """Says when a failure is short enough, since nobody waits for the shortest of all.
+
+    Hypothesis runs the first failure again before it makes it shorter, and the shortest again
+    before it shows it: both must fail again.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._failures = 0
+        self._deadline: float | None = None
+
+    def note_failure(self) -> None:
+        """Note a failure; time starts when the first one was run again."""
+        self._failures += 1
+        if self._failures == _FOUND_AND_RUN_AGAIN + 1:
+            self._deadline = time.monotonic() + self._seconds
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no other sequence may fail; the one that is shown in the end still does."""
+        over = self._deadline is not None and time.monotonic() >= self._deadline
+        return over and not current_build_context().is_final
 
 
 def run_storage_machine(
@@ -325,6 +362,8 @@ def run_storage_machine(
     new_tracker: Callable[..., Any],
     clock: FixedClock,
     options: settings = MACHINE_SETTINGS,
+    *,
+    shrinking: float = _SHRINKING,
 ) -> None:
     """Run the machine on a store; a failure shows the shortest sequence of calls that was found.
 
@@ -333,11 +372,25 @@ def run_storage_machine(
         new_tracker: makes a tracker over a storage; its calls are plain calls in either colour.
         clock: the clock of those trackers.
         options: hypothesis' settings, to try more or longer histories.
+        shrinking: seconds for which a failure is made shorter.
     """
+    time_left = _Shrinking(shrinking)
 
     class OnThisStore(StorageMachine):
         def __init__(self) -> None:
             super().__init__(storage, new_tracker, clock)
+
+        def teardown(self) -> None:
+            raised = sys.exc_info()[1]
+            failed = isinstance(raised, Exception) and not isinstance(raised, HypothesisException)
+            if failed:
+                time_left.note_failure()
+            over = time_left.is_over
+            self.compares_at_the_end = not over
+            super().teardown()
+            if over and failed:
+                # Its draws count as they were: only what became of them is left out.
+                reject()
 
     run_state_machine_as_test(OnThisStore, settings=options)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import create_engine
 
+import opened_elsewhere
 from segmentflow_core.testing import (
     StorageContract,
 )
 from segmentflow_sql import SqlStorage
+from sqlite_line import SqliteLine
 
 
 class TestSqliteStorage(StorageContract):
@@ -19,6 +21,23 @@ class TestSqliteStorage(StorageContract):
         yield storage
         assert storage._engine.pool.checkedout() == 0
         storage.close()
+
+    @pytest.fixture
+    def open_elsewhere(self, path):
+        return opened_elsewhere.synchronous(f"sqlite:///{path}")
+
+    @pytest.fixture
+    def line(self):
+        return SqliteLine()
+
+    @pytest.fixture
+    def line_storage(self, storage, line, path):
+        factory = {"factory": line.connection}
+        engine = create_engine(f"sqlite:///{path}", connect_args=factory)
+        distant = SqlStorage(engine, wait=30)
+        yield distant
+        assert engine.pool.checkedout() == 0
+        distant.close()
 
     @pytest.fixture
     def other_storage(self, storage, path):

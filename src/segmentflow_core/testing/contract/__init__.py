@@ -33,15 +33,20 @@ from segmentflow_core.testing.contract.identities import IdentityContract
 from segmentflow_core.testing.contract.journeys import JourneyContract
 from segmentflow_core.testing.contract.keys import KeyContract
 from segmentflow_core.testing.contract.lists import ListContract
+from segmentflow_core.testing.contract.locks import LockContract
 from segmentflow_core.testing.contract.looking import LookingContract
 from segmentflow_core.testing.contract.neighbours import NeighbourContract
 from segmentflow_core.testing.contract.numbers import NumberContract
 from segmentflow_core.testing.contract.organizations import OrganizationContract
+from segmentflow_core.testing.contract.outages import OutageContract
 from segmentflow_core.testing.contract.overlaps import OverlapContract
+from segmentflow_core.testing.contract.processes import ProcessContract
 from segmentflow_core.testing.contract.profiles import ProfileContract
 from segmentflow_core.testing.contract.races import RaceContract
 from segmentflow_core.testing.contract.records import RecordContract
+from segmentflow_core.testing.contract.shared_claims import SharedClaimContract
 from segmentflow_core.testing.contract.stateful import StatefulContract
+from segmentflow_core.testing.contract.subjects import mark_by_subject, parameters_of
 from segmentflow_core.testing.contract.values import ValueContract
 
 __all__ = ["StorageContract"]
@@ -68,15 +73,20 @@ class StorageContract(
     ExchangeContract,
     RaceContract,
     OverlapContract,
+    LockContract,
+    ProcessContract,
+    OutageContract,
     HandOverContract,
+    SharedClaimContract,
     StatefulContract,
 ):
     """Every promise a storage adapter must keep, one test each.
 
     Attributes:
         capabilities: what the storage can do; a test of what it cannot is skipped.
-        deviations: tests by name, each with the reason why it is expected to fail. A declared
-            test that passes fails the run.
+        deviations: tests by name, each with the reason why it is expected to fail. A name with
+            brackets, as pytest prints it, means one set of parameters. A declared test that
+            passes fails the run.
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities()
@@ -97,7 +107,7 @@ class StorageContract(
                 f"{cls.__name__} may not change or add tests of the contract: "
                 f"{', '.join(tests)}. Declare a deviation, or write it outside of the class."
             )
-        unknown = sorted(set(cls.deviations) - {name for _, name in cls.promises()})
+        unknown = sorted(name for name in cls.deviations if not cls._is_promised(name))
         if unknown:
             raise ConfigurationError(
                 f"{cls.__name__} deviates from what is no test of the contract: "
@@ -108,6 +118,19 @@ class StorageContract(
             raise ConfigurationError(
                 f"{cls.__name__} gives no reason for deviating: {', '.join(unexplained)}."
             )
+
+    @classmethod
+    def _is_promised(cls, name: str) -> bool:
+        """Say whether a test of the contract is called so, with or without its parameters."""
+        test, _, parameters = name.partition("[")
+        known = test in {promised for _, promised in cls.promises()}
+        if not parameters:
+            return known
+        return known and parameters.removesuffix("]") in parameters_of(getattr(cls, test))
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Mark each test by its subject, such as `races`."""
+        mark_by_subject(type(self), metafunc)
 
     @classmethod
     def promises(cls) -> list[tuple[str, str]]:
@@ -152,7 +175,8 @@ class StorageContract(
         for name in needed_by(request.function):
             if not getattr(self.capabilities, name):
                 pytest.skip(f"capability {name} is declared missing: {CAPABILITIES[name]}")
-        reason = self.deviations.get(request.function.__name__)
+        named = (request.node.name, request.function.__name__)
+        reason = next((self.deviations[name] for name in named if name in self.deviations), None)
         if reason is not None:
             request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
 

@@ -18,7 +18,7 @@ from attrs import evolve
 from segmentflow_core.colour import settle
 from segmentflow_core.ports import Changes
 from segmentflow_core.testing.builders import a_request
-from segmentflow_core.testing.port_calls import listened_run
+from segmentflow_core.testing.port_calls import CallCount, listened_run
 
 __all__ = ["IdentityContract"]
 
@@ -100,7 +100,7 @@ class _Reordered:
         async def called(method: Callable[..., Any], *args: Any) -> Any:
             return await settle(method(*[_reordered(arg, order) for arg in args]))
 
-        self.run = listened_run(storage, called)
+        self.run = listened_run(storage, called, CallCount())
 
 
 def _reordered(argument: Any, order: Sequence[int]) -> Any:

@@ -155,7 +155,11 @@ class LeaseContract:
         ]
         assert codes == ["lease_lost", "pending", "not_found", "lease_lost"]
 
-    @pytest.mark.parametrize("spelt", [str.upper, lambda text: f"{{{text}}}", lambda _: "no id"])
+    @pytest.mark.parametrize(
+        "spelt",
+        [str.upper, lambda text: f"{{{text}}}", lambda _: "no id"],
+        ids=["upper", "braces", "no-id"],
+    )
     def test_an_id_spelt_otherwise_names_nothing(
         self, tracker: Any, spelt: Callable[[str], str]
     ) -> None:

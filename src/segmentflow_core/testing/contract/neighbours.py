@@ -91,7 +91,9 @@ class NeighbourContract:
             doors.check(organization_id, neighbours[organization_id])
 
     @pytest.mark.parametrize(
-        "change", [{"status": "paused"}, {"name": "Another"}, {"trigger": {"event": "another"}}]
+        "change",
+        [{"status": "paused"}, {"name": "Another"}, {"trigger": {"event": "another"}}],
+        ids=["status", "name", "event"],
     )
     def test_a_publication_of_one_organization_changes_no_journey_of_another(
         self,
