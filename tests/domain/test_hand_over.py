@@ -86,6 +86,12 @@ def test_only_the_dead_are_revived(standing):
     assert (after is not None) == (enrollment.status is EnrollmentStatus.DEAD)
 
 
+@pytest.mark.parametrize("dead", [DEAD, BURIED], ids=["by-its-lease", "by-a-failure"])
+def test_what_is_revived_is_as_new_and_keeps_what_it_is_about(dead):
+    later = NOW + MINUTE
+    assert revived(dead, later) == evolve(PENDING, available_at=later)
+
+
 def test_a_claim_moves_the_enrollment_to_the_end_of_its_lease():
     assert CLAIMED.available_at == CLAIMED.lease_until == NOW + MINUTE
 
