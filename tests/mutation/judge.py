@@ -32,7 +32,7 @@ RANDOM = ("test_any_sequence", "test_explaining_what_a_race", "test_a_race_leave
 """Tests that try what they make up; what they alone find needs a test with a name."""
 PASSED, INTERRUPTED = 0, 2
 HANGS = 600
-"""Seconds after which a process that waits, and takes no processor time, is ended."""
+"""Seconds after which a process that waits for ever, and takes no processor time, is ended."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class Judge:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(HANGS)
         if mutant is not None:
-            most = int(5 * self.seconds) + 10
+            most = int(3 * self.seconds) + 5
             resource.setrlimit(resource.RLIMIT_CPU, (most, most + 1))
             sys.meta_path.insert(0, _Planting(self.module, mutant))
         listener = _Listener(self)
