@@ -1,7 +1,7 @@
 """Mutation testing of the memory storage, of the documentation's storage, and of the core.
 
-Reads `survivors.md`, which says of each mutant that no test finds why none need find it. Fails where
-one survives that it does not name, and where it names one that is found, or that there no longer is.
+Reads `survivors.md`, which says of each mutant that no test finds why none need find it. Fails
+where one survives that it does not name, and where it names one that is found or no longer there.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from markdown_it import MarkdownIt
+
 from mutation.judge import Judge, Module
 from mutation.mutants import Mutant, mutants
 
@@ -30,6 +31,7 @@ LEAST = 0.95
 
 MEMORY = ("repositories", "tables", "queue", "storage")
 KIT = ("tests/memory/test_storage.py::TestMemoryStorage", "tests/memory/test_api_keys.py")
+DOMAIN_TESTS = ROOT / "tests" / "domain"
 OF_THE_MEMORY_STORAGE = ("tests/memory",)
 OF_THE_CORE = ("tests/domain", "tests/usecases")
 DECIDING = (
@@ -51,7 +53,7 @@ DECIDING = (
 
 
 def memory() -> Iterator[Module]:
-    """Yield the memory storage's modules: the kit judges them, and what is not a port's, its own tests."""
+    """Yield the memory storage's modules; the kit judges them, and its own tests how it is run."""
     for name in MEMORY:
         source = (ROOT / "adapters" / "segmentflow_memory" / f"{name}.py").read_text("utf-8")
         own = [OF_THE_MEMORY_STORAGE] if name == "storage" else []
@@ -80,11 +82,8 @@ def core() -> Iterator[Module]:
         yield Module(f"segmentflow_core.domain.{dotted}", source, (*stages, OF_THE_CORE))
 
 
-DOMAIN_TESTS = ROOT / "tests" / "domain"
-
-
 def explained() -> dict[str, dict[str, str]]:
-    """Return what `survivors.md` says: of each module, the mutants by name, each with its reason."""
+    """Return what `survivors.md` says: by module, the mutants by name, each with its reason."""
     found: dict[str, dict[str, str]] = {}
     module: dict[str, str] = {}
     for line in SURVIVORS.read_text("utf-8").splitlines():
@@ -96,9 +95,11 @@ def explained() -> dict[str, dict[str, str]]:
 
 
 def sample(modules: Sequence[Module], most: int | None) -> dict[str, list[Mutant]]:
-    """Return the mutants to judge, by module; a seed chooses, and an edit elsewhere changes nothing."""
+    """Return the mutants to judge, by module; a seed chooses, whatever is edited elsewhere."""
     every = [(module.name, mutant) for module in modules for mutant in mutants(module.source)]
-    every.sort(key=lambda pair: hashlib.sha256("/".join((SEED, pair[0], pair[1].name)).encode()).digest())
+    every.sort(
+        key=lambda pair: hashlib.sha256("/".join((SEED, pair[0], pair[1].name)).encode()).digest()
+    )
     chosen: dict[str, list[Mutant]] = {}
     for name, mutant in every[:most]:
         chosen.setdefault(name, []).append(mutant)
@@ -140,7 +141,11 @@ def main() -> None:
         sys.path.insert(0, folder)
         every = [*memory(), *page(Path(folder))] if options.what == "storages" else [*core()]
         modules = [module for module in every if module.name.endswith(options.only)]
-        most = options.sample if options.sample is not None else (SAMPLE if options.what == "core" else 0)
+        most = (
+            options.sample
+            if options.sample is not None
+            else (SAMPLE if options.what == "core" else 0)
+        )
         killed, total, wrong = judge(modules, most or None)
     print(f"{killed} of {total} killed, {killed / total:.1%}")
     if options.what == "storages" and killed < LEAST * total:

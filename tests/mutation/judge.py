@@ -1,7 +1,7 @@
 """Each fault in a process of its own, and the tests that are to find it.
 
-Knows how to run pytest over a module with a fault in it. Must never let a verdict depend on how busy
-the machine is: what runs on for ever is told by the processor's time it takes.
+Knows how to run pytest over a module with a fault in it. Must never let a verdict depend on how
+busy the machine is: what runs on for ever is told by the processor's time it takes.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+
 from mutation.mutants import Mutant, planted
 
 __all__ = ["Judge", "Module", "Verdict"]
@@ -111,7 +112,7 @@ class Judge:
         os.close(reads)
         try:
             self._judge(mutant, writes)
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - this process must end here, whatever happened
             traceback.print_exc()
         finally:
             os._exit(INTERRUPTED)

@@ -9,10 +9,11 @@ import ast
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 __all__ = ["Mutant", "mutants", "planted"]
 
-OPERATORS: dict[type[ast.AST], type[ast.AST]] = {
+OPERATORS: dict[type[ast.AST], type[Any]] = {
     ast.Lt: ast.LtE,
     ast.LtE: ast.Lt,
     ast.Gt: ast.GtE,
@@ -68,7 +69,9 @@ def planted(source: str, mutant: Mutant) -> ast.Module:
     for index, (node, _, _) in enumerate(_mutable(tree, "", None)):
         if index == at:
             new = list(_alternatives(node))[number]
-            return ast.fix_missing_locations(_Replaced(node, new).visit(tree))
+            faulty = _Replaced(node, new).visit(tree)
+            assert isinstance(faulty, ast.Module)
+            return ast.fix_missing_locations(faulty)
     raise LookupError(mutant.name)
 
 
@@ -105,9 +108,10 @@ def _mutable(node: ast.AST, scope: str, parent: ast.AST | None) -> Iterator[Plac
     """Yield each node that may be mutated, in order, with its function and what it stands in."""
     if isinstance(node, ast.AnnAssign) and "TypeAlias" in ast.unparse(node.annotation):
         return
-    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-        if node.targets[0].id == "__all__" or "TypeVar(" in ast.unparse(node.value):
-            return
+    if isinstance(node, ast.Assign) and ast.unparse(node).startswith("__all__ ="):
+        return
+    if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("TypeVar("):
+        return
     yield node, scope, parent
     inside = scope
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -144,29 +148,40 @@ def _alternatives(node: ast.AST) -> Iterator[ast.AST]:
             yield operand
         case ast.BinOp(left=left, op=op, right=right) if type(op) in OPERATORS:
             yield ast.BinOp(left, OPERATORS[type(op)](), right)
-        case ast.Constant(value=bool(value)):
-            yield ast.Constant(not value)
-        case ast.Constant(value=int(value)):
-            yield ast.Constant(value + 1)
-        case ast.Constant(value=str(value)):
-            yield ast.Constant(f"{value}?")
+        case ast.Constant(value=bool() | int() | str() as value):
+            yield ast.Constant(_other_constant(value))
         case ast.IfExp(test=test, body=body, orelse=orelse) if not isinstance(test, ast.Compare):
             yield ast.IfExp(test, orelse, body)
         case ast.comprehension(target=target, iter=iterable, ifs=ifs, is_async=is_async) if ifs:
             yield ast.comprehension(target, iterable, [], is_async)
         case ast.Slice(lower=lower, upper=upper, step=step) if lower or upper:
             yield ast.Slice(None, None, step)
-        case ast.Set() | ast.List() if len(node.elts) > 1:
-            for each in node.elts:
-                others = [other for other in node.elts if other is not each]
-                yield ast.Set(others) if isinstance(node, ast.Set) else ast.List(others, node.ctx)
-        case ast.Dict(keys=keys, values=values) if len(keys) > 1:
-            for at in range(len(keys)):
-                yield ast.Dict(keys[:at] + keys[at + 1 :], values[:at] + values[at + 1 :])
+        case ast.Set() | ast.List() | ast.Dict():
+            yield from _shorter(node)
         case ast.Call():
             yield from _other_calls(node)
         case ast.stmt():
             yield from _other_statements(node)
+
+
+def _other_constant(value: bool | int | str) -> bool | int | str:
+    if isinstance(value, bool):
+        return not value
+    return value + 1 if isinstance(value, int) else f"{value}?"
+
+
+def _shorter(node: ast.Set | ast.List | ast.Dict) -> Iterator[ast.AST]:
+    """Yield a display of several things without each of them."""
+    things = node.values if isinstance(node, ast.Dict) else node.elts
+    for at in range(len(things)) if len(things) > 1 else ():
+        others = things[:at] + things[at + 1 :]
+        match node:
+            case ast.Set():
+                yield ast.Set(others)
+            case ast.List(ctx=ctx):
+                yield ast.List(others, ctx)
+            case ast.Dict(keys=keys):
+                yield ast.Dict(keys[:at] + keys[at + 1 :], others)
 
 
 def _other_calls(node: ast.Call) -> Iterator[ast.AST]:

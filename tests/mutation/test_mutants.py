@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 import pytest
+
 from mutation.__main__ import SURVIVORS, explained
 from mutation.judge import Judge, Module
 from mutation.mutants import mutants, planted

@@ -1,4 +1,4 @@
-"""What the core asks of a store's tracking port and tells it to write, as a strict store takes it."""
+"""What the core asks of a store's tracking port and tells it to write; a strict store takes it."""
 
 from __future__ import annotations
 
