@@ -75,13 +75,13 @@ SAME_IDS = "test_organizations_with_the_same_ids_read_their_own"
 ENTRY_KEYS = "test_one_entry_key_serves_every_journey_and_every_profile"
 
 FOLDED = [
-    folded("ExternalIdsJoinedWithNothing", "external_ids", joined(""), f"{JOINED}['']"),
-    folded("ExternalIdsJoinedWithColons", "external_ids", joined(":"), f"{JOINED}[':']"),
-    folded("ExternalIdsJoinedWithSlashes", "external_ids", joined("/"), f"{JOINED}['/']"),
-    folded("ExternalIdsJoinedWithBars", "external_ids", joined("|"), f"{JOINED}['|']"),
-    folded("JourneysJoinedWithColons", "journeys", joined(":"), f"{JOINED}[':']"),
-    folded("TriggersJoinedWithDots", "listening", joined("."), f"{JOINED}['.']"),
-    folded("VersionsJoinedWithNothing", "versions", joined(""), f"{VERSIONS}['']"),
+    folded("ExternalIdsJoinedWithNothing", "external_ids", joined(""), f"{JOINED}[nothing]"),
+    folded("ExternalIdsJoinedWithColons", "external_ids", joined(":"), f"{JOINED}[U+003A]"),
+    folded("ExternalIdsJoinedWithSlashes", "external_ids", joined("/"), f"{JOINED}[U+002F]"),
+    folded("ExternalIdsJoinedWithBars", "external_ids", joined("|"), f"{JOINED}[U+007C]"),
+    folded("JourneysJoinedWithColons", "journeys", joined(":"), f"{JOINED}[U+003A]"),
+    folded("TriggersJoinedWithDots", "listening", joined("."), f"{JOINED}[U+002E]"),
+    folded("VersionsJoinedWithNothing", "versions", joined(""), f"{VERSIONS}[nothing]"),
     folded(
         "ExternalIdsWithoutAccents",
         "external_ids",

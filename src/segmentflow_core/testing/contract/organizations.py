@@ -70,7 +70,9 @@ class OrganizationContract:
                 tracker.journeys.get("welcome", version)
 
     @pytest.mark.parametrize(
-        "no_id", ["", "no id", "{}", "\0", "\ud800", "x" * 300], ids=lambda text: repr(text)[:9]
+        "no_id",
+        ["", "no id", "{}", "\0", "\ud800", "x" * 300],
+        ids=["empty", "words", "braces", "nul", "surrogate", "long"],
     )
     def test_what_is_no_id_is_not_found(self, tracker: Any, no_id: str) -> None:
         tracker.journeys.publish({"journeys": [a_journey()]})
