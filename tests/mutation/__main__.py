@@ -63,8 +63,10 @@ def memory() -> Iterator[Module]:
 def page(folder: Path) -> Iterator[Module]:
     """Yield the storage that the documentation writes; the kit judges it, as the page says."""
     storage, proof = PAGE.read_text("utf-8").split("## Prove it")
+    source = _blocks(storage)
+    (folder / "page_storage.py").write_text(source, "utf-8")
     (folder / "test_page.py").write_text(f"from page_storage import *\n{_blocks(proof)}", "utf-8")
-    yield Module("page_storage", _blocks(storage), ((str(folder / "test_page.py"),),))
+    yield Module("page_storage", source, ((str(folder / "test_page.py"),),))
 
 
 def _blocks(text: str) -> str:
