@@ -73,7 +73,7 @@ def test_keys_are_purged_once_they_have_expired_so_many_at_a_time(tracker, recor
 class Again(MemoryStorage):
     """Loses every race: runs work a hundred times."""
 
-    def run(self, work):
+    def run(self, work, **how):
         for _ in range(99):
             super().run(work)
         return super().run(work)
