@@ -270,7 +270,7 @@ def _difference(first: JsonValue, second: JsonValue) -> _Tree:
     if isinstance(first, list) and isinstance(second, list):
         length = range(max(len(first), len(second)))
         return _differences((str(n), first[n : n + 1], second[n : n + 1]) for n in length)
-    if type(first) is type(second) and type(first) not in _CONTAINERS:
+    if type(first) is type(second):
         return _NOTHING if first == second else None
     return _NOTHING if canonical_json(first) == canonical_json(second) else None
 
