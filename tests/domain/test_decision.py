@@ -175,6 +175,16 @@ def test_journeys_are_asked_in_the_order_of_their_ids_and_only_those_that_listen
     assert counts == (2, 1, 1)
 
 
+def test_an_outcome_says_whether_the_profile_entered_and_else_why_not():
+    journeys = [a_journey("in"), a_journey("out", sample={"percent": 0, "seed": "s"})]
+    decision = decided(an_item(), known=known(journeys=journeys))
+    (event,) = decision.changes.events
+    assert [(o.journey_id, o.version, o.outcome, o.reason) for o in event.outcomes] == [
+        ("in", 1, "enrolled", None),
+        ("out", 1, "skipped", "sampled_out"),
+    ]
+
+
 def test_journeys_see_the_profile_as_the_event_leaves_it_and_the_data_redacted():
     def where(path, value):
         return {"event": "order.created", "where": {"path": path, "op": "eq", "value": value}}

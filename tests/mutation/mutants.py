@@ -9,6 +9,7 @@ import ast
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from os.path import commonprefix
 from typing import Any
 
 __all__ = ["Mutant", "mutants", "planted"]
@@ -35,7 +36,7 @@ OPERATORS: dict[type[ast.AST], type[Any]] = {
 FUNCTIONS = {"min": "max", "max": "min", "any": "all", "all": "any"}
 COPIES = ("deepcopy", "sorted", "reversed")
 CALLED = (ast.Call, ast.Yield, ast.YieldFrom, ast.Await)
-SHOWN = 100
+SHOWN = 80
 """How many characters of a piece of code name a mutant."""
 
 
@@ -55,8 +56,8 @@ def mutants(source: str) -> Iterator[Mutant]:
         for number, new in enumerate(_alternatives(node)):
             # A bare constant names nothing: show what it stands in.
             shown = parent if isinstance(node, ast.Constant) and parent else node
-            was, becomes = _text(shown), _text(_Replaced(node, new).visit(shown))
-            name = f"{scope}: {was} → {becomes}" if scope else f"{was} → {becomes}"
+            told = _difference(_text(shown), _text(_Replaced(node, new).visit(shown)))
+            name = f"{scope}: {told}" if scope else told
             seen[name] += 1
             ordinal = f" #{seen[name]}" if seen[name] > 1 else ""
             yield Mutant(name + ordinal, getattr(node, "lineno", 0), (at, number))
@@ -97,8 +98,18 @@ class _Replaced(ast.NodeTransformer):
 def _text(node: ast.AST) -> str:
     if isinstance(node, ast.If | ast.While):
         node = node.test
-    text = " ".join(ast.unparse(node).split())
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+    return " ".join(ast.unparse(node).split())
+
+
+def _difference(was: str, becomes: str) -> str:
+    """Show both texts; of long ones what is around the first character that differs."""
+    start = max(0, len(commonprefix([was, becomes])) - SHOWN // 4)
+    if len(was) <= SHOWN:
+        start = 0
+    before = "…" * (start > 0)
+    texts = [text[start:] for text in (was, becomes)]
+    cut = [text if len(text) <= SHOWN else f"{text[:SHOWN]}…" for text in texts]
+    return " → ".join(f"{before}{text}" for text in cut)
 
 
 Place = tuple[ast.AST, str, "ast.AST | None"]

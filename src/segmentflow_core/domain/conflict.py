@@ -46,8 +46,6 @@ _PATH_DIGEST_BYTES: Final = 8
 _HIDDEN: Final = ""
 """Stands for the digest of what was redacted: it says that there was something, no more."""
 
-_CONTAINERS: Final = frozenset({dict, list})
-
 _UNORDERED: Final = "/redactedDataPaths"
 """Its items have no order, so an index into them would mean nothing."""
 
