@@ -9,7 +9,6 @@ import ast
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from os.path import commonprefix
 from typing import Any
 
 __all__ = ["Mutant", "mutants", "planted"]
@@ -103,9 +102,9 @@ def _text(node: ast.AST) -> str:
 
 def _difference(was: str, becomes: str) -> str:
     """Show both texts; of long ones what is around the first character that differs."""
-    start = max(0, len(commonprefix([was, becomes])) - SHOWN // 4)
-    if len(was) <= SHOWN:
-        start = 0
+    pairs = enumerate(zip(was, becomes, strict=False))
+    alike = next((at for at, (one, other) in pairs if one != other), min(len(was), len(becomes)))
+    start = max(0, alike - SHOWN // 4) if len(was) > SHOWN else 0
     before = "…" * (start > 0)
     texts = [text[start:] for text in (was, becomes)]
     cut = [text if len(text) <= SHOWN else f"{text[:SHOWN]}…" for text in texts]
