@@ -107,6 +107,7 @@ def test_work_that_waits_for_something_else_is_refused():
 
 def test_a_memory_url_has_no_name():
     assert isinstance(open_storage("memory://"), MemoryStorage)
+    assert isinstance(open_storage("memory:"), MemoryStorage)
     with pytest.raises(ConfigurationError):
         open_storage("memory://something")
 
