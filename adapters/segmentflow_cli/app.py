@@ -26,6 +26,7 @@ from segmentflow_cli.explaining import check_explain, explain
 from segmentflow_cli.import_command import import_file
 from segmentflow_cli.journey_files import JourneyFormat, read_journey_file
 from segmentflow_cli.keys import keys
+from segmentflow_cli.migrating import migrate
 from segmentflow_cli.options import (
     COMMON,
     NOT_REDACTED,
@@ -70,6 +71,7 @@ for group in (journeys, events, enrollments, keys):
     app.command(group)
 app.command(import_file, name="import")
 app.command(explain, validator=check_explain)
+app.command(migrate)
 
 _LIMITS: Final = Limits()
 

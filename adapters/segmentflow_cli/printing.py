@@ -210,6 +210,34 @@ class Printer:
         else:
             self.console.print(f"Removed {count} expired idempotency keys.")
 
+    def migrated(self, report: Any, *, dry_run: bool) -> None:
+        """Print the steps of a migration that was made, or that would be."""
+        if self.as_json:
+            steps = [
+                {"version": step.version, "name": step.name, "rows": step.rows}
+                for step in report.steps
+            ]
+            changes = {"from": report.found, "to": report.version, "dryRun": dry_run}
+            self.document({**changes, "steps": steps})
+            return
+        if not report.steps:
+            self.console.print(f"The tables are of version {report.version}: nothing to do.")
+            return
+        rows = [
+            (step.version, step.name, "" if step.rows is None else f"{step.rows:,}")
+            for step in report.steps
+        ]
+        self.console.print(lined_up(("version", "step", "rows"), rows))
+        did = "Would migrate" if dry_run else "Migrated"
+        self.console.print(f"{did} the tables from version {report.found} to {report.version}.")
+
+    def script(self, sql: str) -> None:
+        """Print a script of SQL as it is."""
+        if self.as_json:
+            self.document({"sql": sql})
+        else:
+            print(sql, end="")
+
     def api_key(self, secret: str, api_key: dict[str, Any]) -> None:
         """Print a new API Key; its secret cannot be shown again."""
         if self.as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from segmentflow_sql.bound import AsyncBoundSqlStorage, BoundSqlStorage
+from segmentflow_sql.migrations import MigrationReport, ReportedStep
 from segmentflow_sql.schema import SCHEMA_VERSION, metadata
 from segmentflow_sql.storage import AsyncSqlStorage, SqlStorage, open_storage
 
@@ -11,6 +12,8 @@ __all__ = [
     "AsyncBoundSqlStorage",
     "AsyncSqlStorage",
     "BoundSqlStorage",
+    "MigrationReport",
+    "ReportedStep",
     "SqlStorage",
     "metadata",
     "open_storage",

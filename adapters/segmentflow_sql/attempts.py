@@ -24,11 +24,13 @@ from segmentflow_sql.connecting import explained, passes_soon
 from segmentflow_sql.drivers import Database
 from segmentflow_sql.exchange import Connection, ConnectionLost, LostRace, StalePlans
 from segmentflow_sql.installation import (
-    check_version,
+    VERSIONS,
     create_all,
     missing_file,
     version_and_place,
 )
+from segmentflow_sql.migrations import Versions
+from segmentflow_sql.migrations.way import Way
 from segmentflow_sql.transaction import SqlTransaction
 from segmentflow_sql.waiting import Turns, Waiting
 
@@ -45,15 +47,27 @@ _PREPARED: Final = "segmentflow_prepared"
 class Attempts:
     """Runs work in transactions of our own on an engine's connections.
 
+    Attributes:
+        versions: the versions of the tables that this library knows.
+
     Args:
         engine: SQLAlchemy's; where it is asynchronous, the synchronous one within.
         database: how transactions run there.
         wait: seconds to wait for a turn, where there is only one connection.
         waiting: the colour's ways to wait.
+        versions: the versions of the tables that this library knows.
     """
 
-    def __init__(self, engine: Engine, database: Database, wait: float, waiting: Waiting) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        database: Database,
+        wait: float,
+        waiting: Waiting,
+        versions: Versions = VERSIONS,
+    ) -> None:
         self._source = _Source(engine, database, wait, waiting, _turns(engine))
+        self.versions = versions
         self._version: int | None = None
 
     async def run(
@@ -117,23 +131,50 @@ class Attempts:
         """
         one_creator = self._source.database.one_creator
         self._version = await self.run(
-            lambda transaction: create_all(transaction.connection, one_creator),
+            lambda transaction: create_all(transaction.connection, one_creator, self.versions),
             version_needed=False,
         )
 
+    async def beside(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Run work once on a connection of its own, in no transaction."""
+        checked_out = _CheckedOut(self._source)
+        try:
+            connection = await checked_out.take(
+                after_loss=False, reads_only=False, in_transaction=False
+            )
+            result = await work(connection)
+            checked_out.leave()
+            return result
+        finally:
+            await checked_out.give_back()
+
     async def _check_version(self) -> None:
+        self.check_file()
+        answer: tuple[int | None, str] = await self.run(
+            lambda transaction: version_and_place(transaction.connection, self.versions),
+            reads_only=True,
+            version_needed=False,
+        )
+        self._version = self.versions.check(*answer)
+
+    def check_file(self) -> None:
+        """Refuse a SQLite file that is not there, before connecting would create it.
+
+        Raises:
+            ConfigurationError: the store has no tables, since it has no file.
+        """
         missing = missing_file(self._source.engine.url)
         if missing is not None:
-            check_version(None, f"there is no file {missing}")
-        answer: tuple[int | None, str] = await self.run(
-            _version_and_place, reads_only=True, version_needed=False
-        )
-        check_version(*answer)
-        self._version, _ = answer
+            self.versions.check(None, f"there is no file {missing}")
 
+    @property
+    def way(self) -> Way:
+        """How this kind of database is migrated."""
+        return self._source.database.way
 
-async def _version_and_place(transaction: SqlTransaction) -> tuple[int | None, str]:
-    return await version_and_place(transaction.connection)
+    def forget_version(self) -> None:
+        """Look at the version of the tables again before the next work."""
+        self._version = None
 
 
 @frozen
@@ -172,8 +213,10 @@ class _CheckedOut:
         self._connection: Any = None
         self._is_whole = False
 
-    async def take(self, *, after_loss: bool, reads_only: bool) -> Connection:
-        """Check a connection out, and start a transaction on it.
+    async def take(
+        self, *, after_loss: bool, reads_only: bool, in_transaction: bool = True
+    ) -> Connection:
+        """Check a connection out, and start a transaction on it unless there shall be none.
 
         Raises:
             ConfigurationError: the database is not there, or does not let us in.
@@ -203,6 +246,8 @@ class _CheckedOut:
             info[_PREPARED] = await source.database.prepare(driver)
         self._connection = source.database.owned(driver, info[_PREPARED], reads_only)
         self._connection.after_loss = after_loss
+        if not in_transaction:
+            self._connection.without_transaction()
         started: Connection = self._connection
         return started
 

@@ -18,15 +18,18 @@ from segmentflow_core.errors import ConfigurationError, SegmentflowError, Storag
 from segmentflow_core.ports import Transaction
 from segmentflow_sql.drivers import database_of_connection
 from segmentflow_sql.exchange import ConnectionLost, LostRace, StalePlans
-from segmentflow_sql.installation import check_version, version_and_place
+from segmentflow_sql.installation import VERSIONS, version_and_place
+from segmentflow_sql.migrations import MigrationReport
+from segmentflow_sql.migrations.running import make, moves, plan
 from segmentflow_sql.transaction import SqlTransaction
 from segmentflow_sql.waiting import IN_THREAD, ON_LOOP, Turns, Waiting
 
-__all__ = ["DEFAULT_WAIT", "AsyncBoundSqlStorage", "BoundSqlStorage"]
+__all__ = ["DEFAULT_WAIT", "MIGRATION_WAIT", "AsyncBoundSqlStorage", "BoundSqlStorage"]
 
 T = TypeVar("T")
 
 DEFAULT_WAIT: Final = 2.0
+MIGRATION_WAIT: Final = 600.0
 _IN_USE: Final = "The host's connection is in use: by another call, a COPY or a stream."
 
 
@@ -53,6 +56,25 @@ class BoundSqlStorage:
         del reads_only
         return drive(self._part.run(work))
 
+    def migrate(self, to: int | None = None, *, wait: float = MIGRATION_WAIT) -> MigrationReport:
+        """Bring the tables to this version within the host's transaction.
+
+        For a migration of Alembic's, or of another tool that gives its connection. Indexes are
+        built while writers wait; `SqlStorage.migrate` lets them pass.
+
+        Args:
+            to: the version to come to; by default this library's own.
+            wait: seconds to wait for another process that migrates.
+
+        Returns:
+            What was done.
+
+        Raises:
+            ConfigurationError: as `SqlStorage.migrate`.
+            StorageUnavailable: another transaction uses the tables, or the database gave an error.
+        """
+        return drive(self._part.migrate(to, wait))
+
 
 class AsyncBoundSqlStorage:
     """As `BoundSqlStorage`, on a host's own asynchronous connection."""
@@ -66,6 +88,12 @@ class AsyncBoundSqlStorage:
         """Run `work` within the host's transaction; as `BoundSqlStorage.run`."""
         del reads_only
         return await self._part.run(work)
+
+    async def migrate(
+        self, to: int | None = None, *, wait: float = MIGRATION_WAIT
+    ) -> MigrationReport:
+        """Bring the tables to this version; as `BoundSqlStorage.migrate`."""
+        return await self._part.migrate(to, wait)
 
 
 class _Part:
@@ -96,13 +124,37 @@ class _Part:
         # Outside the handlers, so that nothing internal becomes the context.
         raise failure
 
+    async def migrate(self, to: int | None, wait: float) -> MigrationReport:
+        """Make each migration within the host's transaction, up to one savepoint."""
+        way = self._database.way
+
+        async def work(transaction: SqlTransaction) -> MigrationReport:
+            connection = transaction.connection
+            planned = await plan(connection, way, VERSIONS, to)
+            for move in moves(way, VERSIONS, planned.found, planned.version):
+                await make(connection, way, VERSIONS, move, wait=wait)
+            return planned
+
+        return await self._once(work)
+
+    async def _once(self, work: Callable[[SqlTransaction], Awaitable[T]]) -> T:
+        failure = StorageUnavailable()
+        try:
+            return await self._join(work)
+        except LostRace:
+            pass
+        except ConnectionLost as lost:
+            failure = lost.reason
+        # Outside the handlers, so that nothing internal becomes the context.
+        raise failure
+
     async def _check_version(self) -> None:
         """Refuse tables that are not ours; any other failure is being raised already."""
         try:
             answer: tuple[int | None, str] = await self._join(_version_and_place)
         except (ConnectionLost, LostRace, SegmentflowError):
             return
-        check_version(*answer)
+        VERSIONS.check(*answer)
 
     async def _join(self, work: Callable[[SqlTransaction], T | Awaitable[T]]) -> T:
         """Take part in the host's transaction while `work` runs; undo our part if it fails."""
@@ -126,7 +178,7 @@ class _Part:
 
 
 async def _version_and_place(transaction: SqlTransaction) -> tuple[int | None, str]:
-    return await version_and_place(transaction.connection)
+    return await version_and_place(transaction.connection, VERSIONS)
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ never suspend.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
@@ -135,6 +135,10 @@ class Connection(Protocol):
         """Say which store this is, for a message: never a password."""
         ...
 
+    async def define(self, name: str, function: Callable[..., Any]) -> None:
+        """Let SQL call a function of Python's; only SQLite can."""
+        ...
+
 
 async def ask(connection: Connection, statement: Statement, **values: Any) -> Rows:
     """Exchange one statement with its values by name; return its rows."""
@@ -183,6 +187,15 @@ class Session:
     def is_whole(self) -> bool:
         """Whether the driver's connection can be used again, now that the transaction ended."""
         return True
+
+    async def define(self, name: str, function: Callable[..., Any]) -> None:
+        """Let SQL call a function of Python's; no server can."""
+        raise NotImplementedError(name, function)
+
+    def without_transaction(self) -> None:
+        """Let every exchange be committed by itself."""
+        self.pending.clear()
+        self._closing, self._undoing = [], []
 
     def end_turn(self) -> None:
         """Let the next transaction of this process write, where they take turns."""

@@ -35,6 +35,7 @@ from segmentflow_sql.exchange import (
     plain,
 )
 from segmentflow_sql.kin import kind_of
+from segmentflow_sql.migrations.way import WAYS
 from segmentflow_sql.server import Driver, check_encoding, place_of
 from segmentflow_sql.sqlstates import PREPARED_ELSEWHERE, Refused, meaning
 from segmentflow_sql.statements import DatabaseName, Reader, Statement
@@ -95,6 +96,7 @@ class Postgresql:
     driver_errors: Final = (psycopg.Error, OSError)
     one_creator: Final = [plain("SELECT pg_advisory_xact_lock(7306930741)")]
     """Lets one transaction at a time create tables: IF NOT EXISTS alone may fail."""
+    way: Final = WAYS["postgresql"]
 
     def __init__(
         self, wait: float, level: str | None = None, database: DatabaseName = "postgresql"

@@ -19,6 +19,7 @@ import random
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 from weakref import WeakValueDictionary
@@ -29,6 +30,7 @@ from segmentflow_core.colour import settle
 from segmentflow_core.errors import ConfigurationError, StorageRefused
 from segmentflow_sql import codecs
 from segmentflow_sql.exchange import Call, DatabaseKind, LostRace, Rows, Session, plain
+from segmentflow_sql.migrations.way import WAYS
 from segmentflow_sql.result_codes import busy, is_busy, meaning, place_of_file
 from segmentflow_sql.statements import statements_for
 from segmentflow_sql.waiting import Turns, Waiting
@@ -107,6 +109,7 @@ class Sqlite:
     driver_errors: Final = (sqlite3.Error,)
     one_creator: Final[list[Call]] = []
     """A writer is alone here anyway."""
+    way: Final = WAYS["sqlite"]
 
     def __init__(self, wait: float, waiting: Waiting) -> None:
         if sqlite3.sqlite_version_info < _OLDEST:
@@ -296,6 +299,13 @@ class SqliteConnection(Session):
     async def place(self) -> str:
         """Say which file this is."""
         return place_of_file(self._turn.file)
+
+    async def define(self, name: str, function: Callable[..., Any]) -> None:
+        """Let SQL on this connection call a function of Python's, which knows no data but its
+        arguments.
+        """
+        count = function.__code__.co_argcount
+        await settle(self._driver.create_function(name, count, function, deterministic=True))
 
     async def exchange(self, calls: list[Call]) -> list[Rows]:
         """Run what is pending and `calls`; return the rows of `calls`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from sqlalchemy import Engine
 
@@ -11,9 +11,17 @@ from segmentflow_core.colour import drive
 from segmentflow_core.ports import Transaction
 from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_sql.attempts import Attempts
-from segmentflow_sql.bound import DEFAULT_WAIT, AsyncBoundSqlStorage, BoundSqlStorage
+from segmentflow_sql.bound import (
+    DEFAULT_WAIT,
+    MIGRATION_WAIT,
+    AsyncBoundSqlStorage,
+    BoundSqlStorage,
+)
 from segmentflow_sql.connecting import watch_connecting
 from segmentflow_sql.drivers import database_of_engine, open_engine
+from segmentflow_sql.installation import VERSIONS
+from segmentflow_sql.migrations import MigrationReport, Versions
+from segmentflow_sql.migrations.migrator import Migrator
 from segmentflow_sql.waiting import IN_THREAD, ON_LOOP
 
 if TYPE_CHECKING:
@@ -40,12 +48,14 @@ class SqlStorage:
         ConfigurationError: the engine is for something else, or its driver is missing.
     """
 
+    _versions: ClassVar[Versions] = VERSIONS
+
     @forgets_locals
     def __init__(self, engine: Engine, *, wait: float = DEFAULT_WAIT) -> None:
         database = database_of_engine(engine, wait, IN_THREAD)
         watch_connecting(engine)
         self._engine = engine
-        self._attempts = Attempts(engine, database, wait, IN_THREAD)
+        self._attempts = Attempts(engine, database, wait, IN_THREAD, self._versions)
 
     @staticmethod
     @forgets_locals
@@ -71,6 +81,42 @@ class SqlStorage:
             StorageUnavailable: the database cannot be reached, or is held by a writer.
         """
         drive(self._attempts.create_all())
+
+    def migrate(
+        self, to: int | None = None, *, dry_run: bool = False, wait: float = MIGRATION_WAIT
+    ) -> MigrationReport:
+        """Bring the tables, and what they hold, to this version; safe to call at any time.
+
+        Of several processes that call it at once, one migrates, and the others wait and find
+        nothing to do. Killed anywhere, it leaves a store that the next call brings on. From
+        version 1 it must run while nothing else uses the store; from version 2 on, others may go
+        on writing. See docs/how-to/upgrade.md.
+
+        Args:
+            to: the version to come to; by default this library's own. An older one undoes
+                migrations, as far as nothing is lost by it.
+            dry_run: whether only to say what would be done.
+            wait: seconds to wait for another process that migrates.
+
+        Returns:
+            What was done, or would be; no steps where nothing is to be done.
+
+        Raises:
+            ConfigurationError: the store has no tables, those of a newer version, or such as are
+                of no version; it may not be written to; or there is no way back.
+            StorageUnavailable: the database cannot be reached, or another transaction uses the
+                tables.
+        """
+        migrator = Migrator(self._attempts)
+        return drive(migrator.plan(to) if dry_run else migrator.migrate(to, wait=wait))
+
+    def migration_sql(self, to: int | None = None) -> str:
+        """Return what `migrate` would run, as a script; comments say where it takes Python.
+
+        Raises:
+            ConfigurationError: as `migrate`.
+        """
+        return drive(Migrator(self._attempts).script(to))
 
     def run(self, work: Callable[[Transaction], T], *, reads_only: bool = False) -> T:
         """Run `work` in a transaction, commit, and return what it returned.
@@ -103,12 +149,14 @@ class AsyncSqlStorage:
         ConfigurationError: the engine is for something else, or its driver is missing.
     """
 
+    _versions: ClassVar[Versions] = VERSIONS
+
     @forgets_locals
     def __init__(self, engine: AsyncEngine, *, wait: float = DEFAULT_WAIT) -> None:
         database = database_of_engine(engine, wait, ON_LOOP)
         watch_connecting(engine.sync_engine)
         self._engine = engine
-        self._attempts = Attempts(engine.sync_engine, database, wait, ON_LOOP)
+        self._attempts = Attempts(engine.sync_engine, database, wait, ON_LOOP, self._versions)
 
     @staticmethod
     @forgets_locals
@@ -129,6 +177,17 @@ class AsyncSqlStorage:
     async def create_all(self) -> None:
         """Create what is missing; as `SqlStorage.create_all`."""
         await self._attempts.create_all()
+
+    async def migrate(
+        self, to: int | None = None, *, dry_run: bool = False, wait: float = MIGRATION_WAIT
+    ) -> MigrationReport:
+        """Bring the tables, and what they hold, to this version; as `SqlStorage.migrate`."""
+        migrator = Migrator(self._attempts)
+        return await (migrator.plan(to) if dry_run else migrator.migrate(to, wait=wait))
+
+    async def migration_sql(self, to: int | None = None) -> str:
+        """Return what `migrate` would run, as a script; as `SqlStorage.migration_sql`."""
+        return await Migrator(self._attempts).script(to)
 
     async def run(
         self, work: Callable[[Transaction], Awaitable[T]], *, reads_only: bool = False

@@ -245,6 +245,7 @@ class _Uninterrupted:
         self.after_loss = connection.after_loss
         self.leave = connection.leave
         self.place = connection.place
+        self.define = connection.define
 
     async def exchange(self, calls: list[Call]) -> list[Rows]:
         return await ON_LOOP.to_its_end(self._connection.exchange(calls))

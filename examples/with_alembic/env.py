@@ -7,7 +7,7 @@ from typing import Any, Literal
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations.ops import CreateTableOp, ExecuteSQLOp, MigrationScript
-from sqlalchemy import Column, Integer, MetaData, Table, create_engine
+from sqlalchemy import Column, Integer, MetaData, NullPool, Table, create_engine
 from sqlalchemy.dialects.postgresql import JSONB
 
 import segmentflow_sql
@@ -40,7 +40,7 @@ def add_version(_context: Any, _revision: Any, scripts: list[MigrationScript]) -
 
 VERSION = segmentflow_sql.metadata.tables["segmentflow_schema"]
 
-engine = create_engine(context.config.get_main_option("sqlalchemy.url", ""))
+engine = create_engine(context.config.get_main_option("sqlalchemy.url", ""), poolclass=NullPool)
 with engine.connect() as connection:
     context.configure(
         connection=connection,
@@ -50,4 +50,3 @@ with engine.connect() as connection:
     )
     with context.begin_transaction():
         context.run_migrations()
-engine.dispose()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from broken_storages.altered import Broken
 from segmentflow_core.errors import StorageUnavailable
 from segmentflow_memory import MemoryStorage
 
@@ -141,3 +142,14 @@ class AcknowledgedBeforeTheCommit(Distant):
             if not answered:
                 raise
             return answered[0]
+
+
+class TheWorkTakenForTheDriver(Broken):
+    """Whatever fails amid a transaction is said to be the store."""
+
+    caught_by = "test_what_the_work_raises_comes_through[ConnectionResetError]"
+
+    def run(self, work, **how):
+        with suppress(OSError):
+            return super().run(work, **how)
+        raise StorageUnavailable

@@ -40,6 +40,7 @@ PACKAGES = (
     "segmentflow_memory",
     "segmentflow_observers",
     "segmentflow_sql",
+    "segmentflow_sql.alembic",
 )
 
 
@@ -109,6 +110,7 @@ DESCRIBED = (
     "segmentflow_http.client",
     "segmentflow_memory",
     "segmentflow_sql",
+    "segmentflow_sql.alembic",
 )
 DESCRIBED_WHOLE = (
     "segmentflow_core.codecs",

@@ -10,8 +10,9 @@ from markdown_it import MarkdownIt
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "how-to" / "storage-adapter.md"
 REDIS = ROOT / "examples" / "custom_adapter" / "src" / "segmentflow_redis"
+LMDB = ROOT / "tests" / "lmdb_storage.py"
 
-MOST_LINES = {"the page's storage": 147, "the Redis example": 1077}
+MOST_LINES = {"the page's storage": 157, "the Redis example": 1077, "LMDB, by the page": 250}
 """How many lines an author writes, blank ones left out; before the core decided, 263 and 1242."""
 
 
@@ -28,6 +29,7 @@ def test_an_adapter_is_not_much_to_write(capsys):
         "the Redis example": [
             file.read_text("utf-8") for file in REDIS.iterdir() if file.suffix in (".py", ".lua")
         ],
+        "LMDB, by the page": [LMDB.read_text("utf-8")],
     }
     lines = {
         name: sum(bool(line.strip()) for text in texts for line in text.splitlines())

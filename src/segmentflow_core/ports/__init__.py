@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from segmentflow_core.colour import MaybeAwaitable
 from segmentflow_core.domain.canonical import encode_json
+from segmentflow_core.domain.idempotency_key import key_digest
 from segmentflow_core.domain.identifier import is_id
 from segmentflow_core.domain.instant import (
     format_instant,
@@ -125,6 +126,7 @@ __all__ = [
     "is_id",
     "journey_definition",
     "journey_document",
+    "key_digest",
     "parse_instant",
     "released",
     "revived",

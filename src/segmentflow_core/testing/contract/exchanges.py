@@ -37,6 +37,19 @@ class ExchangeContract:
 
         assert in_transaction(work) is result
 
+    @pytest.mark.parametrize("kind", [ConnectionResetError, TimeoutError, KeyError])
+    def test_what_the_work_raises_comes_through(
+        self, in_transaction: InTransaction, kind: type[Exception]
+    ) -> None:
+        raised = kind("raised by the work")
+
+        async def work(_: Any) -> None:
+            raise raised
+
+        with pytest.raises(kind) as caught:
+            in_transaction(work)
+        assert caught.value is raised
+
     def test_a_key_claim_comes_back_as_it_was_written(
         self, tracker: Any, clock: FixedClock, in_transaction: InTransaction
     ) -> None:
