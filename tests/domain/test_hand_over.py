@@ -186,3 +186,23 @@ def test_a_claimed_enrollment_shows_nothing_of_its_event():
     assert claimed.lease == Lease("o", "e", "first")
     assert claimed.state == {"event": {"a": "canary"}, "profile": {"email": "canary"}}
     assert "canary" not in repr(claimed)
+
+
+def test_each_step_changes_just_what_it_says():
+    """Looked at whole; a field more or less would be stored like that."""
+    later = NOW + 2 * MINUTE
+    claimed = EnrollmentStatus.CLAIMED
+    assert evolve(PENDING, status=claimed, available_at=NOW + MINUTE, attempts=1) == evolve(
+        CLAIMED, lease_until=None, token=None
+    )
+    assert (CLAIMED.lease_until, CLAIMED.token) == (NOW + MINUTE, "first")
+    assert completed(CLAIMED, "first", later) == evolve(
+        CLAIMED, status=EnrollmentStatus.COMPLETED, lease_until=None, completed_at=later
+    )
+    back = evolve(CLAIMED, status=EnrollmentStatus.PENDING, available_at=later, lease_until=None)
+    assert released(CLAIMED, "first", later, 2, failed=True) == back
+    assert released(CLAIMED, "first", later, 1, failed=True) == evolve(
+        back, status=EnrollmentStatus.DEAD
+    )
+    # Without a failure no attempt is counted, and none can be the last.
+    assert released(CLAIMED, "first", later, 1, failed=False) == evolve(back, attempts=0)
