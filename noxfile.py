@@ -143,6 +143,15 @@ def fuzz(session: nox.Session) -> None:
     session.run("pytest", "tests/http/test_schemathesis.py", env={"SCHEMATHESIS_REQUESTS": "10000"})
 
 
+@nox.session(python=OLDEST)
+def mutation(session: nox.Session) -> None:
+    """Put small faults into the storages and the core; require the tests to find them."""
+    session.install("-e", ".[test]")
+    asked = [session.posargs] if session.posargs else [["storages"], ["core"]]
+    for arguments in asked:
+        session.run("python", "-m", "mutation", *arguments, env={"PYTHONPATH": "tests"})
+
+
 _CHECK_INSTALLED = f"""
 import importlib, sysconfig
 for name in {PACKAGES!r}:

@@ -26,16 +26,24 @@ JOURNEYS = {
 
 
 class Stumbling(MemoryStorage):
-    """A store whose first runs are lost: it undoes them and runs the work again."""
+    """A store whose first runs are lost: it undoes them and runs the work again.
 
-    def __init__(self, lost=0, error=None):
+    `between`, if it is given, is called once, when the first of them is lost.
+    """
+
+    def __init__(self, lost=0, error=None, between=None):
         super().__init__()
-        self.lost, self.error = lost, error
+        self.lost, self.error, self.between = lost, error, between
 
     def run(self, work, **how):
-        for _ in range(self.lost):
+        lost, between = self.lost, self.between
+        for _ in range(lost):
             with pytest.raises(ZeroDivisionError):
                 super().run(lambda transaction: (work(transaction), 1 / 0))
+            if between is not None:
+                self.lost, self.between = 0, None
+                between()
+                between = None
         if self.error is not None:
             raise self.error
         return super().run(work)

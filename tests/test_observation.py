@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from observed import Stumbling, a_tracker
-from segmentflow_core import AsyncTracker
+from segmentflow_core import AsyncTracker, Tracker
 from segmentflow_core.errors import IdempotencyKeyReuse, StorageUnavailable
 from segmentflow_core.ports.observation import (
     JourneyOutcome,
@@ -70,6 +70,21 @@ def test_a_transaction_that_ran_again_is_told_and_its_event_only_once(recorder):
     tracker.track(a_request(), "key")
     assert recorder.told[0] == Retried("default", 3)
     assert [type(told) for told in recorder.told[1:]] == [Tracked, JourneyOutcome, JourneyOutcome]
+
+
+def test_what_a_lost_run_decided_is_not_told_where_the_next_one_decides_otherwise(recorder):
+    storage = Stumbling()
+    tracker = a_tracker(recorder, storage=storage)
+    other = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET)
+    receipts = []
+
+    def meanwhile():
+        receipts.append(other.track(a_request(), "key"))
+
+    storage.lost, storage.between = 1, meanwhile
+    receipt = tracker.track(a_request(), "key")
+    assert receipts == [receipt]
+    assert recorder.told == [Retried("default", 2), Replayed("default", receipt.event_id)]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from types import MappingProxyType
 import pytest
 from hypothesis import given
 
-from segmentflow_core.domain.admission import INADMISSIBLE, Admission
+from segmentflow_core.domain.admission import INADMISSIBLE, Admission, plain_value
 from segmentflow_core.domain.canonical import canonical_json, encode_json
 from segmentflow_core.errors import MAX_VIOLATIONS
 from segmentflow_core.testing import json_values
@@ -202,3 +202,25 @@ def test_the_copy_shares_nothing_with_the_original():
     copy["a"][0]["b"].append(1)
     copy["c"][0].append(1)
     assert value == {"a": [{"b": []}], "c": ([],)}
+
+
+class ForeignList(list):
+    pass
+
+
+@pytest.mark.parametrize(
+    "value",
+    [ForeignList(range(9)), tuple(range(9)), UserDict(dict.fromkeys("abcdefghi"))],
+    ids=["list", "tuple", "mapping"],
+)
+def test_of_a_foreign_value_one_part_more_is_read_than_it_may_have(value):
+    """So what has just as many is whole, and what has more is seen to be too large."""
+    assert len(plain_value(value, 3)) == 4
+    assert len(plain_value(value, 9)) == 9
+
+
+@pytest.mark.parametrize("make", [ForeignList, tuple])
+def test_a_foreign_list_of_just_the_size_allowed_is_admitted_whole(make):
+    admission = Admission(max_depth=3, max_size=10)
+    assert admission.admit(make([""] * 9)) == [""] * 9
+    assert not admission.too_large

@@ -175,6 +175,16 @@ def test_journeys_are_asked_in_the_order_of_their_ids_and_only_those_that_listen
     assert counts == (2, 1, 1)
 
 
+def test_an_outcome_says_whether_the_profile_entered_and_else_why_not():
+    journeys = [a_journey("in"), a_journey("out", sample={"percent": 0, "seed": "s"})]
+    decision = decided(an_item(), known=known(journeys=journeys))
+    (event,) = decision.changes.events
+    assert [(o.journey_id, o.version, o.outcome, o.reason) for o in event.outcomes] == [
+        ("in", 1, "enrolled", None),
+        ("out", 1, "skipped", "sampled_out"),
+    ]
+
+
 def test_journeys_see_the_profile_as_the_event_leaves_it_and_the_data_redacted():
     def where(path, value):
         return {"event": "order.created", "where": {"path": path, "op": "eq", "value": value}}
@@ -388,3 +398,22 @@ def test_a_batch_comes_to_what_its_items_come_to_one_after_another(sendings):
     assert whole.changes.key_claims == tuple(claim for _, claim in sorted(taken.items()))
     keys = {item.key_digest for item in items}
     assert whole.changes.freed == tuple(sorted(keys - taken.keys()))
+
+
+@pytest.mark.parametrize(
+    ("stored", "sent", "changed"),
+    [
+        ({}, {"email": "alex@example.com", "externalId": "x"}, True),
+        ({"external_id": "x"}, {"email": "new@example.com", "externalId": "x"}, True),
+        ({}, {"email": "alex@example.com", "properties": {"plan": "Pro"}}, True),
+        ({"plan": "Pro"}, {"email": "alex@example.com", "properties": {"plan": None}}, True),
+        ({"external_id": "x"}, {"externalId": "x"}, False),
+        ({}, {"email": "alex@example.com"}, False),
+    ],
+    ids=["linked", "new-email", "property", "removed", "external-id-alone", "email-alone"],
+)
+def test_a_profile_was_last_changed_when_an_identity_or_a_property_was(stored, sent, changed):
+    before, later = a_profile(**stored), NOW + timedelta(days=1)
+    changes = decided(an_item(profile=sent), known=known(profiles=[before]), now=later).changes
+    (after,) = changes.changed_profiles
+    assert (after.created_at, after.updated_at) == (before.created_at, later if changed else NOW)

@@ -101,3 +101,15 @@ def test_an_entry_under_one_key_leaves_other_keys_free():
     changes = decided(*items, known=known(journeys=[a_journey(reentry=PER_ORDER)])).changes
     assert len(changes.enrollments) == 2
     assert len({enrollment.entry_key for enrollment in changes.enrollments}) == 2
+
+
+def test_a_key_taken_before_stays_taken_after_an_entry_under_another_key_of_the_batch():
+    items = [an_item(order, order, data={"order": order}) for order in ("new", "old")]
+    standing = known(profiles=[a_profile()], journeys=[a_journey(reentry=PER_ORDER)])
+    new, old = decided(*items, known=standing).probes
+    prior = {
+        new: PriorEntries(A_MINUTE_AGO),
+        old: PriorEntries(A_MINUTE_AGO, key_taken=True),
+    }
+    events = decided(*items, known=standing, prior=prior).changes.events
+    assert [event.outcomes[0].reason for event in events] == [None, "already_enrolled"]

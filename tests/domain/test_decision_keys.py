@@ -56,6 +56,16 @@ def test_a_key_under_which_everything_is_refused_is_freed_once():
     assert decided(*items).changes == Changes(freed=(digest(),))
 
 
+def test_keys_are_claimed_and_freed_in_the_order_of_their_digests():
+    """Of whatever order they were sent in: stores lock them in that one."""
+    keys = [f"key {number}" for number in range(12)]
+    refused = [an_item(key, key, profile={"externalId": key}) for key in keys]
+    assert list(decided(*refused).changes.freed) == sorted(map(digest, keys))
+    accepted = [an_item(key, key) for key in keys]
+    claims = decided(*accepted).changes.key_claims
+    assert [claim.key_digest for claim in claims] == sorted(map(digest, keys))
+
+
 def taken(item, **claim):
     """Say that an earlier call took an item's key for its request."""
     (theirs,) = decided(item, keys=item_keys(item)).changes.key_claims

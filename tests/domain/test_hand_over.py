@@ -86,6 +86,12 @@ def test_only_the_dead_are_revived(standing):
     assert (after is not None) == (enrollment.status is EnrollmentStatus.DEAD)
 
 
+@pytest.mark.parametrize("dead", [DEAD, BURIED], ids=["by-its-lease", "by-a-failure"])
+def test_what_is_revived_is_as_new_and_keeps_what_it_is_about(dead):
+    later = NOW + MINUTE
+    assert revived(dead, later) == evolve(PENDING, available_at=later)
+
+
 def test_a_claim_moves_the_enrollment_to_the_end_of_its_lease():
     assert CLAIMED.available_at == CLAIMED.lease_until == NOW + MINUTE
 
@@ -180,3 +186,23 @@ def test_a_claimed_enrollment_shows_nothing_of_its_event():
     assert claimed.lease == Lease("o", "e", "first")
     assert claimed.state == {"event": {"a": "canary"}, "profile": {"email": "canary"}}
     assert "canary" not in repr(claimed)
+
+
+def test_each_step_changes_just_what_it_says():
+    """Looked at whole; a field more or less would be stored like that."""
+    later = NOW + 2 * MINUTE
+    claimed = EnrollmentStatus.CLAIMED
+    assert evolve(PENDING, status=claimed, available_at=NOW + MINUTE, attempts=1) == evolve(
+        CLAIMED, lease_until=None, token=None
+    )
+    assert (CLAIMED.lease_until, CLAIMED.token) == (NOW + MINUTE, "first")
+    assert completed(CLAIMED, "first", later) == evolve(
+        CLAIMED, status=EnrollmentStatus.COMPLETED, lease_until=None, completed_at=later
+    )
+    back = evolve(CLAIMED, status=EnrollmentStatus.PENDING, available_at=later, lease_until=None)
+    assert released(CLAIMED, "first", later, 2, failed=True) == back
+    assert released(CLAIMED, "first", later, 1, failed=True) == evolve(
+        back, status=EnrollmentStatus.DEAD
+    )
+    # Without a failure no attempt is counted, and none can be the last.
+    assert released(CLAIMED, "first", later, 1, failed=False) == evolve(back, attempts=0)

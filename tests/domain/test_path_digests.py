@@ -74,6 +74,11 @@ def test_long_names_are_not_stored() -> None:
     assert paths_of({"data": {"a": {"n" * 300: 1}, "b": {"c": 2}}}) == {"/data/a", "/data/b/c"}
 
 
+@pytest.mark.parametrize(("length", "path"), [(249, "/data/" + "n" * 249), (250, "/data")])
+def test_a_pointer_of_255_characters_is_the_longest_that_is_stored(length: int, path: str) -> None:
+    assert paths_of({"data": {"n" * length: 1}}) == {path}
+
+
 def test_many_names_are_named_however_long_they_are_together() -> None:
     names = [f"{index:0200}" for index in range(5)]
     assert paths_of({"data": dict.fromkeys(names, 1)}) == {f"/data/{name}" for name in names}

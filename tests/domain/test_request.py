@@ -52,6 +52,8 @@ def test_the_documented_request_is_valid_in_every_form():
         ({"profile": {"properties": {}}}, "/profile"),
         ({"profile": {"email": CANARY}}, "/profile/email"),
         ({"profile": {"email": None}}, "/profile/email"),
+        ({"profile": {"email": None, "externalId": "x"}}, "/profile/email"),
+        ({"profile": {"email": "a@example.com", "externalId": None}}, "/profile/externalId"),
         ({"profile": {"email": f"{CANARY}@example"}}, "/profile/email"),
         ({"profile": {"email": f".{CANARY}@example.com"}}, "/profile/email"),
         ({"profile": {"email": f"{CANARY}..a@example.com"}}, "/profile/email"),

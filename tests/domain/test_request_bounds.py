@@ -77,6 +77,13 @@ def test_shared_and_cyclic_objects_are_bounded():
         bomb = [bomb, bomb]
     with pytest.raises(PayloadTooLarge):
         check_request(a_request(data={"bomb": bomb}), "key")
+    bomb = {"x": 1}
+    for _ in range(60):
+        bomb = {"a": bomb, "b": bomb}
+    with pytest.raises(PayloadTooLarge):
+        check_request(a_request(data=bomb), "key")
+    with pytest.raises(PayloadTooLarge):
+        check_request(a_request(profile={"email": "a@b.co", "properties": bomb}), "key")
     wide = {str(number): None for number in range(200_000)}
     with pytest.raises(PayloadTooLarge):
         check_request(a_request(data={"a": wide, "b": 1}), "key")

@@ -221,3 +221,11 @@ def test_a_template_without_places_is_itself(document):
 def test_the_whole_event_is_what_it_was(data, on_missing):
     template = compile_template({"event": state("/event")})
     assert template.render({"event": data, "profile": {}}, on_missing) == {"event": data}
+
+
+def test_a_template_that_shares_its_parts_is_as_large_as_it_would_be_written():
+    part = {"x": 1}
+    for _ in range(50):
+        part = {"a": part, "b": part}
+    (violation,) = check_template(part)
+    assert violation.message == "must not hold more than 1048576 bytes of JSON"

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from segmentflow_core import Tracker
+from segmentflow_core import AsyncTracker, Tracker
 from segmentflow_core.errors import ConfigurationError, StorageUnavailable
 from segmentflow_core.testing import (
     FINGERPRINT_SECRET,
@@ -107,6 +107,7 @@ def test_work_that_waits_for_something_else_is_refused():
 
 def test_a_memory_url_has_no_name():
     assert isinstance(open_storage("memory://"), MemoryStorage)
+    assert isinstance(open_storage("memory:"), MemoryStorage)
     with pytest.raises(ConfigurationError):
         open_storage("memory://something")
 
@@ -135,3 +136,11 @@ def test_no_table_holds_a_key():
     held = [tables.key_claims.rows, tables.profiles.rows, tables.events.rows]
     assert all(held)
     assert b"canary" not in pickle.dumps(held)
+
+
+def test_both_colours_may_share_a_store():
+    storage = MemoryStorage()
+    receipt = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET).track(a_request(), "key")
+    tracker = AsyncTracker(AsyncMemoryStorage(storage), fingerprint_key=FINGERPRINT_SECRET)
+    again = asyncio.run(tracker.track(a_request(), "key"))
+    assert (again, again.replayed) == (receipt, True)

@@ -46,8 +46,6 @@ _PATH_DIGEST_BYTES: Final = 8
 _HIDDEN: Final = ""
 """Stands for the digest of what was redacted: it says that there was something, no more."""
 
-_CONTAINERS: Final = frozenset({dict, list})
-
 _UNORDERED: Final = "/redactedDataPaths"
 """Its items have no order, so an index into them would mean nothing."""
 
@@ -270,7 +268,7 @@ def _difference(first: JsonValue, second: JsonValue) -> _Tree:
     if isinstance(first, list) and isinstance(second, list):
         length = range(max(len(first), len(second)))
         return _differences((str(n), first[n : n + 1], second[n : n + 1]) for n in length)
-    if type(first) is type(second) and type(first) not in _CONTAINERS:
+    if type(first) is type(second):
         return _NOTHING if first == second else None
     return _NOTHING if canonical_json(first) == canonical_json(second) else None
 

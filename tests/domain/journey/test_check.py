@@ -120,6 +120,18 @@ def test_a_file_of_10_mb_is_refused_though_each_of_its_journeys_is_small():
     assert faults_of_file({"journeys": journeys}) == [too_large]
 
 
+@pytest.mark.parametrize("make", [lambda part: [part, part], lambda part: {"a": part, "b": part}])
+def test_a_value_that_shares_its_parts_is_as_large_as_it_would_be_written(make):
+    value = "x"
+    for _ in range(50):
+        value = make(value)
+    where = {"path": "/event/a", "op": "eq", "value": value}
+    too_large = ("", "must not hold more than 4194304 bytes of JSON")
+    assert faults_of_file({"journeys": [a_journey(trigger={"event": "x", "where": where})]}) == [
+        too_large
+    ]
+
+
 def nested(node, depth, make):
     for _ in range(depth):
         node = make(node)

@@ -83,6 +83,34 @@ class AtomicityContract:
             assert everything(tracker) == before
         assert not tracker.track(a_request(), "key").replayed
 
+    def test_an_entry_of_a_call_that_failed_counts_for_no_later_event(
+        self, storage: Any, new_tracker: Callable[..., Any]
+    ) -> None:
+        """Neither where an event is tracked, nor where it is explained among those before it."""
+        listens = {
+            "event": "order.created",
+            "where": {"path": "/event/paid", "op": "eq", "value": True},
+        }
+        policies = [
+            {"policy": "once"},
+            {"policy": "once_per_key", "key": "/event/orderId"},
+            {"policy": "cooldown", "duration": "P1D"},
+        ]
+        tracker = new_tracker()
+        tracker.track(a_request("profile.created"), "0")
+        tracker.journeys.publish(
+            [a_journey(each["policy"], trigger=listens, reentry=each) for each in policies]
+        )
+        paid = a_request(data={"orderId": "A", "paid": True})
+        with pytest.raises(InjectedFault):
+            new_tracker(FaultyStorage(storage, 2, after=True)).track(paid, "1")
+        # It has the number that the failed event would have had.
+        assert tracker.track(a_request(data={"paid": False}), "2").enrolled_journeys == 0
+        receipt = tracker.track(paid, "3")
+        assert receipt.enrolled_journeys == len(policies)
+        explained = tracker.records.explain(receipt.event_id)
+        assert [journey.reason for journey in explained.journeys] == [None] * len(policies)
+
     def test_a_purge_that_fails_removes_nothing(
         self, storage: Any, new_tracker: Callable[..., Any], clock: FixedClock
     ) -> None:

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from segmentflow_core import ClaimedEnrollment, EnrollmentStatus, Lease
 from segmentflow_core.colour import settle
@@ -232,12 +233,31 @@ class HandOverContract(LeaseContract, StepwiseContract):
         assert tracker.enrollments.get(identifier).status == "dead"
         assert tracker.enrollments.complete(claimed.lease).status == "completed"
 
-    def test_what_is_dead_is_handed_over_again_once_it_is_revived(self, tracker: Any) -> None:
+    @pytest.mark.parametrize("dies", ["by a failure", "by its lease"])
+    def test_what_is_dead_is_handed_over_again_once_it_is_revived(
+        self, tracker: Any, clock: FixedClock, dies: str
+    ) -> None:
+        """All of it is looked at: a lease or a token left behind would let its last holder in."""
         (identifier,) = enrol(tracker, 1)
-        (claimed,) = tracker.enrollments.claim(max_attempts=1)
-        tracker.enrollments.release(claimed.lease, max_attempts=1)
+        (claimed,) = tracker.enrollments.claim(lease=_MINUTE, max_attempts=1)
+        if dies == "by a failure":
+            tracker.enrollments.release(claimed.lease, max_attempts=1)
+        else:
+            clock.advance(minutes=1)
+            assert tracker.enrollments.claim(max_attempts=1) == []
+        dead = tracker.enrollments.get(identifier)
+        clock.advance(seconds=1)
         revived = tracker.enrollments.revive(identifier)
-        assert (revived.status, revived.attempts) == ("pending", 0)
+        assert dead.status == "dead"
+        assert revived == evolve(
+            dead,
+            status=EnrollmentStatus.PENDING,
+            available_at=clock.now(),
+            attempts=0,
+            lease_until=None,
+            token=None,
+        )
+        assert tracker.enrollments.get(identifier) == revived
         assert tracker.enrollments.revive(identifier) == revived
         (again,) = tracker.enrollments.claim(max_attempts=1)
         assert tracker.enrollments.revive(identifier) == again.enrollment

@@ -15,6 +15,7 @@ from typing import Any, Final
 import pytest
 from attrs import evolve
 
+from segmentflow_core import ProfileLimits
 from segmentflow_core.colour import settle
 from segmentflow_core.ports import Changes
 from segmentflow_core.testing.builders import a_request
@@ -92,6 +93,23 @@ class IdentityContract:
             assert tracker.records.profile(found).external_id == external_id
         assert len(profile_ids) == len({*profile_ids})
 
+    @pytest.mark.parametrize("moves", range(3))
+    def test_what_one_former_holder_of_an_email_does_changes_nothing_for_the_others(
+        self, tracker: Any, new_tracker: Callable[..., Any], moves: int
+    ) -> None:
+        """One of three takes a new email and forgets the oldest one, so its index is rewritten."""
+        holders: list[str] = []
+        for number in range(3):
+            has, moved = 1 + 4 * number, 3 + 4 * number
+            holders.append(_on(tracker, has, "a", f"X{number}"))
+            _on(tracker, moved, f"own{number}", f"X{number}")
+        forgetful = new_tracker(profile_limits=ProfileLimits(max_former_emails=1))
+        assert _on(forgetful, 20, "newest", f"X{moves}") == holders[moves]
+        found = [_on(tracker, 2 + 4 * number, "a") for number in range(3)]
+        others = [number for number in range(3) if number != moves]
+        assert [found[number] for number in others] == [holders[number] for number in others]
+        assert found[moves] != holders[moves]
+
 
 class _Reordered:
     """A storage to which the changed Profiles of a batch come in another order."""
@@ -113,6 +131,14 @@ def _reordered(argument: Any, order: Sequence[int]) -> Any:
         changed_profiles=tuple(argument.changed_profiles[place] for place in places),
         previous_profiles=tuple(argument.previous_profiles[place] for place in places),
     )
+
+
+def _on(tracker: Any, day: int, email: str, external_id: str | None = None) -> str:
+    """Track an event of a day in May; return the id of its Profile."""
+    profile = {"email": f"{email}@example.com", "externalId": external_id}
+    given = {name: value for name, value in profile.items() if value is not None}
+    request = a_request(profile=given, occurredAt=f"2026-05-{day:02}T00:00:00Z")
+    return str(tracker.track(request, f"{day} {email} {external_id}").profile_id)
 
 
 def _track(tracker: Any, whom: Sequence[_Who], key: str) -> list[str]:

@@ -41,6 +41,21 @@ class LookingContract:
         assert tracker.explain(a_request(profile={"email": "new@example.com"})).profile_id is None
         assert everything(tracker) == before
 
+    def test_what_is_done_to_what_a_look_shows_reaches_no_profile_and_no_event(
+        self, tracker: Any
+    ) -> None:
+        """A condition shows the value that it found, which is not the one that is stored."""
+        tags = {"path": "/profile/properties/tags", "op": "contains", "value": "a"}
+        trigger = {"event": "order.created", "where": tags}
+        tracker.journeys.publish({"journeys": [a_journey(trigger=trigger)]})
+        profile = {"email": "alex@example.com", "properties": {"tags": ["a"]}}
+        receipt = tracker.track(a_request(profile=profile), "key")
+        for explained in (tracker.explain(a_request()), tracker.records.explain(receipt.event_id)):
+            explained.journeys[0].condition.found.append("b")
+        assert tracker.records.profile(receipt.profile_id).properties == {"tags": ["a"]}
+        event = tracker.records.event(receipt.event_id)
+        assert event.profile["properties"] == {"tags": ["a"]}
+
     def test_a_rehearsal_reads_a_period_oldest_first_and_changes_nothing(
         self, tracker: Any, clock: FixedClock
     ) -> None:

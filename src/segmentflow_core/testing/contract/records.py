@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from copy import deepcopy
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from segmentflow_core.ports import parse_instant
 from segmentflow_core.testing.builders import (
     FixedClock,
+    a_journey,
     a_request,
 )
 from segmentflow_core.testing.contract.reading import EVERY_POLICY, typed
@@ -56,10 +59,28 @@ class RecordContract:
         assert event.occurred_at.isoformat() == "2026-05-31T12:00:00.123457+00:00"
         assert event.received_at == clock.now()
 
-    def test_what_is_read_is_a_copy(self, tracker: Any) -> None:
-        receipt = tracker.track(a_request(data={"items": [1]}), "key")
-        tracker.records.event(receipt.event_id).data["items"].append(2)
-        assert tracker.records.event(receipt.event_id).data == {"items": [1]}
+    def test_what_is_read_is_a_copy(self, tracker: Any, clock: FixedClock) -> None:
+        """Of every read that gives JSON; a store that hands out what it holds is changed by it."""
+        profile = {"email": "a@example.com", "properties": {"plan": ["Pro"]}}
+        tracker.journeys.publish({"journeys": [a_journey()]})
+        receipt = tracker.track(a_request(profile=profile, data={"items": [1]}), "key")
+
+        def read() -> list[Any]:
+            events = [tracker.records.event(receipt.event_id), *tracker.records.events()]
+            (claimed,) = tracker.enrollments.claim(lease=timedelta(seconds=1))
+            clock.advance(seconds=1)
+            events.append(claimed.event)
+            held = [value for event in events for value in (event.data, event.profile)]
+            return [*held, tracker.records.profile(receipt.profile_id).properties]
+
+        as_it_is = deepcopy(read())
+        for value in read():
+            holder = value.get("properties", value)
+            holder["added"] = True
+            for inner in holder.values():
+                if isinstance(inner, list):
+                    inner.append(2)
+        assert read() == as_it_is
 
     def test_events_are_listed_newest_first_and_page_by_page(
         self, tracker: Any, clock: FixedClock

@@ -67,7 +67,7 @@ def mark_by_subject(contract: type, metafunc: pytest.Metafunc) -> None:
 def parameters_of(test: Callable[..., Any]) -> set[str]:
     """Return what stands in brackets after a test's name, for each of its parameter sets."""
     marks = [mark for mark in getattr(test, "pytestmark", ()) if mark.name == "parametrize"]
-    choices = [_ids(mark.args[1], mark.kwargs.get("ids", str)) for mark in marks]
+    choices = [_ids(mark.args[1], mark.kwargs.get("ids", _shown)) for mark in marks]
     return {"-".join(ids) for ids in product(*choices)} if marks else set()
 
 
@@ -76,6 +76,10 @@ def _ids(values: Iterable[Any], ids: Callable[[Any], str] | Sequence[Any]) -> Se
     if callable(ids):
         return [_escaped(ids(value)) for value in values]
     return [_escaped(str(each)) for each in ids]
+
+
+def _shown(value: Any) -> str:
+    return value.__name__ if isinstance(value, type) else str(value)
 
 
 def _escaped(text: str) -> str:
