@@ -74,16 +74,19 @@ class TestPostgresql(OnPostgresql):
 
 
 @pytest.mark.server_side
+@pytest.mark.same_values
 class TestPostgresqlRepeatableRead(OnPostgresql):
     isolation_level = "REPEATABLE READ"
 
 
 @pytest.mark.server_side
+@pytest.mark.same_values
 class TestPostgresqlSerializable(OnPostgresql):
     isolation_level = "SERIALIZABLE"
 
 
 @pytest.mark.server_side
+@pytest.mark.same_values
 class TestPostgresqlAutocommit(OnPostgresql):
     isolation_level = "AUTOCOMMIT"
 
@@ -99,29 +102,34 @@ class OneOrganizationAtATime(OnPostgresql):
 
 
 @pytest.mark.server_side
+@pytest.mark.same_values
 class TestStatementsForCitus(OneOrganizationAtATime):
     database_name = "citus"
 
 
 @pytest.mark.server_side
+@pytest.mark.same_values
 class TestStatementsForCockroachdb(OneOrganizationAtATime):
     database_name = "cockroachdb"
     isolation_level = "SERIALIZABLE"
 
 
 @pytest.mark.server_side
+@pytest.mark.same_values
 class TestStatementsForYugabytedb(OneOrganizationAtATime):
     database_name = "yugabytedb"
     isolation_level = "REPEATABLE READ"
 
 
 @pytest.mark.server_side
+@pytest.mark.same_values
 class TestStatementsForYugabytedbSerializable(OneOrganizationAtATime):
     database_name = "yugabytedb"
     isolation_level = "SERIALIZABLE"
 
 
 @pytest.mark.server_side
+@pytest.mark.same_values
 class TestPostgresqlThroughPgBouncer(OnTheServer):
     """With what the documentation tells a host to set, and, beside it, without."""
 
@@ -155,6 +163,7 @@ class InAHostsTransaction:
             return SqlStorage.bound_to(connection, wait=30).run(work)
 
 
+@pytest.mark.same_values
 class TestPostgresqlBound(OnTheServer):
     capabilities = BOUND
 
@@ -166,6 +175,7 @@ class TestPostgresqlBound(OnTheServer):
         engine.dispose()
 
 
+@pytest.mark.same_values
 class TestSqliteBound(StorageContract):
     capabilities = BOUND
 
@@ -239,16 +249,19 @@ class TestPostgresqlAsync(OnPostgresqlAsync):
 
 
 @pytest.mark.server_side
+@pytest.mark.same_values
 class TestPostgresqlAsyncRepeatableRead(OnPostgresqlAsync):
     isolation_level = "REPEATABLE READ"
 
 
 @pytest.mark.server_side
+@pytest.mark.same_values
 class TestPostgresqlAsyncSerializable(OnPostgresqlAsync):
     isolation_level = "SERIALIZABLE"
 
 
 @pytest.mark.server_side
+@pytest.mark.same_values
 class TestPostgresqlAsyncThroughPgBouncer(OnTheServerAsync):
     @pytest.fixture
     def storage(self, pgbouncer, database, runner):
@@ -298,6 +311,7 @@ class InAHostsAsyncTransaction:
             return await AsyncSqlStorage.bound_to(connection, wait=30).run(work)
 
 
+@pytest.mark.same_values
 class TestPostgresqlAsyncBound(OnTheServerAsync):
     capabilities = BOUND
 
@@ -309,6 +323,7 @@ class TestPostgresqlAsyncBound(OnTheServerAsync):
         runner.run(engine.dispose())
 
 
+@pytest.mark.same_values
 class TestSqliteAsyncBound(Async):
     capabilities = BOUND
 

@@ -57,6 +57,7 @@ class TestLmdbStorage(OneEnvironment, ApiKeyContract, StorageContract):
     opened = LmdbStorage
 
 
+@pytest.mark.same_values
 class TestAsyncLmdbStorage(OneEnvironment, ApiKeyContract, StorageContract):
     capabilities = Capabilities(finding=False)
 

@@ -12,24 +12,28 @@ class Optimistic(StorageContract):
     capabilities = Capabilities(durable=False)
 
 
+@pytest.mark.same_values
 class TestOptimistic(Optimistic):
     @pytest.fixture
     def storage(self):
         return OptimisticStorage()
 
 
+@pytest.mark.same_values
 class TestOptimisticAsync(Optimistic):
     @pytest.fixture
     def storage(self):
         return AsyncOptimisticStorage()
 
 
+@pytest.mark.same_values
 class TestReadsFirst(Optimistic):
     @pytest.fixture
     def storage(self):
         return OptimisticStorage(reads_first=True)
 
 
+@pytest.mark.same_values
 class TestReadsFirstAsync(Optimistic):
     @pytest.fixture
     def storage(self):

@@ -32,6 +32,7 @@ def tracker(storage):
 
 
 @pytest.mark.once
+@pytest.mark.same_values
 class TestStrictStorage(StorageContract):
     """Whatever the kit does, what is called new is new."""
 
