@@ -12,7 +12,7 @@ from attrs import evolve
 from segmentflow_core.errors import StorageUnavailable
 from segmentflow_core.testing import switch
 from segmentflow_memory.repositories import MemoryTransaction
-from segmentflow_memory.tables import Tables
+from segmentflow_memory.tables import SortedIds, Tables
 
 ORGANIZATION = "default"
 
@@ -23,8 +23,9 @@ def copied(data):
     for name, table in vars(data).items():
         if hasattr(table, "rows"):
             getattr(new, name).rows = dict(table.rows)
-    for name in ("event_order", "enrollment_order"):
-        getattr(new, name)._ids = {of: list(ids) for of, ids in getattr(data, name)._ids.items()}
+        elif isinstance(table, SortedIds):
+            getattr(new, name)._ids = {of: list(ids) for of, ids in table._ids.items()}
+    new.receipt_times._times = {of: list(times) for of, times in data.receipt_times._times.items()}
     new.history._entries = {at: list(found) for at, found in data.history._entries.items()}
     new.queue._entries = {
         of: {journey: list(entries) for journey, entries in journeys.items()}

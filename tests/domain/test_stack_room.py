@@ -47,6 +47,8 @@ def test_room_on_the_stack_is_needed_and_is_enough():
     assert most_pages_mapped(lambda: with_room(many_calls)) < 1000
 
 
+# Counted for the process as a whole: what measures coverage maps pages of its own.
+@pytest.mark.once
 @pytest.mark.parametrize("body", [body for body in BODIES if body.name in MANY_CALLS], ids=str)
 def test_a_refusal_takes_no_longer_below_any_caller(body):
     text = body.make(SIZE)

@@ -19,7 +19,7 @@ def test_an_author_who_forgets_a_fixture_is_told_which(pytester):
                 return Storage()
         """
     )
-    result = pytester.runpytest("-k", "listed_newest_first")
+    result = pytester.runpytest("-k", "listed_newest_first_without")
     result.assert_outcomes(errors=2)
     result.stdout.fnmatch_lines(
         ["*Give a fixture named `storage`*", "*Give a fixture named `run_async`*"]

@@ -127,8 +127,6 @@ def same_values(before: JsonObject, after: JsonObject) -> bool:
 
     To Python 1, 1.0 and True are equal; to a Property each is another value.
     """
-    if before is after:
-        return True
     if before.keys() != after.keys():
         return False
     return all(_is_same(before[name], value) for name, value in after.items())

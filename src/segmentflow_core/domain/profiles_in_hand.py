@@ -121,10 +121,11 @@ class ProfilesInHand:
             if email is None or external_id is None:
                 return either, either.email_times
             found = either
+        if email is None:
+            return found, found.email_times
         if email == found.email:
             return found, given_again(found.email_times, request.occurred_at, self._now)
-        if email is not None:
-            found = with_email(found, email, request.occurred_at, self._now, self._limits)
+        found = with_email(found, email, request.occurred_at, self._now, self._limits)
         return found, found.email_times
 
     def _led_to_by(self, email: str, occurred_at: datetime | None) -> Profile | None:

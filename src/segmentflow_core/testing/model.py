@@ -321,22 +321,23 @@ def _give_email(profile: Row, email: str, request: Row, now: datetime) -> None:
     profile["email"] = max(emails, key=lambda each: max(emails[each]))
 
 
+def _end(emails: dict[str, list[tuple[datetime, datetime]]], email: str) -> datetime:
+    """Return when an email gave way: with the first event of the one that followed."""
+    last = max(emails[email])
+    return min(
+        max(times) if min(times)[0] <= last[0] else min(times)
+        for times in emails.values()
+        if max(times) > last
+    )[0]
+
+
 def _led_to(profiles: Sequence[Row], email: str, request: Row, now: datetime) -> Row | None:
     """Find the Profile that an email leads to; where it gave way, for older events alone."""
     led: list[tuple[datetime, Row]] = []
     if "occurredAt" in request:
         occurred = min(request["occurredAt"], now)
-        for row in profiles:
-            emails = row["emails"]
-            if email in emails and email != row["email"]:
-                last = max(emails[email])
-                ends = [
-                    max(times) if min(times)[0] <= last[0] else min(times)
-                    for times in emails.values()
-                    if max(times) > last
-                ]
-                if occurred < min(ends)[0]:
-                    led.append((min(ends)[0], row))
+        had = [row for row in profiles if email in row["emails"] and email != row["email"]]
+        led = [(end, row) for row in had if occurred < (end := _end(row["emails"], email))]
     if led:
         return min(led, key=lambda each: each[0])[1]
     return next((row for row in profiles if row["email"] == email), None)

@@ -259,7 +259,7 @@ def serve() -> None:
 
 def _obey(order: _Order, storage: Any, run: Callable[..., Any], tell: Callable[..., None]) -> None:
     def tap(number: int) -> None:
-        if number == order.stop:
+        if number == order.stop:  # pragma: no cover - in a process that is killed there
             tell("stopped", True)
             threading.Event().wait()
 
@@ -270,7 +270,7 @@ def _obey(order: _Order, storage: Any, run: Callable[..., Any], tell: Callable[.
     )
     try:
         tell("answer", (run(order.function(tracker, *order.arguments)),))
-    except SegmentflowError as refusal:
+    except SegmentflowError as refusal:  # pragma: no cover - in the other process
         tell("answer", (Refusal(refusal.code),))
-    except BaseException:  # noqa: BLE001 - told to the process that asked
+    except BaseException:  # noqa: BLE001  # pragma: no cover - told to the process that asked
         tell("failure", traceback.format_exc())

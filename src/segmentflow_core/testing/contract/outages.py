@@ -152,7 +152,9 @@ class OutageContract:
     @pytest.fixture
     def line_storage(self, line: Line | None) -> Any:
         """Give a connection to the data of `storage` over `line`, in the storage's colour."""
-        raise NotImplementedError("Give a fixture named `line_storage` where `line` is given.")
+        raise NotImplementedError(  # pragma: no cover - for an author who forgets it
+            "Give a fixture named `line_storage` where `line` is given."
+        )
 
     @pytest.fixture
     def distant(
