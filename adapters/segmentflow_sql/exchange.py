@@ -31,6 +31,7 @@ __all__ = [
     "Connection",
     "ConnectionLost",
     "DatabaseKind",
+    "Deadlock",
     "LostRace",
     "Rows",
     "Session",
@@ -65,6 +66,10 @@ def plain(text: str) -> Call:
 
 class LostRace(Exception):
     """Another transaction was first: everything is to be run again."""
+
+
+class Deadlock(LostRace):
+    """The database ended this transaction for another one's sake: waiting longer cannot help."""
 
 
 class StalePlans(LostRace):

@@ -16,7 +16,7 @@ from segmentflow_core.errors import (
     StorageRefused,
     StorageUnavailable,
 )
-from segmentflow_sql.exchange import ConnectionLost, LostRace, StalePlans
+from segmentflow_sql.exchange import ConnectionLost, Deadlock, LostRace, StalePlans
 from segmentflow_sql.server import Driver, place_of
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 RACES: Final = frozenset({"40001", "40P01", "23505"})
+DEADLOCK: Final = "40P01"
 LOCK_NOT_AVAILABLE: Final = "55P03"
 PREPARED_ELSEWHERE: Final = frozenset({"26000", "42P05"})
 CHANGED_RESULT: Final = "0A000"
@@ -76,7 +77,7 @@ def meaning(refused: Refused, driver: Driver) -> Exception:
     """Say what follows from a refusal, without the server's words."""
     sqlstate = refused.sqlstate
     if sqlstate in RACES:
-        return LostRace()
+        return Deadlock() if sqlstate == DEADLOCK else LostRace()
     if sqlstate == LOCK_NOT_AVAILABLE:
         return IdempotencyInProgress() if refused.takes_keys else LostRace()
     if sqlstate in PREPARED_ELSEWHERE or (sqlstate == CHANGED_RESULT and refused.prepared):

@@ -11,7 +11,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from segmentflow_core.errors import ConfigurationError, StorageUnavailable
-from segmentflow_sql.exchange import Call, Connection, LostRace, plain
+from segmentflow_sql.exchange import Call, Connection, Deadlock, LostRace, plain
 from segmentflow_sql.installation import version
 from segmentflow_sql.migrations.migration import (
     Migration,
@@ -225,8 +225,9 @@ async def _run(
     for statement in statements:
         try:
             await connection.exchange([plain(statement)])
-        except LostRace:
-            if not first:
+        except LostRace as lost:
+            # Another migration that looks at the tables may meet this one; both run again.
+            if not first or isinstance(lost, Deadlock):
                 raise
             break
     else:
