@@ -210,3 +210,25 @@ def test_what_is_refused_has_no_number(model):
     track(model, "1")
     assert track(model, "1", data={"n": 1})["refused"]
     assert [row["place"] for row in model.events.values()] == [1]
+
+
+def test_an_email_that_gave_way_leads_for_older_events_alone():
+    model = Model(timedelta(days=1), timedelta(hours=1), 3)
+    now = datetime(2026, 6, 1, tzinfo=UTC)
+
+    def send(key, day, email, external_id=None):
+        profile = {"email": email} | ({} if external_id is None else {"externalId": external_id})
+        occurred = datetime(2026, 1, day, tzinfo=UTC)
+        request = {"event": "e", "profile": profile, "occurredAt": occurred}
+        event = model.track("o", key, request, now)["event"]
+        return model.events["o", event]["profile"]
+
+    first = send("1", 1, "a@x.org", "X")
+    assert send("2", 3, "b@x.org", "X") == first
+    assert send("3", 2, "a@x.org") == first
+    other = send("4", 4, "a@x.org")
+    assert other != first
+    assert send("5", 5, "c@x.org", "X") == first
+    assert send("6", 6, "b@x.org", "X") == first
+    assert send("7", 4, "c@x.org") == first
+    assert model.profiles["o", first]["email"] == "b@x.org"
