@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from contextlib import closing
 
 import psycopg
 import pytest
@@ -34,10 +35,8 @@ def store(request):
         file = request.getfixturevalue("sqlite_file")
 
         def run(statement):
-            connection = sqlite3.connect(file)
-            with connection:
+            with closing(sqlite3.connect(file)) as connection, connection:
                 connection.execute(statement)
-            connection.close()
 
         return Store(f"sqlite:///{file}", lambda: sqlite_rows(file), run)
     postgres, name = map(request.getfixturevalue, ("postgres", "postgresql_database"))
