@@ -13,8 +13,7 @@ from datetime import datetime
 
 from attrs import evolve
 
-from segmentflow_core.domain.instant import to_microseconds
-from segmentflow_core.domain.profile import EmailTimes, Profile, ProfileLimits
+from segmentflow_core.domain.profile import EmailTimes, Profile, ProfileLimits, event_time
 
 __all__ = ["given_again", "leads_before", "with_email"]
 
@@ -40,7 +39,7 @@ def with_email(
         limits: how many emails that gave way the Profile remembers.
     """
     own, own_times = profile.email, profile.email_times
-    happened, received = _time(occurred_at, received_at)
+    happened, received = event_time(occurred_at, received_at)
     if own is None:
         given = (happened, happened, received)
         return evolve(profile, email=email, email_times=given, updated_at=received_at)
@@ -71,14 +70,7 @@ def given_again(
     times: EmailTimes, occurred_at: datetime | None, received_at: datetime
 ) -> EmailTimes:
     """Return when a Profile's own email was given, once an event has given it again."""
-    return _given(times, *_time(occurred_at, received_at))
-
-
-def _time(occurred_at: datetime | None, received_at: datetime) -> tuple[int, int]:
-    received = to_microseconds(received_at)
-    if occurred_at is None:
-        return received, received
-    return min(to_microseconds(occurred_at), received), received
+    return _given(times, *event_time(occurred_at, received_at))
 
 
 def _given(times: EmailTimes | None, happened: int, received: int) -> EmailTimes:

@@ -27,6 +27,7 @@ __all__ = [
     "ProfileLimits",
     "ProfileVersion",
     "PropertyTime",
+    "event_time",
     "same_values",
     "with_properties",
 ]
@@ -169,6 +170,24 @@ class ProfileLimits:
 DEFAULT_PROFILE_LIMITS: Final = ProfileLimits()
 
 
+def event_time(occurred_at: datetime | None, received_at: datetime) -> tuple[int, int]:
+    """Return by what an event is older or newer than another: when it happened, and was received.
+
+    A time after the receipt counts as the receipt, and so does none.
+
+    Args:
+        occurred_at: when the event happened; None where the request does not say.
+        received_at: when it was received.
+
+    Returns:
+        Microseconds since 1970 UTC.
+    """
+    received = to_microseconds(received_at)
+    if occurred_at is None:
+        return received, received
+    return min(to_microseconds(occurred_at), received), received
+
+
 def with_properties(
     profile: Profile,
     changes: JsonObject,
@@ -197,9 +216,8 @@ def with_properties(
     """
     if not changes:
         return None
-    received = to_microseconds(received_at)
-    happened = received if occurred_at is None else min(to_microseconds(occurred_at), received)
-    time = (happened, received)
+    time = event_time(occurred_at, received_at)
+    received = time[1]
     properties: dict[str, JsonValue] = dict(profile.properties)
     times = _remembered(profile, received - limits.forget_removed_after // _MICROSECOND)
     for name, value in changes.items():

@@ -15,7 +15,6 @@ from attrs import evolve
 
 from segmentflow_core.domain.emails import given_again, leads_before, with_email
 from segmentflow_core.domain.identity import REFUSALS, RESOLUTIONS, Resolution, classify
-from segmentflow_core.domain.instant import to_microseconds
 from segmentflow_core.domain.json_value import JsonObject
 from segmentflow_core.domain.profile import (
     EmailTimes,
@@ -23,6 +22,7 @@ from segmentflow_core.domain.profile import (
     ProfileLimits,
     ProfileVersion,
     PropertyTime,
+    event_time,
     with_properties,
 )
 from segmentflow_core.domain.request import ValidRequest
@@ -136,7 +136,7 @@ class ProfilesInHand:
         """
         formerly = self._formerly.get(email)
         if formerly is not None and occurred_at is not None:
-            occurred = min(to_microseconds(occurred_at), to_microseconds(self._now))
+            occurred, _ = event_time(occurred_at, self._now)
             profiles = [self._by_id[profile_id] for profile_id in formerly]
             led = [(leads_before(profile, email), profile.profile_id) for profile in profiles]
             leading = min([each for each in led if occurred < each[0]], default=None)
