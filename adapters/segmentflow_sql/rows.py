@@ -89,11 +89,16 @@ def key_claim_row(codec: Codec, organization_id: str, claim: KeyClaim) -> Row:
         receipt.profile_id,
         receipt.matched_journeys,
         receipt.enrolled_journeys,
-        fingerprint.scheme,
-        fingerprint.key_id,
-        b64encode(fingerprint.digest).decode("ascii").rstrip("="),
+        *_fingerprint_row(fingerprint),
         codec.json(claim.paths),
     )
+
+
+def _fingerprint_row(fingerprint: Fingerprint | None) -> Row:
+    if fingerprint is None:
+        return (None, None, None)
+    digest = b64encode(fingerprint.digest).decode("ascii").rstrip("=")
+    return (fingerprint.scheme, fingerprint.key_id, digest)
 
 
 def claim_of_taken_key(row: Row) -> Row:
@@ -108,7 +113,7 @@ def key_claim_from(row: Sequence[Any]) -> KeyClaim:
     scheme, key_id, digest, paths = rest
     return KeyClaim(
         key_digest,
-        Fingerprint(scheme, key_id, b64decode(f"{digest}=")),
+        None if scheme is None else Fingerprint(scheme, key_id, b64decode(f"{digest}=")),
         _read_json(paths),
         Receipt(event_id, profile_id, matched, enrolled, matched - enrolled),
         from_microseconds(taken_at),

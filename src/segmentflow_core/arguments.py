@@ -31,6 +31,7 @@ __all__ = [
     "DEFAULT_MAX_ATTEMPTS",
     "DEFAULT_ORGANIZATION",
     "NO_DELAY",
+    "check_actor",
     "check_before",
     "check_colour",
     "check_delay",
@@ -186,6 +187,16 @@ def checked_who(who: object, email: object, external_id: object) -> tuple[str, I
     if not isinstance(word, str) or text_fault(word) is not None:
         raise NotFound
     return word, kind
+
+
+def check_actor(by: object) -> None:
+    """Hold who does something against its rule: a text of 1 to 255 characters; None says nobody."""
+    check_text("by", by)
+    if isinstance(by, str) and not 0 < len(by) <= _LONGEST_ACTOR:
+        raise ConfigurationError(f"by must have 1 to {_LONGEST_ACTOR} characters.")
+
+
+_LONGEST_ACTOR: Final = 255
 
 
 def check_journey_id(journey_id: object) -> None:

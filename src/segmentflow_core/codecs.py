@@ -24,6 +24,7 @@ from attrs import has, resolve_types
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn
 
 from segmentflow_core.domain.api_key import ApiKey
+from segmentflow_core.domain.audit import AuditRecord
 from segmentflow_core.domain.canonical import encode_json
 from segmentflow_core.domain.event import Enrollment, UserEvent
 from segmentflow_core.domain.instant import from_microseconds, to_microseconds
@@ -41,7 +42,16 @@ __all__ = ["RECORDS", "decode_record", "document_of", "encode_record", "record_o
 
 R = TypeVar("R")
 
-RECORDS: Final = (KeyClaim, Profile, ProfileVersion, UserEvent, Journey, Enrollment, ApiKey)
+RECORDS: Final = (
+    KeyClaim,
+    Profile,
+    ProfileVersion,
+    UserEvent,
+    Journey,
+    Enrollment,
+    ApiKey,
+    AuditRecord,
+)
 """Every record that a store keeps. What else crosses a port is written and read as well."""
 
 
@@ -134,7 +144,7 @@ def _is_json(kind: Any) -> bool:
     if get_origin(kind) is not Mapping:
         return False
     _, values = get_args(kind)
-    return values in (Any, str)
+    return values in (Any, str, int)
 
 
 _CONVERTER: Final = _converter()

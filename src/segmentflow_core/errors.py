@@ -23,6 +23,7 @@ __all__ = [
     "IdempotencyInProgress",
     "IdempotencyKeyRequired",
     "IdempotencyKeyReuse",
+    "IdentityBlocked",
     "IdentityConflict",
     "InsufficientScope",
     "InternalError",
@@ -297,6 +298,14 @@ class ProfileTooLarge(_Refusal):
     default_message = "The Profile would have too many Properties, or too large ones."
 
 
+class IdentityBlocked(_Refusal):
+    """The email or the external id was blocked when its Profile was erased."""
+
+    code = "identity_blocked"
+    status = 422
+    default_message = "An identity of this Profile is blocked since its erasure."
+
+
 class TemplateStateMissing(_Refusal):
     """The state has nothing where a template reads; `details["missingPaths"]` lists the paths."""
 
@@ -365,6 +374,7 @@ ERROR_CLASSES: Final[tuple[type[SegmentflowError], ...]] = (
     UnsupportedMediaType,
     ProfileEmailRequired,
     ProfileTooLarge,
+    IdentityBlocked,
     TemplateStateMissing,
     StorageUnavailable,
     InternalError,

@@ -41,7 +41,13 @@ from segmentflow_core.usecases.explain import (
     explain_stored,
     prepare_dry_run,
 )
-from segmentflow_core.usecases.finding import find_events, find_profile, list_profiles, tell
+from segmentflow_core.usecases.finding import (
+    find_events,
+    find_profile,
+    list_profiles,
+    read_profile,
+    tell,
+)
 from segmentflow_core.usecases.reading import list_events
 from segmentflow_core.usecases.record import AnyRequest
 
@@ -109,8 +115,9 @@ class RecordCalls(StorageCalls):
     async def profile(self, profile_id: str, organization_id: str) -> Profile:
         """As `Records.profile`."""
         check_id(profile_id)
+        check_organization(organization_id)
         return found(
-            await self.read(organization_id, lambda t: t.profiles.get(organization_id, profile_id))
+            await self.run(lambda t: read_profile(t, organization_id, profile_id), reads_only=True)
         )
 
     async def find_profile(

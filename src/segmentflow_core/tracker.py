@@ -25,6 +25,7 @@ from segmentflow_core.domain.request import DEFAULT_LIMITS, Limits
 from segmentflow_core.enrollments import AsyncEnrollments, Enrollments
 from segmentflow_core.errors import SegmentflowError
 from segmentflow_core.journeys import AsyncJourneys, Journeys
+from segmentflow_core.people import AsyncPeople, People
 from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
 from segmentflow_core.ports.observation import Observer
 from segmentflow_core.records import AsyncRecords, Records
@@ -58,6 +59,7 @@ class Tracker:
         journeys: publishes, reads and rehearses Journeys.
         enrollments: reads Enrollments and hands them over.
         records: reads events and Profiles, explains stored events, purges keys.
+        people: suppresses, erases and merges Profiles.
 
     Raises:
         ConfigurationError: an argument breaks its rule, or the storage is asynchronous.
@@ -90,6 +92,7 @@ class Tracker:
         self._calls = TrackingCalls(storage, settings, clock, ids, observers, asynchronous=False)
         self.journeys = Journeys(storage, clock=clock)
         self.enrollments = Enrollments(storage, clock=clock, ids=ids)
+        self.people = People(storage, clock=clock, ids=ids, profile_limits=profile_limits)
         self.records = Records(
             storage,
             clock=clock,
@@ -226,6 +229,7 @@ class AsyncTracker:
         self._calls = TrackingCalls(storage, settings, clock, ids, observers, asynchronous=True)
         self.journeys = AsyncJourneys(storage, clock=clock)
         self.enrollments = AsyncEnrollments(storage, clock=clock, ids=ids)
+        self.people = AsyncPeople(storage, clock=clock, ids=ids, profile_limits=profile_limits)
         self.records = AsyncRecords(
             storage,
             clock=clock,

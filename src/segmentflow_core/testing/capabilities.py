@@ -32,6 +32,8 @@ class Capabilities:
         processes: another process may use the data.
         cancellation: a task may be cancelled.
         finding: records are found by what they say.
+        people: Profiles are suppressed, erased and merged.
+        audit: the record of what was done is kept.
     """
 
     concurrent_writers: bool = _capability(
@@ -57,6 +59,14 @@ class Capabilities:
     finding: bool = _capability(
         "Its transactions have `finding`: Profiles by email or external id, events and"
         " Enrollments by what they say. A storage without this is complete all the same."
+    )
+    people: bool = _capability(
+        "Its transactions have `people`: Profiles are suppressed, erased and merged. A storage"
+        " without this is complete all the same."
+    )
+    audit: bool = _capability(
+        "Its transactions have `audit`: the record of what was done to people, Journeys and API"
+        " Keys. A storage without this is complete all the same."
     )
 
 

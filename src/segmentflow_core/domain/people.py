@@ -1,0 +1,235 @@
+"""What becomes of a Profile that is suppressed, erased or merged: pure functions.
+
+Knows Profiles and their versions. Must never know what their events hold, nor how a store
+scrubs any of it.
+
+See docs/reference/rules/people.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import chain
+
+from attrs import evolve, frozen
+
+from segmentflow_core.domain.event import Enrollment
+from segmentflow_core.domain.identity import IdentityKind
+from segmentflow_core.domain.json_value import JsonValue
+from segmentflow_core.domain.profile import (
+    NEVER_GIVEN,
+    Alias,
+    EmailTimes,
+    MergedSeries,
+    Profile,
+    ProfileLimits,
+    ProfileVersion,
+    PropertyTime,
+    check_size,
+)
+from segmentflow_core.errors import ProfileTooLarge
+
+__all__ = ["Merged", "doubled", "erased", "identities_of", "merged", "suppressed", "version_of"]
+
+
+def version_of(profile: Profile) -> ProfileVersion:
+    """Return the version that a Profile stands at."""
+    return ProfileVersion(
+        profile.profile_id,
+        profile.version,
+        profile.email,
+        profile.external_id,
+        profile.properties,
+    )
+
+
+def identities_of(profile: Profile) -> tuple[Alias, ...]:
+    """Return everything that leads to a Profile, sorted, each once."""
+    own = (
+        (IdentityKind.EMAIL, profile.email),
+        (IdentityKind.EXTERNAL_ID, profile.external_id),
+    )
+    found = {
+        *profile.aliases,
+        *(Alias(IdentityKind.EMAIL, email) for email in profile.former_emails),
+        *(Alias(kind, value) for kind, value in own if value is not None),
+    }
+    return _sorted(found)
+
+
+def _sorted(aliases: Iterable[Alias]) -> tuple[Alias, ...]:
+    return tuple(sorted(aliases, key=lambda alias: (alias.kind, alias.value)))
+
+
+def suppressed(profile: Profile, now: datetime | None) -> Profile:
+    """Return a Profile as suppressed since `now`; None lifts the suppression.
+
+    One that is suppressed already stays so since when it was.
+    """
+    if (profile.suppressed_at is None) == (now is None):
+        return profile
+    return evolve(profile, suppressed_at=now)
+
+
+def erased(profile: Profile, now: datetime) -> Profile:
+    """Return a Profile as erased: nothing leads to it, and it holds nothing.
+
+    It has one more version, which is empty. What leads to it no more, `identities_of` said.
+    """
+    return evolve(
+        _emptied(profile),
+        suppressed_at=None,
+        updated_at=now,
+        erased_at=now,
+    )
+
+
+def _emptied(profile: Profile) -> Profile:
+    return evolve(
+        profile,
+        email=None,
+        external_id=None,
+        properties={},
+        property_times={},
+        version=profile.version + 1,
+        email_times=NEVER_GIVEN,
+        former_emails={},
+        aliases=(),
+    )
+
+
+@frozen(repr=False)
+class Merged:
+    """Two Profiles after their merge.
+
+    Attributes:
+        stays: to which everything leads that led to either.
+        goes: empty, and merged into the other one.
+    """
+
+    stays: Profile
+    goes: Profile
+
+
+def merged(stays: Profile, goes: Profile, now: datetime, limits: ProfileLimits) -> Merged:
+    """Merge two Profiles of which neither has ended.
+
+    An identity that the one has not becomes its own; where it has one, the other's is an alias.
+    Of each Property the value stays that was set later. The survivor is suppressed where either
+    was. Each has one more version.
+
+    Raises:
+        ProfileTooLarge: the survivor would hold more than `limits` allow.
+    """
+    properties, times = _properties(stays, goes)
+    former = _former_emails(stays, goes)
+    aliases = {*stays.aliases, *goes.aliases}
+    if stays.email is not None and goes.email is not None:
+        aliases.add(Alias(IdentityKind.EMAIL, goes.email))
+    if stays.external_id is not None and goes.external_id is not None:
+        aliases.add(Alias(IdentityKind.EXTERNAL_ID, goes.external_id))
+    before = stays.number + 1
+    series = (goes.profile_id, *(each.profile_id for each in goes.merged))
+    history = (*stays.merged, *(MergedSeries(profile_id, before) for profile_id in series))
+    check_size(stays, properties, times, limits)
+    if (
+        max(len(aliases), len(history)) > limits.max_aliases
+        or len(former) > limits.max_former_emails
+    ):
+        raise ProfileTooLarge(
+            details={
+                "maxAliases": limits.max_aliases,
+                "maxFormerEmails": limits.max_former_emails,
+            }
+        )
+    whose = stays if stays.email is not None else goes
+    since = [at for at in (stays.suppressed_at, goes.suppressed_at) if at is not None]
+    kept = evolve(
+        stays,
+        email=whose.email,
+        external_id=goes.external_id if stays.external_id is None else stays.external_id,
+        properties=properties,
+        property_times=times,
+        created_at=min(stays.created_at, goes.created_at),
+        updated_at=now,
+        version=stays.version + 1,
+        email_times=whose.email_times,
+        former_emails=former,
+        aliases=_sorted(aliases),
+        merged=history,
+        suppressed_at=min(since, default=None),
+    )
+    gone = evolve(_emptied(goes), suppressed_at=None, updated_at=now, merged_into=stays.profile_id)
+    return Merged(kept, gone)
+
+
+def _properties(
+    stays: Profile, goes: Profile
+) -> tuple[dict[str, JsonValue], dict[str, PropertyTime]]:
+    """Return the Properties of both: of each the one that was set, or removed, later."""
+    properties: dict[str, JsonValue] = dict(stays.properties)
+    times = dict(stays.property_times)
+    for name, time in goes.property_times.items():
+        known = times.get(name)
+        if known is not None and known >= time:
+            continue
+        times[name] = time
+        if name in goes.properties:
+            properties[name] = goes.properties[name]
+        else:
+            properties.pop(name, None)
+    return properties, times
+
+
+def _former_emails(stays: Profile, goes: Profile) -> dict[str, EmailTimes]:
+    """Return the emails of both that gave way, an alias of the merge included.
+
+    An alias always leads to the survivor. It stands among them, since the emails it followed
+    lead only until it was given.
+    """
+    former: dict[str, EmailTimes] = dict(stays.former_emails)
+    others: Mapping[str, EmailTimes] = goes.former_emails
+    own = {goes.email: goes.email_times} if None not in (stays.email, goes.email) else {}
+    for email, times in chain(others.items(), own.items()):
+        assert email is not None
+        known = former.get(email)
+        former[email] = times if known is None else _both(known, times)
+    former.pop(stays.email or goes.email or "", None)
+    return former
+
+
+def _both(one: EmailTimes, other: EmailTimes) -> EmailTimes:
+    return min(one[0], other[0]), *max(one[1:], other[1:])
+
+
+def doubled(waiting: Sequence[Enrollment], now: datetime) -> list[Enrollment]:
+    """Return which of the Enrollments of merged Profiles are to be withdrawn.
+
+    Of those with an equal Journey and entry key the earliest stays, by entry and then by id;
+    rather one that a worker holds, which is never withdrawn. One without an entry key has no
+    equal.
+
+    Args:
+        waiting: of both Profiles, not finished.
+        now: when they are merged.
+    """
+    first: set[tuple[str, str]] = set()
+    later: list[Enrollment] = []
+    held = {
+        each.enrollment_id
+        for each in waiting
+        if each.lease_until is not None and each.lease_until > now
+    }
+
+    def place(each: Enrollment) -> tuple[bool, datetime, str]:
+        return each.enrollment_id not in held, each.entered_at, each.enrollment_id
+
+    for each in sorted(waiting, key=place):
+        if each.entry_key is None:
+            continue
+        entry = (each.journey_id, each.entry_key)
+        if entry in first and each.enrollment_id not in held:
+            later.append(each)
+        first.add(entry)
+    return later

@@ -1,0 +1,332 @@
+"""Suppressing, erasing and merging: lock whom it is about, decide, save, keep the record.
+
+Knows the order of the steps, and that a word which leads to a merged Profile means the one that
+stayed. What becomes of a Profile, `domain.people` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from attrs import evolve, frozen
+
+from segmentflow_core.colour import settle
+from segmentflow_core.domain.audit import AuditAction
+from segmentflow_core.domain.event import Enrollment
+from segmentflow_core.domain.hand_over import EnrollmentChange, withdrawn
+from segmentflow_core.domain.people import (
+    doubled,
+    erased,
+    identities_of,
+    merged,
+    suppressed,
+    version_of,
+)
+from segmentflow_core.domain.profile import Profile, ProfileLimits
+from segmentflow_core.domain.tracking import Changes
+from segmentflow_core.errors import ConfigurationError, NotFound
+from segmentflow_core.ports import Transaction
+from segmentflow_core.ports.people import PeopleRepository
+from segmentflow_core.usecases.audit import Actor, keep_record
+from segmentflow_core.usecases.finding import find_profile
+
+__all__ = [
+    "Erasure",
+    "Merge",
+    "Suppression",
+    "begin_erasure",
+    "merge_profiles",
+    "scrub_some",
+    "suppress_profile",
+    "unscrubbed_profiles",
+]
+
+
+@frozen
+class Suppression:
+    """What suppressing a Profile, or lifting it, did.
+
+    Attributes:
+        profile: as it stands afterwards.
+        changed: whether it was not so before.
+        withdrawn: how many Enrollments that waited were withdrawn.
+    """
+
+    profile: Profile
+    changed: bool
+    withdrawn: int
+
+
+@frozen
+class Erasure:
+    """What erasing a Profile did.
+
+    Attributes:
+        profile_id: the Profile.
+        profile_ids: it and those that were merged into it, sorted.
+        withdrawn: how many Enrollments that waited were withdrawn by this call.
+        blocked: how many identities were blocked by this call.
+        scrubbed: how many records this call took what they said of the person from.
+    """
+
+    profile_id: str
+    profile_ids: tuple[str, ...]
+    withdrawn: int
+    blocked: int
+    scrubbed: int = 0
+
+
+@frozen
+class Merge:
+    """What merging two Profiles did.
+
+    Attributes:
+        profile: the one that stayed, as it stands afterwards.
+        changed: whether they were two before.
+        withdrawn: how many Enrollments that waited were withdrawn, since the other Profile
+            waits in the same Journey with the same entry key.
+    """
+
+    profile: Profile
+    changed: bool
+    withdrawn: int
+
+
+async def suppress_profile(
+    transaction: Transaction,
+    *,
+    organization_id: str,
+    who: str,
+    suppress: bool,
+    actor: Actor,
+) -> Suppression:
+    """Suppress a Profile and withdraw what waits for it, or lift its suppression.
+
+    Raises:
+        NotFound: there is no such Profile, or it is erased.
+    """
+    found = await _found(transaction, organization_id, who)
+    locked = await _locked(transaction, organization_id, [found])
+    before = _living(locked, found)
+    profile = suppressed(before, actor.now if suppress else None)
+    withdrawals = 0
+    if suppress:
+        whose = [before.profile_id, *(series.profile_id for series in before.merged)]
+        waiting = await _unfinished(transaction, organization_id, whose)
+        withdrawals = await _withdraw(transaction, organization_id, waiting, actor.now)
+    if profile is not before:
+        await _save(transaction, organization_id, [(before, profile)])
+    if profile is not before or withdrawals:
+        action = AuditAction.PROFILE_SUPPRESSED if suppress else AuditAction.PROFILE_UNSUPPRESSED
+        await keep_record(
+            transaction,
+            organization_id,
+            actor,
+            action,
+            profile.profile_id,
+            withdrawn=withdrawals,
+        )
+    return Suppression(profile, profile is not before, withdrawals)
+
+
+async def begin_erasure(
+    transaction: Transaction, *, organization_id: str, who: str, block: bool, actor: Actor
+) -> Erasure:
+    """Free the identities of a Profile, empty it, and withdraw what waits for it.
+
+    What its events left, `scrub_some` takes afterwards. One that is erased already stays so.
+
+    Raises:
+        NotFound: there is no such Profile.
+    """
+    found = await _found(transaction, organization_id, who)
+    locked = await _locked(transaction, organization_id, [found])
+    profile = _survivor(locked, found)
+    whose = sorted({profile.profile_id, *(series.profile_id for series in profile.merged)})
+    if profile.erased_at is not None:
+        return Erasure(profile.profile_id, tuple(whose), 0, 0)
+    waiting = await _unfinished(transaction, organization_id, whose)
+    withdrawals = await _withdraw(transaction, organization_id, waiting, actor.now)
+    identities = identities_of(profile) if block else ()
+    await _save(
+        transaction,
+        organization_id,
+        [(locked[each], erased(locked[each], actor.now)) for each in whose],
+    )
+    if identities:
+        people = _people(transaction)
+        await settle(people.block(organization_id, profile.profile_id, identities))
+    await keep_record(
+        transaction,
+        organization_id,
+        actor,
+        AuditAction.PROFILE_ERASED,
+        profile.profile_id,
+        profiles=len(whose),
+        withdrawn=withdrawals,
+        blocked=len(identities),
+    )
+    return Erasure(profile.profile_id, tuple(whose), withdrawals, len(identities))
+
+
+async def scrub_some(
+    transaction: Transaction, *, organization_id: str, profile_id: str, limit: int, actor: Actor
+) -> int:
+    """Scrub a part of what an erased Profile left; return how much, 0 when all is done."""
+    people = _people(transaction)
+    locked = await settle(people.lock(organization_id, [profile_id]))
+    for profile in locked:
+        if profile.erased_at is None or profile.scrubbed_at is not None:
+            return 0
+        scrubbed = await settle(people.scrub(organization_id, profile_id, limit))
+        if not scrubbed:
+            done = evolve(profile, scrubbed_at=actor.now)
+            await _save(transaction, organization_id, [(profile, done)])
+            scrubbing = AuditAction.PROFILE_SCRUBBED
+            await keep_record(transaction, organization_id, actor, scrubbing, profile_id)
+        return scrubbed
+    return 0
+
+
+async def unscrubbed_profiles(
+    transaction: Transaction, organization_id: str, limit: int
+) -> list[str]:
+    """Return the ids of Profiles whose erasure was begun and is not done, sorted."""
+    return sorted(await settle(_people(transaction).unscrubbed(organization_id, limit)))
+
+
+async def merge_profiles(
+    transaction: Transaction,
+    *,
+    organization_id: str,
+    stays: str,
+    goes: str,
+    limits: ProfileLimits,
+    actor: Actor,
+) -> Merge:
+    """Merge two Profiles into one.
+
+    Two words that lead to one Profile change nothing: they were merged before.
+
+    Raises:
+        NotFound: there is no such Profile, or one is erased.
+        ProfileTooLarge: the one that stays would hold more than `limits` allow.
+    """
+    ids = [await _found(transaction, organization_id, who) for who in (stays, goes)]
+    locked = await _locked(transaction, organization_id, ids)
+    one, other = (_living(locked, each) for each in ids)
+    if one.profile_id == other.profile_id:
+        return Merge(one, changed=False, withdrawn=0)
+    both = merged(one, other, actor.now, limits)
+    # The one that goes comes first: it gives up what the other one takes.
+    await _save(transaction, organization_id, [(other, both.goes), (one, both.stays)])
+    whose = [both.stays.profile_id, *(series.profile_id for series in both.stays.merged)]
+    waiting = await _unfinished(transaction, organization_id, whose)
+    later = waiting if both.stays.suppressed_at else doubled(waiting, actor.now)
+    withdrawals = await _withdraw(transaction, organization_id, later, actor.now)
+    await keep_record(
+        transaction,
+        organization_id,
+        actor,
+        AuditAction.PROFILES_MERGED,
+        one.profile_id,
+        other.profile_id,
+        withdrawn=withdrawals,
+    )
+    return Merge(both.stays, changed=True, withdrawn=withdrawals)
+
+
+async def _found(transaction: Transaction, organization_id: str, who: str) -> str:
+    """Return the id of the Profile that a word leads to, before anything is locked.
+
+    Raises:
+        NotFound: it leads to none.
+    """
+    _people(transaction)
+    profile = await find_profile(transaction, organization_id, who, None)
+    if profile is None:
+        raise NotFound
+    return profile.profile_id
+
+
+async def _locked(
+    transaction: Transaction, organization_id: str, profile_ids: Sequence[str]
+) -> Mapping[str, Profile]:
+    """Lock Profiles, those they were merged into, and those that were merged into them.
+
+    Which those are is known only once they are locked, so they may be locked in steps. Where
+    that meets another call's steps, the store runs one of the two again.
+    """
+    people = _people(transaction)
+    wanted = set(profile_ids)
+    while True:
+        found = await settle(people.lock(organization_id, sorted(wanted)))
+        locked = {profile.profile_id: profile for profile in found}
+        more = {series.profile_id for each in locked.values() for series in each.merged}
+        more |= {each.merged_into for each in locked.values() if each.merged_into is not None}
+        if more <= wanted:
+            return locked
+        wanted |= more
+
+
+def _survivor(locked: Mapping[str, Profile], profile_id: str) -> Profile:
+    """Return the Profile that stayed of those that this one was merged into."""
+    profile = locked[profile_id]
+    while profile.merged_into is not None:
+        profile = locked[profile.merged_into]
+    return profile
+
+
+def _living(locked: Mapping[str, Profile], profile_id: str) -> Profile:
+    """Return the Profile that stayed.
+
+    Raises:
+        NotFound: it is erased.
+    """
+    profile = _survivor(locked, profile_id)
+    if profile.erased_at is not None:
+        raise NotFound
+    return profile
+
+
+async def _unfinished(
+    transaction: Transaction, organization_id: str, profile_ids: Sequence[str]
+) -> list[Enrollment]:
+    asked = _people(transaction).unfinished(organization_id, sorted(profile_ids))
+    return list(await settle(asked))
+
+
+async def _withdraw(
+    transaction: Transaction, organization_id: str, waiting: Sequence[Enrollment], now: datetime
+) -> int:
+    """Withdraw Enrollments that are locked; return how many."""
+    changes: list[EnrollmentChange] = []
+    for before in sorted(waiting, key=lambda each: each.enrollment_id):
+        after = withdrawn(before, now)
+        if after is not None:
+            changes.append(EnrollmentChange(organization_id, before, after))
+    if changes:
+        await settle(transaction.hand_over.save(changes))
+    return len(changes)
+
+
+async def _save(
+    transaction: Transaction, organization_id: str, changed: Sequence[tuple[Profile, Profile]]
+) -> None:
+    """Save locked Profiles, each as it was and as it is to be."""
+    changes = Changes(
+        changed_profiles=tuple(after for _, after in changed),
+        previous_profiles=tuple(before for before, _ in changed),
+        new_versions=tuple(
+            version_of(after) for before, after in changed if after.version != before.version
+        ),
+    )
+    await settle(transaction.tracking.write(organization_id, changes))
+
+
+def _people(transaction: Transaction) -> PeopleRepository:
+    repository: PeopleRepository | None = getattr(transaction, "people", None)
+    if repository is None:
+        raise ConfigurationError("This storage can neither erase nor merge nor suppress.")
+    return repository
