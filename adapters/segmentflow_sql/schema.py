@@ -306,7 +306,7 @@ def is_unscrubbed(table: FromClause) -> ColumnElement[bool]:
 Index(
     "segmentflow_profiles_unscrubbed",
     profiles.c.organization_id,
-    profiles.c.profile_id,
+    profiles.c.erased_at,
     sqlite_where=is_unscrubbed(profiles),
     postgresql_where=is_unscrubbed(profiles),
 )

@@ -269,7 +269,7 @@ FROM segmentflow_1_claims""",
     ALTER COLUMN email_first SET NOT NULL, ALTER COLUMN email_last SET NOT NULL,
     ALTER COLUMN email_last_received SET NOT NULL""",
             """CREATE INDEX segmentflow_profiles_unscrubbed
-    ON segmentflow_profiles (organization_id, profile_id)
+    ON segmentflow_profiles (organization_id, erased_at)
     WHERE erased_at IS NOT NULL AND scrubbed_at IS NULL""",
         ),
         rows="SELECT count(*) FROM segmentflow_profiles",

@@ -289,7 +289,7 @@ STEPS: Final = (
             """CREATE UNIQUE INDEX segmentflow_profiles_external_id
     ON segmentflow_profiles (organization_id, external_id)""",
             """CREATE INDEX segmentflow_profiles_unscrubbed
-    ON segmentflow_profiles (organization_id, profile_id)
+    ON segmentflow_profiles (organization_id, erased_at)
     WHERE erased_at IS NOT NULL AND scrubbed_at IS NULL""",
             """CREATE INDEX segmentflow_enrollments_available
     ON segmentflow_enrollments (organization_id, available_at, enrollment_id)

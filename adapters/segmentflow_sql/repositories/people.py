@@ -53,7 +53,7 @@ class PeopleRepository:
             organization_id=organization_id,
             profile_ids=kind.codec.listed(filter(kind.codec.may_be_id, profile_ids)),
         )
-        return [rows.enrollment_from(row) for row in found if row[1] is not None]
+        return [rows.enrollment_from(row) for row in found]
 
     async def block(
         self, organization_id: str, profile_id: str, identities: Sequence[Alias]
@@ -204,7 +204,7 @@ class PeopleRepository:
         return len(found) if len(found) == limit else 0
 
     async def unscrubbed(self, organization_id: str, limit: int) -> list[str]:
-        """Return the ids of Profiles that are erased and not yet scrubbed."""
+        """Return the ids of Profiles that are erased and not yet scrubbed, the earliest first."""
         found = await ask(
             self._connection,
             self._connection.kind.statements.people.unscrubbed_profiles,

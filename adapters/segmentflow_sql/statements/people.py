@@ -42,7 +42,6 @@ from segmentflow_sql.statements.building import (
     compiled,
     equal_to_given,
     inserting,
-    looked_up,
     page,
 )
 from segmentflow_sql.statements.dialects import Dialect
@@ -148,7 +147,7 @@ def people_statements(dialect: Dialect) -> PeopleStatements:
             "unscrubbed_profiles",
             select(profiles.c.profile_id)
             .where(equal_to_given(profiles, "organization_id"), is_unscrubbed(profiles))
-            .order_by(profiles.c.profile_id)
+            .order_by(profiles.c.erased_at)
             .limit(bindparam("limit", type_=Integer))
             .offset(NO_OFFSET),
         ),
@@ -177,15 +176,21 @@ def _lock(dialect: Dialect) -> ClauseElement:
 
 
 def _unfinished(dialect: Dialect) -> ClauseElement:
-    """Lock the Enrollments of Profiles that are not finished, in the order of their ids."""
-    found = looked_up(
-        dialect,
-        "profile_ids",
-        columns(dialect, enrollments),
-        enrollments.c.profile_id,
-        more=is_open(enrollments),
+    """Lock the Enrollments of Profiles that are not finished, in the order of their ids.
+
+    Where nothing is locked, in the order of the index: SQLite reads it for that order alone.
+    """
+    by_profile = [enrollments.c.profile_id] if dialect.one_writer else []
+    return (
+        select(*columns(dialect, enrollments))
+        .where(
+            equal_to_given(enrollments, "organization_id"),
+            dialect.among(enrollments.c.profile_id, "profile_ids"),
+            is_open(enrollments),
+        )
+        .order_by(*by_profile, enrollments.c.enrollment_id)
+        .with_for_update()
     )
-    return found.order_by(enrollments.c.enrollment_id).with_for_update()
 
 
 def _unscrubbed(key: Column[Any], *selected: ColumnElement[Any]) -> Select[Any]:
