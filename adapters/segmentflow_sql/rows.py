@@ -409,6 +409,7 @@ def enrollment_row(codec: Codec, organization_id: str, enrollment: Enrollment) -
         codec.maybe(enrollment.lease_until),
         enrollment.token,
         codec.maybe(enrollment.completed_at),
+        enrollment.last_failure,
         codec.maybe(enrollment.withdrawn_at),
     )
 
@@ -416,8 +417,8 @@ def enrollment_row(codec: Codec, organization_id: str, enrollment: Enrollment) -
 def enrollment_from(row: Sequence[Any]) -> Enrollment:
     """Read an Enrollment from its columns, in table order."""
     _, identifier, journey_id, version, profile_id, event_id, event_number, *rest = row
-    entry_key, entered_at, status, available_at, attempts, lease_until, token, *ended = rest
-    completed_at, withdrawn_at = ended
+    entry_key, entered_at, status, available_at, attempts, *handed_over = rest
+    lease_until, token, completed_at, last_failure, withdrawn_at = handed_over
     return Enrollment(
         identifier,
         journey_id,
@@ -433,6 +434,7 @@ def enrollment_from(row: Sequence[Any]) -> Enrollment:
         _maybe_moment(lease_until),
         token,
         _maybe_moment(completed_at),
+        last_failure,
         _maybe_moment(withdrawn_at),
     )
 

@@ -88,7 +88,7 @@ NEWER = {
         *("aliases", "merged", "merged_into", "suppressed_at", "erased_at", "scrubbed_at"),
     },
     "event": {"number", "profile_version"},
-    "enrollment": {"event_number", "withdrawn_at"},
+    "enrollment": {"event_number", "last_failure", "withdrawn_at"},
 }
 """What a record has since then."""
 

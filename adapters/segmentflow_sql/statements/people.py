@@ -158,7 +158,7 @@ def people_statements(dialect: Dialect) -> PeopleStatements:
     )
 
 
-TOLD: Final = tuple(name for name in ("entry_key", "last_failure") if name in enrollments.c)
+TOLD: Final = ("entry_key", "last_failure")
 """What of an Enrollment may say something of the person."""
 
 
