@@ -28,6 +28,7 @@ from sqlalchemy.types import TypeEngine
 from segmentflow_core.ports import AVAILABLE_STATUSES, EnrollmentStatus
 
 __all__ = [
+    "FINISHED",
     "INSTANT",
     "SCHEMA_VERSION",
     "api_keys",
@@ -293,10 +294,13 @@ def is_available(table: FromClause) -> ColumnElement[bool]:
     return table.c.status.in_(listed)
 
 
+FINISHED: Final = (EnrollmentStatus.COMPLETED, EnrollmentStatus.WITHDRAWN)
+"""The statuses that nothing changes any more."""
+
+
 def is_open(table: FromClause) -> ColumnElement[bool]:
     """Say of Enrollments that they may yet be handed over, now or after a revival."""
-    finished = (EnrollmentStatus.COMPLETED, EnrollmentStatus.WITHDRAWN)
-    return and_(*(table.c.status != literal_column(f"'{each}'") for each in finished))
+    return and_(*(table.c.status != literal_column(f"'{each}'") for each in FINISHED))
 
 
 def is_unscrubbed(table: FromClause) -> ColumnElement[bool]:
