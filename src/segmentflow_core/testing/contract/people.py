@@ -129,7 +129,7 @@ class PeopleContract:
 
     @needs("people")
     def test_unfinished_enrollments_are_those_that_wait_are_claimed_or_dead(
-        self, tracker: Any, new_tracker: Callable[..., Any], doors: Doors
+        self, tracker: Any, doors: Doors
     ) -> None:
         tracker.journeys.publish([a_journey()])
         ids: dict[str, str] = {}
@@ -222,26 +222,7 @@ class PeopleContract:
     ) -> None:
         """Of a person of many versions, with another one of the same values beside her."""
         tracker.journeys.publish([a_journey("order", reentry=_BY_ORDER), a_journey("every")])
-        ids: list[str] = []
-        for number in range(8):
-            for who in ("her", "him"):
-                profile = {
-                    "email": f"{who}@example.com",
-                    "externalId": f"external id of {who}",
-                    "properties": {"canary": f"{who} {number}"},
-                }
-                if number == 3 and who == "her":
-                    profile["email"] = "married@example.com"
-                request = a_request(
-                    profile=profile,
-                    data={"orderId": f"canary {number}"},
-                    referenceId=f"canary {number}",
-                )
-                receipt = tracker.track(request, f"{who} {number}")
-                ids.append(receipt.profile_id)
-                clock.advance(seconds=1)
-                tracker.track(request, f"{who} {number}", organization_id="acme")
-        her, him = ids[:2]
+        her, him = _two_of_the_same_values(tracker, clock)
         events = {event.event_id: event for event in tracker.records.events(limit=100)}
         entries = {each.enrollment_id: each for each in tracker.enrollments.list(limit=100)}
         elsewhere = everything(tracker, "acme")
@@ -264,10 +245,9 @@ class PeopleContract:
         assert max(counts) <= 12
         assert len(counts) > 3
         assert doors.ask("people", "unscrubbed", "default", 10) == [her]
+        nothing: dict[str, Any] = {"data": {}, "reference_id": None, "profile": {"properties": {}}}
         for event_id, before in events.items():
-            expected = before
-            if before.profile_id == her:
-                expected = evolve(before, data={}, reference_id=None, profile={"properties": {}})
+            expected = evolve(before, **nothing) if before.profile_id == her else before
             many = doors.ask("events", "get_many", "default", [event_id])
             for after in (doors.ask("events", "get", "default", event_id), many[event_id]):
                 assert exact(after) == exact(expected)
@@ -275,9 +255,8 @@ class PeopleContract:
             kept = entries[entry.enrollment_id]
             if entry.profile_id == her:
                 assert entry.status is EnrollmentStatus.WITHDRAWN
-                for name in ("status", "available_at", "withdrawn_at"):
-                    kept = evolve(kept, **{name: getattr(entry, name)})
-                kept = evolve(kept, entry_key=None)
+                changed = {name: getattr(entry, name) for name in ("status", "withdrawn_at")}
+                kept = evolve(kept, **changed, entry_key=None)
             assert exact(entry) == exact(kept)
         for entry in entries.values():
             probe = Probe(entry.journey_id, entry.profile_id, entry.entry_key)
@@ -412,9 +391,9 @@ class PeopleContract:
         words = ("one@x.org", "other@x.org", "1", "2", gone, kept)
         assert [tracker.records.find_profile(word) for word in words] == [profile] * 6
         assert tracker.records.profile(gone) == profile
+        story = [receipt.event_id for receipt in sent[::-1]]
         for word in (*words[:2], gone):
-            story = [told.event.event_id for told in tracker.records.why(word).events]
-            assert story == [receipt.event_id for receipt in sent[::-1]]
+            assert [told.event.event_id for told in tracker.records.why(word).events] == story
         for of in (gone, kept):
             listed = tracker.records.events(profile_id=of)
             assert [event.event_id for event in listed] == story
@@ -582,7 +561,7 @@ class PeopleContract:
             for answer in hold(*calls, calls=1 if first == "event" else 3):
                 if isinstance(answer, IdentityConflict):
                     continue
-                merged = getattr(answer, "profile", answer)
+                merged: Any = getattr(answer, "profile", answer)
                 assert merged.profile_id == ids["stays"]
             receipt = tracker.track(a_request(profile=both), f"later {number}")
             assert receipt.profile_id == ids["stays"]
@@ -724,6 +703,28 @@ class PeopleContract:
             is_hers = entry.profile_id == founded.profile_id
             assert entry.status == ("withdrawn" if is_hers else "pending")
             assert (entry.entry_key is None) is is_hers
+
+
+def _two_of_the_same_values(tracker: Any, clock: FixedClock) -> list[str]:
+    """Record people with equal data, in two Organizations; return the ids of the first two."""
+    ids: list[str] = []
+    for number in range(8):
+        for who in ("her", "him"):
+            married = number == 3 and who == "her"
+            profile = {
+                "email": f"{'married' if married else who}@example.com",
+                "externalId": f"external id of {who}",
+                "properties": {"canary": f"{who} {number}"},
+            }
+            request = a_request(
+                profile=profile,
+                data={"orderId": f"canary {number}"},
+                referenceId=f"canary {number}",
+            )
+            ids.append(tracker.track(request, f"{who} {number}").profile_id)
+            clock.advance(seconds=1)
+            tracker.track(request, f"{who} {number}", organization_id="acme")
+    return ids[:2]
 
 
 class _In:
