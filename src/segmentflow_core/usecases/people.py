@@ -246,6 +246,7 @@ async def _found(
     Raises:
         NotFound: a word leads to none.
     """
+    _people(transaction)
     locked: Mapping[str, Profile] = {}
     wanted: set[str] = set()
     while True:
