@@ -150,6 +150,22 @@ def test_the_ends_of_emails_that_were_given_once_are_those_of_before(data):
             assert leads_before(survivor, email) == leads_before(profile, email)
 
 
+def test_an_email_that_gave_way_in_both_leads_as_long_as_in_either():
+    one = happened(nobody("p", "x0"), (1, "a@x.org", {}), (5, "b@x.org", {}))
+    other = happened(nobody("q", "x1"), (2, "a@x.org", {}), (9, "c@x.org", {}))
+    both = merged(one, other, LATER, WIDE).stays
+    assert leads_before(both, "a@x.org") == leads_before(other, "a@x.org")
+    assert both.former_emails["a@x.org"][0] == one.former_emails["a@x.org"][0]
+
+
+def test_an_email_that_gave_way_in_the_one_and_is_the_others_own_is_no_other_than_that():
+    one = happened(nobody("p", "x0"), (1, "a@x.org", {}), (5, "b@x.org", {}))
+    other = happened(nobody("q"), (9, "a@x.org", {}))
+    assert "a@x.org" not in merged(other, one, LATER, WIDE).stays.former_emails
+    both = merged(one, other, LATER, WIDE).stays
+    assert (both.email, both.aliases) == ("b@x.org", (Alias(EMAIL, "a@x.org"),))
+
+
 WRITES = st.lists(
     st.tuples(st.integers(0, 99), st.booleans(), PROPERTIES),
     max_size=12,

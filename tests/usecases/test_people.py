@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
-from segmentflow_core import People, Tracker
+from segmentflow_core import AsyncPeople, People, Tracker
 from segmentflow_core.colour import driven
 from segmentflow_core.domain.profile import ProfileLimits
 from segmentflow_core.errors import (
@@ -20,7 +21,7 @@ from segmentflow_core.ports import Alias, IdentityKind
 from segmentflow_core.testing import FINGERPRINT_SECRET, SequentialIds, a_journey, a_request
 from segmentflow_core.usecases.audit import Actor, list_audit
 from segmentflow_core.usecases.people import scrub_some
-from segmentflow_memory import MemoryStorage
+from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
 
 NOBODY = "019bf964-302b-7000-8000-00000000dead"
 ONCE = a_journey("once", reentry={"policy": "once"})
@@ -145,6 +146,36 @@ def test_a_merge_into_another_one_by_the_time_of_the_lock_is_followed(clock):
     merge = tracker.people.merge(ids[0], ids[1])
     assert merge.profile.profile_id == ids[2]
     assert {tracker.records.profile(each).profile_id for each in ids} == {ids[2]}
+
+
+class Stale(Moving):
+    """Reads what stood when its transaction first read, and locks what stands now."""
+
+    def run(self, work, **how):
+        return super().run(lambda transaction: work(StaleReads(transaction)), **how)
+
+
+class StaleReads:
+    def __init__(self, inner):
+        self._inner, self._seen = inner, {}
+        self.profiles = self
+
+    def __getattr__(self, name):
+        return getattr(self._inner, name)
+
+    def get(self, organization_id, profile_id):
+        if profile_id not in self._seen:
+            found = self._inner.profiles.get(organization_id, profile_id)
+            self._seen[profile_id] = found
+        return self._seen[profile_id]
+
+
+def test_a_merge_that_only_the_locked_rows_show_is_followed(clock):
+    storage = Stale()
+    tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET, clock=clock)
+    ids = [send(tracker, f"{n}@x.org").profile_id for n in range(2)]
+    storage.meanwhile = lambda: tracker.people.merge(*ids)
+    assert tracker.people.suppress(ids[1]).profile.profile_id == ids[0]
 
 
 # --- suppressing -------------------------------------------------------------------------------
@@ -307,6 +338,10 @@ def test_blocking_refuses_every_identity_that_led_to_her(tracker, clock, two):
     assert send(tracker, "free@x.org").enrolled_journeys == 0
 
 
+def test_whom_no_email_gave_way_of_is_blocked_by_what_she_has(tracker, two):
+    assert tracker.people.erase(two[0], block=True).blocked == 2
+
+
 def test_an_email_that_gave_way_and_is_another_persons_by_now_is_not_blocked(tracker, clock, two):
     """One is her own by now, one her alias; the third is nobody's."""
     for hour, email in enumerate(("hers@x.org", "alias@x.org", "nobodys@x.org", "last@x.org")):
@@ -464,6 +499,38 @@ def test_an_erased_event_is_explained_by_what_is_left(tracker, two):
     story = tracker.records.why(two[0])
     assert [told_of.event.data for told_of in story.events] == [{}, {}]
     assert [outcome.outcome.reason for outcome in story.events[0].outcomes] == [None, None]
+
+
+def test_both_colours_do_alike(clock):
+    async def asynchronous(storage, ids):
+        people = AsyncPeople(AsyncMemoryStorage(storage), clock=clock, ids=SequentialIds())
+        return [
+            await people.merge(ids[0], ids[1], by="a"),
+            await people.suppress(ids[0], by="b"),
+            await people.unsuppress(ids[0]),
+            await people.erase(ids[1], block=True),
+            await people.finish_erasures(),
+        ]
+
+    def synchronous(storage, ids):
+        people = People(storage, clock=clock, ids=SequentialIds())
+        return [
+            people.merge(ids[0], ids[1], by="a"),
+            people.suppress(ids[0], by="b"),
+            people.unsuppress(ids[0]),
+            people.erase(ids[1], block=True),
+            people.finish_erasures(),
+        ]
+
+    answers = []
+    for do in (synchronous, lambda *given: asyncio.run(asynchronous(*given))):
+        storage = MemoryStorage()
+        tracker = Tracker(
+            storage, fingerprint_key=FINGERPRINT_SECRET, clock=clock, ids=SequentialIds()
+        )
+        ids = [send(tracker, f"{n}@x.org").profile_id for n in range(2)]
+        answers.append((do(storage, ids), audited(storage)))
+    assert answers[0] == answers[1]
 
 
 # --- what is checked ---------------------------------------------------------------------------
