@@ -15,7 +15,7 @@ from segmentflow_cli.printing import lined_up, visible
 from segmentflow_cli.times import MOMENT
 from segmentflow_core.wire import journey_stats_document
 
-__all__ = ["show_stats"]
+__all__ = ["age", "show_stats"]
 
 _MOST: Final = 100_000
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
@@ -76,7 +76,7 @@ def _print(common: Common, stats: dict[str, Any], at_most: int) -> None:
             counts["matched"],
             counts["enrolled"],
             counts["waiting"],
-            _age(counts["oldestWaitingSeconds"]),
+            age(counts["oldestWaitingSeconds"]),
             _listed(counts["enrollments"]),
             _listed(counts["skipped"]),
         )
@@ -96,7 +96,7 @@ def _listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
 
 
-def _age(seconds: float | None) -> str:
+def age(seconds: float | None) -> str:
     """Write how long somebody waits, in the two largest units."""
     if seconds is None:
         return ""
