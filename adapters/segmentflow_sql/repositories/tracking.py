@@ -56,6 +56,8 @@ class TrackingRepository:
             LostRace: what stood in the way of a key has gone since.
         """
         statements = self._statements
+        if intent.wait is not None:
+            self._connection.hurry(intent.wait)
         takes = self._takes(organization_id, intent)
         find = statements.lock_profiles if takes else statements.look_for_profiles
         finding = self._finding(find, organization_id, intent)
