@@ -33,7 +33,7 @@ class AsyncGathering:
     wait: float = a_wait()
 
     def shared(self, make: Callable[[], L]) -> Callable[[], L]:
-        """Return what gives the tasks of the running loop what they share; as `Gathering.shared`."""
+        """Return what gives tasks of the running loop what they share; as `Gathering.shared`."""
         made: WeakKeyDictionary[asyncio.AbstractEventLoop, L] = WeakKeyDictionary()
 
         def here() -> L:
