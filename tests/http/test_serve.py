@@ -182,7 +182,14 @@ def test_a_request_may_hold_256_kib_and_nest_64_deep_unless_told_otherwise(store
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("--max-bytes", "0"), ("--max-bytes", "x"), ("--max-depth", "0"), ("--max-depth", "129")],
+    [
+        ("--together", "129"),
+        ("--writers", "0"),
+        ("--max-bytes", "0"),
+        ("--max-bytes", "x"),
+        ("--max-depth", "0"),
+        ("--max-depth", "129"),
+    ],
 )
 def test_a_limit_that_asks_for_nothing_or_everything_is_wrong_usage(store, option, value, capsys):
     assert main(["serve", "--store", store, option, value]) == 2
@@ -220,8 +227,8 @@ def test_an_address_that_cannot_be_listened_on_is_refused_with_the_reason(
     store, host, workers, monkeypatch, capsys
 ):
     monkeypatch.setenv("SEGMENTFLOW_FINGERPRINT_KEY", FINGERPRINT_SECRET)
-    for name in ("SEGMENTFLOW_STORE", "SEGMENTFLOW_ORGANIZATION", "SEGMENTFLOW_THREADS"):
-        monkeypatch.setenv(name, "")
+    for name in ("STORE", "ORGANIZATION", "THREADS", "TOGETHER", "WRITERS"):
+        monkeypatch.setenv(f"SEGMENTFLOW_{name}", "")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         arguments = ("--host", host, "--port", port, "--workers", workers)
@@ -241,7 +248,7 @@ def test_a_wrong_set_up_is_said_before_anything_listens(
     store, environment, why, monkeypatch, capsys
 ):
     monkeypatch.setenv("SEGMENTFLOW_FINGERPRINT_KEY", FINGERPRINT_SECRET)
-    for name in ("STORE", "ORGANIZATION", "THREADS", "MAX_BYTES", "MAX_DEPTH"):
+    for name in ("STORE", "THREADS", "TOGETHER", "WRITERS", "MAX_BYTES", "MAX_DEPTH"):
         monkeypatch.setenv(f"SEGMENTFLOW_{name}", "")
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
