@@ -248,7 +248,7 @@ def test_a_wrong_set_up_is_said_before_anything_listens(
     store, environment, why, monkeypatch, capsys
 ):
     monkeypatch.setenv("SEGMENTFLOW_FINGERPRINT_KEY", FINGERPRINT_SECRET)
-    for name in ("STORE", "THREADS", "TOGETHER", "WRITERS", "MAX_BYTES", "MAX_DEPTH"):
+    for name in ("STORE", "ORGANIZATION", "THREADS", "TOGETHER", "WRITERS", "MAX_BYTES"):
         monkeypatch.setenv(f"SEGMENTFLOW_{name}", "")
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
