@@ -52,7 +52,7 @@ class _Call:
     Attributes:
         prepared: the call as a batch of one.
         observation: what its observers will be told; None without observers.
-        place: where its caller waits.
+        place: where its caller waits, if it does.
         leads: the batch that its caller is to record, with this call in it.
         recorded: its answer.
     """
@@ -61,7 +61,7 @@ class _Call:
     names: tuple[str, ...]
     prepared: Prepared
     observation: Observation | None
-    place: Place
+    place: Place | None = None
     alone: bool = False
     left: bool = False
     leads: list[_Call] | None = None
@@ -110,7 +110,6 @@ class GatheredCalls:
                     (*intent.keys, *intent.emails, *intent.external_ids),
                     prepared,
                     observation,
-                    self._gather.place(),
                 )
                 recorded = await self._recorded(self._shared(), call)
             else:
@@ -124,11 +123,14 @@ class GatheredCalls:
         return recorded.results
 
     async def _recorded(self, shared: _Shared, call: _Call) -> Recorded:
+        place: Place | None = None
         with shared.guard:
             batch = shared.line.enter(call)
-        try:
             if batch is None:
-                await settle(call.place.wait())
+                call.place = place = self._gather.place()
+        try:
+            if place is not None:
+                await settle(place.wait())
                 batch = call.leads
             if batch is not None and len(batch) > 1:
                 await self._lead(shared, batch)
@@ -180,7 +182,7 @@ class GatheredCalls:
         self._change(shared, lambda: shared.line.finish(batch, alone=alone), apart=apart)
         for call in batch:
             call.leads = None
-            call.place.call()
+            _go_on(call)
 
     def _change(
         self, shared: _Shared, change: Callable[[], list[list[_Call]]], *, apart: bool = True
@@ -201,9 +203,14 @@ class GatheredCalls:
                 batch[0].leads = batch
         for batch in batches:
             if batch in led:
-                batch[0].place.call()
+                _go_on(batch[0])
             else:
                 self._gather.begin(partial(self._lead, shared, batch))
+
+
+def _go_on(call: _Call) -> None:
+    assert call.place is not None
+    call.place.call()
 
 
 def _tell_began(batch: Sequence[_Call]) -> None:
