@@ -162,7 +162,8 @@ class GatheredCalls:
         alone, apart = True, False
         try:
             prepared = join([call.prepared for call in batch], wait=self._gather.wait)
-            began = partial(_tell_began, batch) if self._calls.observers else None
+            told = [call.observation for call in batch if call.observation is not None]
+            began = partial(_tell_began, told) if told else None
             work = self._calls.work(prepared, batch[0].group[0], began)
             recorded = await self._calls.run(work)
             written = {event.event_id: event for event in recorded.written}
@@ -213,7 +214,6 @@ def _go_on(call: _Call) -> None:
     call.place.call()
 
 
-def _tell_began(batch: Sequence[_Call]) -> None:
-    for call in batch:
-        if call.observation is not None:
-            call.observation.began()
+def _tell_began(observations: Sequence[Observation]) -> None:
+    for observation in observations:
+        observation.began()
