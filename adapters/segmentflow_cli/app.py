@@ -214,6 +214,13 @@ def serve(
             validator=Number(gte=1, lte=MAX_WRITERS),
         ),
     ] = None,
+    max_requests: Annotated[
+        int,
+        Parameter(
+            help="How many requests a process takes on at once; others are refused, overloaded.",
+            validator=Number(gte=1),
+        ),
+    ] = 512,
     grace: Annotated[int, Parameter(help="Seconds to finish in what was accepted.")] = 30,
     max_bytes: Annotated[
         int, Parameter(help="How many bytes a request may hold.", validator=Number(gte=1))
@@ -239,6 +246,7 @@ def serve(
         threads=threads,
         together=together,
         writers=writers,
+        max_requests=max_requests,
         grace=grace,
         limits=Limits(max_bytes, max_depth, allow_placeholder_ids=placeholder_ids),
         redaction=redacted.policy,

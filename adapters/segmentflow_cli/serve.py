@@ -40,6 +40,7 @@ _ORGANIZATION: Final = "SEGMENTFLOW_ORGANIZATION"
 _THREADS: Final = "SEGMENTFLOW_THREADS"
 _TOGETHER: Final = "SEGMENTFLOW_TOGETHER"
 _WRITERS: Final = "SEGMENTFLOW_WRITERS"
+_MAX_REQUESTS: Final = "SEGMENTFLOW_MAX_REQUESTS"
 _MAX_BYTES: Final = "SEGMENTFLOW_MAX_BYTES"
 _MAX_DEPTH: Final = "SEGMENTFLOW_MAX_DEPTH"
 _PLACEHOLDER_IDS: Final = "SEGMENTFLOW_ALLOW_PLACEHOLDER_IDS"
@@ -98,6 +99,7 @@ def serve_store(
     threads: int,
     together: int,
     writers: int | None,
+    max_requests: int,
     grace: int,
     limits: Limits,
     redaction: RedactionPolicy,
@@ -121,6 +123,7 @@ def serve_store(
         _THREADS: str(threads),
         _TOGETHER: str(together),
         _WRITERS: str(_writers_for(url) if writers is None else writers),
+        _MAX_REQUESTS: str(max_requests),
         _MAX_BYTES: str(limits.max_bytes),
         _MAX_DEPTH: str(limits.max_depth),
         _PLACEHOLDER_IDS: str(int(limits.allow_placeholder_ids)),
@@ -204,6 +207,7 @@ def create_app() -> AsgiApp:
     endpoint = _build(stack)
     return AsgiApp(
         endpoint,
+        max_requests=int(os.environ[_MAX_REQUESTS]),
         on_answered=log_answered,
         closing=_told_to_stop().is_set,
         on_shutdown=stack.close,

@@ -16,6 +16,7 @@ from segmentflow_core.errors import (
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
+    Overloaded,
     PayloadTooLarge,
     StorageUnavailable,
     Unauthorized,
@@ -65,6 +66,7 @@ _OF_READING: Final = (
     InsufficientScope,
     NotFound,
     PayloadTooLarge,
+    Overloaded,
     StorageUnavailable,
     InternalError,
 )

@@ -17,6 +17,7 @@ from segmentflow_core.errors import (
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
+    Overloaded,
     PayloadTooLarge,
     ProfileEmailRequired,
     ProfileTooLarge,
@@ -117,6 +118,7 @@ ERRORS: Final[tuple[type[SegmentflowError], ...]] = (
     UnsupportedMediaType,
     ProfileEmailRequired,
     ProfileTooLarge,
+    Overloaded,
     StorageUnavailable,
     InternalError,
 )

@@ -185,6 +185,7 @@ def test_a_request_may_hold_256_kib_and_nest_64_deep_unless_told_otherwise(store
     [
         ("--together", "129"),
         ("--writers", "0"),
+        ("--max-requests", "0"),
         ("--max-bytes", "0"),
         ("--max-bytes", "x"),
         ("--max-depth", "0"),
@@ -227,7 +228,7 @@ def test_an_address_that_cannot_be_listened_on_is_refused_with_the_reason(
     store, host, workers, monkeypatch, capsys
 ):
     monkeypatch.setenv("SEGMENTFLOW_FINGERPRINT_KEY", FINGERPRINT_SECRET)
-    for name in ("STORE", "ORGANIZATION", "THREADS", "TOGETHER", "WRITERS"):
+    for name in ("STORE", "THREADS", "TOGETHER", "WRITERS", "MAX_REQUESTS"):
         monkeypatch.setenv(f"SEGMENTFLOW_{name}", "")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
@@ -248,7 +249,7 @@ def test_a_wrong_set_up_is_said_before_anything_listens(
     store, environment, why, monkeypatch, capsys
 ):
     monkeypatch.setenv("SEGMENTFLOW_FINGERPRINT_KEY", FINGERPRINT_SECRET)
-    for name in ("STORE", "ORGANIZATION", "THREADS", "TOGETHER", "WRITERS", "MAX_BYTES"):
+    for name in ("STORE", "THREADS", "TOGETHER", "WRITERS", "MAX_REQUESTS", "MAX_BYTES"):
         monkeypatch.setenv(f"SEGMENTFLOW_{name}", "")
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
