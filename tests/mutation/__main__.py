@@ -40,6 +40,7 @@ DECIDING = (
     "decision",
     "emails",
     "fingerprint",
+    "gathering",
     "hand_over",
     "identity",
     "journey/rules",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from segmentflow_core.colour import MaybeAwaitable
 
@@ -29,12 +29,15 @@ class Place(Protocol):
 
 
 class Gathers(Protocol):
-    """How a tracker gathers its calls: bounds, and one colour's ways to wait."""
+    """How a tracker gathers its calls: bounds, and one colour's ways to wait.
 
-    @property
-    def asynchronous(self) -> bool:
-        """The colour of the tracker it is for."""
-        ...
+    Attributes:
+        asynchronous: the colour of the tracker it is for.
+        apart: whether batches run apart from their callers; one of the callers runs each otherwise.
+    """
+
+    asynchronous: ClassVar[bool]
+    apart: ClassVar[bool]
 
     @property
     def most(self) -> int:
@@ -65,11 +68,6 @@ class Gathers(Protocol):
 
     def place(self) -> Place:
         """Return a place for the present caller."""
-        ...
-
-    @property
-    def apart(self) -> bool:
-        """Whether batches run apart from their callers; one of the callers runs each otherwise."""
         ...
 
     def begin(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -53,6 +53,10 @@ class TrackingRepository(Protocol):
         leads to it: where an identity leads to another Profile by then, that one is loaded, or
         the work runs again. Journeys are read, not locked.
 
+        Where the intent says how long the transaction waits, it waits no longer for a key or a
+        Profile that a concurrent one holds, nor does the work run again because of that. A store
+        may make nothing of it.
+
         An intent without keys only reads: nothing is taken and no Profile is locked, and
         the Profiles and Journeys it asks for are returned as they stand.
 
