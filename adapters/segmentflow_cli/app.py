@@ -220,7 +220,7 @@ def serve(
             help="How many requests a process takes on at once; others are refused, overloaded.",
             validator=Number(gte=1),
         ),
-    ] = 512,
+    ] = 128,
     grace: Annotated[int, Parameter(help="Seconds to finish in what was accepted.")] = 30,
     max_bytes: Annotated[
         int, Parameter(help="How many bytes a request may hold.", validator=Number(gte=1))

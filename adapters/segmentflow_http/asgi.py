@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Final, TypeAlias
@@ -100,8 +100,13 @@ class AsgiApp:
                 response = error_response(error)
         if response is None:
             target = with_query(path, bytes(scope.get("query_string", b"")).decode("latin-1"))
-            # Others may have come while the body did.
-            response = self._refusal(path) or await self._answer(method, target, headers, body)
+            try:
+                # Others may have come while the body did.
+                response = self._refusal(path) or await _while_there(
+                    receive, self._answer(method, target, headers, body)
+                )
+            except _Gone:
+                return
         if self._closing():
             response = response._replace(headers={**response.headers, "connection": "close"})
         # A client that has left meanwhile gets its answer when it tries again.
@@ -170,6 +175,35 @@ async def _read(receive: _Receive, limit: int) -> bytes:
         parts.append(part)
         more = message.get("more_body", False)
     return b"".join(parts)
+
+
+async def _while_there(receive: _Receive, answer: Coroutine[Any, Any, Response]) -> Response:
+    """Await an answer for as long as its client is there; nobody works for one who has left.
+
+    Raises:
+        _Gone: the client left; the answer was cancelled.
+    """
+    answering = asyncio.ensure_future(answer)
+    watching = asyncio.ensure_future(receive())
+
+    def left(watched: asyncio.Future[MutableMapping[str, Any]]) -> None:
+        if (
+            not watched.cancelled()
+            and watched.exception() is None
+            and watched.result()["type"] == "http.disconnect"
+        ):
+            answering.cancel()
+
+    watching.add_done_callback(left)
+    try:
+        return await answering
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if answering.cancelled() and task is not None and not task.cancelling():
+            raise _Gone from None
+        raise
+    finally:
+        watching.cancel()
 
 
 async def _send(send: _Send, response: Response) -> None:

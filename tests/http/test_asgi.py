@@ -118,6 +118,56 @@ def test_requests_that_come_while_a_body_is_read_count_too(held, headers):
     assert (start["status"], sent[0]["status"]) == (202, 503)
 
 
+def test_a_client_that_leaves_is_not_worked_for(held, headers, tracker):
+    app, sent = AsgiApp(held, max_requests=1), []
+
+    async def story():
+        messages = body(BODY)
+
+        async def receive():
+            if messages:
+                return messages.pop()
+            await held.entered.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message):
+            sent.append(message)
+
+        await app(scope(headers), receive, send)
+        assert sent == []
+        held.go.set()
+        held.entered.clear()
+        answered, _ = await exchange(app, scope(headers), body(BODY))
+        return answered
+
+    (start, _) = asyncio.run(story())
+    assert start["status"] == 202
+    assert b"idempotent-replayed" not in dict(start["headers"])
+    assert len(tracker.records.events()) == 1
+
+
+def test_an_app_that_is_cancelled_takes_its_answer_along(held, headers, tracker):
+    app = AsgiApp(held)
+
+    async def story():
+        waiting = asyncio.Event()
+
+        async def receive():
+            if held.entered.is_set():
+                await waiting.wait()
+            return body(BODY)[0]
+
+        request = asyncio.create_task(app(scope(headers), receive, None))
+        await held.entered.wait()
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+        held.go.set()
+
+    asyncio.run(story())
+    assert tracker.records.events() == []
+
+
 def test_a_body_may_come_in_parts(app, headers):
     (start, sent), _ = run(app, scope(headers), body(BODY[:10], b"", BODY[10:]))
     assert start["status"] == 202
