@@ -40,7 +40,6 @@ DECIDING = (
     "decision",
     "emails",
     "fingerprint",
-    "gathering",
     "hand_over",
     "identity",
     "journey/rules",

@@ -94,7 +94,6 @@ class Line(Generic[C]):
 
     def ended(self, call: C) -> list[list[C]]:
         """Note that what was recorded alone has ended."""
-        call.alone = False
         self._free(call)
         return self._next()
 
