@@ -231,6 +231,9 @@ class PeopleContract:
         """Of a person of many versions, with another one of the same values beside her."""
         tracker.journeys.publish([a_journey("order", reentry=_BY_ORDER), a_journey("every")])
         her, him = _two_of_the_same_values(tracker, clock)
+        # Both have failures that say something: of what waits, and of what is dead.
+        for claimed in tracker.enrollments.claim(limit=100):
+            tracker.enrollments.release(claimed.lease, error="canary", max_attempts=1)
         events = {event.event_id: event for event in tracker.records.events(limit=100)}
         entries = {each.enrollment_id: each for each in tracker.enrollments.list(limit=100)}
         elsewhere = everything(tracker, "acme")
@@ -263,8 +266,11 @@ class PeopleContract:
             kept = entries[entry.enrollment_id]
             if entry.profile_id == her:
                 assert entry.status is EnrollmentStatus.WITHDRAWN
-                changed = {name: getattr(entry, name) for name in ("status", "withdrawn_at")}
-                kept = evolve(kept, **changed, entry_key=None)
+                assert entry.token is None
+                changed = {
+                    name: getattr(entry, name) for name in ("status", "withdrawn_at", "token")
+                }
+                kept = evolve(kept, **changed, entry_key=None, last_failure=None)
             assert exact(entry) == exact(kept)
         for entry in entries.values():
             probe = Probe(entry.journey_id, entry.profile_id, entry.entry_key)
