@@ -451,34 +451,33 @@ class PeopleContract:
         self, storage: Any, new_tracker: Callable[..., Any], doors: Doors, verb: str
     ) -> None:
         tracker = new_tracker()
-        tracker.journeys.publish([a_journey()])
         crashes, unseen = 0, 0
         keeps_audit = doors.offers("audit")
         crashed = True
         while crashed:
-            words = [f"{verb} {crashes} {who}" for who in "ab"]
+            of = f"crash {crashes}"
+            where = {"organization_id": of}
+            tracker.journeys.publish([a_journey()], **where)
             ids = [
-                tracker.track(
-                    a_request(profile={"email": f"{n}-{crashes}@x.org", "externalId": word}), word
-                ).profile_id
-                for n, word in enumerate(words)
+                tracker.track(a_request(profile=_both(who)), who, **where).profile_id
+                for who in "ab"
             ]
-            before = everything(tracker)
-            recorded = doors.audited("default") if keeps_audit else []
+            before = everything(tracker, of)
+            recorded = doors.audited(of) if keeps_audit else []
             faulty = new_tracker(FaultyStorage(storage, crashes // 2, after=bool(crashes % 2)))
             try:
-                _VERBS[verb](faulty.people, *ids)
+                _VERBS[verb](_In(faulty.people, of), *ids)
                 crashed = False
             except InjectedFault:
-                unchanged = everything(tracker) == before
+                unchanged = everything(tracker, of) == before
                 unseen += unchanged
                 if keeps_audit:
-                    assert (doors.audited("default") == recorded) is unchanged
-            _VERBS[verb](tracker.people, *ids)
-            assert tracker.people.finish_erasures() == 0
-            profile = tracker.records.profile(ids[0])
-            entries = [e for e in tracker.enrollments.list(limit=1000) if e.profile_id == ids[0]]
-            statuses = [entry.status for entry in entries]
+                    assert (doors.audited(of) == recorded) is unchanged
+            _VERBS[verb](_In(tracker.people, of), *ids)
+            assert tracker.people.finish_erasures(**where) == 0
+            profile = tracker.records.profile(ids[0], **where)
+            entries = tracker.enrollments.list(**where)
+            statuses = [each.status for each in entries if each.profile_id == ids[0]]
             if verb == "merge":
                 assert (profile.profile_id, statuses) == (ids[1], ["pending"])
             else:
