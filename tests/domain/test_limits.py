@@ -32,6 +32,7 @@ PROMISED = {
     "fingerprint._KEY_ID_BYTES": 8,
     "gathering.MAX_TOGETHER": 128,
     "gathering.MAX_WRITERS": 4,
+    "hand_over.MAX_FAILURE": 1_000,
     "idempotency_key._LENGTH": 43,
     "journey.definition.MAX_KEY_PARTS": 8,
     "journey.definition.MAX_NAME": 255,
