@@ -42,7 +42,7 @@ from segmentflow_core.testing.contract.numbers import NumberContract
 from segmentflow_core.testing.contract.organizations import OrganizationContract
 from segmentflow_core.testing.contract.outages import OutageContract
 from segmentflow_core.testing.contract.overlaps import OverlapContract
-from segmentflow_core.testing.contract.people import PeopleContract
+from segmentflow_core.testing.contract.people import PeopleContract, PeopleRaceContract
 from segmentflow_core.testing.contract.processes import ProcessContract
 from segmentflow_core.testing.contract.profiles import ProfileContract
 from segmentflow_core.testing.contract.races import RaceContract
@@ -83,6 +83,7 @@ class StorageContract(
     HandOverContract,
     SharedClaimContract,
     PeopleContract,
+    PeopleRaceContract,
     AuditContract,
     StatefulContract,
 ):

@@ -48,7 +48,7 @@ from segmentflow_core.usecases.audit import Actor
 from segmentflow_core.usecases.people import begin_erasure
 from segmentflow_core.wire import event_document, profile_document
 
-__all__ = ["PeopleContract"]
+__all__ = ["PeopleContract", "PeopleRaceContract"]
 
 _FACTS: Final[Mapping[str, tuple[Facts, ...]]] = {
     fact: tried for fact, tried in values_of(Profile).items() if fact in OF_PEOPLE
@@ -487,7 +487,9 @@ class PeopleContract:
             crashes += 1
         assert unseen > 4
 
-    # --- callers at once ---------------------------------------------------------------------
+
+class PeopleRaceContract:
+    """What a host does to people while somebody else calls, one test each."""
 
     @needs("people", "concurrent_writers", "open_transactions")
     @pytest.mark.parametrize("verb", _VERBS)
