@@ -22,6 +22,13 @@ def test_what_fits_is_never_cut_short(value):
     assert not admission.too_large
 
 
+def test_what_is_admitted_in_several_parts_counts_together():
+    admission = Admission(max_depth=64, max_size=10)
+    assert admission.admit("x" * 6) == "x" * 6
+    assert admission.admit("x" * 6) is INADMISSIBLE
+    assert admission.too_large
+
+
 @given(value=json_values())
 def test_what_is_noted_of_numbers_changes_no_canonical_form(value):
     admission = Admission(max_depth=64, max_size=len(encode_json(value)))
