@@ -58,10 +58,17 @@ def test_each_kind_of_fault_is_named_by_its_place(source, expected):
         "@frozen(slots=True)\nclass C: ...",
         "x = 'a message to read'",
         "f'{x} of {y}'",
+        "pairs = zip(a, b, strict=True)",
+        "x = cast('int', y)",
+        "remembered = lru_cache(maxsize=512)(f)",
     ],
 )
 def test_what_no_test_can_tell_is_left_alone(source):
     assert faults(source) == []
+
+
+def test_no_answer_is_as_good_as_no():
+    assert faults("def f():\n    return False") == ["f: return False → return True"]
 
 
 def test_faults_that_read_alike_are_told_apart():
