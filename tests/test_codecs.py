@@ -124,7 +124,14 @@ def test_json_is_neither_copied_nor_looked_into():
 
 def test_a_document_from_before_a_field_has_its_default():
     document = document_of(an_enrollment())
-    for name in ("available_at", "attempts", "lease_until", "token", "completed_at"):
+    for name in (
+        "available_at",
+        "attempts",
+        "lease_until",
+        "token",
+        "completed_at",
+        "last_failure",
+    ):
         del document[name]
     assert record_of(Enrollment, document) == attrs.evolve(an_enrollment(), available_at=None)
 
@@ -267,7 +274,7 @@ STORED = [
             '{"enrollment_id":"n","journey_id":"j","version":1,"profile_id":"p","event_id":"e",'
             '"event_number":2,"entry_key":"","entered_at":1780315200123456,"status":"claimed",'
             '"available_at":1780315200123456,"attempts":1,"lease_until":1780315200123456,'
-            '"token":"t","completed_at":null}'
+            '"token":"t","completed_at":null,"last_failure":null}'
         ),
     ),
     (

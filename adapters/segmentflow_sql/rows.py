@@ -314,13 +314,15 @@ def enrollment_row(codec: Codec, organization_id: str, enrollment: Enrollment) -
         codec.maybe(enrollment.lease_until),
         enrollment.token,
         codec.maybe(enrollment.completed_at),
+        enrollment.last_failure,
     )
 
 
 def enrollment_from(row: Sequence[Any]) -> Enrollment:
     """Read an Enrollment from its columns, in table order."""
     _, identifier, journey_id, version, profile_id, event_id, event_number, *rest = row
-    entry_key, entered_at, status, available_at, attempts, lease_until, token, completed_at = rest
+    entry_key, entered_at, status, available_at, attempts, *handed_over = rest
+    lease_until, token, completed_at, last_failure = handed_over
     return Enrollment(
         identifier,
         journey_id,
@@ -336,6 +338,7 @@ def enrollment_from(row: Sequence[Any]) -> Enrollment:
         _maybe_moment(lease_until),
         token,
         _maybe_moment(completed_at),
+        last_failure,
     )
 
 

@@ -224,6 +224,7 @@ enrollments = Table(
     _instant("lease_until", nullable=True),
     Column("token", _ID),
     _instant("completed_at", nullable=True),
+    Column("last_failure", _text(1_000)),
     Index(
         "segmentflow_enrollments_latest",
         "organization_id",

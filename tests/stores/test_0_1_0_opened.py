@@ -85,7 +85,7 @@ def read(tracker, api_keys):
 NEWER = {
     "profile": {"number", "version", "email_times", "former_emails"},
     "event": {"number", "profile_version"},
-    "enrollment": {"event_number"},
+    "enrollment": {"event_number", "last_failure"},
 }
 """What a record has since then."""
 

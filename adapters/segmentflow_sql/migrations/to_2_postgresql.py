@@ -274,7 +274,9 @@ WHERE e.organization_id = n.organization_id AND e.event_id = n.event_id""",
         (
             # Built anew below: entries without a key are not in it any more.
             "DROP INDEX segmentflow_enrollments_entry",
-            "ALTER TABLE segmentflow_enrollments ADD COLUMN event_number BIGINT NOT NULL DEFAULT 0",
+            """ALTER TABLE segmentflow_enrollments
+    ADD COLUMN last_failure VARCHAR(1000) COLLATE "C",
+    ADD COLUMN event_number BIGINT NOT NULL DEFAULT 0""",
             """UPDATE segmentflow_enrollments AS r SET event_number = n.number
 FROM segmentflow_1_numbers AS n
 WHERE r.organization_id = n.organization_id AND r.event_id = n.event_id""",

@@ -96,6 +96,7 @@ _TABLES: Final = (
     lease_until BIGINT,
     token VARCHAR(36),
     completed_at BIGINT,
+    last_failure VARCHAR(1000),
     PRIMARY KEY (organization_id, enrollment_id)
 ) WITHOUT ROWID""",
     # For this transaction alone.
@@ -198,7 +199,7 @@ ORDER BY e.organization_id, e.event_id"""
 _ENROLLMENTS: Final = """INSERT INTO segmentflow_enrollments
 SELECT r.organization_id, r.enrollment_id, r.journey_id, r.version, r.profile_id, r.event_id,
     coalesce(n.number, 0), r.entry_key, r.entered_at, r.status, r.available_at, r.attempts,
-    r.lease_until, r.token, r.completed_at
+    r.lease_until, r.token, r.completed_at, NULL
 FROM segmentflow_1_enrollments AS r
 LEFT JOIN segmentflow_1_numbers AS n
     ON n.organization_id = r.organization_id AND n.event_id = r.event_id

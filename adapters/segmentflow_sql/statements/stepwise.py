@@ -27,6 +27,7 @@ DECIDED: Final = (
     "lease_until",
     "token",
     "completed_at",
+    "last_failure",
 )
 """What the hand-over decides of an Enrollment, in the order of the table's columns."""
 

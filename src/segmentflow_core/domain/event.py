@@ -135,6 +135,8 @@ class Enrollment:
         lease_until: when its lease runs out; None while nobody holds one.
         token: the token of the latest claim; an earlier holder has another one and is refused.
         completed_at: when a worker completed it.
+        last_failure: what a worker said of the latest failure that it had words for, at most 1,000
+            characters; None before any, and again once it is completed or revived.
     """
 
     enrollment_id: str
@@ -151,6 +153,7 @@ class Enrollment:
     lease_until: datetime | None = None
     token: str | None = None
     completed_at: datetime | None = None
+    last_failure: str | None = None
 
     @property
     def waits_until(self) -> datetime:

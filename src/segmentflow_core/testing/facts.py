@@ -154,6 +154,7 @@ FIELDS: Final[dict[type, dict[str, _Source]]] = {
         "lease_until": _fixed(None),
         "token": _fixed(None),
         "completed_at": _fixed(None),
+        "last_failure": _fixed(None),
     },
     Trigger: {"event": "trigger", "where": "where"},
     # Its fields go together, so it is one fact.
