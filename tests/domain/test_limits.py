@@ -30,6 +30,7 @@ PROMISED = {
     "faults.MAX_PATH": 1024,
     "fingerprint.MIN_SECRET_BYTES": 32,
     "fingerprint._KEY_ID_BYTES": 8,
+    "hand_over.MAX_FAILURE": 1000,
     "idempotency_key._LENGTH": 43,
     "journey.definition.MAX_KEY_PARTS": 8,
     "journey.definition.MAX_NAME": 255,

@@ -173,17 +173,18 @@ def judge(
 def main() -> None:
     parser = argparse.ArgumentParser(prog="mutation", description=__doc__)
     parser.add_argument("what", choices=("storages", "core"))
-    parser.add_argument("--only", default="", help="judge modules whose name ends so")
+    parser.add_argument("--only", nargs="+", help="judge modules whose names end so")
     parser.add_argument("--named", default="", help="judge mutants whose name has this in it")
     parser.add_argument("--sample", type=int, help="how many mutants; 0 is every one")
     parser.add_argument("--processes", type=int, default=2, help="how many are judged at a time")
     options = parser.parse_args()
+    only = tuple(options.only or [""])
     narrowed = options.only or options.named
     most = options.sample if options.sample is not None else 0 if narrowed else SAMPLE
     with TemporaryDirectory() as folder:
         sys.path.insert(0, folder)
         every = [*memory(), *page(Path(folder))] if options.what == "storages" else [*core()]
-        modules = [module for module in every if module.name.endswith(options.only)]
+        modules = [module for module in every if module.name.endswith(only)]
         count, wrong = judge(
             modules, sample(modules, most or None, options.named), options.processes
         )
