@@ -9,7 +9,7 @@ from types import MappingProxyType
 import pytest
 from hypothesis import given
 
-from segmentflow_core.domain.admission import INADMISSIBLE, Admission, plain_value
+from segmentflow_core.domain.admission import INADMISSIBLE, Admission, FlawedObject, plain_value
 from segmentflow_core.domain.canonical import canonical_json, encode_json
 from segmentflow_core.errors import MAX_VIOLATIONS
 from segmentflow_core.testing import json_values
@@ -174,6 +174,21 @@ def test_faults_past_the_bound_are_counted(name):
     _, admission = admitted([{name: float("nan")}] * (MAX_VIOLATIONS + 5), max_size=10**6)
     assert len(admission.faults.noted) == MAX_VIOLATIONS
     assert admission.faults.omitted == 5
+
+
+def test_names_given_more_than_once_are_counted_past_the_bound():
+    twice = FlawedObject({"a": 1, "b": 1})
+    twice.repeated = ("a", "b")
+    _, admission = admitted([twice] * MAX_VIOLATIONS, max_size=10**6)
+    assert len(admission.faults.noted) == MAX_VIOLATIONS
+    assert admission.faults.omitted == MAX_VIOLATIONS
+
+
+@pytest.mark.parametrize("value", [{}, {"": {}}, [{}], [[]], [""], {"": [""]}], ids=str)
+def test_what_is_just_as_large_as_it_may_be_fits(value):
+    copy, admission = admitted(value, max_size=len(encode_json(value)))
+    assert copy == value
+    assert not admission.too_large
 
 
 def test_faults_are_noted_in_the_order_of_the_document():
