@@ -205,7 +205,16 @@ def test_faults_are_noted_in_the_order_of_the_document():
 
 @pytest.mark.parametrize(
     "value",
-    [["a" * 50] * 3, [["a" * 98]], {"a" * 99: 0}, [[[], []] * 50], {"a": ["b" * 99]}, "a" * 101],
+    [
+        ["a" * 50] * 3,
+        [["a" * 98]],
+        {"a" * 99: 0},
+        [[[], []] * 50],
+        {"a": ["b" * 99]},
+        "a" * 101,
+        ["a" * 60, ("b" * 60,)],
+        [("a" * 60,), "b" * 60],
+    ],
 )
 def test_the_pass_stops_at_the_bound(value):
     copy, admission = admitted(value, max_size=100)
