@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from inspect import isfunction
+from types import FunctionType
 
 import pytest
 from hypothesis import settings
@@ -39,7 +39,7 @@ _OF_OTHERS = {
 
 def pytest_pycollect_makeitem(collector, name, obj):
     """Leave out what a class of the contract leaves to the class beside it."""
-    if not isfunction(obj):
+    if type(obj) is not FunctionType:
         return None
     subject, is_of_contract, _ = obj.__qualname__.partition("Contract.test_")
     if is_of_contract and name.startswith("test_") and not _is_tried(collector, subject):
