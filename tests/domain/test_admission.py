@@ -214,12 +214,15 @@ def test_faults_are_noted_in_the_order_of_the_document():
         "a" * 101,
         ["a" * 60, ("b" * 60,)],
         [("a" * 60,), "b" * 60],
+        # What comes after the bound is not looked at.
+        [("a" * 101,), float("nan")],
     ],
 )
 def test_the_pass_stops_at_the_bound(value):
     copy, admission = admitted(value, max_size=100)
     assert admission.too_large
     assert copy is INADMISSIBLE
+    assert not admission.faults.noted
 
 
 def test_a_negative_zero_is_zero():
