@@ -191,6 +191,13 @@ def test_what_is_just_as_large_as_it_may_be_fits(value):
     assert not admission.too_large
 
 
+def test_nothing_is_left_out_where_the_bound_is_just_reached():
+    value = {"a": "b" * 94}  # its quotes are not counted
+    copy, admission = admitted(value, max_size=100)
+    assert copy == value
+    assert not admission.too_large
+
+
 def test_faults_are_noted_in_the_order_of_the_document():
     nan = float("nan")
     _, admission = admitted({"a": [nan, {"b": nan, "c": (nan,)}, nan], "d": nan}, max_depth=3)
