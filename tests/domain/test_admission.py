@@ -169,6 +169,20 @@ def test_names_are_admitted_as_plain_text_or_refused():
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("a\0b", "must not hold the character U+0000"),
+        ("a\ud800b", "must not hold a lone surrogate"),
+    ],
+)
+@pytest.mark.parametrize("shape", [lambda t: t, lambda t: [t, "b"], lambda t: {"a": t}])
+def test_a_text_that_no_store_can_hold_is_refused(text, why, shape):
+    _, admission = admitted(shape(text))
+    assert [fault.message for fault in admission.faults.violations()] == [why]
+    assert admitted(shape("é"))[0] == shape("é")
+
+
 @pytest.mark.parametrize("name", ["a", "\0"])
 def test_faults_past_the_bound_are_counted(name):
     _, admission = admitted([{name: float("nan")}] * (MAX_VIOLATIONS + 5), max_size=10**6)
