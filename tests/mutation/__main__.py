@@ -52,6 +52,8 @@ DECIDING = (
     "redaction_policy",
     "tracking",
 )
+NEAR = {"profiles_in_hand": ("decision",), "rules": ("decision",)}
+"""Modules that the tests of others are near to, too."""
 
 
 def memory() -> Iterator[Module]:
@@ -80,7 +82,8 @@ def core() -> Iterator[Module]:
     """Yield the core's modules that decide; the tests of the core judge them."""
     for name in DECIDING:
         stem = Path(name).name
-        near = sorted(DOMAIN_TESTS.glob(f"**/test_{stem}*.py"))
+        stems = (stem, *NEAR.get(stem, ()))
+        near = [path for each in stems for path in sorted(DOMAIN_TESTS.glob(f"**/test_{each}*.py"))]
         stages = [tuple(map(str, near))] if near else []
         source = (DOMAIN / f"{name}.py").read_text("utf-8")
         dotted = name.replace("/", ".")
