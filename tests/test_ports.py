@@ -7,10 +7,12 @@ from typing import get_type_hints
 
 from segmentflow_core.ports import FindsRecords, QuickHandOverRepository, Transaction
 from segmentflow_core.ports.api_keys import KeepsApiKeys
+from segmentflow_core.ports.audit import KeepsAudit
+from segmentflow_core.ports.people import KeepsPeople
 
 PORTS = {
     get_type_hints(offered.fget)["return"]
-    for offers in (Transaction, FindsRecords, KeepsApiKeys)
+    for offers in (Transaction, FindsRecords, KeepsApiKeys, KeepsAudit, KeepsPeople)
     for offered in vars(offers).values()
     if isinstance(offered, property)
 } | {QuickHandOverRepository}
