@@ -164,7 +164,6 @@ class Tables:
         self.enrollments: Table[tuple[str, str], Enrollment] = Table(undo)
         self.enrollment_order: SortedIds[str] = SortedIds(undo)
         self.enrollments_of_profile: SortedIds[tuple[str, str]] = SortedIds(undo)
-        self.enrollments_of_journey: SortedIds[tuple[str, str]] = SortedIds(undo)
         self.queue = Queue(undo)
         self.entries: Table[tuple[str, str, str], datetime] = Table(undo)
         self.entry_keys: Table[tuple[str, str, str, str], str] = Table(undo)
@@ -188,7 +187,6 @@ class Tables:
         self.history.add(organization_id, enrollment)
         self.enrollment_order.add(organization_id, enrollment_id)
         self.enrollments_of_profile.add((organization_id, enrollment.profile_id), enrollment_id)
-        self.enrollments_of_journey.add((organization_id, enrollment.journey_id), enrollment_id)
 
     def put_enrollment(self, organization_id: str, enrollment: Enrollment) -> None:
         at = (organization_id, enrollment.enrollment_id)

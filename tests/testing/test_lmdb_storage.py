@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from functools import partial
 
@@ -64,11 +63,6 @@ class TestAsyncLmdbStorage(OneEnvironment, ApiKeyContract, StorageContract):
     capabilities = Capabilities(finding=False, people=False, audit=False)
 
     opened = AsyncLmdbStorage
-
-    @pytest.fixture
-    def run_async(self):
-        with asyncio.Runner() as runner:
-            yield runner.run
 
 
 def forked(work):

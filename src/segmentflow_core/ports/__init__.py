@@ -2,7 +2,8 @@
 
 One set of protocols serves both colours: a synchronous adapter writes these methods
 with `def`, an asynchronous one with `async def`, under the same names; neither inherits
-from anything. Must never know how any of it is done.
+from anything. Repositories are given their arguments by position: an adapter may name its
+parameters otherwise. Must never know how any of it is done.
 
 Every method may raise `StorageUnavailable` when the store cannot be reached and
 `IdempotencyInProgress` when a concurrent call that has taken a key did not finish within
