@@ -63,6 +63,18 @@ from segmentflow_core.ports.records import (
     SkipReason,
     UserEvent,
 )
+from segmentflow_core.ports.retention import (
+    FINISHED_STATUSES,
+    EventPlace,
+    GoneEvents,
+    KeepsForATime,
+    RemovedEnrollments,
+    RemovedEvents,
+    RetentionRepository,
+    finished_at,
+    gone_events,
+    joined,
+)
 from segmentflow_core.ports.storage import AsyncStorage, Storage, Transaction
 from segmentflow_core.ports.system import Clock, IdFactory
 from segmentflow_core.ports.tracking import (
@@ -83,6 +95,7 @@ from segmentflow_core.ports.tracking import (
 
 __all__ = [
     "AVAILABLE_STATUSES",
+    "FINISHED_STATUSES",
     "Alias",
     "AsyncStorage",
     "AuditAction",
@@ -99,11 +112,13 @@ __all__ = [
     "EnrollmentRepository",
     "EnrollmentStatus",
     "EventFilter",
+    "EventPlace",
     "EventRepository",
     "FindingRepository",
     "FindsRecords",
     "Fingerprint",
     "Found",
+    "GoneEvents",
     "HandOverRepository",
     "IdFactory",
     "IdempotencyRepository",
@@ -114,6 +129,7 @@ __all__ = [
     "JourneyRepository",
     "JourneyStatus",
     "KeepsAudit",
+    "KeepsForATime",
     "KeepsPeople",
     "KeyClaim",
     "Known",
@@ -130,6 +146,9 @@ __all__ = [
     "PropertyTime",
     "QuickHandOverRepository",
     "Receipt",
+    "RemovedEnrollments",
+    "RemovedEvents",
+    "RetentionRepository",
     "SkipReason",
     "Storage",
     "TrackingRepository",
@@ -140,10 +159,13 @@ __all__ = [
     "deal",
     "encode_json",
     "extended",
+    "finished_at",
     "format_instant",
     "from_microseconds",
+    "gone_events",
     "handed_over",
     "is_id",
+    "joined",
     "journey_definition",
     "journey_document",
     "key_digest",
