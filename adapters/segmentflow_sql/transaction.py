@@ -12,6 +12,7 @@ from segmentflow_sql.repositories import (
     IdempotencyRepository,
     JourneyRepository,
     ProfileRepository,
+    RetentionRepository,
     TrackingRepository,
 )
 
@@ -69,3 +70,8 @@ class SqlTransaction:
     def hand_over(self) -> HandOverRepository:
         """Enrollments on their way to workers."""
         return HandOverRepository(self.connection)
+
+    @property
+    def retention(self) -> RetentionRepository:
+        """Old records, to be removed."""
+        return RetentionRepository(self.connection)

@@ -12,6 +12,7 @@ from segmentflow_sql.repositories.records import (
     EventRepository,
     ProfileRepository,
 )
+from segmentflow_sql.repositories.retention import RetentionRepository
 from segmentflow_sql.repositories.tracking import TrackingRepository
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "IdempotencyRepository",
     "JourneyRepository",
     "ProfileRepository",
+    "RetentionRepository",
     "TrackingRepository",
 ]

@@ -19,10 +19,12 @@ from sqlalchemy import (
     Table,
     and_,
     bindparam,
+    delete,
     func,
     literal_column,
     select,
     true,
+    tuple_,
     update,
 )
 from sqlalchemy.sql.elements import ClauseElement
@@ -43,6 +45,7 @@ __all__ = [
     "inserting",
     "looked_up",
     "page",
+    "removing",
     "replacing",
 ]
 
@@ -179,6 +182,23 @@ def changing(dialect: Dialect, name: str, table: Table, changed: Sequence[str]) 
         )
 
     return for_rows(dialect, name, [table.c[each] for each in (*changed, *keys)], statement)
+
+
+def removing(dialect: Dialect, name: str, table: Table) -> RowStatement:
+    """Build the DELETE of rows by their keys."""
+    keys = list(table.primary_key.columns)
+
+    def statement(source: FromClause | None, values: Values) -> ClauseElement:
+        if source is None:
+            return delete(table).where(
+                *(key == value for key, value in zip(keys, values, strict=True))
+            )
+        listed = tuple_(*keys).in_(select(*values).select_from(source))
+        # Named once more where that tells the database which machine the rows are on.
+        of_one = [keys[0] == values[0]] if dialect.one_organization else []
+        return delete(table).where(listed, *of_one)
+
+    return for_rows(dialect, name, keys, statement, prepared=False)
 
 
 def replacing(table: Table, insert: Any, where: ColumnElement[bool]) -> Any:

@@ -9,10 +9,8 @@ from attrs import frozen
 from sqlalchemy import (
     Column,
     ColumnElement,
-    FromClause,
     Integer,
     Select,
-    Table,
     and_,
     bindparam,
     cast,
@@ -22,7 +20,6 @@ from sqlalchemy import (
     null,
     or_,
     select,
-    tuple_,
     union_all,
     update,
 )
@@ -45,9 +42,9 @@ from segmentflow_sql.statements.building import (
     columns,
     compiled,
     equal_to_given,
-    for_rows,
     inserting,
     looked_up,
+    removing,
 )
 from segmentflow_sql.statements.dialects import Dialect
 from segmentflow_sql.statements.journeys import CURRENT_VERSION
@@ -162,10 +159,13 @@ def tracking_statements(dialect: Dialect) -> TrackingStatements:
         ),
         count_events=changing(dialect, "count_events", profiles, _COUNTED),
         change_times=changing(
-            dialect, "change_times", profile_versions, ("former_emails", "property_times")
+            dialect,
+            "change_times",
+            profile_versions,
+            ("former_emails", "property_times", "last_number"),
         ),
         add_identities=inserting(dialect, "add_identities", identities),
-        remove_identities=_removed(dialect, "remove_identities", identities),
+        remove_identities=removing(dialect, "remove_identities", identities),
         create_profiles=inserting(dialect, "create_profiles", profiles),
         create_versions=inserting(dialect, "create_versions", profile_versions),
         write_events=inserting(dialect, "write_events", events),
@@ -285,23 +285,6 @@ def _reread(dialect: Dialect) -> Select[Any]:
             dialect.among(profiles.c.profile_id, "profile_ids"),
         )
     )
-
-
-def _removed(dialect: Dialect, name: str, table: Table) -> RowStatement:
-    """Build the DELETE of rows by their keys."""
-    keys = list(table.primary_key.columns)
-
-    def statement(source: FromClause | None, values: Values) -> ClauseElement:
-        if source is None:
-            return delete(table).where(
-                *(key == value for key, value in zip(keys, values, strict=True))
-            )
-        listed = tuple_(*keys).in_(select(*values).select_from(source))
-        # Named once more where that tells the database which machine the rows are on.
-        of_one = [keys[0] == values[0]] if dialect.one_organization else []
-        return delete(table).where(listed, *of_one)
-
-    return for_rows(dialect, name, keys, statement, prepared=False)
 
 
 # --- Journeys and entries ----------------------------------------------------------------
