@@ -59,8 +59,8 @@ from segmentflow_sql.statements.statement import RowStatement, Statement
 
 __all__ = ["ENTRY", "RetentionStatements", "retention_statements"]
 
-_ONE: Final[ColumnElement[Any]] = literal_column("1")
-_ZERO: Final[ColumnElement[Any]] = literal_column("0")
+_ONE: Final[ColumnElement[Any]] = literal_column("1", Integer)
+_ZERO: Final[ColumnElement[Any]] = literal_column("0", Integer)
 
 ENTRY: Final = (
     "organization_id",
