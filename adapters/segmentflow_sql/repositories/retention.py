@@ -14,6 +14,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from segmentflow_core.ports import (
+    FINISHED_STATUSES,
     EventPlace,
     GoneEvents,
     RemovedEnrollments,
@@ -23,6 +24,7 @@ from segmentflow_core.ports import (
 )
 from segmentflow_sql import rows
 from segmentflow_sql.exchange import Call, Connection, Rows, ask, calls_for_rows
+from segmentflow_sql.statements import Statement
 
 __all__ = ["RetentionRepository"]
 
@@ -73,11 +75,15 @@ class RetentionRepository:
             return set()
         answers = await ask(
             self._connection,
-            self._connection.kind.statements.retention.held_events,
+            self._connection.kind.statements.retention.caused_enrollments,
             organization_id=organization_id,
             rows=encode_json(caused),
         )
-        return {caused[position][-1] for position, unfinished in answers if unfinished}
+        return {
+            caused[position][-1]
+            for position, status in answers
+            if status is not None and status not in FINISHED_STATUSES
+        }
 
     def _remove(self, organization_id: str, removed: Rows) -> None:
         statements = self._connection.kind.statements.retention
@@ -103,9 +109,7 @@ class RetentionRepository:
                 statements.count_versions,
                 [(organization_id, *of, count) for of, count in sorted(versions.items())],
             ),
-            *calls_for_rows(
-                statements.remove_events, [(organization_id, row[0]) for row in removed]
-            ),
+            *self._for_ids(statements.remove_events, organization_id, [row[0] for row in removed]),
             *calls_for_rows(statements.remove_versions, up_to),
             *calls_for_rows(statements.forget_versions, up_to),
         ]
@@ -151,14 +155,18 @@ class RetentionRepository:
             if earlier is not None:
                 gone.add(earlier)
         self._connection.pending += [
-            *calls_for_rows(
-                statements.remove_enrollments, [(organization_id, each) for each in sorted(gone)]
-            ),
-            *calls_for_rows(
-                statements.leave_entries, [(organization_id, each) for each in sorted(left)]
-            ),
+            *self._for_ids(statements.remove_enrollments, organization_id, sorted(gone)),
+            *self._for_ids(statements.leave_entries, organization_id, left),
         ]
         return RemovedEnrollments(len(found), len(left))
+
+    def _for_ids(
+        self, statement: Statement, organization_id: str, ids: Sequence[str]
+    ) -> list[Call]:
+        if not ids:
+            return []
+        listed = self._connection.kind.codec.listed(ids)
+        return [Call(statement, statement.arguments(organization_id=organization_id, ids=listed))]
 
     async def gone(self, organization_id: str, profile_ids: Sequence[str]) -> list[GoneEvents]:
         """Return what is left of the removed events of Profiles."""

@@ -6,29 +6,30 @@ of Profiles that are not the latest.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from attrs import frozen
 from sqlalchemy import (
     Column,
     ColumnElement,
+    Delete,
     FromClause,
     Integer,
     Select,
     String,
     Table,
+    Update,
     and_,
     bindparam,
     case,
     cast,
     delete,
-    exists,
-    func,
     literal_column,
     null,
     or_,
     select,
+    tuple_,
     update,
 )
 from sqlalchemy.sql.elements import ClauseElement
@@ -41,7 +42,6 @@ from segmentflow_sql.schema import (
     gone_events,
     gone_versions,
     is_listed,
-    is_open,
     profile_versions,
 )
 from segmentflow_sql.statements.building import (
@@ -52,7 +52,6 @@ from segmentflow_sql.statements.building import (
     equal_to_given,
     for_rows,
     inserting,
-    removing,
 )
 from segmentflow_sql.statements.dialects import Dialect
 from segmentflow_sql.statements.statement import RowStatement, Statement
@@ -81,11 +80,11 @@ class RetentionStatements:
     """The statements of retention, in about the order a batch runs them; planned anew each time."""
 
     old_events: Statement
-    held_events: Statement
-    """Takes a list of entries; says of each position whether that Enrollment is open."""
+    caused_enrollments: Statement
+    """Takes a list of entries; says of each position the status of the Enrollment."""
     leave_events: RowStatement
     count_versions: RowStatement
-    remove_events: RowStatement
+    remove_events: Statement
     remove_versions: RowStatement
     """Takes a version, and removes it and earlier ones that no event refers to any more."""
     forget_versions: RowStatement
@@ -95,24 +94,24 @@ class RetentionStatements:
     superseded_entries: Statement
     """Takes a list of entries; says of each position whether there is a later entry, and which
     earlier one is an entry without a key that was left."""
-    remove_enrollments: RowStatement
-    leave_entries: RowStatement
+    remove_enrollments: Statement
+    leave_entries: Statement
 
 
 def retention_statements(dialect: Dialect) -> RetentionStatements:
     """Build and compile the statements of retention."""
     return RetentionStatements(
         old_events=compiled(dialect, "old_events", _old_events(dialect), prepared=False),
-        held_events=compiled(dialect, "held_events", _held_events(dialect), prepared=False),
+        caused_enrollments=compiled(
+            dialect, "caused_enrollments", _caused(dialect), prepared=False
+        ),
         leave_events=inserting(dialect, "leave_events", gone_events, _joined),
         count_versions=inserting(dialect, "count_versions", gone_versions, _counted),
-        remove_events=removing(dialect, "remove_old_events", events),
+        remove_events=_listed(dialect, "remove_old_events", delete(events), events.c.event_id),
         remove_versions=_up_to_version(
-            dialect, "remove_versions", profile_versions, _no_event_refers_to_it()
+            dialect, "remove_versions", profile_versions, _no_event_refers_to_it
         ),
-        forget_versions=_up_to_version(
-            dialect, "forget_versions", gone_versions, ~exists(_same_version(profile_versions))
-        ),
+        forget_versions=_up_to_version(dialect, "forget_versions", gone_versions, _is_gone),
         gone_events=compiled(
             dialect,
             "gone_events",
@@ -134,15 +133,19 @@ def retention_statements(dialect: Dialect) -> RetentionStatements:
         superseded_entries=compiled(
             dialect, "superseded_entries", _superseded(dialect), prepared=False
         ),
-        remove_enrollments=removing(dialect, "remove_old_enrollments", enrollments),
-        leave_entries=for_rows(
-            dialect,
-            "leave_entries",
-            list(enrollments.primary_key.columns),
-            _left,
-            prepared=False,
+        remove_enrollments=_listed(
+            dialect, "remove_old_enrollments", delete(enrollments), enrollments.c.enrollment_id
+        ),
+        leave_entries=_listed(
+            dialect, "leave_entries", _entry_alone(), enrollments.c.enrollment_id
         ),
     )
+
+
+def _listed(dialect: Dialect, name: str, change: Delete | Update, key: Column[Any]) -> Statement:
+    """Build a change of an Organization's rows whose ids are listed."""
+    listed = change.where(equal_to_given(key.table, "organization_id"), dialect.among(key, "ids"))
+    return compiled(dialect, name, listed, prepared=False)
 
 
 # --- events ------------------------------------------------------------------------------
@@ -206,17 +209,27 @@ def _position(dialect: Dialect, each: Any) -> ColumnElement[Any]:
     return cast(dialect.item(each.c.value, 0), Integer)
 
 
-def _held_events(dialect: Dialect) -> Select[Any]:
-    """Find the Enrollment that an event caused, by the index of the entries of a pair."""
+def _caused(dialect: Dialect) -> Select[Any]:
+    """Find the Enrollment that an event caused, by the index of the entries of a pair.
+
+    It was entered when the event was received. Asked for as a range, since SQLite uses no index
+    for an equality with what it takes out of JSON.
+    """
     each = dialect.each("rows")
-    caused = and_(
-        _of_pair(dialect, each, enrollments),
-        enrollments.c.entered_at == _given(dialect, each, 3, enrollments.c.entered_at),
-        enrollments.c.event_id == _given(dialect, each, 4, enrollments.c.event_id),
-        is_open(enrollments),
+    at = _given(dialect, each, 3, enrollments.c.entered_at)
+    status = (
+        select(enrollments.c.status)
+        .where(
+            _of_pair(dialect, each, enrollments),
+            enrollments.c.entered_at >= at,
+            enrollments.c.entered_at <= at,
+            enrollments.c.event_id == _given(dialect, each, 4, enrollments.c.event_id),
+        )
+        .limit(_ONE)
+        .offset(NO_OFFSET)
+        .scalar_subquery()
     )
-    is_held = select(func.count()).select_from(enrollments).where(caused).scalar_subquery()
-    return select(_position(dialect, each), is_held).select_from(each)
+    return select(_position(dialect, each), status).select_from(each)
 
 
 def _joined(insert: Any) -> ClauseElement:
@@ -249,34 +262,48 @@ def _counted(insert: Any) -> ClauseElement:
 _VERSION: Final = ("organization_id", "profile_id", "version")
 
 
-def _same_version(table: Table) -> Select[Any]:
-    """Select a version of the one table that is the same in the other."""
-    tables = {profile_versions: gone_versions, gone_versions: profile_versions}
-    other = tables[table]
-    return select(_ONE).select_from(table).where(*(table.c[n] == other.c[n] for n in _VERSION))
+def _same_version(column: Column[Any], version: FromClause) -> ColumnElement[Any]:
+    """Read a column of the row that another table has of a version; NULL where it has none."""
+    same = (column.table.c[name] == version.c[name] for name in _VERSION)
+    return select(column).where(*same).scalar_subquery()
 
 
-def _no_event_refers_to_it() -> ColumnElement[bool]:
+def _no_event_refers_to_it(version: FromClause) -> ColumnElement[bool]:
     """Say of a version that retention has removed as many events as have referred to it."""
-    last, first = profile_versions.c.last_number, profile_versions.c.first_number
-    counted = _same_version(gone_versions).where(gone_versions.c.events > last - first)
-    return and_(last.is_not(None), exists(counted))
+    length = version.c.last_number - version.c.first_number
+    return length < _same_version(gone_versions.c.events, version)
+
+
+def _is_gone(version: FromClause) -> ColumnElement[bool]:
+    return _same_version(profile_versions.c.version, version).is_(None)
 
 
 def _up_to_version(
-    dialect: Dialect, name: str, table: Table, which: ColumnElement[bool]
+    dialect: Dialect,
+    name: str,
+    table: Table,
+    which: Callable[[FromClause], ColumnElement[bool]],
 ) -> RowStatement:
     """Build the DELETE of such versions of Profiles as are not above a given one."""
 
     def statement(source: FromClause | None, values: Values) -> ClauseElement:
-        del source  # the values say where they come from
-        *whose, version = values
-        keys = zip(("organization_id", "profile_id"), whose, strict=True)
-        return delete(table).where(
-            *(table.c[name] == value for name, value in keys), table.c.version <= version, which
+        organization_id, profile_id, version = values
+        found = table if source is None else table.alias("found")
+        conditions = (
+            found.c.organization_id == organization_id,
+            found.c.profile_id == profile_id,
+            found.c.version <= version,
+            which(found),
         )
+        if source is None:
+            return delete(table).where(*conditions)
+        keys = [table.c[each] for each in _VERSION]
+        listed = select(*(found.c[each] for each in _VERSION)).select_from(source, found)
+        # Named once more where that tells the database which machine the rows are on.
+        of_one = [keys[0] == organization_id] if dialect.one_organization else []
+        return delete(table).where(tuple_(*keys).in_(listed.where(*conditions)), *of_one)
 
-    like = [table.c[name] for name in _VERSION]
+    like = [table.c[each] for each in _VERSION]
     return for_rows(dialect, name, like, statement, prepared=False)
 
 
@@ -315,7 +342,7 @@ def _superseded(dialect: Dialect) -> Select[Any]:
     at = _given(dialect, each, 3, enrollments.c.entered_at)
     number = _given(dialect, each, 4, enrollments.c.event_number)
     later, left = enrollments.alias("later"), enrollments.alias("earlier")
-    has_later = exists(
+    has_later = (
         select(_ONE)
         .select_from(later)
         .where(
@@ -323,6 +350,9 @@ def _superseded(dialect: Dialect) -> Select[Any]:
             later.c.entered_at >= at,
             or_(later.c.entered_at > at, later.c.event_number > number),
         )
+        .limit(_ONE)
+        .offset(NO_OFFSET)
+        .scalar_subquery()
     )
     earlier = (
         select(left.c.enrollment_id)
@@ -337,19 +367,13 @@ def _superseded(dialect: Dialect) -> Select[Any]:
         .offset(NO_OFFSET)
         .scalar_subquery()
     )
-    return select(
-        _position(dialect, each), case((has_later, _ONE), else_=_ZERO), earlier
-    ).select_from(each)
+    return select(_position(dialect, each), has_later, earlier).select_from(each)
 
 
-def _left(source: FromClause | None, values: Values) -> ClauseElement:
+def _entry_alone() -> Update:
     """Take from Enrollments all that re-entry does not need."""
-    del source  # the values say where they come from
-    keys = zip(enrollments.primary_key.columns, values, strict=True)
-    return (
-        update(enrollments)
-        .where(*(key == value for key, value in keys))
-        .values({each.name: _nothing(each) for each in enrollments.c if each.name not in ENTRY})
+    return update(enrollments).values(
+        {each.name: _nothing(each) for each in enrollments.c if each.name not in ENTRY}
     )
 
 

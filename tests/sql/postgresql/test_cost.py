@@ -148,7 +148,7 @@ _CROWD = {
     "profiles": "'default', gen_random_uuid(), 1, 1, n || '@example.com', 'x' || n, 0, 0, 0, "
     "now(), now()",
     "profile_versions": "'default', gen_random_uuid(), 1, n || '@example.com', 'x' || n, '{}', "
-    "'{}', '{}'",
+    "'{}', '{}', 1",
     "identities": "'default', 'email', n || '@example.com', gen_random_uuid()",
     "claims": "'default', n, now(), now(), gen_random_uuid(), gen_random_uuid(), 0, 0, '', '', '', "
     "'{}'",
