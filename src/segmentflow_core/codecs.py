@@ -128,6 +128,10 @@ def _converter() -> cattrs.Converter:
     converter.register_unstructure_hook(bytes, bytes.hex)
     converter.register_structure_hook(bytes, lambda digits, _: bytes.fromhex(digits))
     converter.register_unstructure_hook(StrEnum, str)
+    converter.register_unstructure_hook_func(
+        _is_frozen_set,
+        lambda found: sorted(map(converter.unstructure, found), key=encode_json),
+    )
     converter.register_unstructure_hook(JourneyDefinition, journey_document)
     converter.register_structure_hook(JourneyDefinition, lambda found, _: journey_definition(found))
     converter.register_unstructure_hook_func(_is_json, lambda value: value)
@@ -137,6 +141,10 @@ def _converter() -> cattrs.Converter:
 
 def _as_it_is(value: Any, _: Any) -> Any:
     return value
+
+
+def _is_frozen_set(kind: Any) -> bool:
+    return get_origin(kind) is frozenset
 
 
 def _is_json(kind: Any) -> bool:

@@ -96,6 +96,7 @@ DESCRIBED = (
     "segmentflow_core.colour",
     "segmentflow_core.explanation",
     "segmentflow_core.journeys",
+    "segmentflow_core.people",
     "segmentflow_core.system",
     "segmentflow_core.templates",
     "segmentflow_core.wire",

@@ -98,7 +98,7 @@ def test_a_claim_moves_the_enrollment_to_the_end_of_its_lease():
 
 def test_every_status_is_explained_and_the_finished_ones_are_not_available():
     assert set(ENROLLMENT_STATUSES) == set(EnrollmentStatus)
-    assert set(EnrollmentStatus) - AVAILABLE_STATUSES == {"completed", "dead"}
+    assert set(EnrollmentStatus) - AVAILABLE_STATUSES == {"completed", "dead", "withdrawn"}
 
 
 def test_the_turn_differs_from_claim_to_claim():

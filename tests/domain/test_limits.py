@@ -45,6 +45,7 @@ PROMISED = {
 NOBODY_SEES = {
     "conflict._CACHED_LENGTH",
     "conflict._CACHED_SHAPES",
+    "emails._FOR_EVER",
     "instant._MICROSECOND",
     "profile._MICROSECOND",
     "redaction._CACHED_LENGTH",

@@ -52,14 +52,14 @@ class OneEnvironment:
 
 
 class TestLmdbStorage(OneEnvironment, ApiKeyContract, StorageContract):
-    capabilities = Capabilities(finding=False)
+    capabilities = Capabilities(finding=False, people=False, audit=False)
 
     opened = LmdbStorage
 
 
 @pytest.mark.same_values
 class TestAsyncLmdbStorage(OneEnvironment, ApiKeyContract, StorageContract):
-    capabilities = Capabilities(finding=False)
+    capabilities = Capabilities(finding=False, people=False, audit=False)
 
     opened = AsyncLmdbStorage
 

@@ -8,14 +8,15 @@ See docs/reference/rules/people.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from itertools import chain
 
 from attrs import evolve, frozen
 
-from segmentflow_core.domain.event import Enrollment
+from segmentflow_core.domain.emails import leads_before
+from segmentflow_core.domain.event import Enrollment, EnrollmentStatus
 from segmentflow_core.domain.identity import IdentityKind
+from segmentflow_core.domain.instant import to_microseconds
 from segmentflow_core.domain.json_value import JsonValue
 from segmentflow_core.domain.profile import (
     NEVER_GIVEN,
@@ -123,7 +124,7 @@ def merged(stays: Profile, goes: Profile, now: datetime, limits: ProfileLimits) 
         ProfileTooLarge: the survivor would hold more than `limits` allow.
     """
     properties, times = _properties(stays, goes)
-    former = _former_emails(stays, goes)
+    former = _former_emails(stays, goes, to_microseconds(now))
     aliases = {*stays.aliases, *goes.aliases}
     if stays.email is not None and goes.email is not None:
         aliases.add(Alias(IdentityKind.EMAIL, goes.email))
@@ -182,20 +183,31 @@ def _properties(
     return properties, times
 
 
-def _former_emails(stays: Profile, goes: Profile) -> dict[str, EmailTimes]:
+def _former_emails(stays: Profile, goes: Profile, now: int) -> dict[str, EmailTimes]:
     """Return the emails of both that gave way, an alias of the merge included.
 
     An alias always leads to the survivor. It stands among them, since the emails it followed
-    lead only until it was given.
+    lead only until it was given. No email of the one Profile gives way earlier by an email of the
+    other: each is kept as if it had been given again right before it gave way.
     """
-    former: dict[str, EmailTimes] = dict(stays.former_emails)
-    others: Mapping[str, EmailTimes] = goes.former_emails
-    own = {goes.email: goes.email_times} if None not in (stays.email, goes.email) else {}
-    for email, times in chain(others.items(), own.items()):
-        assert email is not None
+    former = _until_they_gave_way(stays, now)
+    others = _until_they_gave_way(goes, now)
+    if stays.email is not None and goes.email is not None:
+        others[goes.email] = goes.email_times
+    for email, times in others.items():
         known = former.get(email)
         former[email] = times if known is None else _both(known, times)
     former.pop(stays.email or goes.email or "", None)
+    return former
+
+
+def _until_they_gave_way(profile: Profile, now: int) -> dict[str, EmailTimes]:
+    former: dict[str, EmailTimes] = {}
+    for email, times in profile.former_emails.items():
+        end = leads_before(profile, email)
+        # An alias never gave way, and of two given at one instant the earlier has no time left.
+        ends_here = Alias(IdentityKind.EMAIL, email) in profile.aliases or end <= times[1]
+        former[email] = times if ends_here else (times[0], end - 1, now)
     return former
 
 
@@ -206,9 +218,9 @@ def _both(one: EmailTimes, other: EmailTimes) -> EmailTimes:
 def doubled(waiting: Sequence[Enrollment], now: datetime) -> list[Enrollment]:
     """Return which of the Enrollments of merged Profiles are to be withdrawn.
 
-    Of those with an equal Journey and entry key the earliest stays, by entry and then by id;
-    rather one that a worker holds, which is never withdrawn. One without an entry key has no
-    equal.
+    Of those with an equal Journey and entry key one stays: what a worker holds, which is never
+    withdrawn; else the earliest that waits, by entry and then by id; else the earliest that is
+    dead. One without an entry key has no equal.
 
     Args:
         waiting: of both Profiles, not finished.
@@ -222,8 +234,9 @@ def doubled(waiting: Sequence[Enrollment], now: datetime) -> list[Enrollment]:
         if each.lease_until is not None and each.lease_until > now
     }
 
-    def place(each: Enrollment) -> tuple[bool, datetime, str]:
-        return each.enrollment_id not in held, each.entered_at, each.enrollment_id
+    def place(each: Enrollment) -> tuple[bool, bool, datetime, str]:
+        is_dead = each.status is EnrollmentStatus.DEAD
+        return each.enrollment_id not in held, is_dead, each.entered_at, each.enrollment_id
 
     for each in sorted(waiting, key=place):
         if each.entry_key is None:

@@ -15,6 +15,7 @@ from segmentflow_core.colour import settle
 from segmentflow_core.domain.audit import AuditAction
 from segmentflow_core.domain.event import Enrollment
 from segmentflow_core.domain.hand_over import EnrollmentChange, withdrawn
+from segmentflow_core.domain.identity import IdentityKind
 from segmentflow_core.domain.people import (
     doubled,
     erased,
@@ -23,8 +24,8 @@ from segmentflow_core.domain.people import (
     suppressed,
     version_of,
 )
-from segmentflow_core.domain.profile import Profile, ProfileLimits
-from segmentflow_core.domain.tracking import Changes
+from segmentflow_core.domain.profile import Alias, Profile, ProfileLimits
+from segmentflow_core.domain.tracking import Changes, Intent
 from segmentflow_core.errors import ConfigurationError, NotFound
 from segmentflow_core.ports import Transaction
 from segmentflow_core.ports.people import PeopleRepository
@@ -106,8 +107,7 @@ async def suppress_profile(
     Raises:
         NotFound: there is no such Profile, or it is erased.
     """
-    found = await _found(transaction, organization_id, who)
-    locked = await _locked(transaction, organization_id, [found])
+    locked, (found,) = await _found(transaction, organization_id, who)
     before = _living(locked, found)
     profile = suppressed(before, actor.now if suppress else None)
     withdrawals = 0
@@ -140,15 +140,14 @@ async def begin_erasure(
     Raises:
         NotFound: there is no such Profile.
     """
-    found = await _found(transaction, organization_id, who)
-    locked = await _locked(transaction, organization_id, [found])
+    locked, (found,) = await _found(transaction, organization_id, who)
     profile = _survivor(locked, found)
     whose = sorted({profile.profile_id, *(series.profile_id for series in profile.merged)})
     if profile.erased_at is not None:
         return Erasure(profile.profile_id, tuple(whose), 0, 0)
     waiting = await _unfinished(transaction, organization_id, whose)
     withdrawals = await _withdraw(transaction, organization_id, waiting, actor.now)
-    identities = identities_of(profile) if block else ()
+    identities = await _to_be_blocked(transaction, organization_id, profile) if block else ()
     await _save(
         transaction,
         organization_id,
@@ -213,8 +212,7 @@ async def merge_profiles(
         NotFound: there is no such Profile, or one is erased.
         ProfileTooLarge: the one that stays would hold more than `limits` allow.
     """
-    ids = [await _found(transaction, organization_id, who) for who in (stays, goes)]
-    locked = await _locked(transaction, organization_id, ids)
+    locked, ids = await _found(transaction, organization_id, stays, goes)
     one, other = (_living(locked, each) for each in ids)
     if one.profile_id == other.profile_id:
         return Merge(one, changed=False, withdrawn=0)
@@ -237,21 +235,34 @@ async def merge_profiles(
     return Merge(both.stays, changed=True, withdrawn=withdrawals)
 
 
-async def _found(transaction: Transaction, organization_id: str, who: str) -> str:
-    """Return the id of the Profile that a word leads to, before anything is locked.
+async def _found(
+    transaction: Transaction, organization_id: str, *words: str
+) -> tuple[Mapping[str, Profile], list[str]]:
+    """Lock the Profiles that words lead to; return what is locked, and the id for each word.
+
+    A word may lead elsewhere by the time its Profile is locked, and is then looked up again: what
+    leads to a locked Profile stays.
 
     Raises:
-        NotFound: it leads to none.
+        NotFound: a word leads to none.
     """
-    _people(transaction)
-    profile = await find_profile(transaction, organization_id, who, None)
-    if profile is None:
-        raise NotFound
-    return profile.profile_id
+    locked: Mapping[str, Profile] = {}
+    wanted: set[str] = set()
+    while True:
+        ids: list[str] = []
+        for word in words:
+            profile = await find_profile(transaction, organization_id, word, None)
+            if profile is None:
+                raise NotFound
+            ids.append(profile.profile_id)
+        if wanted.issuperset(ids):
+            return locked, ids
+        wanted |= {*ids}
+        locked = await _locked(transaction, organization_id, wanted)
 
 
 async def _locked(
-    transaction: Transaction, organization_id: str, profile_ids: Sequence[str]
+    transaction: Transaction, organization_id: str, wanted: set[str]
 ) -> Mapping[str, Profile]:
     """Lock Profiles, those they were merged into, and those that were merged into them.
 
@@ -259,7 +270,6 @@ async def _locked(
     that meets another call's steps, the store runs one of the two again.
     """
     people = _people(transaction)
-    wanted = set(profile_ids)
     while True:
         found = await settle(people.lock(organization_id, sorted(wanted)))
         locked = {profile.profile_id: profile for profile in found}
@@ -268,6 +278,25 @@ async def _locked(
         if more <= wanted:
             return locked
         wanted |= more
+
+
+async def _to_be_blocked(
+    transaction: Transaction, organization_id: str, profile: Profile
+) -> tuple[Alias, ...]:
+    """Return the identities of a Profile, but no email that another one has by now."""
+    emails = tuple(sorted(profile.former_emails))
+    if not emails:
+        return identities_of(profile)
+    asked = Intent(keys=(), emails=emails, external_ids=(), events=(), now=profile.updated_at)
+    known = await settle(transaction.tracking.load(organization_id, asked))
+    own = {Alias(IdentityKind.EMAIL, profile.email or ""), *profile.aliases}
+    of_others = {
+        alias
+        for other in known.profiles
+        if other.profile_id != profile.profile_id
+        for alias in (Alias(IdentityKind.EMAIL, other.email or ""), *other.aliases)
+    }
+    return tuple(each for each in identities_of(profile) if each in own or each not in of_others)
 
 
 def _survivor(locked: Mapping[str, Profile], profile_id: str) -> Profile:
