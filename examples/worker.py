@@ -55,11 +55,11 @@ def work(enrollments: Enrollments, send: Callable[[Mail], None]) -> int:
                 enrollments.complete(item.lease)
             except LeaseLost:
                 continue  # Too late: another worker has it now.
-            except Exception:  # noqa: BLE001 - whatever it was, the others shall get their mail
+            except Exception as failure:  # noqa: BLE001 - whatever it was, the others shall get their mail
                 # Each attempt waits twice as long as the one before; the last one is followed
                 # by none, and `segmentflow enrollments list --status dead` shows it.
                 delay = timedelta(seconds=2**item.enrollment.attempts)
-                enrollments.release_many([item.lease], delay=delay)
+                enrollments.release_many([item.lease], delay=delay, error=repr(failure))
             except KeyboardInterrupt:
                 # Shutting down: what was not begun counts as never handed over.
                 rest = [other.lease for other in claimed[position:]]

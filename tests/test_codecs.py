@@ -138,6 +138,7 @@ def test_a_document_from_before_a_field_has_its_default():
         "token",
         "completed_at",
         "withdrawn_at",
+        "last_failure",
     ):
         del document[name]
     assert record_of(Enrollment, document) == attrs.evolve(an_enrollment(), available_at=None)
@@ -325,7 +326,7 @@ STORED = [
             '{"enrollment_id":"n","journey_id":"j","version":1,"profile_id":"p","event_id":"e",'
             '"event_number":2,"entry_key":"","entered_at":1780315200123456,"status":"claimed",'
             '"available_at":1780315200123456,"attempts":1,"lease_until":1780315200123456,'
-            '"token":"t","completed_at":null}'
+            '"token":"t","completed_at":null,"last_failure":null}'
         ),
     ),
     (

@@ -64,6 +64,12 @@ def test_a_wrong_number_of_attempts_is_refused(untouched):
         untouched.enrollments.release(LEASE, max_attempts=0)
 
 
+@pytest.mark.parametrize("wrong", [{"error": 5}, {"error": "words", "failed": False}])
+def test_words_for_no_failure_are_refused(untouched, wrong):
+    with pytest.raises(ConfigurationError, match="error"):
+        untouched.enrollments.release(LEASE, **wrong)
+
+
 def test_a_wrong_extension_is_refused(untouched):
     with pytest.raises(ConfigurationError, match="lease"):
         untouched.enrollments.extend(LEASE, by=timedelta())
@@ -92,7 +98,7 @@ def test_both_colours_hand_over_alike():
         yield "enrollments.get", (first.enrollment.enrollment_id,), {}
         yield "enrollments.extend", (first.lease,), {}
         yield "enrollments.complete", (first.lease,), {}
-        yield "enrollments.release", (second.lease,), {"max_attempts": 1}
+        yield "enrollments.release", (second.lease,), {"max_attempts": 1, "error": "no\0answer"}
         yield "enrollments.release_many", ([third.lease, LEASE],), {"failed": False}
         yield "enrollments.extend_many", ([first.lease],), {}
         yield "enrollments.complete_many", ([first.lease, second.lease],), {}

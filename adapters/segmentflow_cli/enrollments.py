@@ -141,6 +141,9 @@ def release(
     uncounted: Annotated[
         bool, Parameter(help="As if never handed over: nothing failed.", negative="")
     ] = False,
+    error: Annotated[
+        str | None, Parameter(help="The failure in words; 1,000 characters are kept.")
+    ] = None,
     max_attempts: MaxAttempts = 10,
     common: Common = COMMON,
 ) -> None:
@@ -150,6 +153,7 @@ def release(
             _leases(common, ids, token),
             delay=delay,
             failed=not uncounted,
+            error=error,
             max_attempts=max_attempts,
         )
     _print(common, answers)

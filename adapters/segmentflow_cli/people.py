@@ -113,6 +113,8 @@ def _add_outcome(branch: Tree, outcome: dict[str, Any]) -> None:
     else:
         told, colour = _standing(enrollment)
         leaf = branch.add(line.append("enrolled, ", "bold green").append(told, colour))
+        if enrollment["lastFailure"]:
+            leaf.add(_text(f"last failure: {enrollment['lastFailure']}", "dim"))
     if "explanation" in outcome:
         add_facts(leaf, outcome["explanation"])
 

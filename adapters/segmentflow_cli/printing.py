@@ -16,7 +16,7 @@ from rich.text import Text
 from segmentflow_core import PublishedJourney, SegmentflowError
 from segmentflow_core.wire import published_document
 
-__all__ = ["Printer", "faults", "lined_up", "print_json", "shown_json", "visible"]
+__all__ = ["Printer", "faults", "lined_up", "print_json", "shortened", "shown_json", "visible"]
 
 _CHANGES: Final = {
     "created": "new, version {version}",
@@ -25,6 +25,7 @@ _CHANGES: Final = {
     "unchanged": "unchanged",
 }
 _AS_WIDE_AS_NEEDED: Final = 1_000_000
+_FAILURE: Final = 60
 _REDACTED: Final = '"[REDACTED]"'
 
 
@@ -38,6 +39,12 @@ def visible(text: str) -> str:
     return "".join(
         char if char.isprintable() or char == "\n" else f"\\u{ord(char):04x}" for char in text
     )
+
+
+def shortened(text: str) -> str:
+    """Write the beginning of a text, on one line; `--json` and `show` write all of it."""
+    first, *more = text.splitlines() or [""]
+    return f"{first[:_FAILURE].rstrip()}…" if more or len(first) > _FAILURE else first
 
 
 def print_json(document: Any, file: TextIO) -> None:
@@ -194,17 +201,14 @@ class Printer:
     def enrollments(self, found: Sequence[dict[str, Any]]) -> None:
         """Print a list of Enrollments."""
         names = ("enrollmentId", "journeyId", "version", "profileId", "status", "enteredAt")
-        rows = [tuple(item[name] for name in names) for item in found]
-        self._list(
-            found, ("enrollment", "journey", "version", "profile", "status", "entered"), rows
-        )
+        columns = ("enrollment", "journey", "version", "profile", "status", "entered")
+        self._with_failures(found, names, columns)
 
     def claimed(self, found: Sequence[dict[str, Any]]) -> None:
         """Print the Enrollments handed to a worker, and how to finish them."""
         names = ("enrollmentId", "journeyId", "event", "profileId", "attempts", "leaseUntil")
-        rows = [tuple(item[name] for name in names) for item in found]
         columns = ("enrollment", "journey", "event", "profile", "attempt", "lease until")
-        self._list(found, columns, rows)
+        self._with_failures(found, names, columns)
         if found and not self.as_json:
             token = found[0]["token"]
             self.console.print(f"Finish with: enrollments complete ID --token {token}")
@@ -292,6 +296,19 @@ class Printer:
     def unreadable(self, name: object, why: str) -> None:
         """Say on stderr that a file cannot be used."""
         Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"{name}: {why}"))
+
+    def _with_failures(
+        self, found: Sequence[dict[str, Any]], names: Sequence[str], columns: Sequence[str]
+    ) -> None:
+        """Print Enrollments, with the last failure of each where any of them failed in words."""
+        rows = [tuple(item[name] for name in names) for item in found]
+        if any(item["lastFailure"] for item in found):
+            columns = (*columns, "last failure")
+            rows = [
+                (*row, shortened(item["lastFailure"] or ""))
+                for row, item in zip(rows, found, strict=True)
+            ]
+        self._list(found, columns, rows)
 
     def _list(
         self, found: Sequence[Any], columns: Sequence[str], rows: Sequence[Sequence[Any]]

@@ -86,6 +86,7 @@ READING_SCHEMAS: Final[dict[str, Any]] = {
             "attempts": _COUNT,
             "completedAt": _or_null(_MOMENT),
             "withdrawnAt": _or_null(_MOMENT),
+            "lastFailure": _or_null(_TEXT),
         }
     ),
     "Story": _all_of(

@@ -66,17 +66,19 @@ class People:
         entries = [
             enrollment
             for enrollment in self._enrollments(organization_id, profile_id)
-            if enrollment.entry_key is not None
+            if (enrollment.entry_key, enrollment.last_failure) != (None, None)
         ][: limit - len(events) - len(claims)]
         for event in events:
             self._scrub_event(organization_id, event)
         for at, claim in claims:
             tables.key_claims.put(at, evolve(claim, fingerprint=None, paths={}))
         for enrollment in entries:
-            pair = (organization_id, enrollment.journey_id, profile_id)
-            tables.entry_keys.remove((*pair, str(enrollment.entry_key)))
-            tables.history.forget_key(organization_id, enrollment)
-            tables.put_enrollment(organization_id, evolve(enrollment, entry_key=None))
+            if enrollment.entry_key is not None:
+                pair = (organization_id, enrollment.journey_id, profile_id)
+                tables.entry_keys.remove((*pair, enrollment.entry_key))
+                tables.history.forget_key(organization_id, enrollment)
+            scrubbed = evolve(enrollment, entry_key=None, last_failure=None)
+            tables.put_enrollment(organization_id, scrubbed)
         done = len(events) + len(claims) + len(entries)
         left = tables.history.left(organization_id, profile_id)[: limit - done]
         for journey_id, key in left:

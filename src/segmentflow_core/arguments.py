@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar, cast
 
 from segmentflow_core.colour import is_asynchronous
 from segmentflow_core.domain.admission import text_fault
-from segmentflow_core.domain.hand_over import Lease
+from segmentflow_core.domain.hand_over import Lease, failure_text
 from segmentflow_core.domain.identifier import is_id
 from segmentflow_core.domain.identity import IdentityKind
 from segmentflow_core.domain.journey import (
@@ -52,6 +52,7 @@ __all__ = [
     "check_text",
     "checked_calls",
     "checked_definitions",
+    "checked_failure",
     "checked_who",
     "found",
     "only",
@@ -135,6 +136,21 @@ def check_max_attempts(max_attempts: object) -> None:
     """Hold how many attempts there may be against its rule."""
     if not isinstance(max_attempts, int) or not 1 <= max_attempts <= _MAX_ATTEMPTS:
         raise ConfigurationError(f"max_attempts must be an integer from 1 to {_MAX_ATTEMPTS}.")
+
+
+def checked_failure(error: object, *, failed: bool) -> str | None:
+    """Return what is kept of a failure in words; None where nothing was said.
+
+    Raises:
+        ConfigurationError: it is no string, or nothing failed.
+    """
+    if error is None:
+        return None
+    if not isinstance(error, str):
+        raise ConfigurationError("error must be a string, or None.")
+    if not failed:
+        raise ConfigurationError("error tells of a failure: leave it out with failed=False.")
+    return failure_text(error)
 
 
 def check_leases(leases: object) -> None:

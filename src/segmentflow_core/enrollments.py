@@ -22,6 +22,7 @@ from segmentflow_core.arguments import (
     check_limit,
     check_max_attempts,
     check_organization,
+    checked_failure,
     found,
     only,
 )
@@ -109,11 +110,17 @@ class _EnrollmentCalls(StorageCalls):
         return await self.run(partial(complete_enrollments, leases=leases, now=now))
 
     async def release(
-        self, leases: Sequence[Lease], delay: timedelta, failed: bool, max_attempts: int
+        self,
+        leases: Sequence[Lease],
+        delay: timedelta,
+        failed: bool,
+        error: str | None,
+        max_attempts: int,
     ) -> Finished:
         check_leases(leases)
         check_delay(delay)
         check_max_attempts(max_attempts)
+        words = checked_failure(error, failed=failed)
         return await self.run(
             partial(
                 release_enrollments,
@@ -121,6 +128,7 @@ class _EnrollmentCalls(StorageCalls):
                 available_at=self._clock.now() + delay,
                 max_attempts=max_attempts,
                 failed=failed,
+                error=words,
             )
         )
 
@@ -248,6 +256,7 @@ class Enrollments:
         *,
         delay: timedelta = NO_DELAY,
         failed: bool = True,
+        error: str | None = None,
         max_attempts: int = DEFAULT_MAX_ATTEMPTS,
     ) -> Enrollment:
         """Give an Enrollment back, to be available again after `delay`.
@@ -256,13 +265,17 @@ class Enrollments:
             lease: of the claim.
             delay: how long nobody shall be handed it.
             failed: whether the attempt counts; a worker that only shuts down says False.
+            error: the failure in words, kept as `last_failure`: 1,000 characters, what is longer
+                is cut, and what not every store can hold is replaced. Without it, the words of
+                an earlier failure stay.
             max_attempts: a failed attempt that is the last one allowed makes it dead.
 
         Raises:
+            ConfigurationError: an argument breaks its rule: an `error` where nothing failed.
             LeaseLost: it was completed, or handed over to another worker.
             NotFound: there is no such Enrollment.
         """
-        return only(drive(self._calls.release([lease], delay, failed, max_attempts)))
+        return only(drive(self._calls.release([lease], delay, failed, error, max_attempts)))
 
     def release_many(
         self,
@@ -270,10 +283,11 @@ class Enrollments:
         *,
         delay: timedelta = NO_DELAY,
         failed: bool = True,
+        error: str | None = None,
         max_attempts: int = DEFAULT_MAX_ATTEMPTS,
     ) -> Finished:
         """Give a batch back in one transaction; one Enrollment or error per lease, in order."""
-        return drive(self._calls.release(leases, delay, failed, max_attempts))
+        return drive(self._calls.release(leases, delay, failed, error, max_attempts))
 
     def extend(self, lease: Lease, *, by: timedelta = DEFAULT_LEASE) -> Enrollment:
         """Let a lease run out `by` from now, for work that takes longer.
@@ -360,10 +374,11 @@ class AsyncEnrollments:
         *,
         delay: timedelta = NO_DELAY,
         failed: bool = True,
+        error: str | None = None,
         max_attempts: int = DEFAULT_MAX_ATTEMPTS,
     ) -> Enrollment:
         """Give an Enrollment back; as `Enrollments.release`."""
-        return only(await self._calls.release([lease], delay, failed, max_attempts))
+        return only(await self._calls.release([lease], delay, failed, error, max_attempts))
 
     async def release_many(
         self,
@@ -371,10 +386,11 @@ class AsyncEnrollments:
         *,
         delay: timedelta = NO_DELAY,
         failed: bool = True,
+        error: str | None = None,
         max_attempts: int = DEFAULT_MAX_ATTEMPTS,
     ) -> Finished:
         """Give a batch back in one transaction; as `Enrollments.release_many`."""
-        return await self._calls.release(leases, delay, failed, max_attempts)
+        return await self._calls.release(leases, delay, failed, error, max_attempts)
 
     async def extend(self, lease: Lease, *, by: timedelta = DEFAULT_LEASE) -> Enrollment:
         """Let a lease run out `by` from now; as `Enrollments.extend`."""

@@ -80,6 +80,12 @@ def extended_in_milliseconds(self, call, leases, lease_until):
     return call(leases, in_milliseconds(lease_until))
 
 
+def last_words_alone(self, call, leases, *others):
+    """Forget the words of an earlier failure where the later one has none."""
+    *others, error = others
+    return call(leases, *others, error or "nothing said")
+
+
 def revived_later(self, call, organization_id, ids, now):
     return call(organization_id, ids, now + STEP)
 
@@ -271,6 +277,18 @@ HANDED_OVER = [
         "release",
         lambda e: evolve(e, status=EnrollmentStatus.PENDING),
     ),
+    rewritten("FailuresAreForgotten", HAND_OVER, "claim", lambda e: evolve(e, last_failure=None)),
+    rewritten(
+        "FailuresOutliveSuccess", HAND_OVER, "complete", lambda e: evolve(e, last_failure="a")
+    ),
+    rewritten("FailuresOutliveRevival", HAND_OVER, "revive", lambda e: evolve(e, last_failure="a")),
+    rewritten(
+        "FailuresAreCut",
+        "test_every_failure_in_words_comes_back",
+        "release",
+        lambda e: evolve(e, last_failure=e.last_failure and e.last_failure[:255]),
+    ),
+    planted("FailuresAreOverwritten", HAND_OVER, hand_over_release=last_words_alone),
 ]
 
 

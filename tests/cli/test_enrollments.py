@@ -112,10 +112,16 @@ def test_a_lease_is_extended(run, entered):
 
 def test_what_is_dead_is_listed_and_revived(run, entered):
     token = answer(run("claim", "--json"))[0]["token"]
-    run("release", entered[0], "--token", token, "--max-attempts", "1")
+    assert "last failure" not in run("list")[1]
+    words = "no answer\nfrom smtp.example.com"
+    run("release", entered[0], "--token", token, "--max-attempts", "1", "--error", words)
     (dead,) = answer(run("list", "--status", "dead", "--json"))
-    assert dead["enrollmentId"] == entered[0]
-    assert "dead" in run("list")[1]
+    assert (dead["enrollmentId"], dead["lastFailure"]) == (entered[0], words)
+    page = run("list", "--status", "dead")[1]
+    assert "dead" in page
+    assert "last failure" in page
+    assert "no answer…" in page
+    assert answer(run("show", entered[0], "--json"))["lastFailure"] == words
     (revived,) = answer(run("revive", entered[0], "--json"))
     assert (revived["status"], revived["attempts"]) == ("pending", 0)
     assert answer(run("list", "--status", "dead", "--json")) == []

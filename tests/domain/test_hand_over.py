@@ -16,6 +16,7 @@ from segmentflow_core.domain.hand_over import (
     completed,
     deal,
     extended,
+    failure_text,
     handed_over,
     released,
     revived,
@@ -204,5 +205,27 @@ def test_each_step_changes_just_what_it_says():
     assert released(CLAIMED, "first", later, 1, failed=True) == evolve(
         back, status=EnrollmentStatus.DEAD
     )
+    said = released(CLAIMED, "first", later, 2, failed=True, error="no answer")
+    assert said == evolve(back, last_failure="no answer")
     # Without a failure no attempt is counted, and none can be the last.
     assert released(CLAIMED, "first", later, 1, failed=False) == evolve(back, attempts=0)
+
+
+def test_a_failure_in_words_stays_until_it_is_completed_or_revived():
+    failing = evolve(CLAIMED, last_failure="no answer")
+    assert released(failing, "first", NOW, 1, failed=True) == evolve(
+        released(CLAIMED, "first", NOW, 1, failed=True), last_failure="no answer"
+    )
+    assert released(failing, "first", NOW, 2, failed=True, error="later").last_failure == "later"
+    assert released(failing, "first", NOW, 2, failed=False).last_failure == "no answer"
+    again = handed_over(evolve(failing, status=EnrollmentStatus.PENDING), a_claim("second"))
+    assert again.last_failure == "no answer"
+    assert completed(failing, "first", NOW) == COMPLETED
+    assert revived(evolve(DEAD, last_failure="no answer"), NOW) == revived(DEAD, NOW)
+
+
+def test_of_a_failure_is_kept_what_every_store_can_hold():
+    assert failure_text("no answer") == "no answer"
+    assert failure_text("a\0b\ud800c\udfff\U0001f600") == "a\ufffdb\ufffdc\ufffd\U0001f600"
+    assert failure_text("\U0001f600" * 1_001) == "\U0001f600" * 1_000
+    assert failure_text("") is None

@@ -382,6 +382,7 @@ GIVEN = {
     "count": "10",
     "max_attempts": "9",
     "uncounted": "0",
+    "last_failure": "'no answer'",
     "status": "'dead'",
     "before": "NULL",
     "enrollment_id": f"'{SOME_ID}'",

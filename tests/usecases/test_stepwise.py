@@ -64,5 +64,5 @@ def test_an_enrollment_is_locked_once_whoever_claims_to_hold_it():
 def test_what_changes_nothing_is_not_saved():
     hand_over = Recording()
     assert drive(Stepwise(hand_over, None).revive("a", ["e2"], NOW)) == {}
-    assert drive(Stepwise(hand_over, None).release([], NOW, 1, True)) == {}
+    assert drive(Stepwise(hand_over, None).release([], NOW, 1, True, None)) == {}
     assert [asked for asked, _ in hand_over.asked] == ["lock"]

@@ -203,7 +203,12 @@ class HandOverRepository:
         )
 
     async def release(
-        self, leases: Sequence[Lease], available_at: datetime, max_attempts: int, failed: bool
+        self,
+        leases: Sequence[Lease],
+        available_at: datetime,
+        max_attempts: int,
+        failed: bool,
+        error: str | None,
     ) -> Mapping[Lease, Enrollment]:
         """Give back what the leases hold, as failed or not; return what was given back."""
         kind = self._connection.kind
@@ -213,6 +218,7 @@ class HandOverRepository:
             available_at=kind.codec.instant(available_at),
             max_attempts=max_attempts,
             uncounted=int(not failed),
+            last_failure=error,
         )
 
     async def extend(

@@ -236,6 +236,7 @@ _COMPLETED: Final[_Change] = (
         "status": _status(EnrollmentStatus.COMPLETED),
         "lease_until": null(),
         "completed_at": func.coalesce(enrollments.c.completed_at, given("completed_at")),
+        "last_failure": null(),
     },
 )
 _RELEASED: Final[_Change] = (
@@ -251,6 +252,10 @@ _RELEASED: Final[_Change] = (
             (_HELD, enrollments.c.attempts - count_of("uncounted")), else_=enrollments.c.attempts
         ),
         "lease_until": null(),
+        "last_failure": case(
+            (_HELD, func.coalesce(given("last_failure"), enrollments.c.last_failure)),
+            else_=enrollments.c.last_failure,
+        ),
     },
 )
 _EXTENDED: Final[_Change] = (
@@ -269,6 +274,7 @@ _REVIVED: Final[_Change] = (
         "attempts": literal_column("0"),
         "lease_until": null(),
         "token": null(),
+        "last_failure": null(),
     },
 )
 

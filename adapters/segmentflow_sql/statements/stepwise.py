@@ -27,6 +27,8 @@ DECIDED: Final = (
     "lease_until",
     "token",
     "completed_at",
+    "last_failure",
+    "withdrawn_at",
 )
 """What the hand-over decides of an Enrollment, in the order of the table's columns."""
 

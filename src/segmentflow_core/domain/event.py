@@ -138,6 +138,8 @@ class Enrollment:
         lease_until: when its lease runs out; None while nobody holds one.
         token: the token of the latest claim; an earlier holder has another one and is refused.
         completed_at: when a worker completed it.
+        last_failure: what a worker said of the latest failure that it had words for, at most 1,000
+            characters; None before any, and again once it is completed or revived.
         withdrawn_at: when it was withdrawn: it is handed over no more.
     """
 
@@ -155,6 +157,7 @@ class Enrollment:
     lease_until: datetime | None = None
     token: str | None = None
     completed_at: datetime | None = None
+    last_failure: str | None = None
     withdrawn_at: datetime | None = None
 
     @property

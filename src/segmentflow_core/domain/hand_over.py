@@ -12,6 +12,7 @@ See docs/reference/rules/hand-over.md.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from itertools import islice
@@ -26,6 +27,7 @@ __all__ = [
     "AVAILABLE_STATUSES",
     "ENROLLMENT_STATUSES",
     "FINISHED_STATUSES",
+    "MAX_FAILURE",
     "ClaimTerms",
     "ClaimedEnrollment",
     "EnrollmentChange",
@@ -34,6 +36,7 @@ __all__ = [
     "completed",
     "deal",
     "extended",
+    "failure_text",
     "handed_over",
     "released",
     "revived",
@@ -54,6 +57,11 @@ AVAILABLE_STATUSES: Final = frozenset({EnrollmentStatus.PENDING, EnrollmentStatu
 
 FINISHED_STATUSES: Final = frozenset({EnrollmentStatus.COMPLETED, EnrollmentStatus.WITHDRAWN})
 """The statuses that nothing changes any more."""
+
+MAX_FAILURE: Final = 1_000
+"""How many characters of a failure are kept."""
+
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 
 @frozen
@@ -222,17 +230,38 @@ def completed(enrollment: Enrollment, token: str, now: datetime) -> Enrollment |
         return enrollment
     if enrollment.lease_until is None:
         return None
-    return evolve(enrollment, status=EnrollmentStatus.COMPLETED, lease_until=None, completed_at=now)
+    return evolve(
+        enrollment,
+        status=EnrollmentStatus.COMPLETED,
+        lease_until=None,
+        completed_at=now,
+        last_failure=None,
+    )
+
+
+def failure_text(error: str) -> str | None:
+    """Return what is kept of a failure in words: None where it has none.
+
+    A failure may say anything, and giving the Enrollment back matters more. So what is longer
+    is cut, and U+FFFD replaces what not every store can hold: U+0000 and lone surrogates.
+    """
+    return _UNSTORABLE.sub("\ufffd", error[:MAX_FAILURE]) or None
 
 
 def released(
-    enrollment: Enrollment, token: str, available_at: datetime, max_attempts: int, *, failed: bool
+    enrollment: Enrollment,
+    token: str,
+    available_at: datetime,
+    max_attempts: int,
+    *,
+    failed: bool,
+    error: str | None = None,
 ) -> Enrollment | None:
     """Return the Enrollment as given back, or None where `token` does not hold it.
 
     A failure keeps the attempt counted; when no attempt is left, the Enrollment is dead.
     Without a failure the attempt is not counted. A second release with the same token
-    changes nothing.
+    changes nothing. Without an `error`, the words of an earlier failure stay.
     """
     if enrollment.token != token or enrollment.status is EnrollmentStatus.COMPLETED:
         return None
@@ -245,6 +274,7 @@ def released(
         available_at=available_at,
         attempts=enrollment.attempts - (not failed),
         lease_until=None,
+        last_failure=enrollment.last_failure if error is None else error,
     )
 
 
@@ -271,6 +301,7 @@ def revived(enrollment: Enrollment, now: datetime) -> Enrollment | None:
         attempts=0,
         lease_until=None,
         token=None,
+        last_failure=None,
     )
 
 

@@ -119,7 +119,12 @@ class QuickHandOverRepository(Protocol):
         ...
 
     def release(
-        self, leases: Sequence[Lease], available_at: datetime, max_attempts: int, failed: bool
+        self,
+        leases: Sequence[Lease],
+        available_at: datetime,
+        max_attempts: int,
+        failed: bool,
+        error: str | None,
     ) -> MaybeAwaitable[Mapping[Lease, Enrollment]]:
         """Give back what the leases hold, as failed or not; return what was given back.
 
@@ -128,6 +133,7 @@ class QuickHandOverRepository(Protocol):
             available_at: not handed over before this instant.
             max_attempts: a failed attempt that is the last one allowed makes it dead.
             failed: whether the attempt counts.
+            error: the failure in words, at most 1,000 characters; None leaves the earlier ones.
         """
         ...
 

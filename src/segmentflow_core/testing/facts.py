@@ -171,6 +171,7 @@ FIELDS: Final[dict[type, dict[str, _Source]]] = {
         "token": _fixed(None),
         "completed_at": _fixed(None),
         "withdrawn_at": _fixed(None),
+        "last_failure": _fixed(None),
     },
     Trigger: {"event": "trigger", "where": "where"},
     # Its fields go together, so it is one fact.

@@ -171,17 +171,17 @@ class StorageMachine(RuleBasedStateMachine):
     def release(self, choice: int, failed: bool, crash: Any) -> None:
         """Give back with a lease, held or lost."""
         of, number, lease = self._lease(choice)
+        said: dict[str, Any] = {"failed": failed}
+        said["error"] = f"failure {choice}" if failed and choice % 2 else None
         held = self._call(
             lambda t: _holds(
-                t.enrollments.release_many(
-                    [lease], delay=_LEASE, failed=failed, max_attempts=_ATTEMPTS
-                )
+                t.enrollments.release_many([lease], delay=_LEASE, max_attempts=_ATTEMPTS, **said)
             ),
             crash,
         )
         if held is not None:
             available = self._clock.now() + _LEASE
-            assert held is self._model.release(of, number, lease.token, available, failed=failed)
+            assert held is self._model.release(of, number, lease.token, available, **said)
 
     @precondition(lambda self: self._leases)
     @rule(choice=st.integers(0, 99), crash=CRASHES)
@@ -272,7 +272,11 @@ class StorageMachine(RuleBasedStateMachine):
                 row["status"],
                 row["attempts"],
             )
-            assert (entry.entered_at, entry.lease_until) == (row["entered"], row["until"])
+            assert (entry.entered_at, entry.lease_until, entry.last_failure) == (
+                row["entered"],
+                row["until"],
+                row["failure"],
+            )
 
     def _call(self, call: Callable[[Any], Any], crash: Any) -> Any:
         """Make a call and return its result; None where it crashed."""

@@ -205,6 +205,7 @@ class Model:
             "available": now,
             "attempts": 0,
             "until": None,
+            "failure": None,
             "token": None,
         }
         return None
@@ -271,11 +272,18 @@ class Model:
             return True
         if row["until"] is None:
             return False
-        row.update(status="completed", until=None)
+        row.update(status="completed", until=None, failure=None)
         return True
 
     def release(
-        self, organization: str, number: int, token: str, available: datetime, *, failed: bool
+        self,
+        organization: str,
+        number: int,
+        token: str,
+        available: datetime,
+        *,
+        failed: bool,
+        error: str | None = None,
     ) -> bool:
         """Give an Enrollment back; say whether the token held it."""
         row = self.entries[organization, number]
@@ -285,6 +293,7 @@ class Model:
             used_up = failed and row["attempts"] >= self._max_attempts
             row.update(status="dead" if used_up else "pending", until=None, available=available)
             row["attempts"] -= not failed
+            row["failure"] = error or row["failure"]
         return True
 
     def extend(self, organization: str, number: int, token: str, until: datetime) -> bool:
@@ -299,7 +308,8 @@ class Model:
         """Make a dead Enrollment available again."""
         row = self.entries[organization, number]
         if row["status"] == "dead":
-            row.update(status="pending", attempts=0, available=now, until=None, token=None)
+            row.update(status="pending", attempts=0, available=now)
+            row.update(until=None, token=None, failure=None)
 
     def _number(self) -> int:
         self._count += 1

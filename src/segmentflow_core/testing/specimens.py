@@ -29,6 +29,7 @@ __all__ = [
     "EMAILS",
     "EMAIL_TIMES",
     "ENTRY_KEYS",
+    "FAILURES",
     "FORMER_ALIAS",
     "FORMER_EMAILS",
     "IDS",
@@ -85,6 +86,12 @@ EMAILS: Final = (
     *("1e5@example.com", "01@example.com", "null@example.com", "-@example.com", _LONG_EMAIL),
 )
 """Addresses as they are stored, in small letters; the last one has 320 characters."""
+
+FAILURES: Final = (
+    *("No answer.", "no answer.", "no answer. ", "0", "null", "\n"),
+    *("\U0001f600" * 1_000, "".join(NAMES[:-4]), "".join(NAMES[-4:])[:1_000]),
+)
+"""Failures in words, of 1 to 1,000 characters."""
 
 KEY_IDS: Final = ("1", "01", "A", "a", "a ", " a", "'", '"', "\\", "null", "2026-05", "~" * 64)
 DIGESTS: Final = (

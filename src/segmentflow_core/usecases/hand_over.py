@@ -52,10 +52,12 @@ async def release_enrollments(
     max_attempts: int,
     *,
     failed: bool,
+    error: str | None,
 ) -> list[Enrollment | SegmentflowError]:
     """Give back what the leases hold; one Enrollment or refusal per lease, in order."""
+    hand_over = hand_over_of(transaction)
     done = await settle(
-        hand_over_of(transaction).release(_ordered(leases), available_at, max_attempts, failed)
+        hand_over.release(_ordered(leases), available_at, max_attempts, failed, error)
     )
     return await _answers(transaction, leases, done)
 

@@ -79,12 +79,19 @@ class Stepwise:
         return await self._held(leases, lambda found, token: completed(found, token, now))
 
     async def release(
-        self, leases: Sequence[Lease], available_at: datetime, max_attempts: int, failed: bool
+        self,
+        leases: Sequence[Lease],
+        available_at: datetime,
+        max_attempts: int,
+        failed: bool,
+        error: str | None,
     ) -> Mapping[Lease, Enrollment]:
         """Give back what the leases hold."""
         return await self._held(
             leases,
-            lambda found, token: released(found, token, available_at, max_attempts, failed=failed),
+            lambda found, token: released(
+                found, token, available_at, max_attempts, failed=failed, error=error
+            ),
         )
 
     async def extend(

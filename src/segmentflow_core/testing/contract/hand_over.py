@@ -68,6 +68,7 @@ class HandOverContract(LeaseContract, StepwiseContract):
             "attempts": 1,
             "completedAt": None,
             "withdrawnAt": None,
+            "lastFailure": None,
             "leaseUntil": "2026-06-01T12:01:00.123456Z",
             "event": "order.created",
             "referenceId": "ord_9421",
@@ -242,7 +243,7 @@ class HandOverContract(LeaseContract, StepwiseContract):
         (identifier,) = enrol(tracker, 1)
         (claimed,) = tracker.enrollments.claim(lease=_MINUTE, max_attempts=1)
         if dies == "by a failure":
-            tracker.enrollments.release(claimed.lease, max_attempts=1)
+            tracker.enrollments.release(claimed.lease, max_attempts=1, error="no answer")
         else:
             clock.advance(minutes=1)
             assert tracker.enrollments.claim(max_attempts=1) == []
@@ -257,6 +258,7 @@ class HandOverContract(LeaseContract, StepwiseContract):
             attempts=0,
             lease_until=None,
             token=None,
+            last_failure=None,
         )
         assert tracker.enrollments.get(identifier) == revived
         assert tracker.enrollments.revive(identifier) == revived

@@ -89,7 +89,7 @@ def _every_standing(tracker: Any, clock: FixedClock) -> list[Lease]:
         leases += first
         tracker.enrollments.complete_many(first[:1])
         tracker.enrollments.release_many(first[1:2], delay=3 * _MINUTE)
-        tracker.enrollments.release_many(first[2:3])
+        tracker.enrollments.release_many(first[2:3], error="first")
         tracker.enrollments.release_many(first[3:4], max_attempts=1)
         clock.advance(minutes=1)
         leases += [c.lease for c in tracker.enrollments.claim(limit=2, lease=_MINUTE, **of)]
@@ -124,9 +124,9 @@ def _changes(leases: list[Lease], now: datetime) -> list[Callable[[Any], Any]]:
     return [
         lambda way: way.complete(ordered, now),
         lambda way: way.extend(ordered, later),
-        lambda way: way.release(ordered, later, 9, True),
-        lambda way: way.release(ordered, later, 1, True),
-        lambda way: way.release(ordered, later, 9, False),
+        lambda way: way.release(ordered, later, 9, True, None),
+        lambda way: way.release(ordered, later, 1, True, "second"),
+        lambda way: way.release(ordered, later, 9, False, None),
         lambda way: way.revive("a", ids, now),
         lambda way: way.complete([], now),
         lambda way: way.revive("a", [], now),

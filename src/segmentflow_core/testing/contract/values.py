@@ -143,7 +143,8 @@ class ValueContract:
         (identifier,) = enrol(new_tracker(clock=clock), 1)
 
         def check(returned: Enrollment, **expected: Any) -> None:
-            expected = {"lease_until": None, "completed_at": None, **expected}
+            empty = dict.fromkeys(("lease_until", "completed_at", "last_failure"))
+            expected = {**empty, **expected}
             assert {name: exact(getattr(returned, name)) for name in expected} == exact(expected)
             listed = [*enrollments.list(), *enrollments.list(status=expected["status"])]
             read = [enrollments.get(identifier), *listed]
@@ -158,23 +159,39 @@ class ValueContract:
         extended = enrollments.extend(claimed.lease, by=3 * _STEP)
         end = clock.now() + 3 * _STEP
         check(extended, **leased, available_at=end, lease_until=end, attempts=1)
-        back = enrollments.release(claimed.lease, delay=_STEP)
-        end = clock.now() + _STEP
-        check(back, **leased | {"status": EnrollmentStatus.PENDING}, available_at=end, attempts=1)
+        back = enrollments.release(claimed.lease, delay=_STEP, error="first")
+        end, said = clock.now() + _STEP, {"last_failure": "first"}
+        given_back = leased | said | {"status": EnrollmentStatus.PENDING}
+        check(back, **given_back, available_at=end, attempts=1)
+        assert enrollments.release(claimed.lease, error="too late") == back
         clock.advance(microseconds=7)
         (claimed,) = enrollments.claim(lease=_STEP)
+        end = clock.now() + _STEP
+        leased = {"status": EnrollmentStatus.CLAIMED, "token": claimed.lease.token} | said
+        check(claimed.enrollment, **leased, available_at=end, lease_until=end, attempts=2)
         dead = enrollments.release(claimed.lease, max_attempts=2)
-        check(dead, status=EnrollmentStatus.DEAD, available_at=clock.now(), attempts=2)
+        check(dead, status=EnrollmentStatus.DEAD, available_at=clock.now(), attempts=2, **said)
         clock.advance(microseconds=1)
         revived = enrollments.revive(identifier)
         pending = {"status": EnrollmentStatus.PENDING, "token": None}
         check(revived, **pending, available_at=clock.now(), attempts=0)
         (claimed,) = enrollments.claim(lease=_STEP)
+        enrollments.release(claimed.lease, error="last")
+        (claimed,) = enrollments.claim(lease=_STEP)
         clock.advance(microseconds=1)
         done = enrollments.complete(claimed.lease)
         token = claimed.lease.token
         completed = {"status": EnrollmentStatus.COMPLETED, "completed_at": clock.now()}
-        check(done, **completed, token=token, attempts=1)
+        check(done, **completed, token=token, attempts=2)
+
+    def test_every_failure_in_words_comes_back(self, tracker: Any) -> None:
+        enrollments = tracker.enrollments
+        (identifier,) = enrol(tracker, 1)
+        for words in specimens.FAILURES:
+            (claimed,) = enrollments.claim(max_attempts=100)
+            back = enrollments.release(claimed.lease, max_attempts=100, error=words)
+            assert back.last_failure == words
+            assert enrollments.get(identifier) == back
 
 
 def _facts(fact: str, number: int, values: Facts) -> Facts:
