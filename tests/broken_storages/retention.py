@@ -42,20 +42,6 @@ class EventsGoThatAreJustAsOld(Broken):
         return call(organization_id, before + _MOMENT, limit, after)
 
 
-class EventsGoByWhenTheyOccurred(Broken):
-    caught_by = _BOUNDS
-
-    def retention_remove_events(self, call, organization_id, before, limit, after):
-        rows = self._tables.events.rows
-        old = {e.event_id for e in rows.values() if e.occurred_at < before}
-        kept = {at: e for at, e in rows.items() if e.event_id not in old}
-        result = call(organization_id, before, limit, after)
-        for at, event in kept.items():
-            if at not in rows:
-                self._tables.add_event(at[0], event)
-        return result
-
-
 class EventsOfEveryOrganizationGo(Broken):
     caught_by = _BOUNDS
 
