@@ -20,17 +20,20 @@ from typing import Annotated, Final
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
 
+from segmentflow_cli.auditing import audit
 from segmentflow_cli.demo import run_demo
 from segmentflow_cli.enrollments import enrollments
 from segmentflow_cli.events import events
 from segmentflow_cli.explaining import check_explain, explain
 from segmentflow_cli.import_command import import_file
 from segmentflow_cli.journey_files import JourneyFormat, read_journey_file
+from segmentflow_cli.journey_stats import show_stats
 from segmentflow_cli.keys import keys
 from segmentflow_cli.migrating import migrate
 from segmentflow_cli.options import (
     COMMON,
     NOT_REDACTED,
+    By,
     Common,
     PlaceholderIds,
     Redacted,
@@ -38,6 +41,13 @@ from segmentflow_cli.options import (
     read_bytes,
 )
 from segmentflow_cli.people import profiles, why
+from segmentflow_cli.people_changes import (
+    check_erase,
+    erase_profile,
+    merge_profiles,
+    suppress_profile,
+    unsuppress_profile,
+)
 from segmentflow_cli.printing import Printer
 from segmentflow_cli.serve import serve_store
 from segmentflow_cli.stores import create_secret, opened, secret_file, secret_is_missing
@@ -64,13 +74,19 @@ app = App(
     version=__version__,
     result_action="return_value",
 )
-journeys = App(name="journeys", help="Publish and read Journeys.")
+journeys = App(name="journeys", help="Publish, read and count Journeys.")
 for group in (journeys, events, profiles, enrollments, keys):
     app.command(group)
 app.command(import_file, name="import")
 app.command(explain, validator=check_explain)
 app.command(why)
+app.command(audit)
 app.command(migrate)
+journeys.command(show_stats, name="stats")
+profiles.command(suppress_profile, name="suppress")
+profiles.command(unsuppress_profile, name="unsuppress")
+profiles.command(merge_profiles, name="merge")
+profiles.command(erase_profile, name="erase", validator=check_erase)
 
 _LIMITS: Final = Limits()
 
@@ -146,6 +162,7 @@ def apply_journeys(
         ),
     ] = None,
     dry_run: Annotated[bool, Parameter(help="Only say what would change.", negative="")] = False,
+    by: By = None,
     common: Common = COMMON,
 ) -> None:
     """Publish the Journeys of a file; those it does not name stay as they are."""
@@ -155,7 +172,7 @@ def apply_journeys(
         plan = journeys.publish(definitions, organization_id=whose, dry_run=True)
         common.printer.plan(plan)
         if not dry_run:
-            plan = journeys.publish(definitions, organization_id=whose)
+            plan = journeys.publish(definitions, by=by, organization_id=whose)
     common.printer.published(plan, dry_run=dry_run)
 
 

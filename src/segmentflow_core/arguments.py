@@ -33,6 +33,7 @@ __all__ = [
     "NO_DELAY",
     "check_actor",
     "check_ages",
+    "check_at_most",
     "check_before",
     "check_colour",
     "check_delay",
@@ -118,6 +119,12 @@ def check_limit(limit: object) -> None:
     """Hold the size of a page or a batch against its rule."""
     if not isinstance(limit, int) or not 1 <= limit <= _MAX_LIMIT:
         raise ConfigurationError(f"limit must be an integer from 1 to {_MAX_LIMIT}.")
+
+
+def check_at_most(at_most: object) -> None:
+    """Hold how much a call may do against its rule; None is everything."""
+    if at_most is not None and (not isinstance(at_most, int) or at_most < 1):
+        raise ConfigurationError("at_most must be a positive integer, or None.")
 
 
 def check_lease(lease: object) -> None:

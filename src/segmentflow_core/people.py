@@ -1,7 +1,8 @@
 """The facade of people: suppress, erase, merge, retain. Needs no fingerprint secret.
 
 Each call but `retain` is about one person, named by the id of the Profile, an email or an
-external id.
+external id. What was done is kept on record, which `Records.audit` reads: its names are here as
+well.
 """
 
 from __future__ import annotations
@@ -11,16 +12,21 @@ from datetime import timedelta
 from functools import partial
 from typing import Final, TypeAlias
 
+from attrs import evolve
+
 from segmentflow_core.arguments import (
     DEFAULT_ORGANIZATION,
     check_actor,
     check_ages,
+    check_at_most,
     check_limit,
     check_organization,
     checked_who,
 )
 from segmentflow_core.calls import StorageCalls
 from segmentflow_core.colour import drive
+from segmentflow_core.domain.audit import AUDIT_ACTIONS, AuditAction, AuditRecord
+from segmentflow_core.domain.people import Erasure, Merge, Suppression
 from segmentflow_core.domain.profile import DEFAULT_PROFILE_LIMITS, ProfileLimits
 from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
 from segmentflow_core.retaining import OnRetained, Retained, Run
@@ -28,9 +34,6 @@ from segmentflow_core.system import SystemClock, Uuid7Factory
 from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_core.usecases.audit import Actor
 from segmentflow_core.usecases.people import (
-    Erasure,
-    Merge,
-    Suppression,
     begin_erasure,
     merge_profiles,
     scrub_some,
@@ -39,8 +42,11 @@ from segmentflow_core.usecases.people import (
 )
 
 __all__ = [
+    "AUDIT_ACTIONS",
     "RETAINED_AT_ONCE",
     "AsyncPeople",
+    "AuditAction",
+    "AuditRecord",
     "Erasure",
     "Merge",
     "People",
@@ -99,19 +105,22 @@ class _PeopleCalls(StorageCalls):
         who: str,
         block: bool,
         by: str | None,
-        on_progress: OnProgress | None,
         organization_id: str,
+        *,
+        on_progress: OnProgress | None,
+        at_most: int | None,
     ) -> Erasure:
         word, actor = self._checked(who, by, organization_id)
+        check_at_most(at_most)
         begun = await self.run(
             partial(
                 begin_erasure, organization_id=organization_id, who=word, block=block, actor=actor
             )
         )
-        scrubbed = await self._scrub(begun.profile_ids, by, on_progress, organization_id)
-        return Erasure(
-            begun.profile_id, begun.profile_ids, begun.withdrawn, begun.blocked, scrubbed
+        scrubbed, done = await self._scrub(
+            begun.profile_ids, by, on_progress, organization_id, at_most
         )
+        return evolve(begun, scrubbed=scrubbed, done=done)
 
     async def finish(
         self, limit: int, by: str | None, on_progress: OnProgress | None, organization_id: str
@@ -131,24 +140,29 @@ class _PeopleCalls(StorageCalls):
         by: str | None,
         on_progress: OnProgress | None,
         organization_id: str,
-    ) -> int:
+        at_most: int | None = None,
+    ) -> tuple[int, bool]:
+        """Scrub Profiles; return how many records that were, and whether nothing is left."""
         total = 0
         for profile_id in profile_ids:
             scrubbed = 1
             while scrubbed:
+                if at_most is not None and total >= at_most:
+                    return total, False
+                limit = _AT_ONCE if at_most is None else min(_AT_ONCE, at_most - total)
                 scrubbed = await self.run(
                     partial(
                         scrub_some,
                         organization_id=organization_id,
                         profile_id=profile_id,
-                        limit=_AT_ONCE,
+                        limit=limit,
                         actor=self._actor(by),
                     )
                 )
                 total += scrubbed
                 if scrubbed and on_progress is not None:
                     on_progress(total)
-        return total
+        return total, True
 
     async def merge(self, stays: str, goes: str, by: str | None, organization_id: str) -> Merge:
         one, actor = self._checked(stays, by, organization_id)
@@ -258,6 +272,7 @@ class People:
         block: bool = False,
         by: str | None = None,
         on_progress: OnProgress | None = None,
+        at_most: int | None = None,
         organization_id: str = DEFAULT_ORGANIZATION,
     ) -> Erasure:
         """Erase a person: identities, Properties, what her events say, and what waits for her.
@@ -276,12 +291,19 @@ class People:
                 to be blocked.
             by: who does it, for the record.
             on_progress: told after each transaction how many records were scrubbed so far.
+            at_most: scrub about so many records and no more, for a caller that has not the
+                time for all: where `Erasure.done` is False, the same call with the Profile's id
+                goes on. Default: until all is done.
             organization_id: whose Profile.
 
         Raises:
             NotFound: there is no such Profile.
         """
-        return drive(self._calls.erase(who, block, by, on_progress, organization_id))
+        return drive(
+            self._calls.erase(
+                who, block, by, organization_id, on_progress=on_progress, at_most=at_most
+            )
+        )
 
     @forgets_locals
     def finish_erasures(
@@ -412,10 +434,13 @@ class AsyncPeople:
         block: bool = False,
         by: str | None = None,
         on_progress: OnProgress | None = None,
+        at_most: int | None = None,
         organization_id: str = DEFAULT_ORGANIZATION,
     ) -> Erasure:
         """Erase a person; as `People.erase`."""
-        return await self._calls.erase(who, block, by, on_progress, organization_id)
+        return await self._calls.erase(
+            who, block, by, organization_id, on_progress=on_progress, at_most=at_most
+        )
 
     @forgets_locals
     async def finish_erasures(

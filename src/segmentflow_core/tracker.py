@@ -90,7 +90,7 @@ class Tracker:
         )
         clock, ids = clock or SystemClock(), ids or Uuid7Factory()
         self._calls = TrackingCalls(storage, settings, clock, ids, observers, asynchronous=False)
-        self.journeys = Journeys(storage, clock=clock)
+        self.journeys = Journeys(storage, clock=clock, ids=ids)
         self.enrollments = Enrollments(storage, clock=clock, ids=ids)
         self.people = People(storage, clock=clock, ids=ids, profile_limits=profile_limits)
         self.records = Records(
@@ -227,7 +227,7 @@ class AsyncTracker:
         )
         clock, ids = clock or SystemClock(), ids or Uuid7Factory()
         self._calls = TrackingCalls(storage, settings, clock, ids, observers, asynchronous=True)
-        self.journeys = AsyncJourneys(storage, clock=clock)
+        self.journeys = AsyncJourneys(storage, clock=clock, ids=ids)
         self.enrollments = AsyncEnrollments(storage, clock=clock, ids=ids)
         self.people = AsyncPeople(storage, clock=clock, ids=ids, profile_limits=profile_limits)
         self.records = AsyncRecords(

@@ -79,7 +79,7 @@ def test_a_key_of_the_store_works_until_it_is_revoked(store, capsys):
         url = f"{server.url}/api/v1/events"
         accepted = httpx.post(url, headers=headers, json=DOCUMENTED_REQUEST)
         assert keys("list")[0]["lastUsedAt"] is not None
-        keys("revoke", created["keyId"])
+        keys("revoke", created["keyId"], "--yes")
         refused = httpx.post(url, headers=headers, json=DOCUMENTED_REQUEST)
         server.stop()
     assert (accepted.status_code, refused.status_code) == (202, 401)

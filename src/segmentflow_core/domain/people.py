@@ -31,7 +31,71 @@ from segmentflow_core.domain.profile import (
 )
 from segmentflow_core.errors import ProfileTooLarge
 
-__all__ = ["Merged", "doubled", "erased", "identities_of", "merged", "suppressed", "version_of"]
+__all__ = [
+    "Erasure",
+    "Merge",
+    "Merged",
+    "Suppression",
+    "doubled",
+    "erased",
+    "identities_of",
+    "merged",
+    "suppressed",
+    "version_of",
+]
+
+
+@frozen
+class Suppression:
+    """What suppressing a Profile, or lifting it, did.
+
+    Attributes:
+        profile: as it stands afterwards.
+        changed: whether it was not so before.
+        withdrawn: how many Enrollments that waited were withdrawn.
+    """
+
+    profile: Profile
+    changed: bool
+    withdrawn: int
+
+
+@frozen
+class Erasure:
+    """What erasing a Profile did.
+
+    Attributes:
+        profile_id: the Profile.
+        profile_ids: it and those that were merged into it, sorted.
+        withdrawn: how many Enrollments that waited were withdrawn by this call.
+        blocked: how many identities were blocked by this call.
+        scrubbed: how many records this call took what they said of the person from.
+        done: whether nothing is left that says anything of her; a call that was told to scrub
+            at most so much may leave something.
+    """
+
+    profile_id: str
+    profile_ids: tuple[str, ...]
+    withdrawn: int
+    blocked: int
+    scrubbed: int = 0
+    done: bool = False
+
+
+@frozen
+class Merge:
+    """What merging two Profiles did.
+
+    Attributes:
+        profile: the one that stayed, as it stands afterwards.
+        changed: whether they were two before.
+        withdrawn: how many Enrollments that waited were withdrawn, since the other Profile
+            waits in the same Journey with the same entry key.
+    """
+
+    profile: Profile
+    changed: bool
+    withdrawn: int
 
 
 def version_of(profile: Profile) -> ProfileVersion:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from segmentflow_core.colour import settle
 from segmentflow_core.domain.audit import AuditAction
@@ -17,6 +17,9 @@ from segmentflow_core.domain.event import Enrollment
 from segmentflow_core.domain.hand_over import EnrollmentChange, withdrawn
 from segmentflow_core.domain.identity import IdentityKind
 from segmentflow_core.domain.people import (
+    Erasure,
+    Merge,
+    Suppression,
     doubled,
     erased,
     identities_of,
@@ -33,65 +36,12 @@ from segmentflow_core.usecases.audit import Actor, keep_record
 from segmentflow_core.usecases.finding import find_profile
 
 __all__ = [
-    "Erasure",
-    "Merge",
-    "Suppression",
     "begin_erasure",
     "merge_profiles",
     "scrub_some",
     "suppress_profile",
     "unscrubbed_profiles",
 ]
-
-
-@frozen
-class Suppression:
-    """What suppressing a Profile, or lifting it, did.
-
-    Attributes:
-        profile: as it stands afterwards.
-        changed: whether it was not so before.
-        withdrawn: how many Enrollments that waited were withdrawn.
-    """
-
-    profile: Profile
-    changed: bool
-    withdrawn: int
-
-
-@frozen
-class Erasure:
-    """What erasing a Profile did.
-
-    Attributes:
-        profile_id: the Profile.
-        profile_ids: it and those that were merged into it, sorted.
-        withdrawn: how many Enrollments that waited were withdrawn by this call.
-        blocked: how many identities were blocked by this call.
-        scrubbed: how many records this call took what they said of the person from.
-    """
-
-    profile_id: str
-    profile_ids: tuple[str, ...]
-    withdrawn: int
-    blocked: int
-    scrubbed: int = 0
-
-
-@frozen
-class Merge:
-    """What merging two Profiles did.
-
-    Attributes:
-        profile: the one that stayed, as it stands afterwards.
-        changed: whether they were two before.
-        withdrawn: how many Enrollments that waited were withdrawn, since the other Profile
-            waits in the same Journey with the same entry key.
-    """
-
-    profile: Profile
-    changed: bool
-    withdrawn: int
 
 
 async def suppress_profile(
