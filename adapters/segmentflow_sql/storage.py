@@ -119,6 +119,11 @@ class SqlStorage:
         """
         return drive(Migrator(self._attempts).script(to))
 
+    @property
+    def vacuums(self) -> bool:
+        """Whether there is anything to `vacuum`: the store is on SQLite."""
+        return self._attempts.way.family == "sqlite"
+
     def vacuum(self) -> None:
         """Give the space of what was removed back to the file system; SQLite alone needs it.
 
@@ -201,6 +206,11 @@ class AsyncSqlStorage:
     async def migration_sql(self, to: int | None = None) -> str:
         """Return what `migrate` would run, as a script; as `SqlStorage.migration_sql`."""
         return await Migrator(self._attempts).script(to)
+
+    @property
+    def vacuums(self) -> bool:
+        """Whether there is anything to `vacuum`; as `SqlStorage.vacuums`."""
+        return self._attempts.way.family == "sqlite"
 
     async def vacuum(self) -> None:
         """Give space back to the file system; as `SqlStorage.vacuum`."""
