@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -16,7 +17,7 @@ from segmentflow_cli.options import COMMON, By, Common
 from segmentflow_cli.stores import opened
 from segmentflow_cli.times import DURATION
 from segmentflow_core.errors import ConfigurationError
-from segmentflow_core.people import Retained
+from segmentflow_core.people import RETAINED_AT_ONCE, Retained
 
 __all__ = ["check_retain", "retain"]
 
@@ -49,6 +50,10 @@ def retain(
         bool,
         Parameter(help="Give SQLite's free space back afterwards.", negative=""),
     ] = False,
+    batch: Annotated[
+        int,
+        Parameter(help="How many records one transaction looks at.", validator=Number(gte=1)),
+    ] = RETAINED_AT_ONCE,
     by: By = None,
     yes: Yes = False,
     common: Common = COMMON,
@@ -71,6 +76,7 @@ def retain(
                 retained = people.retain(
                     events=events,
                     enrollments=enrollments,
+                    limit=batch,
                     by=by,
                     on_progress=on_progress,
                     organization_id=common.organization,

@@ -60,7 +60,7 @@ OnProgress: TypeAlias = Callable[[int], object]
 _AT_ONCE: Final = 500
 """How many records a transaction scrubs."""
 
-RETAINED_AT_ONCE: Final = 100
+RETAINED_AT_ONCE: Final = 50
 """How many records a transaction of `retain` looks at. A call that tracks meanwhile waits for one
 such transaction at most."""
 

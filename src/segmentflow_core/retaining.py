@@ -87,12 +87,13 @@ class Run:
                 )
             )
             goes_on = batch.removed == self._limit
-            self._tell(
+            await self._tell(
                 evolve(
                     self._retained,
                     enrollments=self._retained.enrollments + batch.removed,
                     entries=self._retained.entries + batch.entries,
-                )
+                ),
+                goes_on=goes_on,
             )
 
     async def _remove_events(self, age: timedelta | None) -> None:
@@ -111,16 +112,19 @@ class Run:
             )
             place = batch.place
             goes_on = place is not None
-            self._tell(
+            await self._tell(
                 evolve(
                     self._retained,
                     events=self._retained.events + batch.removed,
                     held=self._retained.held + batch.held,
                     reached=before if batch.place is None else batch.place.received_at,
-                )
+                ),
+                goes_on=goes_on,
             )
 
-    def _tell(self, retained: Retained) -> None:
+    async def _tell(self, retained: Retained, *, goes_on: bool) -> None:
         self._retained = retained
         if self._on_progress is not None:
             self._on_progress(retained)
+        if goes_on:
+            await self._calls.rest()

@@ -29,6 +29,7 @@ __all__ = [
     "KeepsForATime",
     "RemovedEnrollments",
     "RemovedEvents",
+    "Rests",
     "RetentionRepository",
     "finished_at",
     "gone_events",
@@ -103,6 +104,17 @@ class RetentionRepository(Protocol):
             organization_id: whose Profiles.
             profile_ids: as events have them, each once.
         """
+        ...
+
+
+class Rests(Protocol):
+    """A storage in which a long run of short transactions would keep others from writing.
+
+    One that has a method `rest` is asked for it between the transactions of a retention.
+    """
+
+    def rest(self) -> MaybeAwaitable[None]:
+        """Wait for long enough that whoever waits to write gets to it."""
         ...
 
 
