@@ -137,8 +137,8 @@ def test_a_document_from_before_a_field_has_its_default():
         "lease_until",
         "token",
         "completed_at",
-        "withdrawn_at",
         "last_failure",
+        "withdrawn_at",
     ):
         del document[name]
     assert record_of(Enrollment, document) == attrs.evolve(an_enrollment(), available_at=None)

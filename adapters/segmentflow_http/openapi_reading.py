@@ -109,8 +109,8 @@ READING_SCHEMAS: Final[dict[str, Any]] = {
             "availableAt": _or_null(_MOMENT),
             "attempts": _COUNT,
             "completedAt": _or_null(_MOMENT),
-            "withdrawnAt": _or_null(_MOMENT),
             "lastFailure": _or_null(_TEXT),
+            "withdrawnAt": _or_null(_MOMENT),
         }
     ),
     "Story": _all_of(

@@ -141,4 +141,4 @@ class Changes:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to write."""
-        return not (self.freed or self.events)
+        return not (self.freed or self.events or self.changed_profiles)

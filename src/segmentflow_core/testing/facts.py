@@ -170,8 +170,8 @@ FIELDS: Final[dict[type, dict[str, _Source]]] = {
         "lease_until": _fixed(None),
         "token": _fixed(None),
         "completed_at": _fixed(None),
-        "withdrawn_at": _fixed(None),
         "last_failure": _fixed(None),
+        "withdrawn_at": _fixed(None),
     },
     Trigger: {"event": "trigger", "where": "where"},
     # Its fields go together, so it is one fact.

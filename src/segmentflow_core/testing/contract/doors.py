@@ -173,18 +173,19 @@ class Doors:
         led: dict[Alias, tuple[Profile, ...]] = self._run(work)
         return led
 
+    def offers(self, repository: str) -> bool:
+        """Say whether the storage's transactions have a repository that they may lack."""
+
+        async def work(transaction: Any) -> bool:
+            return hasattr(transaction, repository)
+
+        offered: bool = self._run(work)
+        return offered
+
     def audited(self, organization_id: str) -> list[AuditRecord]:
-        """Return what is recorded of what was done; nothing where the storage keeps no record."""
-
-        async def work(transaction: Any) -> list[AuditRecord]:
-            audit = getattr(transaction, "audit", None)
-            if audit is None:
-                return []
-            found = await settle(audit.list(organization_id, _MANY, None))
-            return sorted(found, key=lambda record: record.audit_id)
-
-        found: list[AuditRecord] = self._run(work)
-        return found
+        """Return all that is recorded of what was done."""
+        found = self.ask("audit", "list", organization_id, _MANY, None)
+        return sorted(found, key=lambda record: record.audit_id)
 
     def free(self, organization_id: str, batch: Batch) -> None:
         """Take the key of a batch for nothing, as a request does that is refused."""
