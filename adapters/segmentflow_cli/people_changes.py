@@ -132,11 +132,13 @@ def _erase(common: Common, who: str, *, block: bool, by: str | None, yes: bool) 
             organization_id=common.organization,
         )
     document = erasure_document(done)
+    late = " She was erased before, so nothing was left to be blocked."
     common.printer.told(
         document,
         f"Erased Profile {profile_id}: {_counted(document['scrubbed'], 'record')} scrubbed, "
         f"{_counted(document['withdrawn'], 'Enrollment')} withdrawn, "
-        f"{_counted(document['blocked'], 'identity', 'identities')} blocked.",
+        f"{_counted(document['blocked'], 'identity', 'identities')} blocked."
+        + (late if block and not document["blocked"] else ""),
     )
 
 

@@ -87,6 +87,8 @@ def test_erasing_says_what_was_done_and_nothing_of_the_person(run, tracker, alex
     again = answer(run("profiles", "erase", alex, "--yes", "--json"))
     nothing = {"withdrawn": 0, "blocked": 0, "scrubbed": 0}
     assert again == {"profileId": alex, **nothing, "done": True}
+    late = run("profiles", "erase", alex, "--yes", "--block")[1]
+    assert "nothing was left to be blocked" in late
     for asked in (("profiles", "list"), ("profiles", "show", alex), ("why", alex), ("audit",)):
         status, out, err = run(*asked)
         assert (status, err) == (0, "")
