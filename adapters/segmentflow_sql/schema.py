@@ -29,6 +29,7 @@ from segmentflow_core.ports import AVAILABLE_STATUSES, EnrollmentStatus
 
 __all__ = [
     "FINISHED",
+    "FINISH_TIMES",
     "INSTANT",
     "SCHEMA_VERSION",
     "api_keys",
@@ -326,10 +327,13 @@ def is_available(table: FromClause) -> ColumnElement[bool]:
     return table.c.status.in_(listed)
 
 
+FINISHED: Final = (EnrollmentStatus.COMPLETED, EnrollmentStatus.WITHDRAWN)
+"""The statuses that nothing changes any more."""
+
+
 def is_open(table: FromClause) -> ColumnElement[bool]:
     """Say of Enrollments that they may yet be handed over, now or after a revival."""
-    finished = (EnrollmentStatus.COMPLETED, EnrollmentStatus.WITHDRAWN)
-    return and_(*(table.c.status != literal_column(f"'{each}'") for each in finished))
+    return and_(*(table.c.status != literal_column(f"'{each}'") for each in FINISHED))
 
 
 def is_unscrubbed(table: FromClause) -> ColumnElement[bool]:
@@ -355,11 +359,11 @@ def is_listed(table: FromClause) -> ColumnElement[bool]:
     return table.c.version > literal_column("0")
 
 
-FINISHED: Final = ("completed_at", "withdrawn_at")
+FINISH_TIMES: Final = ("completed_at", "withdrawn_at")
 """What says when an Enrollment finished; one of them at most."""
 
 # What retention looks for. The entry that it leaves has finished at no time, and is not in it.
-for _name in FINISHED:
+for _name in FINISH_TIMES:
     Index(
         f"segmentflow_enrollments_{_name.removesuffix('_at')}",
         enrollments.c.organization_id,

@@ -23,6 +23,7 @@ from segmentflow_core import EnrollmentStatus, Tracker
 from segmentflow_core.errors import IdentityBlocked, LeaseLost, NotFound
 from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey
 from segmentflow_sql import SqlStorage, metadata, open_storage
+from segmentflow_sql.statements import all_statements, statements_for
 
 LEVELS = [
     pytest.param(level, marks=pytest.mark.server_side)
@@ -116,6 +117,8 @@ def lived(tracker):
             for n in range(3)
         ]
     )
+    for claimed in tracker.enrollments.claim(limit=1):
+        tracker.enrollments.release(claimed.lease, error=f"No mail to {CANARY}")
     receipt = tracker.track(seen(mails[1], **everything), f"{CANARY}-last")
     tracker.people.merge(mails[1], mails[2])
     # Somebody else is in every table: of one that is empty, PostgreSQL's ANALYZE forgets nothing.
@@ -246,6 +249,73 @@ def test_hashes_are_of_a_secret_that_is_the_organizations_own(tracker, url):
     secrets = [value for kind, value in kept if kind == "block_secret"]
     assert len(set(secrets)) == len(secrets) == 2
     assert len({value for kind, value in kept if kind == "blocked"}) == 4
+
+
+# --- what it costs ------------------------------------------------------------------------------
+
+INDEXES = {
+    "lock_people": "segmentflow_profiles_pkey",
+    "unfinished_enrollments": "segmentflow_enrollments_of_profile",
+    "unscrubbed_events": "segmentflow_events_of_profile",
+    "unscrubbed_enrollments": "segmentflow_enrollments_of_profile",
+    "scrub_events": "segmentflow_events_pkey",
+    "scrub_key_claim": "segmentflow_claims_pkey",
+    "scrub_enrollments": "segmentflow_enrollments_pkey",
+    "scrub_versions": "segmentflow_profile_versions_pkey",
+    "unscrubbed_versions": "segmentflow_profile_versions_pkey",
+    "note_scrubbed": "segmentflow_profiles_pkey",
+    "unscrubbed_profiles": "segmentflow_profiles_unscrubbed",
+    "blocked_identities": "segmentflow_identities_pkey",
+}
+LISTS = {"profile_ids", "event_ids", "enrollment_ids", "versions", "hashes"}
+
+
+def about_people(database):
+    """Return the statements that read or change what a Profile has, by name."""
+    known = statements_for(database)
+    found = [*all_statements(known.people), known.tracking.blocked_identities]
+    apart = ("block_identities", "add_audit", "list_audit")
+    return {each.name: each for each in found if each.name not in apart}
+
+
+def test_every_statement_about_people_has_its_index():
+    assert set(about_people("sqlite")) == set(INDEXES)
+
+
+@pytest.mark.parametrize("name", INDEXES)
+def test_a_statement_about_people_on_sqlite_reads_no_whole_organization(tmp_path, name):
+    storage = open_storage(f"sqlite:///{tmp_path / 'store.db'}")
+    storage.create_all()
+    storage.close()
+    statement = about_people("sqlite")[name]
+    given = ["[]" if each in LISTS else 1 for each in statement.parameters]
+    connection = sqlite3.connect(tmp_path / "store.db")
+    plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement.text}", given)]
+    connection.close()
+    assert not [step for step in plan if "(organization_id=?)" in step], plan
+    assert not [step for step in plan if step.startswith("SCAN") and "each_" not in step], plan
+
+
+@pytest.mark.server_side
+@pytest.mark.parametrize("name", INDEXES)
+def test_a_statement_about_people_on_postgresql_goes_by_its_index(crowded, name):
+    statement = about_people("postgresql")[name]
+    one = "019bf964-302b-7a7f-add2-589343ef9f31"
+    given = {
+        "organization_id": "default",
+        **dict.fromkeys(("profile_id", "event_id", "scrubbed_to"), one),
+        **dict.fromkeys(("profile_ids", "event_ids", "enrollment_ids"), f"{{{one}}}"),
+        "versions": "{1,2}",
+        "hashes": "{a,b}",
+        "first": "7",
+        "beyond": "7~",
+        "limit": 100,
+    }
+    cursor = psycopg.RawCursor(crowded)
+    cursor.execute(f"EXPLAIN {statement.text}", statement.arguments(**given), prepare=True)
+    plan = "\n".join(line for (line,) in cursor.fetchall())
+    assert INDEXES[name] in plan, plan
+    assert "Seq Scan" not in plan, plan
 
 
 # --- who waits for whom -------------------------------------------------------------------------

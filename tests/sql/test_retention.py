@@ -13,7 +13,7 @@ from segmentflow_core import Tracker
 from segmentflow_core.errors import ConfigurationError, StorageUnavailable
 from segmentflow_core.testing import FINGERPRINT_SECRET, FixedClock, a_journey, a_request
 from segmentflow_sql import SqlStorage
-from segmentflow_sql.schema import FINISHED, enrollments
+from segmentflow_sql.schema import FINISH_TIMES, enrollments
 from segmentflow_sql.statements import all_statements, statements_for
 from segmentflow_sql.statements.retention import ENTRY
 
@@ -133,7 +133,7 @@ PLANS = {
     "old_events": "segmentflow_events_received",
     "caused_enrollments": "segmentflow_enrollments_latest",
     "superseded_entries": "segmentflow_enrollments_latest",
-    **{f"old_enrollments_{n}": f"segmentflow_enrollments_{n[:-3]}" for n in FINISHED},
+    **{f"old_enrollments_{n}": f"segmentflow_enrollments_{n[:-3]}" for n in FINISH_TIMES},
 }
 
 

@@ -19,12 +19,10 @@ from sqlalchemy import (
     Table,
     and_,
     bindparam,
-    delete,
     func,
     literal_column,
     select,
     true,
-    tuple_,
     update,
 )
 from sqlalchemy.sql.elements import ClauseElement
@@ -47,7 +45,6 @@ __all__ = [
     "leading",
     "looked_up",
     "page",
-    "removing",
     "replacing",
 ]
 
@@ -189,23 +186,6 @@ def changing(dialect: Dialect, name: str, table: Table, changed: Sequence[str]) 
         )
 
     return for_rows(dialect, name, [table.c[each] for each in (*changed, *keys)], statement)
-
-
-def removing(dialect: Dialect, name: str, table: Table) -> RowStatement:
-    """Build the DELETE of rows by their keys."""
-    keys = list(table.primary_key.columns)
-
-    def statement(source: FromClause | None, values: Values) -> ClauseElement:
-        if source is None:
-            return delete(table).where(
-                *(key == value for key, value in zip(keys, values, strict=True))
-            )
-        listed = tuple_(*keys).in_(select(*values).select_from(source))
-        # Named once more where that tells the database which machine the rows are on.
-        of_one = [keys[0] == values[0]] if dialect.one_organization else []
-        return delete(table).where(listed, *of_one)
-
-    return for_rows(dialect, name, keys, statement, prepared=False)
 
 
 def replacing(table: Table, insert: Any, where: ColumnElement[bool]) -> Any:

@@ -26,11 +26,11 @@ from sqlalchemy import (
 from sqlalchemy.sql.elements import ClauseElement
 
 from segmentflow_sql.schema import (
+    FINISHED,
     audit,
     enrollments,
     events,
     identities,
-    is_open,
     is_unscrubbed,
     key_claims,
     profile_versions,
@@ -178,15 +178,18 @@ def _lock(dialect: Dialect) -> ClauseElement:
 def _unfinished(dialect: Dialect) -> ClauseElement:
     """Lock the Enrollments of Profiles that are not finished, in the order of their ids.
 
-    Where nothing is locked, in the order of the index: SQLite reads it for that order alone.
+    Where nothing is locked, in the order of the index: SQLite reads it for that order alone. The
+    status is hidden from PostgreSQL, which may know of no open Enrollments yet, and would read
+    all of the Organization's.
     """
     by_profile = [enrollments.c.profile_id] if dialect.one_writer else []
+    status = func.coalesce(enrollments.c.status, _NOTHING)
     return (
         select(*columns(dialect, enrollments))
         .where(
             equal_to_given(enrollments, "organization_id"),
             dialect.among(enrollments.c.profile_id, "profile_ids"),
-            is_open(enrollments),
+            *(status != literal_column(f"'{each}'") for each in FINISHED),
         )
         .order_by(*by_profile, enrollments.c.enrollment_id)
         .with_for_update()

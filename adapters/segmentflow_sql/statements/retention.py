@@ -36,7 +36,7 @@ from sqlalchemy.sql.elements import ClauseElement
 
 from segmentflow_core.ports import EnrollmentStatus
 from segmentflow_sql.schema import (
-    FINISHED,
+    FINISH_TIMES,
     enrollments,
     events,
     gone_events,
@@ -128,7 +128,7 @@ def retention_statements(dialect: Dialect) -> RetentionStatements:
                 _finished(dialect, enrollments.c[name]),
                 prepared=False,
             )
-            for name in FINISHED
+            for name in FINISH_TIMES
         },
         superseded_entries=compiled(
             dialect, "superseded_entries", _superseded(dialect), prepared=False
@@ -209,7 +209,7 @@ def _position(dialect: Dialect, each: Any) -> ColumnElement[Any]:
     return cast(dialect.item(each.c.value, 0), Integer)
 
 
-def _caused(dialect: Dialect) -> Select[Any]:
+def _caused(dialect: Dialect) -> Select[Any, Any]:
     """Find the Enrollment that an event caused, by the index of the entries of a pair.
 
     It was entered when the event was received. Asked for as a range, since SQLite uses no index
@@ -337,7 +337,7 @@ def _finished(dialect: Dialect, at: Column[Any]) -> Select[Any]:
     return _locked(dialect, found)
 
 
-def _superseded(dialect: Dialect) -> Select[Any]:
+def _superseded(dialect: Dialect) -> Select[Any, Any, Any]:
     each = dialect.each("rows")
     at = _given(dialect, each, 3, enrollments.c.entered_at)
     number = _given(dialect, each, 4, enrollments.c.event_number)

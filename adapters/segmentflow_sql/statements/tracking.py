@@ -12,6 +12,7 @@ from sqlalchemy import (
     FromClause,
     Integer,
     Select,
+    Table,
     and_,
     bindparam,
     cast,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     null,
     or_,
     select,
+    tuple_,
     union_all,
     update,
 )
@@ -42,10 +44,10 @@ from segmentflow_sql.statements.building import (
     columns,
     compiled,
     equal_to_given,
+    for_rows,
     inserting,
     leading,
     looked_up,
-    removing,
 )
 from segmentflow_sql.statements.dialects import Dialect
 from segmentflow_sql.statements.journeys import CURRENT_VERSION
@@ -182,7 +184,7 @@ def tracking_statements(dialect: Dialect) -> TrackingStatements:
             ("former_emails", "property_times", "last_number"),
         ),
         add_identities=inserting(dialect, "add_identities", identities),
-        remove_identities=removing(dialect, "remove_identities", identities),
+        remove_identities=_removed(dialect, "remove_identities", identities),
         create_profiles=inserting(
             dialect,
             "create_profiles",
@@ -338,6 +340,23 @@ def _reread(dialect: Dialect) -> Select[Any]:
             dialect.among(profiles.c.profile_id, "profile_ids"),
         )
     )
+
+
+def _removed(dialect: Dialect, name: str, table: Table) -> RowStatement:
+    """Build the DELETE of rows by their keys."""
+    keys = list(table.primary_key.columns)
+
+    def statement(source: FromClause | None, values: Values) -> ClauseElement:
+        if source is None:
+            return delete(table).where(
+                *(key == value for key, value in zip(keys, values, strict=True))
+            )
+        listed = tuple_(*keys).in_(select(*values).select_from(source))
+        # Named once more where that tells the database which machine the rows are on.
+        of_one = [keys[0] == values[0]] if dialect.one_organization else []
+        return delete(table).where(listed, *of_one)
+
+    return for_rows(dialect, name, keys, statement, prepared=False)
 
 
 # --- Journeys and entries ----------------------------------------------------------------

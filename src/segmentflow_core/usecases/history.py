@@ -41,11 +41,9 @@ async def probes_of_history(
     if profile_id not in profiles:
         profiles[profile_id] = await settle(transaction.profiles.get(organization_id, profile_id))
     profile = profiles[profile_id]
-    if profile is None:
-        return (probe,)
     earlier = [
         evolve(probe, profile_id=series.profile_id, before=None)
-        for series in profile.merged
+        for series in (() if profile is None else profile.merged)
         if probe.before is None or series.before <= probe.before
     ]
     return (probe, *earlier)

@@ -196,6 +196,7 @@ async def _found(
     Raises:
         NotFound: a word leads to none.
     """
+    _people(transaction)
     locked: Mapping[str, Profile] = {}
     wanted: set[str] = set()
     while True:
@@ -280,11 +281,12 @@ async def _withdraw(
     transaction: Transaction, organization_id: str, waiting: Sequence[Enrollment], now: datetime
 ) -> int:
     """Withdraw Enrollments that are locked; return how many."""
-    changes: list[EnrollmentChange] = []
-    for before in sorted(waiting, key=lambda each: each.enrollment_id):
-        after = withdrawn(before, now)
-        if after is not None:
-            changes.append(EnrollmentChange(organization_id, before, after))
+    changes = [
+        EnrollmentChange(organization_id, before, after)
+        for before in sorted(waiting, key=lambda each: each.enrollment_id)
+        for after in [withdrawn(before, now)]
+        if after is not None
+    ]
     if changes:
         await settle(transaction.hand_over.save(changes))
     return len(changes)
