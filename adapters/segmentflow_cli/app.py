@@ -53,6 +53,7 @@ from segmentflow_cli.retaining import check_retain, retain
 from segmentflow_cli.serve import serve_store
 from segmentflow_cli.stores import create_secret, opened, secret_file, secret_is_missing
 from segmentflow_core import Limits, SegmentflowError, __version__
+from segmentflow_core.gathering import MAX_TOGETHER, MAX_WRITERS
 from segmentflow_core.journeys import journey_definitions, journey_file_json_schema
 from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_core.wire import (
@@ -217,7 +218,28 @@ def serve(
         int, Parameter(help="The port; 0 takes a free one.", validator=Number(gte=0, lte=65_535))
     ] = 8000,
     workers: Annotated[int, Parameter(help="How many processes.")] = 1,
-    threads: Annotated[int, Parameter(help="How many calls a process runs at once.")] = 4,
+    threads: Annotated[int, Parameter(help="How many transactions a process runs at once.")] = 8,
+    together: Annotated[
+        int,
+        Parameter(
+            help="How many events share a transaction at most, of those that come at once.",
+            validator=Number(gte=1, lte=MAX_TOGETHER),
+        ),
+    ] = MAX_TOGETHER,
+    writers: Annotated[
+        int | None,
+        Parameter(
+            help="How many such transactions at once; by default 2 on PostgreSQL, else 1.",
+            validator=Number(gte=1, lte=MAX_WRITERS),
+        ),
+    ] = None,
+    max_requests: Annotated[
+        int,
+        Parameter(
+            help="How many requests a process takes on at once; others are refused, overloaded.",
+            validator=Number(gte=1),
+        ),
+    ] = 128,
     grace: Annotated[int, Parameter(help="Seconds to finish in what was accepted.")] = 30,
     max_bytes: Annotated[
         int, Parameter(help="How many bytes a request may hold.", validator=Number(gte=1))
@@ -241,6 +263,9 @@ def serve(
         port=port,
         workers=workers,
         threads=threads,
+        together=together,
+        writers=writers,
+        max_requests=max_requests,
         grace=grace,
         limits=Limits(max_bytes, max_depth, allow_placeholder_ids=placeholder_ids),
         redaction=redacted.policy,

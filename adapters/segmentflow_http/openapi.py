@@ -16,6 +16,7 @@ from segmentflow_core.errors import (
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
+    Overloaded,
     PayloadTooLarge,
     StorageUnavailable,
     Unauthorized,
@@ -80,6 +81,7 @@ _OF_STORED: Final = (
     InsufficientScope,
     NotFound,
     PayloadTooLarge,
+    Overloaded,
     StorageUnavailable,
     InternalError,
 )

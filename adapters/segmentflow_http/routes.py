@@ -19,6 +19,7 @@ from segmentflow_core.errors import (
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
+    Overloaded,
     PayloadTooLarge,
     ProfileEmailRequired,
     ProfileTooLarge,
@@ -128,6 +129,7 @@ ERRORS: Final[tuple[type[SegmentflowError], ...]] = (
     ProfileEmailRequired,
     ProfileTooLarge,
     IdentityBlocked,
+    Overloaded,
     StorageUnavailable,
     InternalError,
 )

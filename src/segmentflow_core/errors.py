@@ -33,6 +33,7 @@ __all__ = [
     "LeaseLost",
     "MethodNotAllowed",
     "NotFound",
+    "Overloaded",
     "PayloadTooLarge",
     "ProfileEmailRequired",
     "ProfileTooLarge",
@@ -314,6 +315,16 @@ class TemplateStateMissing(_Refusal):
     default_message = "The state document lacks something that the template needs."
 
 
+class Overloaded(SegmentflowError):
+    """As many requests are being worked on, or wait, as the service takes on at once."""
+
+    code = "overloaded"
+    status = 503
+    should_retry = True
+    retry_after = 1
+    default_message = "The service has as much to do as it takes on at once. Try again."
+
+
 class StorageUnavailable(SegmentflowError):
     """The storage could not be reached, or stayed too busy."""
 
@@ -376,6 +387,7 @@ ERROR_CLASSES: Final[tuple[type[SegmentflowError], ...]] = (
     ProfileTooLarge,
     IdentityBlocked,
     TemplateStateMissing,
+    Overloaded,
     StorageUnavailable,
     InternalError,
 )

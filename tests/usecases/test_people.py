@@ -36,7 +36,9 @@ def send(tracker, email=None, external_id=None, name="order.created", **fields):
 
 
 def audited(storage, limit=1000, before=None):
-    return storage.run(driven(lambda t: list_audit(t, "default", limit, before)))
+    """Return the record of what was done to people, newest first."""
+    listed = storage.run(driven(lambda t: list_audit(t, "default", limit, before)))
+    return [record for record in listed if record.action.startswith("profile")]
 
 
 def told(storage):

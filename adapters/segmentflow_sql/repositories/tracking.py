@@ -60,6 +60,8 @@ class TrackingRepository:
                 its lock was waited for: its identities lead elsewhere by now.
         """
         statements = self._statements
+        if intent.wait is not None:
+            self._connection.hurry(intent.wait)
         takes = self._takes(organization_id, intent)
         find = statements.lock_profiles if takes else statements.look_for_profiles
         finding = self._finding(find, organization_id, intent)

@@ -320,7 +320,7 @@ def _blocked(dialect: Dialect) -> ClauseElement:
     It has no secret, and this finds nothing, unless something was blocked.
     """
 
-    def of(kind: Leading) -> Select[Any]:
+    def of(kind: Leading) -> Select[Any, Any]:
         kept = select(identities.c.kind, identities.c.value)
         return kept.where(
             equal_to_given(identities, "organization_id"), identities.c.kind == leading(kind)

@@ -59,6 +59,9 @@ class Intent:
         events: the event names whose active Journeys to load, sorted; empty for none.
         now: when the batch was received; a key whose `expires_at` is not after it is free.
         expires_at: when the keys that are taken are free again; None keeps them for ever.
+        wait: seconds that the transaction waits for a key or a Profile that a concurrent one
+            holds; None for as long as the store waits otherwise. Waiting for leave to write is
+            not meant. A store may make nothing of it.
     """
 
     keys: tuple[str, ...]
@@ -67,6 +70,7 @@ class Intent:
     events: tuple[str, ...]
     now: datetime
     expires_at: datetime | None = None
+    wait: float | None = None
 
 
 _NONE_BLOCKED: Final[frozenset[Alias]] = frozenset()

@@ -56,6 +56,10 @@ class TrackingRepository(Protocol):
         Identities that are blocked are named in `blocked`; a store whose transactions have no
         `people` has none. Journeys are read, not locked.
 
+        Where the intent says how long the transaction waits, it waits no longer for a key or a
+        Profile that a concurrent one holds, nor does the work run again because of that. A store
+        may make nothing of it.
+
         An intent without keys only reads: nothing is taken and no Profile is locked, and
         the Profiles and Journeys it asks for are returned as they stand.
 

@@ -16,13 +16,13 @@ T = TypeVar("T", bound=Callable[..., Any])
 _NEEDS: Final = "__needs__"
 
 
-def _capability(summary: str) -> Any:
-    return field(default=True, metadata={"summary": summary}, kw_only=True)
+def _capability(summary: str, *, default: bool = True) -> Any:
+    return field(default=default, metadata={"summary": summary}, kw_only=True)
 
 
 @frozen
 class Capabilities:
-    """What a storage can do: everything, unless its author says otherwise.
+    """What a storage can do: unless its author says otherwise, everything but short waits.
 
     Attributes:
         concurrent_writers: callers may call at once; `CAPABILITIES` explains each.
@@ -35,6 +35,7 @@ class Capabilities:
         people: Profiles are suppressed, erased and merged.
         audit: the record of what was done is kept.
         retention: old records are removed.
+        short_waits: a transaction may wait for less than the storage would.
     """
 
     concurrent_writers: bool = _capability(
@@ -72,6 +73,12 @@ class Capabilities:
     retention: bool = _capability(
         "Its transactions have `retention`: old events and finished Enrollments are removed. A"
         " storage without this is complete all the same."
+    )
+    short_waits: bool = _capability(
+        "A transaction waits for what others hold no longer than `Intent.wait` says. A storage"
+        " without this is complete all the same; calls that share transactions on it may have to"
+        " wait for each other's keys.",
+        default=False,
     )
 
 

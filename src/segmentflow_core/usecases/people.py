@@ -201,14 +201,17 @@ async def _found(
     wanted: set[str] = set()
     while True:
         ids: list[str] = []
+        series: set[str] = set()
         for word in words:
             profile = await find_profile(transaction, organization_id, word, None)
             if profile is None:
                 raise NotFound
             ids.append(profile.profile_id)
+            series |= {each.profile_id for each in profile.merged}
         if wanted.issuperset(ids):
             return locked, ids
-        wanted |= {*ids}
+        # All at once, and so in one order, as far as it is known before anything is locked.
+        wanted |= {*ids, *series}
         locked = await _locked(transaction, organization_id, wanted)
 
 

@@ -166,6 +166,7 @@ class Doors:
             found = {each: await load(transaction, each) for each in identities}
             keys = (key_digest(organization_id, "led to"),)
             together = await load(transaction, *identities, keys=keys)
+            await settle(transaction.tracking.write(organization_id, Changes(freed=keys)))
             apart = {each.profile_id: each for profiles in found.values() for each in profiles}
             assert exact(_by_id(together, "profile_id")) == exact(apart)
             return found
