@@ -225,7 +225,7 @@ def plans():
         (statements.last_entries, ("default", probes)),
         (statements.change_identities.one, (1, 1, "e", "x", 0, 0, 0, now, "default", _ANY_ID)),
         (statements.count_events.one, (1, 1, 0, 0, 0, now, "default", _ANY_ID)),
-        (statements.change_times.one, ("{}", "{}", "default", _ANY_ID, 1)),
+        (statements.change_times.one, ("{}", "{}", None, "default", _ANY_ID, 1)),
         (statements.remove_identities.one, ("default", "email", "7@example.com", _ANY_ID)),
         (statements.reread_profiles, ("default", f"{{{_ANY_ID}}}")),
         (records.get_event, ("default", _ANY_ID)),
