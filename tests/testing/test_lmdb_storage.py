@@ -52,7 +52,7 @@ class OneEnvironment:
 
 @pytest.mark.once
 class TestLmdbStorage(OneEnvironment, ApiKeyContract, StorageContract):
-    capabilities = Capabilities(finding=False, people=False, audit=False)
+    capabilities = Capabilities(finding=False, people=False, audit=False, retention=False)
 
     opened = LmdbStorage
 
@@ -60,7 +60,7 @@ class TestLmdbStorage(OneEnvironment, ApiKeyContract, StorageContract):
 @pytest.mark.once
 @pytest.mark.same_rules
 class TestAsyncLmdbStorage(OneEnvironment, ApiKeyContract, StorageContract):
-    capabilities = Capabilities(finding=False, people=False, audit=False)
+    capabilities = Capabilities(finding=False, people=False, audit=False, retention=False)
 
     opened = AsyncLmdbStorage
 

@@ -47,6 +47,7 @@ from segmentflow_core.testing.contract.processes import ProcessContract
 from segmentflow_core.testing.contract.profiles import ProfileContract
 from segmentflow_core.testing.contract.races import RaceContract
 from segmentflow_core.testing.contract.records import RecordContract
+from segmentflow_core.testing.contract.retention import RetentionContract
 from segmentflow_core.testing.contract.shared_claims import SharedClaimContract
 from segmentflow_core.testing.contract.stateful import StatefulContract
 from segmentflow_core.testing.contract.subjects import mark_by_subject, parameters_of
@@ -71,6 +72,7 @@ class StorageContract(
     JourneyContract,
     LookingContract,
     FindingContract,
+    RetentionContract,
     BatchContract,
     OrganizationContract,
     NeighbourContract,
