@@ -254,7 +254,6 @@ class Tables:
         self.enrollments.remove((organization_id, enrollment_id))
         self.enrollment_order.remove(organization_id, enrollment_id)
         self.enrollments_of_profile.remove((organization_id, enrollment.profile_id), enrollment_id)
-        self.enrollments_of_journey.remove((organization_id, enrollment.journey_id), enrollment_id)
 
     def put_enrollment(self, organization_id: str, enrollment: Enrollment) -> None:
         at = (organization_id, enrollment.enrollment_id)
