@@ -41,6 +41,7 @@ from segmentflow_cli.people import profiles, why
 from segmentflow_cli.printing import Printer
 from segmentflow_cli.serve import serve_store
 from segmentflow_cli.stores import create_secret, opened, secret_file, secret_is_missing
+from segmentflow_cli.work import work
 from segmentflow_core import Limits, SegmentflowError, __version__
 from segmentflow_core.journeys import journey_definitions, journey_file_json_schema
 from segmentflow_core.tracebacks import forgets_locals
@@ -71,6 +72,7 @@ app.command(import_file, name="import")
 app.command(explain, validator=check_explain)
 app.command(why)
 app.command(migrate)
+app.command(work)
 
 _LIMITS: Final = Limits()
 

@@ -9,22 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-from cyclopts import App, Parameter, Token
+from cyclopts import App, Parameter
 
-from segmentflow_cli.options import COMMON, Before, Common, Limit
+from segmentflow_cli.options import COMMON, DURATION, Before, Common, Limit
 from segmentflow_core import Enrollment, EnrollmentStatus, Lease, SegmentflowError
-from segmentflow_core.journeys import parse_duration
 from segmentflow_core.wire import claimed_document, enrollment_document
 
 __all__ = ["enrollments"]
 
 enrollments = App(name="enrollments", help="Read Enrollments, and hand them over to workers.")
-
-
-def _duration(_type: Any, tokens: Sequence[Token]) -> timedelta:
-    return parse_duration(tokens[0].value)
 
 
 _LEASE: Final = timedelta(minutes=5)
@@ -36,7 +31,7 @@ LeaseLength = Annotated[
     timedelta,
     Parameter(
         help="How long the lease is, as an ISO 8601 duration.",
-        converter=_duration,
+        converter=DURATION,
         show_default=lambda _: "PT5M",
     ),
 ]
@@ -134,7 +129,7 @@ def release(
         timedelta,
         Parameter(
             help="Hand them to nobody for this long, as an ISO 8601 duration.",
-            converter=_duration,
+            converter=DURATION,
             show_default=lambda _: "none",
         ),
     ] = _NO_DELAY,

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Final, cast
 
@@ -25,11 +25,13 @@ from segmentflow_core import (
     RedactionPolicy,
     Tracker,
 )
+from segmentflow_core.journeys import parse_duration
 from segmentflow_core.ports import parse_instant
 
 __all__ = [
     "COMMON",
     "DEFAULT_STORE",
+    "DURATION",
     "INSTANT",
     "NOT_REDACTED",
     "REDACTION_VARIABLE",
@@ -206,6 +208,15 @@ PlaceholderIds = Annotated[
         negative="",
     ),
 ]
+
+
+def _duration(_type: object, tokens: Iterable[Token]) -> timedelta:
+    (token,) = tokens
+    return parse_duration(token.value)
+
+
+DURATION: Final = _duration
+"""Reads an ISO 8601 duration; a `converter` of a `Parameter`."""
 
 
 def _instant(_type: object, tokens: Iterable[Token]) -> datetime:

@@ -213,6 +213,13 @@ class Printer:
             token = found[0]["token"]
             self.console.print(f"Finish with: enrollments complete ID --token {token}")
 
+    def worked(self, completed: int) -> None:
+        """Say how many Enrollments a worker completed."""
+        if self.as_json:
+            self.document({"completed": completed})
+        else:
+            self.console.print(f"Completed {completed} Enrollments.")
+
     def purged(self, count: int) -> None:
         """Say how many keys were removed."""
         if self.as_json:

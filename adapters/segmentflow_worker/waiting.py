@@ -64,6 +64,7 @@ class LoopWaiter:
 
     def __init__(self) -> None:
         self._called = asyncio.Event()
+        self._is_called = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def now(self) -> float:
@@ -72,17 +73,21 @@ class LoopWaiter:
 
     async def wait(self, seconds: float | None) -> None:
         """Wait until called, or so many seconds."""
-        self._loop = asyncio.get_running_loop()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._called.wait()
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            # An event belongs to the first loop that waits for it.
+            self._called, self._loop = asyncio.Event(), loop
+        if not self._is_called:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._called.wait()
+        self._is_called = False
         self._called.clear()
 
     def call(self) -> None:
         """End a wait."""
+        self._is_called = True
         loop = self._loop
-        if loop is None:
-            self._called.set()
-            return
-        with suppress(RuntimeError):  # the loop is closed: nobody waits
-            loop.call_soon_threadsafe(self._called.set)
+        if loop is not None:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits
+                loop.call_soon_threadsafe(self._called.set)

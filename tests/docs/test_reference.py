@@ -41,6 +41,7 @@ PACKAGES = (
     "segmentflow_observers",
     "segmentflow_sql",
     "segmentflow_sql.alembic",
+    "segmentflow_worker",
 )
 
 
@@ -116,4 +117,5 @@ DESCRIBED_WHOLE = (
     "segmentflow_core.codecs",
     "segmentflow_core.errors",
     "segmentflow_observers",
+    "segmentflow_worker",
 )
