@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from types import FunctionType
 
 import pytest
 from hypothesis import settings
@@ -20,26 +21,54 @@ settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 # What a store makes of values does not depend on who else is there: one class of those that
 # differ in isolation, in a pooler or in how work is run tries them all.
-_OF_VALUES = (
-    "ValueContract",
-    "KeyContract",
-    "ListContract",
-    "BoundaryContract",
-    "NeighbourContract",
-)
+_OF_VALUES = {"Value", "Key", "List", "Boundary", "Neighbour"}
+# What depends on who else is there, and on how work is run.
+_OF_OTHERS = {
+    "Atomicity",
+    "Exchange",
+    "Idempotency",
+    "Lock",
+    "Outage",
+    "Overlap",
+    "Process",
+    "Race",
+    "SharedClaim",
+    "Stateful",
+}
 
 
-def pytest_collection_modifyitems(config, items):
-    again = [
-        item
-        for item in items
-        if item.get_closest_marker("same_values")
-        and item.function.__qualname__.startswith(_OF_VALUES)
-    ]
-    if again:
-        config.hook.pytest_deselected(items=again)
-        left_out = set(again)
-        items[:] = [item for item in items if item not in left_out]
+def pytest_pycollect_makeitem(collector, name, obj):
+    """Leave out what a class of the contract leaves to the class beside it."""
+    if type(obj) is not FunctionType:
+        return None
+    subject, is_of_contract, _ = obj.__qualname__.partition("Contract.test_")
+    if is_of_contract and name.startswith("test_") and not _is_tried(collector, subject):
+        return []
+    return None
+
+
+def _is_tried(of, subject):
+    alike = of.get_closest_marker("same_rules")
+    if alike is not None:
+        return subject in {*_OF_OTHERS, *alike.args}
+    return of.get_closest_marker("same_values") is None or subject not in _OF_VALUES
+
+
+def pytest_collection_modifyitems(items):
+    # The long ones first, so that none of them is what everybody waits for in the end.
+    items.sort(key=lambda item: item.get_closest_marker("once") is None)
+
+
+def pytest_xdist_auto_num_workers(config):
+    """Of two workers on two cores, one often waits for a disk or a server."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return (cores or 1) * 3 // 2
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    if getattr(config.option, "numprocesses", None) and config.option.dist == "no":
+        config.option.dist = "worksteal"
 
 
 @pytest.fixture(scope="session")

@@ -131,6 +131,8 @@ def test_an_interrupted_import_says_how_to_go_on(form):
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # Whoever runs the tests in the background lets their processes ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     ) as process:
         process.stdin.write(line * 3)
         process.stdin.flush()

@@ -74,21 +74,25 @@ class TestPostgresql(OnPostgresql):
 
 
 @pytest.mark.server_side
-@pytest.mark.same_values
+@pytest.mark.same_rules
 class TestPostgresqlRepeatableRead(OnPostgresql):
     isolation_level = "REPEATABLE READ"
 
 
 @pytest.mark.server_side
-@pytest.mark.same_values
+@pytest.mark.same_rules
 class TestPostgresqlSerializable(OnPostgresql):
     isolation_level = "SERIALIZABLE"
 
 
 @pytest.mark.server_side
-@pytest.mark.same_values
+@pytest.mark.same_rules
 class TestPostgresqlAutocommit(OnPostgresql):
     isolation_level = "AUTOCOMMIT"
+
+
+# What these databases are asked in words of their own is asked of workers' rows.
+OF_WORKERS = ("HandOver", "Lease", "Stepwise")
 
 
 class OneOrganizationAtATime(OnPostgresql):
@@ -108,28 +112,28 @@ class TestStatementsForCitus(OneOrganizationAtATime):
 
 
 @pytest.mark.server_side
-@pytest.mark.same_values
+@pytest.mark.same_rules(*OF_WORKERS)
 class TestStatementsForCockroachdb(OneOrganizationAtATime):
     database_name = "cockroachdb"
     isolation_level = "SERIALIZABLE"
 
 
 @pytest.mark.server_side
-@pytest.mark.same_values
+@pytest.mark.same_rules(*OF_WORKERS)
 class TestStatementsForYugabytedb(OneOrganizationAtATime):
     database_name = "yugabytedb"
     isolation_level = "REPEATABLE READ"
 
 
 @pytest.mark.server_side
-@pytest.mark.same_values
+@pytest.mark.same_rules(*OF_WORKERS)
 class TestStatementsForYugabytedbSerializable(OneOrganizationAtATime):
     database_name = "yugabytedb"
     isolation_level = "SERIALIZABLE"
 
 
 @pytest.mark.server_side
-@pytest.mark.same_values
+@pytest.mark.same_rules
 class TestPostgresqlThroughPgBouncer(OnTheServer):
     """With what the documentation tells a host to set, and, beside it, without."""
 
@@ -249,19 +253,19 @@ class TestPostgresqlAsync(OnPostgresqlAsync):
 
 
 @pytest.mark.server_side
-@pytest.mark.same_values
+@pytest.mark.same_rules
 class TestPostgresqlAsyncRepeatableRead(OnPostgresqlAsync):
     isolation_level = "REPEATABLE READ"
 
 
 @pytest.mark.server_side
-@pytest.mark.same_values
+@pytest.mark.same_rules
 class TestPostgresqlAsyncSerializable(OnPostgresqlAsync):
     isolation_level = "SERIALIZABLE"
 
 
 @pytest.mark.server_side
-@pytest.mark.same_values
+@pytest.mark.same_rules
 class TestPostgresqlAsyncThroughPgBouncer(OnTheServerAsync):
     @pytest.fixture
     def storage(self, pgbouncer, database, runner):
@@ -311,7 +315,7 @@ class InAHostsAsyncTransaction:
             return await AsyncSqlStorage.bound_to(connection, wait=30).run(work)
 
 
-@pytest.mark.same_values
+@pytest.mark.same_rules
 class TestPostgresqlAsyncBound(OnTheServerAsync):
     capabilities = BOUND
 
@@ -323,7 +327,7 @@ class TestPostgresqlAsyncBound(OnTheServerAsync):
         runner.run(engine.dispose())
 
 
-@pytest.mark.same_values
+@pytest.mark.same_rules
 class TestSqliteAsyncBound(Async):
     capabilities = BOUND
 

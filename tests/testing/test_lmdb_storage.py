@@ -51,13 +51,15 @@ class OneEnvironment:
         return partial(self.opened, tmp_path / "store", wait=60)
 
 
+@pytest.mark.once
 class TestLmdbStorage(OneEnvironment, ApiKeyContract, StorageContract):
     capabilities = Capabilities(finding=False)
 
     opened = LmdbStorage
 
 
-@pytest.mark.same_values
+@pytest.mark.once
+@pytest.mark.same_rules
 class TestAsyncLmdbStorage(OneEnvironment, ApiKeyContract, StorageContract):
     capabilities = Capabilities(finding=False)
 

@@ -19,7 +19,7 @@ class TestOptimistic(Optimistic):
         return OptimisticStorage()
 
 
-@pytest.mark.same_values
+@pytest.mark.same_rules
 class TestOptimisticAsync(Optimistic):
     @pytest.fixture
     def storage(self):
@@ -33,7 +33,7 @@ class TestReadsFirst(Optimistic):
         return OptimisticStorage(reads_first=True)
 
 
-@pytest.mark.same_values
+@pytest.mark.same_rules
 class TestReadsFirstAsync(Optimistic):
     @pytest.fixture
     def storage(self):
