@@ -86,10 +86,11 @@ class Tracker:
             profile_limits=profile_limits,
             redaction=redaction,
         )
-        clock, ids = clock or SystemClock(), ids or Uuid7Factory()
+        ids = ids or Uuid7Factory()
+        self.enrollments = Enrollments(storage, clock=clock, ids=ids)
+        clock = clock or SystemClock()
         self._calls = TrackingCalls(storage, settings, clock, ids, observers, asynchronous=False)
         self.journeys = Journeys(storage, clock=clock)
-        self.enrollments = Enrollments(storage, clock=clock, ids=ids)
         self.records = Records(
             storage,
             clock=clock,
@@ -222,10 +223,11 @@ class AsyncTracker:
             profile_limits=profile_limits,
             redaction=redaction,
         )
-        clock, ids = clock or SystemClock(), ids or Uuid7Factory()
+        ids = ids or Uuid7Factory()
+        self.enrollments = AsyncEnrollments(storage, clock=clock, ids=ids)
+        clock = clock or SystemClock()
         self._calls = TrackingCalls(storage, settings, clock, ids, observers, asynchronous=True)
         self.journeys = AsyncJourneys(storage, clock=clock)
-        self.enrollments = AsyncEnrollments(storage, clock=clock, ids=ids)
         self.records = AsyncRecords(
             storage,
             clock=clock,

@@ -61,7 +61,7 @@ from segmentflow_core.ports.records import (
     SkipReason,
     UserEvent,
 )
-from segmentflow_core.ports.storage import AsyncStorage, Storage, Transaction
+from segmentflow_core.ports.storage import AsyncStorage, Storage, TellsTime, Transaction
 from segmentflow_core.ports.system import Clock, IdFactory
 from segmentflow_core.ports.tracking import (
     Changes,
@@ -122,6 +122,7 @@ __all__ = [
     "Receipt",
     "SkipReason",
     "Storage",
+    "TellsTime",
     "TrackingRepository",
     "Transaction",
     "UserEvent",
