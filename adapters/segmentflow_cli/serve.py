@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any, Final
 
-from segmentflow_cli.stores import find_secret, opened
+from segmentflow_cli.stores import find_secret, opened, woken_workers
 from segmentflow_core import ApiKeys, Limits, RedactionPolicy, Tracker
 from segmentflow_core.errors import ConfigurationError
 from segmentflow_http import ApiKeyAuthenticator, AsgiApp, Authenticator, Endpoint, KnownKeys
@@ -231,7 +231,13 @@ def _build(stack: ExitStack) -> Endpoint:
         allow_placeholder_ids=os.environ[_PLACEHOLDER_IDS] == "1",
     )
     redaction = RedactionPolicy(**json.loads(os.environ[_REDACTION]))
-    tracker = Tracker(storage, fingerprint_key=find_secret(url), limits=limits, redaction=redaction)
+    tracker = Tracker(
+        storage,
+        fingerprint_key=find_secret(url),
+        limits=limits,
+        redaction=redaction,
+        observers=stack.enter_context(woken_workers(storage)),
+    )
     known = os.environ.get(KEYS_VARIABLE, "").replace(",", " ").split()
     authenticator: Authenticator
     if known:

@@ -6,10 +6,10 @@ import random
 import signal
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from segmentflow_core import AsyncEnrollments, Enrollments
 from segmentflow_core.colour import drive
@@ -33,6 +33,15 @@ _GRACE: Final = timedelta(seconds=30)
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
+_Listening: TypeAlias = Callable[[Callable[[], None]], AbstractContextManager[None]]
+
+
+def _listening_of(storage: object, *, listen: bool) -> _Listening:
+    """Return how a storage calls a worker; where it cannot, or is not to, nothing does."""
+    offered: _Listening | None = getattr(storage, "listening", None) if listen else None
+    return offered or (lambda _: nullcontext())
+
+
 class _Shifts:
     """The runs of one worker, one at a time."""
 
@@ -43,6 +52,7 @@ class _Shifts:
         *,
         hands: Callable[[], Hands],
         waiter: Waiter,
+        listening: _Listening,
         observers: Sequence[WorkerObserver],
         chance: Callable[[], float],
     ) -> None:
@@ -54,6 +64,7 @@ class _Shifts:
             telling=Telling(observers),
             chance=chance,
         )
+        self._listening = listening
         self._current: Shift | None = None
         self._lock = threading.Lock()
 
@@ -65,7 +76,7 @@ class _Shifts:
                 raise ConfigurationError("The worker runs already.")
             shift = self._current = self._new()
         try:
-            with _stopped_by_signals(shift.stop):
+            with _stopped_by_signals(shift.stop), self._listening(shift.wake):
                 yield shift
         finally:
             self._current = None
@@ -105,6 +116,8 @@ class Worker:
         poll: how soon it asks again when nothing was available; it doubles with each.
         longest_poll: the longest it waits.
         grace: how long a stop waits for handlers; then it gives back what they have.
+        listen: whether to be woken by other processes where the storage can, as on PostgreSQL; say
+            False behind a pooler that shares sessions.
         observers: are told what it does.
         clock: tells the time of leases; as of `Enrollments`.
         ids: makes tokens; as of `Enrollments`.
@@ -130,6 +143,7 @@ class Worker:
         poll: timedelta = _POLL,
         longest_poll: timedelta = _LONGEST_POLL,
         grace: timedelta = _GRACE,
+        listen: bool = True,
         observers: Sequence[WorkerObserver] = (),
         clock: Clock | None = None,
         ids: IdFactory | None = None,
@@ -154,6 +168,7 @@ class Worker:
             settings,
             hands=ThreadHands,
             waiter=waiter or ThreadWaiter(),
+            listening=_listening_of(storage, listen=listen),
             observers=observers,
             chance=chance,
         )
@@ -213,6 +228,7 @@ class AsyncWorker:
         poll: timedelta = _POLL,
         longest_poll: timedelta = _LONGEST_POLL,
         grace: timedelta = _GRACE,
+        listen: bool = True,
         observers: Sequence[WorkerObserver] = (),
         clock: Clock | None = None,
         ids: IdFactory | None = None,
@@ -237,6 +253,7 @@ class AsyncWorker:
             settings,
             hands=LoopHands,
             waiter=waiter or LoopWaiter(),
+            listening=_listening_of(storage, listen=listen),
             observers=observers,
             chance=chance,
         )
