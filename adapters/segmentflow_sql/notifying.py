@@ -177,9 +177,9 @@ def _listen(connection: _OwnConnection, wake: Callable[[], None], stopped: socke
 def _is_stopped(stopped: socket.socket, seconds: float | None, *others: int) -> bool:
     """Wait for the end, so many seconds, or for something to read from others."""
     with selectors.DefaultSelector() as selector:
-        for each in (stopped, *others):
+        for each in (stopped.fileno(), *others):
             selector.register(each, selectors.EVENT_READ)
-        return any(key.fileobj is stopped for key, _ in selector.select(seconds))
+        return any(key.fd == stopped.fileno() for key, _ in selector.select(seconds))
 
 
 def _takes_notifications(pgconn: Any) -> bool:
