@@ -127,7 +127,9 @@ class Notifier:
 
     def _notify(self) -> bool:
         try:
-            self._connection.driver().execute(f"NOTIFY {_CHANNEL}")
+            # A notification commits, and nobody need wait until the disk has that.
+            driver = self._connection.driver("SET synchronous_commit = off")
+            driver.execute(f"NOTIFY {_CHANNEL}")
         except Exception:  # noqa: BLE001 - whatever it was, polling covers it
             self._connection.close()
             return False
