@@ -23,6 +23,7 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14", "3.15")
 OLDEST = PYTHONS[0]
 PACKAGES = (
     "segmentflow_core",
+    "segmentflow_gathering",
     "segmentflow_memory",
     "segmentflow_sql",
     "segmentflow_http",
@@ -70,7 +71,7 @@ def imports(session: nox.Session) -> None:
 def typing(session: nox.Session) -> None:
     """Check types with mypy and pyright, and the typing tests with both."""
     session.install("-e", ".[dev]")
-    places = [p for p in ("src", "adapters", "tests/typing", "examples") if (ROOT / p).is_dir()]
+    places = ("src", "adapters", "tests/typing", "examples", "bench")
     session.run("mypy", *places)
     session.run("pyright", *places)
 

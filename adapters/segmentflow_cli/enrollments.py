@@ -13,7 +13,8 @@ from typing import Annotated, Final
 
 from cyclopts import App, Parameter
 
-from segmentflow_cli.options import COMMON, DURATION, Before, Common, Limit
+from segmentflow_cli.options import COMMON, Before, Common, Limit
+from segmentflow_cli.times import DURATION
 from segmentflow_core import Enrollment, EnrollmentStatus, Lease, SegmentflowError
 from segmentflow_core.wire import claimed_document, enrollment_document
 
@@ -30,10 +31,10 @@ Journey = Annotated[str | None, Parameter(help="Only of this Journey.")]
 LeaseLength = Annotated[
     timedelta,
     Parameter(
-        help="How long the lease is, as an ISO 8601 duration.",
-        converter=DURATION,
-        show_default=lambda _: "PT5M",
+        help="How long the lease is, such as 5m or PT5M.",
+        show_default=lambda _: "5m",
     ),
+    DURATION,
 ]
 MaxAttempts = Annotated[int, Parameter(help="After this many an Enrollment is dead.")]
 TokenOption = Annotated[str, Parameter(name="--token", help="Of the claim that handed them over.")]
@@ -128,10 +129,10 @@ def release(
     delay: Annotated[
         timedelta,
         Parameter(
-            help="Hand them to nobody for this long, as an ISO 8601 duration.",
-            converter=DURATION,
+            help="Hand them to nobody for this long, such as 30s or PT30S.",
             show_default=lambda _: "none",
         ),
+        DURATION,
     ] = _NO_DELAY,
     uncounted: Annotated[
         bool, Parameter(help="As if never handed over: nothing failed.", negative="")

@@ -14,8 +14,9 @@ from typing import Annotated, Any, Final, cast
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from segmentflow_cli.options import COMMON, DURATION, Common
+from segmentflow_cli.options import COMMON, Common
 from segmentflow_cli.stores import opened
+from segmentflow_cli.times import DURATION
 from segmentflow_core.errors import ConfigurationError
 from segmentflow_worker import Handler, LoggingObserver, Worker
 
@@ -41,10 +42,10 @@ def work(
     lease: Annotated[
         timedelta,
         Parameter(
-            help="How long others wait for this worker if it dies, as an ISO 8601 duration.",
-            converter=DURATION,
-            show_default=lambda _: "PT1M",
+            help="How long others wait for this worker if it dies, such as 1m or PT1M.",
+            show_default=lambda _: "1m",
         ),
+        DURATION,
     ] = _LEASE,
     max_attempts: Annotated[int, Parameter(help="After this many an Enrollment is dead.")] = 10,
     grace: Annotated[

@@ -16,6 +16,7 @@ from segmentflow_core.errors import (
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
+    Overloaded,
     PayloadTooLarge,
     StorageUnavailable,
     Unauthorized,
@@ -26,8 +27,23 @@ from segmentflow_core.wire import (
     receipt_json_schema,
     request_json_schema,
 )
-from segmentflow_http.openapi_reading import ANSWERS, READING_SCHEMAS, parameters_of
-from segmentflow_http.routes import ERRORS, EVENTS, HEALTH, OPENAPI, READING, Route
+from segmentflow_http.erasing import AT_MOST
+from segmentflow_http.openapi_reading import (
+    ANSWERS,
+    ERASURE_EXAMPLE,
+    READING_SCHEMAS,
+    parameters_of,
+)
+from segmentflow_http.routes import (
+    ERASURE,
+    ERRORS,
+    EVENTS,
+    HEALTH,
+    OPENAPI,
+    PROFILE,
+    READING,
+    Route,
+)
 
 __all__ = ["DOCUMENTED_KEY", "DOCUMENTED_RECEIPT", "DOCUMENTED_REQUEST", "openapi_document"]
 
@@ -59,16 +75,17 @@ _JSON_VALUE: Final = "#/components/schemas/JsonValue"
 _ELSEWHERE: Final = (NotFound, MethodNotAllowed)
 """Answers to paths and methods that the document does not describe."""
 
-_OF_READING: Final = (
+_OF_STORED: Final = (
     InvalidRequest,
     Unauthorized,
     InsufficientScope,
     NotFound,
     PayloadTooLarge,
+    Overloaded,
     StorageUnavailable,
     InternalError,
 )
-"""What reading may answer with in place of a document."""
+"""What reading and erasing may answer with in place of a document."""
 
 _TEXTS: Final[dict[str, Any]] = {"type": "array", "items": {"type": "string"}}
 
@@ -154,6 +171,10 @@ def openapi_document(limits: Limits, *, prefix: str = "") -> dict[str, Any]:
         "paths": {
             prefix + EVENTS.path: {"post": _track_operation()},
             **{prefix + route.path: {"get": _reading_operation(route)} for route in READING},
+            prefix + ERASURE.path: {
+                "get": _reading_operation(PROFILE),
+                "delete": _erasing_operation(),
+            },
             prefix + OPENAPI.path: {
                 "get": _operation(OPENAPI, {"200": _answer("This document.", {"type": "object"})})
             },
@@ -228,11 +249,28 @@ def _track_operation() -> dict[str, Any]:
 
 def _reading_operation(route: Route) -> dict[str, Any]:
     description, name = ANSWERS[route.operation_id]
-    refused = [cls for cls in ERRORS if cls in _OF_READING]
+    refused = [cls for cls in ERRORS if cls in _OF_STORED]
     return {
         **_operation(route, {"200": _answer(description, _schema(name)), **_refusals(refused)}),
         "security": [{"apiKey": []}],
         "parameters": parameters_of(route),
+    }
+
+
+def _erasing_operation() -> dict[str, Any]:
+    answers = {
+        "200": _answer("Nothing is left.", _schema("Erasure"), example=ERASURE_EXAMPLE),
+        "202": _answer(
+            "Something is left: the same request goes on with it.",
+            _schema("Erasure"),
+            example={**ERASURE_EXAMPLE, "scrubbed": AT_MOST, "done": False},
+        ),
+    }
+    refused = [cls for cls in ERRORS if cls in _OF_STORED]
+    return {
+        **_operation(ERASURE, {**answers, **_refusals(refused)}),
+        "security": [{"apiKey": []}],
+        "parameters": parameters_of(ERASURE),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from attrs import frozen
@@ -11,12 +12,14 @@ from segmentflow_core.errors import (
     IdempotencyInProgress,
     IdempotencyKeyRequired,
     IdempotencyKeyReuse,
+    IdentityBlocked,
     IdentityConflict,
     InsufficientScope,
     InternalError,
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
+    Overloaded,
     PayloadTooLarge,
     ProfileEmailRequired,
     ProfileTooLarge,
@@ -27,6 +30,7 @@ from segmentflow_core.errors import (
 )
 
 __all__ = [
+    "ERASURE",
     "ERRORS",
     "EVENT",
     "EVENTS",
@@ -88,6 +92,13 @@ PROFILES: Final = Route(
 PROFILE: Final = Route(
     "GET", "/api/v1/profiles/{profileId}", "getProfile", "Return one Profile.", "profiles:read"
 )
+ERASURE: Final = Route(
+    "DELETE",
+    "/api/v1/profiles/{profileId}",
+    "eraseProfile",
+    "Erase a person: her identities and Properties, and what her events say of her.",
+    "profiles:erase",
+)
 STORY: Final = Route(
     "GET",
     "/api/v1/profiles/{profileId}/events",
@@ -101,7 +112,7 @@ HEALTH: Final = Route("GET", "/healthz", "getHealth", "Tell whether the store ta
 READING: Final = (EVENT, EXPLANATION, PROFILES, PROFILE, STORY)
 """What only reads, for a caller who may."""
 
-ROUTES: Final = (EVENTS, *READING, OPENAPI, HEALTH)
+ROUTES: Final = (EVENTS, *READING, ERASURE, OPENAPI, HEALTH)
 
 ERRORS: Final[tuple[type[SegmentflowError], ...]] = (
     InvalidRequest,
@@ -117,6 +128,8 @@ ERRORS: Final[tuple[type[SegmentflowError], ...]] = (
     UnsupportedMediaType,
     ProfileEmailRequired,
     ProfileTooLarge,
+    IdentityBlocked,
+    Overloaded,
     StorageUnavailable,
     InternalError,
 )
@@ -132,9 +145,9 @@ _PATTERNS: Final = {
 _ENDS: Final = {path: re.compile(f"{each.pattern}$") for path, each in _PATTERNS.items()}
 
 
-def routes_of(path: str) -> tuple[Route, ...]:
-    """Return the routes of a path, in no order; none if there is no such path."""
-    return tuple(route for route in ROUTES if _PATTERNS[route.path].fullmatch(path))
+def routes_of(path: str) -> Mapping[str, Route]:
+    """Return the routes of a path by their method; none if there is no such path."""
+    return {route.method: route for route in ROUTES if _PATTERNS[route.path].fullmatch(path)}
 
 
 def id_in(route: Route, path: str) -> str:
@@ -151,7 +164,7 @@ def shown_path(path: str) -> str:
 
 def allowed_methods(path: str) -> tuple[str, ...]:
     """Return the methods of a path, sorted; none if there is no such path."""
-    methods = {route.method for route in routes_of(path)}
+    methods = set(routes_of(path))
     if not methods:
         return ()
     return tuple(sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())))

@@ -34,7 +34,9 @@ class Finding:
     def profile(self, organization_id: str, kind: IdentityKind, value: str) -> Profile | None:
         tables = self._tables
         index = tables.emails if kind is IdentityKind.EMAIL else tables.external_ids
-        profile_id = index.rows.get((organization_id, value))
+        profile_id = index.rows.get((organization_id, value)) or tables.aliases.rows.get(
+            (organization_id, kind, value)
+        )
         if profile_id is None:
             return None
         return copied_profile(tables.profiles.rows[organization_id, profile_id])
@@ -80,8 +82,6 @@ class Finding:
             profile_id = event.profile_id
         if profile_id is not None:
             ids = tables.enrollments_of_profile.newest((organization_id, profile_id), before)
-        elif wanted.journey_id is not None:
-            ids = tables.enrollments_of_journey.newest((organization_id, wanted.journey_id), before)
         else:
             ids = tables.enrollment_order.newest(organization_id, before)
         found = (tables.enrollments.rows[organization_id, each] for each in ids)

@@ -9,13 +9,16 @@ from segmentflow_core.ports import from_microseconds
 from segmentflow_sql.exchange import Connection, ask
 from segmentflow_sql.repositories import (
     ApiKeyRepository,
+    AuditRepository,
     EnrollmentRepository,
     EventRepository,
     FindingRepository,
     HandOverRepository,
     IdempotencyRepository,
     JourneyRepository,
+    PeopleRepository,
     ProfileRepository,
+    RetentionRepository,
     TrackingRepository,
 )
 from segmentflow_sql.statements import Statement
@@ -78,6 +81,21 @@ class SqlTransaction:
     def hand_over(self) -> HandOverRepository:
         """Enrollments on their way to workers."""
         return HandOverRepository(self.connection)
+
+    @property
+    def people(self) -> PeopleRepository:
+        """Profiles, to be suppressed, erased and merged."""
+        return PeopleRepository(self.connection)
+
+    @property
+    def audit(self) -> AuditRepository:
+        """The record of what was done."""
+        return AuditRepository(self.connection)
+
+    @property
+    def retention(self) -> RetentionRepository:
+        """Old records, to be removed."""
+        return RetentionRepository(self.connection)
 
 
 async def _read(connection: Connection, clock: Statement) -> datetime:

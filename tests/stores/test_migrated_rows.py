@@ -41,6 +41,14 @@ def test_both_databases_hold_the_same_rows(migrated_file, migrated_database):
         assert sorted(map(exact, rows)) == sorted(map(exact, theirs[table])), table
 
 
+def test_every_event_leads_to_its_key_claim(migrated_file):
+    tables = sqlite_rows(migrated_file)
+    keys = {row["event_id"]: row["key_digest"] for row in tables["segmentflow_claims"]}
+    found = {row["event_id"]: row["key_start"] for row in tables["segmentflow_events"]}
+    assert found == {each: keys[each][:4] if each in keys else None for each in found}
+    assert any(found.values())
+
+
 # --- the tables themselves ----------------------------------------------------------------
 
 
@@ -132,6 +140,23 @@ def test_every_version_is_a_change_and_each_event_shows_its_own(rows):
             assert row["profile_version"] - latest in (0, 1)
             latest = row["profile_version"]
     assert max(version for *_, version in versions) > 3
+
+
+def test_every_version_knows_the_numbers_of_its_events(rows):
+    found = {}
+    for row in rows["segmentflow_events"]:
+        version = row["organization_id"], row["profile_id"], row["profile_version"]
+        found.setdefault(version, set()).add(row["number"])
+    kept = {
+        (row["organization_id"], row["profile_id"]): row for row in rows["segmentflow_profiles"]
+    }
+    for row in rows["segmentflow_profile_versions"]:
+        who = row["organization_id"], row["profile_id"]
+        is_latest = row["version"] == kept[who]["version"]
+        assert (row["last_number"] is None) is is_latest
+        last = kept[who]["number"] if is_latest else row["last_number"]
+        numbers = set(range(row["first_number"], last + 1))
+        assert numbers == found.get((*who, row["version"]), set())
 
 
 def test_only_the_latest_version_of_a_profile_has_the_times_of_its_properties(rows):

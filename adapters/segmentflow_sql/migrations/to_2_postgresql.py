@@ -29,6 +29,24 @@ _NEW_TABLES: Final = (
     properties JSONB NOT NULL,
     former_emails JSONB NOT NULL,
     property_times JSONB NOT NULL,
+    first_number BIGINT NOT NULL,
+    last_number BIGINT,
+    PRIMARY KEY (organization_id, profile_id, version)
+)""",
+    """CREATE TABLE segmentflow_gone_events (
+    organization_id VARCHAR(255) COLLATE "C" NOT NULL,
+    profile_id UUID NOT NULL,
+    event VARCHAR(255) COLLATE "C" NOT NULL,
+    count BIGINT NOT NULL,
+    last_occurred_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    highest_number BIGINT NOT NULL,
+    PRIMARY KEY (organization_id, profile_id, event)
+)""",
+    """CREATE TABLE segmentflow_gone_versions (
+    organization_id VARCHAR(255) COLLATE "C" NOT NULL,
+    profile_id UUID NOT NULL,
+    version INTEGER NOT NULL,
+    events BIGINT NOT NULL,
     PRIMARY KEY (organization_id, profile_id, version)
 )""",
     """CREATE TABLE segmentflow_identities (
@@ -38,13 +56,26 @@ _NEW_TABLES: Final = (
     profile_id UUID NOT NULL,
     PRIMARY KEY (organization_id, kind, value, profile_id)
 )""",
-    # Who may use the Profiles, may use what was part of them.
+    """CREATE TABLE segmentflow_audit (
+    organization_id VARCHAR(255) COLLATE "C" NOT NULL,
+    audit_id UUID NOT NULL,
+    at TIMESTAMP WITH TIME ZONE NOT NULL,
+    action VARCHAR(32) COLLATE "C" NOT NULL,
+    subjects JSONB NOT NULL,
+    counts JSONB NOT NULL,
+    done_by VARCHAR(255) COLLATE "C",
+    PRIMARY KEY (organization_id, audit_id)
+)""",
+    # Who may use the Profiles, may use what was part of them, and keeps the record about them.
     """DO $$
 DECLARE
     given record;
     new_table text;
 BEGIN
-    FOREACH new_table IN ARRAY ARRAY['segmentflow_profile_versions', 'segmentflow_identities']
+    FOREACH new_table IN ARRAY ARRAY[
+        'segmentflow_profile_versions', 'segmentflow_identities', 'segmentflow_audit',
+        'segmentflow_gone_events', 'segmentflow_gone_versions'
+    ]
     LOOP
         FOR given IN
             SELECT privilege_type AS kind, is_grantable AS passed_on,
@@ -82,9 +113,10 @@ FROM (
 
 _VERSIONS: Final = """INSERT INTO segmentflow_profile_versions
     (organization_id, profile_id, version, email, external_id, properties, former_emails,
-    property_times)
+    property_times, first_number, last_number)
 SELECT n.organization_id, n.profile_id, n.version, e.profile->>'email', e.profile->>'externalId',
-    e.profile->'properties', '{}', '{}'
+    e.profile->'properties', '{}', '{}', n.number,
+    lead(n.number) OVER (PARTITION BY n.organization_id, n.profile_id ORDER BY n.version) - 1
 FROM segmentflow_1_numbers AS n
 JOIN segmentflow_events AS e
     ON e.organization_id = n.organization_id AND e.event_id = n.event_id
@@ -135,14 +167,19 @@ LEFT JOIN segmentflow_profile_versions AS v
 
 _LATEST_VERSIONS: Final = """INSERT INTO segmentflow_profile_versions
     (organization_id, profile_id, version, email, external_id, properties, former_emails,
-    property_times)
+    property_times, first_number)
 SELECT p.organization_id, p.profile_id, l.version, p.email, p.external_id, p.properties, '{}',
-    p.property_times
+    p.property_times, l.number + 1
 FROM segmentflow_profiles AS p
 JOIN segmentflow_1_latest AS l
     ON l.organization_id = p.organization_id AND l.profile_id = p.profile_id
 ON CONFLICT (organization_id, profile_id, version)
 DO UPDATE SET property_times = excluded.property_times"""
+
+_LAST_NUMBERS: Final = """UPDATE segmentflow_profile_versions AS v SET last_number = l.number
+FROM segmentflow_1_latest AS l
+WHERE l.organization_id = v.organization_id AND l.profile_id = v.profile_id
+    AND v.last_number IS NULL AND v.version < l.version"""
 
 _PROFILES: Final = """UPDATE segmentflow_profiles AS p
 SET number = l.number, version = l.version,
@@ -243,26 +280,38 @@ FROM segmentflow_1_claims""",
             _LATEST,
             "ANALYZE segmentflow_1_latest",
             _LATEST_VERSIONS,
+            _LAST_NUMBERS,
             """ALTER TABLE segmentflow_profiles
     DROP COLUMN properties, DROP COLUMN property_times,
     ADD COLUMN number BIGINT, ADD COLUMN version INTEGER, ADD COLUMN email_first BIGINT,
-    ADD COLUMN email_last BIGINT, ADD COLUMN email_last_received BIGINT""",
+    ADD COLUMN email_last BIGINT, ADD COLUMN email_last_received BIGINT,
+    ADD COLUMN suppressed_at TIMESTAMP WITH TIME ZONE,
+    ADD COLUMN erased_at TIMESTAMP WITH TIME ZONE,
+    ADD COLUMN scrubbed_at TIMESTAMP WITH TIME ZONE,
+    ADD COLUMN merged_into UUID, ADD COLUMN joined JSONB, ADD COLUMN scrubbed_to UUID""",
             _PROFILES,
             """ALTER TABLE segmentflow_profiles
     ALTER COLUMN number SET NOT NULL, ALTER COLUMN version SET NOT NULL,
     ALTER COLUMN email_first SET NOT NULL, ALTER COLUMN email_last SET NOT NULL,
     ALTER COLUMN email_last_received SET NOT NULL""",
+            """CREATE INDEX segmentflow_profiles_unscrubbed
+    ON segmentflow_profiles (organization_id, erased_at)
+    WHERE erased_at IS NOT NULL AND scrubbed_at IS NULL""",
         ),
         rows="SELECT count(*) FROM segmentflow_profiles",
     ),
     Step(
-        "Let each event refer to the version of its Profile",
+        "Let each event refer to the version of its Profile, and to its key claim",
         (
             # The column goes first, so that no row is written with it once more.
             """ALTER TABLE segmentflow_events
-    DROP COLUMN profile, ADD COLUMN number BIGINT, ADD COLUMN profile_version INTEGER""",
-            """UPDATE segmentflow_events AS e SET number = n.number, profile_version = n.version
+    DROP COLUMN profile, ADD COLUMN number BIGINT, ADD COLUMN profile_version INTEGER,
+    ADD COLUMN key_start VARCHAR(4) COLLATE "C" """,
+            """UPDATE segmentflow_events AS e
+SET number = n.number, profile_version = n.version, key_start = left(c.key_digest, 4)
 FROM segmentflow_1_numbers AS n
+LEFT JOIN segmentflow_1_claims AS c
+    ON c.organization_id = n.organization_id AND c.event_id = n.event_id
 WHERE e.organization_id = n.organization_id AND e.event_id = n.event_id""",
             """ALTER TABLE segmentflow_events
     ALTER COLUMN number SET NOT NULL, ALTER COLUMN profile_version SET NOT NULL""",
@@ -272,11 +321,13 @@ WHERE e.organization_id = n.organization_id AND e.event_id = n.event_id""",
     Step(
         "Give each Enrollment the number of its event",
         (
-            # Built anew below: entries without a key are not in it any more.
+            # Built anew below: entries without a key are not in it any more, nor withdrawn ones.
             "DROP INDEX segmentflow_enrollments_entry",
+            "DROP INDEX segmentflow_enrollments_open",
             """ALTER TABLE segmentflow_enrollments
+    ADD COLUMN event_number BIGINT NOT NULL DEFAULT 0,
     ADD COLUMN last_failure VARCHAR(1000) COLLATE "C",
-    ADD COLUMN event_number BIGINT NOT NULL DEFAULT 0""",
+    ADD COLUMN withdrawn_at TIMESTAMP WITH TIME ZONE""",
             """UPDATE segmentflow_enrollments AS r SET event_number = n.number
 FROM segmentflow_1_numbers AS n
 WHERE r.organization_id = n.organization_id AND r.event_id = n.event_id""",
@@ -284,6 +335,15 @@ WHERE r.organization_id = n.organization_id AND r.event_id = n.event_id""",
             """CREATE UNIQUE INDEX segmentflow_enrollments_entry
     ON segmentflow_enrollments (organization_id, journey_id, profile_id, entry_key)
     WHERE entry_key IS NOT NULL""",
+            """CREATE INDEX segmentflow_enrollments_completed
+    ON segmentflow_enrollments (organization_id, completed_at)
+    WHERE completed_at IS NOT NULL""",
+            """CREATE INDEX segmentflow_enrollments_withdrawn
+    ON segmentflow_enrollments (organization_id, withdrawn_at)
+    WHERE withdrawn_at IS NOT NULL""",
+            """CREATE INDEX segmentflow_enrollments_open
+    ON segmentflow_enrollments (organization_id, status, enrollment_id)
+    WHERE status != 'completed' AND status != 'withdrawn'""",
             """CREATE INDEX segmentflow_enrollments_of_profile
     ON segmentflow_enrollments (organization_id, profile_id, enrollment_id)""",
             """CREATE INDEX segmentflow_events_of_profile

@@ -2,7 +2,8 @@
 
 One set of protocols serves both colours: a synchronous adapter writes these methods
 with `def`, an asynchronous one with `async def`, under the same names; neither inherits
-from anything. Must never know how any of it is done.
+from anything. Repositories are given their arguments by position: an adapter may name its
+parameters otherwise. Must never know how any of it is done.
 
 Every method may raise `StorageUnavailable` when the store cannot be reached and
 `IdempotencyInProgress` when a concurrent call that has taken a key did not finish within
@@ -23,6 +24,7 @@ from segmentflow_core.domain.instant import (
 )
 from segmentflow_core.domain.journey import journey_definition, journey_document
 from segmentflow_core.domain.prior_entries import answer
+from segmentflow_core.ports.audit import AuditAction, AuditRecord, AuditRepository, KeepsAudit
 from segmentflow_core.ports.finding import (
     EnrollmentFilter,
     EventFilter,
@@ -45,6 +47,7 @@ from segmentflow_core.ports.hand_over import (
     released,
     revived,
 )
+from segmentflow_core.ports.people import Alias, KeepsPeople, MergedSeries, PeopleRepository
 from segmentflow_core.ports.records import (
     Enrollment,
     EnrollmentRepository,
@@ -60,6 +63,19 @@ from segmentflow_core.ports.records import (
     Receipt,
     SkipReason,
     UserEvent,
+)
+from segmentflow_core.ports.retention import (
+    FINISHED_STATUSES,
+    EventPlace,
+    GoneEvents,
+    KeepsForATime,
+    RemovedEnrollments,
+    RemovedEvents,
+    Rests,
+    RetentionRepository,
+    finished_at,
+    gone_events,
+    joined,
 )
 from segmentflow_core.ports.storage import AsyncStorage, Storage, TellsTime, Transaction
 from segmentflow_core.ports.system import Clock, IdFactory
@@ -81,7 +97,12 @@ from segmentflow_core.ports.tracking import (
 
 __all__ = [
     "AVAILABLE_STATUSES",
+    "FINISHED_STATUSES",
+    "Alias",
     "AsyncStorage",
+    "AuditAction",
+    "AuditRecord",
+    "AuditRepository",
     "Changes",
     "ClaimTerms",
     "ClaimedEnrollment",
@@ -93,11 +114,13 @@ __all__ = [
     "EnrollmentRepository",
     "EnrollmentStatus",
     "EventFilter",
+    "EventPlace",
     "EventRepository",
     "FindingRepository",
     "FindsRecords",
     "Fingerprint",
     "Found",
+    "GoneEvents",
     "HandOverRepository",
     "IdFactory",
     "IdempotencyRepository",
@@ -107,11 +130,16 @@ __all__ = [
     "JourneyDefinition",
     "JourneyRepository",
     "JourneyStatus",
+    "KeepsAudit",
+    "KeepsForATime",
+    "KeepsPeople",
     "KeyClaim",
     "Known",
     "Lease",
     "MaybeAwaitable",
+    "MergedSeries",
     "Outcome",
+    "PeopleRepository",
     "PriorEntries",
     "Probe",
     "Profile",
@@ -120,6 +148,10 @@ __all__ = [
     "PropertyTime",
     "QuickHandOverRepository",
     "Receipt",
+    "RemovedEnrollments",
+    "RemovedEvents",
+    "Rests",
+    "RetentionRepository",
     "SkipReason",
     "Storage",
     "TellsTime",
@@ -131,10 +163,13 @@ __all__ = [
     "deal",
     "encode_json",
     "extended",
+    "finished_at",
     "format_instant",
     "from_microseconds",
+    "gone_events",
     "handed_over",
     "is_id",
+    "joined",
     "journey_definition",
     "journey_document",
     "key_digest",

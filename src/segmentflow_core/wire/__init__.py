@@ -5,12 +5,17 @@ from __future__ import annotations
 from segmentflow_core.domain.request import RequestDocument, request_document
 from segmentflow_core.wire.documents import (
     api_key_document,
+    audit_document,
     claimed_document,
     enrollment_document,
+    erasure_document,
     event_document,
+    journey_stats_document,
+    merge_document,
     profile_document,
     published_document,
     receipt_document,
+    suppression_document,
 )
 from segmentflow_core.wire.explanations import (
     explained_document,
@@ -29,11 +34,15 @@ __all__ = [
     "IDEMPOTENCY_KEY_SCHEMA",
     "RequestDocument",
     "api_key_document",
+    "audit_document",
     "claimed_document",
     "enrollment_document",
+    "erasure_document",
     "event_document",
     "explained_document",
+    "journey_stats_document",
     "json_value_schema",
+    "merge_document",
     "parse_json",
     "parse_request",
     "profile_document",
@@ -44,4 +53,5 @@ __all__ = [
     "request_document",
     "request_json_schema",
     "story_document",
+    "suppression_document",
 ]

@@ -80,6 +80,19 @@ def test_a_call_costs_as_many_round_trips_as_the_docs_say(counted, call):
     assert f"\n| {call} | {counted(CALLS[call])} |\n" in page
 
 
+def test_what_is_blocked_is_asked_for_in_the_round_trips_of_before(counted):
+    before = counted(CALLS["`track`"])
+
+    def blocking(tracker):
+        tracker.track(a_request(profile={"email": "blocked@example.com"}), "to be blocked")
+        tracker.people.erase("blocked@example.com", block=True)
+        # The first call of a process after that learns the key of the hashes.
+        tracker.track(a_request(), "learning")
+
+    counted(blocking)
+    assert counted(lambda tracker: tracker.track(a_request(), "known")) == before
+
+
 @pytest.mark.parametrize("level", ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
 def test_an_engine_may_ask_for_an_isolation_level_by_its_options(
     postgres, database, monkeypatch, level
@@ -148,7 +161,7 @@ _CROWD = {
     "profiles": "'default', gen_random_uuid(), 1, 1, n || '@example.com', 'x' || n, 0, 0, 0, "
     "now(), now()",
     "profile_versions": "'default', gen_random_uuid(), 1, n || '@example.com', 'x' || n, '{}', "
-    "'{}', '{}'",
+    "'{}', '{}', 1",
     "identities": "'default', 'email', n || '@example.com', gen_random_uuid()",
     "claims": "'default', n, now(), now(), gen_random_uuid(), gen_random_uuid(), 0, 0, '', '', '', "
     "'{}'",
@@ -212,7 +225,7 @@ def plans():
         (statements.last_entries, ("default", probes)),
         (statements.change_identities.one, (1, 1, "e", "x", 0, 0, 0, now, "default", _ANY_ID)),
         (statements.count_events.one, (1, 1, 0, 0, 0, now, "default", _ANY_ID)),
-        (statements.change_times.one, ("{}", "{}", "default", _ANY_ID, 1)),
+        (statements.change_times.one, ("{}", "{}", None, "default", _ANY_ID, 1)),
         (statements.remove_identities.one, ("default", "email", "7@example.com", _ANY_ID)),
         (statements.reread_profiles, ("default", f"{{{_ANY_ID}}}")),
         (records.get_event, ("default", _ANY_ID)),
