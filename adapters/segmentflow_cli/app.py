@@ -52,6 +52,7 @@ from segmentflow_cli.printing import Printer
 from segmentflow_cli.retaining import check_retain, retain
 from segmentflow_cli.serve import serve_store
 from segmentflow_cli.stores import create_secret, opened, secret_file, secret_is_missing
+from segmentflow_cli.work import work
 from segmentflow_core import Limits, SegmentflowError, __version__
 from segmentflow_core.gathering import MAX_TOGETHER, MAX_WRITERS
 from segmentflow_core.journeys import journey_definitions, journey_file_json_schema
@@ -84,6 +85,7 @@ app.command(explain, validator=check_explain)
 app.command(why)
 app.command(audit)
 app.command(migrate)
+app.command(work)
 app.command(retain, validator=check_retain)
 journeys.command(show_stats, name="stats")
 profiles.command(suppress_profile, name="suppress")

@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any, Final
 
-from segmentflow_cli.stores import find_secret, opened, scheme_of
+from segmentflow_cli.stores import find_secret, opened, scheme_of, woken_workers
 from segmentflow_cli.threaded import ThreadedStorage
 from segmentflow_core import ApiKeys, AsyncApiKeys, AsyncTracker, Limits, RedactionPolicy
 from segmentflow_core.errors import ConfigurationError
@@ -262,6 +262,7 @@ def _build(stack: ExitStack) -> AsyncEndpoint:
         limits=limits,
         redaction=redaction,
         gather=AsyncGathering(most=together, writers=int(os.environ[_WRITERS])),
+        observers=stack.enter_context(woken_workers(storage)),
     )
     known = os.environ.get(KEYS_VARIABLE, "").replace(",", " ").split()
     authenticator: Authenticator
