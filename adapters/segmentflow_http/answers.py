@@ -12,8 +12,9 @@ import httpx
 
 from segmentflow_core import Receipt, SegmentflowError
 from segmentflow_core.errors import ERROR_CLASSES
+from segmentflow_http.retries import may_yet_succeed
 
-__all__ = ["UnexpectedAnswer", "Unreachable", "read_answer", "unmatched_paths"]
+__all__ = ["PassingAnswer", "UnexpectedAnswer", "Unreachable", "read_answer", "unmatched_paths"]
 
 _BY_CODE: Final = {cls.code: cls for cls in ERROR_CLASSES}
 _MAX_DIGITS: Final = 10
@@ -30,19 +31,25 @@ class Unreachable(SegmentflowError):
 
 
 class UnexpectedAnswer(SegmentflowError):
-    """Something other than the service answered; `details["status"]` is the answer's status."""
+    """Something other than the service answered.
+
+    `details["status"]` is the answer's status, where the answer could be read that far.
+    """
 
     code = "unexpected_answer"
     status = 502
     default_message = "The service gave an answer that is not of this API."
 
 
+class PassingAnswer(UnexpectedAnswer):
+    """An unexpected answer that may pass, such as a proxy's page that says 502, 503 or 504."""
+
+    should_retry = True
+
+
 def read_answer(response: httpx.Response) -> Receipt | SegmentflowError:
     """Return the receipt, or the error to raise."""
-    try:
-        document: Any = response.json()
-    except ValueError:
-        document = None
+    document = _json(response)
     if isinstance(document, dict):
         if response.status_code == 202 and _is_receipt(document):
             matched, enrolled, skipped = (document[name] for name in _COUNTS)
@@ -53,7 +60,8 @@ def read_answer(response: httpx.Response) -> Receipt | SegmentflowError:
         details = document.get("details")
         if cls is not None and cls.status == response.status_code and isinstance(details, dict):
             return cls(str(document.get("message")), details=details)
-    return UnexpectedAnswer(details={"status": response.status_code})
+    kind = PassingAnswer if may_yet_succeed(response) else UnexpectedAnswer
+    return kind(details={"status": response.status_code})
 
 
 def unmatched_paths(response: httpx.Response) -> int:
@@ -62,7 +70,15 @@ def unmatched_paths(response: httpx.Response) -> int:
     return int(told) if told.isascii() and told.isdigit() and len(told) < _MAX_DIGITS else 0
 
 
+def _json(response: httpx.Response) -> Any:
+    """Return the document of an answer; None where it is no JSON, or nested too deep to read."""
+    try:
+        return response.json()
+    except (ValueError, RecursionError):
+        return None
+
+
 def _is_receipt(document: Mapping[str, Any]) -> bool:
     return all(isinstance(document.get(name), str) for name in ("eventId", "profileId")) and all(
-        isinstance(document.get(name), int) for name in _COUNTS
+        type(document.get(name)) is int for name in _COUNTS
     )

@@ -12,17 +12,16 @@ import random
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 from uuid import uuid4
 
 import anyio
 import httpx
 from attrs import frozen
 
-from segmentflow_core import Receipt, TrackRequest, __version__
+from segmentflow_core import Receipt, SegmentflowError, TrackRequest, __version__
 from segmentflow_core.colour import MaybeAwaitable, drive, settle
 from segmentflow_core.errors import (
     ConfigurationError,
@@ -33,23 +32,42 @@ from segmentflow_core.errors import (
 from segmentflow_core.ports import format_instant
 from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_core.wire import request_document
-from segmentflow_http.answers import UnexpectedAnswer, Unreachable, read_answer, unmatched_paths
+from segmentflow_http.answers import (
+    PassingAnswer,
+    UnexpectedAnswer,
+    Unreachable,
+    read_answer,
+    unmatched_paths,
+)
 from segmentflow_http.colours import refuse_kind
 from segmentflow_http.retries import DEFAULT_RETRIES, Retried, Retries, Uniform, pause_after
 
-__all__ = ["AsyncClient", "Client", "Retried", "Retries", "UnexpectedAnswer", "Unreachable"]
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "PassingAnswer",
+    "Retried",
+    "Retries",
+    "UnexpectedAnswer",
+    "Unreachable",
+]
 
 _PATH: Final = "/api/v1/events"
 # A space at either end would be lost over HTTP, and the key would be another one.
 _KEY: Final = re.compile(r"[!-~](?:[ -~]{0,253}[!-~])?")
 _VISIBLE: Final = re.compile(r"[!-~]+")
+_HOST: Final = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?|[0-9A-Fa-f:.]+")
+_MAX_HOST: Final = 253
+_MAX_PORT: Final = 65_535
+
+T = TypeVar("T")
 
 
 @frozen(repr=False)
 class _Conversation:
     """What a client and the service say to each other about one event, in either colour."""
 
-    base_url: str
+    url: str
     api_key: str
     retries: Retries
     on_retried: Callable[[Retried], None] | None
@@ -67,17 +85,34 @@ class _Conversation:
         """Send an event until there is an answer that no further attempt can change."""
         key = _checked_key(str(uuid4()) if generate_key else idempotency_key)
         content = _encoded(request)
+
+        def read(response: httpx.Response) -> Receipt | SegmentflowError:
+            answer = read_answer(response)
+            if isinstance(answer, Receipt):
+                self._tell_unmatched(unmatched_paths(response))
+            return answer
+
+        answer = await self._answered(content, {"idempotency-key": _quoted(key)}, read)
+        if isinstance(answer, SegmentflowError):
+            raise answer
+        return answer
+
+    async def _answered(
+        self,
+        content: bytes,
+        headers: Mapping[str, str],
+        read: Callable[[httpx.Response], T | SegmentflowError],
+    ) -> T | SegmentflowError:
+        """Send a body until there is an answer that no further attempt can change; read that."""
         attempt = 1
         while True:
-            response = await self._sent(content, key)
-            answer = Unreachable() if response is None else read_answer(response)
-            if isinstance(answer, Receipt):
-                assert response is not None
-                self._tell_unmatched(unmatched_paths(response))
+            response = await self._sent(content, headers)
+            answer = response if isinstance(response, SegmentflowError) else read(response)
+            if not isinstance(answer, SegmentflowError):
                 return answer
             pause = pause_after(attempt, response, self.retries, self.uniform)
             if pause is None:
-                raise answer
+                return answer
             if self.on_retried is not None:
                 self.on_retried(Retried(attempt, answer.code, pause))
             await settle(self.sleep(pause))
@@ -87,19 +122,31 @@ class _Conversation:
         if count and self.on_unmatched is not None:
             self.on_unmatched(count)
 
-    async def _sent(self, content: bytes, key: str) -> httpx.Response | None:
-        """Send a request once; None where no answer came back."""
-        headers = {
+    async def _sent(
+        self, content: bytes, headers: Mapping[str, str]
+    ) -> httpx.Response | SegmentflowError:
+        """Send a request once; return the answer, or the error that says why there is none."""
+        given = {
             "x-api-key": self.api_key,
-            "idempotency-key": _quoted(key),
             "content-type": "application/json",
             "accept": "application/json",
             "user-agent": f"segmentflow-core/{__version__}",
+            **headers,
         }
-        url = self.base_url.rstrip("/") + _PATH
-        with suppress(httpx.TransportError):
-            return await settle(self.post(url, content=content, headers=headers))
-        return None
+        try:
+            return await settle(self.post(self.url, content=content, headers=given))
+        except httpx.RequestError as error:
+            # Of the library's own, and returned: httpx's error holds the request.
+            return _failure(error)
+
+
+def _failure(error: httpx.RequestError) -> SegmentflowError:
+    """Return what a failed request says about trying again; see httpx's page of exceptions."""
+    if isinstance(error, httpx.DecodingError):
+        return PassingAnswer()
+    if isinstance(error, (httpx.TooManyRedirects, httpx.UnsupportedProtocol)):
+        return UnexpectedAnswer()
+    return Unreachable()
 
 
 class Client:
@@ -118,7 +165,8 @@ class Client:
         uniform: draws a pause between two bounds.
 
     Raises:
-        ConfigurationError: `api_key` cannot be an API Key, or `http` is asynchronous.
+        ConfigurationError: `base_url` is no http or https URL, or has a query or a fragment;
+            `api_key` cannot be an API Key, or `http` is asynchronous.
     """
 
     @forgets_locals
@@ -135,11 +183,12 @@ class Client:
         sleep: Callable[[float], object] = time.sleep,
         uniform: Uniform = random.uniform,
     ) -> None:
+        url = _checked_url(base_url) + _PATH
         _check_api_key(api_key)
         refuse_kind(http, httpx.AsyncClient, "An httpx.AsyncClient needs an AsyncClient.")
         sender = http or httpx.Client(timeout=timeout)
         self._conversation = _Conversation(
-            base_url, api_key, retries, on_retried, on_unmatched, sender.post, sleep, uniform
+            url, api_key, retries, on_retried, on_unmatched, sender.post, sleep, uniform
         )
         self._own = sender if http is None else None
 
@@ -201,11 +250,12 @@ class AsyncClient:
         sleep: Callable[[float], Awaitable[object]] = anyio.sleep,
         uniform: Uniform = random.uniform,
     ) -> None:
+        url = _checked_url(base_url) + _PATH
         _check_api_key(api_key)
         refuse_kind(http, httpx.Client, "An httpx.Client needs a Client.")
         sender = http or httpx.AsyncClient(timeout=timeout)
         self._conversation = _Conversation(
-            base_url, api_key, retries, on_retried, on_unmatched, sender.post, sleep, uniform
+            url, api_key, retries, on_retried, on_unmatched, sender.post, sleep, uniform
         )
         self._own = sender if http is None else None
 
@@ -235,6 +285,30 @@ class AsyncClient:
         trace: TracebackType | None,
     ) -> None:
         await self.close()
+
+
+def _checked_url(base_url: object) -> str:
+    """Return the address of a service without a slash at its end.
+
+    Raises:
+        ConfigurationError: no request can be sent there. httpx would say so only when one is.
+    """
+    if isinstance(base_url, str):
+        try:
+            url = httpx.URL(base_url)
+            host = url.raw_host.decode("ascii")
+        except (httpx.InvalidURL, UnicodeError):
+            host = ""
+        else:
+            port_is_one = url.port is None or 0 < url.port <= _MAX_PORT
+            if url.scheme not in ("http", "https") or url.query or url.fragment or not port_is_one:
+                host = ""
+        if len(host) <= _MAX_HOST and _HOST.fullmatch(host) is not None:
+            return base_url.rstrip("/")
+    # Raised outside the handler, and without the URL, which may hold a password.
+    raise ConfigurationError(
+        "base_url must be an http or https URL, without a query and a fragment."
+    )
 
 
 def _check_api_key(api_key: str) -> None:
