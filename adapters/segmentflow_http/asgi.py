@@ -11,13 +11,21 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from segmentflow_core.errors import ConfigurationError, PayloadTooLarge
 from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_http.access import AnsweredHook, tell_answered
 from segmentflow_http.endpoint import AsyncEndpoint, Endpoint
-from segmentflow_http.messages import Response, error_response, quoted_path, with_query
+from segmentflow_http.messages import (
+    Response,
+    error_response,
+    has_two_lengths,
+    mount_point,
+    quoted_path,
+    with_query,
+)
 
 __all__ = ["AsgiApp"]
 
@@ -79,7 +87,8 @@ class AsgiApp:
     async def _http(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
         started = time.perf_counter()
         method = scope["method"]
-        path = quoted_path(scope["path"].removeprefix(scope.get("root_path", "")))
+        root_path = scope.get("root_path", "")
+        path = quoted_path(scope["path"].removeprefix(root_path))
         headers = [(bytes(name), bytes(value)) for name, value in scope["headers"]]
         body = b""
         response = self._endpoint.refuse_early(method, path, headers)
@@ -92,8 +101,8 @@ class AsgiApp:
                 response = error_response(error)
         if response is None:
             target = with_query(path, bytes(scope.get("query_string", b"")).decode("latin-1"))
-            response = await self._answer(method, target, headers, body)
-        if self._closing():
+            response = await self._answer(method, target, headers, body, mount_point(root_path))
+        if self._closing() or has_two_lengths(name.decode("latin-1") for name, _ in headers):
             response = response._replace(headers={**response.headers, "connection": "close"})
         # A client that has left meanwhile gets its answer when it tries again.
         with suppress(OSError):
@@ -101,15 +110,16 @@ class AsgiApp:
         tell_answered(self._on_answered, (method, path), response, len(body), started)
 
     async def _answer(
-        self, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes
+        self, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes, mount: str
     ) -> Response:
         endpoint = self._endpoint
         if isinstance(endpoint, AsyncEndpoint):
-            return await endpoint(method, path, headers, body)
+            return await endpoint(method, path, headers, body, mount=mount)
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="segmentflow")
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, endpoint, method, path, headers, body)
+        call = partial(endpoint, method, path, headers, body, mount=mount)
+        return await loop.run_in_executor(self._pool, call)
 
     async def _lifespan(self, receive: _Receive, send: _Send) -> None:
         await receive()

@@ -77,10 +77,12 @@ class _EitherEndpoint:
             return _as_asked(method, self._refusal(error, path))
         return None
 
-    async def _answer(self, method: str, path: str, headers: AnyHeaders, body: bytes) -> Response:
+    async def _answer(
+        self, method: str, path: str, headers: AnyHeaders, body: bytes, mount: str
+    ) -> Response:
         """Answer a request; every failure becomes an answer too."""
         try:
-            response = await self._result(method, path, headers, body)
+            response = await self._result(method, path, headers, body, mount)
         except SegmentflowError as error:
             response = self._refusal(error, path)
         except Exception as error:  # noqa: BLE001 - the caller must learn nothing of any failure
@@ -88,7 +90,9 @@ class _EitherEndpoint:
             response = error_response(InternalError())
         return _as_asked(method, response)
 
-    async def _result(self, method: str, path: str, headers: AnyHeaders, body: bytes) -> Response:
+    async def _result(
+        self, method: str, path: str, headers: AnyHeaders, body: bytes, mount: str
+    ) -> Response:
         below = self._route(method, path)
         if method == "OPTIONS":
             return Response(204, {"allow": ", ".join(allowed_methods(below))}, b"")
@@ -98,7 +102,7 @@ class _EitherEndpoint:
         if route is EVENTS:
             return await self._track(read, body)
         if route is OPENAPI:
-            return json_response(200, self._openapi)
+            return json_response(200, {**self._openapi, "servers": [{"url": mount or "/"}]})
         if route is HEALTH:
             return await self._health()
         return await self._read(route, below, path.partition("?")[2], read)
@@ -191,7 +195,9 @@ class Endpoint(_EitherEndpoint):
         super().__init__(tracker, authenticator, prefix)
 
     @forgets_locals
-    def __call__(self, method: str, path: str, headers: AnyHeaders, body: bytes) -> Response:
+    def __call__(
+        self, method: str, path: str, headers: AnyHeaders, body: bytes, *, mount: str = ""
+    ) -> Response:
         """Answer one request. Never raises, whatever the request.
 
         Args:
@@ -200,9 +206,11 @@ class Endpoint(_EitherEndpoint):
                 takes. If the host has decoded the path, write a ``?`` within it as ``%3F`` again.
             headers: a mapping, or pairs; names in any case.
             body: the whole body, empty for none.
+            mount: the host's own mount point, percent-encoded, with no slash at its end: where
+                the OpenAPI document says that the API is.
         """
         try:
-            return drive(self._answer(method, path, headers, body))
+            return drive(self._answer(method, path, headers, body, mount))
         except RuntimeError:
             # Only `drive` raises here: the authenticator returned something to wait for, which
             # nobody could see when the endpoint was made.
@@ -224,9 +232,11 @@ class AsyncEndpoint(_EitherEndpoint):
         super().__init__(tracker, authenticator, prefix)
 
     @forgets_locals
-    async def __call__(self, method: str, path: str, headers: AnyHeaders, body: bytes) -> Response:
+    async def __call__(
+        self, method: str, path: str, headers: AnyHeaders, body: bytes, *, mount: str = ""
+    ) -> Response:
         """Answer one request; as `Endpoint.__call__`."""
-        return await self._answer(method, path, headers, body)
+        return await self._answer(method, path, headers, body, mount)
 
 
 def _as_asked(method: str, response: Response) -> Response:

@@ -203,6 +203,19 @@ def test_a_request_that_is_cut_off_by_a_stop_is_one_line_of_the_log(store, worke
     assert "Traceback" not in logged
 
 
+def test_the_connection_of_a_request_of_two_lengths_is_closed(store):
+    start = f"POST /api/v1/events HTTP/1.1\r\nhost: a\r\nx-api-key: {KEY}\r\ncontent-length: 3\r\n"
+    hidden = "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n"
+    with served(store) as server:
+        address = urlsplit(server.url)
+        with socket.create_connection((address.hostname, address.port), timeout=60) as connection:
+            request = f"{start}transfer-encoding: chunked\r\n\r\n0\r\n\r\n{hidden}"
+            connection.sendall(request.encode())
+            answers = b"".join(iter(lambda: connection.recv(65_536), b""))
+    assert answers.startswith(b"HTTP/1.1 400 ")
+    assert (answers.count(b"HTTP/1.1 "), b"connection: close" in answers) == (1, True)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="there are no such signals: NOT TESTED")
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])

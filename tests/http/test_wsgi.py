@@ -84,6 +84,33 @@ def test_a_body_of_no_length_is_empty(call, headers):
     assert call("GET", "/healthz", {}, CONTENT_LENGTH="")[0] == "200 OK"
 
 
+def test_a_chunked_body_that_the_server_does_not_end_is_refused_with_the_reason(call, headers):
+    # PEP 3333 knows no chunked body: without the server's word, the app cannot see its end.
+    chunked = {"CONTENT_LENGTH": None, "HTTP_TRANSFER_ENCODING": "chunked"}
+    status, answered, body = call("POST", EVENTS, headers, BODY, **chunked)
+    assert (status, answered["x-should-retry"]) == ("400 Bad Request", "false")
+    (violation,) = json.loads(body)["details"]["violations"]
+    assert violation["path"] == "/headers/transfer-encoding"
+    assert "content-length" in violation["message"]
+
+
+def test_a_request_of_two_lengths_is_refused(call, headers):
+    status, _, body = call("POST", EVENTS, headers, BODY, HTTP_TRANSFER_ENCODING="chunked")
+    assert status == "400 Bad Request"
+    assert b"/headers/transfer-encoding" in body
+
+
+@pytest.mark.parametrize(
+    ("script_name", "url"),
+    [("", "/"), ("/tracking", "/tracking"), ("/a b/\u00c3\u00bc", "/a%20b/%C3%BC")],
+)
+def test_the_document_says_where_it_is_mounted(call, script_name, url):
+    _, _, body = call("GET", "/openapi.json", {}, SCRIPT_NAME=script_name)
+    document = json.loads(body)
+    assert document["servers"] == [{"url": url}]
+    assert EVENTS in document["paths"]
+
+
 def test_a_hook_that_fails_hinders_no_answer(endpoint):
     started = []
     app = WsgiApp(endpoint, on_answered=lambda _: 1 / 0)
