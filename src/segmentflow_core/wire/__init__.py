@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from segmentflow_core.domain.request import RequestDocument, request_document
+from segmentflow_core.wire.batches import MAX_BATCH, BatchErrors, parse_batch
 from segmentflow_core.wire.documents import (
     api_key_document,
     claimed_document,
@@ -27,6 +28,8 @@ from segmentflow_core.wire.json_text import parse_json, parse_request
 
 __all__ = [
     "IDEMPOTENCY_KEY_SCHEMA",
+    "MAX_BATCH",
+    "BatchErrors",
     "RequestDocument",
     "api_key_document",
     "claimed_document",
@@ -34,6 +37,7 @@ __all__ = [
     "event_document",
     "explained_document",
     "json_value_schema",
+    "parse_batch",
     "parse_json",
     "parse_request",
     "profile_document",
