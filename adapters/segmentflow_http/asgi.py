@@ -94,7 +94,7 @@ class AsgiApp:
         response = self._endpoint.refuse_early(method, path, headers)
         if response is None:
             try:
-                body = await _read(receive, self._endpoint.max_bytes)
+                body = await _read(receive, self._endpoint.max_bytes_at(path))
             except _Gone:
                 return
             except PayloadTooLarge as error:

@@ -16,6 +16,7 @@ from typing import Final
 from segmentflow_core import AsyncTracker, Receipt, SegmentflowError, Tracker
 from segmentflow_core.colour import drive, settle
 from segmentflow_core.errors import (
+    ConfigurationError,
     IdempotencyKeyRequired,
     InternalError,
     InvalidRequest,
@@ -27,6 +28,7 @@ from segmentflow_core.errors import (
 from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_core.wire import parse_request, receipt_document
 from segmentflow_http.authentication import Authenticator, Caller
+from segmentflow_http.batches import DEFAULT_MAX_BATCH_BYTES, track_batch
 from segmentflow_http.colours import refuse_awaited, refuse_kind
 from segmentflow_http.messages import (
     AnyHeaders,
@@ -40,7 +42,17 @@ from segmentflow_http.messages import (
 )
 from segmentflow_http.openapi import openapi_document
 from segmentflow_http.reading import read_route
-from segmentflow_http.routes import EVENTS, HEALTH, OPENAPI, Route, allowed_methods, routes_of
+from segmentflow_http.routes import (
+    BATCH,
+    EVENTS,
+    HEALTH,
+    LIVENESS,
+    OPENAPI,
+    READINESS,
+    Route,
+    allowed_methods,
+    routes_of,
+)
 
 __all__ = ["AsyncEndpoint", "Endpoint"]
 
@@ -52,29 +64,47 @@ class _EitherEndpoint:
     """What both endpoints share: the checks and the answer, written once."""
 
     def __init__(
-        self, tracker: Tracker | AsyncTracker, authenticator: Authenticator, prefix: str
+        self,
+        tracker: Tracker | AsyncTracker,
+        authenticator: Authenticator,
+        prefix: str,
+        max_batch_bytes: int,
     ) -> None:
+        if max_batch_bytes < 1:
+            raise ConfigurationError("max_batch_bytes must be at least 1.")
         self._tracker = tracker
         self._authenticator = authenticator
         self._prefix = prefix.rstrip("/")
-        self._openapi = openapi_document(tracker.limits, prefix=self._prefix)
+        self._max_batch_bytes = max_batch_bytes
+        self._openapi = openapi_document(
+            tracker.limits, prefix=self._prefix, max_batch_bytes=max_batch_bytes
+        )
 
     @property
     def max_bytes(self) -> int:
-        """Return the longest body accepted; the host need not read further."""
+        """Return the longest body that any path accepts; the host need not read further."""
+        return max(self._tracker.limits.max_bytes, self._max_batch_bytes)
+
+    def max_bytes_at(self, path: str) -> int:
+        """Return the longest body that a path accepts; the host need not read further there."""
+        if self._below(path) == BATCH.path:
+            return self._max_batch_bytes
         return self._tracker.limits.max_bytes
 
     def refuse_early(self, method: str, path: str, headers: AnyHeaders) -> Response | None:
-        """Return the refusal of a request whose body need not be read, or None.
+        """Return the answer to a request whose body need not be read, or None.
 
         For hosts that read the body themselves. A request with a wrong route, method or
-        announced size gets the same refusal here as when it is called with its body.
+        announced size gets the same refusal here as when it is called with its body. ``/livez``
+        is answered here, so that it waits for no thread and no store.
         """
         try:
-            self._route(method, path)
-            check_length(read_headers(headers), 0, self.max_bytes)
+            below = self._route(method, path)
+            check_length(read_headers(headers), 0, self.max_bytes_at(path))
         except SegmentflowError as error:
             return _as_asked(method, self._refusal(error, path))
+        if below == LIVENESS.path and method != "OPTIONS":
+            return _as_asked(method, _alive())
         return None
 
     async def _answer(
@@ -96,14 +126,18 @@ class _EitherEndpoint:
         below = self._route(method, path)
         if method == "OPTIONS":
             return Response(204, {"allow": ", ".join(allowed_methods(below))}, b"")
-        (route,) = routes_of(below)
+        route = routes_of(below)["GET" if method == "HEAD" else method]
         read = read_headers(headers)
-        check_length(read, len(body), self.max_bytes)
+        check_length(read, len(body), self.max_bytes_at(path))
         if route is EVENTS:
             return await self._track(read, body)
+        if route is BATCH:
+            return await self._track_batch(read, body)
         if route is OPENAPI:
             return json_response(200, {**self._openapi, "servers": [{"url": mount or "/"}]})
-        if route is HEALTH:
+        if route is LIVENESS:
+            return _alive()
+        if route in (HEALTH, READINESS):
             return await self._health()
         return await self._read(route, below, path.partition("?")[2], read)
 
@@ -139,6 +173,20 @@ class _EitherEndpoint:
             told["redaction_unmatched"] = str(len(receipt.unmatched_paths))
         return json_response(202, receipt_document(receipt), **told)
 
+    async def _track_batch(self, headers: Mapping[str, str], body: bytes) -> Response:
+        assert BATCH.scope is not None
+        caller: Caller = await settle(self._authenticator.authenticate(headers, BATCH.scope))
+        check_media_type(headers)
+        document = await track_batch(
+            self._tracker,
+            headers,
+            body,
+            organization_id=caller.organization_id,
+            max_bytes=self._max_batch_bytes,
+            on_failure=_log_failure,
+        )
+        return json_response(200, document)
+
     async def _health(self) -> Response:
         """Say whether the store takes writes: one that only answers questions tracks nothing."""
         try:
@@ -146,7 +194,7 @@ class _EitherEndpoint:
         except SegmentflowError as error:
             _log_failure(error)
             return error_response(StorageUnavailable())
-        return json_response(200, {"status": "ok"})
+        return _alive()
 
     def _route(self, method: str, path: str) -> str:
         """Return the path below the prefix.
@@ -183,16 +231,24 @@ class Endpoint(_EitherEndpoint):
         tracker: records the events; its limits are the endpoint's.
         authenticator: decides who calls.
         prefix: what comes before ``/api/v1/events`` and the other paths, such as ``/tracking``.
+        max_batch_bytes: how many bytes a batch of events may have.
 
     Raises:
         ConfigurationError: the tracker or the authenticator must be awaited: it needs an
-            `AsyncEndpoint`.
+            `AsyncEndpoint`; or `max_batch_bytes` is less than 1.
     """
 
-    def __init__(self, tracker: Tracker, authenticator: Authenticator, *, prefix: str = "") -> None:
+    def __init__(
+        self,
+        tracker: Tracker,
+        authenticator: Authenticator,
+        *,
+        prefix: str = "",
+        max_batch_bytes: int = DEFAULT_MAX_BATCH_BYTES,
+    ) -> None:
         refuse_kind(tracker, AsyncTracker, "An AsyncTracker needs an AsyncEndpoint.")
         refuse_awaited(authenticator.authenticate, _AWAITED)
-        super().__init__(tracker, authenticator, prefix)
+        super().__init__(tracker, authenticator, prefix, max_batch_bytes)
 
     @forgets_locals
     def __call__(
@@ -226,10 +282,15 @@ class AsyncEndpoint(_EitherEndpoint):
     """
 
     def __init__(
-        self, tracker: AsyncTracker, authenticator: Authenticator, *, prefix: str = ""
+        self,
+        tracker: AsyncTracker,
+        authenticator: Authenticator,
+        *,
+        prefix: str = "",
+        max_batch_bytes: int = DEFAULT_MAX_BATCH_BYTES,
     ) -> None:
         refuse_kind(tracker, Tracker, "A Tracker needs an Endpoint.")
-        super().__init__(tracker, authenticator, prefix)
+        super().__init__(tracker, authenticator, prefix, max_batch_bytes)
 
     @forgets_locals
     async def __call__(
@@ -237,6 +298,10 @@ class AsyncEndpoint(_EitherEndpoint):
     ) -> Response:
         """Answer one request; as `Endpoint.__call__`."""
         return await self._answer(method, path, headers, body, mount)
+
+
+def _alive() -> Response:
+    return json_response(200, {"status": "ok"})
 
 
 def _as_asked(method: str, response: Response) -> Response:

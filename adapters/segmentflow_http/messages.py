@@ -30,6 +30,7 @@ __all__ = [
     "mount_point",
     "quoted_path",
     "read_headers",
+    "shown_error",
     "with_query",
 ]
 
@@ -178,17 +179,22 @@ def json_response(status: int, document: Any, **headers: str) -> Response:
     return _response(status, body, headers)
 
 
-def error_response(error: SegmentflowError, **headers: str) -> Response:
-    """Answer with an error's envelope.
+def shown_error(error: SegmentflowError) -> SegmentflowError:
+    """Return what callers are told of an error.
 
     Every inner failure (500) says the same, without details. A store that is unavailable is
     named by its own code alone: where it is, is nothing for callers.
     """
-    should_retry = error.should_retry
     if error.status == InternalError.status:
-        error = InternalError()
-    elif isinstance(error, StorageUnavailable):
-        error = StorageUnavailable(details=error.details)
+        return InternalError()
+    if isinstance(error, StorageUnavailable):
+        return StorageUnavailable(details=error.details)
+    return error
+
+
+def error_response(error: SegmentflowError, **headers: str) -> Response:
+    """Answer with the envelope of an error, as far as callers are told of it."""
+    should_retry, error = error.should_retry, shown_error(error)
     if should_retry is not None:
         headers["x_should_retry"] = "true" if should_retry else "false"
     if error.retry_after is not None:

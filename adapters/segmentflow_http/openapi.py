@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from segmentflow_core import Limits, SegmentflowError, __version__
 from segmentflow_core.errors import (
+    IdempotencyInProgress,
     InsufficientScope,
     InternalError,
     InvalidRequest,
@@ -19,6 +20,7 @@ from segmentflow_core.errors import (
     PayloadTooLarge,
     StorageUnavailable,
     Unauthorized,
+    UnsupportedMediaType,
 )
 from segmentflow_core.wire import (
     IDEMPOTENCY_KEY_SCHEMA,
@@ -26,8 +28,20 @@ from segmentflow_core.wire import (
     receipt_json_schema,
     request_json_schema,
 )
+from segmentflow_http.batches import DEFAULT_MAX_BATCH_BYTES
+from segmentflow_http.openapi_batch import BATCH_ANSWER_EXAMPLE, batch_example, batch_schemas
 from segmentflow_http.openapi_reading import ANSWERS, READING_SCHEMAS, parameters_of
-from segmentflow_http.routes import ERRORS, EVENTS, HEALTH, OPENAPI, READING, Route
+from segmentflow_http.routes import (
+    BATCH,
+    ERRORS,
+    EVENTS,
+    HEALTH,
+    LIVENESS,
+    OPENAPI,
+    READINESS,
+    READING,
+    Route,
+)
 
 __all__ = ["DOCUMENTED_KEY", "DOCUMENTED_RECEIPT", "DOCUMENTED_REQUEST", "openapi_document"]
 
@@ -58,6 +72,18 @@ _JSON_VALUE: Final = "#/components/schemas/JsonValue"
 
 _ELSEWHERE: Final = (NotFound, MethodNotAllowed)
 """Answers to paths and methods that the document does not describe."""
+
+_OF_BATCHES: Final = (
+    InvalidRequest,
+    Unauthorized,
+    InsufficientScope,
+    IdempotencyInProgress,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    StorageUnavailable,
+    InternalError,
+)
+"""What a batch may be answered with in place of its results."""
 
 _OF_READING: Final = (
     InvalidRequest,
@@ -134,14 +160,17 @@ _RESPONSE_HEADERS: Final[dict[str, dict[str, Any]]] = {
 }
 
 
-def openapi_document(limits: Limits, *, prefix: str = "") -> dict[str, Any]:
+def openapi_document(
+    limits: Limits, *, prefix: str = "", max_batch_bytes: int = DEFAULT_MAX_BATCH_BYTES
+) -> dict[str, Any]:
     """Describe the API.
 
     Args:
         limits: how much JSON one request may hold.
         prefix: what the host puts before every path.
+        max_batch_bytes: how many bytes a batch may have.
     """
-    unavailable = [cls for cls in ERRORS if cls.status >= 500]
+    request = request_json_schema(limits, json_value=_JSON_VALUE)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -153,21 +182,12 @@ def openapi_document(limits: Limits, *, prefix: str = "") -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "paths": {
             prefix + EVENTS.path: {"post": _track_operation()},
+            prefix + BATCH.path: {"post": _batch_operation()},
             **{prefix + route.path: {"get": _reading_operation(route)} for route in READING},
             prefix + OPENAPI.path: {
                 "get": _operation(OPENAPI, {"200": _answer("This document.", {"type": "object"})})
             },
-            prefix + HEALTH.path: {
-                "get": _operation(
-                    HEALTH,
-                    {
-                        "200": _answer(
-                            "The store answers.", _schema("Health"), example={"status": "ok"}
-                        ),
-                        **_refusals(unavailable),
-                    },
-                )
-            },
+            **{prefix + route.path: {"get": _health_operation(route)} for route in _HEALTH},
         },
         "components": {
             "securitySchemes": {
@@ -180,7 +200,7 @@ def openapi_document(limits: Limits, *, prefix: str = "") -> dict[str, Any]:
             },
             "headers": _RESPONSE_HEADERS,
             "schemas": {
-                "TrackRequest": request_json_schema(limits, json_value=_JSON_VALUE),
+                "TrackRequest": request,
                 "JsonValue": json_value_schema(_JSON_VALUE),
                 "Receipt": receipt_json_schema(),
                 "Health": {
@@ -188,6 +208,7 @@ def openapi_document(limits: Limits, *, prefix: str = "") -> dict[str, Any]:
                     "required": ["status"],
                     "properties": {"status": {"type": "string", "const": "ok"}},
                 },
+                **batch_schemas(request, max_batch_bytes),
                 **READING_SCHEMAS,
                 "Error": _error_schema(),
             },
@@ -224,6 +245,39 @@ def _track_operation() -> dict[str, Any]:
             },
         },
     }
+
+
+def _batch_operation() -> dict[str, Any]:
+    answered = _answer(
+        "A result for each event, in order.", _schema("BatchResults"), example=BATCH_ANSWER_EXAMPLE
+    )
+    refused = [cls for cls in ERRORS if cls in _OF_BATCHES]
+    return {
+        **_operation(BATCH, {"200": answered, **_refusals(refused)}),
+        "security": [{"apiKey": []}],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": _schema("Batch"),
+                    "example": batch_example(DOCUMENTED_REQUEST, DOCUMENTED_KEY),
+                }
+            },
+        },
+    }
+
+
+_HEALTH: Final[Mapping[Route, str]] = {
+    HEALTH: "The store takes writes.",
+    READINESS: "The store takes writes.",
+    LIVENESS: "The process answers.",
+}
+
+
+def _health_operation(route: Route) -> dict[str, Any]:
+    unavailable = [cls for cls in ERRORS if cls.status >= 500 and route is not LIVENESS]
+    good = _answer(_HEALTH[route], _schema("Health"), example={"status": "ok"})
+    return _operation(route, {"200": good, **_refusals(unavailable)})
 
 
 def _reading_operation(route: Route) -> dict[str, Any]:

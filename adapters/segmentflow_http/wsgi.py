@@ -67,7 +67,7 @@ class WsgiApp:
         body = b""
         response = self._endpoint.refuse_early(method, path, headers) or _refuse_endless(environ)
         if response is None:
-            body = _read(environ, self._endpoint.max_bytes)
+            body = _read(environ, self._endpoint.max_bytes_at(path))
             target = with_query(path, environ.get("QUERY_STRING", ""))
             mount = mount_point(_sent(environ.get("SCRIPT_NAME", "")))
             response = self._endpoint(method, target, headers, body, mount=mount)
