@@ -78,7 +78,7 @@ PAIRS = (
         apart={"__init__": "the asynchronous one may share the data of a synchronous one"},
     ),
     Pair(Client, AsyncClient),
-    Pair(Endpoint, AsyncEndpoint, plain={"max_bytes_at", "refuse_early"}),
+    Pair(Endpoint, AsyncEndpoint, plain={"max_bytes_at", "refusal", "refuse_early"}),
     Pair(ApiKeyAuthenticator, AsyncApiKeyAuthenticator),
 )
 

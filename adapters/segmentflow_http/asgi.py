@@ -20,7 +20,6 @@ from segmentflow_http.access import AnsweredHook, tell_answered
 from segmentflow_http.endpoint import AsyncEndpoint, Endpoint
 from segmentflow_http.messages import (
     Response,
-    error_response,
     has_two_lengths,
     mount_point,
     quoted_path,
@@ -98,7 +97,7 @@ class AsgiApp:
             except _Gone:
                 return
             except PayloadTooLarge as error:
-                response = error_response(error)
+                response = self._endpoint.refusal(error, method, path, headers)
         if response is None:
             target = with_query(path, bytes(scope.get("query_string", b"")).decode("latin-1"))
             response = await self._answer(method, target, headers, body, mount_point(root_path))
@@ -107,7 +106,7 @@ class AsgiApp:
         # A client that has left meanwhile gets its answer when it tries again.
         with suppress(OSError):
             await _send(send, response)
-        tell_answered(self._on_answered, (method, path), response, len(body), started)
+        tell_answered(self._on_answered, (method, path, headers), response, len(body), started)
 
     async def _answer(
         self, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes, mount: str

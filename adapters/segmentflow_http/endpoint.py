@@ -9,9 +9,11 @@ failure, into an answer or a log.
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
+
+from attrs import frozen
 
 from segmentflow_core import AsyncTracker, Receipt, SegmentflowError, Tracker
 from segmentflow_core.colour import drive, settle
@@ -30,6 +32,8 @@ from segmentflow_core.wire import parse_request, receipt_document
 from segmentflow_http.authentication import Authenticator, Caller
 from segmentflow_http.batches import DEFAULT_MAX_BATCH_BYTES, track_batch
 from segmentflow_http.colours import refuse_awaited, refuse_kind
+from segmentflow_http.correlation import REQUEST_ID, Correlation, correlation_of
+from segmentflow_http.failures import FailureLog
 from segmentflow_http.messages import (
     AnyHeaders,
     Response,
@@ -60,6 +64,17 @@ _LOG: Final = logging.getLogger("segmentflow.http")
 _AWAITED: Final = "An asynchronous authenticator needs an AsyncEndpoint."
 
 
+@frozen(repr=False)
+class _Asked:
+    """One request, as a host gives it."""
+
+    method: str
+    path: str
+    headers: AnyHeaders
+    body: bytes
+    mount: str
+
+
 class _EitherEndpoint:
     """What both endpoints share: the checks and the answer, written once."""
 
@@ -76,6 +91,7 @@ class _EitherEndpoint:
         self._authenticator = authenticator
         self._prefix = prefix.rstrip("/")
         self._max_batch_bytes = max_batch_bytes
+        self._failures = FailureLog()
         self._openapi = openapi_document(
             tracker.limits, prefix=self._prefix, max_batch_bytes=max_batch_bytes
         )
@@ -102,43 +118,55 @@ class _EitherEndpoint:
             below = self._route(method, path)
             check_length(read_headers(headers), 0, self.max_bytes_at(path))
         except SegmentflowError as error:
-            return _as_asked(method, self._refusal(error, path))
+            return self.refusal(error, method, path, headers)
         if below == LIVENESS.path and method != "OPTIONS":
-            return _as_asked(method, _alive())
+            return _as_asked(method, _alive(), correlation_of(headers))
         return None
 
-    async def _answer(
-        self, method: str, path: str, headers: AnyHeaders, body: bytes, mount: str
+    def refusal(
+        self, error: SegmentflowError, method: str, path: str, headers: AnyHeaders
     ) -> Response:
-        """Answer a request; every failure becomes an answer too."""
-        try:
-            response = await self._result(method, path, headers, body, mount)
-        except SegmentflowError as error:
-            response = self._refusal(error, path)
-        except Exception as error:  # noqa: BLE001 - the caller must learn nothing of any failure
-            _log_failure(error)
-            response = error_response(InternalError())
-        return _as_asked(method, response)
+        """Return the answer to a request that the host itself has to refuse.
 
-    async def _result(
-        self, method: str, path: str, headers: AnyHeaders, body: bytes, mount: str
-    ) -> Response:
+        Args:
+            error: why.
+            method: as sent.
+            path: as the endpoint is given it.
+            headers: the request's.
+        """
+        known = correlation_of(headers)
+        return _as_asked(method, self._refusal(error, path, known), known)
+
+    async def _answer(self, asked: _Asked) -> Response:
+        """Answer a request; every failure becomes an answer too."""
+        known = correlation_of(asked.headers)
+        try:
+            response = await self._result(asked, known)
+        except SegmentflowError as error:
+            response = self._refusal(error, asked.path, known)
+        except Exception as error:  # noqa: BLE001 - the caller must learn nothing of any failure
+            self._failures.failed(error, known.request_id)
+            response = error_response(InternalError())
+        return _as_asked(asked.method, response, known)
+
+    async def _result(self, asked: _Asked, known: Correlation) -> Response:
+        method, path, body = asked.method, asked.path, asked.body
         below = self._route(method, path)
         if method == "OPTIONS":
             return Response(204, {"allow": ", ".join(allowed_methods(below))}, b"")
         route = routes_of(below)["GET" if method == "HEAD" else method]
-        read = read_headers(headers)
+        read = read_headers(asked.headers)
         check_length(read, len(body), self.max_bytes_at(path))
         if route is EVENTS:
             return await self._track(read, body)
         if route is BATCH:
-            return await self._track_batch(read, body)
+            return await self._track_batch(read, body, known)
         if route is OPENAPI:
-            return json_response(200, {**self._openapi, "servers": [{"url": mount or "/"}]})
+            return json_response(200, {**self._openapi, "servers": [{"url": asked.mount or "/"}]})
         if route is LIVENESS:
             return _alive()
         if route in (HEALTH, READINESS):
-            return await self._health()
+            return await self._health(known)
         return await self._read(route, below, path.partition("?")[2], read)
 
     async def _read(
@@ -173,7 +201,9 @@ class _EitherEndpoint:
             told["redaction_unmatched"] = str(len(receipt.unmatched_paths))
         return json_response(202, receipt_document(receipt), **told)
 
-    async def _track_batch(self, headers: Mapping[str, str], body: bytes) -> Response:
+    async def _track_batch(
+        self, headers: Mapping[str, str], body: bytes, known: Correlation
+    ) -> Response:
         assert BATCH.scope is not None
         caller: Caller = await settle(self._authenticator.authenticate(headers, BATCH.scope))
         check_media_type(headers)
@@ -183,16 +213,16 @@ class _EitherEndpoint:
             body,
             organization_id=caller.organization_id,
             max_bytes=self._max_batch_bytes,
-            on_failure=_log_failure,
+            on_failure=partial(self._failures.failed, request_id=known.request_id),
         )
         return json_response(200, document)
 
-    async def _health(self) -> Response:
+    async def _health(self, known: Correlation) -> Response:
         """Say whether the store takes writes: one that only answers questions tracks nothing."""
         try:
             await settle(self._tracker.records.check_writes())
         except SegmentflowError as error:
-            _log_failure(error)
+            self._failures.failed(error, known.request_id)
             return error_response(StorageUnavailable())
         return _alive()
 
@@ -216,11 +246,11 @@ class _EitherEndpoint:
     def _below(self, path: str) -> str:
         return path.partition("?")[0].removeprefix(self._prefix)
 
-    def _refusal(self, error: SegmentflowError, path: str) -> Response:
+    def _refusal(self, error: SegmentflowError, path: str, known: Correlation) -> Response:
         if isinstance(error, MethodNotAllowed):
             return error_response(error, allow=", ".join(self._allowed(path)))
-        if error.status == InternalError.status:
-            _log_failure(error)
+        if error.status >= InternalError.status:
+            self._failures.failed(error, known.request_id)
         return error_response(error)
 
 
@@ -266,12 +296,12 @@ class Endpoint(_EitherEndpoint):
                 the OpenAPI document says that the API is.
         """
         try:
-            return drive(self._answer(method, path, headers, body, mount))
+            return drive(self._answer(_Asked(method, path, headers, body, mount)))
         except RuntimeError:
             # Only `drive` raises here: the authenticator returned something to wait for, which
             # nobody could see when the endpoint was made.
             _LOG.error(_AWAITED)
-        return _as_asked(method, error_response(InternalError()))
+        return _as_asked(method, error_response(InternalError()), correlation_of(headers))
 
 
 class AsyncEndpoint(_EitherEndpoint):
@@ -297,21 +327,14 @@ class AsyncEndpoint(_EitherEndpoint):
         self, method: str, path: str, headers: AnyHeaders, body: bytes, *, mount: str = ""
     ) -> Response:
         """Answer one request; as `Endpoint.__call__`."""
-        return await self._answer(method, path, headers, body, mount)
+        return await self._answer(_Asked(method, path, headers, body, mount))
 
 
 def _alive() -> Response:
     return json_response(200, {"status": "ok"})
 
 
-def _as_asked(method: str, response: Response) -> Response:
-    """Leave out the body of an answer to HEAD (RFC 9110, section 9.3.2)."""
-    return response._replace(body=b"") if method == "HEAD" else response
-
-
-def _log_failure(error: Exception) -> None:
-    """Log the place and the type of a failure. Its message may quote the request: leave it out."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = " < ".join(f"{frame.name} ({frame.filename}:{frame.lineno})" for frame in frames[::-1])
-    code = error.code if isinstance(error, SegmentflowError) else "internal_error"
-    _LOG.error("%s: %s at %s", code, type(error).__name__, where)
+def _as_asked(method: str, response: Response, known: Correlation) -> Response:
+    """Name the request, and leave out the body of an answer to HEAD (RFC 9110, section 9.3.2)."""
+    headers = {**response.headers, REQUEST_ID: known.request_id}
+    return response._replace(headers=headers, body=b"" if method == "HEAD" else response.body)

@@ -153,6 +153,10 @@ _RESPONSE_HEADERS: Final[dict[str, dict[str, Any]]] = {
         "may be mistyped, and protects nothing.",
         "schema": {"type": "integer", "minimum": 1},
     },
+    "x-request-id": {
+        "description": "What names the request in the logs: as sent, or made.",
+        "schema": {"type": "string"},
+    },
     "allow": {
         "description": "The methods of this path.",
         "schema": {"type": "string"},
@@ -218,9 +222,8 @@ def openapi_document(
 
 def _track_operation() -> dict[str, Any]:
     accepted = _answer("The receipt.", _schema("Receipt"), example=DOCUMENTED_RECEIPT)
-    accepted["headers"] = {
-        name: _header(name) for name in ("idempotent-replayed", "redaction-unmatched")
-    }
+    for name in ("idempotent-replayed", "redaction-unmatched"):
+        accepted["headers"][name] = _header(name)
     refused = [cls for cls in ERRORS if cls not in _ELSEWHERE]
     return {
         **_operation(EVENTS, {"202": accepted, **_refusals(refused)}),
@@ -306,13 +309,11 @@ def _refusals(errors: Sequence[type[SegmentflowError]]) -> dict[str, Any]:
         answer["content"]["application/json"]["examples"] = {
             cls.code: {"value": _example(cls)} for cls in classes
         }
-        headers: dict[str, Any] = {}
+        headers = answer["headers"]
         if any(cls.should_retry is not None for cls in classes):
             headers["x-should-retry"] = _header("x-should-retry")
         if any(cls.retry_after is not None for cls in classes):
             headers["retry-after"] = _header("retry-after")
-        if headers:
-            answer["headers"] = headers
         refusals[str(status)] = answer
     return refusals
 
@@ -350,7 +351,11 @@ def _answer(description: str, schema: dict[str, Any], *, example: Any = None) ->
     content: dict[str, Any] = {"schema": schema}
     if example is not None:
         content["example"] = example
-    return {"description": description, "content": {"application/json": content}}
+    return {
+        "description": description,
+        "headers": {"x-request-id": _header("x-request-id")},
+        "content": {"application/json": content},
+    }
 
 
 def _schema(name: str) -> dict[str, Any]:

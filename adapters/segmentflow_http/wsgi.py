@@ -14,7 +14,6 @@ from segmentflow_http.colours import refuse_kind
 from segmentflow_http.endpoint import AsyncEndpoint, Endpoint
 from segmentflow_http.messages import (
     Response,
-    error_response,
     mount_point,
     quoted_path,
     with_query,
@@ -65,13 +64,15 @@ class WsgiApp:
         method, path = environ["REQUEST_METHOD"], quoted_path(environ.get("PATH_INFO", ""))
         headers = _headers(environ)
         body = b""
-        response = self._endpoint.refuse_early(method, path, headers) or _refuse_endless(environ)
+        response = self._endpoint.refuse_early(method, path, headers)
+        if response is None and (endless := _endless(environ)) is not None:
+            response = self._endpoint.refusal(endless, method, path, headers)
         if response is None:
             body = _read(environ, self._endpoint.max_bytes_at(path))
             target = with_query(path, environ.get("QUERY_STRING", ""))
             mount = mount_point(_sent(environ.get("SCRIPT_NAME", "")))
             response = self._endpoint(method, target, headers, body, mount=mount)
-        tell_answered(self._on_answered, (method, path), response, len(body), started)
+        tell_answered(self._on_answered, (method, path, headers), response, len(body), started)
         return response
 
 
@@ -86,8 +87,8 @@ def _headers(environ: Mapping[str, Any]) -> list[tuple[str, str]]:
     return headers + [(name.replace("_", "-"), environ[name]) for name in given]
 
 
-def _refuse_endless(environ: Mapping[str, Any]) -> Response | None:
-    """Return the refusal of a chunked body whose end the server does not tell the app, or None."""
+def _endless(environ: Mapping[str, Any]) -> InvalidRequest | None:
+    """Refuse a chunked body whose end the server does not tell the app; None of any other."""
     if (
         environ.get("CONTENT_LENGTH")
         or "HTTP_TRANSFER_ENCODING" not in environ
@@ -96,7 +97,7 @@ def _refuse_endless(environ: Mapping[str, Any]) -> Response | None:
         return None
     message = "is not read by this server: send the body with content-length"
     fault = Violation("/headers/transfer-encoding", message)
-    return error_response(InvalidRequest.from_violations([fault]))
+    return InvalidRequest.from_violations([fault])
 
 
 def _sent(text: str) -> bytes:

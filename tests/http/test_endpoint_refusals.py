@@ -182,7 +182,7 @@ def test_the_limits_are_the_trackers(storage):
     tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET, limits=limits)
     endpoint = Endpoint(tracker, KnownKeys(["k" * 32]))
     assert said(post_to(endpoint))["details"] == {"maxBytes": 100}
-    assert endpoint.max_bytes == 100
+    assert endpoint.max_bytes_at(EVENTS) == 100
 
 
 def test_what_is_refused_early_is_refused_the_same_with_its_body(endpoint, headers):

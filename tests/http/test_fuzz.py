@@ -106,7 +106,7 @@ def send(shared, caplog):
 
     def send(method, path, headers, body):
         response = shared(method, path, headers, body)
-        tell_answered(log_answered, (method, path), response, len(body), 0.0)
+        tell_answered(log_answered, (method, path, headers), response, len(body), 0.0)
         shown = repr((response.headers, response.body)) + caplog.text
         caplog.clear()
         assert CANARY not in shown
