@@ -1,6 +1,7 @@
 """The ASGI app (ASGI 3, HTTP and lifespan), also to read as a model for other wirings.
 
-Reads a body no further than the limit. Serves an `Endpoint` in a bounded pool of threads, an
+Reads a body no further than the limit, and one that comes in parts only of a caller who is known.
+Serves an `Endpoint` in a bounded pool of threads, an
 `AsyncEndpoint` on the event loop. Needs asyncio.
 """
 
@@ -12,7 +13,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 from segmentflow_core.errors import ConfigurationError, PayloadTooLarge
 from segmentflow_core.tracebacks import forgets_locals
@@ -33,6 +34,8 @@ _Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _POLICY_VIOLATION: Final = 1008
+
+T = TypeVar("T")
 
 
 class _Gone(Exception):
@@ -93,7 +96,11 @@ class AsgiApp:
         response = self._endpoint.refuse_early(method, path, headers)
         if response is None:
             try:
-                body = await _read(receive, self._endpoint.max_bytes_at(path))
+                first = await receive()
+                if first.get("more_body", False):  # it may be long, and come slowly
+                    response = await self._refuse_caller(method, path, headers)
+                if response is None:
+                    body = await _read(first, receive, self._endpoint.max_bytes_at(path))
             except _Gone:
                 return
             except PayloadTooLarge as error:
@@ -114,11 +121,20 @@ class AsgiApp:
         endpoint = self._endpoint
         if isinstance(endpoint, AsyncEndpoint):
             return await endpoint(method, path, headers, body, mount=mount)
+        return await self._in_a_thread(partial(endpoint, method, path, headers, body, mount=mount))
+
+    async def _refuse_caller(
+        self, method: str, path: str, headers: list[tuple[bytes, bytes]]
+    ) -> Response | None:
+        endpoint = self._endpoint
+        if isinstance(endpoint, AsyncEndpoint):
+            return await endpoint.refuse_caller(method, path, headers)
+        return await self._in_a_thread(partial(endpoint.refuse_caller, method, path, headers))
+
+    async def _in_a_thread(self, call: Callable[[], T]) -> T:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="segmentflow")
-        loop = asyncio.get_running_loop()
-        call = partial(endpoint, method, path, headers, body, mount=mount)
-        return await loop.run_in_executor(self._pool, call)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
 
     async def _lifespan(self, receive: _Receive, send: _Send) -> None:
         await receive()
@@ -132,8 +148,8 @@ class AsgiApp:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-async def _read(receive: _Receive, limit: int) -> bytes:
-    """Read a body; stop as soon as it is too long.
+async def _read(first: MutableMapping[str, Any], receive: _Receive, limit: int) -> bytes:
+    """Read a body, of which the first message has come; stop as soon as it is too long.
 
     Raises:
         PayloadTooLarge: the body is longer than `limit` bytes.
@@ -141,9 +157,8 @@ async def _read(receive: _Receive, limit: int) -> bytes:
     """
     parts: list[bytes] = []
     length = 0
-    more = True
-    while more:
-        message = await receive()
+    message = first
+    while True:
         if message["type"] == "http.disconnect":
             raise _Gone
         part = message.get("body", b"")
@@ -151,8 +166,9 @@ async def _read(receive: _Receive, limit: int) -> bytes:
         if length > limit:
             raise PayloadTooLarge(details={"maxBytes": limit})
         parts.append(part)
-        more = message.get("more_body", False)
-    return b"".join(parts)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+        message = await receive()
 
 
 async def _send(send: _Send, response: Response) -> None:

@@ -123,6 +123,23 @@ class _EitherEndpoint:
             return _as_asked(method, _alive(), correlation_of(headers))
         return None
 
+    async def _refuse_caller(self, method: str, path: str, headers: AnyHeaders) -> Response | None:
+        """Return the refusal of a caller who is not known or may not do this, or None."""
+        known = correlation_of(headers)
+        try:
+            route = self._route_of(method, path)
+            if route is not None and route.scope is not None:
+                read = read_headers(headers)
+                await settle(self._authenticator.authenticate(read, route.scope))
+        except SegmentflowError as error:
+            response = self._refusal(error, path, known)
+        except Exception as error:  # noqa: BLE001 - as of any answer
+            self._failures.failed(error, known.request_id)
+            response = error_response(InternalError())
+        else:
+            return None
+        return _as_asked(method, response, known)
+
     def refusal(
         self, error: SegmentflowError, method: str, path: str, headers: AnyHeaders
     ) -> Response:
@@ -154,7 +171,8 @@ class _EitherEndpoint:
         below = self._route(method, path)
         if method == "OPTIONS":
             return Response(204, {"allow": ", ".join(allowed_methods(below))}, b"")
-        route = routes_of(below)["GET" if method == "HEAD" else method]
+        route = self._route_of(method, path)
+        assert route is not None
         read = read_headers(asked.headers)
         check_length(read, len(body), self.max_bytes_at(path))
         if route is EVENTS:
@@ -240,6 +258,9 @@ class _EitherEndpoint:
             raise MethodNotAllowed
         return self._below(path)
 
+    def _route_of(self, method: str, path: str) -> Route | None:
+        return routes_of(self._below(path)).get("GET" if method == "HEAD" else method)
+
     def _allowed(self, path: str) -> tuple[str, ...]:
         return allowed_methods(self._below(path)) if path.startswith(self._prefix) else ()
 
@@ -303,6 +324,19 @@ class Endpoint(_EitherEndpoint):
             _LOG.error(_AWAITED)
         return _as_asked(method, error_response(InternalError()), correlation_of(headers))
 
+    @forgets_locals
+    def refuse_caller(self, method: str, path: str, headers: AnyHeaders) -> Response | None:
+        """Return the refusal of a caller who is not known or may not do this, or None.
+
+        For hosts that read the body themselves, before they keep much of one that comes slowly or
+        is long. A call with the body asks for the caller again. Never raises.
+        """
+        try:
+            return drive(self._refuse_caller(method, path, headers))
+        except RuntimeError:  # as in `__call__`
+            _LOG.error(_AWAITED)
+        return _as_asked(method, error_response(InternalError()), correlation_of(headers))
+
 
 class AsyncEndpoint(_EitherEndpoint):
     """Answers HTTP requests with an `AsyncTracker`; as `Endpoint`, awaited.
@@ -328,6 +362,11 @@ class AsyncEndpoint(_EitherEndpoint):
     ) -> Response:
         """Answer one request; as `Endpoint.__call__`."""
         return await self._answer(_Asked(method, path, headers, body, mount))
+
+    @forgets_locals
+    async def refuse_caller(self, method: str, path: str, headers: AnyHeaders) -> Response | None:
+        """Return the refusal of a caller, or None; as `Endpoint.refuse_caller`."""
+        return await self._refuse_caller(method, path, headers)
 
 
 def _alive() -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from segmentflow_core.errors import InvalidRequest, Violation
 from segmentflow_core.tracebacks import forgets_locals
@@ -20,6 +20,10 @@ from segmentflow_http.messages import (
 )
 
 __all__ = ["WsgiApp"]
+
+
+_SHORT: Final = 64 * 1024
+"""How many bytes of a body are read before the caller is known."""
 
 
 class WsgiApp:
@@ -67,6 +71,8 @@ class WsgiApp:
         response = self._endpoint.refuse_early(method, path, headers)
         if response is None and (endless := _endless(environ)) is not None:
             response = self._endpoint.refusal(endless, method, path, headers)
+        if response is None and _is_long(environ):
+            response = self._endpoint.refuse_caller(method, path, headers)
         if response is None:
             body = _read(environ, self._endpoint.max_bytes_at(path))
             target = with_query(path, environ.get("QUERY_STRING", ""))
@@ -98,6 +104,14 @@ def _endless(environ: Mapping[str, Any]) -> InvalidRequest | None:
     message = "is not read by this server: send the body with content-length"
     fault = Violation("/headers/transfer-encoding", message)
     return InvalidRequest.from_violations([fault])
+
+
+def _is_long(environ: Mapping[str, Any]) -> bool:
+    """Tell whether a body may be too long to be kept of just anybody; its length was checked."""
+    announced = environ.get("CONTENT_LENGTH")
+    if announced:
+        return int(announced) > _SHORT
+    return bool(environ.get("wsgi.input_terminated"))
 
 
 def _sent(text: str) -> bytes:

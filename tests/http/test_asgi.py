@@ -251,3 +251,21 @@ def test_the_document_says_where_it_is_mounted(app, root_path, path, url):
     assert document["servers"] == [{"url": url}]
     assert EVENTS in document["paths"]
     assert (b"content-length", str(len(sent["body"])).encode()) in start["headers"]
+
+
+@pytest.mark.parametrize(
+    ("secret", "status"), [("sk_test_" + "x" * 43, 401), ("wk_" + "x" * 40, 401), (None, 403)]
+)
+def test_a_body_in_parts_is_read_of_a_caller_who_is_known_and_may(
+    app, headers, api_keys, secret, status
+):
+    reader = api_keys.create(["events:read"]).secret
+    given = scope({**headers, "x-api-key": secret or reader})
+    (start, _), left = run(app, given, body(BODY[:10], BODY[10:]))
+    assert (start["status"], len(left)) == (status, 1)
+    assert (b"x-request-id", b"r-1") in start["headers"]
+
+
+def test_a_body_in_parts_to_a_path_for_anyone_is_read(app):
+    (start, _), left = run(app, scope({}, "GET", "/openapi.json"), body(b"a", b"b"))
+    assert (start["status"], left) == (200, [])

@@ -79,6 +79,19 @@ def test_a_chunked_body_is_read_up_to_the_limit(call, headers):
     assert call("POST", EVENTS, headers, b" " * 300_000, **chunked)[0].startswith("413")
 
 
+@pytest.mark.parametrize("chunked", [True, False])
+def test_a_long_body_is_read_of_a_caller_who_is_known(call, headers, chunked):
+    class Unread(io.BytesIO):
+        def read(self, *_: object) -> bytes:
+            raise AssertionError
+
+    more = {"CONTENT_LENGTH": None, "wsgi.input_terminated": True} if chunked else {}
+    unknown = {**headers, "x-api-key": "sk_test_" + "x" * 43}
+    long = BODY.ljust(100_000)
+    assert call("POST", EVENTS, unknown, long, **more, **{"wsgi.input": Unread()})[0][:3] == "401"
+    assert call("POST", EVENTS, headers, long, **more)[0][:3] == "202"
+
+
 def test_a_body_of_no_length_is_empty(call, headers):
     assert call("POST", EVENTS, headers, BODY, CONTENT_LENGTH=None)[0].startswith("400")
     assert call("GET", "/healthz", {}, CONTENT_LENGTH="")[0] == "200 OK"
