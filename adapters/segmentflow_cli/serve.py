@@ -24,14 +24,18 @@ from segmentflow_core.errors import ConfigurationError
 from segmentflow_http import ApiKeyAuthenticator, AsgiApp, Authenticator, Endpoint, KnownKeys
 from segmentflow_http.access import log_answered
 
-__all__ = ["KEYS_VARIABLE", "create_app", "serve_store"]
+__all__ = ["KEYS_VARIABLE", "READ_TIMEOUT", "create_app", "serve_store"]
 
 KEYS_VARIABLE: Final = "SEGMENTFLOW_API_KEYS"
+READ_TIMEOUT: Final = "SEGMENTFLOW_READ_TIMEOUT"
+"""How many seconds a request may take to arrive."""
+
 _STORE: Final = "SEGMENTFLOW_STORE"
 _ORGANIZATION: Final = "SEGMENTFLOW_ORGANIZATION"
 _THREADS: Final = "SEGMENTFLOW_THREADS"
 _MAX_BYTES: Final = "SEGMENTFLOW_MAX_BYTES"
 _MAX_DEPTH: Final = "SEGMENTFLOW_MAX_DEPTH"
+_MAX_BATCH_BYTES: Final = "SEGMENTFLOW_MAX_BATCH_BYTES"
 _PLACEHOLDER_IDS: Final = "SEGMENTFLOW_ALLOW_PLACEHOLDER_IDS"
 _REDACTION: Final = "SEGMENTFLOW_REDACTION_POLICY"
 
@@ -89,6 +93,9 @@ def serve_store(
     grace: int,
     limits: Limits,
     redaction: RedactionPolicy,
+    max_batch_bytes: int,
+    read_timeout: float,
+    keep_alive: int,
 ) -> None:
     """Serve a store until the process is told to stop, by SIGTERM or SIGINT.
 
@@ -109,6 +116,8 @@ def serve_store(
         _THREADS: str(threads),
         _MAX_BYTES: str(limits.max_bytes),
         _MAX_DEPTH: str(limits.max_depth),
+        _MAX_BATCH_BYTES: str(max_batch_bytes),
+        READ_TIMEOUT: str(read_timeout),
         _PLACEHOLDER_IDS: str(int(limits.allow_placeholder_ids)),
         _REDACTION: json.dumps(
             {
@@ -122,9 +131,8 @@ def serve_store(
         # A wrong set-up is reported here, once, and not by every worker.
         _build(stack)
     _check_address(host, port)
-    if not _served(
-        uvicorn.run, host=host, port=port, workers=workers, timeout_graceful_shutdown=grace
-    ):
+    settings = {"host": host, "port": port, "workers": workers, "timeout_keep_alive": keep_alive}
+    if not _served(uvicorn.run, timeout_graceful_shutdown=grace, **settings):
         raise ConfigurationError("The server could not start; what it logged above says why.")
 
 
@@ -135,6 +143,7 @@ def _served(run: Callable[..., object], **settings: object) -> bool:
             run(
                 f"{__name__}:create_app",
                 factory=True,
+                http="segmentflow_cli.connections:BoundedProtocol",
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
@@ -240,4 +249,5 @@ def _build(stack: ExitStack) -> Endpoint:
         api_keys = ApiKeys(storage)
         api_keys.list(organization_id=organization)
         authenticator = ApiKeyAuthenticator(api_keys)
-    return Endpoint(tracker, authenticator)
+    max_batch_bytes = int(os.environ[_MAX_BATCH_BYTES])
+    return Endpoint(tracker, authenticator, max_batch_bytes=max_batch_bytes)
