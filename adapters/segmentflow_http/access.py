@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 
 from attrs import frozen
 
-from segmentflow_http.correlation import REQUEST_ID, correlation_of
+from segmentflow_http.correlation import REQUEST_ID, traceparent_of
 from segmentflow_http.messages import AnyHeaders, Response
 from segmentflow_http.routes import shown_path
 
@@ -84,8 +84,8 @@ def tell_answered(
         "idempotent-replayed" in response.headers,
         received_bytes,
         time.perf_counter() - started,
-        response.headers[REQUEST_ID],
-        correlation_of(headers).traceparent,
+        response.headers.get(REQUEST_ID, "-"),
+        traceparent_of(headers),
     )
     with suppress(Exception):
         hook(details)

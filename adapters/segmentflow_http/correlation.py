@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from secrets import token_hex
 from typing import Any, Final
-from uuid import uuid4
-
-from attrs import frozen
 
 from segmentflow_http.messages import AnyHeaders
 
-__all__ = ["REQUEST_ID", "Correlation", "correlation_of"]
+__all__ = ["REQUEST_ID", "request_id_of", "traceparent_of"]
 
 REQUEST_ID: Final = "x-request-id"
 
@@ -26,31 +24,29 @@ _TRACE: Final = re.compile(
 """https://www.w3.org/TR/trace-context/#traceparent-header"""
 
 
-@frozen
-class Correlation:
-    """What a request is known by.
-
-    Attributes:
-        request_id: `x-request-id` as sent, or a new id.
-        traceparent: the trace context as sent (W3C), or None.
-    """
-
-    request_id: str
-    traceparent: str | None
+def request_id_of(headers: AnyHeaders) -> str:
+    """Return `x-request-id` as sent; a new id where there is none that can be shown."""
+    given = _given(headers, REQUEST_ID)
+    return given if given is not None and _ID.fullmatch(given) else token_hex(16)
 
 
-def correlation_of(headers: AnyHeaders) -> Correlation:
-    """Return what a request is known by; what is given twice or malformed, as if it were absent."""
+def traceparent_of(headers: AnyHeaders) -> str | None:
+    """Return the trace context as sent (W3C), or None."""
+    given = _given(headers, "traceparent")
+    return given if given is not None and _TRACE.fullmatch(given) else None
+
+
+def _given(headers: AnyHeaders, name: str) -> str | None:
+    """Return a header that is given once, or None."""
     given: Any = headers
-    found: dict[str, str] = {}
-    for name, value in given.items() if isinstance(given, Mapping) else given:
-        lower = (name if isinstance(name, str) else name.decode("latin-1")).lower()
-        if lower in (REQUEST_ID, "traceparent"):
-            text = value if isinstance(value, str) else value.decode("latin-1")
-            found[lower] = f"{found[lower]}, {text}" if lower in found else text
-    request_id = found.get(REQUEST_ID, "")
-    trace = found.get("traceparent", "")
-    return Correlation(
-        request_id if _ID.fullmatch(request_id) else str(uuid4()),
-        trace if _TRACE.fullmatch(trace) else None,
-    )
+    length, found = len(name), None
+    for raw_name, value in given.items() if isinstance(given, Mapping) else given:
+        if len(raw_name) == length and _text(raw_name).lower() == name:
+            if found is not None:
+                return None
+            found = _text(value)
+    return found
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode("latin-1")

@@ -32,7 +32,7 @@ from segmentflow_core.wire import parse_request, receipt_document
 from segmentflow_http.authentication import Authenticator, Caller
 from segmentflow_http.batches import DEFAULT_MAX_BATCH_BYTES, track_batch
 from segmentflow_http.colours import refuse_awaited, refuse_kind
-from segmentflow_http.correlation import REQUEST_ID, Correlation, correlation_of
+from segmentflow_http.correlation import REQUEST_ID, request_id_of
 from segmentflow_http.failures import FailureLog
 from segmentflow_http.messages import (
     AnyHeaders,
@@ -120,25 +120,25 @@ class _EitherEndpoint:
         except SegmentflowError as error:
             return self.refusal(error, method, path, headers)
         if below == LIVENESS.path and method != "OPTIONS":
-            return _as_asked(method, _alive(), correlation_of(headers))
+            return _as_asked(method, _alive(), request_id_of(headers))
         return None
 
     async def _refuse_caller(self, method: str, path: str, headers: AnyHeaders) -> Response | None:
         """Return the refusal of a caller who is not known or may not do this, or None."""
-        known = correlation_of(headers)
+        request_id = request_id_of(headers)
         try:
             route = self._route_of(method, path)
             if route is not None and route.scope is not None:
                 read = read_headers(headers)
                 await settle(self._authenticator.authenticate(read, route.scope))
         except SegmentflowError as error:
-            response = self._refusal(error, path, known)
+            response = self._refusal(error, path, request_id)
         except Exception as error:  # noqa: BLE001 - as of any answer
-            self._failures.failed(error, known.request_id)
+            self._failures.failed(error, request_id)
             response = error_response(InternalError())
         else:
             return None
-        return _as_asked(method, response, known)
+        return _as_asked(method, response, request_id)
 
     def refusal(
         self, error: SegmentflowError, method: str, path: str, headers: AnyHeaders
@@ -151,22 +151,22 @@ class _EitherEndpoint:
             path: as the endpoint is given it.
             headers: the request's.
         """
-        known = correlation_of(headers)
-        return _as_asked(method, self._refusal(error, path, known), known)
+        request_id = request_id_of(headers)
+        return _as_asked(method, self._refusal(error, path, request_id), request_id)
 
     async def _answer(self, asked: _Asked) -> Response:
         """Answer a request; every failure becomes an answer too."""
-        known = correlation_of(asked.headers)
+        request_id = request_id_of(asked.headers)
         try:
-            response = await self._result(asked, known)
+            response = await self._result(asked, request_id)
         except SegmentflowError as error:
-            response = self._refusal(error, asked.path, known)
+            response = self._refusal(error, asked.path, request_id)
         except Exception as error:  # noqa: BLE001 - the caller must learn nothing of any failure
-            self._failures.failed(error, known.request_id)
+            self._failures.failed(error, request_id)
             response = error_response(InternalError())
-        return _as_asked(asked.method, response, known)
+        return _as_asked(asked.method, response, request_id)
 
-    async def _result(self, asked: _Asked, known: Correlation) -> Response:
+    async def _result(self, asked: _Asked, request_id: str) -> Response:
         method, path, body = asked.method, asked.path, asked.body
         below = self._route(method, path)
         if method == "OPTIONS":
@@ -178,13 +178,13 @@ class _EitherEndpoint:
         if route is EVENTS:
             return await self._track(read, body)
         if route is BATCH:
-            return await self._track_batch(read, body, known)
+            return await self._track_batch(read, body, request_id)
         if route is OPENAPI:
             return json_response(200, {**self._openapi, "servers": [{"url": asked.mount or "/"}]})
         if route is LIVENESS:
             return _alive()
         if route in (HEALTH, READINESS):
-            return await self._health(known)
+            return await self._health(request_id)
         return await self._read(route, below, path.partition("?")[2], read)
 
     async def _read(
@@ -220,7 +220,7 @@ class _EitherEndpoint:
         return json_response(202, receipt_document(receipt), **told)
 
     async def _track_batch(
-        self, headers: Mapping[str, str], body: bytes, known: Correlation
+        self, headers: Mapping[str, str], body: bytes, request_id: str
     ) -> Response:
         assert BATCH.scope is not None
         caller: Caller = await settle(self._authenticator.authenticate(headers, BATCH.scope))
@@ -231,16 +231,16 @@ class _EitherEndpoint:
             body,
             organization_id=caller.organization_id,
             max_bytes=self._max_batch_bytes,
-            on_failure=partial(self._failures.failed, request_id=known.request_id),
+            on_failure=partial(self._failures.failed, request_id=request_id),
         )
         return json_response(200, document)
 
-    async def _health(self, known: Correlation) -> Response:
+    async def _health(self, request_id: str) -> Response:
         """Say whether the store takes writes: one that only answers questions tracks nothing."""
         try:
             await settle(self._tracker.records.check_writes())
         except SegmentflowError as error:
-            self._failures.failed(error, known.request_id)
+            self._failures.failed(error, request_id)
             return error_response(StorageUnavailable())
         return _alive()
 
@@ -267,11 +267,11 @@ class _EitherEndpoint:
     def _below(self, path: str) -> str:
         return path.partition("?")[0].removeprefix(self._prefix)
 
-    def _refusal(self, error: SegmentflowError, path: str, known: Correlation) -> Response:
+    def _refusal(self, error: SegmentflowError, path: str, request_id: str) -> Response:
         if isinstance(error, MethodNotAllowed):
             return error_response(error, allow=", ".join(self._allowed(path)))
         if error.status >= InternalError.status:
-            self._failures.failed(error, known.request_id)
+            self._failures.failed(error, request_id)
         return error_response(error)
 
 
@@ -322,7 +322,7 @@ class Endpoint(_EitherEndpoint):
             # Only `drive` raises here: the authenticator returned something to wait for, which
             # nobody could see when the endpoint was made.
             _LOG.error(_AWAITED)
-        return _as_asked(method, error_response(InternalError()), correlation_of(headers))
+        return _as_asked(method, error_response(InternalError()), request_id_of(headers))
 
     @forgets_locals
     def refuse_caller(self, method: str, path: str, headers: AnyHeaders) -> Response | None:
@@ -335,7 +335,7 @@ class Endpoint(_EitherEndpoint):
             return drive(self._refuse_caller(method, path, headers))
         except RuntimeError:  # as in `__call__`
             _LOG.error(_AWAITED)
-        return _as_asked(method, error_response(InternalError()), correlation_of(headers))
+        return _as_asked(method, error_response(InternalError()), request_id_of(headers))
 
 
 class AsyncEndpoint(_EitherEndpoint):
@@ -373,7 +373,7 @@ def _alive() -> Response:
     return json_response(200, {"status": "ok"})
 
 
-def _as_asked(method: str, response: Response, known: Correlation) -> Response:
+def _as_asked(method: str, response: Response, request_id: str) -> Response:
     """Name the request, and leave out the body of an answer to HEAD (RFC 9110, section 9.3.2)."""
-    headers = {**response.headers, REQUEST_ID: known.request_id}
+    headers = {**response.headers, REQUEST_ID: request_id}
     return response._replace(headers=headers, body=b"" if method == "HEAD" else response.body)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from uuid import UUID
 
 import pytest
 
@@ -36,12 +35,12 @@ def test_an_id_that_is_sent_names_every_answer(call, headers, name):
 def test_an_id_is_made_where_none_is_sent_that_can_be_shown(call, sent):
     given = {} if sent is None else {"x-request-id": sent}
     made = [call("GET", "/livez", given, b"").headers["x-request-id"] for _ in range(2)]
-    assert len({UUID(each) for each in made}) == 2
+    assert (len(set(made)), [len(each) for each in made]) == (2, [32, 32])
 
 
 def test_an_id_given_twice_is_none(call):
     pairs = [("x-request-id", "a"), (b"X-Request-ID", b"b")]
-    assert UUID(call("GET", "/livez", pairs, b"").headers["x-request-id"])
+    assert len(call("GET", "/livez", pairs, b"").headers["x-request-id"]) == 32
 
 
 @pytest.mark.parametrize(
