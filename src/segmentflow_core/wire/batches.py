@@ -123,5 +123,7 @@ class BatchErrors:
         return listed if self._takes(*listed) else [at]
 
     def _takes(self, *texts: str) -> bool:
+        if self.room < 0:
+            return False
         self.room -= sum(len(json.dumps(text, ensure_ascii=False).encode()) for text in texts)
         return self.room >= 0
