@@ -23,6 +23,7 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14", "3.15")
 OLDEST = PYTHONS[0]
 PACKAGES = (
     "segmentflow_core",
+    "segmentflow_gathering",
     "segmentflow_memory",
     "segmentflow_sql",
     "segmentflow_http",

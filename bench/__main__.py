@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench import conditions, core, hand_over, http, postgresql, sqlite
+from bench import conditions, core, gathering, hand_over, http, postgresql, sqlite
 
 
 def main() -> None:
@@ -34,6 +34,7 @@ def main() -> None:
             *conditions.measure(quick=options.quick),
             *sqlite.measure(quick=options.quick),
             *postgresql.measure(quick=options.quick),
+            *gathering.measure(quick=options.quick),
             *http.measure(quick=options.quick),
             *hand_over.measure(quick=options.quick),
         ):

@@ -38,7 +38,7 @@ napoleon_numpy_docstring = False
 nitpick_ignore_regex = [
     (r"py:.*", r"(?!segmentflow_).*"),
     (r"py:class", r"segmentflow_.*\._\w+"),
-    (r"py:class", r"segmentflow_.*\.[RST]"),  # a type variable
+    (r"py:class", r"segmentflow_.*\.[LRST]"),  # a type variable
     (r"py:class", r"segmentflow_sql\.alembic\.Op"),  # Alembic's own, whatever its class
     (r"py:class", r"segmentflow_core\.testing\.contract\.doors\.Doors"),  # a fixture of the kit
 ]

@@ -20,6 +20,7 @@ ORGANIZATION = "default"
 def copied(data):
     """Copy what `data` holds; rows are values and need no copies of their own."""
     new = Tables()
+    new.block_secret = data.block_secret
     for name, table in vars(data).items():
         if hasattr(table, "rows"):
             getattr(new, name).rows = dict(table.rows)

@@ -22,14 +22,19 @@ from segmentflow_core.codecs import (
     record_of,
 )
 from segmentflow_core.domain.api_key import ApiKey
+from segmentflow_core.domain.identity import IdentityKind
 from segmentflow_core.errors import ConfigurationError
 from segmentflow_core.ports import (
+    Alias,
+    AuditAction,
+    AuditRecord,
     Enrollment,
     EnrollmentStatus,
     Fingerprint,
     Journey,
     JourneyDefinition,
     KeyClaim,
+    MergedSeries,
     Outcome,
     Profile,
     ProfileVersion,
@@ -83,6 +88,8 @@ def values_of(kind):
         return st.tuples(*map(values_of, inner))
     if get_origin(kind) is tuple:
         return st.lists(values_of(inner[0]), max_size=3).map(tuple)
+    if get_origin(kind) is frozenset:
+        return st.frozensets(values_of(inner[0]), max_size=3)
     assert get_origin(kind) is Mapping, kind
     if inner[1] is Any:
         return json_objects()
@@ -131,6 +138,7 @@ def test_a_document_from_before_a_field_has_its_default():
         "token",
         "completed_at",
         "last_failure",
+        "withdrawn_at",
     ):
         del document[name]
     assert record_of(Enrollment, document) == attrs.evolve(an_enrollment(), available_at=None)
@@ -226,6 +234,50 @@ STORED = [
             '"property_times":{},"created_at":1780315200123456,"updated_at":1780315200123456,'
             '"number":3,"version":2,"email_times":[1,2,3],'
             '"former_emails":{"b@example.com":[4,5,6]}}'
+        ),
+    ),
+    (
+        KeyClaim("d", None, {}, Receipt("e", "p", 2, 1, 1), NOW, None),
+        (
+            '{"key_digest":"d","fingerprint":null,"paths":{},"receipt":{"event_id":"e",'
+            '"profile_id":"p","matched_journeys":2,"enrolled_journeys":1,"skipped_journeys":1},'
+            '"taken_at":1780315200123456,"expires_at":null}'
+        ),
+    ),
+    (
+        Profile(
+            *("p", None, None, {}, {}, NOW, NOW, 3, 2),
+            aliases=(Alias(IdentityKind.EXTERNAL_ID, "y"),),
+            merged=(MergedSeries("q", 4),),
+            merged_into="r",
+            suppressed_at=NOW,
+            erased_at=NOW,
+            scrubbed_at=NOW,
+        ),
+        (
+            '{"profile_id":"p","email":null,"external_id":null,"properties":{},'
+            '"property_times":{},"created_at":1780315200123456,"updated_at":1780315200123456,'
+            '"number":3,"version":2,"email_times":[0,0,0],"former_emails":{},'
+            '"aliases":[{"kind":"externalId","value":"y"}],'
+            '"merged":[{"profile_id":"q","before":4}],"merged_into":"r",'
+            '"suppressed_at":1780315200123456,"erased_at":1780315200123456,'
+            '"scrubbed_at":1780315200123456}'
+        ),
+    ),
+    (
+        AuditRecord("a", NOW, AuditAction.PROFILES_MERGED, ("p", "q"), {"withdrawn": 1}, "ops"),
+        (
+            '{"audit_id":"a","at":1780315200123456,"action":"profiles_merged",'
+            '"subjects":["p","q"],"counts":{"withdrawn":1},"by":"ops"}'
+        ),
+    ),
+    (
+        attrs.evolve(an_enrollment(), status=EnrollmentStatus.WITHDRAWN, withdrawn_at=NOW),
+        (
+            '{"enrollment_id":"n","journey_id":"j","version":1,"profile_id":"p","event_id":"e",'
+            '"event_number":2,"entry_key":"","entered_at":1780315200123456,"status":"withdrawn",'
+            '"available_at":1780315200123456,"attempts":0,"lease_until":null,"token":null,'
+            '"completed_at":null,"withdrawn_at":1780315200123456}'
         ),
     ),
     (

@@ -18,6 +18,7 @@ import pytest
 from attrs import field, frozen
 
 import segmentflow_core
+import segmentflow_gathering
 import segmentflow_http
 import segmentflow_memory
 import segmentflow_sql
@@ -26,14 +27,17 @@ from segmentflow_core import (
     AsyncApiKeys,
     AsyncEnrollments,
     AsyncJourneys,
+    AsyncPeople,
     AsyncRecords,
     AsyncTracker,
     Enrollments,
     Journeys,
+    People,
     Records,
     Tracker,
 )
 from segmentflow_core.ports import AsyncStorage, Storage
+from segmentflow_gathering import AsyncGathering, Gathering
 from segmentflow_http import (
     ApiKeyAuthenticator,
     AsyncApiKeyAuthenticator,
@@ -69,6 +73,7 @@ PAIRS = (
     Pair(Journeys, AsyncJourneys),
     Pair(Enrollments, AsyncEnrollments),
     Pair(Records, AsyncRecords),
+    Pair(People, AsyncPeople),
     Pair(ApiKeys, AsyncApiKeys),
     Pair(SqlStorage, AsyncSqlStorage, plain={"bound_to"}),
     Pair(BoundSqlStorage, AsyncBoundSqlStorage),
@@ -77,6 +82,7 @@ PAIRS = (
         AsyncMemoryStorage,
         apart={"__init__": "the asynchronous one may share the data of a synchronous one"},
     ),
+    Pair(Gathering, AsyncGathering, plain={"shared", "guard", "place", "begin"}),
     Pair(Client, AsyncClient),
     Pair(Endpoint, AsyncEndpoint, plain={"max_bytes_at", "refusal", "refuse_early"}),
     Pair(ApiKeyAuthenticator, AsyncApiKeyAuthenticator),
@@ -98,7 +104,7 @@ SPECIAL = {
     "__exit__": "__aexit__",
 }
 
-DOORS = (segmentflow_memory, segmentflow_sql)
+DOORS = (segmentflow_gathering, segmentflow_memory, segmentflow_sql)
 """Packages whose only public module is the package itself."""
 OPEN = (segmentflow_core, segmentflow_http)
 """Packages whose modules may each be public."""

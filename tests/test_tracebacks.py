@@ -45,6 +45,7 @@ from segmentflow_core.templates import compile_template
 from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey, a_request
 from segmentflow_core.tracebacks import forget_locals, forgets_locals
 from segmentflow_core.wire import parse_json, parse_request
+from segmentflow_gathering import Gathering
 from segmentflow_http import ApiKeyAuthenticator, KnownKeys
 from segmentflow_http.client import AsyncClient, Client
 from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
@@ -161,8 +162,10 @@ def test_a_refusal_of_the_decision(storage):
 def test_a_store_that_fails(error):
     tracker = a_tracker(Failing(error))
     definitions = [a_journey(CANARY, trigger={"event": CANARY})]
+    gathering = a_tracker(Failing(error), gather=Gathering())
     for call in (
         lambda: tracker.track(a_secret_request(), CANARY),
+        lambda: gathering.track(a_secret_request(), CANARY),
         lambda: tracker.track_many([(a_secret_request(), CANARY)]),
         lambda: tracker.explain(a_secret_request(), journeys=definitions),
         lambda: tracker.journeys.publish(definitions),

@@ -20,17 +20,20 @@ from typing import Annotated, Final
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
 
+from segmentflow_cli.auditing import audit
 from segmentflow_cli.demo import run_demo
 from segmentflow_cli.enrollments import enrollments
 from segmentflow_cli.events import events
 from segmentflow_cli.explaining import check_explain, explain
 from segmentflow_cli.import_command import import_file
 from segmentflow_cli.journey_files import JourneyFormat, read_journey_file
+from segmentflow_cli.journey_stats import show_stats
 from segmentflow_cli.keys import keys
 from segmentflow_cli.migrating import migrate
 from segmentflow_cli.options import (
     COMMON,
     NOT_REDACTED,
+    By,
     Common,
     PlaceholderIds,
     Redacted,
@@ -38,10 +41,18 @@ from segmentflow_cli.options import (
     read_bytes,
 )
 from segmentflow_cli.people import profiles, why
+from segmentflow_cli.people_changes import (
+    check_erase,
+    erase_profile,
+    merge_profiles,
+    suppress_profile,
+    unsuppress_profile,
+)
 from segmentflow_cli.printing import Printer
 from segmentflow_cli.serve import serve_store
 from segmentflow_cli.stores import create_secret, opened, secret_file, secret_is_missing
 from segmentflow_core import Limits, SegmentflowError, __version__
+from segmentflow_core.gathering import MAX_TOGETHER, MAX_WRITERS
 from segmentflow_core.journeys import journey_definitions, journey_file_json_schema
 from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_core.wire import (
@@ -65,13 +76,19 @@ app = App(
     version=__version__,
     result_action="return_value",
 )
-journeys = App(name="journeys", help="Publish and read Journeys.")
+journeys = App(name="journeys", help="Publish, read and count Journeys.")
 for group in (journeys, events, profiles, enrollments, keys):
     app.command(group)
 app.command(import_file, name="import")
 app.command(explain, validator=check_explain)
 app.command(why)
+app.command(audit)
 app.command(migrate)
+journeys.command(show_stats, name="stats")
+profiles.command(suppress_profile, name="suppress")
+profiles.command(unsuppress_profile, name="unsuppress")
+profiles.command(merge_profiles, name="merge")
+profiles.command(erase_profile, name="erase", validator=check_erase)
 
 _LIMITS: Final = Limits()
 
@@ -147,6 +164,7 @@ def apply_journeys(
         ),
     ] = None,
     dry_run: Annotated[bool, Parameter(help="Only say what would change.", negative="")] = False,
+    by: By = None,
     common: Common = COMMON,
 ) -> None:
     """Publish the Journeys of a file; those it does not name stay as they are."""
@@ -156,7 +174,7 @@ def apply_journeys(
         plan = journeys.publish(definitions, organization_id=whose, dry_run=True)
         common.printer.plan(plan)
         if not dry_run:
-            plan = journeys.publish(definitions, organization_id=whose)
+            plan = journeys.publish(definitions, by=by, organization_id=whose)
     common.printer.published(plan, dry_run=dry_run)
 
 
@@ -199,7 +217,28 @@ def serve(
         int, Parameter(help="The port; 0 takes a free one.", validator=Number(gte=0, lte=65_535))
     ] = 8000,
     workers: Annotated[int, Parameter(help="How many processes.")] = 1,
-    threads: Annotated[int, Parameter(help="How many calls a process runs at once.")] = 4,
+    threads: Annotated[int, Parameter(help="How many transactions a process runs at once.")] = 8,
+    together: Annotated[
+        int,
+        Parameter(
+            help="How many events share a transaction at most, of those that come at once.",
+            validator=Number(gte=1, lte=MAX_TOGETHER),
+        ),
+    ] = MAX_TOGETHER,
+    writers: Annotated[
+        int | None,
+        Parameter(
+            help="How many such transactions at once; by default 2 on PostgreSQL, else 1.",
+            validator=Number(gte=1, lte=MAX_WRITERS),
+        ),
+    ] = None,
+    max_requests: Annotated[
+        int,
+        Parameter(
+            help="How many requests a process takes on at once; others are refused, overloaded.",
+            validator=Number(gte=1),
+        ),
+    ] = 128,
     grace: Annotated[int, Parameter(help="Seconds to finish in what was accepted.")] = 30,
     max_bytes: Annotated[
         int, Parameter(help="How many bytes a request may hold.", validator=Number(gte=1))
@@ -232,6 +271,9 @@ def serve(
         port=port,
         workers=workers,
         threads=threads,
+        together=together,
+        writers=writers,
+        max_requests=max_requests,
         grace=grace,
         limits=Limits(max_bytes, max_depth, allow_placeholder_ids=placeholder_ids),
         redaction=redacted.policy,

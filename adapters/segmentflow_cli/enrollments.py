@@ -9,22 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-from cyclopts import App, Parameter, Token
+from cyclopts import App, Parameter
 
 from segmentflow_cli.options import COMMON, Before, Common, Limit
+from segmentflow_cli.times import DURATION
 from segmentflow_core import Enrollment, EnrollmentStatus, Lease, SegmentflowError
-from segmentflow_core.journeys import parse_duration
 from segmentflow_core.wire import claimed_document, enrollment_document
 
 __all__ = ["enrollments"]
 
 enrollments = App(name="enrollments", help="Read Enrollments, and hand them over to workers.")
-
-
-def _duration(_type: Any, tokens: Sequence[Token]) -> timedelta:
-    return parse_duration(tokens[0].value)
 
 
 _LEASE: Final = timedelta(minutes=5)
@@ -35,10 +31,10 @@ Journey = Annotated[str | None, Parameter(help="Only of this Journey.")]
 LeaseLength = Annotated[
     timedelta,
     Parameter(
-        help="How long the lease is, as an ISO 8601 duration.",
-        converter=_duration,
-        show_default=lambda _: "PT5M",
+        help="How long the lease is, such as 5m or PT5M.",
+        show_default=lambda _: "5m",
     ),
+    DURATION,
 ]
 MaxAttempts = Annotated[int, Parameter(help="After this many an Enrollment is dead.")]
 TokenOption = Annotated[str, Parameter(name="--token", help="Of the claim that handed them over.")]
@@ -133,10 +129,10 @@ def release(
     delay: Annotated[
         timedelta,
         Parameter(
-            help="Hand them to nobody for this long, as an ISO 8601 duration.",
-            converter=_duration,
+            help="Hand them to nobody for this long, such as 30s or PT30S.",
             show_default=lambda _: "none",
         ),
+        DURATION,
     ] = _NO_DELAY,
     uncounted: Annotated[
         bool, Parameter(help="As if never handed over: nothing failed.", negative="")

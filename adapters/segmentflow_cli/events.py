@@ -7,7 +7,8 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from segmentflow_cli.options import COMMON, INSTANT, Before, Common, Limit
+from segmentflow_cli.options import COMMON, Before, Common, Limit
+from segmentflow_cli.times import MOMENT
 from segmentflow_core.wire import event_document
 
 __all__ = ["events"]
@@ -24,10 +25,10 @@ def list_events(
     event: Annotated[str | None, Parameter(help="Only of exactly this name.")] = None,
     reference: Annotated[str | None, Parameter(help="Only of exactly this referenceId.")] = None,
     since: Annotated[
-        datetime | None, Parameter(help="Only received at this instant or later."), INSTANT
+        datetime | None, Parameter(help="Only received at this instant or later."), MOMENT
     ] = None,
     until: Annotated[
-        datetime | None, Parameter(help="Only received before this instant."), INSTANT
+        datetime | None, Parameter(help="Only received before this instant."), MOMENT
     ] = None,
     limit: Limit = 20,
     before: Before = None,

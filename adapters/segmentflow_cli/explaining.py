@@ -20,7 +20,6 @@ from rich.tree import Tree
 from segmentflow_cli.journey_files import read_journey_file
 from segmentflow_cli.options import (
     COMMON,
-    INSTANT,
     NOT_REDACTED,
     Common,
     PlaceholderIds,
@@ -28,6 +27,7 @@ from segmentflow_cli.options import (
     read_bytes,
 )
 from segmentflow_cli.printing import lined_up, print_json, visible
+from segmentflow_cli.times import MOMENT
 from segmentflow_core import Limits, SkipReason
 from segmentflow_core.explanation import SKIP_REASONS, ExplainedEvent, Rehearsal
 from segmentflow_core.journeys import journey_definitions
@@ -82,10 +82,10 @@ def explain(
     since: Annotated[
         datetime | None,
         Parameter(group=_SUBJECT, help="Rehearse over the events received since this instant."),
-        INSTANT,
+        MOMENT,
     ] = None,
     until: Annotated[
-        datetime | None, Parameter(help="End the rehearsal before this instant."), INSTANT
+        datetime | None, Parameter(help="End the rehearsal before this instant."), MOMENT
     ] = None,
     journeys: Annotated[
         Path | None,

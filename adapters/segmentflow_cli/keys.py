@@ -6,7 +6,8 @@ from typing import Annotated, Final
 
 from cyclopts import App, Parameter
 
-from segmentflow_cli.options import COMMON, Common
+from segmentflow_cli.confirming import Yes, confirm
+from segmentflow_cli.options import COMMON, By, Common
 from segmentflow_core.wire import api_key_document
 
 __all__ = ["keys"]
@@ -20,12 +21,13 @@ def create_key(
     scope: Annotated[list[str], Parameter(help="What its bearer may do; may be repeated.")],
     label: Annotated[str | None, Parameter(help="What people call it.")] = None,
     test: Annotated[bool, Parameter(help="Make an sk_test_ key.", negative="")] = False,
+    by: By = None,
     common: Common = COMMON,
 ) -> None:
     """Make an API Key and print it, this once. Only a hash of it is stored."""
     with common.api_keys() as api_keys:
         created = api_keys.create(
-            scope, label=label, test=test, organization_id=common.organization
+            scope, label=label, test=test, by=by, organization_id=common.organization
         )
     common.printer.api_key(created.secret, api_key_document(created.api_key))
 
@@ -43,9 +45,12 @@ def revoke_key(
     key_id: Annotated[str, Parameter(name="ID", help="The key's id, as listed.")],
     /,
     *,
+    by: By = None,
+    yes: Yes = False,
     common: Common = COMMON,
 ) -> None:
     """Refuse an API Key from now on. Doing it twice changes nothing."""
+    confirm(f"Revoke the API Key {key_id}?", yes=yes)
     with common.api_keys() as api_keys:
-        revoked = api_keys.revoke(key_id, organization_id=common.organization)
+        revoked = api_keys.revoke(key_id, by=by, organization_id=common.organization)
     common.printer.api_key_revoked(api_key_document(revoked))

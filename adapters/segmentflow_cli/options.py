@@ -5,14 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Final, cast
 
 from attrs import frozen
-from cyclopts import App, Parameter, Token
+from cyclopts import App, Parameter
 
 from segmentflow_cli.printing import Printer
 from segmentflow_cli.stores import find_secret, opened
@@ -21,19 +20,19 @@ from segmentflow_core import (
     Enrollments,
     Journeys,
     Limits,
+    People,
     Records,
     RedactionPolicy,
     Tracker,
 )
-from segmentflow_core.ports import parse_instant
 
 __all__ = [
     "COMMON",
     "DEFAULT_STORE",
-    "INSTANT",
     "NOT_REDACTED",
     "REDACTION_VARIABLE",
     "Before",
+    "By",
     "Common",
     "Limit",
     "PlaceholderIds",
@@ -136,6 +135,12 @@ class Common:
             yield Records(storage, limits=limits, redaction=policy)
 
     @contextmanager
+    def people(self) -> Generator[People]:
+        """Open the store, give its people, and close it afterwards."""
+        with opened(self.store) as storage:
+            yield People(storage)
+
+    @contextmanager
     def api_keys(self) -> Generator[ApiKeys]:
         """Open the store, give its API Keys, and close it afterwards."""
         with opened(self.store) as storage:
@@ -208,13 +213,6 @@ PlaceholderIds = Annotated[
 ]
 
 
-def _instant(_type: object, tokens: Iterable[Token]) -> datetime:
-    (token,) = tokens
-    return parse_instant(token.value)
-
-
-INSTANT: Final = Parameter(converter=_instant)
-"""Reads an instant, as requests write it."""
-
 Limit = Annotated[int, Parameter(help="How many at most.")]
+By = Annotated[str | None, Parameter(help="Who does it, for the record; no personal data.")]
 Before = Annotated[str | None, Parameter(help="Only ids below this one: the next page.")]

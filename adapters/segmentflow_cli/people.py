@@ -15,14 +15,14 @@ from rich.tree import Tree
 
 from segmentflow_cli.explaining import add_facts
 from segmentflow_cli.options import COMMON, Before, Common, Limit
-from segmentflow_cli.printing import print_json, visible
+from segmentflow_cli.printing import print_json, told_end, visible
 from segmentflow_core import SkipReason
 from segmentflow_core.explanation import SKIP_REASONS
 from segmentflow_core.wire import profile_document, story_document
 
-__all__ = ["profiles", "why"]
+__all__ = ["Who", "profiles", "why"]
 
-profiles = App(name="profiles", help="Read Profiles.")
+profiles = App(name="profiles", help="Read, suppress, merge and erase Profiles.")
 
 Who = Annotated[
     str, Parameter(name="WHO", help="An id, an email or an external id, tried in that order.")
@@ -77,12 +77,12 @@ def why(
 
 def _tree(story: dict[str, Any], journey: str | None) -> Tree:
     profile = story["profile"]
-    names = [profile["email"], profile["externalId"]]
-    tree = Tree(
-        _text("  ".join(filter(None, names)), "bold").append(
-            f"  {profile['profileId']}", "default not bold"
-        )
-    )
+    names = [profile["email"], profile["externalId"], profile["profileId"]]
+    *bold, last = filter(None, names)
+    tree = Tree(_text("  ".join([*bold, ""]), "bold").append(last, "default not bold"))
+    ended = told_end(profile)
+    if ended:
+        tree.add(_text(f"This Profile is {ended}.", "yellow"))
     if not story["events"]:
         which = "No event." if journey is None else f"{journey} listened for none of these events."
         tree.add(_text(which, "yellow"))
@@ -129,12 +129,19 @@ def _standing(enrollment: dict[str, Any]) -> tuple[str, str]:
         "claimed": f"claimed until {enrollment['availableAt']}",
         "completed": f"completed at {enrollment['completedAt']}",
         "dead": f"dead after {counted}",
+        "withdrawn": f"withdrawn at {enrollment['withdrawnAt']}",
     }
     status = enrollment["status"]
     return told[status], _COLOURS[status]
 
 
-_COLOURS: Final = {"pending": "default", "claimed": "default", "completed": "green", "dead": "red"}
+_COLOURS: Final = {
+    "pending": "default",
+    "claimed": "default",
+    "completed": "green",
+    "dead": "red",
+    "withdrawn": "yellow",
+}
 
 
 def _text(line: str, style: str = "default") -> Text:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TextIO
 
 from attrs import frozen
@@ -16,7 +16,16 @@ from rich.text import Text
 from segmentflow_core import PublishedJourney, SegmentflowError
 from segmentflow_core.wire import published_document
 
-__all__ = ["Printer", "faults", "lined_up", "print_json", "shortened", "shown_json", "visible"]
+__all__ = [
+    "Printer",
+    "faults",
+    "lined_up",
+    "print_json",
+    "shortened",
+    "shown_json",
+    "told_end",
+    "visible",
+]
 
 _CHANGES: Final = {
     "created": "new, version {version}",
@@ -25,8 +34,14 @@ _CHANGES: Final = {
     "unchanged": "unchanged",
 }
 _AS_WIDE_AS_NEEDED: Final = 1_000_000
+_SHOWN_IDS: Final = 3
 _FAILURE: Final = 60
 _REDACTED: Final = '"[REDACTED]"'
+
+
+def _shortened(ids: Sequence[str]) -> str:
+    more = len(ids) - _SHOWN_IDS
+    return ", ".join(ids[:_SHOWN_IDS]) + (f" and {more} more" if more > 0 else "")
 
 
 def visible(text: str) -> str:
@@ -83,6 +98,18 @@ def lined_up(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
         table.add_row(*(Text(visible(str(cell)).replace("\n", "\\u000a")) for cell in row))
     table.width = Console(width=_AS_WIDE_AS_NEEDED).measure(table).maximum
     return table
+
+
+def told_end(profile: Mapping[str, Any]) -> str:
+    """Say what was done to a Profile: suppressed, merged, erased; nothing where nothing was."""
+    if profile["erasedAt"] is not None:
+        done = profile["scrubbedAt"] is not None
+        return f"erased since {profile['erasedAt']}" if done else "being erased"
+    if profile["mergedInto"] is not None:
+        return f"merged into {profile['mergedInto']}"
+    if profile["suppressedAt"] is not None:
+        return f"suppressed since {profile['suppressedAt']}"
+    return ""
 
 
 @frozen
@@ -194,9 +221,10 @@ class Printer:
 
     def profiles(self, found: Sequence[dict[str, Any]]) -> None:
         """Print a list of Profiles."""
-        names = ("profileId", "email", "externalId", "createdAt", "updatedAt")
-        rows = [tuple(item[name] or "" for name in names) for item in found]
-        self._list(found, ("profile", "email", "external id", "created", "changed"), rows)
+        names = ("profileId", "email", "externalId", "createdAt", "updatedAt", "aliases")
+        rows = [(*(item[name] or "" for name in names), told_end(item)) for item in found]
+        columns = ("profile", "email", "external id", "created", "changed", "aliases", "")
+        self._list(found, columns, rows)
 
     def enrollments(self, found: Sequence[dict[str, Any]]) -> None:
         """Print a list of Enrollments."""
@@ -212,6 +240,32 @@ class Printer:
         if found and not self.as_json:
             token = found[0]["token"]
             self.console.print(f"Finish with: enrollments complete ID --token {token}")
+
+    def audit(self, found: Sequence[dict[str, Any]]) -> None:
+        """Print what was done to people, Journeys and API Keys."""
+        rows = [
+            (
+                item["auditId"],
+                item["at"],
+                item["action"],
+                _shortened(item["subjects"]),
+                ", ".join(f"{count} {name}" for name, count in item["counts"].items() if count),
+                item["by"] or "",
+            )
+            for item in found
+        ]
+        self._list(found, ("id", "when", "what", "of", "how many", "by"), rows)
+
+    def told(self, document: dict[str, Any], line: str) -> None:
+        """Say what was done: a document for programs, a line for people."""
+        if self.as_json:
+            self.document(document)
+        else:
+            self.console.print(Text(visible(line)))
+
+    def warned(self, line: str) -> None:
+        """Say something on stderr, whatever is printed."""
+        Console(stderr=True, highlight=False, soft_wrap=True).print(Text(visible(line), "yellow"))
 
     def purged(self, count: int) -> None:
         """Say how many keys were removed."""

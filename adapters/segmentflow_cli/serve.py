@@ -18,10 +18,18 @@ from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any, Final
 
-from segmentflow_cli.stores import find_secret, opened
-from segmentflow_core import ApiKeys, Limits, RedactionPolicy, Tracker
+from segmentflow_cli.stores import find_secret, opened, scheme_of
+from segmentflow_cli.threaded import ThreadedStorage
+from segmentflow_core import ApiKeys, AsyncApiKeys, AsyncTracker, Limits, RedactionPolicy
 from segmentflow_core.errors import ConfigurationError
-from segmentflow_http import ApiKeyAuthenticator, AsgiApp, Authenticator, Endpoint, KnownKeys
+from segmentflow_gathering import AsyncGathering
+from segmentflow_http import (
+    AsgiApp,
+    AsyncApiKeyAuthenticator,
+    AsyncEndpoint,
+    Authenticator,
+    KnownKeys,
+)
 from segmentflow_http.access import log_answered
 
 __all__ = ["KEYS_VARIABLE", "READ_TIMEOUT", "create_app", "serve_store"]
@@ -33,6 +41,9 @@ READ_TIMEOUT: Final = "SEGMENTFLOW_READ_TIMEOUT"
 _STORE: Final = "SEGMENTFLOW_STORE"
 _ORGANIZATION: Final = "SEGMENTFLOW_ORGANIZATION"
 _THREADS: Final = "SEGMENTFLOW_THREADS"
+_TOGETHER: Final = "SEGMENTFLOW_TOGETHER"
+_WRITERS: Final = "SEGMENTFLOW_WRITERS"
+_MAX_REQUESTS: Final = "SEGMENTFLOW_MAX_REQUESTS"
 _MAX_BYTES: Final = "SEGMENTFLOW_MAX_BYTES"
 _MAX_DEPTH: Final = "SEGMENTFLOW_MAX_DEPTH"
 _MAX_BATCH_BYTES: Final = "SEGMENTFLOW_MAX_BATCH_BYTES"
@@ -90,6 +101,9 @@ def serve_store(
     port: int,
     workers: int,
     threads: int,
+    together: int,
+    writers: int | None,
+    max_requests: int,
     grace: int,
     limits: Limits,
     redaction: RedactionPolicy,
@@ -114,6 +128,9 @@ def serve_store(
         _STORE: url,
         _ORGANIZATION: organization,
         _THREADS: str(threads),
+        _TOGETHER: str(together),
+        _WRITERS: str(_writers_for(url) if writers is None else writers),
+        _MAX_REQUESTS: str(max_requests),
         _MAX_BYTES: str(limits.max_bytes),
         _MAX_DEPTH: str(limits.max_depth),
         _MAX_BATCH_BYTES: str(max_batch_bytes),
@@ -199,7 +216,7 @@ def create_app() -> AsgiApp:
     endpoint = _build(stack)
     return AsgiApp(
         endpoint,
-        threads=int(os.environ[_THREADS]),
+        max_requests=int(os.environ[_MAX_REQUESTS]),
         on_answered=log_answered,
         closing=_told_to_stop().is_set,
         on_shutdown=stack.close,
@@ -231,7 +248,12 @@ def _noting(
     return noted
 
 
-def _build(stack: ExitStack) -> Endpoint:
+def _writers_for(url: str) -> int:
+    """Return how many transactions are worth their while: a server commits two at a time."""
+    return 2 if scheme_of(url) in ("postgres", "postgresql") else 1
+
+
+def _build(stack: ExitStack) -> AsyncEndpoint:
     url, organization = os.environ[_STORE], os.environ[_ORGANIZATION]
     storage = stack.enter_context(opened(url))
     limits = Limits(
@@ -240,14 +262,22 @@ def _build(stack: ExitStack) -> Endpoint:
         allow_placeholder_ids=os.environ[_PLACEHOLDER_IDS] == "1",
     )
     redaction = RedactionPolicy(**json.loads(os.environ[_REDACTION]))
-    tracker = Tracker(storage, fingerprint_key=find_secret(url), limits=limits, redaction=redaction)
+    threaded = ThreadedStorage(storage, int(os.environ[_THREADS]))
+    stack.callback(threaded.close)
+    together = int(os.environ[_TOGETHER])
+    tracker = AsyncTracker(
+        threaded,
+        fingerprint_key=find_secret(url),
+        limits=limits,
+        redaction=redaction,
+        gather=AsyncGathering(most=together, writers=int(os.environ[_WRITERS])),
+    )
     known = os.environ.get(KEYS_VARIABLE, "").replace(",", " ").split()
     authenticator: Authenticator
     if known:
         authenticator = KnownKeys(known, organization_id=organization)
     else:
-        api_keys = ApiKeys(storage)
-        api_keys.list(organization_id=organization)
-        authenticator = ApiKeyAuthenticator(api_keys)
+        ApiKeys(storage).list(organization_id=organization)
+        authenticator = AsyncApiKeyAuthenticator(AsyncApiKeys(threaded))
     max_batch_bytes = int(os.environ[_MAX_BATCH_BYTES])
-    return Endpoint(tracker, authenticator, max_batch_bytes=max_batch_bytes)
+    return AsyncEndpoint(tracker, authenticator, max_batch_bytes=max_batch_bytes)

@@ -20,6 +20,7 @@ __all__ = [
     "create_secret",
     "find_secret",
     "opened",
+    "scheme_of",
     "secret_file",
     "secret_is_missing",
 ]
@@ -41,7 +42,7 @@ def opened(url: str, *, create: bool = False) -> Generator[Any]:
         ConfigurationError: no adapter is registered for its scheme, or the adapter refuses the URL.
     """
     known = entry_points(group=_GROUP)
-    scheme = _scheme(url)
+    scheme = scheme_of(url)
     if scheme not in known.names:
         # The spelling that libpq takes as well, and many hosts' settings have.
         scheme = _OTHER_SPELLINGS.get(scheme, scheme)
@@ -67,7 +68,7 @@ def secret_file(url: str) -> Path | None:
 
     None for a store in memory and for every other kind of store.
     """
-    if _scheme(url) != "sqlite":
+    if scheme_of(url) != "sqlite":
         return None
     parsed = None
     with suppress(ArgumentError, ValueError):
@@ -80,7 +81,8 @@ def secret_file(url: str) -> Path | None:
     return None if path in ("", ":memory:") else Path(f"{path}.fingerprint-key")
 
 
-def _scheme(url: str) -> str:
+def scheme_of(url: str) -> str:
+    """Return what a store's URL begins with, without the driver's name."""
     return url.partition(":")[0].partition("+")[0]
 
 

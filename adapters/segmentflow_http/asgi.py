@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
-from segmentflow_core.errors import ConfigurationError, PayloadTooLarge
+from segmentflow_core.errors import ConfigurationError, Overloaded, PayloadTooLarge
 from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_http.access import AnsweredHook, tell_answered
 from segmentflow_http.endpoint import AsyncEndpoint, Endpoint
@@ -26,6 +26,7 @@ from segmentflow_http.messages import (
     quoted_path,
     with_query,
 )
+from segmentflow_http.routes import HEALTH, LIVENESS, OPENAPI, READINESS, shown_path
 
 __all__ = ["AsgiApp"]
 
@@ -34,6 +35,7 @@ _Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _POLICY_VIOLATION: Final = 1008
+_ALWAYS_ANSWERED: Final = (HEALTH.path, READINESS.path, LIVENESS.path, OPENAPI.path)
 
 T = TypeVar("T")
 
@@ -48,13 +50,15 @@ class AsgiApp:
     Args:
         endpoint: what answers.
         threads: how many calls of an `Endpoint` run at the same time; others wait.
+        max_requests: how many requests are answered at the same time, or wait to be; others are
+            refused at once as `overloaded`, but those about the app itself. None takes them all.
         on_answered: is called with each answered request, for example `log_answered`.
         on_shutdown: is called when the server shuts down, after the last answer.
         closing: says whether the server is about to stop: answers then tell the client to close
             its connection.
 
     Raises:
-        ConfigurationError: `threads` is less than 1.
+        ConfigurationError: `threads` or `max_requests` is less than 1.
     """
 
     def __init__(
@@ -62,15 +66,19 @@ class AsgiApp:
         endpoint: Endpoint | AsyncEndpoint,
         *,
         threads: int = 8,
+        max_requests: int | None = None,
         on_answered: AnsweredHook | None = None,
         on_shutdown: Callable[[], object] | None = None,
         closing: Callable[[], bool] = lambda: False,
     ) -> None:
         if threads < 1:
             raise ConfigurationError("threads must be at least 1.")
+        if max_requests is not None and max_requests < 1:
+            raise ConfigurationError("max_requests must be at least 1, or None.")
         self._endpoint = endpoint
         self._threads = threads
         self._pool: ThreadPoolExecutor | None = None
+        self._room = max_requests
         self._on_answered = on_answered
         self._on_shutdown = on_shutdown
         self._closing = closing
@@ -94,6 +102,7 @@ class AsgiApp:
         headers = [(bytes(name), bytes(value)) for name, value in scope["headers"]]
         body = b""
         response = self._endpoint.refuse_early(method, path, headers)
+        response = response or self._refusal(method, path, headers)
         if response is None:
             try:
                 first = await receive()
@@ -107,7 +116,14 @@ class AsgiApp:
                 response = self._endpoint.refusal(error, method, path, headers)
         if response is None:
             target = with_query(path, bytes(scope.get("query_string", b"")).decode("latin-1"))
-            response = await self._answer(method, target, headers, body, mount_point(root_path))
+            mount = mount_point(root_path)
+            try:
+                # Others may have come while the body did.
+                response = self._refusal(method, path, headers) or await _while_there(
+                    receive, self._answer(method, target, headers, body, mount)
+                )
+            except _Gone:
+                return
         if self._closing() or has_two_lengths(name.decode("latin-1") for name, _ in headers):
             response = response._replace(headers={**response.headers, "connection": "close"})
         # A client that has left meanwhile gets its answer when it tries again.
@@ -115,7 +131,26 @@ class AsgiApp:
             await _send(send, response)
         tell_answered(self._on_answered, (method, path, headers), response, len(body), started)
 
+    def _refusal(
+        self, method: str, path: str, headers: list[tuple[bytes, bytes]]
+    ) -> Response | None:
+        """Return the refusal of a request that there is no room for."""
+        if self._room == 0 and shown_path(path) not in _ALWAYS_ANSWERED:
+            return self._endpoint.refusal(Overloaded(), method, path, headers)
+        return None
+
     async def _answer(
+        self, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes, mount: str
+    ) -> Response:
+        if not self._room:
+            return await self._answered(method, path, headers, body, mount)
+        self._room -= 1
+        try:
+            return await self._answered(method, path, headers, body, mount)
+        finally:
+            self._room += 1
+
+    async def _answered(
         self, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes, mount: str
     ) -> Response:
         endpoint = self._endpoint
@@ -169,6 +204,35 @@ async def _read(first: MutableMapping[str, Any], receive: _Receive, limit: int) 
         if not message.get("more_body", False):
             return b"".join(parts)
         message = await receive()
+
+
+async def _while_there(receive: _Receive, answer: Coroutine[Any, Any, Response]) -> Response:
+    """Await an answer for as long as its client is there; nobody works for one who has left.
+
+    Raises:
+        _Gone: the client left; the answer was cancelled.
+    """
+    answering = asyncio.ensure_future(answer)
+    watching = asyncio.ensure_future(receive())
+
+    def left(watched: asyncio.Future[MutableMapping[str, Any]]) -> None:
+        if (
+            not watched.cancelled()
+            and watched.exception() is None
+            and watched.result()["type"] == "http.disconnect"
+        ):
+            answering.cancel()
+
+    watching.add_done_callback(left)
+    try:
+        return await answering
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if answering.cancelled() and task is not None and not task.cancelling():
+            raise _Gone from None
+        raise
+    finally:
+        watching.cancel()
 
 
 async def _send(send: _Send, response: Response) -> None:

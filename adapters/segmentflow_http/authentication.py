@@ -38,9 +38,11 @@ class Caller:
 
     Attributes:
         organization_id: the Organization that the caller acts for.
+        by: who that is, for the record of what is done to people; no personal data.
     """
 
     organization_id: str
+    by: str | None = None
 
 
 class Authenticator(Protocol):
@@ -103,7 +105,7 @@ async def _caller(
     api_keys: ApiKeys | AsyncApiKeys, headers: Mapping[str, str], scope: str
 ) -> Caller:
     found: ApiKey = await settle(api_keys.authenticate(headers.get(_HEADER), scope))
-    return Caller(found.organization_id)
+    return Caller(found.organization_id, f"API Key {found.key_id}")
 
 
 class KnownKeys:

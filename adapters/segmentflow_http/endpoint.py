@@ -33,6 +33,7 @@ from segmentflow_http.authentication import Authenticator, Caller
 from segmentflow_http.batches import DEFAULT_MAX_BATCH_BYTES, track_batch
 from segmentflow_http.colours import refuse_awaited, refuse_kind
 from segmentflow_http.correlation import REQUEST_ID, request_id_of
+from segmentflow_http.erasing import erase_profile
 from segmentflow_http.failures import FailureLog
 from segmentflow_http.messages import (
     AnyHeaders,
@@ -48,6 +49,7 @@ from segmentflow_http.openapi import openapi_document
 from segmentflow_http.reading import read_route
 from segmentflow_http.routes import (
     BATCH,
+    ERASURE,
     EVENTS,
     HEALTH,
     LIVENESS,
@@ -185,16 +187,26 @@ class _EitherEndpoint:
             return _alive()
         if route in (HEALTH, READINESS):
             return await self._health(request_id)
-        return await self._read(route, below, path.partition("?")[2], read)
-
-    async def _read(
-        self, route: Route, path: str, query: str, headers: Mapping[str, str]
-    ) -> Response:
         assert route.scope is not None
-        caller: Caller = await settle(self._authenticator.authenticate(headers, route.scope))
+        caller: Caller = await settle(self._authenticator.authenticate(read, route.scope))
+        query = path.partition("?")[2]
+        if route is ERASURE:
+            return await self._erase(below, query, caller)
         records = self._tracker.records
-        document = await read_route(records, route, path, query, caller.organization_id)
+        document = await read_route(records, route, below, query, caller.organization_id)
         return json_response(200, document)
+
+    async def _erase(self, path: str, query: str, caller: Caller) -> Response:
+        """Erase a Profile, or go on with it: 200 once nothing is left, 202 until then."""
+        document = await erase_profile(
+            self._tracker.records,
+            self._tracker.people,
+            path,
+            query,
+            organization_id=caller.organization_id,
+            by=caller.by,
+        )
+        return json_response(200 if document["done"] else 202, document)
 
     async def _track(self, headers: Mapping[str, str], body: bytes) -> Response:
         assert EVENTS.scope is not None

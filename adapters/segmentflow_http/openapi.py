@@ -17,6 +17,7 @@ from segmentflow_core.errors import (
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
+    Overloaded,
     PayloadTooLarge,
     StorageUnavailable,
     Unauthorized,
@@ -29,15 +30,23 @@ from segmentflow_core.wire import (
     request_json_schema,
 )
 from segmentflow_http.batches import DEFAULT_MAX_BATCH_BYTES
+from segmentflow_http.erasing import AT_MOST
 from segmentflow_http.openapi_batch import BATCH_ANSWER_EXAMPLE, batch_example, batch_schemas
-from segmentflow_http.openapi_reading import ANSWERS, READING_SCHEMAS, parameters_of
+from segmentflow_http.openapi_reading import (
+    ANSWERS,
+    ERASURE_EXAMPLE,
+    READING_SCHEMAS,
+    parameters_of,
+)
 from segmentflow_http.routes import (
     BATCH,
+    ERASURE,
     ERRORS,
     EVENTS,
     HEALTH,
     LIVENESS,
     OPENAPI,
+    PROFILE,
     READINESS,
     READING,
     Route,
@@ -80,21 +89,23 @@ _OF_BATCHES: Final = (
     IdempotencyInProgress,
     PayloadTooLarge,
     UnsupportedMediaType,
+    Overloaded,
     StorageUnavailable,
     InternalError,
 )
 """What a batch may be answered with in place of its results."""
 
-_OF_READING: Final = (
+_OF_STORED: Final = (
     InvalidRequest,
     Unauthorized,
     InsufficientScope,
     NotFound,
     PayloadTooLarge,
+    Overloaded,
     StorageUnavailable,
     InternalError,
 )
-"""What reading may answer with in place of a document."""
+"""What reading and erasing may answer with in place of a document."""
 
 _TEXTS: Final[dict[str, Any]] = {"type": "array", "items": {"type": "string"}}
 
@@ -188,6 +199,10 @@ def openapi_document(
             prefix + EVENTS.path: {"post": _track_operation()},
             prefix + BATCH.path: {"post": _batch_operation()},
             **{prefix + route.path: {"get": _reading_operation(route)} for route in READING},
+            prefix + ERASURE.path: {
+                "get": _reading_operation(PROFILE),
+                "delete": _erasing_operation(),
+            },
             prefix + OPENAPI.path: {
                 "get": _operation(OPENAPI, {"200": _answer("This document.", {"type": "object"})})
             },
@@ -285,11 +300,28 @@ def _health_operation(route: Route) -> dict[str, Any]:
 
 def _reading_operation(route: Route) -> dict[str, Any]:
     description, name = ANSWERS[route.operation_id]
-    refused = [cls for cls in ERRORS if cls in _OF_READING]
+    refused = [cls for cls in ERRORS if cls in _OF_STORED]
     return {
         **_operation(route, {"200": _answer(description, _schema(name)), **_refusals(refused)}),
         "security": [{"apiKey": []}],
         "parameters": parameters_of(route),
+    }
+
+
+def _erasing_operation() -> dict[str, Any]:
+    answers = {
+        "200": _answer("Nothing is left.", _schema("Erasure"), example=ERASURE_EXAMPLE),
+        "202": _answer(
+            "Something is left: the same request goes on with it.",
+            _schema("Erasure"),
+            example={**ERASURE_EXAMPLE, "scrubbed": AT_MOST, "done": False},
+        ),
+    }
+    refused = [cls for cls in ERRORS if cls in _OF_STORED]
+    return {
+        **_operation(ERASURE, {**answers, **_refusals(refused)}),
+        "security": [{"apiKey": []}],
+        "parameters": parameters_of(ERASURE),
     }
 
 

@@ -1,4 +1,4 @@
-"""The reading operations of the OpenAPI document: their parameters, their answers, an example.
+"""The operations of the OpenAPI document on what is stored: their parameters and answers.
 
 Knows the shape of each document. Bounds are those of the code that enforces them.
 """
@@ -10,10 +10,11 @@ from typing import Any, Final
 
 from segmentflow_core import EnrollmentStatus
 from segmentflow_core.explanation import SKIP_REASONS
-from segmentflow_http.reading import MAX_PAGE, PARAMETERS
+from segmentflow_http.queries import PARAMETERS
+from segmentflow_http.reading import MAX_PAGE
 from segmentflow_http.routes import EVENT, EXPLANATION, PROFILE, PROFILES, STORY, Route
 
-__all__ = ["ANSWERS", "READING_SCHEMAS", "parameters_of"]
+__all__ = ["ANSWERS", "ERASURE_EXAMPLE", "READING_SCHEMAS", "parameters_of"]
 
 _ID: Final[dict[str, Any]] = {"type": "string", "format": "uuid"}
 _TEXT: Final[dict[str, Any]] = {"type": "string"}
@@ -69,6 +70,29 @@ READING_SCHEMAS: Final[dict[str, Any]] = {
             "properties": _OBJECT,
             "createdAt": _MOMENT,
             "updatedAt": _MOMENT,
+            "aliases": {**_COUNT, "description": "How many identities merges brought it."},
+            "suppressedAt": {
+                **_or_null(_MOMENT),
+                "description": "Since when no Journey enrols it.",
+            },
+            "mergedInto": {**_or_null(_ID), "description": "The Profile that stayed."},
+            "erasedAt": {**_or_null(_MOMENT), "description": "When it was erased."},
+            "scrubbedAt": {
+                **_or_null(_MOMENT),
+                "description": "When its events said no more of the person either.",
+            },
+        }
+    ),
+    "Erasure": _all_of(
+        {
+            "profileId": _ID,
+            "withdrawn": {**_COUNT, "description": "Enrollments that this request withdrew."},
+            "blocked": {**_COUNT, "description": "Identities that this request blocked."},
+            "scrubbed": {**_COUNT, "description": "Records that this request scrubbed."},
+            "done": {
+                "type": "boolean",
+                "description": "Whether nothing is left; if not, the same request goes on.",
+            },
         }
     ),
     "Event": _all_of({**_EVENT, "outcomes": _listed(_all_of(_OUTCOME))}),
@@ -86,6 +110,7 @@ READING_SCHEMAS: Final[dict[str, Any]] = {
             "attempts": _COUNT,
             "completedAt": _or_null(_MOMENT),
             "lastFailure": _or_null(_TEXT),
+            "withdrawnAt": _or_null(_MOMENT),
         }
     ),
     "Story": _all_of(
@@ -134,6 +159,15 @@ ANSWERS: Final[dict[str, tuple[str, str]]] = {
 }
 """What each operation answers: a description, and the name of the document's schema."""
 
+ERASURE_EXAMPLE: Final[Mapping[str, Any]] = {
+    "profileId": "019bf964-302b-7a7f-add2-589343ef9f31",
+    "withdrawn": 1,
+    "blocked": 2,
+    "scrubbed": 14,
+    "done": True,
+}
+"""What the erasure of one person answers."""
+
 _QUERY: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "email": ("The Profile's email today, in any case; or give an externalId.", _TEXT),
     "externalId": ("The Profile's external id; or give an email.", _TEXT),
@@ -141,6 +175,10 @@ _QUERY: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "limit": (
         "How many events to look at, at most.",
         {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": MAX_PAGE},
+    ),
+    "block": (
+        "Refuse events with the person's identities from now on. Decided by the first request.",
+        {"type": "boolean", "default": False},
     ),
     "before": ("Only events below this id: `before` of the page before.", _ID),
 }

@@ -1,14 +1,9 @@
-"""What the reading routes answer, and the queries that they take.
-
-Knows each route's parameters and their bounds, as a table that the OpenAPI document reads too. Must
-never let a value of a query into a refusal.
-"""
+"""What the reading routes answer. Must never let a value of a query into a refusal."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import parse_qsl
 
 from segmentflow_core import AsyncRecords, Records
 from segmentflow_core.colour import settle
@@ -20,21 +15,13 @@ from segmentflow_core.wire import (
     profile_document,
     story_document,
 )
+from segmentflow_http.queries import read_query
 from segmentflow_http.routes import EVENT, EXPLANATION, PROFILE, PROFILES, Route, id_in
 
-__all__ = ["MAX_PAGE", "PARAMETERS", "read_route"]
+__all__ = ["MAX_PAGE", "read_route"]
 
 MAX_PAGE: Final = 100
 """How many events a page of a story has at most, and how many where the query does not say."""
-
-PARAMETERS: Final[Mapping[str, tuple[str, ...]]] = {
-    "findProfile": ("email", "externalId"),
-    "getStory": ("journeyId", "limit", "before"),
-    "explainEvent": ("journeyId",),
-}
-"""The parameters that the query of each operation may have."""
-
-_MOST_FIELDS: Final = 10
 
 
 async def read_route(
@@ -46,7 +33,7 @@ async def read_route(
         InvalidRequest: the query breaks a rule; every one is listed.
         NotFound: the Organization has no such record.
     """
-    given = _parameters(route, query)
+    given = read_query(route, query)
     identifier = id_in(route, path)
     of = {"organization_id": organization_id}
     if route is PROFILES:
@@ -72,38 +59,6 @@ async def read_route(
     found = records.why(identifier, journey_id=journey_id, limit=limit, before=before, **of)
     story = story_document(await settle(found))
     return {"events": story["events"], "before": story["before"]}
-
-
-def _parameters(route: Route, query: str) -> dict[str, str]:
-    """Read a query, each parameter once.
-
-    Raises:
-        InvalidRequest: it is no form of UTF-8, or has what the route does not take.
-    """
-    known = PARAMETERS.get(route.operation_id, ())
-    try:
-        pairs = parse_qsl(
-            query, keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS
-        )
-    except ValueError:
-        raise _refused(Violation("/query", "must be a few parameters in UTF-8")) from None
-    faults: dict[Violation, None] = {}
-    given: dict[str, str] = {}
-    for name, value in pairs:
-        if name not in known:
-            faults[Violation("/query", _taken(known))] = None
-        elif name in given:
-            faults[Violation(f"/query/{name}", "must be given once")] = None
-        elif "\0" in value:
-            faults[Violation(f"/query/{name}", "must not contain U+0000")] = None
-        given[name] = value
-    if faults:
-        raise _refused(*faults)
-    return given
-
-
-def _taken(known: tuple[str, ...]) -> str:
-    return f"takes only {', '.join(known)}" if known else "takes no parameters"
 
 
 def _page(given: Mapping[str, str]) -> tuple[int, str | None]:

@@ -12,12 +12,14 @@ from segmentflow_core.errors import (
     IdempotencyInProgress,
     IdempotencyKeyRequired,
     IdempotencyKeyReuse,
+    IdentityBlocked,
     IdentityConflict,
     InsufficientScope,
     InternalError,
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
+    Overloaded,
     PayloadTooLarge,
     ProfileEmailRequired,
     ProfileTooLarge,
@@ -29,6 +31,7 @@ from segmentflow_core.errors import (
 
 __all__ = [
     "BATCH",
+    "ERASURE",
     "ERRORS",
     "EVENT",
     "EVENTS",
@@ -99,6 +102,13 @@ PROFILES: Final = Route(
 PROFILE: Final = Route(
     "GET", "/api/v1/profiles/{profileId}", "getProfile", "Return one Profile.", "profiles:read"
 )
+ERASURE: Final = Route(
+    "DELETE",
+    "/api/v1/profiles/{profileId}",
+    "eraseProfile",
+    "Erase a person: her identities and Properties, and what her events say of her.",
+    "profiles:erase",
+)
 STORY: Final = Route(
     "GET",
     "/api/v1/profiles/{profileId}/events",
@@ -116,7 +126,7 @@ LIVENESS: Final = Route("GET", "/livez", "getLiveness", "Tell that the process a
 READING: Final = (EVENT, EXPLANATION, PROFILES, PROFILE, STORY)
 """What only reads, for a caller who may."""
 
-ROUTES: Final = (EVENTS, BATCH, *READING, OPENAPI, HEALTH, READINESS, LIVENESS)
+ROUTES: Final = (EVENTS, BATCH, *READING, ERASURE, OPENAPI, HEALTH, READINESS, LIVENESS)
 """Every route. One whose path has no name in braces stands before those it would match."""
 
 ERRORS: Final[tuple[type[SegmentflowError], ...]] = (
@@ -133,6 +143,8 @@ ERRORS: Final[tuple[type[SegmentflowError], ...]] = (
     UnsupportedMediaType,
     ProfileEmailRequired,
     ProfileTooLarge,
+    IdentityBlocked,
+    Overloaded,
     StorageUnavailable,
     InternalError,
 )

@@ -34,7 +34,9 @@ class Finding:
     def profile(self, organization_id: str, kind: IdentityKind, value: str) -> Profile | None:
         tables = self._tables
         index = tables.emails if kind is IdentityKind.EMAIL else tables.external_ids
-        profile_id = index.rows.get((organization_id, value))
+        profile_id = index.rows.get((organization_id, value)) or tables.aliases.rows.get(
+            (organization_id, kind, value)
+        )
         if profile_id is None:
             return None
         return copied_profile(tables.profiles.rows[organization_id, profile_id])

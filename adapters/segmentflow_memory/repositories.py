@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
+from typing import Final
 
 from segmentflow_core.ports import (
+    Alias,
     Changes,
     ClaimTerms,
     Enrollment,
     EnrollmentChange,
     EnrollmentStatus,
     Found,
+    IdentityKind,
     Intent,
     Journey,
     JourneyStatus,
@@ -29,9 +32,12 @@ from segmentflow_core.ports import (
 )
 from segmentflow_core.ports.api_keys import ApiKey
 from segmentflow_memory.finding import Finding, copied_event, copied_profile
+from segmentflow_memory.people import Audit, People
 from segmentflow_memory.tables import Tables
 
 __all__ = ["MemoryTransaction"]
+
+_NONE_BLOCKED: Final[frozenset[Alias]] = frozenset()
 
 
 class MemoryTransaction:
@@ -47,6 +53,8 @@ class MemoryTransaction:
         self.finding = Finding(tables)
         self.api_keys = _ApiKeys(tables)
         self.hand_over = _HandOver(tables)
+        self.people = People(tables)
+        self.audit = Audit(tables)
 
 
 class _Tracking:
@@ -70,7 +78,23 @@ class _Tracking:
         journeys: list[Journey] = []
         for name in intent.events:
             journeys += tables.listening.rows.get((organization_id, name), ())
-        return Known(taken, tuple(found.values()), tuple(journeys))
+        return Known(
+            taken, tuple(found.values()), tuple(journeys), self._blocked(organization_id, intent)
+        )
+
+    def _blocked(self, organization_id: str, intent: Intent) -> frozenset[Alias]:
+        blocked = self._tables.blocked.rows
+        if not blocked:
+            return _NONE_BLOCKED
+        asked = (
+            *(Alias(IdentityKind.EMAIL, email) for email in intent.emails),
+            *(Alias(IdentityKind.EXTERNAL_ID, each) for each in intent.external_ids),
+        )
+        return frozenset(
+            each
+            for each in asked
+            if (organization_id, self._tables.hashed(organization_id, each)) in blocked
+        )
 
     def _led_to(self, organization_id: str, intent: Intent) -> Iterator[str]:
         tables = self._tables
@@ -82,6 +106,15 @@ class _Tracking:
                 profile_id = index.get((organization_id, value))
                 if profile_id is not None:
                     yield profile_id
+        if tables.aliases.rows:
+            for kind, values in (
+                (IdentityKind.EMAIL, intent.emails),
+                (IdentityKind.EXTERNAL_ID, intent.external_ids),
+            ):
+                for value in values:
+                    profile_id = tables.aliases.rows.get((organization_id, kind, value))
+                    if profile_id is not None:
+                        yield profile_id
         former = tables.former_emails.rows
         if former:
             for email in intent.emails:
@@ -116,6 +149,7 @@ class _Tracking:
                 changes.previous_profiles, changes.changed_profiles, strict=True
             )
             if before.former_emails is not profile.former_emails
+            or before.aliases is not profile.aliases
             or (before.email, before.external_id) != (profile.email, profile.external_id)
         ]
         for before, _ in moved:
@@ -151,6 +185,8 @@ class _Tracking:
                 tables.former_emails.put(at, holders)
             else:
                 tables.former_emails.remove(at)
+        for alias in profile.aliases:
+            tables.aliases.remove((organization_id, alias.kind, alias.value))
 
     def _put_identities(self, organization_id: str, profile: Profile) -> None:
         tables = self._tables
@@ -163,6 +199,8 @@ class _Tracking:
             at = (organization_id, email)
             holders = tables.former_emails.rows.get(at, frozenset())
             tables.former_emails.put(at, holders | {profile_id})
+        for alias in profile.aliases:
+            tables.aliases.put((organization_id, alias.kind, alias.value), profile_id)
 
 
 class _Idempotency:

@@ -6,19 +6,25 @@ begins or ends.
 
 from __future__ import annotations
 
+import hmac
+import secrets
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Generic, TypeVar
 
 from segmentflow_core.ports import (
+    Alias,
+    AuditRecord,
     Enrollment,
+    IdentityKind,
     Journey,
     KeyClaim,
     PriorEntries,
     Probe,
     Profile,
     UserEvent,
+    encode_json,
 )
 from segmentflow_core.ports.api_keys import ApiKey
 from segmentflow_memory.queue import Queue, Undo
@@ -60,6 +66,16 @@ class SortedIds(Generic[K]):
         ids = self._ids.setdefault(of, [])
         insort(ids, identifier)
         self._undo.append((ids.remove, (identifier,)))
+
+    def remove(self, of: K, identifier: str) -> None:
+        ids = self._ids[of]
+        ids.remove(identifier)
+        if not ids:
+            del self._ids[of]
+        self._undo.append((self._put_back, (of, identifier)))
+
+    def _put_back(self, of: K, identifier: str) -> None:
+        insort(self._ids.setdefault(of, []), identifier)
 
     def newest(self, of: K, before: str | None) -> Iterator[str]:
         """Yield the ids below `before`, the highest first."""
@@ -104,6 +120,12 @@ class EntryHistory:
         entries.append((entry.event_number, entry.entered_at, entry.entry_key))
         self._undo.append((entries.pop, ()))
 
+    def forget_keys(self, organization_id: str, entry: Enrollment) -> None:
+        pair = (organization_id, entry.journey_id, entry.profile_id)
+        entries = self._entries[pair]
+        self._undo.append((self._entries.__setitem__, (pair, entries)))
+        self._entries[pair] = [(number, at, None) for number, at, _ in entries]
+
     def prior(self, organization_id: str, probe: Probe, before: int) -> PriorEntries:
         entries = self._entries.get((organization_id, probe.journey_id, probe.profile_id), ())
         earlier = [entry for entry in entries if entry[0] < before]
@@ -125,6 +147,11 @@ class Tables:
         self.emails: Table[tuple[str, str], str] = Table(undo)
         self.former_emails: Table[tuple[str, str], frozenset[str]] = Table(undo)
         self.external_ids: Table[tuple[str, str], str] = Table(undo)
+        self.aliases: Table[tuple[str, IdentityKind, str], str] = Table(undo)
+        self.blocked: Table[tuple[str, bytes], str] = Table(undo)
+        self.block_secret = secrets.token_bytes(32)
+        self.audit: Table[tuple[str, str], AuditRecord] = Table(undo)
+        self.audit_order: SortedIds[str] = SortedIds(undo)
         self.events: Table[tuple[str, str], UserEvent] = Table(undo)
         self.event_order: SortedIds[str] = SortedIds(undo)
         self.events_of_profile: SortedIds[tuple[str, str]] = SortedIds(undo)
@@ -167,6 +194,11 @@ class Tables:
         at = (organization_id, enrollment.enrollment_id)
         self.queue.move(organization_id, self.enrollments.rows.get(at), enrollment)
         self.enrollments.put(at, enrollment)
+
+    def hashed(self, organization_id: str, identity: Alias) -> bytes:
+        """Return what is kept of a blocked identity: a keyed hash."""
+        said = encode_json([organization_id, identity.kind, identity.value]).encode()
+        return hmac.digest(self.block_secret, said, "sha256")
 
     def roll_back(self) -> None:
         while self.undo:

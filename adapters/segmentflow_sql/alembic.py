@@ -148,3 +148,6 @@ class _Connection:
         driver: Any = self.host.connection.dbapi_connection
         count = function.__code__.co_argcount
         driver.create_function(name, count, function, deterministic=True)
+
+    def hurry(self, seconds: float) -> None:
+        raise NotImplementedError(seconds)

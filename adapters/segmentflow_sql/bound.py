@@ -39,7 +39,12 @@ class BoundSqlStorage:
     It never commits and never runs work again: a lost race is `StorageUnavailable`, and
     the host decides whether to try its own transaction again. A refused call leaves the
     host's transaction as it was before, and usable.
+
+    Attributes:
+        is_bound: that nobody else's calls may share its transaction.
     """
+
+    is_bound: Final = True
 
     def __init__(self, connection: Any, *, wait: float = DEFAULT_WAIT) -> None:
         self._part = _Part(connection, wait, IN_THREAD)
@@ -78,6 +83,8 @@ class BoundSqlStorage:
 
 class AsyncBoundSqlStorage:
     """As `BoundSqlStorage`, on a host's own asynchronous connection."""
+
+    is_bound: Final = True
 
     def __init__(self, connection: Any, *, wait: float = DEFAULT_WAIT) -> None:
         self._part = _Part(connection, wait, ON_LOOP)

@@ -144,6 +144,10 @@ class Connection(Protocol):
         """Let SQL call a function of Python's; only SQLite can."""
         ...
 
+    def hurry(self, seconds: float) -> None:
+        """Wait no longer for what another transaction holds, nor run again because of it."""
+        ...
+
 
 async def ask(connection: Connection, statement: Statement, **values: Any) -> Rows:
     """Exchange one statement with its values by name; return its rows."""
@@ -196,6 +200,9 @@ class Session:
     async def define(self, name: str, function: Callable[..., Any]) -> None:
         """Let SQL call a function of Python's; no server can."""
         raise NotImplementedError(name, function)
+
+    def hurry(self, seconds: float) -> None:
+        """Wait no longer for what others hold: here, nobody holds anything beside a writer."""
 
     def without_transaction(self) -> None:
         """Let every exchange be committed by itself."""

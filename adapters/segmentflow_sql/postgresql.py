@@ -83,6 +83,10 @@ _ROLLBACK_TO: Final = [
 ]
 
 
+def _lock_timeout(seconds: float) -> Call:
+    return plain(f"SET LOCAL lock_timeout = {max(round(seconds * 1000), 1)}")
+
+
 class Postgresql:
     """How transactions run on PostgreSQL.
 
@@ -105,7 +109,7 @@ class Postgresql:
         # AUTOCOMMIT is none of these: a transaction of our own begins and ends all the same.
         self._level = IsolationLevel.__members__.get(name)
         self._kind = kind_of(database, serializable=name == "SERIALIZABLE")
-        self._lock_timeout = plain(f"SET LOCAL lock_timeout = {max(round(wait * 1000), 1)}")
+        self._lock_timeout = _lock_timeout(wait)
 
     async def prepare(self, _driver: Any) -> bool:
         """Set up a new pooled connection: nothing is kept in a session here."""
@@ -202,6 +206,7 @@ class PsycopgConnection(Session):
         self._awaited: deque[tuple[Statement, _Step] | None] = deque()
         self._fresh: set[str] = set()
         self._prepared = _prepared_on(driver)
+        self._hurries = False
 
     @property
     def _is_open(self) -> bool:
@@ -212,6 +217,11 @@ class PsycopgConnection(Session):
     def is_whole(self) -> bool:
         """Whether the connection still stands, and no transaction is open on it."""
         return self._pgconn.transaction_status == pq.TransactionStatus.IDLE
+
+    def hurry(self, seconds: float) -> None:
+        """Wait no longer for what another transaction holds, nor run again because of it."""
+        self.pending.append(_lock_timeout(seconds))
+        self._hurries = True
 
     async def place(self) -> str:
         """Say which database this is, and which schemas a name is looked for in."""
@@ -348,7 +358,7 @@ class PsycopgConnection(Session):
         """Say what an error of the driver means, without the driver's words."""
         failure: Exception
         if isinstance(error, Refused):
-            failure = meaning(error, self._driver)
+            failure = meaning(error, self._driver, hurries=self._hurries)
             if isinstance(failure, StalePlans):
                 self._forget_stale_plans(error.sqlstate)
         else:

@@ -11,9 +11,15 @@ import json
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
+from attrs import evolve
+
 from segmentflow_core.ports import (
+    Alias,
+    AuditAction,
+    AuditRecord,
     EmailTimes,
     Enrollment,
     EnrollmentStatus,
@@ -23,6 +29,7 @@ from segmentflow_core.ports import (
     JourneyDefinition,
     JourneyStatus,
     KeyClaim,
+    MergedSeries,
     Outcome,
     Profile,
     ProfileVersion,
@@ -40,6 +47,8 @@ __all__ = [
     "Row",
     "api_key_from",
     "api_key_row",
+    "audit_from",
+    "audit_row",
     "claim_of_taken_key",
     "count_row",
     "definition_from",
@@ -47,11 +56,14 @@ __all__ = [
     "enrollment_row",
     "event_from",
     "event_row",
-    "former_email_row",
+    "has_changed",
+    "has_ended",
     "identity_row",
     "journey_row",
     "key_claim_from",
     "key_claim_row",
+    "life_of",
+    "life_row",
     "outcomes_from",
     "profile_from",
     "profile_row",
@@ -89,11 +101,16 @@ def key_claim_row(codec: Codec, organization_id: str, claim: KeyClaim) -> Row:
         receipt.profile_id,
         receipt.matched_journeys,
         receipt.enrolled_journeys,
-        fingerprint.scheme,
-        fingerprint.key_id,
-        b64encode(fingerprint.digest).decode("ascii").rstrip("="),
+        *_fingerprint_row(fingerprint),
         codec.json(claim.paths),
     )
+
+
+def _fingerprint_row(fingerprint: Fingerprint | None) -> Row:
+    if fingerprint is None:
+        return (None, None, None)
+    digest = b64encode(fingerprint.digest).decode("ascii").rstrip("=")
+    return (fingerprint.scheme, fingerprint.key_id, digest)
 
 
 def claim_of_taken_key(row: Row) -> Row:
@@ -108,7 +125,7 @@ def key_claim_from(row: Sequence[Any]) -> KeyClaim:
     scheme, key_id, digest, paths = rest
     return KeyClaim(
         key_digest,
-        Fingerprint(scheme, key_id, b64decode(f"{digest}=")),
+        None if scheme is None else Fingerprint(scheme, key_id, b64decode(f"{digest}=")),
         _read_json(paths),
         Receipt(event_id, profile_id, matched, enrolled, matched - enrolled),
         from_microseconds(taken_at),
@@ -128,7 +145,44 @@ def profile_row(codec: Codec, organization_id: str, profile: Profile) -> Row:
         *profile.email_times,
         codec.instant(profile.created_at),
         codec.instant(profile.updated_at),
+        *_life(codec, profile),
     )
+
+
+def _life(codec: Codec, profile: Profile) -> Row:
+    """Return what a host changes of a Profile, and no event."""
+    joined = None
+    if profile.aliases or profile.merged:
+        joined = codec.json(
+            {
+                "aliases": [[alias.kind, alias.value] for alias in profile.aliases],
+                "merged": [[series.profile_id, series.before] for series in profile.merged],
+            }
+        )
+    return (
+        codec.maybe(profile.suppressed_at),
+        codec.maybe(profile.erased_at),
+        codec.maybe(profile.scrubbed_at),
+        profile.merged_into,
+        joined,
+    )
+
+
+def life_row(codec: Codec, organization_id: str, profile: Profile) -> Row:
+    """Return what a host changes of a Profile, and no event, then the key it is found by."""
+    created_at = codec.instant(profile.created_at)
+    return (created_at, *_life(codec, profile), organization_id, profile.profile_id)
+
+
+life_of: Final = attrgetter(
+    "created_at",
+    "suppressed_at",
+    "erased_at",
+    "scrubbed_at",
+    "merged_into",
+    "aliases",
+    "merged",
+)
 
 
 def identity_row(codec: Codec, organization_id: str, profile: Profile) -> Row:
@@ -176,11 +230,6 @@ def _times(codec: Codec, profile: Profile) -> tuple[str, str]:
     return former, codec.json(profile.property_times)
 
 
-def former_email_row(organization_id: str, email: str, profile: Profile) -> Row:
-    """Return the identity that an email which gave way is."""
-    return (organization_id, str(IdentityKind.EMAIL), email, profile.profile_id)
-
-
 NO_TIMES: Final = "{}"
 """The times that a version which is not the latest has."""
 
@@ -188,8 +237,9 @@ NO_TIMES: Final = "{}"
 def profile_from(row: Sequence[Any]) -> Profile:
     """Read a Profile from its row, then the Properties and times of its version."""
     _, profile_id, number, version, email, external_id, first, last, last_received = row[:9]
-    created_at, updated_at, properties, former, times = row[9:14]
-    return Profile(
+    created_at, updated_at = row[9:11]
+    properties, former, times = row[16:19]
+    profile = Profile(
         profile_id,
         email,
         external_id,
@@ -202,6 +252,44 @@ def profile_from(row: Sequence[Any]) -> Profile:
         (first, last, last_received),
         {} if former == NO_TIMES else _email_times(former),
     )
+    if row[11:16] == _UNTOUCHED:
+        return profile
+    suppressed, erased, scrubbed, merged_into, joined = row[11:16]
+    aliases, merged = _joined(joined)
+    return evolve(
+        profile,
+        suppressed_at=_maybe_moment(suppressed),
+        erased_at=_maybe_moment(erased),
+        scrubbed_at=_maybe_moment(scrubbed),
+        merged_into=merged_into,
+        aliases=aliases,
+        merged=merged,
+    )
+
+
+_UNTOUCHED: Final = (None,) * 5
+"""What is kept of a Profile that no host has changed."""
+
+
+def _joined(text: str | None) -> tuple[tuple[Alias, ...], tuple[MergedSeries, ...]]:
+    if text is None:
+        return (), ()
+    said = _read_json(text)
+    return (
+        tuple([Alias(IdentityKind(kind), value) for kind, value in said["aliases"]]),
+        tuple([MergedSeries(profile_id, before) for profile_id, before in said["merged"]]),
+    )
+
+
+def has_ended(row: Sequence[Any]) -> bool:
+    """Say of a Profile's row whether a merge or an erasure ended the Profile."""
+    return row[12] is not None or row[14] is not None
+
+
+def has_changed(row: Sequence[Any]) -> bool:
+    """Say of a Profile's row that ends with what was seen before a wait whether that changed."""
+    seen = row[-2:]
+    return bool(seen != row[2:4])
 
 
 def _email_times(text: str | None) -> dict[str, EmailTimes]:
@@ -211,8 +299,14 @@ def _email_times(text: str | None) -> dict[str, EmailTimes]:
     }
 
 
-def event_row(codec: Codec, organization_id: str, event: UserEvent) -> Row:
-    """Return the columns of an event."""
+KEY_START: Final = 4
+"""How many characters of the digest of its key an event keeps: of 16 million keys, one."""
+
+
+def event_row(
+    codec: Codec, organization_id: str, event: UserEvent, key_digest: str | None = None
+) -> Row:
+    """Return the columns of an event; its key's digest leads to the key claim."""
     return (
         organization_id,
         event.event_id,
@@ -225,6 +319,7 @@ def event_row(codec: Codec, organization_id: str, event: UserEvent) -> Row:
         codec.instant(event.occurred_at),
         codec.instant(event.received_at),
         codec.json([_outcome_document(outcome) for outcome in event.outcomes]),
+        None if key_digest is None else key_digest[:KEY_START],
     )
 
 
@@ -315,6 +410,7 @@ def enrollment_row(codec: Codec, organization_id: str, enrollment: Enrollment) -
         enrollment.token,
         codec.maybe(enrollment.completed_at),
         enrollment.last_failure,
+        codec.maybe(enrollment.withdrawn_at),
     )
 
 
@@ -322,7 +418,7 @@ def enrollment_from(row: Sequence[Any]) -> Enrollment:
     """Read an Enrollment from its columns, in table order."""
     _, identifier, journey_id, version, profile_id, event_id, event_number, *rest = row
     entry_key, entered_at, status, available_at, attempts, *handed_over = rest
-    lease_until, token, completed_at, last_failure = handed_over
+    lease_until, token, completed_at, last_failure, withdrawn_at = handed_over
     return Enrollment(
         identifier,
         journey_id,
@@ -339,6 +435,7 @@ def enrollment_from(row: Sequence[Any]) -> Enrollment:
         token,
         _maybe_moment(completed_at),
         last_failure,
+        _maybe_moment(withdrawn_at),
     )
 
 
@@ -372,4 +469,30 @@ def api_key_from(row: Sequence[Any]) -> ApiKey:
         from_microseconds(created_at),
         _maybe_moment(last_used_at),
         _maybe_moment(revoked_at),
+    )
+
+
+def audit_row(codec: Codec, organization_id: str, record: AuditRecord) -> Row:
+    """Return the columns of a record of what was done."""
+    return (
+        organization_id,
+        record.audit_id,
+        codec.instant(record.at),
+        str(record.action),
+        codec.json(list(record.subjects)),
+        codec.json(record.counts),
+        record.by,
+    )
+
+
+def audit_from(row: Sequence[Any]) -> AuditRecord:
+    """Read a record of what was done from its columns, in table order."""
+    _, audit_id, at, action, subjects, counts, by = row
+    return AuditRecord(
+        audit_id,
+        from_microseconds(at),
+        AuditAction(action),
+        tuple(_read_json(subjects)),
+        _read_json(counts),
+        by,
     )

@@ -19,6 +19,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    and_,
     literal_column,
 )
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, UUID
@@ -27,14 +28,17 @@ from sqlalchemy.types import TypeEngine
 from segmentflow_core.ports import AVAILABLE_STATUSES, EnrollmentStatus
 
 __all__ = [
+    "FINISHED",
     "INSTANT",
     "SCHEMA_VERSION",
     "api_keys",
+    "audit",
     "enrollments",
     "events",
     "identities",
     "is_available",
     "is_open",
+    "is_unscrubbed",
     "journey_versions",
     "journeys",
     "key_claims",
@@ -72,8 +76,8 @@ def _instant(name: str, *, nullable: bool = False) -> Column[int]:
     return Column(name, INSTANT, nullable=nullable)
 
 
-def _json(name: str) -> Column[str]:
-    return Column(name, _JSON, nullable=False)
+def _json(name: str, *, nullable: bool = False) -> Column[str]:
+    return Column(name, _JSON, nullable=nullable)
 
 
 schema = Table(
@@ -89,7 +93,8 @@ key_claims = Table(
     # Of the key, the Organization and the operation; the key itself is nowhere.
     Column("key_digest", _text(43), primary_key=True),
     _instant("expires_at", nullable=True),
-    # What follows is NULL until the transaction that took the key writes the claim.
+    # What follows is NULL until the transaction that took the key writes the claim. Of an erased
+    # event, the fingerprint is NULL again: scheme, key_id and digest.
     _instant("taken_at", nullable=True),
     Column("event_id", _ID),
     Column("profile_id", _ID),
@@ -119,6 +124,15 @@ profiles = Table(
     Column("email_last_received", BigInteger, nullable=False),
     _instant("created_at"),
     _instant("updated_at"),
+    # NULL, unless a host suppressed, erased or merged it.
+    _instant("suppressed_at", nullable=True),
+    _instant("erased_at", nullable=True),
+    _instant("scrubbed_at", nullable=True),
+    Column("merged_into", _ID),
+    # The aliases and the series that merges brought.
+    _json("joined", nullable=True),
+    # The last of the ids of events and Enrollments that are scrubbed already.
+    Column("scrubbed_to", _ID),
     Index("segmentflow_profiles_email", "organization_id", "email", unique=True),
     Index("segmentflow_profiles_external_id", "organization_id", "external_id", unique=True),
     sqlite_with_rowid=False,
@@ -140,7 +154,7 @@ profile_versions = Table(
     sqlite_with_rowid=False,
 )
 
-# What leads to a Profile beside its own email and external id.
+# What leads to a Profile beside its own email and external id; and what is blocked.
 identities = Table(
     "segmentflow_identities",
     metadata,
@@ -165,6 +179,8 @@ events = Table(
     _instant("occurred_at"),
     _instant("received_at"),
     _json("outcomes"),
+    # Of the digest of its key, the first characters: they lead to its key claim.
+    Column("key_start", _text(4)),
     # A page is read by one of the first three, newest first; a period by the last.
     Index("segmentflow_events_of_profile", "organization_id", "profile_id", "event_id"),
     Index("segmentflow_events_of_name", "organization_id", "event", "event_id"),
@@ -225,6 +241,7 @@ enrollments = Table(
     Column("token", _ID),
     _instant("completed_at", nullable=True),
     Column("last_failure", _text(1_000)),
+    _instant("withdrawn_at", nullable=True),
     Index(
         "segmentflow_enrollments_latest",
         "organization_id",
@@ -256,15 +273,48 @@ api_keys = Table(
 )
 
 
+# What was done to people, Journeys and API Keys; holds no personal data.
+audit = Table(
+    "segmentflow_audit",
+    metadata,
+    Column("organization_id", _NAME, primary_key=True),
+    Column("audit_id", _ID, primary_key=True),
+    _instant("at"),
+    Column("action", _text(32), nullable=False),
+    _json("subjects"),
+    _json("counts"),
+    Column("done_by", _NAME),
+    sqlite_with_rowid=False,
+)
+
+
 def is_available(table: FromClause) -> ColumnElement[bool]:
     """Say of Enrollments that they are handed over from `available_at` on."""
     listed: list[Any] = [literal_column(f"'{status}'") for status in sorted(AVAILABLE_STATUSES)]
     return table.c.status.in_(listed)
 
 
+FINISHED: Final = (EnrollmentStatus.COMPLETED, EnrollmentStatus.WITHDRAWN)
+"""The statuses that nothing changes any more."""
+
+
 def is_open(table: FromClause) -> ColumnElement[bool]:
     """Say of Enrollments that they may yet be handed over, now or after a revival."""
-    return table.c.status != literal_column(f"'{EnrollmentStatus.COMPLETED}'")
+    return and_(*(table.c.status != literal_column(f"'{each}'") for each in FINISHED))
+
+
+def is_unscrubbed(table: FromClause) -> ColumnElement[bool]:
+    """Say of Profiles that they are erased, and what their events hold is not yet scrubbed."""
+    return and_(table.c.erased_at.is_not(None), table.c.scrubbed_at.is_(None))
+
+
+Index(
+    "segmentflow_profiles_unscrubbed",
+    profiles.c.organization_id,
+    profiles.c.erased_at,
+    sqlite_where=is_unscrubbed(profiles),
+    postgresql_where=is_unscrubbed(profiles),
+)
 
 
 # Entries that are not limited carry no key, and are not in it.
@@ -276,7 +326,7 @@ Index(
     postgresql_where=enrollments.c.entry_key.is_not(None),
 )
 
-# Completed Enrollments are in none of these, so that an index grows with what waits alone.
+# Finished Enrollments are in none of these, so that an index grows with what waits alone.
 for _name, _names, _part in (
     ("available", ("available_at", "enrollment_id"), is_available(enrollments)),
     (

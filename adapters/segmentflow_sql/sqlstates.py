@@ -73,13 +73,21 @@ class Refused(Exception):
     prepared: bool
 
 
-def meaning(refused: Refused, driver: Driver) -> Exception:
-    """Say what follows from a refusal, without the server's words."""
+def meaning(refused: Refused, driver: Driver, *, hurries: bool = False) -> Exception:
+    """Say what follows from a refusal, without the server's words.
+
+    Args:
+        refused: what the server said.
+        driver: the connection.
+        hurries: whether the caller would not wait, nor run again, for what others hold.
+    """
     sqlstate = refused.sqlstate
     if sqlstate in RACES:
         return Deadlock() if sqlstate == DEADLOCK else LostRace()
     if sqlstate == LOCK_NOT_AVAILABLE:
-        return IdempotencyInProgress() if refused.takes_keys else LostRace()
+        if refused.takes_keys:
+            return IdempotencyInProgress()
+        return StorageUnavailable(details={"error": sqlstate}) if hurries else LostRace()
     if sqlstate in PREPARED_ELSEWHERE or (sqlstate == CHANGED_RESULT and refused.prepared):
         return StalePlans()
     details = {"error": sqlstate}

@@ -5,12 +5,14 @@ from __future__ import annotations
 from segmentflow_sql.exchange import Connection
 from segmentflow_sql.repositories import (
     ApiKeyRepository,
+    AuditRepository,
     EnrollmentRepository,
     EventRepository,
     FindingRepository,
     HandOverRepository,
     IdempotencyRepository,
     JourneyRepository,
+    PeopleRepository,
     ProfileRepository,
     TrackingRepository,
 )
@@ -69,3 +71,13 @@ class SqlTransaction:
     def hand_over(self) -> HandOverRepository:
         """Enrollments on their way to workers."""
         return HandOverRepository(self.connection)
+
+    @property
+    def people(self) -> PeopleRepository:
+        """Profiles, to be suppressed, erased and merged."""
+        return PeopleRepository(self.connection)
+
+    @property
+    def audit(self) -> AuditRepository:
+        """The record of what was done."""
+        return AuditRepository(self.connection)

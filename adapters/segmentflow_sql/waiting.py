@@ -246,6 +246,7 @@ class _Uninterrupted:
         self.leave = connection.leave
         self.place = connection.place
         self.define = connection.define
+        self.hurry = connection.hurry
 
     async def exchange(self, calls: list[Call]) -> list[Rows]:
         return await ON_LOOP.to_its_end(self._connection.exchange(calls))

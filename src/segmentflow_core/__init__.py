@@ -37,6 +37,7 @@ from segmentflow_core.domain.request import Limits, ProfileInput, TrackRequest
 from segmentflow_core.enrollments import AsyncEnrollments, Enrollments
 from segmentflow_core.errors import SegmentflowError
 from segmentflow_core.journeys import AsyncJourneys, Journeys, PublishedJourney
+from segmentflow_core.people import AsyncPeople, People
 from segmentflow_core.records import AsyncRecords, Records
 from segmentflow_core.tracker import AsyncTracker, Tracker
 
@@ -47,6 +48,7 @@ __all__ = [
     "AsyncApiKeys",
     "AsyncEnrollments",
     "AsyncJourneys",
+    "AsyncPeople",
     "AsyncRecords",
     "AsyncTracker",
     "ClaimedEnrollment",
@@ -63,6 +65,7 @@ __all__ = [
     "Lease",
     "Limits",
     "Outcome",
+    "People",
     "Profile",
     "ProfileInput",
     "ProfileLimits",

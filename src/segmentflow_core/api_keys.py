@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import datetime
 from functools import partial
 
-from segmentflow_core.arguments import DEFAULT_ORGANIZATION, check_organization
+from segmentflow_core.arguments import DEFAULT_ORGANIZATION, check_actor, check_organization
 from segmentflow_core.calls import StorageCalls
 from segmentflow_core.colour import drive
 from segmentflow_core.domain.api_key import (
@@ -36,6 +36,7 @@ from segmentflow_core.usecases.api_keys import (
     note_api_key_use,
     revoke_api_key,
 )
+from segmentflow_core.usecases.audit import Actor
 
 __all__ = ["ApiKeys", "AsyncApiKeys", "refuse_write_key"]
 
@@ -58,26 +59,40 @@ class _ApiKeyCalls(StorageCalls):
         self._noted: dict[str, datetime] = {}
 
     async def create(
-        self, scopes: Sequence[str], label: str | None, test: bool, organization_id: str
+        self,
+        scopes: Sequence[str],
+        label: str | None,
+        test: bool,
+        by: str | None,
+        organization_id: str,
     ) -> CreatedApiKey:
         check_organization(organization_id)
+        check_actor(by)
         checked = check_key_request(scopes, label)
         secret = make_secret(os.urandom(SECRET_BYTES), test=test)
         digest = digest_secret(secret)
         assert digest is not None
         key_id, now = self._ids.new_id(), self._clock.now()
         api_key = ApiKey(key_id, organization_id, digest, checked, label, test, now)
-        await self.run(partial(create_api_key, api_key=api_key))
+        actor = Actor(by, now, self._ids.new_id())
+        await self.run(partial(create_api_key, api_key=api_key, actor=actor))
         return CreatedApiKey(secret, api_key)
 
     async def all(self, organization_id: str) -> Sequence[ApiKey]:
         listing = partial(list_api_keys, organization_id=organization_id)
         return await self.run(listing, reads_only=True)
 
-    async def revoke(self, key_id: str, organization_id: str) -> ApiKey:
-        now = self._clock.now()
+    async def revoke(self, key_id: str, by: str | None, organization_id: str) -> ApiKey:
+        check_actor(by)
+        actor = Actor(by, self._clock.now(), self._ids.new_id())
         return await self.run(
-            partial(revoke_api_key, organization_id=organization_id, key_id=key_id, now=now)
+            partial(
+                revoke_api_key,
+                organization_id=organization_id,
+                key_id=key_id,
+                now=actor.now,
+                actor=actor,
+            )
         )
 
     async def authenticate(self, secret: str | None, scope: str) -> ApiKey:
@@ -147,6 +162,7 @@ class ApiKeys:
         *,
         label: str | None = None,
         test: bool = False,
+        by: str | None = None,
         organization_id: str = DEFAULT_ORGANIZATION,
     ) -> CreatedApiKey:
         """Make a key; its secret is in the result and nowhere else.
@@ -155,24 +171,36 @@ class ApiKeys:
             scopes: what its bearer may do, such as ``events:write``.
             label: what people call it, 1 to 255 printable characters.
             test: whether it starts with ``sk_test_`` in place of ``sk_live_``.
+            by: who makes it, for the record.
             organization_id: whom its bearer acts for.
 
         Raises:
             InvalidRequest: a scope is unknown, there is none, or the label breaks its rule.
         """
-        return drive(self._calls.create(scopes, label, test, organization_id))
+        return drive(self._calls.create(scopes, label, test, by, organization_id))
 
     def list(self, *, organization_id: str = DEFAULT_ORGANIZATION) -> Sequence[ApiKey]:
         """Return the Organization's keys, newest first, revoked ones too."""
         return drive(self._calls.all(organization_id))
 
-    def revoke(self, key_id: str, *, organization_id: str = DEFAULT_ORGANIZATION) -> ApiKey:
+    def revoke(
+        self,
+        key_id: str,
+        *,
+        by: str | None = None,
+        organization_id: str = DEFAULT_ORGANIZATION,
+    ) -> ApiKey:
         """Refuse a key from now on; doing it twice changes nothing.
+
+        Args:
+            key_id: the key.
+            by: who does it, for the record.
+            organization_id: whose key.
 
         Raises:
             NotFound: this Organization has no such key.
         """
-        return drive(self._calls.revoke(key_id, organization_id))
+        return drive(self._calls.revoke(key_id, by, organization_id))
 
     @forgets_locals
     def authenticate(self, secret: str | None, scope: str) -> ApiKey:
@@ -203,18 +231,25 @@ class AsyncApiKeys:
         *,
         label: str | None = None,
         test: bool = False,
+        by: str | None = None,
         organization_id: str = DEFAULT_ORGANIZATION,
     ) -> CreatedApiKey:
         """Make a key; as `ApiKeys.create`."""
-        return await self._calls.create(scopes, label, test, organization_id)
+        return await self._calls.create(scopes, label, test, by, organization_id)
 
     async def list(self, *, organization_id: str = DEFAULT_ORGANIZATION) -> Sequence[ApiKey]:
         """Return the Organization's keys; as `ApiKeys.list`."""
         return await self._calls.all(organization_id)
 
-    async def revoke(self, key_id: str, *, organization_id: str = DEFAULT_ORGANIZATION) -> ApiKey:
+    async def revoke(
+        self,
+        key_id: str,
+        *,
+        by: str | None = None,
+        organization_id: str = DEFAULT_ORGANIZATION,
+    ) -> ApiKey:
         """Refuse a key from now on; as `ApiKeys.revoke`."""
-        return await self._calls.revoke(key_id, organization_id)
+        return await self._calls.revoke(key_id, by, organization_id)
 
     @forgets_locals
     async def authenticate(self, secret: str | None, scope: str) -> ApiKey:

@@ -31,6 +31,8 @@ __all__ = [
     "DEFAULT_MAX_ATTEMPTS",
     "DEFAULT_ORGANIZATION",
     "NO_DELAY",
+    "check_actor",
+    "check_at_most",
     "check_before",
     "check_colour",
     "check_delay",
@@ -118,6 +120,12 @@ def check_limit(limit: object) -> None:
         raise ConfigurationError(f"limit must be an integer from 1 to {_MAX_LIMIT}.")
 
 
+def check_at_most(at_most: object) -> None:
+    """Hold how much a call may do against its rule; None is everything."""
+    if at_most is not None and (not isinstance(at_most, int) or at_most < 1):
+        raise ConfigurationError("at_most must be a positive integer, or None.")
+
+
 def check_lease(lease: object) -> None:
     """Hold how long a lease lasts against its rule."""
     if not isinstance(lease, timedelta) or not timedelta() < lease <= _MAX_WAIT:
@@ -202,6 +210,16 @@ def checked_who(who: object, email: object, external_id: object) -> tuple[str, I
     if not isinstance(word, str) or text_fault(word) is not None:
         raise NotFound
     return word, kind
+
+
+def check_actor(by: object) -> None:
+    """Hold who does something against its rule: a text of 1 to 255 characters; None says nobody."""
+    check_text("by", by)
+    if isinstance(by, str) and not 0 < len(by) <= _LONGEST_ACTOR:
+        raise ConfigurationError(f"by must have 1 to {_LONGEST_ACTOR} characters.")
+
+
+_LONGEST_ACTOR: Final = 255
 
 
 def check_journey_id(journey_id: object) -> None:

@@ -24,6 +24,7 @@ from attrs import has, resolve_types
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn
 
 from segmentflow_core.domain.api_key import ApiKey
+from segmentflow_core.domain.audit import AuditRecord
 from segmentflow_core.domain.canonical import encode_json
 from segmentflow_core.domain.event import Enrollment, UserEvent
 from segmentflow_core.domain.instant import from_microseconds, to_microseconds
@@ -41,7 +42,16 @@ __all__ = ["RECORDS", "decode_record", "document_of", "encode_record", "record_o
 
 R = TypeVar("R")
 
-RECORDS: Final = (KeyClaim, Profile, ProfileVersion, UserEvent, Journey, Enrollment, ApiKey)
+RECORDS: Final = (
+    KeyClaim,
+    Profile,
+    ProfileVersion,
+    UserEvent,
+    Journey,
+    Enrollment,
+    ApiKey,
+    AuditRecord,
+)
 """Every record that a store keeps. What else crosses a port is written and read as well."""
 
 
@@ -118,6 +128,10 @@ def _converter() -> cattrs.Converter:
     converter.register_unstructure_hook(bytes, bytes.hex)
     converter.register_structure_hook(bytes, lambda digits, _: bytes.fromhex(digits))
     converter.register_unstructure_hook(StrEnum, str)
+    converter.register_unstructure_hook_func(
+        _is_frozen_set,
+        lambda found: sorted(map(converter.unstructure, found), key=encode_json),
+    )
     converter.register_unstructure_hook(JourneyDefinition, journey_document)
     converter.register_structure_hook(JourneyDefinition, lambda found, _: journey_definition(found))
     converter.register_unstructure_hook_func(_is_json, lambda value: value)
@@ -129,12 +143,16 @@ def _as_it_is(value: Any, _: Any) -> Any:
     return value
 
 
+def _is_frozen_set(kind: Any) -> bool:
+    return get_origin(kind) is frozenset
+
+
 def _is_json(kind: Any) -> bool:
     """Say whether a field holds JSON already: an object of no records and no tuples."""
     if get_origin(kind) is not Mapping:
         return False
     _, values = get_args(kind)
-    return values in (Any, str)
+    return values in (Any, str, int)
 
 
 _CONVERTER: Final = _converter()

@@ -23,6 +23,7 @@ __all__ = [
     "IdempotencyInProgress",
     "IdempotencyKeyRequired",
     "IdempotencyKeyReuse",
+    "IdentityBlocked",
     "IdentityConflict",
     "InsufficientScope",
     "InternalError",
@@ -32,6 +33,7 @@ __all__ = [
     "LeaseLost",
     "MethodNotAllowed",
     "NotFound",
+    "Overloaded",
     "PayloadTooLarge",
     "ProfileEmailRequired",
     "ProfileTooLarge",
@@ -297,12 +299,30 @@ class ProfileTooLarge(_Refusal):
     default_message = "The Profile would have too many Properties, or too large ones."
 
 
+class IdentityBlocked(_Refusal):
+    """The email or the external id was blocked when its Profile was erased."""
+
+    code = "identity_blocked"
+    status = 422
+    default_message = "An identity of this Profile is blocked since its erasure."
+
+
 class TemplateStateMissing(_Refusal):
     """The state has nothing where a template reads; `details["missingPaths"]` lists the paths."""
 
     code = "template_state_missing"
     status = 422
     default_message = "The state document lacks something that the template needs."
+
+
+class Overloaded(SegmentflowError):
+    """As many requests are being worked on, or wait, as the service takes on at once."""
+
+    code = "overloaded"
+    status = 503
+    should_retry = True
+    retry_after = 1
+    default_message = "The service has as much to do as it takes on at once. Try again."
 
 
 class StorageUnavailable(SegmentflowError):
@@ -365,7 +385,9 @@ ERROR_CLASSES: Final[tuple[type[SegmentflowError], ...]] = (
     UnsupportedMediaType,
     ProfileEmailRequired,
     ProfileTooLarge,
+    IdentityBlocked,
     TemplateStateMissing,
+    Overloaded,
     StorageUnavailable,
     InternalError,
 )

@@ -1,4 +1,4 @@
-"""The facade of Journeys: publish, read and rehearse them. Needs no fingerprint secret.
+"""The facade of Journeys: publish, read, rehearse and count them. Needs no fingerprint secret.
 
 What a definition may say is `segmentflow_core.domain.journey`'s; its names for users are here.
 """
@@ -6,13 +6,15 @@ What a definition may say is `segmentflow_core.domain.journey`'s; its names for 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from segmentflow_core.arguments import (
     DEFAULT_ORGANIZATION,
+    check_actor,
     check_journey_version,
+    check_limit,
     check_moment,
     check_organization,
     checked_definitions,
@@ -29,11 +31,15 @@ from segmentflow_core.domain.journey import (
     journey_document,
 )
 from segmentflow_core.domain.journey.json_schema import journey_file_json_schema
+from segmentflow_core.domain.journey_stats import JourneyCounts, JourneyStats
 from segmentflow_core.domain.rehearsal import Rehearsal
-from segmentflow_core.ports import AsyncStorage, Clock, Storage
-from segmentflow_core.system import SystemClock
+from segmentflow_core.errors import ConfigurationError
+from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
+from segmentflow_core.system import SystemClock, Uuid7Factory
 from segmentflow_core.tracebacks import forgets_locals
+from segmentflow_core.usecases.audit import Actor
 from segmentflow_core.usecases.explain import drafts, listens
+from segmentflow_core.usecases.journey_stats import JourneyCounting
 from segmentflow_core.usecases.journeys import JourneyChange, PublishedJourney, publish_journeys
 from segmentflow_core.usecases.reading import list_journeys, read_journey
 from segmentflow_core.usecases.rehearse import Rehearsing
@@ -41,6 +47,8 @@ from segmentflow_core.usecases.rehearse import Rehearsing
 __all__ = [
     "AsyncJourneys",
     "JourneyChange",
+    "JourneyCounts",
+    "JourneyStats",
     "Journeys",
     "PublishedJourney",
     "check_journey",
@@ -56,6 +64,9 @@ PublishedJourneys: TypeAlias = list[PublishedJourney]
 OnProgress: TypeAlias = Callable[[int, "int | None"], object]
 """Called with how many events are done and the total; None until it is known."""
 
+_COUNTED: Final = timedelta(days=7)
+_LOOKED_AT: Final = 100_000
+
 
 class _JourneyCalls(StorageCalls):
     """What both colours do."""
@@ -64,24 +75,27 @@ class _JourneyCalls(StorageCalls):
         self,
         storage: Storage | AsyncStorage,
         clock: Clock | None,
+        ids: IdFactory | None,
         face: str,
         *,
         asynchronous: bool,
     ) -> None:
         super().__init__(storage, face, asynchronous=asynchronous)
         self._clock = clock or SystemClock()
+        self._ids = ids or Uuid7Factory()
 
     async def publish(
-        self, journeys: object, organization_id: str, dry_run: bool
+        self, journeys: object, organization_id: str, dry_run: bool, by: str | None
     ) -> PublishedJourneys:
         check_organization(organization_id)
+        check_actor(by)
         definitions = checked_definitions(journeys)
         return await self.run(
             partial(
                 publish_journeys,
                 organization_id=organization_id,
                 definitions=definitions,
-                now=self._clock.now(),
+                actor=Actor(by, self._clock.now(), self._ids.new_id()),
                 dry_run=dry_run,
             ),
             reads_only=dry_run,
@@ -117,20 +131,46 @@ class _JourneyCalls(StorageCalls):
                 on_progress(rehearsing.done, rehearsing.total)
         return rehearsing.result()
 
+    async def stats(
+        self,
+        journey_id: str | None,
+        since: datetime | None,
+        until: datetime | None,
+        at_most: int,
+        organization_id: str,
+    ) -> JourneyStats:
+        check_organization(organization_id)
+        if journey_id is not None:
+            check_journey_version(journey_id, None)
+        check_moment("since", since)
+        check_moment("until", until)
+        check_limit(at_most)
+        now = self._clock.now()
+        ends = until or now
+        starts = since or ends - _COUNTED
+        if starts > ends:
+            raise ConfigurationError("since must not be later than until.")
+        read = partial(self.run, reads_only=True)
+        counting = JourneyCounting(read, organization_id, journey_id, starts, ends, now, at_most)
+        return await counting.count()
+
 
 class Journeys:
-    """Publishes, reads and rehearses Journeys, over a synchronous storage.
+    """Publishes, reads, rehearses and counts Journeys, over a synchronous storage.
 
     Args:
         storage: where they are kept.
         clock: tells the time; default the machine's.
+        ids: makes the ids of the record; default UUIDv7.
 
     Raises:
         ConfigurationError: the storage is asynchronous.
     """
 
-    def __init__(self, storage: Storage, *, clock: Clock | None = None) -> None:
-        self._calls = _JourneyCalls(storage, clock, "Journeys", asynchronous=False)
+    def __init__(
+        self, storage: Storage, *, clock: Clock | None = None, ids: IdFactory | None = None
+    ) -> None:
+        self._calls = _JourneyCalls(storage, clock, ids, "Journeys", asynchronous=False)
 
     @forgets_locals
     def publish(
@@ -139,6 +179,7 @@ class Journeys:
         *,
         organization_id: str = DEFAULT_ORGANIZATION,
         dry_run: bool = False,
+        by: str | None = None,
     ) -> PublishedJourneys:
         """Publish Journeys: a file's document, ``{"journeys": [...]}``, or a list of definitions.
 
@@ -146,6 +187,7 @@ class Journeys:
             journeys: what to publish; Journeys not in it stay as they are.
             organization_id: whose Journeys they are.
             dry_run: only say what would change.
+            by: who does it, for the record.
 
         Returns:
             One for each definition, in order, with what publishing did, or would do, to it.
@@ -153,7 +195,7 @@ class Journeys:
         Raises:
             InvalidJourney: with every fault of every Journey; nothing is published.
         """
-        return drive(self._calls.publish(journeys, organization_id, dry_run))
+        return drive(self._calls.publish(journeys, organization_id, dry_run, by))
 
     def list(self, *, organization_id: str = DEFAULT_ORGANIZATION) -> Sequence[Journey]:
         """Return every Journey in its current version, by id."""
@@ -201,12 +243,41 @@ class Journeys:
         """
         return drive(self._calls.rehearse(journeys, since, until, on_progress, organization_id))
 
+    def stats(
+        self,
+        journey_id: str | None = None,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        at_most: int = _LOOKED_AT,
+        organization_id: str = DEFAULT_ORGANIZATION,
+    ) -> JourneyStats:
+        """Count what Journeys did with the events of a period, and what waits for a worker.
+
+        Counted from rows, newest first, page by page, a transaction each.
+
+        Args:
+            journey_id: only this Journey; default each of them.
+            since: events received at this instant or later; default 7 days before the end.
+            until: and before this one; default now.
+            at_most: how many events, and how many Enrollments, to look at, 1 to 100,000. Where
+                that is not enough, the result starts later and says so.
+            organization_id: whose Journeys.
+
+        Raises:
+            NotFound: this Organization has no such Journey.
+            ConfigurationError: an argument breaks its rule.
+        """
+        return drive(self._calls.stats(journey_id, since, until, at_most, organization_id))
+
 
 class AsyncJourneys:
     """As `Journeys`, over an asynchronous storage; every call is awaited."""
 
-    def __init__(self, storage: AsyncStorage, *, clock: Clock | None = None) -> None:
-        self._calls = _JourneyCalls(storage, clock, "AsyncJourneys", asynchronous=True)
+    def __init__(
+        self, storage: AsyncStorage, *, clock: Clock | None = None, ids: IdFactory | None = None
+    ) -> None:
+        self._calls = _JourneyCalls(storage, clock, ids, "AsyncJourneys", asynchronous=True)
 
     @forgets_locals
     async def publish(
@@ -215,9 +286,10 @@ class AsyncJourneys:
         *,
         organization_id: str = DEFAULT_ORGANIZATION,
         dry_run: bool = False,
+        by: str | None = None,
     ) -> PublishedJourneys:
         """Publish Journeys; as `Journeys.publish`."""
-        return await self._calls.publish(journeys, organization_id, dry_run)
+        return await self._calls.publish(journeys, organization_id, dry_run, by)
 
     async def list(self, *, organization_id: str = DEFAULT_ORGANIZATION) -> Sequence[Journey]:
         """Return every Journey; as `Journeys.list`."""
@@ -245,3 +317,15 @@ class AsyncJourneys:
     ) -> Rehearsal:
         """Rehearse drafts over the stored events of a period; as `Journeys.rehearse`."""
         return await self._calls.rehearse(journeys, since, until, on_progress, organization_id)
+
+    async def stats(
+        self,
+        journey_id: str | None = None,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        at_most: int = _LOOKED_AT,
+        organization_id: str = DEFAULT_ORGANIZATION,
+    ) -> JourneyStats:
+        """Count what Journeys did in a period; as `Journeys.stats`."""
+        return await self._calls.stats(journey_id, since, until, at_most, organization_id)

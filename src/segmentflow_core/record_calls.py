@@ -24,6 +24,7 @@ from segmentflow_core.arguments import (
 )
 from segmentflow_core.calls import StorageCalls
 from segmentflow_core.colour import settle
+from segmentflow_core.domain.audit import AuditRecord
 from segmentflow_core.domain.event import UserEvent
 from segmentflow_core.domain.explanation import ExplainedEvent
 from segmentflow_core.domain.finding import EventFilter
@@ -34,6 +35,7 @@ from segmentflow_core.domain.story import Story
 from segmentflow_core.errors import StorageUnavailable
 from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage, Transaction
 from segmentflow_core.system import SystemClock, Uuid7Factory
+from segmentflow_core.usecases.audit import list_audit
 from segmentflow_core.usecases.explain import (
     Asked,
     drafts,
@@ -41,7 +43,13 @@ from segmentflow_core.usecases.explain import (
     explain_stored,
     prepare_dry_run,
 )
-from segmentflow_core.usecases.finding import find_events, find_profile, list_profiles, tell
+from segmentflow_core.usecases.finding import (
+    find_events,
+    find_profile,
+    list_profiles,
+    read_profile,
+    tell,
+)
 from segmentflow_core.usecases.reading import list_events
 from segmentflow_core.usecases.record import AnyRequest
 
@@ -109,8 +117,9 @@ class RecordCalls(StorageCalls):
     async def profile(self, profile_id: str, organization_id: str) -> Profile:
         """As `Records.profile`."""
         check_id(profile_id)
+        check_organization(organization_id)
         return found(
-            await self.read(organization_id, lambda t: t.profiles.get(organization_id, profile_id))
+            await self.run(lambda t: read_profile(t, organization_id, profile_id), reads_only=True)
         )
 
     async def find_profile(
@@ -195,6 +204,16 @@ class RecordCalls(StorageCalls):
         if journeys is None:
             return Asked(None, journey_id)
         return Asked(drafts(checked_definitions(journeys), self._clock.now()), journey_id)
+
+    async def audit(
+        self, limit: int, before: str | None, organization_id: str
+    ) -> Sequence[AuditRecord]:
+        """As `Records.audit`."""
+        check_limit(limit)
+        check_before(before)
+        return await self.read(
+            organization_id, lambda t: list_audit(t, organization_id, limit, before)
+        )
 
     async def purge_keys(self, limit: int) -> int:
         """As `Records.purge_keys`."""

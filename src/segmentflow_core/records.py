@@ -10,6 +10,7 @@ from datetime import datetime
 
 from segmentflow_core.arguments import DEFAULT_ORGANIZATION
 from segmentflow_core.colour import drive
+from segmentflow_core.domain.audit import AuditRecord
 from segmentflow_core.domain.event import UserEvent
 from segmentflow_core.domain.explanation import ExplainedEvent
 from segmentflow_core.domain.finding import EventFilter
@@ -235,6 +236,25 @@ class Records:
         """
         return drive(self._calls.explain_request(request, journeys, journey_id, organization_id))
 
+    def audit(
+        self,
+        *,
+        limit: int = 100,
+        before: str | None = None,
+        organization_id: str = DEFAULT_ORGANIZATION,
+    ) -> Sequence[AuditRecord]:
+        """Return what was done to people, Journeys and API Keys, newest first, a page at a time.
+
+        Args:
+            limit: how many records at most, 1 to 100,000.
+            before: only ids below this one: the last of the page before.
+            organization_id: whose record.
+
+        Raises:
+            ConfigurationError: an argument breaks its rule, or the storage keeps no record.
+        """
+        return drive(self._calls.audit(limit, before, organization_id))
+
     def purge_keys(self, *, limit: int = 1000) -> int:
         """Remove at most `limit` expired idempotency keys; return how many. Repeat until 0."""
         return drive(self._calls.purge_keys(limit))
@@ -362,6 +382,16 @@ class AsyncRecords:
     ) -> ExplainedEvent:
         """Explain a request not yet sent; as `Records.explain_request`."""
         return await self._calls.explain_request(request, journeys, journey_id, organization_id)
+
+    async def audit(
+        self,
+        *,
+        limit: int = 100,
+        before: str | None = None,
+        organization_id: str = DEFAULT_ORGANIZATION,
+    ) -> Sequence[AuditRecord]:
+        """Return what was done, newest first; as `Records.audit`."""
+        return await self._calls.audit(limit, before, organization_id)
 
     async def purge_keys(self, *, limit: int = 1000) -> int:
         """Remove expired idempotency keys; as `Records.purge_keys`."""

@@ -24,8 +24,11 @@ from segmentflow_core.domain.redaction_policy import NO_POLICY, RedactionPolicy
 from segmentflow_core.domain.request import DEFAULT_LIMITS, Limits
 from segmentflow_core.enrollments import AsyncEnrollments, Enrollments
 from segmentflow_core.errors import SegmentflowError
+from segmentflow_core.gathering import GatheredCalls, check_gathering
 from segmentflow_core.journeys import AsyncJourneys, Journeys
+from segmentflow_core.people import AsyncPeople, People
 from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
+from segmentflow_core.ports.gathering import Gathers
 from segmentflow_core.ports.observation import Observer
 from segmentflow_core.records import AsyncRecords, Records
 from segmentflow_core.system import SystemClock, Uuid7Factory
@@ -53,11 +56,14 @@ class Tracker:
             a removed one is remembered.
         redaction: what is never stored, beside what each request redacts itself.
         observers: are told of what was tracked, after it is committed.
+        gather: lets concurrent calls of `track` share transactions: a `Gathering` of
+            `segmentflow_gathering`. None gives each a transaction of its own.
 
     Attributes:
         journeys: publishes, reads and rehearses Journeys.
         enrollments: reads Enrollments and hands them over.
         records: reads events and Profiles, explains stored events, purges keys.
+        people: suppresses, erases and merges Profiles.
 
     Raises:
         ConfigurationError: an argument breaks its rule, or the storage is asynchronous.
@@ -77,6 +83,7 @@ class Tracker:
         profile_limits: ProfileLimits = DEFAULT_PROFILE_LIMITS,
         redaction: RedactionPolicy = NO_POLICY,
         observers: Sequence[Observer] = (),
+        gather: Gathers | None = None,
     ) -> None:
         settings = settings_for(
             fingerprint_key,
@@ -88,8 +95,13 @@ class Tracker:
         )
         clock, ids = clock or SystemClock(), ids or Uuid7Factory()
         self._calls = TrackingCalls(storage, settings, clock, ids, observers, asynchronous=False)
-        self.journeys = Journeys(storage, clock=clock)
+        self._track = self._calls.track_many
+        if gather is not None:
+            check_gathering(gather, storage, asynchronous=False)
+            self._track = GatheredCalls(self._calls, gather).track_many
+        self.journeys = Journeys(storage, clock=clock, ids=ids)
         self.enrollments = Enrollments(storage, clock=clock, ids=ids)
+        self.people = People(storage, clock=clock, ids=ids, profile_limits=profile_limits)
         self.records = Records(
             storage,
             clock=clock,
@@ -145,7 +157,7 @@ class Tracker:
         """
         calls = [(request, idempotency_key)]
         try:
-            return only(drive(self._calls.track_many(calls, organization_id, match_journeys)))
+            return only(drive(self._track(calls, organization_id, match_journeys)))
         except BaseException as error:
             # As `forgets_locals` does, without its frame: this is the trunk.
             del request, idempotency_key, calls
@@ -213,6 +225,7 @@ class AsyncTracker:
         profile_limits: ProfileLimits = DEFAULT_PROFILE_LIMITS,
         redaction: RedactionPolicy = NO_POLICY,
         observers: Sequence[Observer] = (),
+        gather: Gathers | None = None,
     ) -> None:
         settings = settings_for(
             fingerprint_key,
@@ -224,8 +237,13 @@ class AsyncTracker:
         )
         clock, ids = clock or SystemClock(), ids or Uuid7Factory()
         self._calls = TrackingCalls(storage, settings, clock, ids, observers, asynchronous=True)
-        self.journeys = AsyncJourneys(storage, clock=clock)
+        self._track = self._calls.track_many
+        if gather is not None:
+            check_gathering(gather, storage, asynchronous=True)
+            self._track = GatheredCalls(self._calls, gather).track_many
+        self.journeys = AsyncJourneys(storage, clock=clock, ids=ids)
         self.enrollments = AsyncEnrollments(storage, clock=clock, ids=ids)
+        self.people = AsyncPeople(storage, clock=clock, ids=ids, profile_limits=profile_limits)
         self.records = AsyncRecords(
             storage,
             clock=clock,
@@ -257,7 +275,7 @@ class AsyncTracker:
     ) -> Receipt:
         """Record one event; as `Tracker.track`."""
         calls = [(request, idempotency_key)]
-        return only(await self._calls.track_many(calls, organization_id, match_journeys))
+        return only(await self._track(calls, organization_id, match_journeys))
 
     @forgets_locals
     async def track_many(

@@ -26,7 +26,14 @@ from segmentflow_core.errors import SegmentflowError, StorageRefused
 from segmentflow_core.observation import Observation
 from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
 from segmentflow_core.ports.observation import Observer
-from segmentflow_core.usecases.record import AnyRequest, Recorded, Settings, prepare, record_batch
+from segmentflow_core.usecases.record import (
+    AnyRequest,
+    Prepared,
+    Recorded,
+    Settings,
+    prepare,
+    record_batch,
+)
 
 __all__ = ["TrackingCalls", "settings_for"]
 
@@ -41,6 +48,10 @@ class TrackingCalls(StorageCalls):
         ids: makes ids.
         observers: are told of what was tracked, after it is committed.
         asynchronous: the tracker's colour.
+
+    Attributes:
+        settings: how the host wants its events tracked.
+        observers: are told of what was tracked.
     """
 
     def __init__(
@@ -58,7 +69,7 @@ class TrackingCalls(StorageCalls):
         self.settings = settings
         self._clock = clock
         self._ids = ids
-        self._observers = tuple(observers)
+        self.observers = tuple(observers)
 
     async def track_many(
         self,
@@ -67,7 +78,7 @@ class TrackingCalls(StorageCalls):
         match_journeys: bool,
     ) -> list[Receipt | SegmentflowError]:
         """Record a batch, and tell the observers; one receipt or error per call, in order."""
-        observers, began = self._observers, None
+        observers, began = self.observers, None
         observation = Observation(observers, organization_id, len(calls)) if observers else None
         if observation is not None:
             began = observation.began
@@ -102,18 +113,43 @@ class TrackingCalls(StorageCalls):
         began: Callable[[], object] | None,
     ) -> Work[Recorded] | Recorded:
         """Return what records the batch in a transaction, or its refusals if nothing is left."""
-        settings, ids = self.settings, self._ids
-        prepared = prepare(
-            calls, organization_id, settings, self._clock, ids, match_journeys=match_journeys
-        )
+        prepared = self.prepared(calls, organization_id, match_journeys)
         if not prepared.items:
             return Recorded([prepared.refused[index] for index in range(len(calls))])
+        return self.work(prepared, organization_id, began)
+
+    def prepared(
+        self,
+        calls: Sequence[tuple[AnyRequest, str | None]],
+        organization_id: str,
+        match_journeys: bool,
+    ) -> Prepared:
+        """Check every request of a batch, before anything touches the store."""
+        return prepare(
+            calls,
+            organization_id,
+            self.settings,
+            self._clock,
+            self._ids,
+            match_journeys=match_journeys,
+        )
+
+    def work(
+        self, prepared: Prepared, organization_id: str, began: Callable[[], object] | None
+    ) -> Work[Recorded]:
+        """Return what records a prepared batch in a transaction.
+
+        Args:
+            prepared: the batch.
+            organization_id: whose events they are.
+            began: is called first, in each run of the transaction.
+        """
         return partial(
             record_batch,
             organization_id=organization_id,
             prepared=prepared,
-            settings=settings,
-            ids=ids,
+            settings=self.settings,
+            ids=self._ids,
             began=began,
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from broken_storages import entries, finding, keys, locks, outages, races, values
+from broken_storages import entries, finding, keys, locks, outages, people, races, values
 from broken_storages.altered import Broken
 from broken_storages.bounds import BY_ONE
 from broken_storages.folded import FOLDED
@@ -13,6 +13,7 @@ from broken_storages.stored import CHANGED, STORED
 
 __all__ = [
     "BROKEN",
+    "HURRIED",
     "OUTAGES",
     "RACES",
     "Distant",
@@ -23,12 +24,13 @@ __all__ = [
     "keys",
     "locks",
     "outages",
+    "people",
     "races",
     "values",
 ]
 
 # Held here: a class knows its subclasses by weak references alone.
-_TABLES = [*STORED, *CHANGED, *FOLDED, *BY_ONE]
+_TABLES = [*STORED, *CHANGED, *FOLDED, *BY_ONE, *people.TABLES]
 
 
 def with_a_mistake(kind):
@@ -40,4 +42,5 @@ def with_a_mistake(kind):
 
 RACES = [*with_a_mistake(Unlocked)]
 OUTAGES = [*with_a_mistake(Distant)]
-BROKEN = [*with_a_mistake(Broken), *RACES, *OUTAGES, locks.SeenBeforeTheCommit]
+HURRIED = [*with_a_mistake(people.Hurried)]
+BROKEN = [*with_a_mistake(Broken), *RACES, *OUTAGES, *HURRIED, locks.SeenBeforeTheCommit]

@@ -290,7 +290,7 @@ def test_a_rehearsal_names_its_journeys_whole_however_narrow_the_terminal(run, w
             "leave --journey out",
         ),
         (("--event", "x", "--until", "2020-01-01T00:00Z"), "--since"),
-        (("--since", "yesterday", "--journeys", "j.json"), "RFC 3339"),
+        (("--since", "yesterday", "--journeys", "j.json"), "Must be a date-time"),
     ],
 )
 def test_options_that_do_not_go_together_are_wrong_usage(run, arguments, why):

@@ -58,16 +58,16 @@ def test_people_get_a_page(run):
 
 def test_a_revoked_key_stays_listed(run):
     key_id = answer(run("create", "--scope", "events:write", "--json"))["keyId"]
-    revoked = answer(run("revoke", key_id, "--json"))
+    revoked = answer(run("revoke", key_id, "--yes", "--json"))
     assert revoked["revokedAt"] is not None
     assert answer(run("list", "--json")) == [revoked]
-    assert f"Revoked {key_id}" in run("revoke", key_id)[1]
+    assert f"Revoked {key_id}" in run("revoke", key_id, "--yes")[1]
 
 
 def test_organizations_keys_are_apart(run):
     key_id = answer(run("create", "--scope", "events:write", "--json"))["keyId"]
     assert answer(run("list", "--json", "--organization", "acme")) == []
-    status, _, err = run("revoke", key_id, "--json", "--organization", "acme")
+    status, _, err = run("revoke", key_id, "--yes", "--json", "--organization", "acme")
     assert (status, json.loads(err)["error"]) == (1, "not_found")
 
 

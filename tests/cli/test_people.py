@@ -9,6 +9,7 @@ import pytest
 from command_answers import answer
 from segmentflow_cli import main
 from segmentflow_core import Tracker
+from segmentflow_core.errors import IdentityBlocked
 from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey, a_request
 from segmentflow_core.wire import enrollment_document, profile_document, story_document
 from segmentflow_sql import open_storage
@@ -184,3 +185,37 @@ def test_enrollments_are_listed_by_profile_and_event_and_shown(run, tracker, rec
     assert listed("--event", receipt.event_id, "--status", "pending") == [expected]
     assert listed("--event", other.event_id, "--profile", "cus_123") == []
     assert answer(run("enrollments", "show", expected["enrollmentId"], "--json")) == expected
+
+
+def test_a_person_is_merged_suppressed_and_erased_in_a_file(run, tracker, receipt):
+    canary = {"email": "canary@example.com", "externalId": "canary", "properties": {"n": "canary"}}
+    goes = order(tracker, "canary", profile=canary, secret="canary").profile_id
+    merged = answer(run("profiles", "merge", "cus_123", "canary", "--yes", "--json"))
+    assert (merged["profileId"], merged["changed"]) == (receipt.profile_id, True)
+    suppressed = answer(run("profiles", "suppress", "canary@example.com", "--json"))
+    assert (suppressed["profileId"], suppressed["withdrawn"]) == (receipt.profile_id, 2)
+    order(tracker, "another canary", profile=canary, secret="canary")
+    page = run("why", goes)[1]
+    assert "welcome (version 1): skipped, suppressed" in page
+    assert page.count("enrolled, withdrawn at") == 2
+    counts = {
+        each["journeyId"]: each for each in answer(run("journeys", "stats", "--json"))["journeys"]
+    }
+    assert counts["welcome"]["skipped"] == {"suppressed": 1}
+    assert counts["welcome"]["enrollments"]["withdrawn"] == 2
+    erased = answer(run("profiles", "erase", "canary", "--block", "--yes", "--json"))
+    assert (erased["profileId"], erased["blocked"], erased["done"]) == (receipt.profile_id, 4, True)
+    with pytest.raises(IdentityBlocked):
+        order(tracker, "later", profile={"email": "CANARY@example.com"})
+    for shown in ("profiles", "events", "enrollments"):
+        assert "canary" not in run(shown, "list", "--json")[1]
+    assert answer(run("profiles", "erase", "--resume", "--json")) == {"finished": 0}
+    actions = [each["action"] for each in answer(run("audit", "--json"))]
+    assert actions == [
+        "profile_scrubbed",
+        "profile_scrubbed",
+        "profile_erased",
+        "profile_suppressed",
+        "profiles_merged",
+        "journeys_published",
+    ]

@@ -10,6 +10,7 @@ from segmentflow_core.domain.event import UserEvent
 from segmentflow_core.domain.hand_over import (
     AVAILABLE_STATUSES,
     ENROLLMENT_STATUSES,
+    FINISHED_STATUSES,
     ClaimedEnrollment,
     ClaimTerms,
     EnrollmentChange,
@@ -20,6 +21,7 @@ from segmentflow_core.domain.hand_over import (
     handed_over,
     released,
     revived,
+    withdrawn,
 )
 from segmentflow_core.testing import FixedClock
 
@@ -97,9 +99,23 @@ def test_a_claim_moves_the_enrollment_to_the_end_of_its_lease():
     assert CLAIMED.available_at == CLAIMED.lease_until == NOW + MINUTE
 
 
+@pytest.mark.parametrize("status", ["pending", "claimed", "dead"])
+def test_what_is_not_finished_is_withdrawn_and_nobody_holds_it_any_more(status):
+    before = evolve(CLAIMED, status=EnrollmentStatus(status), attempts=2)
+    after = withdrawn(before, NOW)
+    assert (after.status, after.withdrawn_at) == (EnrollmentStatus.WITHDRAWN, NOW)
+    assert (after.lease_until, after.token, after.attempts) == (None, None, 2)
+    assert withdrawn(after, NOW) is None
+
+
+def test_what_is_completed_is_withdrawn_no_more():
+    assert withdrawn(evolve(CLAIMED, status=EnrollmentStatus.COMPLETED), NOW) is None
+    assert {"completed", "withdrawn"} == FINISHED_STATUSES
+
+
 def test_every_status_is_explained_and_the_finished_ones_are_not_available():
     assert set(ENROLLMENT_STATUSES) == set(EnrollmentStatus)
-    assert set(EnrollmentStatus) - AVAILABLE_STATUSES == {"completed", "dead"}
+    assert set(EnrollmentStatus) - AVAILABLE_STATUSES == {"completed", "dead", "withdrawn"}
 
 
 def test_the_turn_differs_from_claim_to_claim():

@@ -30,6 +30,9 @@ PROMISED = {
     "faults.MAX_PATH": 1024,
     "fingerprint.MIN_SECRET_BYTES": 32,
     "fingerprint._KEY_ID_BYTES": 8,
+    "gathering.MAX_TOGETHER": 128,
+    "gathering.MAX_WRITERS": 4,
+    "hand_over.MAX_FAILURE": 1_000,
     "idempotency_key._LENGTH": 43,
     "journey.definition.MAX_KEY_PARTS": 8,
     "journey.definition.MAX_NAME": 255,
@@ -45,6 +48,7 @@ PROMISED = {
 NOBODY_SEES = {
     "conflict._CACHED_LENGTH",
     "conflict._CACHED_SHAPES",
+    "emails._FOR_EVER",
     "instant._MICROSECOND",
     "profile._MICROSECOND",
     "redaction._CACHED_LENGTH",

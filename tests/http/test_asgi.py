@@ -10,7 +10,7 @@ import pytest
 from segmentflow_core import Tracker
 from segmentflow_core.errors import ConfigurationError
 from segmentflow_core.testing import DOCUMENTED_REQUEST, FINGERPRINT_SECRET
-from segmentflow_http import AsgiApp, Endpoint, KnownKeys
+from segmentflow_http import AsgiApp, AsyncEndpoint, Endpoint, KnownKeys
 from segmentflow_http.access import log_answered
 from segmentflow_memory import MemoryStorage
 
@@ -58,6 +58,114 @@ def test_a_server_about_to_stop_asks_for_the_connection_to_be_closed(endpoint, h
     app = AsgiApp(endpoint, closing=lambda: closing)
     (start, _), _ = run(app, scope(headers), body(BODY))
     assert ((b"connection", b"close") in start["headers"]) is closing
+
+
+@pytest.fixture
+def held(async_endpoint):
+    """Give an endpoint that answers POST when `go` is set, and sets `entered` before."""
+
+    class Held(AsyncEndpoint):
+        async def __call__(self, method, *request, **more):
+            if method == "POST":
+                self.entered.set()
+                await self.go.wait()
+            return await super().__call__(method, *request, **more)
+
+    async_endpoint.__class__ = Held
+    async_endpoint.entered, async_endpoint.go = asyncio.Event(), asyncio.Event()
+    return async_endpoint
+
+
+def test_beyond_its_bound_the_app_refuses_at_once_and_health_is_answered(held, headers):
+    app = AsgiApp(held, max_requests=1)
+
+    async def story():
+        first = asyncio.create_task(exchange(app, scope(headers), body(BODY)))
+        await held.entered.wait()
+        refused, left = await exchange(app, scope(headers), body(BODY))
+        healthy, _ = await exchange(app, scope({}, "GET", "/healthz"), body(b""))
+        held.go.set()
+        answered, _ = await first
+        again, _ = await exchange(app, scope(headers), body(BODY))
+        return refused, left, [healthy, answered, again]
+
+    (start, sent), left, others = asyncio.run(story())
+    assert [messages[0]["status"] for messages in others] == [200, 202, 202]
+    assert (start["status"], json.loads(sent["body"])["error"]) == (503, "overloaded")
+    assert {(b"retry-after", b"1"), (b"x-should-retry", b"true")} <= set(start["headers"])
+    assert len(left) == 1  # its body was not read
+
+
+def test_requests_that_come_while_a_body_is_read_count_too(held, headers):
+    app, sent = AsgiApp(held, max_requests=1), []
+
+    async def story():
+        others = []
+
+        async def receive():
+            others.append(asyncio.create_task(exchange(app, scope(headers), body(BODY))))
+            await held.entered.wait()
+            return body(BODY)[0]
+
+        async def send(message):
+            sent.append(message)
+
+        await app(scope(headers), receive, send)
+        held.go.set()
+        return await others[0]
+
+    (start, _), _ = asyncio.run(story())
+    assert (start["status"], sent[0]["status"]) == (202, 503)
+
+
+def test_a_client_that_leaves_is_not_worked_for(held, headers, tracker):
+    app, sent = AsgiApp(held, max_requests=1), []
+
+    async def story():
+        messages = body(BODY)
+
+        async def receive():
+            if messages:
+                return messages.pop()
+            await held.entered.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message):
+            sent.append(message)
+
+        await app(scope(headers), receive, send)
+        assert sent == []
+        held.go.set()
+        held.entered.clear()
+        answered, _ = await exchange(app, scope(headers), body(BODY))
+        return answered
+
+    (start, _) = asyncio.run(story())
+    assert start["status"] == 202
+    assert b"idempotent-replayed" not in dict(start["headers"])
+    assert len(tracker.records.events()) == 1
+
+
+def test_an_app_that_is_cancelled_takes_its_answer_along(held, headers, tracker):
+    app = AsgiApp(held)
+
+    async def story():
+        waiting = asyncio.Event()
+
+        async def receive():
+            if held.entered.is_set():
+                await waiting.wait()
+            return body(BODY)[0]
+
+        request = asyncio.create_task(app(scope(headers), receive, None))
+        await held.entered.wait()
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+        held.go.set()
+
+    asyncio.run(story())
+    assert tracker.records.events() == []
 
 
 def test_a_body_may_come_in_parts(app, headers):
@@ -189,8 +297,9 @@ def test_no_more_calls_run_at_once_than_there_are_threads():
 
     assert asyncio.run(many()) == [202] * 9
     assert storage.most == 3
-    with pytest.raises(ConfigurationError):
-        AsgiApp(Endpoint(tracker, KnownKeys(["k" * 32])), threads=0)
+    for wrong in ({"threads": 0}, {"max_requests": 0}):
+        with pytest.raises(ConfigurationError):
+            AsgiApp(Endpoint(tracker, KnownKeys(["k" * 32])), **wrong)
 
 
 def test_the_access_log_tells_what_happened_and_nothing_of_what_was_sent(endpoint, headers, caplog):

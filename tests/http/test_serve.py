@@ -47,6 +47,12 @@ def stored(url):
     return events
 
 
+def killed(server):
+    """Kill the process at once; return 0 where that is what ended it."""
+    server.process.kill()
+    return server.process.wait(60) + signal.SIGKILL
+
+
 def test_the_documented_request_is_served_and_the_log_holds_no_part_of_it(store):
     with served(store) as server:
         url = f"{server.url}/api/v1/events"
@@ -83,15 +89,19 @@ def test_a_key_of_the_store_works_until_it_is_revoked(store, capsys):
         url = f"{server.url}/api/v1/events"
         accepted = httpx.post(url, headers=headers, json=DOCUMENTED_REQUEST)
         assert keys("list")[0]["lastUsedAt"] is not None
-        keys("revoke", created["keyId"])
+        keys("revoke", created["keyId"], "--yes")
         refused = httpx.post(url, headers=headers, json=DOCUMENTED_REQUEST)
         server.stop()
     assert (accepted.status_code, refused.status_code) == (202, 401)
     assert created["secret"] not in "".join(server.out + server.err)
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_every_202_before_a_stop_under_load_is_in_the_store(store, workers):
+@pytest.mark.parametrize(
+    ("workers", "ends"),
+    [("1", lambda server: server.stop()), ("2", lambda server: server.stop()), ("1", killed)],
+    ids=["stopped", "stopped with two workers", "killed"],
+)
+def test_every_202_before_the_end_under_load_is_in_the_store(store, workers, ends):
     acknowledged, enough = [], threading.Event()
 
     def send(worker):
@@ -114,7 +124,7 @@ def test_every_202_before_a_stop_under_load_is_in_the_store(store, workers):
     with served(store, "--workers", workers) as server, ThreadPoolExecutor(6) as pool:
         sending = [pool.submit(send, worker) for worker in range(6)]
         assert enough.wait(60)
-        assert server.stop() == 0
+        assert ends(server) == 0
         for future in sending:
             future.result()
     assert len(acknowledged) >= 40
@@ -190,6 +200,9 @@ def test_a_request_may_hold_256_kib_and_nest_64_deep_unless_told_otherwise(store
         ("--max-batch-bytes", "0"),
         ("--read-timeout", "0"),
         ("--keep-alive", "-1"),
+        ("--together", "129"),
+        ("--writers", "0"),
+        ("--max-requests", "0"),
         ("--max-bytes", "0"),
         ("--max-bytes", "x"),
         ("--max-depth", "0"),
@@ -277,7 +290,7 @@ def test_an_address_that_cannot_be_listened_on_is_refused_with_the_reason(
     store, host, workers, monkeypatch, capsys
 ):
     monkeypatch.setenv("SEGMENTFLOW_FINGERPRINT_KEY", FINGERPRINT_SECRET)
-    for name in ("STORE", "ORGANIZATION", "THREADS", *SET_BY_SERVE):
+    for name in ("STORE", "THREADS", "TOGETHER", "WRITERS", "MAX_REQUESTS", *SET_BY_SERVE):
         monkeypatch.setenv(f"SEGMENTFLOW_{name}", "")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
@@ -298,7 +311,8 @@ def test_a_wrong_set_up_is_said_before_anything_listens(
     store, environment, why, monkeypatch, capsys
 ):
     monkeypatch.setenv("SEGMENTFLOW_FINGERPRINT_KEY", FINGERPRINT_SECRET)
-    for name in ("STORE", "ORGANIZATION", "THREADS", "MAX_BYTES", "MAX_DEPTH", *SET_BY_SERVE):
+    names = ("STORE", "THREADS", "TOGETHER", "WRITERS", "MAX_REQUESTS", "MAX_BYTES")
+    for name in (*names, *SET_BY_SERVE):
         monkeypatch.setenv(f"SEGMENTFLOW_{name}", "")
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

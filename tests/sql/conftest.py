@@ -85,3 +85,29 @@ def tracking(request, postgres, shop, runner):
         yield lambda *call: runner.run(tracker.track(*call))
         runner.run(storage.close())
     assert storage._engine.pool.checkedout() == 0
+
+
+@pytest.fixture
+def crowded(postgres, database):
+    """Give a connection to a store with 20,000 rows in each table, from months."""
+    with postgres.connect(database) as connection:
+        for table, values in {
+            "profiles": "'default', gen_random_uuid(), 1, 1, n || '@example.com', 'x' || n, 0, 0, "
+            "0, now(), now()",
+            "profile_versions": "'default', gen_random_uuid(), 1, n || '@example.com', 'x' || n, "
+            "'{}', '{}', '{}'",
+            "identities": "'default', 'email', n || '@example.net', gen_random_uuid()",
+            "events": "'default', gen_random_uuid(), gen_random_uuid(), 1, 1, 'common', '{}', n, "
+            "now(), timestamptz '2025-06-01' + n * interval '20 minutes', '[]'",
+            "claims (organization_id, key_digest, event_id)": "'default', n, gen_random_uuid()",
+            "enrollments (organization_id, enrollment_id, journey_id, version, profile_id, "
+            "event_id, event_number, entry_key, entered_at, status, attempts)": "'default', "
+            "gen_random_uuid(), 'welcome', 1, gen_random_uuid(), gen_random_uuid(), 1, n, now(), "
+            "'completed', 1",
+        }.items():
+            connection.execute(
+                f"INSERT INTO segmentflow_{table} "
+                f"SELECT {values} FROM generate_series(1, 20000) AS n"
+            )
+        connection.execute("ANALYZE")
+        yield connection

@@ -16,6 +16,8 @@ from sqlite_line import SqliteLine
 class OnTheServer(StorageContract):
     """The server itself says whether a call waits."""
 
+    capabilities = Capabilities(short_waits=True)
+
     @pytest.fixture
     def somebody_waits(self, postgres, database):
         with postgres.connect(database) as connection:
@@ -169,7 +171,7 @@ class InAHostsTransaction:
 
 @pytest.mark.same_values
 class TestPostgresqlBound(OnTheServer):
-    capabilities = BOUND
+    capabilities = Capabilities(reruns=False, short_waits=True)
 
     @pytest.fixture
     def storage(self, postgres, database):
@@ -317,7 +319,7 @@ class InAHostsAsyncTransaction:
 
 @pytest.mark.same_rules
 class TestPostgresqlAsyncBound(OnTheServerAsync):
-    capabilities = BOUND
+    capabilities = Capabilities(reruns=False, short_waits=True)
 
     @pytest.fixture
     def storage(self, postgres, database, runner):

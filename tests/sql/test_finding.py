@@ -83,30 +83,6 @@ def test_a_look_up_on_postgresql_goes_by_its_index(crowded, name):
     assert "Seq Scan" not in plan, plan
 
 
-@pytest.fixture
-def crowded(postgres, database):
-    """Give a connection to a store with 20,000 rows in each table, from months."""
-    with postgres.connect(database) as connection:
-        for table, values in {
-            "profiles": "'default', gen_random_uuid(), 1, 1, n || '@example.com', 'x' || n, 0, 0, "
-            "0, now(), now()",
-            "profile_versions": "'default', gen_random_uuid(), 1, n || '@example.com', 'x' || n, "
-            "'{}', '{}', '{}'",
-            "events": "'default', gen_random_uuid(), gen_random_uuid(), 1, 1, 'common', '{}', n, "
-            "now(), timestamptz '2025-06-01' + n * interval '20 minutes', '[]'",
-            "enrollments (organization_id, enrollment_id, journey_id, version, profile_id, "
-            "event_id, event_number, entry_key, entered_at, status, attempts)": "'default', "
-            "gen_random_uuid(), 'welcome', 1, gen_random_uuid(), gen_random_uuid(), 1, n, now(), "
-            "'completed', 1",
-        }.items():
-            connection.execute(
-                f"INSERT INTO segmentflow_{table} "
-                f"SELECT {values} FROM generate_series(1, 20000) AS n"
-            )
-        connection.execute("ANALYZE")
-        yield connection
-
-
 def test_why_takes_as_many_reads_however_many_events_it_tells(tmp_path):
     storage = SqlStorage(create_engine(f"sqlite:///{tmp_path / 'store.db'}"))
     storage.create_all()

@@ -83,9 +83,12 @@ def read(tracker, api_keys):
 
 
 NEWER = {
-    "profile": {"number", "version", "email_times", "former_emails"},
+    "profile": {
+        *("number", "version", "email_times", "former_emails"),
+        *("aliases", "merged", "merged_into", "suppressed_at", "erased_at", "scrubbed_at"),
+    },
     "event": {"number", "profile_version"},
-    "enrollment": {"event_number", "last_failure"},
+    "enrollment": {"event_number", "last_failure", "withdrawn_at"},
 }
 """What a record has since then."""
 

@@ -41,6 +41,14 @@ def test_both_databases_hold_the_same_rows(migrated_file, migrated_database):
         assert sorted(map(exact, rows)) == sorted(map(exact, theirs[table])), table
 
 
+def test_every_event_leads_to_its_key_claim(migrated_file):
+    tables = sqlite_rows(migrated_file)
+    keys = {row["event_id"]: row["key_digest"] for row in tables["segmentflow_claims"]}
+    found = {row["event_id"]: row["key_start"] for row in tables["segmentflow_events"]}
+    assert found == {each: keys[each][:4] if each in keys else None for each in found}
+    assert any(found.values())
+
+
 # --- the tables themselves ----------------------------------------------------------------
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from broken_storages import BROKEN, OUTAGES, RACES
+from broken_storages import BROKEN, HURRIED, OUTAGES, RACES
 
 SOURCE = """
 import pytest
@@ -26,7 +26,10 @@ def tested(kind):
         members["line_storage"] = pytest.fixture(lambda self, storage: storage.over_line)
     return type(f"Test{kind.__name__}", (ApiKeyContract, StorageContract), members)
 
-SOUND = [broken_storages.Unlocked, broken_storages.Locked, broken_storages.Distant]
+SOUND = [
+    *(broken_storages.Unlocked, broken_storages.Locked, broken_storages.Distant),
+    broken_storages.people.Hurried,
+]
 for kind in [*broken_storages.BROKEN, *SOUND]:
     globals()[f"Test{kind.__name__}"] = tested(kind)
 """
@@ -64,12 +67,17 @@ def test_every_planted_mistake_is_caught_by_the_test_meant_for_it(pytester, caps
             print(f"  {'caught' if kind in caught else 'MISSED':7} {kind:32} {test}")
         print(f"  {len(caught)} of {len(meant)} planted mistakes caught")
     assert [kind for kind, _ in meant if kind not in caught] == []
-    assert len(meant) >= 150
+    assert len(meant) >= 190
 
 
 @pytest.mark.parametrize("test", sorted({kind.caught_by for kind in RACES}))
 def test_the_stores_that_the_races_are_planted_in_are_sound(pytester, test):
     assert run(pytester, [("Unlocked", test), ("Locked", test)]) == set()
+
+
+@pytest.mark.parametrize("test", sorted({kind.caught_by for kind in HURRIED}))
+def test_the_store_that_waits_for_nobody_is_sound(pytester, test):
+    assert run(pytester, [("Hurried", test)]) == set()
 
 
 @pytest.mark.parametrize("test", sorted({kind.caught_by for kind in OUTAGES}))

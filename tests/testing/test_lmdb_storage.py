@@ -53,7 +53,7 @@ class OneEnvironment:
 
 @pytest.mark.once
 class TestLmdbStorage(OneEnvironment, ApiKeyContract, StorageContract):
-    capabilities = Capabilities(finding=False)
+    capabilities = Capabilities(finding=False, people=False, audit=False)
 
     opened = LmdbStorage
 
@@ -61,7 +61,7 @@ class TestLmdbStorage(OneEnvironment, ApiKeyContract, StorageContract):
 @pytest.mark.once
 @pytest.mark.same_rules
 class TestAsyncLmdbStorage(OneEnvironment, ApiKeyContract, StorageContract):
-    capabilities = Capabilities(finding=False)
+    capabilities = Capabilities(finding=False, people=False, audit=False)
 
     opened = AsyncLmdbStorage
 

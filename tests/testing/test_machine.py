@@ -23,6 +23,7 @@ REPEATABLE = settings(
     MACHINE_SETTINGS, max_examples=300, phases=[Phase.generate], derandomize=True, database=None
 )
 FOUND = (
+    "ErasedKeysAreFree",
     "KeyAndEffectsInTwoTransactions",
     "MicrosecondsLost",
     "RefusedRequestKeepsItsKey",
@@ -79,12 +80,11 @@ def test_a_failure_shows_its_values(pytester):
         from segmentflow_core.testing import (
             FINGERPRINT_SECRET, MACHINE_SETTINGS, FixedClock, run_storage_machine,
         )
-        from segmentflow_memory import MemoryStorage
+        from broken_storages.altered import Broken
 
-        class Deaf(MemoryStorage):
-            def run(self, work, **how):
-                result = super().run(work, **how)
-                return result + 17 if type(result) is int else result
+        class Deaf(Broken):
+            def idempotency_purge(self, call, *arguments):
+                return call(*arguments) + 17
 
         def test_it():
             storage, clock = Deaf(), FixedClock()
@@ -96,7 +96,7 @@ def test_a_failure_shows_its_values(pytester):
     )
     result = pytester.runpytest("-p", "no:cacheprovider")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*assert 17 == 0*", "*state.purge(*"])
+    result.stdout.fnmatch_lines(["*assert * == *", "*state.purge(*"])
 
 
 LISTENING = {
@@ -113,7 +113,42 @@ CALLS = {
     "release": lambda machine, crash: machine.release(0, failed=True, crash=crash),
     "extend": lambda machine, crash: machine.extend(0, crash),
     "revive": lambda machine, crash: machine.revive(0, crash),
+    "suppress": lambda machine, crash: machine.suppress(0, 0, False, crash),
+    "unsuppress": lambda machine, crash: machine.suppress(0, 1, True, crash),
+    "erase": lambda machine, crash: machine.erase(0, 0, True, crash),
+    "merge": lambda machine, crash: machine.merge((0, 1), (0, 1), crash),
 }
+
+
+class Without(MemoryStorage):
+    """A storage that lacks what it may lack."""
+
+    def __init__(self):
+        super().__init__()
+        del self._transaction.finding, self._transaction.people
+
+
+def test_a_storage_that_lacks_what_it_may_lack_is_asked_for_none_of_it():
+    storage, clock = Without(), FixedClock()
+    run_storage_machine(
+        storage, trackers(storage, clock), clock, settings(REPEATABLE, max_examples=20)
+    )
+
+
+def test_people_are_named_by_their_ids_where_nobody_is_found_by_anything_else():
+    storage, clock = MemoryStorage(), FixedClock()
+    del storage._transaction.finding
+    machine = StorageMachine(storage, trackers(storage, clock), clock)
+    machine.track("a", [(a_request(), "key")], None)
+    for word in range(3):
+        machine.suppress(0, word, bool(word % 2), None)
+    machine.merge((0, 0), (1, 2), None)
+    for _ in range(2):
+        machine.erase(0, 1, False, None)
+    machine.suppress(0, 0, False, None)
+    machine.merge((0, 0), (1, 2), None)
+    machine.look("a")
+    machine.teardown()
 
 
 @pytest.mark.parametrize("crash", [(0, False), (0, True), None], ids=["before", "after", "never"])
@@ -122,7 +157,8 @@ def test_a_call_that_crashed_is_expected_to_have_changed_nothing(call, crash):
     storage, clock = MemoryStorage(), FixedClock()
     machine = StorageMachine(storage, trackers(storage, clock), clock)
     machine.begin([LISTENING["one"], LISTENING["two"]])
-    machine.track("a", [(a_request(), "key")], None)
+    other = a_request(profile={"email": "other@example.com"})
+    machine.track("a", [(a_request(), "key"), (other, "of another one")], None)
     machine.claim("a", 1, None)
     call(machine, crash)
     machine.look("a")

@@ -232,3 +232,155 @@ def test_an_email_that_gave_way_leads_for_older_events_alone():
     assert send("6", 6, "b@x.org", "X") == first
     assert send("7", 4, "c@x.org") == first
     assert model.profiles["o", first]["email"] == "b@x.org"
+
+
+# --- people ------------------------------------------------------------------------------------
+
+ORDER = {number: f"{number:03}" for number in range(100)}
+
+
+def profile_of(model, answer):
+    return model.events["o", answer["event"]]["profile"]
+
+
+def two(model, policy="every_event", later=HOUR):
+    """Let two Profiles enter a Journey; return their numbers."""
+    model.publish("o", a_journey(policy))
+    whos = ({"email": "a@x.org", "externalId": "A"}, {"email": "b@x.org", "externalId": "B"})
+    return [
+        profile_of(model, track(model, f"two {place}", NOW + place * later, who))
+        for place, who in enumerate(whos)
+    ]
+
+
+def statuses(model):
+    return [row["status"] for row in model.entries.values()]
+
+
+def test_a_suppressed_profile_enters_nothing_and_what_waited_is_withdrawn(model):
+    one, _ = two(model)
+    assert model.suppress("o", one, NOW, lift=False) == (one, True, 1)
+    assert model.suppress("o", one, NOW, lift=False) == (one, False, 0)
+    assert statuses(model) == ["withdrawn", "pending"]
+    assert reasons(model, {}) == ["suppressed"]
+    assert model.suppress("o", one, NOW, lift=True) == (one, True, 0)
+    assert model.suppress("o", one, NOW, lift=True) == (one, False, 0)
+
+
+def test_an_erased_person_is_empty_and_her_key_answers_whatever_is_asked(model):
+    one, other = two(model)
+    assert model.erase("o", one, NOW, block=False) == ({one}, 1, 0)
+    assert model.erase("o", one, NOW, block=True) == ({one}, 0, 0)
+    assert model.suppress("o", one, NOW, lift=False) is None
+    assert model.merge("o", one, other, ORDER, NOW) is None
+    assert model.merge("o", other, one, ORDER, NOW) is None
+    row = model.profiles["o", one]
+    assert (row["email"], row["external_id"], row["properties"]) == (None, None, {})
+    assert track(model, "two 0", who={"email": "else@x.org"})["replayed"]
+    assert track(model, "two 1", who={"email": "else@x.org"}) == {
+        "refused": "idempotency_key_reuse"
+    }
+    assert profile_of(model, track(model, "new")) not in (one, other)
+
+
+def test_a_blocked_identity_is_refused_in_its_organization_alone(model):
+    one, _ = two(model)
+    assert model.erase("o", one, NOW, block=True) == ({one}, 1, 2)
+    refused = {"refused": "identity_blocked"}
+    assert track(model, "1", who={"email": "A@x.org"}) == refused
+    assert track(model, "1", who={"email": "c@x.org", "externalId": "A"}) == refused
+    assert "event" in track(model, "1", who={"email": "a2@x.org", "externalId": "a"})
+    request = {"event": "e", "profile": {"email": "a@x.org"}}
+    assert "event" in model.track("other", "1", request, NOW)
+
+
+def test_what_another_one_has_by_now_is_not_blocked(model):
+    one, _ = two(model)
+    track(model, "moved", NOW + HOUR, {"email": "c@x.org", "externalId": "A"})
+    track(model, "taken", NOW + 2 * HOUR, {"email": "a@x.org"})
+    assert model.erase("o", one, NOW, block=True)[2] == 2
+
+
+def test_two_that_are_merged_are_one_by_whatever_led_to_either(model):
+    one, other = two(model, "once")
+    assert model.merge("o", one, other, ORDER, NOW + HOUR) == (one, True, 1)
+    for stays, goes in ((one, other), (other, one), (other, other)):
+        assert model.merge("o", stays, goes, ORDER, NOW) == (one, False, 0)
+    for number, who in enumerate(
+        [
+            {"email": "b@x.org"},
+            {"externalId": "B"},
+            {"email": "b@x.org", "externalId": "A"},
+            {"email": "a@x.org", "externalId": "B"},
+        ]
+    ):
+        answer = track(model, f"{number}", NOW + 2 * HOUR, who)
+        assert profile_of(model, answer) == one
+        assert model.events["o", answer["event"]]["outcomes"] == [("j", 1, "already_enrolled")]
+    row = model.profiles["o", one]
+    assert (row["email"], row["external_id"]) == ("a@x.org", "A")
+    assert row["merged"] == [(other, 2)]
+    assert model.erase("o", other, NOW, block=False)[0] == {one, other}
+
+
+@pytest.mark.parametrize(
+    ("claims", "dead", "expected"),
+    [
+        (0, False, ["pending", "withdrawn"]),
+        (1, False, ["claimed", "withdrawn"]),
+        (2, False, ["claimed", "claimed"]),
+        (1, True, ["withdrawn", "pending"]),
+    ],
+)
+def test_of_equal_entries_one_is_left_and_never_what_a_worker_has(model, claims, dead, expected):
+    one, other = two(model, "once", later=timedelta(seconds=1))
+    now = NOW + timedelta(minutes=1)
+    for number in model.claim("o", ORDER, now, now + HOUR, claims) if claims else []:
+        model.hold("o", number, "t")
+        if dead:
+            model.entries["o", number]["attempts"] = 2
+            model.release("o", number, "t", now, failed=True)
+    model.merge("o", one, other, ORDER, now)
+    assert statuses(model) == expected
+
+
+def test_a_merge_takes_the_later_values_and_what_the_survivor_lacks(model):
+    def set_at(key, hour, email, **properties):
+        return profile_of(
+            model, track(model, key, NOW + hour * HOUR, {"email": email, "properties": properties})
+        )
+
+    one = set_at("1", 1, "a@x.org", a=1, b=1, c=1)
+    other = set_at("2", 0, "b@x.org", a=2, d=2)
+    set_at("3", 2, "b@x.org", b=3, c=None)
+    model.suppress("o", other, NOW + HOUR, lift=False)
+    assert model.merge("o", one, other, ORDER, NOW + 3 * HOUR) == (one, True, 0)
+    row = model.profiles["o", one]
+    assert row["properties"] == {"a": 1, "b": 3, "d": 2}
+    assert row["suppressed"] == NOW + HOUR
+
+
+def test_an_email_that_gave_way_leads_as_long_as_it_did_before_the_merge(model):
+    def give(key, hour, external_id, email):
+        return profile_of(
+            model, track(model, key, NOW + hour * HOUR, {"email": email, "externalId": external_id})
+        )
+
+    one = give("1", 0, "A", "old@x.org")
+    give("2", 5, "A", "new@x.org")
+    # The other one's email was given before the first one's gave way.
+    other = give("3", 2, "B", "b@x.org")
+    give("4", 3, "B", "old@x.org")
+    model.merge("o", one, other, ORDER, NOW + 9 * HOUR)
+    for hour, expected in ((4, one), (6, one)):
+        who = {"email": "old@x.org"}
+        answer = track(model, f"at {hour}", NOW + 9 * HOUR, who, occurredAt=NOW + hour * HOUR)
+        assert profile_of(model, answer) == expected
+    third = give("5", 1, "C", "c@x.org")
+    give("6", 7, "C", "c2@x.org")
+    model.merge("o", one, third, ORDER, NOW + 9 * HOUR)
+    for hour, expected in ((6, True), (8, False)):
+        answer = track(
+            model, f"c {hour}", NOW + 9 * HOUR, {"email": "c@x.org"}, occurredAt=NOW + hour * HOUR
+        )
+        assert (profile_of(model, answer) == one) is expected

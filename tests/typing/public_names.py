@@ -14,6 +14,7 @@ from segmentflow_core import (
     AsyncApiKeys,
     AsyncEnrollments,
     AsyncJourneys,
+    AsyncPeople,
     AsyncRecords,
     AsyncTracker,
     ClaimedEnrollment,
@@ -25,6 +26,7 @@ from segmentflow_core import (
     Journeys,
     Lease,
     Outcome,
+    People,
     Profile,
     ProfileInput,
     ProfileLimits,
@@ -46,6 +48,8 @@ from segmentflow_core.explanation import (
     Story,
     ToldEvent,
 )
+from segmentflow_core.journeys import JourneyCounts, JourneyStats
+from segmentflow_core.people import AuditRecord, Erasure, Merge, Suppression
 from segmentflow_core.ports import (
     AsyncStorage,
     ClaimTerms,
@@ -121,7 +125,15 @@ assert_type(tracker.records.purge_keys(), int)
 assert_type(tracker.journeys, Journeys)
 assert_type(tracker.enrollments, Enrollments)
 assert_type(tracker.records, Records)
-assert_type(Journeys(sql).publish([]), list[PublishedJourney])
+assert_type(Journeys(sql).publish([], by="carol"), list[PublishedJourney])
+assert_type(tracker.journeys.stats("welcome").journeys, tuple[JourneyCounts, ...])
+assert_type(tracker.records.audit(), Sequence[AuditRecord])
+assert_type(tracker.people, People)
+assert_type(tracker.people.suppress("cus_123"), Suppression)
+assert_type(tracker.people.unsuppress("cus_123", by="carol"), Suppression)
+assert_type(People(sql).erase("cus_123", block=True, at_most=100, on_progress=print), Erasure)
+assert_type(tracker.people.finish_erasures(), int)
+assert_type(tracker.people.merge("cus_123", "cus_124"), Merge)
 assert_type(Enrollments(memory).claim(), list[ClaimedEnrollment])
 records = Records(sql, profile_limits=ProfileLimits(max_bytes=1000), create_without_email=True)
 assert_type(records.find_profile(email="alex@example.com"), Profile)
@@ -150,6 +162,9 @@ async def use_async() -> None:
     assert_type(await async_tracker.explain(request), ExplainedEvent)
     assert_type(await AsyncJourneys(async_memory).publish([]), list[PublishedJourney])
     assert_type(await AsyncJourneys(async_memory).get("welcome"), Journey)
+    assert_type(await async_tracker.journeys.stats(), JourneyStats)
+    assert_type(await async_tracker.records.audit(), Sequence[AuditRecord])
+    assert_type(await AsyncPeople(async_memory).erase("cus_123"), Erasure)
     assert_type(await AsyncEnrollments(async_memory).complete_many([claimed.lease]), Finished)
     assert_type(await AsyncEnrollments(async_memory).release_many([claimed.lease]), Finished)
     assert_type(await AsyncRecords(async_memory).explain_request(request), ExplainedEvent)

@@ -251,3 +251,119 @@ def test_events_that_wait_for_one_that_has_gone_are_judged_all_the_same(tracker,
 
     rehearsal = rehearsed(tracker, a_file(a_journey()), since, 2, take_away_the_oldest)
     assert rehearsal.journeys[0].entered == 2
+
+
+PEOPLE = [f"{letter}@x.org" for letter in "abcd"]
+DONE_TO_PEOPLE = st.lists(
+    st.tuples(st.just("track"), st.sampled_from(PEOPLE), st.sampled_from("12"))
+    | st.tuples(st.just("merge"), st.sampled_from(PEOPLE), st.sampled_from(PEOPLE))
+    | st.tuples(st.sampled_from(["suppress", "unsuppress"]), st.sampled_from(PEOPLE), st.none()),
+    max_size=25,
+)
+EACH_POLICY = [
+    a_journey("once", reentry={"policy": "once"}),
+    a_journey("per-order", reentry={"policy": "once_per_key", "key": "/event/orderId"}),
+    a_journey("cooldown", reentry={"policy": "cooldown", "duration": "PT3H"}),
+]
+
+
+def live(tracker, clock, done, since=0):
+    """Do things to people, one an hour; return the outcomes of the events from some hour on."""
+    tracker.journeys.publish(EACH_POLICY)
+    outcomes = {}
+    known = {
+        who: tracker.track(a_request("founded", profile={"email": who}), who) for who in PEOPLE
+    }
+    assert len(known) == len(PEOPLE)
+    for hour, (verb, who, other) in enumerate(done):
+        if verb == "track":
+            request = a_request(profile={"email": who}, data={"orderId": other})
+            receipt = tracker.track(request, f"{hour}")
+            if hour >= since:
+                for outcome in tracker.records.event(receipt.event_id).outcomes:
+                    outcomes.setdefault(outcome.journey_id, []).append(outcome.reason)
+        else:
+            getattr(tracker.people, verb)(*(word for word in (who, other) if word is not None))
+        clock.advance(hours=1)
+    return outcomes
+
+
+def counted(reasons):
+    return {reason: reasons.count(reason) for reason in {*reasons} - {None}}
+
+
+@given(DONE_TO_PEOPLE, st.integers(1, 5), st.integers(0, 10), st.integers(0, 2**16))
+def test_a_rehearsal_of_merged_people_agrees_with_what_was_decided(done, page, since, seed):
+    """However their ids are ordered, which says when each event is read."""
+    clock, order = FixedClock(), list(range(1, 500))
+    if seed:
+        # Neighbours change places, as the ids of callers at once do.
+        for place in range(0, len(order) - 4, 3):
+            if seed >> (place % 16) & 1:
+                order[place : place + 3] = order[place : place + 3][::-1]
+    tracker = Tracker(
+        MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET, clock=clock, ids=GivenIds(order)
+    )
+    start = clock.now()
+    outcomes = live(tracker, clock, done, since)
+    rehearsal = rehearsed(tracker, EACH_POLICY, start + timedelta(hours=since), page)
+    for journey in rehearsal.journeys:
+        reasons = outcomes.get(journey.journey_id, [])
+        assert (journey.matched, journey.entered) == (len(reasons), reasons.count(None))
+        assert journey.skipped == counted(reasons)
+
+
+def test_an_event_after_a_merge_waits_for_an_earlier_one_of_who_went(storage, clock):
+    """Its id is lower than that of an event of the other Profile, which was decided before."""
+    # Two Profiles and their events, then the late one of the second, a merge, and one after it.
+    ids = GivenIds([1, 2, 3, 4, 90, 50, 10])
+    tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET, clock=clock, ids=ids)
+    tracker.track(a_request("founded", profile={"email": "a@x.org"}), "1")
+    tracker.track(a_request("founded", profile={"email": "b@x.org"}), "2")
+    since = clock.now()
+    late = tracker.track(a_request(profile={"email": "b@x.org"}), "3")
+    tracker.people.merge("a@x.org", "b@x.org")
+    after = tracker.track(a_request(profile={"email": "a@x.org"}), "4")
+    assert after.event_id < late.event_id
+    for page in (1, 2, 9):
+        (once,) = rehearsed(tracker, EACH_POLICY[:1], since, page).journeys
+        assert (once.entered, once.skipped) == (1, {"already_enrolled": 1})
+
+
+def test_what_waits_for_an_event_of_who_went_that_has_gone_is_judged_all_the_same(storage, clock):
+    ids = GivenIds([1, 2, 3, 4, 20, 90, 50, 10, 100, 101, 102])
+    tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET, clock=clock, ids=ids)
+    tracker.track(a_request("founded", profile={"email": "a@x.org"}), "1")
+    tracker.track(a_request("founded", profile={"email": "b@x.org"}), "2")
+    clock.advance(hours=1)
+    since = clock.now()
+    first = tracker.track(a_request(profile={"email": "b@x.org"}), "first of b")
+    tracker.track(a_request(profile={"email": "b@x.org"}), "second of b")
+    tracker.people.merge("a@x.org", "b@x.org")
+    tracker.track(a_request(profile={"email": "a@x.org"}), "a")
+    for key in ("other", "others"):
+        tracker.track(a_request("other"), key)
+    reads = iter(range(100))
+
+    def take_away() -> None:
+        # Four reads of two events, then the period is known.
+        if next(reads) == 3:
+            tables = storage._tables
+            tables.events.rows.pop(("default", first.event_id))
+            tables.event_order._ids["default"].remove(first.event_id)
+
+    (once,) = rehearsed(tracker, EACH_POLICY[:1], since, 2, take_away).journeys
+    assert (once.matched, once.entered, once.skipped) == (2, 1, {"already_enrolled": 1})
+
+
+def test_the_events_of_an_erased_person_are_rehearsed_as_one_history(tracker, clock):
+    since = clock.now()
+    ids = [
+        tracker.track(a_request(profile={"email": f"{n}@x.org"}), f"{n}").profile_id
+        for n in range(2)
+    ]
+    tracker.people.merge(*ids)
+    tracker.track(a_request(profile={"email": "1@x.org"}), "after")
+    tracker.people.erase(ids[0])
+    (once,) = tracker.journeys.rehearse(EACH_POLICY[:1], since=since).journeys
+    assert (once.entered, once.skipped) == (2, {"already_enrolled": 1})

@@ -14,6 +14,7 @@ from segmentflow_core.testing import (
     FixedClock,
     SequentialIds,
     a_journey,
+    a_request,
 )
 from segmentflow_core.wire import (
     api_key_document,
@@ -118,7 +119,29 @@ def test_a_profile_is_written_as_it_stands(tracker, receipt):
         "properties": {"firstName": "Alex", "plan": "Pro"},
         "createdAt": NOW,
         "updatedAt": NOW,
+        "aliases": 0,
+        "suppressedAt": None,
+        "mergedInto": None,
+        "erasedAt": None,
+        "scrubbedAt": None,
     }
+
+
+def test_a_profile_is_written_with_what_was_done_to_it(tracker, receipt):
+    request = a_request(profile={"email": "canary@example.com"})
+    goes = tracker.track(request, "another").profile_id
+    tracker.people.merge(receipt.profile_id, goes)
+    tracker.people.suppress(receipt.profile_id)
+
+    def written():
+        return [profile_document(profile) for profile in tracker.records.profiles()]
+
+    gone, stays = written()
+    assert (stays["aliases"], stays["suppressedAt"]) == (1, NOW)
+    assert "canary" not in str(written())
+    assert gone["mergedInto"] == receipt.profile_id
+    tracker.people.erase(receipt.profile_id)
+    assert [(each["erasedAt"], each["scrubbedAt"]) for each in written()] == [(NOW, NOW)] * 2
 
 
 def test_a_story_is_written_with_what_became_of_each_outcome(tracker, receipt):

@@ -38,13 +38,25 @@ _NEW_TABLES: Final = (
     profile_id UUID NOT NULL,
     PRIMARY KEY (organization_id, kind, value, profile_id)
 )""",
-    # Who may use the Profiles, may use what was part of them.
+    """CREATE TABLE segmentflow_audit (
+    organization_id VARCHAR(255) COLLATE "C" NOT NULL,
+    audit_id UUID NOT NULL,
+    at TIMESTAMP WITH TIME ZONE NOT NULL,
+    action VARCHAR(32) COLLATE "C" NOT NULL,
+    subjects JSONB NOT NULL,
+    counts JSONB NOT NULL,
+    done_by VARCHAR(255) COLLATE "C",
+    PRIMARY KEY (organization_id, audit_id)
+)""",
+    # Who may use the Profiles, may use what was part of them, and keeps the record about them.
     """DO $$
 DECLARE
     given record;
     new_table text;
 BEGIN
-    FOREACH new_table IN ARRAY ARRAY['segmentflow_profile_versions', 'segmentflow_identities']
+    FOREACH new_table IN ARRAY ARRAY[
+        'segmentflow_profile_versions', 'segmentflow_identities', 'segmentflow_audit'
+    ]
     LOOP
         FOR given IN
             SELECT privilege_type AS kind, is_grantable AS passed_on,
@@ -246,23 +258,34 @@ FROM segmentflow_1_claims""",
             """ALTER TABLE segmentflow_profiles
     DROP COLUMN properties, DROP COLUMN property_times,
     ADD COLUMN number BIGINT, ADD COLUMN version INTEGER, ADD COLUMN email_first BIGINT,
-    ADD COLUMN email_last BIGINT, ADD COLUMN email_last_received BIGINT""",
+    ADD COLUMN email_last BIGINT, ADD COLUMN email_last_received BIGINT,
+    ADD COLUMN suppressed_at TIMESTAMP WITH TIME ZONE,
+    ADD COLUMN erased_at TIMESTAMP WITH TIME ZONE,
+    ADD COLUMN scrubbed_at TIMESTAMP WITH TIME ZONE,
+    ADD COLUMN merged_into UUID, ADD COLUMN joined JSONB, ADD COLUMN scrubbed_to UUID""",
             _PROFILES,
             """ALTER TABLE segmentflow_profiles
     ALTER COLUMN number SET NOT NULL, ALTER COLUMN version SET NOT NULL,
     ALTER COLUMN email_first SET NOT NULL, ALTER COLUMN email_last SET NOT NULL,
     ALTER COLUMN email_last_received SET NOT NULL""",
+            """CREATE INDEX segmentflow_profiles_unscrubbed
+    ON segmentflow_profiles (organization_id, erased_at)
+    WHERE erased_at IS NOT NULL AND scrubbed_at IS NULL""",
         ),
         rows="SELECT count(*) FROM segmentflow_profiles",
     ),
     Step(
-        "Let each event refer to the version of its Profile",
+        "Let each event refer to the version of its Profile, and to its key claim",
         (
             # The column goes first, so that no row is written with it once more.
             """ALTER TABLE segmentflow_events
-    DROP COLUMN profile, ADD COLUMN number BIGINT, ADD COLUMN profile_version INTEGER""",
-            """UPDATE segmentflow_events AS e SET number = n.number, profile_version = n.version
+    DROP COLUMN profile, ADD COLUMN number BIGINT, ADD COLUMN profile_version INTEGER,
+    ADD COLUMN key_start VARCHAR(4) COLLATE "C" """,
+            """UPDATE segmentflow_events AS e
+SET number = n.number, profile_version = n.version, key_start = left(c.key_digest, 4)
 FROM segmentflow_1_numbers AS n
+LEFT JOIN segmentflow_1_claims AS c
+    ON c.organization_id = n.organization_id AND c.event_id = n.event_id
 WHERE e.organization_id = n.organization_id AND e.event_id = n.event_id""",
             """ALTER TABLE segmentflow_events
     ALTER COLUMN number SET NOT NULL, ALTER COLUMN profile_version SET NOT NULL""",
@@ -272,11 +295,13 @@ WHERE e.organization_id = n.organization_id AND e.event_id = n.event_id""",
     Step(
         "Give each Enrollment the number of its event",
         (
-            # Built anew below: entries without a key are not in it any more.
+            # Built anew below: entries without a key are not in it any more, nor withdrawn ones.
             "DROP INDEX segmentflow_enrollments_entry",
+            "DROP INDEX segmentflow_enrollments_open",
             """ALTER TABLE segmentflow_enrollments
+    ADD COLUMN event_number BIGINT NOT NULL DEFAULT 0,
     ADD COLUMN last_failure VARCHAR(1000) COLLATE "C",
-    ADD COLUMN event_number BIGINT NOT NULL DEFAULT 0""",
+    ADD COLUMN withdrawn_at TIMESTAMP WITH TIME ZONE""",
             """UPDATE segmentflow_enrollments AS r SET event_number = n.number
 FROM segmentflow_1_numbers AS n
 WHERE r.organization_id = n.organization_id AND r.event_id = n.event_id""",
@@ -284,6 +309,9 @@ WHERE r.organization_id = n.organization_id AND r.event_id = n.event_id""",
             """CREATE UNIQUE INDEX segmentflow_enrollments_entry
     ON segmentflow_enrollments (organization_id, journey_id, profile_id, entry_key)
     WHERE entry_key IS NOT NULL""",
+            """CREATE INDEX segmentflow_enrollments_open
+    ON segmentflow_enrollments (organization_id, status, enrollment_id)
+    WHERE status != 'completed' AND status != 'withdrawn'""",
             """CREATE INDEX segmentflow_enrollments_of_profile
     ON segmentflow_enrollments (organization_id, profile_id, enrollment_id)""",
             """CREATE INDEX segmentflow_events_of_profile

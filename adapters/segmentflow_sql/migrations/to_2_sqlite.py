@@ -46,6 +46,12 @@ _TABLES: Final = (
     email_last_received BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,
+    suppressed_at BIGINT,
+    erased_at BIGINT,
+    scrubbed_at BIGINT,
+    merged_into VARCHAR(36),
+    joined TEXT,
+    scrubbed_to VARCHAR(36),
     PRIMARY KEY (organization_id, profile_id)
 ) WITHOUT ROWID""",
     """CREATE TABLE segmentflow_profile_versions (
@@ -78,6 +84,7 @@ _TABLES: Final = (
     occurred_at BIGINT NOT NULL,
     received_at BIGINT NOT NULL,
     outcomes TEXT NOT NULL,
+    key_start VARCHAR(4),
     PRIMARY KEY (organization_id, event_id)
 ) WITHOUT ROWID""",
     """CREATE TABLE segmentflow_enrollments (
@@ -97,7 +104,18 @@ _TABLES: Final = (
     token VARCHAR(36),
     completed_at BIGINT,
     last_failure VARCHAR(1000),
+    withdrawn_at BIGINT,
     PRIMARY KEY (organization_id, enrollment_id)
+) WITHOUT ROWID""",
+    """CREATE TABLE segmentflow_audit (
+    organization_id VARCHAR(255) NOT NULL,
+    audit_id VARCHAR(36) NOT NULL,
+    at BIGINT NOT NULL,
+    action VARCHAR(32) NOT NULL,
+    subjects TEXT NOT NULL,
+    counts TEXT NOT NULL,
+    done_by VARCHAR(255),
+    PRIMARY KEY (organization_id, audit_id)
 ) WITHOUT ROWID""",
     # For this transaction alone.
     """CREATE TABLE segmentflow_1_numbers (
@@ -146,7 +164,7 @@ SELECT p.organization_id, p.profile_id, coalesce(l.number, 0),
     coalesce(g.first, iif(p.email IS NULL, 0, p.updated_at)),
     coalesce(g.last, iif(p.email IS NULL, 0, p.updated_at)),
     coalesce(g.received, iif(p.email IS NULL, 0, p.updated_at)),
-    p.created_at, p.updated_at
+    p.created_at, p.updated_at, NULL, NULL, NULL, NULL, NULL, NULL
 FROM segmentflow_1_profiles AS p
 LEFT JOIN (
     SELECT organization_id, profile_id, max(number) AS number, max(version) AS version
@@ -188,18 +206,21 @@ WHERE true
 ON CONFLICT (organization_id, profile_id, version)
 DO UPDATE SET property_times = excluded.property_times"""
 
+# SQLite makes an index for itself, by which an event leads to its claim.
 _EVENTS: Final = """INSERT INTO segmentflow_events
 SELECT e.organization_id, e.event_id, e.profile_id, n.number, n.version, e.event, e.data,
-    e.reference_id, e.occurred_at, e.received_at, e.outcomes
+    e.reference_id, e.occurred_at, e.received_at, e.outcomes, substr(c.key_digest, 1, 4)
 FROM segmentflow_1_events AS e
 JOIN segmentflow_1_numbers AS n
     ON n.organization_id = e.organization_id AND n.event_id = e.event_id
+LEFT JOIN segmentflow_claims AS c
+    ON c.organization_id = e.organization_id AND c.event_id = e.event_id
 ORDER BY e.organization_id, e.event_id"""
 
 _ENROLLMENTS: Final = """INSERT INTO segmentflow_enrollments
 SELECT r.organization_id, r.enrollment_id, r.journey_id, r.version, r.profile_id, r.event_id,
     coalesce(n.number, 0), r.entry_key, r.entered_at, r.status, r.available_at, r.attempts,
-    r.lease_until, r.token, r.completed_at, NULL
+    r.lease_until, r.token, r.completed_at, NULL, NULL
 FROM segmentflow_1_enrollments AS r
 LEFT JOIN segmentflow_1_numbers AS n
     ON n.organization_id = r.organization_id AND n.event_id = r.event_id
@@ -239,11 +260,6 @@ STEPS: Final = (
         rows="SELECT count(*) FROM segmentflow_profiles",
     ),
     Step(
-        "Let each event refer to the version of its Profile",
-        (_EVENTS,),
-        rows="SELECT count(*) FROM segmentflow_events",
-    ),
-    Step(
         "Give each Enrollment the number of its event",
         (_ENROLLMENTS,),
         rows="SELECT count(*) FROM segmentflow_enrollments",
@@ -252,6 +268,11 @@ STEPS: Final = (
         "Hash the idempotency keys, and keep the receipt of each",
         (_CLAIMS,),
         rows="SELECT count(*) FROM segmentflow_claims",
+    ),
+    Step(
+        "Let each event refer to the version of its Profile, and to its key claim",
+        (_EVENTS,),
+        rows="SELECT count(*) FROM segmentflow_events",
     ),
     Step(
         "Drop the tables of version 1",
@@ -268,6 +289,9 @@ STEPS: Final = (
     ON segmentflow_profiles (organization_id, email)""",
             """CREATE UNIQUE INDEX segmentflow_profiles_external_id
     ON segmentflow_profiles (organization_id, external_id)""",
+            """CREATE INDEX segmentflow_profiles_unscrubbed
+    ON segmentflow_profiles (organization_id, erased_at)
+    WHERE erased_at IS NOT NULL AND scrubbed_at IS NULL""",
             """CREATE INDEX segmentflow_enrollments_available
     ON segmentflow_enrollments (organization_id, available_at, enrollment_id)
     WHERE status IN ('claimed', 'pending')""",
@@ -281,7 +305,7 @@ STEPS: Final = (
     ON segmentflow_enrollments (organization_id, journey_id, profile_id, entered_at)""",
             """CREATE INDEX segmentflow_enrollments_open
     ON segmentflow_enrollments (organization_id, status, enrollment_id)
-    WHERE status != 'completed'""",
+    WHERE status != 'completed' AND status != 'withdrawn'""",
             """CREATE INDEX segmentflow_enrollments_of_profile
     ON segmentflow_enrollments (organization_id, profile_id, enrollment_id)""",
             """CREATE INDEX segmentflow_events_of_profile

@@ -7,6 +7,7 @@ from segmentflow_sql.repositories.finding import FindingRepository
 from segmentflow_sql.repositories.hand_over import HandOverRepository
 from segmentflow_sql.repositories.journeys import JourneyRepository
 from segmentflow_sql.repositories.keys import IdempotencyRepository
+from segmentflow_sql.repositories.people import AuditRepository, PeopleRepository
 from segmentflow_sql.repositories.records import (
     EnrollmentRepository,
     EventRepository,
@@ -16,12 +17,14 @@ from segmentflow_sql.repositories.tracking import TrackingRepository
 
 __all__ = [
     "ApiKeyRepository",
+    "AuditRepository",
     "EnrollmentRepository",
     "EventRepository",
     "FindingRepository",
     "HandOverRepository",
     "IdempotencyRepository",
     "JourneyRepository",
+    "PeopleRepository",
     "ProfileRepository",
     "TrackingRepository",
 ]

@@ -38,7 +38,7 @@ class FindingRepository:
     _connection: Connection
 
     async def profile(self, organization_id: str, kind: IdentityKind, value: str) -> Profile | None:
-        """Return the Profile whose own email or external id this is, or None."""
+        """Return the Profile whose own email or external id, or alias, this is, or None."""
         if not may_be_stored(value):
             return None
         by_email = kind is IdentityKind.EMAIL
@@ -109,10 +109,10 @@ class FindingRepository:
         known = self._connection.kind.statements
         if wanted.profile_id is not None or wanted.event_id is not None:
             statement = known.finding.enrollments
-        elif status in (None, EnrollmentStatus.COMPLETED):
+        elif status in (None, EnrollmentStatus.COMPLETED, EnrollmentStatus.WITHDRAWN):
             statement = known.records.list_enrollments
         else:
-            # What is still open has an index of its own; completed ones are found anywhere.
+            # What is still open has an index of its own; finished ones are found anywhere.
             statement = known.records.list_open_enrollments
         found = await ask(
             self._connection,

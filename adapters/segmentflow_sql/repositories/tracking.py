@@ -7,7 +7,7 @@ whatever the batch, so that two crossed batches queue up and do not lock each ot
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from typing import Final
 
 from segmentflow_core.ports import (
     Changes,
@@ -30,6 +30,8 @@ from segmentflow_sql.exchange import (
     ask,
     calls_for_rows,
 )
+from segmentflow_sql.identities import Leading, identities_of
+from segmentflow_sql.repositories.blocking import Blocking
 from segmentflow_sql.repositories.journeys import current_journeys
 from segmentflow_sql.rows import Row
 from segmentflow_sql.statements import FoundBy
@@ -47,34 +49,56 @@ class TrackingRepository:
         self._expired: list[str] = []
 
     async def load(self, organization_id: str, intent: Intent) -> Known:
-        """Take the batch's keys, then read what the decision needs: one exchange, at most four.
+        """Take the batch's keys, then read what the decision needs: one exchange, at most five.
 
         One more reads Profiles that changed while their locks were waited for, one the claims of
-        keys taken before, one Journeys not yet known.
+        keys taken before, one Journeys not yet known, one what is blocked where this process has
+        not met that yet.
 
         Raises:
-            LostRace: what stood in the way of a key has gone since.
+            LostRace: what stood in the way of a key has gone since, or a Profile has ended while
+                its lock was waited for: its identities lead elsewhere by now.
         """
         statements = self._statements
+        if intent.wait is not None:
+            self._connection.hurry(intent.wait)
         takes = self._takes(organization_id, intent)
         find = statements.lock_profiles if takes else statements.look_for_profiles
         finding = self._finding(find, organization_id, intent)
         listening = self._listening(organization_id, intent.events)
-        answers = await self._connection.exchange([*takes, *finding, *listening])
+        blocking = Blocking(organization_id, intent)
+        blocks = [self._blocked(blocking)] if finding else []
+        answers = await self._connection.exchange([*takes, *finding, *listening, *blocks])
         found = answers[len(takes)] if finding else []
         profiles = await self._profiles(organization_id, found)
-        active = [row for row in answers[-1] if row[0] is not None] if listening else []
-        answer = [row for answer in answers[: len(takes)] for row in answer]
-        taken = await self._taken(organization_id, intent, answer)
+        listed = answers[len(takes) + len(finding)] if listening else []
+        active = [row for row in listed if row[0] is not None]
+        answer = answers[-1] if blocks else []
+        while blocking.answered(answer):
+            (answer,) = await self._connection.exchange([self._blocked(blocking)])
+        of_keys = [row for answer in answers[: len(takes)] for row in answer]
+        taken = await self._taken(organization_id, intent, of_keys)
         journeys = await current_journeys(self._connection, organization_id, active)
-        return Known(taken, profiles, journeys)
+        return Known(taken, profiles, journeys, blocking.found)
+
+    def _blocked(self, blocking: Blocking) -> Call:
+        statement = self._statements.blocked_identities
+        return Call(
+            statement,
+            statement.arguments(
+                organization_id=blocking.organization_id,
+                hashes=self._codec.listed(blocking.hashes),
+            ),
+        )
 
     async def _profiles(self, organization_id: str, found: Rows) -> tuple[Profile, ...]:
         """Read Profiles; those that changed while their locks were waited for, once more.
 
-        A row ends with the number of before the wait.
+        A row ends with what was seen of it before the wait.
         """
-        changed = [row[1] for row in found if row[2] != row[-1]]
+        if any(map(rows.has_ended, found)):
+            raise LostRace
+        changed = [row[1] for row in found if rows.has_changed(row)]
         if changed:
             again = await ask(
                 self._connection,
@@ -82,7 +106,7 @@ class TrackingRepository:
                 organization_id=organization_id,
                 profile_ids=self._codec.listed(changed),
             )
-            found = [*(row for row in found if row[2] == row[-1]), *again]
+            found = [*(row for row in found if not rows.has_changed(row)), *again]
         return tuple([rows.profile_from(row) for row in found])
 
     def _finding(self, find: FoundBy, organization_id: str, intent: Intent) -> list[Call]:
@@ -209,11 +233,15 @@ class TrackingRepository:
             created = sorted(changes.created_profiles, key=_identity)
             written = [rows.profile_row(codec, organization_id, p) for p in created]
             calls += calls_for_rows(statements.create_profiles, written)
-        calls += self._former_emails(organization_id, changes)
+        calls += self._identities(organization_id, changes)
         calls += self._versions_of_profiles(organization_id, changes)
+        digests = {claim.receipt.event_id: claim.key_digest for claim in changes.key_claims}
         calls += calls_for_rows(
             statements.write_events,
-            [rows.event_row(codec, organization_id, e) for e in changes.events],
+            [
+                rows.event_row(codec, organization_id, e, digests.get(e.event_id))
+                for e in changes.events
+            ],
         )
         calls += calls_for_rows(
             statements.write_enrollments,
@@ -226,12 +254,15 @@ class TrackingRepository:
         calls: list[Call] = []
         identified: list[Profile] = []
         counted: list[Profile] = []
+        lives: list[Row] = []
         for before, profile in zip(
             changes.previous_profiles, changes.changed_profiles, strict=True
         ):
             had = (before.email, before.external_id)
             is_same = had == (profile.email, profile.external_id)
             (counted if is_same else identified).append(profile)
+            if rows.life_of(before) != rows.life_of(profile):
+                lives.append(rows.life_row(codec, organization_id, profile))
         if len(identified) > 1:
             # Within a batch one Profile may take an identity another one gives up.
             free = statements.free_identities
@@ -247,21 +278,25 @@ class TrackingRepository:
         calls += calls_for_rows(
             statements.count_events, [rows.count_row(codec, organization_id, p) for p in counted]
         )
+        calls += calls_for_rows(statements.change_lives, lives)
         return calls
 
-    def _former_emails(self, organization_id: str, changes: Changes) -> list[Call]:
-        """Let the emails that gave way lead to their Profiles, and those no longer that do not."""
+    def _identities(self, organization_id: str, changes: Changes) -> list[Call]:
+        """Let emails that gave way, and aliases, lead to their Profiles, and no others any more."""
         added: list[Row] = []
         removed: list[Row] = []
         before = {profile.profile_id: profile for profile in changes.previous_profiles}
         for profile in (*changes.changed_profiles, *changes.created_profiles):
             known = before.get(profile.profile_id)
-            had = known.former_emails if known is not None else {}
-            has = profile.former_emails
-            if has is not had:
-                row = partial(rows.former_email_row, organization_id, profile=profile)
-                added += [row(email) for email in has if email not in had]
-                removed += [row(email) for email in had if email not in has]
+            if known is None:
+                had = _NO_IDENTITIES
+            elif known.former_emails is profile.former_emails and known.aliases is profile.aliases:
+                continue
+            else:
+                had = identities_of(known)
+            has = identities_of(profile)
+            added += _rows_of(organization_id, profile.profile_id, has - had)
+            removed += _rows_of(organization_id, profile.profile_id, had - has)
         statements = self._statements
         return [
             *calls_for_rows(statements.remove_identities, removed),
@@ -294,6 +329,15 @@ class TrackingRepository:
                 ],
             )
         return calls
+
+
+_NO_IDENTITIES: Final[set[tuple[Leading, str]]] = set()
+
+
+def _rows_of(
+    organization_id: str, profile_id: str, identities: set[tuple[Leading, str]]
+) -> list[Row]:
+    return [(organization_id, str(kind), value, profile_id) for kind, value in sorted(identities)]
 
 
 def _identity(profile: Profile) -> tuple[str, str]:

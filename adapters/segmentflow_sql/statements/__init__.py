@@ -23,6 +23,7 @@ from segmentflow_sql.statements.installation import (
     installation_statements,
 )
 from segmentflow_sql.statements.journeys import JourneyStatements, journey_statements
+from segmentflow_sql.statements.people import PeopleStatements, people_statements
 from segmentflow_sql.statements.records import RecordStatements, record_statements
 from segmentflow_sql.statements.statement import (
     FoundBy,
@@ -60,6 +61,7 @@ class Statements:
     finding: FindingStatements
     hand_over: HandOverStatements
     stepwise: StepwiseStatements
+    people: PeopleStatements
     api_keys: ApiKeyStatements
     installation: InstallationStatements
     definitions: tuple[Statement, ...]
@@ -76,6 +78,7 @@ def statements_for(database: DatabaseName) -> Statements:
         finding=finding_statements(dialect),
         hand_over=hand_over_statements(dialect),
         stepwise=stepwise_statements(dialect),
+        people=people_statements(dialect),
         api_keys=api_key_statements(dialect),
         installation=installation_statements(dialect),
         definitions=definitions(dialect),

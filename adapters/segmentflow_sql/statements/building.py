@@ -7,7 +7,7 @@ single call.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import (
@@ -28,6 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.types import TypeEngine
 
+from segmentflow_sql.identities import Leading
 from segmentflow_sql.statements.dialects import Dialect
 from segmentflow_sql.statements.statement import RowStatement, Statement
 
@@ -41,6 +42,7 @@ __all__ = [
     "equal_to_given",
     "for_rows",
     "inserting",
+    "leading",
     "looked_up",
     "page",
     "replacing",
@@ -94,9 +96,14 @@ def equal_to_given(table: FromClause, *names: str) -> ColumnElement[bool]:
     return and_(*(table.c[name] == bindparam(name, type_=table.c[name].type) for name in names))
 
 
-def columns(dialect: Dialect, table: Table) -> Values:
-    """Return what to select for whole rows of a table."""
-    return [dialect.read(each) for each in table.c]
+def leading(kind: Leading) -> ColumnElement[Any]:
+    """Write out a kind of identity: whatever plan is kept, it knows which kind is looked for."""
+    return literal_column(f"'{kind}'")
+
+
+def columns(dialect: Dialect, table: Table, *, without: Collection[str] = ()) -> Values:
+    """Return what to select for whole rows of a table, or for all but some columns of them."""
+    return [dialect.read(each) for each in table.c if each.name not in without]
 
 
 def for_rows(

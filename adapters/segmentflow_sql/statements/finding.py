@@ -19,16 +19,19 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    union_all,
 )
 
 from segmentflow_core.ports import IdentityKind
-from segmentflow_sql.schema import enrollments, events, profiles
+from segmentflow_sql.identities import ALIASES
+from segmentflow_sql.schema import enrollments, events, identities, profiles
 from segmentflow_sql.statements.building import (
     NO_OFFSET,
     before,
     columns,
     compiled,
     equal_to_given,
+    leading,
     page,
 )
 from segmentflow_sql.statements.dialects import Dialect
@@ -72,8 +75,10 @@ def finding_statements(dialect: Dialect) -> FindingStatements:
     """Build and compile the statements that find what was recorded."""
     return FindingStatements(
         profile={
-            IdentityKind.EMAIL: _profile(dialect, profiles.c.email),
-            IdentityKind.EXTERNAL_ID: _profile(dialect, profiles.c.external_id),
+            IdentityKind.EMAIL: _profile(dialect, profiles.c.email, IdentityKind.EMAIL),
+            IdentityKind.EXTERNAL_ID: _profile(
+                dialect, profiles.c.external_id, IdentityKind.EXTERNAL_ID
+            ),
         },
         profiles=compiled(
             dialect,
@@ -98,12 +103,24 @@ def finding_statements(dialect: Dialect) -> FindingStatements:
     )
 
 
-def _profile(dialect: Dialect, column: Column[Any]) -> Statement:
+def _profile(dialect: Dialect, column: Column[Any], kind: IdentityKind) -> Statement:
+    """Find a Profile by its own identity or an alias."""
+    own = select(profiles.c.profile_id).where(
+        equal_to_given(profiles, "organization_id", column.name)
+    )
+    alias = select(identities.c.profile_id).where(
+        equal_to_given(identities, "organization_id"),
+        identities.c.kind == leading(ALIASES[kind]),
+        identities.c.value == bindparam(column.name, type_=identities.c.value.type),
+    )
     found = select(*profile_columns(dialect)).select_from(PROFILES)
     return compiled(
         dialect,
         f"find_profile_by_{column.name}",
-        found.where(equal_to_given(profiles, "organization_id", column.name)),
+        found.where(
+            equal_to_given(profiles, "organization_id"),
+            dialect.one_of(profiles.c.profile_id, union_all(own, alias)),
+        ),
     )
 
 

@@ -28,6 +28,7 @@ DECIDED: Final = (
     "token",
     "completed_at",
     "last_failure",
+    "withdrawn_at",
 )
 """What the hand-over decides of an Enrollment, in the order of the table's columns."""
 

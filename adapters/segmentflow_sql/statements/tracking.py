@@ -18,7 +18,6 @@ from sqlalchemy import (
     cast,
     delete,
     func,
-    literal_column,
     null,
     or_,
     select,
@@ -28,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.elements import ClauseElement
 
-from segmentflow_core.ports import IdentityKind
+from segmentflow_sql.identities import Leading
 from segmentflow_sql.schema import (
     enrollments,
     events,
@@ -47,6 +46,7 @@ from segmentflow_sql.statements.building import (
     equal_to_given,
     for_rows,
     inserting,
+    leading,
     looked_up,
 )
 from segmentflow_sql.statements.dialects import Dialect
@@ -55,7 +55,7 @@ from segmentflow_sql.statements.purging import expired_keys, purge_keys
 from segmentflow_sql.statements.statement import FoundBy, RowStatement, Statement
 from segmentflow_sql.statements.versions import CURRENT, PROFILES, profile_columns
 
-__all__ = ["TrackingStatements", "tracking_statements"]
+__all__ = ["LIFE", "TrackingStatements", "tracking_statements"]
 
 _COUNTED = (
     "number",
@@ -66,6 +66,16 @@ _COUNTED = (
     "updated_at",
 )
 """What every event changes of its Profile's row."""
+
+LIFE: Final = (
+    "created_at",
+    "suppressed_at",
+    "erased_at",
+    "scrubbed_at",
+    "merged_into",
+    "joined",
+)
+"""What a host changes of a Profile, and no event, in the order of the table's columns."""
 
 _CLAIM = tuple(each.name for each in key_claims.c if each.nullable and each.name != "expires_at")
 """What a key claim says: all that is not known yet while the key is only taken."""
@@ -82,6 +92,8 @@ class TrackingStatements:
     lock_profiles: FoundBy
     reread_profiles: Statement
     """By ids."""
+    blocked_identities: Statement
+    """By hashes; gives the secrets of the hashes as well."""
     listening_journeys: FoundBy
     last_entries: Statement
     free_keys: Statement
@@ -89,6 +101,8 @@ class TrackingStatements:
     free_identities: Statement
     change_identities: RowStatement
     count_events: RowStatement
+    change_lives: RowStatement
+    """What no event changes of a Profile."""
     change_times: RowStatement
     add_identities: RowStatement
     remove_identities: RowStatement
@@ -125,6 +139,7 @@ def tracking_statements(dialect: Dialect) -> TrackingStatements:
         look_for_profiles=_profiles_found(dialect, "look_for", lock=False),
         lock_profiles=_profiles_found(dialect, "lock", lock=True),
         reread_profiles=compiled(dialect, "reread_profiles", _reread(dialect), prepared=False),
+        blocked_identities=compiled(dialect, "blocked_identities", _blocked(dialect)),
         listening_journeys=FoundBy(
             compiled(
                 dialect,
@@ -161,12 +176,18 @@ def tracking_statements(dialect: Dialect) -> TrackingStatements:
             dialect, "change_identities", profiles, ("email", "external_id", *_COUNTED)
         ),
         count_events=changing(dialect, "count_events", profiles, _COUNTED),
+        change_lives=changing(dialect, "change_lives", profiles, LIFE),
         change_times=changing(
             dialect, "change_times", profile_versions, ("former_emails", "property_times")
         ),
         add_identities=inserting(dialect, "add_identities", identities),
         remove_identities=_removed(dialect, "remove_identities", identities),
-        create_profiles=inserting(dialect, "create_profiles", profiles),
+        create_profiles=inserting(
+            dialect,
+            "create_profiles",
+            profiles,
+            of=[each for each in profiles.c if each.name != "scrubbed_to"],
+        ),
         create_versions=inserting(dialect, "create_versions", profile_versions),
         write_events=inserting(dialect, "write_events", events),
         write_enrollments=inserting(dialect, "write_enrollments", enrollments),
@@ -206,6 +227,8 @@ def _take_keys(dialect: Dialect) -> RowStatement:
 def _profiles_found(dialect: Dialect, verb: str, *, lock: bool) -> FoundBy:
     """Find Profiles by what leads to them: their email or external id, or another identity.
 
+    Emails that gave way and aliases are other identities.
+
     An email or an external id that is NULL finds nobody.
     """
     found = partial(_found, dialect, lock=lock)
@@ -221,10 +244,16 @@ def _profiles_found(dialect: Dialect, verb: str, *, lock: bool) -> FoundBy:
                         (profiles.c.profile_id, ("organization_id", "external_id")),
                     )
                 ),
-                select(identities.c.profile_id).where(
-                    equal_to_given(identities, "organization_id"),
-                    identities.c.kind == _EMAIL,
-                    identities.c.value == bindparam("email", type_=identities.c.value.type),
+                *(
+                    select(identities.c.profile_id).where(
+                        equal_to_given(identities, "organization_id"),
+                        identities.c.kind == leading(kind),
+                        identities.c.value == bindparam(name, type_=identities.c.value.type),
+                    )
+                    for kind, name in (
+                        (Leading.EMAIL, "email"),
+                        (Leading.EXTERNAL_ID, "external_id"),
+                    )
                 ),
             ),
         ),
@@ -234,20 +263,23 @@ def _profiles_found(dialect: Dialect, verb: str, *, lock: bool) -> FoundBy:
             found(
                 looked_up(dialect, "emails", [profiles.c.profile_id], profiles.c.email),
                 looked_up(dialect, "external_ids", [profiles.c.profile_id], profiles.c.external_id),
-                looked_up(
-                    dialect,
-                    "emails",
-                    [identities.c.profile_id],
-                    identities.c.value,
-                    more=identities.c.kind == _EMAIL,
+                *(
+                    looked_up(
+                        dialect,
+                        name,
+                        [identities.c.profile_id],
+                        identities.c.value,
+                        more=identities.c.kind == leading(kind),
+                    )
+                    for kind, name in (
+                        (Leading.EMAIL, "emails"),
+                        (Leading.EXTERNAL_ID, "external_ids"),
+                    )
                 ),
             ),
             prepared=False,
         ),
     )
-
-
-_EMAIL: Final[ColumnElement[Any]] = literal_column(f"'{IdentityKind.EMAIL}'")
 
 
 def _found(dialect: Dialect, *ids: Select[Any], lock: bool) -> Select[Any]:
@@ -256,18 +288,18 @@ def _found(dialect: Dialect, *ids: Select[Any], lock: bool) -> Select[Any]:
     The ids are found first, in the state of before any lock. So a Profile whose identities
     change while its lock is waited for is read all the same, as it is after the wait: what
     leads to it by then, the decision finds out. Only the Profile's own row is locked and read
-    anew, not what it is joined to: `seen` has the number of before the wait, and where that is
-    another one, the Profile has to be read again.
+    anew, not what it is joined to: `seen` has the number and the version of before the wait, and
+    where either is another one, the Profile has to be read again.
     """
     of_these = dialect.one_of(profiles.c.profile_id, union_all(*ids))
     organization = equal_to_given(profiles, "organization_id")
     if not lock or dialect.one_writer:
-        found = select(*profile_columns(dialect), profiles.c.number).select_from(PROFILES)
+        found = select(*profile_columns(dialect), *_counts(profiles)).select_from(PROFILES)
         return found.where(organization, of_these)
     seen = profiles.alias("seen")
     keys = [seen.c[key.name] == key for key in profiles.primary_key.columns]
     return (
-        select(*profile_columns(dialect), seen.c.number)
+        select(*profile_columns(dialect), *_counts(seen))
         .select_from(profiles.join(seen, and_(*keys)).outerjoin(profile_versions, CURRENT))
         .where(organization, of_these)
         .order_by(profiles.c.profile_id)
@@ -275,10 +307,30 @@ def _found(dialect: Dialect, *ids: Select[Any], lock: bool) -> Select[Any]:
     )
 
 
+def _counts(table: FromClause) -> Values:
+    return [table.c.number, table.c.version]
+
+
+def _blocked(dialect: Dialect) -> ClauseElement:
+    """Find the secrets of an Organization's hashes, and those of its blocked identities asked for.
+
+    It has no secret, and this finds nothing, unless something was blocked.
+    """
+
+    def of(kind: Leading) -> Select[Any, Any]:
+        kept = select(identities.c.kind, identities.c.value)
+        return kept.where(
+            equal_to_given(identities, "organization_id"), identities.c.kind == leading(kind)
+        )
+
+    asked = of(Leading.BLOCKED).where(dialect.among(identities.c.value, "hashes"))
+    return union_all(of(Leading.SECRET), asked)
+
+
 def _reread(dialect: Dialect) -> Select[Any]:
     """Read Profiles that are locked already."""
     return (
-        select(*profile_columns(dialect), profiles.c.number)
+        select(*profile_columns(dialect), *_counts(profiles))
         .select_from(PROFILES)
         .where(
             equal_to_given(profiles, "organization_id"),

@@ -45,10 +45,11 @@ def profile_columns(dialect: Dialect) -> Values:
     """Return what to select for whole Profiles, in the order that `rows` reads."""
     version = profile_versions.c
     kept = (version.properties, version.former_emails, version.property_times)
-    return [*columns(dialect, profiles), *kept]
+    return [*columns(dialect, profiles, without=("scrubbed_to",)), *kept]
 
 
 def event_columns(dialect: Dialect) -> Values:
     """Return what to select for whole events, in the order that `rows` reads."""
     version = profile_versions.c
-    return [*columns(dialect, events), version.email, version.external_id, version.properties]
+    own = columns(dialect, events, without=("key_start",))
+    return [*own, version.email, version.external_id, version.properties]

@@ -40,6 +40,7 @@ SCOPES: Final = {
     "events:write": "Track events.",
     "events:read": "Read events, why Journeys did what they did, and what became of it.",
     "profiles:read": "Find and read Profiles.",
+    "profiles:erase": "Erase Profiles.",
 }
 """Every scope a key may have, with what it allows."""
 

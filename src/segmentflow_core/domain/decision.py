@@ -20,6 +20,7 @@ from segmentflow_core.domain.event import (
     Outcome,
     OutcomeKind,
     Receipt,
+    SkipReason,
     UserEvent,
 )
 from segmentflow_core.domain.fingerprint import FingerprintKeys
@@ -137,6 +138,7 @@ class _Batch:
         self.new_id = new_id
         self.profiles = ProfilesInHand(
             known.profiles,
+            known.blocked,
             now=now,
             new_id=new_id,
             create_without_email=create_without_email,
@@ -244,32 +246,40 @@ class _Batch:
         occurred_at: datetime,
         event_id: str,
     ) -> Outcome:
+        if profile.suppressed_at is not None:
+            return Outcome(journey.journey_id, journey.version, "skipped", SkipReason.SUPPRESSED)
         rules = journey.rules
         profile_id = profile.profile_id
         passage = rules.judge(state, occurred_at, self.now, profile_id)
         reason = passage.reason
         if reason is None and passage.needs_history:
-            prior = self._prior(journey.journey_id, profile_id, passage.entry_key)
+            prior = self._prior(journey.journey_id, profile, passage.entry_key)
             reason = rules.readmit(prior, self.now)
         if reason is None:
             self._enroll(journey, profile, passage.entry_key, event_id)
         kind: OutcomeKind = "enrolled" if reason is None else "skipped"
         return Outcome(journey.journey_id, journey.version, kind, reason)
 
-    def _prior(self, journey_id: str, profile_id: str, entry_key: str | None) -> PriorEntries:
+    def _prior(self, journey_id: str, profile: Profile, entry_key: str | None) -> PriorEntries:
         """Return the earlier entries: those of this batch and those the store knows."""
-        probe = Probe(journey_id, profile_id, entry_key)
         prior = _NOTHING_PRIOR
+        profile_id = profile.profile_id
         if profile_id not in self.profiles.created:
-            answer = self.prior_entries.get(probe)
-            if answer is None:
-                self.probes[probe] = None
-            else:
-                prior = answer
+            prior = self._known(Probe(journey_id, profile_id, entry_key))
+            for series in profile.merged:
+                prior = prior.joined(self._known(Probe(journey_id, series.profile_id, entry_key)))
         entered = self.entered.get((journey_id, profile_id))
         if entered is not None:
             prior = PriorEntries(self.now, prior.key_taken or entry_key in entered)
         return prior
+
+    def _known(self, probe: Probe) -> PriorEntries:
+        """Return the store's answer to a probe; note it as one to ask where there is none yet."""
+        answer = self.prior_entries.get(probe)
+        if answer is None:
+            self.probes[probe] = None
+            return _NOTHING_PRIOR
+        return answer
 
     def _enroll(
         self, journey: Journey, profile: Profile, entry_key: str | None, event_id: str

@@ -10,6 +10,7 @@ See docs/reference/rules/identity.md.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
 from attrs import evolve
 
@@ -99,4 +100,9 @@ def leads_before(profile: Profile, email: str) -> int:
     followed = [
         times for times in (profile.email_times, *former.values()) if times[1:] > (last, received)
     ]
-    return min([first if first > last else latest for first, latest, _ in followed])
+    until = [first if first > last else latest for first, latest, _ in followed]
+    return min(until, default=_FOR_EVER)
+
+
+_FOR_EVER: Final = 2**63 - 1
+"""After every event time: no email followed, which is so of an alias that was given last."""

@@ -35,9 +35,11 @@ class SkipReason(StrEnum):
     TOO_LATE = "too_late"
     OUTSIDE_WINDOW = "outside_window"
     SAMPLED_OUT = "sampled_out"
+    SUPPRESSED = "suppressed"
 
 
 SKIP_REASONS: Final[dict[SkipReason, str]] = {
+    SkipReason.SUPPRESSED: "The Profile is suppressed: no Journey enrols it.",
     SkipReason.OUTSIDE_WINDOW: "The event happened outside the Journey's active window.",
     SkipReason.TOO_LATE: "The event was received longer after it happened than the Journey allows.",
     SkipReason.SAMPLED_OUT: "The Profile is not in the Journey's sample.",
@@ -112,6 +114,7 @@ class EnrollmentStatus(StrEnum):
     CLAIMED = "claimed"
     COMPLETED = "completed"
     DEAD = "dead"
+    WITHDRAWN = "withdrawn"
 
 
 @frozen
@@ -137,6 +140,7 @@ class Enrollment:
         completed_at: when a worker completed it.
         last_failure: what a worker said of the latest failure that it had words for, at most 1,000
             characters; None before any, and again once it is completed or revived.
+        withdrawn_at: when it was withdrawn: it is handed over no more.
     """
 
     enrollment_id: str
@@ -154,6 +158,7 @@ class Enrollment:
     token: str | None = None
     completed_at: datetime | None = None
     last_failure: str | None = None
+    withdrawn_at: datetime | None = None
 
     @property
     def waits_until(self) -> datetime:

@@ -244,6 +244,7 @@ def explain_journey(
     *,
     version: int | None,
     profile_exists: bool = True,
+    suppressed: bool = False,
 ) -> ExplainedJourney:
     """Say what comes of `event` for `journey`, and why.
 
@@ -254,13 +255,15 @@ def explain_journey(
         version: the version to name in the answer.
         profile_exists: False where tracking would create the Profile. Its real id is not known
             then, so a sample stays open; the rest is explained as if the Profile were in it.
+        suppressed: whether the Profile is suppressed now; of a stored event its outcomes say
+            whether it was.
     """
     rules = journey.rules
     state = _state(event)
     sample = _sample(rules.sample, event.profile_id, profile_exists=profile_exists)
     if sample is not None and sample.met is None:
         rules = evolve(rules, sample=None)
-    reason = outcome_of(rules, event, prior)
+    reason = SkipReason.SUPPRESSED if suppressed else outcome_of(rules, event, prior)
     definition = journey.definition
     lateness = event.received_at - event.occurred_at
     return ExplainedJourney(
@@ -283,7 +286,12 @@ def explain_journey(
 
 
 def outcome_of(rules: Rules, event: UserEvent, prior: PriorEntries) -> SkipReason | None:
-    """Say why an event does not enrol its Profile, or None where it does."""
+    """Say why an event does not enrol its Profile, or None where it does.
+
+    An event that a Journey skipped because its Profile was suppressed is skipped by every other.
+    """
+    if any(outcome.reason is SkipReason.SUPPRESSED for outcome in event.outcomes):
+        return SkipReason.SUPPRESSED
     passage = rules.judge(_state(event), event.occurred_at, event.received_at, event.profile_id)
     if passage.reason is None and passage.needs_history:
         return rules.readmit(prior, event.received_at)

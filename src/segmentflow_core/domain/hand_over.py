@@ -26,6 +26,7 @@ from segmentflow_core.domain.event import Enrollment, EnrollmentStatus, UserEven
 __all__ = [
     "AVAILABLE_STATUSES",
     "ENROLLMENT_STATUSES",
+    "FINISHED_STATUSES",
     "MAX_FAILURE",
     "ClaimTerms",
     "ClaimedEnrollment",
@@ -39,6 +40,7 @@ __all__ = [
     "handed_over",
     "released",
     "revived",
+    "withdrawn",
 ]
 
 ENROLLMENT_STATUSES: Final[dict[EnrollmentStatus, str]] = {
@@ -46,11 +48,15 @@ ENROLLMENT_STATUSES: Final[dict[EnrollmentStatus, str]] = {
     EnrollmentStatus.CLAIMED: "A worker has it; available to others once its lease has run out.",
     EnrollmentStatus.COMPLETED: "A worker completed it, once and for all.",
     EnrollmentStatus.DEAD: "Its attempts are used up; handed over again only when revived.",
+    EnrollmentStatus.WITHDRAWN: "It was withdrawn before a worker completed it, once and for all.",
 }
 """Every status an Enrollment can have, with its explanation."""
 
 AVAILABLE_STATUSES: Final = frozenset({EnrollmentStatus.PENDING, EnrollmentStatus.CLAIMED})
 """The statuses that are handed over from `available_at` on; a lease moves that to its end."""
+
+FINISHED_STATUSES: Final = frozenset({EnrollmentStatus.COMPLETED, EnrollmentStatus.WITHDRAWN})
+"""The statuses that nothing changes any more."""
 
 MAX_FAILURE: Final = 1_000
 """How many characters of a failure are kept."""
@@ -296,4 +302,20 @@ def revived(enrollment: Enrollment, now: datetime) -> Enrollment | None:
         lease_until=None,
         token=None,
         last_failure=None,
+    )
+
+
+def withdrawn(enrollment: Enrollment, now: datetime) -> Enrollment | None:
+    """Return an Enrollment that is not finished as withdrawn; None if it is.
+
+    Whoever holds a lease on it has lost it.
+    """
+    if enrollment.status in FINISHED_STATUSES:
+        return None
+    return evolve(
+        enrollment,
+        status=EnrollmentStatus.WITHDRAWN,
+        lease_until=None,
+        token=None,
+        withdrawn_at=now,
     )

@@ -97,6 +97,8 @@ def answer_taken_key(
         The answer, or None where it needs the recorded event and that was not given.
     """
     stored, sent = first.fingerprint, item.fingerprint
+    if stored is None:
+        return _receipt_again(item, first)
     try:
         key = keys.find(stored.key_id)
     except SegmentflowError as unknown_key:
@@ -108,9 +110,7 @@ def answer_taken_key(
         sent = fingerprint_canonical(item.request.canonical, key)
     event_id = first.receipt.event_id
     if same_request(stored, sent):
-        # Our own event id means that an earlier run of this same call did commit.
-        unmatched = item.request.redaction.apply(item.request.data).unmatched
-        return evolve(first.receipt, replayed=event_id != item.event_id, unmatched_paths=unmatched)
+        return _receipt_again(item, first)
     if event_id not in recorded:
         return None
     conflict = find_conflict(
@@ -126,3 +126,10 @@ def answer_taken_key(
             "redactedPaths": list(conflict.redacted),
         }
     )
+
+
+def _receipt_again(item: Item, first: KeyClaim) -> Receipt:
+    # Our own event id means that an earlier run of this same call did commit.
+    replayed = first.receipt.event_id != item.event_id
+    unmatched = item.request.redaction.apply(item.request.data).unmatched
+    return evolve(first.receipt, replayed=replayed, unmatched_paths=unmatched)

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 from attrs import frozen
 
 from segmentflow_core.domain.canonical import encode_json
+from segmentflow_core.domain.identity import IdentityKind
 from segmentflow_core.domain.instant import to_microseconds
 from segmentflow_core.domain.json_value import JsonObject, JsonValue
 from segmentflow_core.errors import ConfigurationError, ProfileTooLarge
@@ -22,11 +23,14 @@ from segmentflow_core.errors import ConfigurationError, ProfileTooLarge
 __all__ = [
     "DEFAULT_PROFILE_LIMITS",
     "NEVER_GIVEN",
+    "Alias",
     "EmailTimes",
+    "MergedSeries",
     "Profile",
     "ProfileLimits",
     "ProfileVersion",
     "PropertyTime",
+    "check_size",
     "event_time",
     "same_values",
     "with_properties",
@@ -43,6 +47,36 @@ NEVER_GIVEN: Final[EmailTimes] = (0, 0, 0)
 """The times of an email that is not there."""
 
 _NO_FORMER_EMAILS: Final[Mapping[str, EmailTimes]] = {}
+
+
+@frozen(repr=False)
+class Alias:
+    """An identity that leads to a Profile since a merge, and is never shown as its own.
+
+    Attributes:
+        kind: email or external id.
+        value: an email in its identifying form, or an external id.
+    """
+
+    kind: IdentityKind
+    value: str
+
+    def __repr__(self) -> str:
+        """Name the kind without showing whose it is."""
+        return f"<Alias {self.kind}>"
+
+
+@frozen
+class MergedSeries:
+    """The events of another Profile that a merge made part of a Profile's history.
+
+    Attributes:
+        profile_id: the Profile that they were recorded for.
+        before: they are earlier than the survivor's event of this number, and later ones.
+    """
+
+    profile_id: str
+    before: int
 
 
 @frozen(repr=False)
@@ -63,6 +97,12 @@ class Profile:
         email_times: when its email was given to it.
         former_emails: the emails that gave way to a newer one, with their times. Each leads to
             the Profile for events that occurred before the newer one.
+        aliases: the identities that merges brought, beside its own, sorted.
+        merged: the series that merges brought, in the order of the merges.
+        merged_into: the Profile that stayed, where a merge ended this one.
+        suppressed_at: since when no Journey enrols it; None where it is not suppressed.
+        erased_at: when it was erased; what it held is gone from then on.
+        scrubbed_at: when the last of what its events held was gone too; None until then.
     """
 
     profile_id: str
@@ -76,6 +116,17 @@ class Profile:
     version: int = 0
     email_times: EmailTimes = NEVER_GIVEN
     former_emails: Mapping[str, EmailTimes] = _NO_FORMER_EMAILS
+    aliases: tuple[Alias, ...] = ()
+    merged: tuple[MergedSeries, ...] = ()
+    merged_into: str | None = None
+    suppressed_at: datetime | None = None
+    erased_at: datetime | None = None
+    scrubbed_at: datetime | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether a merge or an erasure ended it: no identity leads to it, no event is for it."""
+        return self.merged_into is not None or self.erased_at is not None
 
     def __repr__(self) -> str:
         """Name the Profile without showing whose it is."""
@@ -151,6 +202,8 @@ class ProfileLimits:
         forget_removed_after: how long after its receipt a removal is forgotten.
         max_former_emails: how many emails that gave way are remembered; beyond, the one that
             gave way first is forgotten.
+        max_aliases: how many aliases merges may bring, and how many series; a merge beyond that
+            is refused.
 
     Raises:
         ConfigurationError: one is not positive.
@@ -160,9 +213,15 @@ class ProfileLimits:
     max_bytes: int = 100 * 1024
     forget_removed_after: timedelta = timedelta(days=30)
     max_former_emails: int = 100
+    max_aliases: int = 100
 
     def __attrs_post_init__(self) -> None:
-        counts = (self.max_properties, self.max_bytes, self.max_former_emails)
+        counts = (
+            self.max_properties,
+            self.max_bytes,
+            self.max_former_emails,
+            self.max_aliases,
+        )
         if min(counts) < 1 or self.forget_removed_after <= timedelta():
             raise ConfigurationError("The limits of a Profile must be positive.")
 
@@ -239,7 +298,7 @@ def with_properties(
         kept = profile.properties
     else:
         kept = properties
-    _check_size(profile, kept, times, limits)
+    check_size(profile, kept, times, limits)
     return kept, times
 
 
@@ -258,7 +317,7 @@ def _remembered(profile: Profile, forgotten: int) -> dict[str, PropertyTime]:
     }
 
 
-def _check_size(
+def check_size(
     before: Profile,
     properties: JsonObject,
     times: Mapping[str, PropertyTime],

@@ -8,15 +8,22 @@ See docs/reference/rules/identity.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
 from attrs import evolve
 
 from segmentflow_core.domain.emails import given_again, leads_before, with_email
-from segmentflow_core.domain.identity import REFUSALS, RESOLUTIONS, Resolution, classify
+from segmentflow_core.domain.identity import (
+    REFUSALS,
+    RESOLUTIONS,
+    IdentityKind,
+    Resolution,
+    classify,
+)
 from segmentflow_core.domain.json_value import JsonObject
 from segmentflow_core.domain.profile import (
+    Alias,
     EmailTimes,
     Profile,
     ProfileLimits,
@@ -26,6 +33,7 @@ from segmentflow_core.domain.profile import (
     with_properties,
 )
 from segmentflow_core.domain.request import ValidRequest
+from segmentflow_core.errors import IdentityBlocked
 
 __all__ = ["ProfilesInHand"]
 
@@ -35,6 +43,7 @@ class ProfilesInHand:
 
     Args:
         loaded: what the store knows of whom the batch is about.
+        blocked: identities that no Profile may have.
         now: when the batch was received.
         new_id: gives a fresh id on every call.
         create_without_email: whether a new external id alone creates a Profile.
@@ -49,6 +58,7 @@ class ProfilesInHand:
     def __init__(
         self,
         loaded: Sequence[Profile],
+        blocked: Collection[Alias],
         *,
         now: datetime,
         new_id: Callable[[], str],
@@ -59,10 +69,12 @@ class ProfilesInHand:
         self._new_id = new_id
         self._create_without_email = create_without_email
         self._limits = limits
+        self._blocked = blocked
         self._loaded: dict[str, Profile] = {}
         self._by_email: dict[str, Profile] = {}
         self._by_external_id: dict[str, Profile] = {}
         self._formerly: dict[str, set[str]] = {}
+        self._alias_emails: dict[str, str] = {}
         for profile in loaded:
             self._loaded[profile.profile_id] = profile
             if profile.email is not None:
@@ -71,6 +83,11 @@ class ProfilesInHand:
                 self._by_external_id[profile.external_id] = profile
             for email in profile.former_emails:
                 self._formerly.setdefault(email, set()).add(profile.profile_id)
+            for alias in profile.aliases:
+                if alias.kind is IdentityKind.EMAIL:
+                    self._alias_emails[alias.value] = profile.profile_id
+                else:
+                    self._by_external_id[alias.value] = profile
         self._by_id = self._loaded.copy()
         self.created: dict[str, Profile] = {}
         self.changed: dict[str, Profile] = {}
@@ -95,6 +112,8 @@ class ProfilesInHand:
     def _resolve(self, request: ValidRequest) -> tuple[Profile, EmailTimes]:
         """Find or make the Profile of a request, and say when its email was given."""
         email, external_id = request.email, request.external_id
+        if self._blocked:
+            self._check_blocked(email, external_id)
         by_email = None if email is None else self._led_to_by(email, request.occurred_at)
         by_external_id = None if external_id is None else self._by_external_id.get(external_id)
         resolution = RESOLUTIONS[
@@ -121,12 +140,25 @@ class ProfilesInHand:
             if email is None or external_id is None:
                 return either, either.email_times
             found = either
-        if email is None:
+        if email is None or email in self._alias_emails:
             return found, found.email_times
         if email == found.email:
             return found, given_again(found.email_times, request.occurred_at, self._now)
         found = with_email(found, email, request.occurred_at, self._now, self._limits)
         return found, found.email_times
+
+    def _check_blocked(self, email: str | None, external_id: str | None) -> None:
+        """Refuse an identity that is blocked.
+
+        Raises:
+            IdentityBlocked: it is; which of the two, the caller is not told.
+        """
+        for kind, value in (
+            (IdentityKind.EMAIL, email),
+            (IdentityKind.EXTERNAL_ID, external_id),
+        ):
+            if value is not None and Alias(kind, value) in self._blocked:
+                raise IdentityBlocked
 
     def _led_to_by(self, email: str, occurred_at: datetime | None) -> Profile | None:
         """Find the Profile that an email leads to for an event of that time.
@@ -134,6 +166,9 @@ class ProfilesInHand:
         An event without a time is never older than what stands, so for it no email leads to a
         Profile in which it gave way.
         """
+        alias = self._alias_emails.get(email)
+        if alias is not None:
+            return self._by_id[alias]
         formerly = self._formerly.get(email)
         if formerly is not None and occurred_at is not None:
             occurred, _ = event_time(occurred_at, self._now)
@@ -173,6 +208,9 @@ class ProfilesInHand:
             profile.version + is_new,
             email_times,
             profile.former_emails,
+            profile.aliases,
+            profile.merged,
+            suppressed_at=profile.suppressed_at,
         )
         if is_new:
             self.new_versions.append(
@@ -194,6 +232,9 @@ class ProfilesInHand:
             self._by_email[kept.email] = kept
         if kept.external_id is not None:
             self._by_external_id[kept.external_id] = kept
+        for alias in kept.aliases:
+            if alias.kind is IdentityKind.EXTERNAL_ID:
+                self._by_external_id[alias.value] = kept
         if before is None or kept.former_emails is before.former_emails:
             return
         if before.email not in (None, kept.email):

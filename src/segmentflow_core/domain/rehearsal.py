@@ -6,14 +6,14 @@ never read a store, nor count an entry that a published Journey made during the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
 from attrs import define, field, frozen
 
 from segmentflow_core.domain.event import SkipReason, UserEvent
-from segmentflow_core.domain.explanation import outcome_of, probe_for
+from segmentflow_core.domain.explanation import outcome_of
 from segmentflow_core.domain.journey import Journey, PriorEntries
 from segmentflow_core.domain.tracking import Probe
 
@@ -80,29 +80,35 @@ class Tally:
     last_entered_at: dict[str, datetime] = field(factory=dict[str, datetime])
     keys: set[tuple[str, str]] = field(factory=set[tuple[str, str]])
 
-    def add(self, event: UserEvent, answers: Mapping[Probe, PriorEntries], first: int) -> None:
+    def add(
+        self,
+        event: UserEvent,
+        probes: Sequence[Probe],
+        answers: Mapping[Probe, PriorEntries],
+    ) -> None:
         """Judge one event and count its outcome.
 
         Args:
             event: the next one of its Profile that the draft listens for.
-            answers: what the store knows of entries caused by numbers below `first`.
-            first: the lowest number that an event of its Profile has in the period.
+            probes: what the draft asks about earlier entries, of each series of the event's
+                history, its own first; none where it asks nothing.
+            answers: what the store knows of entries from before the period, by probe.
         """
-        probe = probe_for(self.journey, event, first)
-        reason = outcome_of(self.journey.rules, event, self._prior(probe, answers))
+        prior = _NOTHING_PRIOR
+        for probe in probes:
+            prior = prior.joined(self._prior(probe, answers[probe]))
+        reason = outcome_of(self.journey.rules, event, prior)
         self.matched += 1
         if reason is not None:
             self.skipped[reason] += 1
             return
         self.entered += 1
         self.last_entered_at[event.profile_id] = event.received_at
-        if probe is not None and probe.entry_key is not None:
-            self.keys.add((event.profile_id, probe.entry_key))
+        if probes and probes[0].entry_key is not None:
+            self.keys.add((event.profile_id, probes[0].entry_key))
 
-    def _prior(self, probe: Probe | None, answers: Mapping[Probe, PriorEntries]) -> PriorEntries:
-        if probe is None:
-            return _NOTHING_PRIOR
-        stored = answers[probe]
+    def _prior(self, probe: Probe, stored: PriorEntries) -> PriorEntries:
+        """Add to the entries from before the period those of the rehearsal, of one series."""
         last = self.last_entered_at.get(probe.profile_id, stored.last_entered_at)
         taken = (probe.profile_id, probe.entry_key or "") in self.keys
         return PriorEntries(last, stored.key_taken or taken)

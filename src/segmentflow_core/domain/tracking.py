@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Final
 
 from attrs import define, field, frozen
 
 from segmentflow_core.domain.event import Enrollment, Receipt, UserEvent
 from segmentflow_core.domain.fingerprint import Fingerprint
 from segmentflow_core.domain.journey import Journey
-from segmentflow_core.domain.profile import Profile, ProfileVersion
+from segmentflow_core.domain.profile import Alias, Profile, ProfileVersion
 
 __all__ = ["Changes", "Intent", "KeyClaim", "Known", "Probe"]
 
@@ -25,7 +26,8 @@ class KeyClaim:
 
     Attributes:
         key_digest: says which key, and does not show it; see `key_digest`.
-        fingerprint: the fingerprint of the request.
+        fingerprint: the fingerprint of the request; None once the event is erased: the key then
+            answers with its receipt whatever the request.
         paths: keyed digests by request path, of what the event does not show as it was sent.
         receipt: what every later call with the key and the request is answered, whatever has
             become of the event; without unmatched paths, which each call finds for itself.
@@ -34,7 +36,7 @@ class KeyClaim:
     """
 
     key_digest: str
-    fingerprint: Fingerprint
+    fingerprint: Fingerprint | None
     paths: Mapping[str, str] = field(repr=False)
     receipt: Receipt
     taken_at: datetime
@@ -57,6 +59,9 @@ class Intent:
         events: the event names whose active Journeys to load, sorted; empty for none.
         now: when the batch was received; a key whose `expires_at` is not after it is free.
         expires_at: when the keys that are taken are free again; None keeps them for ever.
+        wait: seconds that the transaction waits for a key or a Profile that a concurrent one
+            holds; None for as long as the store waits otherwise. Waiting for leave to write is
+            not meant. A store may make nothing of it.
     """
 
     keys: tuple[str, ...]
@@ -65,6 +70,10 @@ class Intent:
     events: tuple[str, ...]
     now: datetime
     expires_at: datetime | None = None
+    wait: float | None = None
+
+
+_NONE_BLOCKED: Final[frozenset[Alias]] = frozenset()
 
 
 @define(repr=False)
@@ -74,13 +83,16 @@ class Known:
     Attributes:
         taken: the claim of every key that was taken before, by the key's digest.
         profiles: every Profile that has or had one of the emails or has one of the external
-            ids, each once: `Profile.former_emails` are looked up too. Others do no harm.
+            ids, each once: `Profile.former_emails` and `Profile.aliases` are looked up too.
+            Others do no harm.
         journeys: every active Journey that listens for one of `Intent.events`.
+        blocked: those of the identities that are blocked since an erasure.
     """
 
     taken: Mapping[str, KeyClaim]
     profiles: tuple[Profile, ...]
     journeys: tuple[Journey, ...]
+    blocked: frozenset[Alias] = _NONE_BLOCKED
 
 
 @frozen
@@ -133,4 +145,4 @@ class Changes:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to write."""
-        return not (self.freed or self.events)
+        return not (self.freed or self.events or self.changed_profiles)

@@ -23,6 +23,7 @@ from segmentflow_core.domain.instant import (
 )
 from segmentflow_core.domain.journey import journey_definition, journey_document
 from segmentflow_core.domain.prior_entries import answer
+from segmentflow_core.ports.audit import AuditAction, AuditRecord, AuditRepository, KeepsAudit
 from segmentflow_core.ports.finding import (
     EnrollmentFilter,
     EventFilter,
@@ -45,6 +46,7 @@ from segmentflow_core.ports.hand_over import (
     released,
     revived,
 )
+from segmentflow_core.ports.people import Alias, KeepsPeople, MergedSeries, PeopleRepository
 from segmentflow_core.ports.records import (
     Enrollment,
     EnrollmentRepository,
@@ -81,7 +83,11 @@ from segmentflow_core.ports.tracking import (
 
 __all__ = [
     "AVAILABLE_STATUSES",
+    "Alias",
     "AsyncStorage",
+    "AuditAction",
+    "AuditRecord",
+    "AuditRepository",
     "Changes",
     "ClaimTerms",
     "ClaimedEnrollment",
@@ -107,11 +113,15 @@ __all__ = [
     "JourneyDefinition",
     "JourneyRepository",
     "JourneyStatus",
+    "KeepsAudit",
+    "KeepsPeople",
     "KeyClaim",
     "Known",
     "Lease",
     "MaybeAwaitable",
+    "MergedSeries",
     "Outcome",
+    "PeopleRepository",
     "PriorEntries",
     "Probe",
     "Profile",

@@ -24,7 +24,7 @@ class FindingRepository(Protocol):
     def profile(
         self, organization_id: str, kind: IdentityKind, value: str
     ) -> MaybeAwaitable[Profile | None]:
-        """Return the Profile whose own email or external id this is, or None.
+        """Return the Profile whose own email or external id, or alias, this is, or None.
 
         An email that gave way to a newer one is nobody's own.
 

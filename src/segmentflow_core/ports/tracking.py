@@ -46,12 +46,19 @@ class TrackingRepository(Protocol):
         only it can see. A key with a committed, unexpired claim is not taken again: its claim
         is returned in `taken`, and nothing else is read for it.
 
-        Profiles are found by their emails and external ids, and by the emails that they had:
-        each of `Profile.former_emails` leads to its Profile too. They are locked until the
+        Profiles are found by their emails and external ids, by the emails that they had and by
+        their aliases: each of `Profile.former_emails` and `Profile.aliases` leads to its Profile
+        too. They are locked until the
         transaction ends, in the order of their ids; a concurrent batch about one of them waits
         here. A Profile's number and all else of it are those of after the wait, and so is what
         leads to it: where an identity leads to another Profile by then, that one is loaded, or
-        the work runs again. Journeys are read, not locked.
+        the work runs again; so it does where a Profile has ended by a merge or an erasure.
+        Identities that are blocked are named in `blocked`; a store whose transactions have no
+        `people` has none. Journeys are read, not locked.
+
+        Where the intent says how long the transaction waits, it waits no longer for a key or a
+        Profile that a concurrent one holds, nor does the work run again because of that. A store
+        may make nothing of it.
 
         An intent without keys only reads: nothing is taken and no Profile is locked, and
         the Profiles and Journeys it asks for are returned as they stand.
@@ -96,6 +103,9 @@ class TrackingRepository(Protocol):
         else of it changed. So a transaction that reads from an older snapshot fails when it
         locks or writes that row, and runs again: no number is given twice, and what was
         decided by the Profile's history was decided by all of it.
+
+        Where the host changed a Profile and no event did, its number is the same, and there are
+        no events: what is written of it is all that differs from `previous_profiles`.
 
         `UserEvent.profile` is what the version `profile_version` of its Profile says. A store
         keeps each version once: what it keeps of an event does not grow with a Profile that the

@@ -16,13 +16,13 @@ T = TypeVar("T", bound=Callable[..., Any])
 _NEEDS: Final = "__needs__"
 
 
-def _capability(summary: str) -> Any:
-    return field(default=True, metadata={"summary": summary}, kw_only=True)
+def _capability(summary: str, *, default: bool = True) -> Any:
+    return field(default=default, metadata={"summary": summary}, kw_only=True)
 
 
 @frozen
 class Capabilities:
-    """What a storage can do: everything, unless its author says otherwise.
+    """What a storage can do: unless its author says otherwise, everything but short waits.
 
     Attributes:
         concurrent_writers: callers may call at once; `CAPABILITIES` explains each.
@@ -32,6 +32,9 @@ class Capabilities:
         processes: another process may use the data.
         cancellation: a task may be cancelled.
         finding: records are found by what they say.
+        people: Profiles are suppressed, erased and merged.
+        audit: the record of what was done is kept.
+        short_waits: a transaction may wait for less than the storage would.
     """
 
     concurrent_writers: bool = _capability(
@@ -57,6 +60,20 @@ class Capabilities:
     finding: bool = _capability(
         "Its transactions have `finding`: Profiles by email or external id, events and"
         " Enrollments by what they say. A storage without this is complete all the same."
+    )
+    people: bool = _capability(
+        "Its transactions have `people`: Profiles are suppressed, erased and merged. A storage"
+        " without this is complete all the same."
+    )
+    audit: bool = _capability(
+        "Its transactions have `audit`: the record of what was done to people, Journeys and API"
+        " Keys. A storage without this is complete all the same."
+    )
+    short_waits: bool = _capability(
+        "A transaction waits for what others hold no longer than `Intent.wait` says. A storage"
+        " without this is complete all the same; calls that share transactions on it may have to"
+        " wait for each other's keys.",
+        default=False,
     )
 
 

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from segmentflow_core.testing.model import Row
 
 __all__ = [
+    "BLOCKS",
     "CRASHES",
     "JOURNEYS",
     "JUMPS",
     "KEYS",
+    "LIFTS",
     "PLACES",
     "REQUESTS",
 ]
@@ -86,6 +88,8 @@ JOURNEYS: Final = st.builds(
     st.booleans(),
     st.sampled_from(_REENTRY),
 )
+BLOCKS: Final = st.sampled_from([False, False, False, True])
+LIFTS: Final = st.booleans()
 PLACES: Final = st.sampled_from(["a", "a", "a", "b"])
 CRASHES: Final = st.sampled_from(
     [None] * 12 + [(call, after) for call in range(3) for after in (False, True)]

@@ -19,6 +19,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from attrs import Attribute, fields, has
 
 from segmentflow_core.domain.api_key import ApiKey
+from segmentflow_core.domain.audit import AuditAction, AuditRecord
 from segmentflow_core.domain.event import (
     Enrollment,
     EnrollmentStatus,
@@ -39,7 +40,13 @@ from segmentflow_core.domain.journey import (
     Window,
     definition_digest,
 )
-from segmentflow_core.domain.profile import NEVER_GIVEN, Profile, ProfileVersion
+from segmentflow_core.domain.profile import (
+    NEVER_GIVEN,
+    Alias,
+    MergedSeries,
+    Profile,
+    ProfileVersion,
+)
 from segmentflow_core.domain.tracking import KeyClaim
 from segmentflow_core.testing import specimens
 
@@ -111,7 +118,16 @@ FIELDS: Final[dict[type, dict[str, _Source]]] = {
         "version": "version",
         "email_times": lambda facts: NEVER_GIVEN if facts["email"] is None else facts["given_at"],
         "former_emails": "former_emails",
+        "aliases": "aliases",
+        "merged": "merged",
+        "merged_into": "merged_into",
+        "suppressed_at": "suppressed_at",
+        "erased_at": "erased_at",
+        "scrubbed_at": "scrubbed_at",
     },
+    # The fields of these two go together, so a Profile's are one fact each.
+    Alias: dict.fromkeys(("kind", "value"), _fixed(None)),
+    MergedSeries: dict.fromkeys(("profile_id", "before"), _fixed(None)),
     ProfileVersion: {
         "profile_id": "profile_id",
         "version": "version",
@@ -155,6 +171,7 @@ FIELDS: Final[dict[type, dict[str, _Source]]] = {
         "token": _fixed(None),
         "completed_at": _fixed(None),
         "last_failure": _fixed(None),
+        "withdrawn_at": _fixed(None),
     },
     Trigger: {"event": "trigger", "where": "where"},
     # Its fields go together, so it is one fact.
@@ -189,12 +206,24 @@ FIELDS: Final[dict[type, dict[str, _Source]]] = {
         "last_used_at": _fixed(None),
         "revoked_at": _fixed(None),
     },
+    AuditRecord: {
+        "audit_id": "audit_id",
+        "at": "done_at",
+        "action": "action",
+        "subjects": "subjects",
+        "counts": "counts",
+        "by": "by",
+    },
 }
 """Where the value of each field comes from: a fact, another record, or other facts."""
 
 OWN_VALUES: Final[Mapping[str, tuple[Any, ...]]] = {
+    "aliases": specimens.ALIASES,
     "api_key_id": specimens.IDS,
+    "audit_id": specimens.IDS,
     "available_at": specimens.INSTANTS,
+    "by": specimens.NAMES,
+    "counts": specimens.AUDIT_COUNTS,
     "data": specimens.JSON_OBJECTS,
     "email": specimens.EMAILS,
     "enrolled": specimens.COUNTS,
@@ -213,6 +242,8 @@ OWN_VALUES: Final[Mapping[str, tuple[Any, ...]]] = {
     "label": specimens.PRINTABLE,
     "matched": specimens.COUNTS,
     "max_lateness": specimens.DURATIONS,
+    "merged": specimens.MERGED,
+    "merged_into": specimens.IDS,
     "name": specimens.NAMES,
     "number": specimens.NUMBERS,
     "organization_id": specimens.PRINTABLE,
@@ -232,6 +263,7 @@ OWN_VALUES: Final[Mapping[str, tuple[Any, ...]]] = {
     "scopes": (("events:write",), ("a", "b"), ("A", "B", "a", "b")),
     "seed": specimens.NAMES,
     "set_at": specimens.PROPERTY_TIMES,
+    "subjects": specimens.SUBJECTS,
     "trigger": specimens.NAMES,
     "version": specimens.VERSIONS,
     "where": specimens.CONDITIONS,
@@ -243,6 +275,7 @@ _BY_TYPE: Final[Mapping[str, tuple[Any, ...]]] = {
     "bool": (False, True),
     "bytes": specimens.DIGESTS,
     "datetime": specimens.INSTANTS,
+    "AuditAction": tuple(AuditAction),
     "JourneyStatus": tuple(JourneyStatus),
     "SkipReason": tuple(SkipReason),
 }
@@ -250,10 +283,15 @@ _BY_TYPE: Final[Mapping[str, tuple[Any, ...]]] = {
 _NEVER_NONE: Final = ("available_at",)
 """Facts whose fields may be empty by their type, and of a new record never are."""
 
+_ENDED: Final[Facts] = {"email": None, "external_id": None, "properties": {}}
 _TOGETHER: Final[Mapping[str, Facts]] = {
+    "aliases": {"former_emails": specimens.FORMER_ALIAS},
     "enrolled": {"matched": max(specimens.COUNTS)},
+    "erased_at": _ENDED,
     "matched": {"enrolled": 0},
+    "merged_into": _ENDED,
     "removed": {"properties": {"kept": 1}},
+    "scrubbed_at": {**_ENDED, "erased_at": specimens.INSTANTS[0]},
     "set_at": {"properties": {"a": 1, "b": 2}},
 }
 """Facts that have to fit the one that is tried."""
@@ -272,14 +310,20 @@ def facts_of(number: int, /, **known: Any) -> Facts:
     """
     digest = sha256(b"%d" % number).digest()
     facts: Facts = {
+        "action": AuditAction.PROFILE_ERASED,
+        "aliases": (),
         "api_key_digest": digest,
         "api_key_id": specimens.an_id(2**64 + 8 * number + 4),
+        "audit_id": specimens.an_id(2**64 + 8 * number + 5),
+        "by": None,
+        "counts": {},
         "data": {"n": number},
         "email": f"p{number}@example.org",
         "ends_at": None,
         "enrolled": 1,
         "enrollment_id": specimens.an_id(2**64 + 8 * number + 2),
         "entry_key": None,
+        "erased_at": None,
         "event": "order.created",
         "event_id": specimens.an_id(2**64 + 8 * number + 1),
         "expires_at": None,
@@ -293,6 +337,8 @@ def facts_of(number: int, /, **known: Any) -> Facts:
         "label": None,
         "matched": 1,
         "max_lateness": None,
+        "merged": (),
+        "merged_into": None,
         "name": "Name",
         "number": 1,
         "organization_id": "default",
@@ -307,17 +353,20 @@ def facts_of(number: int, /, **known: Any) -> Facts:
         "removed": (),
         "request_digest": digest,
         "scheme": SCHEME,
+        "scrubbed_at": None,
         "scopes": ("events:write",),
         "seed": "seed",
         "set_at": (1_780_000_000_000_000, 1_780_000_000_000_001),
         "starts_at": None,
         "status": JourneyStatus.ACTIVE,
+        "subjects": (),
+        "suppressed_at": None,
         "test": False,
         "trigger": f"trigger {number}",
         "version": 1,
         "where": None,
     }
-    moments = ("available_at", "created_at", "entered_at", "occurred_at")
+    moments = ("available_at", "created_at", "done_at", "entered_at", "occurred_at")
     facts |= dict.fromkeys((*moments, "published_at", "received_at", "taken_at"), _MOMENT)
     return {**facts, "updated_at": _MOMENT, **known}
 

@@ -28,13 +28,15 @@ from hypothesis.stateful import (
 )
 
 from segmentflow_core import FingerprintKey, FingerprintKeys, SegmentflowError
-from segmentflow_core.errors import LeaseLost
+from segmentflow_core.errors import ConfigurationError, LeaseLost, NotFound
 from segmentflow_core.testing.builders import FixedClock
 from segmentflow_core.testing.draws import (
+    BLOCKS,
     CRASHES,
     JOURNEYS,
     JUMPS,
     KEYS,
+    LIFTS,
     PLACES,
     REQUESTS,
 )
@@ -74,6 +76,10 @@ class StorageMachine(RuleBasedStateMachine):
         self._leases: list[tuple[str, int, Any]] = []
         self._sent: list[tuple[str, list[tuple[Row, str]]]] = []
         self._keys = FingerprintKeys(_fingerprint_key(0))
+        records, people = self._tracker(storage).records, self._tracker(storage).people
+        # What a storage lacks it says, whoever asks.
+        self._finds = _is_offered(lambda: records.profiles(limit=1))
+        self._keeps_people = _is_offered(people.finish_erasures)
 
     # --- the calls ---------------------------------------------------------------------------
 
@@ -203,6 +209,62 @@ class StorageMachine(RuleBasedStateMachine):
         if done is not None:
             self._model.revive(of, number, self._clock.now())
 
+    @precondition(lambda self: self._keeps_people and self._model.profiles)
+    @rule(choice=st.integers(0, 99), word=st.integers(0, 99), lift=LIFTS, crash=CRASHES)
+    def suppress(self, choice: int, word: int, lift: bool, crash: Any) -> None:
+        """Suppress a Profile or lift that, named by anything that leads to it."""
+        of, number = self._profile(choice)
+        who = self._word(of, number, word)
+        done = self._call(
+            lambda t: _found(
+                lambda: (t.people.unsuppress if lift else t.people.suppress)(
+                    who, organization_id=of
+                )
+            ),
+            crash,
+        )
+        if done is not None:
+            expected = self._model.suppress(of, number, self._clock.now(), lift=lift)
+            got = None
+            if done is not _NOBODY:
+                got = (self._number(of, done.profile.profile_id), done.changed, done.withdrawn)
+            assert got == expected
+
+    @precondition(lambda self: self._keeps_people and self._model.profiles)
+    @rule(choice=st.integers(0, 99), word=st.integers(0, 99), block=BLOCKS, crash=CRASHES)
+    def erase(self, choice: int, word: int, block: bool, crash: Any) -> None:
+        """Erase a person, named by anything that leads to her."""
+        of, number = self._profile(choice)
+        who = self._word(of, number, word)
+        done = self._call(lambda t: t.people.erase(who, block=block, organization_id=of), crash)
+        if done is not None:
+            whose, withdrawn, blocked = self._model.erase(
+                of, number, self._clock.now(), block=block
+            )
+            assert {self._number(of, each) for each in done.profile_ids} == whose
+            assert (done.withdrawn, done.blocked) == (withdrawn, blocked)
+
+    @precondition(lambda self: self._keeps_people and self._model.profiles)
+    @rule(
+        choices=st.tuples(st.integers(0, 99), st.integers(0, 99)),
+        words=st.tuples(st.integers(0, 99), st.integers(0, 99)),
+        crash=CRASHES,
+    )
+    def merge(self, choices: tuple[int, int], words: tuple[int, int], crash: Any) -> None:
+        """Merge two Profiles, or one with itself, named by anything that leads to them."""
+        of, stays = self._profile(choices[0])
+        own = [number for place, number in self._model.profiles if place == of]
+        goes = own[choices[1] % len(own)]
+        who = [self._word(of, *each) for each in zip((stays, goes), words, strict=True)]
+        done = self._call(lambda t: _found(lambda: t.people.merge(*who, organization_id=of)), crash)
+        if done is not None:
+            order = {number: real for (place, number), real in self._ids.items() if place == of}
+            expected = self._model.merge(of, stays, goes, order, self._clock.now())
+            got = None
+            if done is not _NOBODY:
+                got = (self._number(of, done.profile.profile_id), done.changed, done.withdrawn)
+            assert got == expected
+
     @rule(jump=st.sampled_from(JUMPS))
     def jump(self, jump: timedelta) -> None:
         """Let the clock jump, now and then backwards."""
@@ -246,13 +308,14 @@ class StorageMachine(RuleBasedStateMachine):
         for (place, number), profile in model.profiles.items():
             if place == of:
                 stored = tracker.records.profile(self._ids[of, number], **where)
-                assert (stored.email, stored.external_id) == (
-                    profile["email"],
-                    profile["external_id"],
-                )
-                assert set(stored.former_emails) == set(profile["emails"]) - {profile["email"]}
-                assert _shown(stored.properties) == _shown(profile["properties"])
-                assert (stored.number, stored.version) == (profile["count"], profile["version"])
+                if profile["merged_into"] is None:
+                    self._compare_profile(of, stored, profile)
+                else:
+                    assert self._number(of, stored.profile_id) in {
+                        each
+                        for (place, each), row in model.profiles.items()
+                        if place == of and number in {gone for gone, _ in row["merged"]}
+                    }
         assert [
             (journey.journey_id, journey.version, journey.definition.status)
             for journey in tracker.journeys.list(**where)
@@ -277,6 +340,18 @@ class StorageMachine(RuleBasedStateMachine):
                 row["until"],
                 row["failure"],
             )
+            assert entry.withdrawn_at == row["withdrawn"]
+
+    def _compare_profile(self, of: str, stored: Any, row: Row) -> None:
+        assert (stored.email, stored.external_id) == (row["email"], row["external_id"])
+        assert set(stored.former_emails) == set(row["emails"]) - {row["email"]}
+        assert {(alias.kind, alias.value) for alias in stored.aliases} == row["aliases"]
+        merged = [(self._number(of, each.profile_id), each.before) for each in stored.merged]
+        assert merged == row["merged"]
+        assert (stored.suppressed_at, stored.erased_at) == (row["suppressed"], row["erased"])
+        assert (stored.scrubbed_at is None) is (row["erased"] is None)
+        assert _shown(stored.properties) == _shown(row["properties"])
+        assert (stored.number, stored.version) == (row["count"], row["version"])
 
     def _call(self, call: Callable[[Any], Any], crash: Any) -> Any:
         """Make a call and return its result; None where it crashed."""
@@ -296,6 +371,22 @@ class StorageMachine(RuleBasedStateMachine):
 
     def _lease(self, choice: int) -> tuple[str, int, Any]:
         return self._leases[choice % len(self._leases)]
+
+    def _profile(self, choice: int) -> tuple[str, int]:
+        """Return one of the Profiles that there are, those that have ended included."""
+        known = [*self._model.profiles]
+        return known[choice % len(known)]
+
+    def _word(self, of: str, number: int, choice: int) -> str:
+        """Return the id of a Profile, or something else that leads to it."""
+        row = self._model.profiles[of, number]
+        words = [row["email"], row["external_id"], *sorted(value for _, value in row["aliases"])]
+        leading: list[str] = [self._ids[of, number], *(word for word in words if word is not None)]
+        return leading[choice % len(leading)] if self._finds else leading[0]
+
+    def _number(self, of: str, real: str) -> int:
+        (number,) = (at[1] for at, known in self._ids.items() if (at[0], known) == (of, real))
+        return number
 
     def _pair(self, of: str, number: int, real: str) -> None:
         """Note that the model's number and the storage's id name one row, and no other."""
@@ -401,6 +492,25 @@ def run_storage_machine(
 
 def _fingerprint_key(number: int) -> FingerprintKey:
     return FingerprintKey(f"key {number}", f"secret number {number:032}".encode())
+
+
+def _is_offered(call: Callable[[], Any]) -> bool:
+    try:
+        call()
+    except ConfigurationError:
+        return False
+    return True
+
+
+_NOBODY: Final = object()
+
+
+def _found(call: Callable[[], Any]) -> Any:
+    """Return what a call returns, or `_NOBODY` where it finds nobody."""
+    try:
+        return call()
+    except NotFound:
+        return _NOBODY
 
 
 def _holds(answers: list[Any]) -> bool:

@@ -10,6 +10,7 @@ See docs/reference/rules/index.md.
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
@@ -33,6 +34,7 @@ class Model:
         events: by Organization and number.
         journeys: by Organization and id: every version's definition, and the current status.
         entries: the Enrollments, by Organization and number.
+        blocked: identities by Organization, each with its kind.
     """
 
     def __init__(self, key_lifetime: timedelta, cooldown: timedelta, max_attempts: int) -> None:
@@ -45,6 +47,7 @@ class Model:
         self.events: dict[tuple[str, int], Row] = {}
         self.journeys: dict[tuple[str, str], Row] = {}
         self.entries: dict[tuple[str, int], Row] = {}
+        self.blocked: defaultdict[str, set[tuple[str, str | None]]] = defaultdict(set)
 
     # --- tracking ----------------------------------------------------------------------------
 
@@ -52,7 +55,7 @@ class Model:
         """Track one request; answer with ``refused``, or with the event and ``replayed``."""
         claim = self.claims.get((organization, key))
         if claim is not None and claim["expires"] > now:
-            if claim["request"] != _comparable(request):
+            if claim["request"] not in (None, _comparable(request)):
                 return {"refused": "idempotency_key_reuse"}
             return {"event": claim["event"], "replayed": True}
         # A refused request frees its key, so an expired claim of the key is gone as well.
@@ -102,10 +105,12 @@ class Model:
         who = request["profile"]
         email = who["email"].strip().lower() if "email" in who else None
         external_id = who.get("externalId")
+        if {("email", email), ("externalId", external_id)} & self.blocked[organization]:
+            return "identity_blocked"
         own = [row for (of, _), row in self.profiles.items() if of == organization]
         by_email = None if email is None else _led_to(own, email, request, now)
         by_external = next(
-            (row for row in own if external_id is not None and row["external_id"] == external_id),
+            (row for row in own if ("externalId", external_id) in _leading(row)),
             None,
         )
         if by_email is not None and by_external is not None and by_email is not by_external:
@@ -117,10 +122,11 @@ class Model:
             found = self._new_profile(organization, external_id)
         elif external_id is None or email is None:
             return found
-        elif found["external_id"] not in (None, external_id):
+        elif by_external is None and found["external_id"] is not None:
             return "identity_conflict"
-        found["external_id"] = external_id
-        _give_email(found, email, request, now)
+        found["external_id"] = found["external_id"] or external_id
+        if ("email", email) not in found["aliases"]:
+            _give_email(found, email, request, now)
         return found
 
     def _new_profile(self, organization: str, external_id: str | None) -> Row:
@@ -135,6 +141,11 @@ class Model:
             "count": 0,
             "version": 0,
             "left": None,
+            "aliases": set(),
+            "merged": [],
+            "merged_into": None,
+            "suppressed": None,
+            "erased": None,
         }
         self.profiles[organization, number] = created
         return created
@@ -153,9 +164,7 @@ class Model:
     def _add_event(self, profile: Row) -> None:
         """Count an event of a Profile; it has another version where it is not as it was."""
         profile["count"] += 1
-        now = {"email": profile["email"], "externalId": profile["external_id"]}
-        left = {name: value for name, value in now.items() if value is not None}
-        left["properties"] = dict(profile["properties"])
+        left = _shown(profile)
         if json.dumps(left, sort_keys=True) != json.dumps(profile["left"], sort_keys=True):
             profile["left"] = left
             profile["version"] += 1
@@ -163,6 +172,8 @@ class Model:
     def _outcome(self, journey_id: str, state: Row, profile: Row, entry: Row) -> str | None:
         """Let the Profile enter, or say why not."""
         organization, now = entry["organization"], entry["now"]
+        if profile["suppressed"] is not None:
+            return "suppressed"
         journey = self.journeys[organization, journey_id]
         definition = journey["versions"][-1]
         where = definition["trigger"].get("where")
@@ -184,7 +195,8 @@ class Model:
         earlier = [
             row
             for (of, _), row in self.entries.items()
-            if (of, row["journey"], row["profile"]) == (organization, journey_id, profile["number"])
+            if (of, row["journey"]) == (organization, journey_id)
+            and row["profile"] in _series(profile)
         ]
         if policy == "once" and earlier:
             return "already_enrolled"
@@ -207,8 +219,115 @@ class Model:
             "until": None,
             "failure": None,
             "token": None,
+            "withdrawn": None,
         }
         return None
+
+    # --- people ------------------------------------------------------------------------------
+
+    def suppress(
+        self, organization: str, number: int, now: datetime, *, lift: bool
+    ) -> tuple[int, bool, int] | None:
+        """Suppress a Profile or lift that; say whom, whether it was so, and what was withdrawn."""
+        profile = self._survivor(organization, number)
+        if profile["erased"] is not None:
+            return None
+        changed = (profile["suppressed"] is None) is not lift
+        if changed:
+            profile["suppressed"] = None if lift else now
+        waiting = [] if lift else self._waiting(organization, profile)
+        return profile["number"], changed, _withdraw(waiting, now)
+
+    def erase(
+        self, organization: str, number: int, now: datetime, *, block: bool
+    ) -> tuple[set[int], int, int]:
+        """Erase a person; say of which Profiles, what was withdrawn, and how much is blocked."""
+        profile = self._survivor(organization, number)
+        whose = _series(profile)
+        if profile["erased"] is not None:
+            return whose, 0, 0
+        withdrawn = _withdraw(self._waiting(organization, profile), now)
+        blocked: set[tuple[str, str | None]] = set()
+        if block:
+            others = [
+                row
+                for (of, _), row in self.profiles.items()
+                if of == organization and row is not profile
+            ]
+            taken = {identity for row in others for identity in _leading(row)}
+            former = {("email", email) for email in profile["emails"]}
+            blocked = _leading(profile) | (former - taken)
+            self.blocked[organization] |= blocked
+        for each in whose:
+            row = self.profiles[organization, each]
+            _empty(row)
+            row.update(suppressed=None, erased=now)
+        for (of, event), row in self.events.items():
+            if of == organization and row["profile"] in whose:
+                row.update(data={}, left={"properties": {}})
+                for (place, _), claim in self.claims.items():
+                    if (place, claim["event"]) == (of, event):
+                        claim["request"] = None
+        return whose, withdrawn, len(blocked)
+
+    def merge(
+        self,
+        organization: str,
+        stays: int,
+        goes: int,
+        order: Mapping[int, str],
+        now: datetime,
+    ) -> tuple[int, bool, int] | None:
+        """Merge two Profiles; say which stays, whether they were two, and what was withdrawn."""
+        one, other = (self._survivor(organization, each) for each in (stays, goes))
+        if one["erased"] is not None or other["erased"] is not None:
+            return None
+        if one is other:
+            return one["number"], False, 0
+        emails = _both_emails(one, other, now)
+        one["aliases"] |= other["aliases"]
+        for kind, name in (("email", "email"), ("externalId", "external_id")):
+            if one[name] is not None and other[name] is not None:
+                one["aliases"].add((kind, other[name]))
+        one["emails"] = emails
+        one["email"] = one["email"] or other["email"]
+        one["external_id"] = one["external_id"] or other["external_id"]
+        for name, time in other["times"].items():
+            if name not in one["times"] or one["times"][name] < time:
+                one["times"][name] = time
+                one["properties"].pop(name, None)
+                if name in other["properties"]:
+                    one["properties"][name] = other["properties"][name]
+        before = one["count"] + 1
+        one["merged"] += [
+            (each, before) for each in (other["number"], *(n for n, _ in other["merged"]))
+        ]
+        since = [row["suppressed"] for row in (one, other) if row["suppressed"] is not None]
+        one["suppressed"] = min(since, default=None)
+        one["left"] = _shown(one)
+        one["version"] += 1
+        _empty(other)
+        other.update(suppressed=None, merged_into=one["number"])
+        waiting = self._waiting(organization, one)
+        if one["suppressed"] is None:
+            waiting = _doubled(waiting, order, now)
+        return one["number"], True, _withdraw(waiting, now)
+
+    def _survivor(self, organization: str, number: int) -> Row:
+        row = self.profiles[organization, number]
+        while row["merged_into"] is not None:
+            row = self.profiles[organization, row["merged_into"]]
+        return row
+
+    def _waiting(self, organization: str, profile: Row) -> list[Row]:
+        whose = _series(profile)
+        return [
+            row
+            for (of, _), row in self.entries.items()
+            if of == organization
+            and row["profile"] in whose
+            and row["status"] not in ("completed", "withdrawn")
+        ]
 
     # --- Journeys ----------------------------------------------------------------------------
 
@@ -328,7 +447,74 @@ def _give_email(profile: Row, email: str, request: Row, now: datetime) -> None:
         if time == latest or (time < latest and "occurredAt" not in request):
             time = (latest[0], latest[1] + _MICROSECOND)
     emails.setdefault(email, []).append(time)
-    profile["email"] = max(emails, key=lambda each: max(emails[each]))
+    own = profile["email"]
+    if own is None or max(emails[email]) >= max(emails[own]):
+        profile["email"] = email
+
+
+def _shown(profile: Row) -> Row:
+    """Return what an event shows of its Profile."""
+    now = {"email": profile["email"], "externalId": profile["external_id"]}
+    shown = {name: value for name, value in now.items() if value is not None}
+    return {**shown, "properties": dict(profile["properties"])}
+
+
+def _leading(profile: Row) -> set[tuple[str, str | None]]:
+    """Return what leads to a Profile for events of any time."""
+    own = {("email", profile["email"]), ("externalId", profile["external_id"])}
+    leading: set[tuple[str, str | None]] = set(profile["aliases"])
+    return leading | {(kind, value) for kind, value in own if value is not None}
+
+
+def _series(profile: Row) -> set[int]:
+    """Return whose events are one history with those of a Profile, itself included."""
+    return {profile["number"], *(number for number, _ in profile["merged"])}
+
+
+def _empty(profile: Row) -> None:
+    """Take from a Profile all that it says, which is a version more."""
+    profile.update(email=None, emails={}, external_id=None, properties={}, times={}, aliases=set())
+    profile["left"] = {"properties": {}}
+    profile["version"] += 1
+
+
+def _withdraw(rows: Sequence[Row], now: datetime) -> int:
+    for row in rows:
+        row.update(status="withdrawn", until=None, token=None, withdrawn=now)
+    return len(rows)
+
+
+def _doubled(waiting: Sequence[Row], order: Mapping[int, str], now: datetime) -> list[Row]:
+    """Return which of equal entries go: held by a worker, waiting, dead; the earliest stays."""
+
+    def place(row: Row) -> tuple[bool, bool, datetime, str]:
+        held = row["until"] is not None and row["until"] > now
+        return not held, row["status"] == "dead", row["entered"], order[row["number"]]
+
+    seen: set[tuple[str, str]] = set()
+    later: list[Row] = []
+    for row in sorted(waiting, key=place):
+        entry = (row["journey"], row["entry_key"])
+        if row["entry_key"] is not None and entry in seen and place(row)[0]:
+            later.append(row)
+        seen.add(entry)
+    return later
+
+
+def _both_emails(one: Row, other: Row, now: datetime) -> dict[str, list[Any]]:
+    """Join the emails of two Profiles, each as if given again right before it gave way."""
+    joined: dict[str, list[Any]] = {}
+    for row in (one, other):
+        emails = row["emails"]
+        for email, times in emails.items():
+            gave_way = email != row["email"] and ("email", email) not in row["aliases"]
+            end = _end(emails, email) if gave_way else None
+            again = end is not None and end > max(times)[0]
+            more = [(end - _MICROSECOND, now)] if again and end is not None else []
+            if row is other and email == one["email"]:
+                continue
+            joined[email] = [*joined.get(email, ()), *times, *more]
+    return joined
 
 
 def _end(emails: dict[str, list[tuple[datetime, datetime]]], email: str) -> datetime:
@@ -343,6 +529,9 @@ def _end(emails: dict[str, list[tuple[datetime, datetime]]], email: str) -> date
 
 def _led_to(profiles: Sequence[Row], email: str, request: Row, now: datetime) -> Row | None:
     """Find the Profile that an email leads to; where it gave way, for older events alone."""
+    for row in profiles:
+        if ("email", email) in row["aliases"]:
+            return row
     led: list[tuple[datetime, Row]] = []
     if "occurredAt" in request:
         occurred = min(request["occurredAt"], now)

@@ -14,9 +14,13 @@ from hashlib import sha256
 from typing import Any, Final
 
 from segmentflow_core.domain.admission import MAX_INTEGER, MIN_INTEGER
+from segmentflow_core.domain.identity import IdentityKind
 from segmentflow_core.domain.journey import Reentry, ReentryPolicy
+from segmentflow_core.domain.profile import Alias, MergedSeries
 
 __all__ = [
+    "ALIASES",
+    "AUDIT_COUNTS",
     "CONDITIONS",
     "COUNTS",
     "DIGESTS",
@@ -26,12 +30,14 @@ __all__ = [
     "EMAIL_TIMES",
     "ENTRY_KEYS",
     "FAILURES",
+    "FORMER_ALIAS",
     "FORMER_EMAILS",
     "IDS",
     "INSTANTS",
     "JSON_OBJECTS",
     "KEY_IDS",
     "LONGEST",
+    "MERGED",
     "NAMES",
     "NUMBERS",
     "PATHS",
@@ -40,6 +46,7 @@ __all__ = [
     "PRINTABLE",
     "PROPERTY_TIMES",
     "REENTRIES",
+    "SUBJECTS",
     "VERSIONS",
     "an_id",
     "digest_text",
@@ -159,10 +166,46 @@ FORMER_EMAILS: Final[tuple[dict[str, tuple[int, int, int]], ...]] = (
 )
 """Emails that gave way, each with its times."""
 
+
+def _external_ids(*names: str) -> tuple[Alias, ...]:
+    return tuple(Alias(IdentityKind.EXTERNAL_ID, name) for name in sorted(names))
+
+
+ALIASES: Final = (
+    (),
+    (Alias(IdentityKind.EMAIL, EMAILS[-1]),),
+    tuple(Alias(IdentityKind.EMAIL, email) for email in sorted(EMAILS[:-1])),
+    # An external id may look like an email, which is another identity.
+    _external_ids(*EMAILS),
+    _external_ids(*NAMES[:60]),
+    _external_ids(*NAMES[60:]),
+)
+"""What leads to a Profile since a merge; no two of these have an identity in common."""
+
+FORMER_ALIAS: Final = {EMAILS[0]: EMAIL_TIMES[0]}
+"""An email that gave way and, where it is one of `ALIASES`, leads to its Profile all the same."""
+
+
 COUNTS: Final = (0, 1, 255, 256, 32_768, 65_536)
 VERSIONS: Final = (1, 2, 10, 127, 128, 32_768, 65_536, 2**31 - 1)
 NUMBERS: Final = (1, 9, 10, 128, 32_768, 2**31 - 1, 2**31, 2**32, 2**53 - 1)
 """Numbers of events: one Profile has never more than a double can count."""
+
+MERGED: Final = (
+    (),
+    (MergedSeries(an_id(2**80), 1),),
+    tuple(MergedSeries(an_id(2**81 - n), number) for n, number in enumerate(NUMBERS)),
+    tuple(MergedSeries(an_id(2**82 + n), 7) for n in range(100)),
+)
+"""Series that went into a Profile, in the order of the merges, which is that of no id."""
+
+AUDIT_COUNTS: Final[tuple[dict[str, int], ...]] = (
+    {},
+    {"withdrawn": 0, "blocked": 2**31, "profiles": 2**53 - 1},
+    dict.fromkeys(NAMES, 1),
+)
+SUBJECTS: Final = ((), ("b", "a", "b"), NAMES, IDS)
+"""Of what a record of what was done tells: Journeys have any name, and one has an order."""
 
 _NUMBERS_OF_JSON: Final[tuple[Any, ...]] = (
     *(0, 1, -1, 1.0, True, False, None, 0.0, 0.1, 0.30000000000000004, 1e-7, 1e16, 1e17),

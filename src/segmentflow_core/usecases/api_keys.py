@@ -7,9 +7,11 @@ from datetime import datetime
 
 from segmentflow_core.colour import settle
 from segmentflow_core.domain.api_key import ApiKey, find_match, lookup_of
+from segmentflow_core.domain.audit import AuditAction
 from segmentflow_core.errors import ConfigurationError, NotFound
 from segmentflow_core.ports import Transaction
 from segmentflow_core.ports.api_keys import ApiKeyRepository
+from segmentflow_core.usecases.audit import Actor, keep_record
 
 __all__ = [
     "create_api_key",
@@ -20,9 +22,12 @@ __all__ = [
 ]
 
 
-async def create_api_key(transaction: Transaction, api_key: ApiKey) -> None:
-    """Keep a new key."""
+async def create_api_key(
+    transaction: Transaction, api_key: ApiKey, actor: Actor | None = None
+) -> None:
+    """Keep a new key, and on record that it was made."""
     await settle(_repository(transaction).create(api_key))
+    await _keep_record(transaction, AuditAction.API_KEY_CREATED, api_key, actor)
 
 
 async def find_api_key(transaction: Transaction, digest: bytes) -> ApiKey | None:
@@ -38,9 +43,13 @@ async def list_api_keys(transaction: Transaction, organization_id: str) -> Seque
 
 
 async def revoke_api_key(
-    transaction: Transaction, organization_id: str, key_id: str, now: datetime
+    transaction: Transaction,
+    organization_id: str,
+    key_id: str,
+    now: datetime,
+    actor: Actor | None = None,
 ) -> ApiKey:
-    """Refuse a key from now on; doing it twice changes nothing.
+    """Refuse a key from now on, and keep that on record; doing it twice changes nothing.
 
     Raises:
         NotFound: this Organization has no such key.
@@ -52,6 +61,7 @@ async def revoke_api_key(
     revoked = found.revoked(now)
     if revoked != found:
         await settle(repository.save(revoked))
+        await _keep_record(transaction, AuditAction.API_KEY_REVOKED, revoked, actor)
     return revoked
 
 
@@ -62,6 +72,14 @@ async def note_api_key_use(transaction: Transaction, api_key: ApiKey, now: datet
     used = None if found is None else found.used(now)
     if used is not None and used != found:
         await settle(repository.save(used))
+
+
+async def _keep_record(
+    transaction: Transaction, action: AuditAction, api_key: ApiKey, actor: Actor | None
+) -> None:
+    if actor is not None:
+        whose = api_key.organization_id
+        await keep_record(transaction, whose, actor, action, api_key.key_id)
 
 
 def _repository(transaction: Transaction) -> ApiKeyRepository:

@@ -32,12 +32,13 @@ from segmentflow_core.domain.journey import (
     PriorEntries,
     definition_digest,
 )
-from segmentflow_core.domain.profile import ProfileLimits
+from segmentflow_core.domain.profile import Profile, ProfileLimits
 from segmentflow_core.domain.redaction_policy import RedactionPolicy
 from segmentflow_core.domain.request import Limits, check_request
 from segmentflow_core.domain.tracking import Intent, Probe
 from segmentflow_core.errors import NotFound, SegmentflowError
 from segmentflow_core.ports import Clock, IdFactory, Transaction
+from segmentflow_core.usecases.history import prior_entries, probes_of_history
 from segmentflow_core.usecases.record import AnyRequest
 
 __all__ = [
@@ -64,6 +65,7 @@ class _Subject:
     event: UserEvent
     before: int | None
     profile_exists: bool
+    suppressed: bool = False
 
 
 @frozen(repr=False)
@@ -157,7 +159,8 @@ async def explain_request(
         raise receipt
     (event,) = decision.changes.events
     exists = not decision.changes.created_profiles
-    subject = _Subject(event, None, exists)
+    is_suppressed = any(p.suppressed_at is not None for p in decision.changes.changed_profiles)
+    subject = _Subject(event, None, exists, is_suppressed)
     explained = await _explain(transaction, organization_id, subject, asked, known.journeys)
     return evolve(
         explained,
@@ -256,28 +259,27 @@ async def _explained(
     transaction: Transaction, organization_id: str, subject: _Subject, chosen: _Chosen
 ) -> tuple[ExplainedJourney, ...]:
     """Explain an event for the Journeys that listen, by the earlier entries they need."""
-    probes: dict[str, Probe] = {}
+    asked: dict[str, tuple[Probe, ...]] = {}
     if subject.profile_exists:
+        profiles: dict[str, Profile | None] = {}
         for journey in chosen.listening:
             probe = probe_for(journey, subject.event, subject.before)
             if probe is not None:
-                probes[journey.journey_id] = probe
-    answers: Mapping[Probe, PriorEntries] = {}
-    if probes:
-        asked = list(probes.values())
-        answers = await settle(transaction.tracking.prior_entries(organization_id, asked))
-    explained: list[ExplainedJourney] = []
-    for journey in chosen.listening:
-        asked_of = probes.get(journey.journey_id)
-        explained.append(
-            explain_journey(
-                journey,
-                subject.event,
-                _NOTHING_PRIOR if asked_of is None else answers[asked_of],
-                version=chosen.versions.get(journey.journey_id),
-                profile_exists=subject.profile_exists,
-            )
+                asked[journey.journey_id] = await probes_of_history(
+                    transaction, organization_id, probe, profiles
+                )
+    answers = await prior_entries(transaction, organization_id, asked)
+    explained = [
+        explain_journey(
+            journey,
+            subject.event,
+            answers.get(journey.journey_id, _NOTHING_PRIOR),
+            version=chosen.versions.get(journey.journey_id),
+            profile_exists=subject.profile_exists,
+            suppressed=subject.suppressed,
         )
+        for journey in chosen.listening
+    ]
     return tuple(explained)
 
 

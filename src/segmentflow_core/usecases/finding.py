@@ -7,6 +7,9 @@ is sorted.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
+
+from attrs import evolve
 
 from segmentflow_core.colour import settle
 from segmentflow_core.domain.event import Enrollment, UserEvent
@@ -21,14 +24,35 @@ from segmentflow_core.domain.tracking import Probe
 from segmentflow_core.errors import ConfigurationError, NotFound
 from segmentflow_core.ports import Transaction
 from segmentflow_core.ports.finding import FindingRepository
+from segmentflow_core.usecases.history import prior_entries, probes_of_history
 
-__all__ = ["find_events", "find_profile", "list_enrollments", "list_profiles", "tell"]
+__all__ = [
+    "find_events",
+    "find_profile",
+    "list_enrollments",
+    "list_profiles",
+    "read_profile",
+    "tell",
+]
+
+
+async def read_profile(
+    transaction: Transaction, organization_id: str, profile_id: str
+) -> Profile | None:
+    """Return the Profile of an id; of one that was merged, the Profile that stayed."""
+    profile = await settle(transaction.profiles.get(organization_id, profile_id))
+    while profile is not None and profile.merged_into is not None:
+        profile = await settle(transaction.profiles.get(organization_id, profile.merged_into))
+    return profile
 
 
 async def find_profile(
     transaction: Transaction, organization_id: str, who: str, kind: IdentityKind | None
 ) -> Profile | None:
-    """Return the Profile of this id, of this own email, or of this external id, in that order.
+    """Return the Profile of this id, of this email, or of this external id, in that order.
+
+    Its own ones and its aliases are looked for. An id of a Profile that was merged leads to the
+    one that stayed.
 
     Args:
         transaction: to ask in.
@@ -36,11 +60,11 @@ async def find_profile(
         who: the word.
         kind: try it as this alone; None tries all three.
     """
-    finding = _finding(transaction)
     if kind is None and is_id(who):
-        found = await settle(transaction.profiles.get(organization_id, who))
+        found = await read_profile(transaction, organization_id, who)
         if found is not None:
             return found
+    finding = _finding(transaction)
     for each in IdentityKind if kind is None else (kind,):
         value = _email(who) if each is IdentityKind.EMAIL else who
         found = await settle(finding.profile(organization_id, each, value))
@@ -71,9 +95,28 @@ async def find_events(
     limit: int,
     before: str | None,
 ) -> list[UserEvent]:
-    """Return a page of the events asked for, newest first by id."""
-    found = await settle(_finding(transaction).events(organization_id, wanted, limit, before))
-    return sorted(found, key=lambda event: event.event_id, reverse=True)
+    """Return a page of the events asked for, newest first by id.
+
+    Those of a Profile are also those of the Profiles that were merged into it.
+    """
+    finding = _finding(transaction)
+    found: list[UserEvent] = []
+    for each in await _series(transaction, organization_id, wanted.profile_id):
+        asked = finding.events(organization_id, evolve(wanted, profile_id=each), limit, before)
+        found += await settle(asked)
+    return sorted(found, key=lambda event: event.event_id, reverse=True)[:limit]
+
+
+async def _series(
+    transaction: Transaction, organization_id: str, profile_id: str | None
+) -> tuple[str | None, ...]:
+    """Return whose records are one person's: a Profile and what was merged into it."""
+    if profile_id is None:
+        return (None,)
+    profile = await read_profile(transaction, organization_id, profile_id)
+    if profile is None:
+        return (profile_id,)
+    return (profile.profile_id, *(series.profile_id for series in profile.merged))
 
 
 async def list_enrollments(
@@ -87,13 +130,17 @@ async def list_enrollments(
 
     Any storage lists those of a Journey and a status; those of a Profile or an event are found.
     """
+    found: list[Enrollment] = []
     if wanted.profile_id is None and wanted.event_id is None:
         journey_id, status = wanted.journey_id, wanted.status
         asked = transaction.enrollments.list(organization_id, limit, before, journey_id, status)
+        found += await settle(asked)
     else:
-        asked = _finding(transaction).enrollments(organization_id, wanted, limit, before)
-    found = await settle(asked)
-    return sorted(found, key=lambda enrollment: enrollment.enrollment_id, reverse=True)
+        finding = _finding(transaction)
+        for each in await _series(transaction, organization_id, wanted.profile_id):
+            of_one = evolve(wanted, profile_id=each)
+            found += await settle(finding.enrollments(organization_id, of_one, limit, before))
+    return sorted(found, key=lambda enrollment: enrollment.enrollment_id, reverse=True)[:limit]
 
 
 async def tell(
@@ -119,7 +166,7 @@ async def tell(
             raise NotFound
     wanted = EventFilter(profile_id=profile.profile_id)
     events = await find_events(transaction, organization_id, wanted, limit, before)
-    entries = await _entries(transaction, organization_id, profile.profile_id, events)
+    entries = await _entries(transaction, organization_id, events)
     explained: Mapping[str, ExplainedJourney] = {}
     if journey_id is not None:
         explained = await _explained(transaction, organization_id, journey_id, events)
@@ -150,18 +197,18 @@ def _told(
 
 
 async def _entries(
-    transaction: Transaction, organization_id: str, profile_id: str, events: Sequence[UserEvent]
+    transaction: Transaction, organization_id: str, events: Sequence[UserEvent]
 ) -> dict[tuple[str, str], Enrollment]:
     """Return the Enrollments that the events caused, by event and Journey."""
-    causes = [
-        event.event_id
-        for event in events
-        if any(outcome.outcome == "enrolled" for outcome in event.outcomes)
-    ]
-    if not causes:
-        return {}
-    found = await settle(_finding(transaction).entries(organization_id, profile_id, causes))
-    return {(entry.event_id, entry.journey_id): entry for entry in found}
+    causes: dict[str, list[str]] = {}
+    for event in events:
+        if any(outcome.outcome == "enrolled" for outcome in event.outcomes):
+            causes.setdefault(event.profile_id, []).append(event.event_id)
+    entries: dict[tuple[str, str], Enrollment] = {}
+    for profile_id, event_ids in causes.items():
+        found = await settle(_finding(transaction).entries(organization_id, profile_id, event_ids))
+        entries |= {(entry.event_id, entry.journey_id): entry for entry in found}
+    return entries
 
 
 async def _explained(
@@ -179,21 +226,24 @@ async def _explained(
             journey = versions[version]
             if journey is not None:
                 matched.append((event, journey))
-    probes: dict[str, Probe] = {}
+    asked: dict[str, tuple[Probe, ...]] = {}
+    histories: dict[str, Profile | None] = {}
     for event, journey in matched:
         probe = probe_for(journey, event, event.number)
         if probe is not None:
-            probes[event.event_id] = probe
-    answers: Mapping[Probe, PriorEntries] = {}
-    if probes:
-        asked = list(dict.fromkeys(probes.values()))
-        answers = await settle(transaction.tracking.prior_entries(organization_id, asked))
-    explained: dict[str, ExplainedJourney] = {}
-    for event, journey in matched:
-        probe = probes.get(event.event_id)
-        prior = PriorEntries() if probe is None else answers[probe]
-        explained[event.event_id] = explain_journey(journey, event, prior, version=journey.version)
-    return explained
+            asked[event.event_id] = await probes_of_history(
+                transaction, organization_id, probe, histories
+            )
+    answers = await prior_entries(transaction, organization_id, asked)
+    return {
+        event.event_id: explain_journey(
+            journey, event, answers.get(event.event_id, _NOTHING_PRIOR), version=journey.version
+        )
+        for event, journey in matched
+    }
+
+
+_NOTHING_PRIOR: Final = PriorEntries()
 
 
 def _finding(transaction: Transaction) -> FindingRepository:

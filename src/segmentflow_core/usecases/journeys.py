@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, TypeAlias
@@ -9,6 +10,7 @@ from typing import Literal, TypeAlias
 from attrs import evolve, frozen
 
 from segmentflow_core.colour import settle
+from segmentflow_core.domain.audit import AuditAction
 from segmentflow_core.domain.journey import (
     Journey,
     JourneyDefinition,
@@ -16,6 +18,7 @@ from segmentflow_core.domain.journey import (
     definition_digest,
 )
 from segmentflow_core.ports import Transaction
+from segmentflow_core.usecases.audit import Actor, keep_record
 
 __all__ = ["JourneyChange", "PublishedJourney", "publish_journeys"]
 
@@ -41,18 +44,32 @@ async def publish_journeys(
     transaction: Transaction,
     organization_id: str,
     definitions: Sequence[JourneyDefinition],
-    now: datetime,
+    actor: Actor,
     *,
     dry_run: bool,
 ) -> list[PublishedJourney]:
-    """Publish definitions; Journeys not named are left alone. Doing it twice changes nothing."""
+    """Publish definitions; Journeys not named are left alone. Doing it twice changes nothing.
+
+    What changed is kept on record.
+    """
     stored = await settle(transaction.journeys.list(organization_id))
     current = {journey.journey_id: journey for journey in stored}
-    published = [_published(current.get(d.journey_id), d, now) for d in definitions]
+    published = [_published(current.get(d.journey_id), d, actor.now) for d in definitions]
     versions = _of(published, "created", "new_version")
     statuses = _of(published, "new_status")
     if (versions or statuses) and not dry_run:
         await settle(transaction.journeys.publish(organization_id, versions, statuses))
+        changes = Counter(item.change for item in published)
+        await keep_record(
+            transaction,
+            organization_id,
+            actor,
+            AuditAction.JOURNEYS_PUBLISHED,
+            *sorted(journey.journey_id for journey in (*versions, *statuses)),
+            created=changes["created"],
+            newVersions=changes["new_version"],
+            newStatuses=changes["new_status"],
+        )
     return published
 
 

@@ -31,7 +31,7 @@ from segmentflow_core.errors import SegmentflowError
 from segmentflow_core.ports import Clock, IdFactory, Transaction
 from segmentflow_core.tracebacks import forget_locals
 
-__all__ = ["AnyRequest", "Prepared", "Recorded", "Settings", "prepare", "record_batch"]
+__all__ = ["AnyRequest", "Prepared", "Recorded", "Settings", "join", "prepare", "record_batch"]
 
 AnyRequest: TypeAlias = TrackRequest | Mapping[str, Any] | RequestDocument
 """A request as a value, as a mapping with the wire's names, or as parsed raw JSON."""
@@ -124,6 +124,20 @@ def _intent(
         now,
         expires_at,
     )
+
+
+def join(batches: Sequence[Prepared], *, wait: float) -> Prepared:
+    """Make one batch of several that are about one Organization, received with the last of them.
+
+    Args:
+        batches: what was prepared, nothing of it refused.
+        wait: seconds that it waits for what a concurrent transaction holds.
+    """
+    items = [item for batch in batches for _, item in batch.items]
+    latest = max((batch.intent for batch in batches), key=lambda intent: intent.now)
+    intent = _intent(items, bool(latest.events), latest.now, latest.expires_at)
+    intent.wait = wait
+    return Prepared(tuple(enumerate(items)), {}, intent)
 
 
 _NOBODY: Final = frozenset({None})

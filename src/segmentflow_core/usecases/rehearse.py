@@ -5,6 +5,8 @@ own, so that a long period blocks nobody: once from the newest back, to find whe
 period starts; then from the oldest on, because an entry decides about the next one. Pages
 go by id, which is drawn before an event is decided; the events of one Profile are judged in the
 order of their numbers, in which they were decided, so one that comes early is kept until its turn.
+What was merged into a Profile before an event is a part of that event's history, as `history`
+says: the event's turn comes after all that was recorded for the Profiles that went.
 Entries made in the rehearsal stand in for those the store has from the period; entries from
 before it count as they are. Nothing is written.
 """
@@ -12,18 +14,20 @@ before it count as they are. Nothing is written.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from segmentflow_core.colour import settle
 from segmentflow_core.domain.event import UserEvent
 from segmentflow_core.domain.explanation import probe_for
 from segmentflow_core.domain.journey import Journey, PriorEntries
+from segmentflow_core.domain.json_value import JsonObject
+from segmentflow_core.domain.profile import MergedSeries, Profile
 from segmentflow_core.domain.rehearsal import Rehearsal, Tally
-from segmentflow_core.domain.tracking import Probe
+from segmentflow_core.domain.tracking import Intent, Probe
 from segmentflow_core.ports import Transaction
 from segmentflow_core.usecases.reading import list_events
 
@@ -35,9 +39,13 @@ PAGE: Final = 500
 
 @frozen(repr=False)
 class _Page:
-    """Events as one read found them, newest first, and earlier entries that matter to them."""
+    """Events as one read found them, newest first, and earlier entries that matter to them.
+
+    The probes are those of an event for a draft, by both their ids.
+    """
 
     events: Sequence[UserEvent]
+    probes: Mapping[tuple[str, str], tuple[Probe, ...]] = {}
     answers: Mapping[Probe, PriorEntries] = {}
 
 
@@ -49,8 +57,8 @@ class _Span:
     before: str | None
 
 
-_Early: TypeAlias = tuple[UserEvent, Mapping[Probe, PriorEntries]]
-"""An event that came before its turn, with the answers of its page."""
+_Early: TypeAlias = tuple[UserEvent, _Page]
+"""An event that came before its turn, with its page."""
 
 _Read: TypeAlias = Callable[[Transaction], Coroutine[Any, Any, _Page]]
 
@@ -88,6 +96,9 @@ class Rehearsing:
         self._firsts: dict[str, int] = {}
         self._awaited: dict[str, list[int]] = {}
         self._early: dict[str, dict[int, _Early]] = {}
+        # By Profile: the series that were merged into it; and by such a series into whom.
+        self._merged: dict[str, tuple[MergedSeries, ...]] = {}
+        self._went_into: dict[str, list[str]] = {}
         self._before: str | None = None
         self._newest: _Page | None = None
 
@@ -106,7 +117,7 @@ class Rehearsing:
         self._spans.pop()
         for event in reversed(self._within(page.events)):
             if self._listening(event):
-                self._take(event, page.answers)
+                self._take(event, page)
             self.done += 1
         if not self._spans:
             self._judge_the_rest()
@@ -141,16 +152,57 @@ class Rehearsing:
 
     async def _page(self, transaction: Transaction) -> _Page:
         events = await self._events(transaction, self._spans[-1])
-        probes: dict[Probe, None] = {}
+        found: list[tuple[UserEvent, str, Probe]] = []
         for event in self._within(events):
             for tally in self._listening(event):
                 probe = probe_for(tally.journey, event, self._first(event))
                 if probe is not None:
-                    probes[probe] = None
-        if not probes:
+                    found.append((event, tally.journey.journey_id, probe))
+        if not found:
             return _Page(events)
-        asked = transaction.tracking.prior_entries(self._organization_id, list(probes))
-        return _Page(events, await settle(asked))
+        await self._read_merges(transaction, [event for event, _, _ in found])
+        probes = {
+            (event.event_id, journey_id): (probe, *self._of_merged(event, probe))
+            for event, journey_id, probe in found
+        }
+        asked = list(dict.fromkeys(probe for each in probes.values() for probe in each))
+        answers = transaction.tracking.prior_entries(self._organization_id, asked)
+        return _Page(events, probes, await settle(answers))
+
+    async def _read_merges(self, transaction: Transaction, events: Sequence[UserEvent]) -> None:
+        """Read what was merged into the Profiles of events, as far as it is not known yet.
+
+        Most have the identities that their events show, and are read in one exchange.
+        """
+        missing = {e.profile_id: e.profile for e in events if e.profile_id not in self._merged}
+        asked = Intent(
+            keys=(),
+            emails=_shown(missing.values(), "email"),
+            external_ids=_shown(missing.values(), "externalId"),
+            events=(),
+            now=self._since,
+        )
+        if missing:
+            known = await settle(transaction.tracking.load(self._organization_id, asked))
+            profiles: dict[str, Profile | None] = {p.profile_id: p for p in known.profiles}
+            for who in missing:
+                if who not in profiles:
+                    profiles[who] = await settle(
+                        transaction.profiles.get(self._organization_id, who)
+                    )
+                self._note_merges(who, profiles[who])
+
+    def _note_merges(self, who: str, profile: Profile | None) -> None:
+        self._merged[who] = () if profile is None else profile.merged
+        for series in self._merged[who]:
+            self._went_into.setdefault(series.profile_id, []).append(who)
+
+    def _of_merged(self, event: UserEvent, probe: Probe) -> Iterator[Probe]:
+        """Yield the probes of the series that were merged into an event's before it."""
+        for series in self._merged[event.profile_id]:
+            if series.before <= event.number:
+                before = self._firsts.get(series.profile_id)
+                yield evolve(probe, profile_id=series.profile_id, before=before)
 
     async def _events(self, transaction: Transaction, span: _Span) -> Sequence[UserEvent]:
         if len(self._spans) == 1 and self._newest is not None:
@@ -174,27 +226,47 @@ class Rehearsing:
     def _first(self, event: UserEvent) -> int:
         return self._firsts.setdefault(event.profile_id, event.number)
 
-    def _take(self, event: UserEvent, answers: Mapping[Probe, PriorEntries]) -> None:
+    def _take(self, event: UserEvent, page: _Page) -> None:
         """Judge an event, and those that waited for it, unless it has to wait itself."""
         awaited = self._awaited.setdefault(event.profile_id, [])
         place = bisect_left(awaited, -event.number)
         if awaited[place : place + 1] != [-event.number]:
             # It was committed after the survey.
             insort(awaited, -event.number)
-        early = self._early.setdefault(event.profile_id, {})
-        early[event.number] = (event, answers)
-        while awaited and -awaited[-1] in early:
+        self._early.setdefault(event.profile_id, {})[event.number] = (event, page)
+        turn = [event.profile_id]
+        while turn:
+            who = turn.pop()
+            self._judge_in_turn(who)
+            if not self._awaited[who]:
+                turn += [heir for heir in self._went_into.get(who, ()) if heir in self._early]
+
+    def _judge_in_turn(self, who: str) -> None:
+        """Judge those events of a Profile whose turn has come."""
+        awaited, early = self._awaited[who], self._early[who]
+        while awaited and -awaited[-1] in early and not self._waits_for_merged(who, -awaited[-1]):
             self._judge(*early.pop(-awaited.pop()))
         if not early:
-            del self._early[event.profile_id]
+            del self._early[who]
 
-    def _judge(self, event: UserEvent, answers: Mapping[Probe, PriorEntries]) -> None:
+    def _waits_for_merged(self, who: str, number: int) -> bool:
+        return any(
+            series.before <= number and self._awaited.get(series.profile_id)
+            for series in self._merged.get(who, ())
+        )
+
+    def _judge(self, event: UserEvent, page: _Page) -> None:
         for tally in self._listening(event):
-            tally.add(event, answers, self._first(event))
+            probes = page.probes.get((event.event_id, tally.journey.journey_id), ())
+            tally.add(event, probes, page.answers)
 
     def _judge_the_rest(self) -> None:
-        """Judge what waits for an event that has gone since the survey."""
-        for early in self._early.values():
+        """Judge what waits for an event that has gone since the survey.
+
+        Whoever went before whoever they went into: the heir has more series than each of them.
+        """
+        for who in sorted(self._early, key=lambda each: len(self._merged.get(each, ()))):
+            early = self._early[who]
             for number in sorted(early):
                 self._judge(*early[number])
         self._early.clear()
@@ -210,3 +282,7 @@ class Rehearsing:
     def _listening(self, event: UserEvent) -> list[Tally]:
         name = event.event
         return [t for t in self._tallies if t.journey.definition.trigger.event == name]
+
+
+def _shown(profiles: Iterable[JsonObject], name: str) -> tuple[str, ...]:
+    return tuple(sorted({str(profile[name]) for profile in profiles if name in profile}))

@@ -6,12 +6,17 @@ from segmentflow_core.domain.request import RequestDocument, request_document
 from segmentflow_core.wire.batches import MAX_BATCH, BatchErrors, parse_batch
 from segmentflow_core.wire.documents import (
     api_key_document,
+    audit_document,
     claimed_document,
     enrollment_document,
+    erasure_document,
     event_document,
+    journey_stats_document,
+    merge_document,
     profile_document,
     published_document,
     receipt_document,
+    suppression_document,
 )
 from segmentflow_core.wire.explanations import (
     explained_document,
@@ -32,11 +37,15 @@ __all__ = [
     "BatchErrors",
     "RequestDocument",
     "api_key_document",
+    "audit_document",
     "claimed_document",
     "enrollment_document",
+    "erasure_document",
     "event_document",
     "explained_document",
+    "journey_stats_document",
     "json_value_schema",
+    "merge_document",
     "parse_batch",
     "parse_json",
     "parse_request",
@@ -48,4 +57,5 @@ __all__ = [
     "request_document",
     "request_json_schema",
     "story_document",
+    "suppression_document",
 ]

@@ -13,21 +13,29 @@ import cattrs
 from cattrs.gen import make_dict_unstructure_fn, override
 
 from segmentflow_core.domain.api_key import ApiKey
+from segmentflow_core.domain.audit import AuditRecord
 from segmentflow_core.domain.event import Enrollment, Outcome, Receipt, UserEvent
 from segmentflow_core.domain.hand_over import ClaimedEnrollment
 from segmentflow_core.domain.instant import format_instant
 from segmentflow_core.domain.journey import Journey, journey_document
+from segmentflow_core.domain.journey_stats import JourneyCounts, JourneyStats
+from segmentflow_core.domain.people import Erasure, Merge, Suppression
 from segmentflow_core.domain.profile import Profile
 
 __all__ = [
     "api_key_document",
+    "audit_document",
     "camel_case",
     "claimed_document",
     "enrollment_document",
+    "erasure_document",
     "event_document",
+    "journey_stats_document",
+    "merge_document",
     "profile_document",
     "published_document",
     "receipt_document",
+    "suppression_document",
 ]
 
 T = TypeVar("T")
@@ -81,7 +89,10 @@ def event_document(event: UserEvent) -> dict[str, Any]:
 
 
 def profile_document(profile: Profile) -> dict[str, Any]:
-    """Write a Profile as it stands: who it is, its Properties, and when it was made and changed."""
+    """Write a Profile as it stands: who it is, its Properties, and what became of it.
+
+    Of its aliases only how many there are: they are never shown.
+    """
     return {
         "profileId": profile.profile_id,
         "email": profile.email,
@@ -89,6 +100,45 @@ def profile_document(profile: Profile) -> dict[str, Any]:
         "properties": profile.properties,
         "createdAt": format_instant(profile.created_at),
         "updatedAt": format_instant(profile.updated_at),
+        "aliases": len(profile.aliases),
+        "suppressedAt": _moment(profile.suppressed_at),
+        "mergedInto": profile.merged_into,
+        "erasedAt": _moment(profile.erased_at),
+        "scrubbedAt": _moment(profile.scrubbed_at),
+    }
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return None if moment is None else format_instant(moment)
+
+
+def suppression_document(suppression: Suppression) -> dict[str, Any]:
+    """Write what suppressing a Profile, or lifting it, did."""
+    return {
+        "profileId": suppression.profile.profile_id,
+        "suppressedAt": _moment(suppression.profile.suppressed_at),
+        "changed": suppression.changed,
+        "withdrawn": suppression.withdrawn,
+    }
+
+
+def erasure_document(erasure: Erasure) -> dict[str, Any]:
+    """Write what erasing a Profile did; nothing of what was erased."""
+    return {
+        "profileId": erasure.profile_id,
+        "withdrawn": erasure.withdrawn,
+        "blocked": erasure.blocked,
+        "scrubbed": erasure.scrubbed,
+        "done": erasure.done,
+    }
+
+
+def merge_document(merge: Merge) -> dict[str, Any]:
+    """Write what merging two Profiles did: which one stayed."""
+    return {
+        "profileId": merge.profile.profile_id,
+        "changed": merge.changed,
+        "withdrawn": merge.withdrawn,
     }
 
 
@@ -101,11 +151,10 @@ def enrollment_document(enrollment: Enrollment) -> dict[str, Any]:
 def claimed_document(claimed: ClaimedEnrollment) -> dict[str, Any]:
     """Write an Enrollment for the worker that claimed it, with lease, event and state."""
     enrollment, event = claimed.enrollment, claimed.event
-    lease_until = enrollment.lease_until
     return {
         "organizationId": claimed.organization_id,
         **enrollment_document(enrollment),
-        "leaseUntil": None if lease_until is None else format_instant(lease_until),
+        "leaseUntil": _moment(enrollment.lease_until),
         "token": enrollment.token,
         "event": event.event,
         "referenceId": event.reference_id,
@@ -120,6 +169,46 @@ def published_document(journey: Journey) -> dict[str, Any]:
     document["version"] = journey.version
     document["publishedAt"] = format_instant(journey.published_at)
     return document
+
+
+def journey_stats_document(stats: JourneyStats) -> dict[str, Any]:
+    """Write the counts of Journeys, with the period that they are of."""
+    return {
+        "since": format_instant(stats.since),
+        "until": format_instant(stats.until),
+        "cut": stats.cut,
+        "events": stats.events,
+        "waitingCut": stats.waiting_cut,
+        "journeys": [_counts(counts, stats.at) for counts in stats.journeys],
+    }
+
+
+def _counts(counts: JourneyCounts, at: datetime) -> dict[str, Any]:
+    oldest = counts.oldest_waiting
+    return {
+        "journeyId": counts.journey_id,
+        "name": counts.name,
+        "status": str(counts.status),
+        "matched": counts.matched,
+        "enrolled": counts.enrolled,
+        "skipped": {str(reason): count for reason, count in counts.skipped.items()},
+        "enrollments": {str(status): count for status, count in counts.enrollments.items()},
+        "waiting": counts.waiting,
+        "oldestWaitingAt": _moment(oldest),
+        "oldestWaitingSeconds": None if oldest is None else (at - oldest).total_seconds(),
+    }
+
+
+def audit_document(record: AuditRecord) -> dict[str, Any]:
+    """Write one thing that was done to people, Journeys or API Keys."""
+    return {
+        "auditId": record.audit_id,
+        "at": format_instant(record.at),
+        "action": str(record.action),
+        "subjects": list(record.subjects),
+        "counts": dict(record.counts),
+        "by": record.by,
+    }
 
 
 def api_key_document(api_key: ApiKey) -> dict[str, Any]:

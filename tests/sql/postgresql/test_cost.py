@@ -80,6 +80,19 @@ def test_a_call_costs_as_many_round_trips_as_the_docs_say(counted, call):
     assert f"\n| {call} | {counted(CALLS[call])} |\n" in page
 
 
+def test_what_is_blocked_is_asked_for_in_the_round_trips_of_before(counted):
+    before = counted(CALLS["`track`"])
+
+    def blocking(tracker):
+        tracker.track(a_request(profile={"email": "blocked@example.com"}), "to be blocked")
+        tracker.people.erase("blocked@example.com", block=True)
+        # The first call of a process after that learns the key of the hashes.
+        tracker.track(a_request(), "learning")
+
+    counted(blocking)
+    assert counted(lambda tracker: tracker.track(a_request(), "known")) == before
+
+
 @pytest.mark.parametrize("level", ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
 def test_an_engine_may_ask_for_an_isolation_level_by_its_options(
     postgres, database, monkeypatch, level

@@ -52,6 +52,11 @@ class PriorEntries:
     last_entered_at: datetime | None = None
     key_taken: bool = False
 
+    def joined(self, others: PriorEntries) -> PriorEntries:
+        """Return what is known of these entries and of others together."""
+        times = [t for t in (self.last_entered_at, others.last_entered_at) if t is not None]
+        return PriorEntries(max(times, default=None), self.key_taken or others.key_taken)
+
 
 @frozen
 class Passage:

@@ -23,6 +23,7 @@ from segmentflow_core.testing.builders import FINGERPRINT_SECRET, FixedClock
 from segmentflow_core.testing.callers import AtOnce, Blocking, Client, is_asynchronous, run_at_once
 from segmentflow_core.testing.capabilities import CAPABILITIES, Capabilities, needed_by
 from segmentflow_core.testing.contract.atomicity import AtomicityContract
+from segmentflow_core.testing.contract.audit import AuditContract
 from segmentflow_core.testing.contract.batches import BatchContract
 from segmentflow_core.testing.contract.boundaries import BoundaryContract
 from segmentflow_core.testing.contract.doors import Doors
@@ -41,6 +42,7 @@ from segmentflow_core.testing.contract.numbers import NumberContract
 from segmentflow_core.testing.contract.organizations import OrganizationContract
 from segmentflow_core.testing.contract.outages import OutageContract
 from segmentflow_core.testing.contract.overlaps import OverlapContract
+from segmentflow_core.testing.contract.people import PeopleContract
 from segmentflow_core.testing.contract.processes import ProcessContract
 from segmentflow_core.testing.contract.profiles import ProfileContract
 from segmentflow_core.testing.contract.races import RaceContract
@@ -80,6 +82,8 @@ class StorageContract(
     OutageContract,
     HandOverContract,
     SharedClaimContract,
+    PeopleContract,
+    AuditContract,
     StatefulContract,
 ):
     """Every promise a storage adapter must keep, one test each.

@@ -14,9 +14,13 @@ from typing import Any, Final, TypeAlias
 from attrs import fields, frozen, has
 
 from segmentflow_core.colour import settle
+from segmentflow_core.domain.idempotency_key import key_digest
 from segmentflow_core.ports import (
+    Alias,
+    AuditRecord,
     Changes,
     Enrollment,
+    IdentityKind,
     Intent,
     Journey,
     JourneyStatus,
@@ -123,6 +127,66 @@ class Doors:
             enters: whether the events enter their Journeys, too.
         """
         self._run(lambda t: _rewrite(t, organization_id, befores, afters, enters=enters))
+
+    def change(
+        self, organization_id: str, befores: Sequence[Batch], afters: Sequence[Batch]
+    ) -> None:
+        """Lock Profiles and change them as a host does, without an event."""
+        ids = sorted(batch.profile.profile_id for batch in befores)
+
+        async def work(transaction: Any) -> None:
+            await settle(transaction.people.lock(organization_id, ids))
+            changes = Changes(
+                changed_profiles=tuple(batch.profile for batch in afters),
+                previous_profiles=tuple(batch.profile for batch in befores),
+                new_versions=tuple(
+                    after.version
+                    for before, after in zip(befores, afters, strict=True)
+                    if after.profile.version != before.profile.version
+                ),
+            )
+            await settle(transaction.tracking.write(organization_id, changes))
+
+        self._run(work)
+
+    def led_to(
+        self, organization_id: str, identities: Sequence[Alias]
+    ) -> dict[Alias, tuple[Profile, ...]]:
+        """Load what each identity leads to by itself; all together, to change it, leads there."""
+
+        async def load(transaction: Any, *asked: Alias, **more: Any) -> tuple[Profile, ...]:
+            emails = sorted({a.value for a in asked if a.kind is IdentityKind.EMAIL})
+            others = sorted({a.value for a in asked if a.kind is not IdentityKind.EMAIL})
+            more = {"emails": tuple(emails), "external_ids": tuple(others), **more}
+            known = await _load(transaction, organization_id, [], **more)
+            profiles: tuple[Profile, ...] = known.profiles
+            return profiles
+
+        async def work(transaction: Any) -> dict[Alias, tuple[Profile, ...]]:
+            found = {each: await load(transaction, each) for each in identities}
+            keys = (key_digest(organization_id, "led to"),)
+            together = await load(transaction, *identities, keys=keys)
+            await settle(transaction.tracking.write(organization_id, Changes(freed=keys)))
+            apart = {each.profile_id: each for profiles in found.values() for each in profiles}
+            assert exact(_by_id(together, "profile_id")) == exact(apart)
+            return found
+
+        led: dict[Alias, tuple[Profile, ...]] = self._run(work)
+        return led
+
+    def offers(self, repository: str) -> bool:
+        """Say whether the storage's transactions have a repository that they may lack."""
+
+        async def work(transaction: Any) -> bool:
+            return hasattr(transaction, repository)
+
+        offered: bool = self._run(work)
+        return offered
+
+    def audited(self, organization_id: str) -> list[AuditRecord]:
+        """Return all that is recorded of what was done."""
+        found = self.ask("audit", "list", organization_id, _MANY, None)
+        return sorted(found, key=lambda record: record.audit_id)
 
     def free(self, organization_id: str, batch: Batch) -> None:
         """Take the key of a batch for nothing, as a request does that is refused."""

@@ -68,6 +68,7 @@ class HandOverContract(LeaseContract, StepwiseContract):
             "attempts": 1,
             "completedAt": None,
             "lastFailure": None,
+            "withdrawnAt": None,
             "leaseUntil": "2026-06-01T12:01:00.123456Z",
             "event": "order.created",
             "referenceId": "ord_9421",
@@ -288,7 +289,7 @@ class HandOverContract(LeaseContract, StepwiseContract):
         leases = [c.lease for c in tracker.enrollments.claim(limit=2)]
         tracker.enrollments.complete(leases[0])
         counts = {s: len(tracker.enrollments.list(status=s)) for s in EnrollmentStatus}
-        assert counts == {"pending": 4, "claimed": 1, "completed": 1, "dead": 0}
+        assert counts == {"pending": 4, "claimed": 1, "completed": 1, "dead": 0, "withdrawn": 0}
         pending = tracker.enrollments.list(status=EnrollmentStatus.PENDING, journey_id="b")
         assert {e.journey_id for e in pending} == {"b"}
         first = tracker.enrollments.list(status=EnrollmentStatus.PENDING, limit=3)

@@ -14,17 +14,19 @@ from typing import Any, ClassVar, TypeAlias
 import pytest
 
 from segmentflow_core import Receipt
-from segmentflow_core.colour import settle
+from segmentflow_core.arguments import DEFAULT_ORGANIZATION
+from segmentflow_core.colour import driven, settle
 from segmentflow_core.errors import (
     IdempotencyInProgress,
     IdempotencyKeyReuse,
     StorageUnavailable,
 )
+from segmentflow_core.ports import Intent, key_digest
 from segmentflow_core.testing.builders import a_journey, a_request
 from segmentflow_core.testing.callers import AtOnce, Client, Gate, is_asynchronous
 from segmentflow_core.testing.capabilities import needs
 from segmentflow_core.testing.overtaking import Overtaking, Patience, SomebodyWaits
-from segmentflow_core.testing.port_calls import TappedStorage
+from segmentflow_core.testing.port_calls import TappedStorage, WatchedStorage
 
 __all__ = ["Hold", "OverlapContract"]
 
@@ -198,6 +200,61 @@ class OverlapContract:
         # A store that writes one transaction at a time is busy, whatever the keys.
         assert isinstance(refused, (IdempotencyInProgress, StorageUnavailable))
         assert new_tracker(impatient_storage).track(a_request(), "k") == first
+
+    @needs("concurrent_writers", "open_transactions", "short_waits")
+    @pytest.mark.parametrize("held", ["key", "profile"])
+    def test_a_transaction_waits_no_longer_than_it_says_and_others_as_long_as_ever(
+        self,
+        storage: Any,
+        at_once: AtOnce,
+        native_tracker: Callable[..., Any],
+        tracker: Any,
+        held: str,
+    ) -> None:
+        tracker.track(a_request(), "known")
+        asynchronous = is_asynchronous(storage)
+        loaded, waits, leave = (Gate(asynchronous=asynchronous) for _ in range(3))
+        keys = ("key", "key", "key") if held == "key" else ("first", "second", "third")
+        intent = Intent(
+            keys=(key_digest(DEFAULT_ORGANIZATION, keys[2]),),
+            emails=("alex@example.com",),
+            external_ids=(),
+            events=(),
+            now=tracker.records.events()[0].received_at,
+            wait=0.01,
+        )
+
+        def stay(_: int) -> Any:
+            loaded.open()
+            return leave.wait()
+
+        def tell(signs: int) -> None:
+            if signs == 3:  # the transaction has begun, and its first call of a port begins
+                waits.open()
+
+        async def holder(_: Any) -> Any:
+            held_open = native_tracker(TappedStorage(storage, stay))
+            return await settle(held_open.track(a_request(), keys[0]))
+
+        async def patient(_: Any) -> Any:
+            await settle(loaded.wait())
+            waiting = native_tracker(WatchedStorage(storage, tell))
+            return await settle(waiting.track(a_request(), keys[1]))
+
+        async def hurried(_: Any) -> Any:
+            async def work(transaction: Any) -> Any:
+                return await settle(transaction.tracking.load(DEFAULT_ORGANIZATION, intent))
+
+            await settle(waits.wait())
+            try:
+                return await settle(storage.run(work if asynchronous else driven(work)))
+            finally:
+                leave.open()
+
+        first, second, refused = at_once([holder, patient, hurried])
+        assert isinstance(refused, (IdempotencyInProgress, StorageUnavailable))
+        assert {type(first), type(second)} == {Receipt}
+        assert len(tracker.records.events()) == (2 if held == "key" else 3)
 
     @pytest.fixture
     def somebody_waits(self) -> SomebodyWaits | None:

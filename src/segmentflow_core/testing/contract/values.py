@@ -35,14 +35,23 @@ from segmentflow_core.testing.contract.doors import (
 from segmentflow_core.testing.contract.entries import enrol
 from segmentflow_core.testing.facts import Facts, facts_of, records_within, values_of
 
-__all__ = ["RECORDS", "ValueContract"]
+__all__ = ["OF_PEOPLE", "RECORDS", "ValueContract"]
 
 RECORDS: Final = (KeyClaim, Profile, ProfileVersion, UserEvent, Enrollment, Journey)
 """The records that tracking and publishing write."""
 
-FACTS: Final[Mapping[str, tuple[Facts, ...]]] = values_of(
-    *(inner for record in RECORDS for inner in records_within(record))
+OF_PEOPLE: Final = (
+    *("aliases", "merged", "merged_into", "suppressed_at", "erased_at", "scrubbed_at"),
 )
+"""What no event writes of a Profile: see `people`."""
+
+FACTS: Final[Mapping[str, tuple[Facts, ...]]] = {
+    fact: tried
+    for fact, tried in values_of(
+        *(inner for record in RECORDS for inner in records_within(record))
+    ).items()
+    if fact not in OF_PEOPLE
+}
 CHANGING: Final = (
     *("email", "external_id", "properties", "removed", "set_at", "updated_at", "number"),
     *("given_at", "former_emails"),

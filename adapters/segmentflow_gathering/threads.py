@@ -1,0 +1,78 @@
+"""Gathering the calls of threads: one of those that wait records for all of its batch."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar, TypeVar
+
+from attrs import frozen
+
+from segmentflow_gathering.bounds import a_most, a_wait, a_writers
+
+__all__ = ["Gathering"]
+
+L = TypeVar("L")
+
+
+@frozen
+class Gathering:
+    """Lets the calls that threads make of one `Tracker` at the same time share transactions.
+
+    A call starts at once where a writer is free; calls that come meanwhile go together. Nobody
+    waits for others to come.
+
+    Attributes:
+        most: how many calls share a transaction, 128 at most.
+        writers: how many transactions of the tracker write at the same time, 1 to 4. SQLite and
+            the store in memory write one at a time, whatever this says.
+        wait: seconds that a shared transaction waits for what another one holds. Then each of
+            its calls goes on alone and waits as long as the storage does.
+
+    Raises:
+        ConfigurationError: an attribute breaks its rule.
+    """
+
+    asynchronous: ClassVar[bool] = False
+    apart: ClassVar[bool] = False
+
+    most: int = a_most()
+    writers: int = a_writers()
+    wait: float = a_wait()
+
+    def shared(self, make: Callable[[], L]) -> Callable[[], L]:
+        """Return what gives the threads of the present process what they share."""
+        made: dict[int, L] = {}
+
+        def here() -> L:
+            # In a forked process, those who had it are gone.
+            process = os.getpid()
+            found = made.get(process)
+            return made.setdefault(process, make()) if found is None else found
+
+        return here
+
+    def guard(self) -> AbstractContextManager[object]:
+        """Return a lock."""
+        return threading.Lock()
+
+    def place(self) -> _Place:
+        """Return a place for the present thread."""
+        return _Place()
+
+    def begin(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Not for threads, one of which records for all of its batch: none is made here."""
+        raise NotImplementedError(work)
+
+
+class _Place:
+    def __init__(self) -> None:
+        self._gate = threading.Lock()
+        self._gate.acquire()
+        self.wait = self._gate.acquire
+
+    def call(self) -> None:
+        if self._gate.locked():
+            self._gate.release()

@@ -1,0 +1,533 @@
+"""Gathered calls: they share transactions, and none feels what becomes of another."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import threading
+
+import pytest
+
+from canaries import CANARY, assert_shows_nothing
+from gathered_storage import AskedFirst, Shop, answers, digest, turns
+from observed import JOURNEYS
+from segmentflow_core import AsyncTracker, Receipt, Tracker
+from segmentflow_core.errors import (
+    ConfigurationError,
+    IdempotencyInProgress,
+    StorageRefused,
+    StorageUnavailable,
+)
+from segmentflow_core.ports.observation import JourneyOutcome, Refused, Replayed, Retried, Tracked
+from segmentflow_core.testing import FINGERPRINT_SECRET, InjectedInterrupt, a_request
+from segmentflow_gathering import AsyncGathering, Gathering
+from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
+from segmentflow_sql import AsyncBoundSqlStorage, BoundSqlStorage
+
+
+def somebody(name, **more):
+    return a_request(profile={"email": f"{name}@example.com"}, **more)
+
+
+def of_each(*names):
+    return [(somebody(name), name) for name in names]
+
+
+def codes(found):
+    return [getattr(answer, "code", type(answer).__name__) for answer in found]
+
+
+def test_calls_that_come_while_one_is_recorded_share_the_next_transaction():
+    async def story():
+        shop = Shop()
+        first = await shop.begin(*of_each("first"))
+        others = await shop.begin(*of_each(*"abcdefgh"))
+        assert shop.storage.waiting == 1
+        shop.storage.gate.set()
+        receipts = await answers(first + others)
+        assert shop.sizes() == [1, 8]
+        assert [intent.wait for intent in shop.storage.store.intents] == [None, 0.05]
+        assert len({receipt.event_id for receipt in receipts}) == 9
+        for name, receipt in zip(["first", *"abcdefgh"], receipts, strict=True):
+            profile = await shop.tracker.records.profile(receipt.profile_id)
+            assert (profile.email, receipt.replayed) == (f"{name}@example.com", False)
+
+    asyncio.run(story())
+
+
+def test_every_call_of_a_transaction_gets_its_own_answer():
+    async def story():
+        shop = Shop()
+        shop.storage.gate.set()
+        earlier = await shop.tracker.track(somebody("known"), "known")
+        shop.storage.gate.clear()
+        calls = [
+            (somebody("first"), "first"),
+            (somebody("a"), "a"),
+            ({}, "invalid"),
+            (somebody("b"), None),
+            (somebody("a"), "a"),
+            (somebody("a", data={"other": 1}), "a"),
+            (somebody("known"), "known"),
+            (somebody("known", data={"other": 1}), "known"),
+            (a_request(profile={"externalId": "nobody"}), "refused"),
+            (somebody("b"), "refused"),
+        ]
+        tasks = await shop.begin(*calls)
+        shop.storage.gate.set()
+        found = await answers(tasks)
+        assert codes(found) == [
+            "Receipt",
+            "Receipt",
+            "invalid_request",
+            "idempotency_key_required",
+            "Receipt",
+            "idempotency_key_reuse",
+            "Receipt",
+            "idempotency_key_reuse",
+            "profile_email_required",
+            "Receipt",
+        ]
+        assert found[1] == found[4]
+        assert (found[1].replayed, found[4].replayed) == (False, True)
+        assert (found[6], found[6].replayed) == (earlier, True)
+        assert found[5].details["changedPaths"] == ["/data/other"]
+        assert shop.sizes() == [1, 1, 3]
+        assert len(await shop.tracker.records.events()) == 4
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("error", [StorageUnavailable, StorageRefused, ZeroDivisionError])
+def test_where_one_call_spoils_a_transaction_each_is_recorded_alone_and_told_of_its_own(error):
+    async def story():
+        shop = Shop()
+
+        def spoil(intent):
+            if digest("b") in intent.keys:
+                raise error
+
+        shop.storage.store.first = spoil
+        tasks = await shop.begin(*of_each("first", *"abc"))
+        shop.storage.gate.set()
+        found = await answers(tasks)
+        assert [type(answer) for answer in found] == [Receipt, Receipt, error, Receipt]
+        assert [receipt.replayed for receipt in found if receipt is not found[2]] == [False] * 3
+        began = [asked for name, asked in shop.storage.store.asked if name == "began"]
+        assert [len(intent.keys) for intent in began] == [1, 3, 1, 1, 1]
+        assert [intent.wait for intent in began] == [None, 0.05, None, None, None]
+        shop.storage.store.first = lambda intent: None
+        assert not (await shop.tracker.track(*of_each("b")[0])).replayed
+
+    asyncio.run(story())
+
+
+def test_a_store_that_fails_is_told_to_every_call_once_and_takes_the_next_one():
+    async def story():
+        shop = Shop()
+
+        def fail(intent):
+            raise StorageUnavailable
+
+        shop.storage.store.first = fail
+        tasks = await shop.begin(*of_each("first", *"abc"))
+        shop.storage.gate.set()
+        assert codes(await answers(tasks)) == ["storage_unavailable"] * 4
+        assert await shop.tracker.records.events() == []
+        shop.storage.store.first = lambda intent: None
+        assert isinstance(await shop.tracker.track(*of_each("a")[0]), Receipt)
+
+    asyncio.run(story())
+
+
+def test_a_key_that_is_held_elsewhere_keeps_nobody_but_its_own_call_waiting():
+    async def story():
+        shop = Shop()
+        held = asyncio.Event()
+
+        def hold(intent):
+            if digest("held") in intent.keys and intent.wait is not None:
+                raise IdempotencyInProgress
+
+        shop.storage.store.first = hold
+        inner = shop.storage.run
+
+        async def run(work, **how):
+            if work.keywords["prepared"].intent.keys == (digest("held"),):
+                await held.wait()
+            return await inner(work, **how)
+
+        shop.tracker._calls.run_in_storage = run
+        tasks = await shop.begin(*of_each("first", "a", "held", "b"))
+        shop.storage.gate.set()
+        found = await answers([tasks[0], tasks[1], tasks[3]])
+        assert codes(found) == ["Receipt"] * 3
+        # Meanwhile others share transactions, and who needs the same key waits behind it.
+        later = await shop.begin(*of_each("c", "held", "d"))
+        assert codes(await answers([later[0], later[2]])) == ["Receipt"] * 2
+        assert not tasks[2].done()
+        held.set()
+        mine, repeated = await answers([tasks[2], later[1]])
+        assert (mine, mine.replayed, repeated.replayed) == (repeated, False, True)
+
+    asyncio.run(story())
+
+
+def test_a_caller_who_is_cancelled_in_the_queue_leaves_nothing_and_is_not_missed():
+    async def story():
+        shop = Shop()
+        tasks = await shop.begin(*of_each("first", *"abc"))
+        tasks[2].cancel()
+        await turns()
+        shop.storage.gate.set()
+        found = await answers(tasks)
+        assert codes(found) == ["Receipt", "Receipt", "CancelledError", "Receipt"]
+        assert shop.sizes() == [1, 2]
+        assert not (await shop.tracker.track(*of_each("b")[0])).replayed
+
+    asyncio.run(story())
+
+
+def test_a_caller_who_is_cancelled_while_its_transaction_runs_takes_nobody_along():
+    async def story():
+        shop = Shop()
+        shop.storage.gate.set()
+        closed = asyncio.Event()
+        inner = shop.storage.run
+
+        async def run(work, **how):
+            await closed.wait()
+            return await inner(work, **how)
+
+        shop.tracker._calls.run_in_storage = run
+        tasks = await shop.begin(*of_each("first", *"abc"))
+        tasks[0].cancel()  # it was alone, and its writer goes on with the others
+        await turns()
+        for task in tasks[1:3]:
+            task.cancel()
+        await turns()
+        closed.set()
+        found = await answers(tasks)
+        assert codes(found) == ["CancelledError", "CancelledError", "CancelledError", "Receipt"]
+        assert shop.sizes() == [3]
+        assert (await shop.tracker.track(*of_each("a")[0])).replayed
+
+    asyncio.run(story())
+
+
+def test_a_caller_who_is_cancelled_before_it_goes_alone_holds_up_nobody():
+    async def story():
+        shop, tasks = Shop(), []
+
+        def spoil(intent):
+            if len(intent.keys) > 1:
+                tasks[1].cancel()  # who hears of it only when the transaction has failed
+                raise StorageRefused
+
+        shop.storage.store.first = spoil
+        tasks += await shop.begin(*of_each("first", *"ab"))
+        shop.storage.gate.set()
+        assert codes(await answers(tasks)) == ["Receipt", "CancelledError", "Receipt"]
+        assert not (await shop.tracker.track(*of_each("a")[0])).replayed
+
+    asyncio.run(story())
+
+
+def test_an_event_loop_that_ends_in_the_midst_leaves_the_tracker_usable():
+    shops = []
+
+    async def left():
+        shops.append(shop := Shop())
+        await shop.begin(*of_each("first", *"abc"))
+        shop.storage.gate.set()
+        await asyncio.sleep(0)
+        shop.storage.gate.clear()
+        await shop.begin(*of_each(*"defg"))
+
+    asyncio.run(left())
+
+    async def again():
+        shop = shops[0]
+        shop.storage.gate = asyncio.Event()
+        shop.storage.gate.set()
+        return await answers(await shop.begin(*of_each(*"abcdefg")))
+
+    assert codes(asyncio.run(again())) == ["Receipt"] * 7
+
+
+def test_a_small_organization_among_three_hundred_calls_comes_within_two_transactions():
+    async def story():
+        shop = Shop()
+        crowd = await shop.begin(*of_each(*map(str, range(301))), organization_id="big")
+        little = await shop.begin(*of_each("little"), organization_id="little")
+        shop.storage.gate.set()
+        await answers(crowd + little)
+        assert shop.sizes() == [1, 128, 1, 128, 44]
+
+    asyncio.run(story())
+
+
+def test_history_that_starts_no_journey_shares_no_transaction_with_what_does():
+    async def story():
+        shop = Shop()
+        shop.storage.gate.set()
+        await shop.tracker.journeys.publish(JOURNEYS)
+        shop.storage.gate.clear()
+        live = await shop.begin(*of_each("first", *"ab"))
+        history = await shop.begin(*of_each(*"cd"), match_journeys=False)
+        shop.storage.gate.set()
+        matched = [receipt.matched_journeys for receipt in await answers(live + history)]
+        assert matched == [2, 2, 2, 0, 0]
+
+    asyncio.run(story())
+
+
+class Recorder:
+    def __init__(self):
+        self.told = []
+
+    def __getattr__(self, name):
+        return self.told.append
+
+
+def test_observers_hear_of_each_call_as_if_it_had_been_alone():
+    async def story():
+        recorder = Recorder()
+        shop = Shop(recorder)
+        shop.storage.gate.set()
+        await shop.tracker.journeys.publish(JOURNEYS)
+        shop.storage.gate.clear()
+        calls = [*of_each("first", "a"), ({}, "b"), *of_each("c", "a")]
+        calls.insert(4, (a_request(profile={"externalId": "x"}), "d"))
+        tasks = await shop.begin(*calls)
+        shop.storage.gate.set()
+        found = await answers(tasks)
+        kinds = [type(told) for told in recorder.told]
+        assert kinds.count(Tracked) == 3
+        assert kinds.count(JourneyOutcome) == 6
+        assert recorder.told.count(Replayed("default", found[1].event_id)) == 1
+        refused = [told.code for told in recorder.told if isinstance(told, Refused)]
+        assert sorted(refused) == ["invalid_request", "profile_email_required"]
+        outcomes = [t.event_id for t in recorder.told if isinstance(t, JourneyOutcome)]
+        assert sorted(outcomes) == sorted([found[n].event_id for n in (0, 1, 3)] * 2)
+        assert Retried not in kinds
+
+    asyncio.run(story())
+
+
+def test_observers_hear_that_a_call_ran_again_alone():
+    async def story():
+        recorder = Recorder()
+        shop = Shop(recorder)
+
+        def spoil(intent):
+            if digest("b") in intent.keys:
+                raise StorageRefused
+
+        shop.storage.store.first = spoil
+        tasks = await shop.begin(*of_each("first", *"ab"))
+        shop.storage.gate.set()
+        await answers(tasks)
+        assert recorder.told.count(Retried("default", 2)) == 2
+        assert recorder.told.count(Refused("default", "internal_error")) == 1
+
+    asyncio.run(story())
+
+
+# --- threads --------------------------------------------------------------------------------------
+
+
+class Watched(Gathering):
+    """Tells of each caller who begins to wait, and may interrupt it when it is called."""
+
+    def place(self):
+        return Place(super().place())
+
+
+class Place:
+    def __init__(self, inner):
+        self._inner = inner
+        self.call = inner.call
+
+    def wait(self):
+        caller = threading.current_thread()
+        caller.waits.set()
+        self._inner.wait()
+        if caller.interrupted:
+            raise InjectedInterrupt
+
+
+class Caller(threading.Thread):
+    """A thread that tracks once; `answer` is what it got, or what was raised."""
+
+    def __init__(self, tracker, name, *, interrupted=False):
+        super().__init__(daemon=True)
+        self.tracker, self.call = tracker, (somebody(name, data={"secret": CANARY}), name)
+        self.waits, self.interrupted = threading.Event(), interrupted
+
+    def run(self):
+        try:
+            self.answer = self.tracker.track(*self.call)
+        except BaseException as error:  # noqa: BLE001 - is what the test looks at
+            self.answer = error
+
+
+class Threads:
+    """A tracker whose callers are threads; the first one's transaction waits until it is let in."""
+
+    def __init__(self):
+        self.store = AskedFirst()
+        self.gate, self.began = threading.Event(), threading.Event()
+        self.store.first = self._hold
+        self.after = lambda intent: None
+        self.tracker = Tracker(self.store, fingerprint_key=FINGERPRINT_SECRET, gather=Watched())
+
+    def _hold(self, intent):
+        if not self.began.is_set():
+            self.began.set()
+            assert self.gate.wait(60)
+        self.after(intent)
+
+    def answers(self, *names, interrupted=()):
+        """Let the first caller begin and the others wait, one by one; return all answers."""
+        callers = [Caller(self.tracker, n, interrupted=n in interrupted) for n in names]
+        for number, caller in enumerate(callers):
+            caller.start()
+            assert (caller.waits if number else self.began).wait(60)
+        self.gate.set()
+        for caller in callers:
+            caller.join(60)
+            assert not caller.is_alive()
+        return [caller.answer for caller in callers]
+
+    @property
+    def sizes(self):
+        return [len(asked.keys) for name, asked in self.store.asked if name == "began"]
+
+
+def test_threads_that_come_while_one_records_share_the_next_transaction():
+    threads = Threads()
+    found = threads.answers("first", *"abcd")
+    assert codes(found) == ["Receipt"] * 5
+    assert threads.sizes == [1, 4]
+    assert len(threads.tracker.records.events()) == 5
+
+
+def test_of_threads_whose_transaction_fails_each_goes_alone():
+    threads = Threads()
+
+    def spoil(intent):
+        if digest("b") in intent.keys:
+            raise StorageUnavailable
+
+    threads.after = spoil
+    found = threads.answers("first", *"abcd")
+    assert codes(found) == ["Receipt", "Receipt", "storage_unavailable", "Receipt", "Receipt"]
+    assert_shows_nothing(found[2])
+    assert sorted(threads.sizes) == [1, 1, 1, 1, 1, 4]
+
+
+def test_an_interrupt_of_the_thread_that_records_for_others_is_its_own():
+    threads = Threads()
+
+    def interrupt(intent):
+        if len(intent.keys) > 1:
+            raise InjectedInterrupt
+
+    threads.after = interrupt
+    found = threads.answers("first", *"abcd")
+    assert codes(found) == ["Receipt", "InjectedInterrupt", "Receipt", "Receipt", "Receipt"]
+    assert_shows_nothing(found[1])
+    assert isinstance(threads.tracker.track(*of_each("e")[0]), Receipt)
+
+
+@pytest.mark.parametrize("interrupted", ["a", "c"], ids=["who would record", "who waits for it"])
+def test_a_thread_that_is_interrupted_as_it_waits_takes_nobody_along(interrupted):
+    threads = Threads()
+    found = threads.answers("first", *"abcd", interrupted={interrupted})
+    wanted = dict.fromkeys("abcd", "Receipt") | {interrupted: "InjectedInterrupt"}
+    assert codes(found) == ["Receipt", *wanted.values()]
+    assert isinstance(threads.tracker.track(*of_each("e")[0]), Receipt)
+
+
+def test_a_forked_process_does_not_wait_for_the_threads_it_has_left(monkeypatch):
+    threads = Threads()
+    blocked = Caller(threads.tracker, "first")
+    blocked.start()
+    assert threads.began.wait(60)
+    here = threads.tracker._track.__self__._shared
+    mine = here()
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    assert here() is not mine
+    assert here() is here()
+    monkeypatch.undo()
+    threads.gate.set()
+    blocked.join(60)
+    assert here() is mine
+
+
+# --- settings ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [Gathering, AsyncGathering])
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {"most": 0},
+        {"most": 129},
+        {"most": True},
+        {"most": 1.5},
+        {"writers": 0},
+        {"writers": 5},
+        {"wait": 0},
+        {"wait": 61},
+        {"wait": float("nan")},
+        {"wait": "1"},
+    ],
+)
+def test_a_bound_beyond_its_rule_is_refused(kind, bounds):
+    with pytest.raises(ConfigurationError, match=next(iter(bounds))):
+        kind(**bounds)
+
+
+def test_no_more_share_a_transaction_than_the_bound_says():
+    async def story():
+        shop = Shop(most=2)
+        tasks = await shop.begin(*of_each("first", *"abc"))
+        shop.storage.gate.set()
+        await answers(tasks)
+        assert shop.sizes() == [1, 2, 1]
+
+    asyncio.run(story())
+
+
+def test_as_many_transactions_are_under_way_as_there_are_writers():
+    async def story():
+        shop = Shop(writers=3)
+        tasks = await shop.begin(*of_each(*"abcde"))
+        assert shop.storage.waiting == 3
+        shop.storage.gate.set()
+        assert codes(await answers(tasks)) == ["Receipt"] * 5
+        assert shop.sizes() == [1, 1, 1, 2]
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("gather", [AsyncGathering(), 128, True, Gathering])
+def test_what_does_not_gather_for_threads_is_refused_by_the_name_of_what_does(gather):
+    with pytest.raises(ConfigurationError, match="of Tracker must be a Gathering of"):
+        Tracker(MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET, gather=gather)
+
+
+@pytest.mark.parametrize("gather", [Gathering(), None.__class__, AsyncGathering])
+def test_what_does_not_gather_for_tasks_is_refused_by_the_name_of_what_does(gather):
+    with pytest.raises(ConfigurationError, match="of AsyncTracker must be an AsyncGathering of"):
+        AsyncTracker(AsyncMemoryStorage(), fingerprint_key=FINGERPRINT_SECRET, gather=gather)
+
+
+def test_storage_within_a_hosts_transaction_never_gathers():
+    bound = BoundSqlStorage(sqlite3.connect(":memory:"))
+    with pytest.raises(ConfigurationError, match="BoundSqlStorage"):
+        Tracker(bound, fingerprint_key=FINGERPRINT_SECRET, gather=Gathering())
+    assert AsyncBoundSqlStorage.is_bound

@@ -1,0 +1,96 @@
+"""An erasure that may do only so much at once, in both colours."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from segmentflow_core import AsyncPeople, People, Tracker
+from segmentflow_core.errors import ConfigurationError
+from segmentflow_core.testing import FINGERPRINT_SECRET, a_request
+from segmentflow_core.wire import erasure_document, merge_document, suppression_document
+from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
+
+
+@pytest.fixture
+def storage():
+    return MemoryStorage()
+
+
+@pytest.fixture
+def tracker(storage):
+    return Tracker(storage, fingerprint_key=FINGERPRINT_SECRET)
+
+
+@pytest.fixture
+def alex(tracker):
+    """Track three events: six records say something of Alex, an event and its key each."""
+    (profile_id,) = {
+        tracker.track(a_request(data={"n": n}, referenceId=f"{n}"), f"key {n}").profile_id
+        for n in range(3)
+    }
+    return profile_id
+
+
+@pytest.fixture(params=["sync", "async"])
+def erase(request, storage):
+    """Erase in either colour."""
+    if request.param == "sync":
+        return People(storage).erase
+    people = AsyncPeople(AsyncMemoryStorage(storage))
+    return lambda *args, **kwargs: asyncio.run(people.erase(*args, **kwargs))
+
+
+def test_an_erasure_in_parts_ends_as_one_in_one_piece_does(erase, tracker, alex):
+    told = []
+    first = erase("alex@example.com", block=True, at_most=4, on_progress=told.append)
+    assert (first.profile_id, first.scrubbed, first.blocked, first.done) == (alex, 4, 1, False)
+    assert told == [4]
+    assert tracker.records.profile(alex).scrubbed_at is None
+    # Whatever is left to be scrubbed, nothing leads to her any more.
+    assert tracker.records.profile(alex).email is None
+    second = erase(alex, at_most=4)
+    assert (second.scrubbed, second.blocked, second.done) == (2, 0, True)
+    assert tracker.records.profile(alex).scrubbed_at is not None
+    assert all(not event.data for event in tracker.records.events(profile_id=alex))
+    third = erase(alex, at_most=4)
+    assert (third.scrubbed, third.done) == (0, True)
+
+
+def test_without_a_bound_all_is_done_at_once(erase, alex):
+    done = erase(alex)
+    assert (done.scrubbed, done.done) == (6, True)
+
+
+def test_those_that_were_merged_in_count_towards_the_bound(erase, tracker, alex):
+    other = {"email": "b@example.com"}
+    goes = tracker.track(a_request(profile=other, data={"n": 1}), "key b").profile_id
+    tracker.people.merge(alex, goes)
+    assert [erase(goes, at_most=5).done for _ in range(3)] == [False, True, True]
+    assert all(not event.data for event in tracker.records.events())
+
+
+@pytest.mark.parametrize("at_most", [0, -1, 1.5, "1"])
+def test_a_bound_is_a_positive_number(erase, tracker, alex, at_most):
+    with pytest.raises(ConfigurationError, match="at_most must be"):
+        erase(alex, at_most=at_most)
+    assert tracker.records.profile(alex).erased_at is None
+
+
+def test_what_was_done_is_written_as_json(tracker, alex):
+    other = {"email": "b@example.com"}
+    goes = tracker.track(a_request(profile=other), "key b").profile_id
+    merged = merge_document(tracker.people.merge(alex, goes))
+    assert merged == {"profileId": alex, "changed": True, "withdrawn": 0}
+    suppressed = suppression_document(tracker.people.suppress(alex))
+    assert suppressed.pop("suppressedAt") is not None
+    assert suppressed == {"profileId": alex, "changed": True, "withdrawn": 0}
+    assert suppression_document(tracker.people.unsuppress(alex))["suppressedAt"] is None
+    assert erasure_document(tracker.people.erase(alex, block=True)) == {
+        "profileId": alex,
+        "withdrawn": 0,
+        "blocked": 2,
+        "scrubbed": 8,
+        "done": True,
+    }
