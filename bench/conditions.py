@@ -21,7 +21,7 @@ from segmentflow_memory import MemoryStorage
 
 __all__ = ["measure"]
 
-_WHERE = {
+_WHERE: dict[str, Any] = {
     "all": [
         {"path": "/event/total", "op": "gte", "value": 40},
         {"path": "/profile/properties/plan", "op": "eq", "value": "Pro"},

@@ -15,7 +15,8 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -106,15 +107,16 @@ def measure(*, quick: bool) -> Iterator[Line]:
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR", ".")) as folder:
         path = Path(folder).resolve() / "bench.db"
         urls = (f"sqlite:///{path}", f"sqlite+aiosqlite:///{path}")
-        hands = [lambda: sqlite.ByHand(path)]
-        yield from _measure("SQLite", urls, hands, 1, (calls, rounds), at_least=4)
+        yield from _measure(
+            "SQLite", urls, [partial(sqlite.ByHand, path)], 1, (calls, rounds), at_least=4
+        )
     server = Postgres()
     try:
         with server.connect() as connection:
             connection.execute("CREATE DATABASE bench")
         url, conninfo = server.url("bench"), server.conninfo("bench")
         own = [f"p{number}@example.com" for number in range(8)]
-        hands = [lambda email=email: postgresql.ByHand(conninfo, email) for email in own]
+        hands = [partial(postgresql.ByHand, conninfo, email) for email in own]
         yield from _measure("PostgreSQL", (url, url), hands, 2, (calls, rounds), at_least=2)
     finally:
         server.stop()
@@ -123,7 +125,7 @@ def measure(*, quick: bool) -> Iterator[Line]:
 def _measure(
     kind: str,
     urls: tuple[str, str],
-    hands: list[Callable[[], Any]],
+    hands: Sequence[Callable[[], Any]],
     writers: int,
     extent: tuple[int, int],
     *,

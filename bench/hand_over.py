@@ -11,7 +11,7 @@ import itertools
 import os
 import tempfile
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -75,7 +75,7 @@ def _finish_everything(tracker: Tracker) -> None:
 
 
 @contextmanager
-def _tracker(url: str) -> Iterator[Tracker]:
+def _tracker(url: str) -> Generator[Tracker]:
     storage = SqlStorage(create_engine(url))
     storage.create_all()
     tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET)

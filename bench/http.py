@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ _RUNNING = re.compile(r"running on http://([0-9.]+):([0-9]+)")
 _keys = itertools.count()
 
 
-async def bare(scope: dict, receive: Any, send: Any) -> None:
+async def bare(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Read the body and answer 202: what no endpoint can be quicker than."""
     if scope["type"] == "http":
         await _read(receive)
@@ -50,7 +50,7 @@ async def bare(scope: dict, receive: Any, send: Any) -> None:
 _hands = threading.local()
 
 
-async def by_hand(scope: dict, receive: Any, send: Any) -> None:
+async def by_hand(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Read the body, write the rows of one event, and answer 202."""
     if scope["type"] == "http":
         json.loads(await _read(receive))
@@ -66,10 +66,13 @@ def _write() -> None:
 
 
 async def _read(receive: Any) -> bytes:
-    body = b""
-    while (message := await receive()).get("more_body"):
-        body += message.get("body", b"")
-    return body + message.get("body", b"")
+    parts: list[bytes] = []
+    more = True
+    while more:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        more = message.get("more_body", False)
+    return b"".join(parts)
 
 
 async def _accept(send: Any) -> None:
@@ -122,7 +125,7 @@ def _measure(kind: str, url: str, place: str, requests: int) -> Iterator[Line]:
 
 
 @contextmanager
-def _running(command: list[str], **more: str) -> Iterator[tuple[str, int]]:
+def _running(command: list[str], **more: str) -> Generator[tuple[str, int]]:
     environment = {
         **os.environ,
         **more,

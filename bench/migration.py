@@ -34,9 +34,14 @@ _KEPT = Path(__file__).parents[1] / "tests" / "stores" / "0.1.0"
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DATA = {"orderId": "ord_9421", "total": 49, "payment": {"token": "[REDACTED]"}}
-_PATHS = {f"/{name}": "0123456789abcdef" for name in ("event", "referenceId", "occurredAt")}
-_PATHS |= {f"/profile/{name}": "0123456789abcdef" for name in ("email", "externalId")}
-_PATHS |= {f"/data/{name}": "0123456789abcdef" for name in _DATA}
+_MEMBERS = {
+    "": ("event", "referenceId", "occurredAt"),
+    "/profile": ("email", "externalId"),
+    "/data": _DATA,
+}
+_PATHS = {
+    f"{above}/{name}": "0123456789abcdef" for above, names in _MEMBERS.items() for name in names
+}
 _OUTCOMES = [["order-confirmation", 1, "enrolled", None], ["other", 1, "skipped", "too_late"]]
 _MIGRATE = """
 import resource, sys, time
@@ -115,7 +120,7 @@ def _postgresql(server: Postgres, count: int) -> str:
         connection.execute((_KEPT / "postgresql.sql").read_bytes())
     with psycopg.connect(server.conninfo("bench")) as connection:
         for table, rows in _rows(count):
-            with connection.cursor().copy(f"COPY segmentflow_{table} FROM STDIN") as copy:
+            with connection.cursor().copy(f"COPY segmentflow_{table} FROM STDIN".encode()) as copy:
                 for row in rows:
                     copy.write_row(row)
     with server.connect("bench") as connection:

@@ -164,9 +164,14 @@ class ByHand:
         return (organization_id, _ID(), *journey, *caused, "pending", now, *after)
 
 
-_CLAIM = f"INSERT INTO segmentflow_claims VALUES ({', '.join(['%s'] * 12)}) ON CONFLICT DO NOTHING"
-_EVENT = f"INSERT INTO segmentflow_events VALUES ({', '.join(['%s'] * 11)})"
-_ENROLLMENT = f"INSERT INTO segmentflow_enrollments VALUES ({', '.join(['%s'] * 15)})"
+def _insertion(table: str, columns: int, more: str = "") -> bytes:
+    places = ", ".join(["%s"] * columns)
+    return f"INSERT INTO segmentflow_{table} VALUES ({places}){more}".encode()
+
+
+_CLAIM = _insertion("claims", 12, " ON CONFLICT DO NOTHING")
+_EVENT = _insertion("events", 11)
+_ENROLLMENT = _insertion("enrollments", 15)
 
 
 def _first(read: Callable[..., Any], table: str, where: str = "") -> tuple[Any, ...]:

@@ -7,8 +7,8 @@ every event, and is one more to read for everybody who follows an event through 
 from __future__ import annotations
 
 import sqlite3
-import sys
 import tempfile
+from inspect import currentframe
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -37,7 +37,7 @@ def _ours(frame: FrameType | None) -> list[str]:
 class _Cursor(sqlite3.Cursor):
     def execute(self, sql: str, *arguments: Any) -> Any:
         if not _first:
-            _first.extend(_ours(sys._getframe().f_back))
+            _first.extend(_ours(currentframe()))
         return super().execute(sql, *arguments)
 
 

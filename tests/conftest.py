@@ -30,6 +30,7 @@ _OF_OTHERS = {
     "Lock",
     "Outage",
     "Overlap",
+    "PeopleRace",
     "Process",
     "Race",
     "SharedClaim",

@@ -49,6 +49,7 @@ from segmentflow_cli.people_changes import (
     unsuppress_profile,
 )
 from segmentflow_cli.printing import Printer
+from segmentflow_cli.retaining import check_retain, retain
 from segmentflow_cli.serve import serve_store
 from segmentflow_cli.stores import create_secret, opened, secret_file, secret_is_missing
 from segmentflow_core import Limits, SegmentflowError, __version__
@@ -84,6 +85,7 @@ app.command(explain, validator=check_explain)
 app.command(why)
 app.command(audit)
 app.command(migrate)
+app.command(retain, validator=check_retain)
 journeys.command(show_stats, name="stats")
 profiles.command(suppress_profile, name="suppress")
 profiles.command(unsuppress_profile, name="unsuppress")

@@ -82,8 +82,6 @@ class Finding:
             profile_id = event.profile_id
         if profile_id is not None:
             ids = tables.enrollments_of_profile.newest((organization_id, profile_id), before)
-        elif wanted.journey_id is not None:
-            ids = tables.enrollments_of_journey.newest((organization_id, wanted.journey_id), before)
         else:
             ids = tables.enrollment_order.newest(organization_id, before)
         found = (tables.enrollments.rows[organization_id, each] for each in ids)

@@ -76,10 +76,16 @@ class People:
             if enrollment.entry_key is not None:
                 pair = (organization_id, enrollment.journey_id, profile_id)
                 tables.entry_keys.remove((*pair, enrollment.entry_key))
-                tables.history.forget_keys(organization_id, enrollment)
+                tables.history.forget_key(organization_id, enrollment)
             scrubbed = evolve(enrollment, entry_key=None, last_failure=None)
             tables.put_enrollment(organization_id, scrubbed)
-        return len(events) + len(claims) + len(entries)
+        done = len(events) + len(claims) + len(entries)
+        left = tables.history.left(organization_id, profile_id)[: limit - done]
+        for journey_id, key in left:
+            pair = (organization_id, journey_id, profile_id)
+            tables.entry_keys.remove((*pair, key))
+            tables.history.forget_left_key(pair, key)
+        return done + len(left)
 
     def unscrubbed(self, organization_id: str, limit: int) -> list[str]:
         found = (

@@ -33,6 +33,7 @@ from segmentflow_core.ports import (
 from segmentflow_core.ports.api_keys import ApiKey
 from segmentflow_memory.finding import Finding, copied_event, copied_profile
 from segmentflow_memory.people import Audit, People
+from segmentflow_memory.retention import Retention
 from segmentflow_memory.tables import Tables
 
 __all__ = ["MemoryTransaction"]
@@ -55,6 +56,7 @@ class MemoryTransaction:
         self.hand_over = _HandOver(tables)
         self.people = People(tables)
         self.audit = Audit(tables)
+        self.retention = Retention(tables)
 
 
 class _Tracking:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Generic, TypeVar
@@ -17,6 +17,7 @@ from segmentflow_core.ports import (
     Alias,
     AuditRecord,
     Enrollment,
+    GoneEvents,
     IdentityKind,
     Journey,
     KeyClaim,
@@ -85,7 +86,7 @@ class SortedIds(Generic[K]):
 
 
 class ReceiptTimes:
-    """When the events of each Organization were received, sorted; an addition can be undone."""
+    """When the events of each Organization were received, sorted; each change can be undone."""
 
     def __init__(self, undo: list[Undo]) -> None:
         self._times: dict[str, list[tuple[datetime, str]]] = {}
@@ -96,6 +97,18 @@ class ReceiptTimes:
         entry = (event.received_at, event.event_id)
         insort(times, entry)
         self._undo.append((times.remove, (entry,)))
+
+    def remove(self, organization_id: str, event: UserEvent) -> None:
+        times = self._times[organization_id]
+        entry = (event.received_at, event.event_id)
+        del times[bisect_left(times, entry)]
+        self._undo.append((insort, (times, entry)))
+
+    def oldest(self, organization_id: str, after: tuple[datetime, str] | None) -> Iterator[str]:
+        """Yield the ids of events behind a place, the one received longest ago first."""
+        times = self._times.get(organization_id, [])
+        begin = 0 if after is None else bisect_right(times, after)
+        return (times[place][1] for place in range(begin, len(times)))
 
     def within(
         self, organization_id: str, since: datetime | None, until: datetime | None
@@ -112,6 +125,7 @@ class EntryHistory:
 
     def __init__(self, undo: list[Undo]) -> None:
         self._entries: dict[tuple[str, str, str], list[tuple[int, datetime, str | None]]] = {}
+        self._left: dict[tuple[str, str, str], frozenset[int]] = {}
         self._undo = undo
 
     def add(self, organization_id: str, entry: Enrollment) -> None:
@@ -120,11 +134,46 @@ class EntryHistory:
         entries.append((entry.event_number, entry.entered_at, entry.entry_key))
         self._undo.append((entries.pop, ()))
 
-    def forget_keys(self, organization_id: str, entry: Enrollment) -> None:
+    def forget_key(self, organization_id: str, entry: Enrollment) -> None:
         pair = (organization_id, entry.journey_id, entry.profile_id)
         entries = self._entries[pair]
         self._undo.append((self._entries.__setitem__, (pair, entries)))
-        self._entries[pair] = [(number, at, None) for number, at, _ in entries]
+        own = entry.event_number
+        self._entries[pair] = [(n, at, None if n == own else key) for n, at, key in entries]
+
+    def leave(self, organization_id: str, entry: Enrollment) -> bool:
+        """Keep of an Enrollment that goes what re-entry needs; say whether anything was kept."""
+        pair = (organization_id, entry.journey_id, entry.profile_id)
+        entries = self._entries[pair]
+        latest = max((at, number) for number, at, _ in entries)
+        left = self._left.get(pair, frozenset())
+        gone = left | {entry.event_number}
+        kept = [
+            (number, at, key)
+            for number, at, key in entries
+            if number not in gone or key is not None or (at, number) == latest
+        ]
+        self._undo.append((self._entries.__setitem__, (pair, entries)))
+        self._undo.append((self._left.__setitem__, (pair, left)))
+        self._entries[pair] = kept
+        self._left[pair] = gone & {number for number, *_ in kept}
+        return entry.event_number in self._left[pair]
+
+    def left(self, organization_id: str, profile_id: str) -> list[tuple[str, str]]:
+        """Return the Journey and the key of each entry that a Profile's Enrollments left."""
+        return [
+            (journey_id, key)
+            for (of, journey_id, whose), numbers in self._left.items()
+            if (of, whose) == (organization_id, profile_id)
+            for number, _, key in self._entries[of, journey_id, whose]
+            if number in numbers and key is not None
+        ]
+
+    def forget_left_key(self, pair: tuple[str, str, str], key: str) -> None:
+        """Forget a key that an Enrollment left, which no other entry of the pair has."""
+        entries = self._entries[pair]
+        self._undo.append((self._entries.__setitem__, (pair, entries)))
+        self._entries[pair] = [(n, at, None if k == key else k) for n, at, k in entries]
 
     def prior(self, organization_id: str, probe: Probe, before: int) -> PriorEntries:
         entries = self._entries.get((organization_id, probe.journey_id, probe.profile_id), ())
@@ -164,13 +213,13 @@ class Tables:
         self.enrollments: Table[tuple[str, str], Enrollment] = Table(undo)
         self.enrollment_order: SortedIds[str] = SortedIds(undo)
         self.enrollments_of_profile: SortedIds[tuple[str, str]] = SortedIds(undo)
-        self.enrollments_of_journey: SortedIds[tuple[str, str]] = SortedIds(undo)
         self.queue = Queue(undo)
         self.entries: Table[tuple[str, str, str], datetime] = Table(undo)
         self.entry_keys: Table[tuple[str, str, str, str], str] = Table(undo)
         self.api_keys: Table[tuple[str, str], ApiKey] = Table(undo)
         self.api_key_lookups: Table[str, tuple[tuple[str, str], ...]] = Table(undo)
         self.history = EntryHistory(undo)
+        self.gone: Table[tuple[str, str, str], GoneEvents] = Table(undo)
 
     def add_event(self, organization_id: str, event: UserEvent) -> None:
         event_id = event.event_id
@@ -182,13 +231,29 @@ class Tables:
             self.events_of_reference.add((organization_id, event.reference_id), event_id)
         self.receipt_times.add(organization_id, event)
 
+    def remove_event(self, organization_id: str, event: UserEvent) -> None:
+        event_id = event.event_id
+        self.events.remove((organization_id, event_id))
+        self.event_order.remove(organization_id, event_id)
+        self.events_of_profile.remove((organization_id, event.profile_id), event_id)
+        self.events_of_name.remove((organization_id, event.event), event_id)
+        if event.reference_id is not None:
+            self.events_of_reference.remove((organization_id, event.reference_id), event_id)
+        self.receipt_times.remove(organization_id, event)
+
     def add_enrollment(self, organization_id: str, enrollment: Enrollment) -> None:
         enrollment_id = enrollment.enrollment_id
         self.put_enrollment(organization_id, enrollment)
         self.history.add(organization_id, enrollment)
         self.enrollment_order.add(organization_id, enrollment_id)
         self.enrollments_of_profile.add((organization_id, enrollment.profile_id), enrollment_id)
-        self.enrollments_of_journey.add((organization_id, enrollment.journey_id), enrollment_id)
+
+    def remove_enrollment(self, organization_id: str, enrollment: Enrollment) -> None:
+        """Remove a finished Enrollment, which stands in no queue. Its entry stays."""
+        enrollment_id = enrollment.enrollment_id
+        self.enrollments.remove((organization_id, enrollment_id))
+        self.enrollment_order.remove(organization_id, enrollment_id)
+        self.enrollments_of_profile.remove((organization_id, enrollment.profile_id), enrollment_id)
 
     def put_enrollment(self, organization_id: str, enrollment: Enrollment) -> None:
         at = (organization_id, enrollment.enrollment_id)

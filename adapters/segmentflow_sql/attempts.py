@@ -167,6 +167,10 @@ class Attempts:
         if missing is not None:
             self.versions.check(None, f"there is no file {missing}")
 
+    async def rest(self) -> None:
+        """Wait for long enough that another process gets to write, where only one can."""
+        await self._source.waiting.sleep(self._source.database.rest)
+
     @property
     def way(self) -> Way:
         """How this kind of database is migrated."""

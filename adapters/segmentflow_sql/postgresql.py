@@ -101,6 +101,8 @@ class Postgresql:
     one_creator: Final = [plain("SELECT pg_advisory_xact_lock(7306930741)")]
     """Lets one transaction at a time create tables: IF NOT EXISTS alone may fail."""
     way: Final = WAYS["postgresql"]
+    rest: Final = 0.01
+    """Seconds. Transactions write side by side, and the server is left some of its time."""
 
     def __init__(
         self, wait: float, level: str | None = None, database: DatabaseName = "postgresql"

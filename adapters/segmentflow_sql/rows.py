@@ -204,9 +204,22 @@ def count_row(codec: Codec, organization_id: str, profile: Profile) -> Row:
 
 
 def profile_version_row(
-    codec: Codec, organization_id: str, version: ProfileVersion, profile: Profile
+    codec: Codec,
+    organization_id: str,
+    version: ProfileVersion,
+    profile: Profile,
+    numbers: tuple[int, int | None],
 ) -> Row:
-    """Return the columns of a version; the latest has the property times of its Profile."""
+    """Return the columns of a version; the latest has the property times of its Profile.
+
+    Args:
+        codec: of the database.
+        organization_id: whose Profile.
+        version: of the Profile.
+        profile: as it stands.
+        numbers: of the first and the last event that refer to the version; no last one yet
+            where it is the latest.
+    """
     is_latest = version.version == profile.version
     return (
         organization_id,
@@ -216,13 +229,21 @@ def profile_version_row(
         version.external_id,
         codec.json(version.properties),
         *(_times(codec, profile) if is_latest else (NO_TIMES, NO_TIMES)),
+        *numbers,
     )
 
 
-def times_row(codec: Codec, organization_id: str, profile: Profile, *, latest: bool) -> Row:
-    """Return what only the latest version has, then the key of a Profile's version."""
-    times = _times(codec, profile) if latest else (NO_TIMES, NO_TIMES)
-    return (*times, organization_id, profile.profile_id, profile.version)
+def times_row(codec: Codec, organization_id: str, profile: Profile, last_number: int | None) -> Row:
+    """Return what tells the latest version from others, then the key of a Profile's version.
+
+    Args:
+        codec: of the database.
+        organization_id: whose Profile.
+        profile: at that version.
+        last_number: of the last event that refers to the version; None where it is the latest.
+    """
+    times = _times(codec, profile) if last_number is None else (NO_TIMES, NO_TIMES)
+    return (*times, last_number, organization_id, profile.profile_id, profile.version)
 
 
 def _times(codec: Codec, profile: Profile) -> tuple[str, str]:

@@ -29,14 +29,18 @@ from segmentflow_core.ports import AVAILABLE_STATUSES, EnrollmentStatus
 
 __all__ = [
     "FINISHED",
+    "FINISH_TIMES",
     "INSTANT",
     "SCHEMA_VERSION",
     "api_keys",
     "audit",
     "enrollments",
     "events",
+    "gone_events",
+    "gone_versions",
     "identities",
     "is_available",
+    "is_listed",
     "is_open",
     "is_unscrubbed",
     "journey_versions",
@@ -151,6 +155,10 @@ profile_versions = Table(
     # These two of the latest version alone; emptied when another follows.
     _json("former_emails"),
     _json("property_times"),
+    # The numbers of the events that refer to it: from the first one on, and up to the last one,
+    # which is NULL as long as the version is the latest.
+    Column("first_number", BigInteger, nullable=False),
+    Column("last_number", BigInteger),
     sqlite_with_rowid=False,
 )
 
@@ -195,6 +203,31 @@ Index(
     events.c.event_id,
     sqlite_where=events.c.reference_id.is_not(None),
     postgresql_where=events.c.reference_id.is_not(None),
+)
+
+# What retention leaves of the events it removed, by Profile and name.
+gone_events = Table(
+    "segmentflow_gone_events",
+    metadata,
+    Column("organization_id", _NAME, primary_key=True),
+    Column("profile_id", _ID, primary_key=True),
+    Column("event", _NAME, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    _instant("last_occurred_at"),
+    Column("highest_number", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# How many of the events that refer to a version retention removed. Beside the versions, so that
+# it locks no row that tracking writes.
+gone_versions = Table(
+    "segmentflow_gone_versions",
+    metadata,
+    Column("organization_id", _NAME, primary_key=True),
+    Column("profile_id", _ID, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("events", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 journeys = Table(
@@ -316,6 +349,28 @@ Index(
     postgresql_where=is_unscrubbed(profiles),
 )
 
+
+def is_listed(table: FromClause) -> ColumnElement[bool]:
+    """Say of Enrollments that they are more than the entry that retention left of one.
+
+    Such a row has the version 0. It says when who entered which Journey with which key, so that
+    what tracking asks and what is unique are the same before and after.
+    """
+    return table.c.version > literal_column("0")
+
+
+FINISH_TIMES: Final = ("completed_at", "withdrawn_at")
+"""What says when an Enrollment finished; one of them at most."""
+
+# What retention looks for. The entry that it leaves has finished at no time, and is not in it.
+for _name in FINISH_TIMES:
+    Index(
+        f"segmentflow_enrollments_{_name.removesuffix('_at')}",
+        enrollments.c.organization_id,
+        enrollments.c[_name],
+        sqlite_where=enrollments.c[_name].is_not(None),
+        postgresql_where=enrollments.c[_name].is_not(None),
+    )
 
 # Entries that are not limited carry no key, and are not in it.
 Index(

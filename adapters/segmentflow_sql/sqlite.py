@@ -110,6 +110,8 @@ class Sqlite:
     one_creator: Final[list[Call]] = []
     """A writer is alone here anyway."""
     way: Final = WAYS["sqlite"]
+    rest: Final = 0.02
+    """Seconds. Another process looks after 1, 3, 8 and 18 milliseconds whether it may write."""
 
     def __init__(self, wait: float, waiting: Waiting) -> None:
         if sqlite3.sqlite_version_info < _OLDEST:

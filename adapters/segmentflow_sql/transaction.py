@@ -14,6 +14,7 @@ from segmentflow_sql.repositories import (
     JourneyRepository,
     PeopleRepository,
     ProfileRepository,
+    RetentionRepository,
     TrackingRepository,
 )
 
@@ -81,3 +82,8 @@ class SqlTransaction:
     def audit(self) -> AuditRepository:
         """The record of what was done."""
         return AuditRepository(self.connection)
+
+    @property
+    def retention(self) -> RetentionRepository:
+        """Old records, to be removed."""
+        return RetentionRepository(self.connection)

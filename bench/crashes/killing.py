@@ -10,7 +10,7 @@ import multiprocessing
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
@@ -257,7 +257,7 @@ class _Load:
 
 
 @contextmanager
-def _load(url: str, folder: Path, clients: int) -> Iterator[_Load]:
+def _load(url: str, folder: Path, clients: int) -> Generator[_Load]:
     # A server of forks: a client costs no import, and inherits neither thread nor connection.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["segmentflow_core.testing", "segmentflow_sql.postgresql"])

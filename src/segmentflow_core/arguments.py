@@ -32,6 +32,7 @@ __all__ = [
     "DEFAULT_ORGANIZATION",
     "NO_DELAY",
     "check_actor",
+    "check_ages",
     "check_at_most",
     "check_before",
     "check_colour",
@@ -220,6 +221,15 @@ def check_actor(by: object) -> None:
 
 
 _LONGEST_ACTOR: Final = 255
+
+
+def check_ages(**ages: object) -> None:
+    """Hold how long records are kept against its rule: longer than nothing, and one at least."""
+    for name, age in ages.items():
+        if age is not None and not (isinstance(age, timedelta) and age > timedelta()):
+            raise ConfigurationError(f"{name} must be a timedelta longer than nothing, or None.")
+    if all(age is None for age in ages.values()):
+        raise ConfigurationError(f"Give at least one of {' and '.join(ages)}.")
 
 
 def check_journey_id(journey_id: object) -> None:

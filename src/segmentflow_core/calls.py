@@ -40,6 +40,7 @@ class StorageCalls:
     def __init__(self, storage: Storage | AsyncStorage, face: str, *, asynchronous: bool) -> None:
         check_colour(storage, face, asynchronous=asynchronous)
         self.run_in_storage: Callable[..., Any] = storage.run
+        self._rest: Callable[[], Any] | None = getattr(storage, "rest", None)
         self.in_colour: Callable[[Work[Any]], Callable[[Transaction], Any]] = (
             _as_it_is if asynchronous else driven
         )
@@ -54,6 +55,11 @@ class StorageCalls:
             forget_locals(error)
             raise
         return result
+
+    async def rest(self) -> None:
+        """Let others write, where the storage says that they might not get to it."""
+        if self._rest is not None:
+            await settle(self._rest())
 
     async def read(
         self, organization_id: str, ask: Callable[[Transaction], MaybeAwaitable[T]]

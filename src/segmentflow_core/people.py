@@ -1,12 +1,14 @@
-"""The facade of people: suppress, erase, merge. Needs no fingerprint secret.
+"""The facade of people: suppress, erase, merge, retain. Needs no fingerprint secret.
 
-Each call is about one person, named by the id of the Profile, an email or an external id. What
-was done to people is kept on record, which `Records.audit` reads: its names are here as well.
+Each call but `retain` is about one person, named by the id of the Profile, an email or an
+external id. What was done is kept on record, which `Records.audit` reads: its names are here as
+well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from functools import partial
 from typing import Final, TypeAlias
 
@@ -15,6 +17,7 @@ from attrs import evolve
 from segmentflow_core.arguments import (
     DEFAULT_ORGANIZATION,
     check_actor,
+    check_ages,
     check_at_most,
     check_limit,
     check_organization,
@@ -26,6 +29,7 @@ from segmentflow_core.domain.audit import AUDIT_ACTIONS, AuditAction, AuditRecor
 from segmentflow_core.domain.people import Erasure, Merge, Suppression
 from segmentflow_core.domain.profile import DEFAULT_PROFILE_LIMITS, ProfileLimits
 from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
+from segmentflow_core.retaining import OnRetained, Retained, Run
 from segmentflow_core.system import SystemClock, Uuid7Factory
 from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_core.usecases.audit import Actor
@@ -39,12 +43,14 @@ from segmentflow_core.usecases.people import (
 
 __all__ = [
     "AUDIT_ACTIONS",
+    "RETAINED_AT_ONCE",
     "AsyncPeople",
     "AuditAction",
     "AuditRecord",
     "Erasure",
     "Merge",
     "People",
+    "Retained",
     "Suppression",
 ]
 
@@ -53,6 +59,10 @@ OnProgress: TypeAlias = Callable[[int], object]
 
 _AT_ONCE: Final = 500
 """How many records a transaction scrubs."""
+
+RETAINED_AT_ONCE: Final = 50
+"""How many records a transaction of `retain` looks at. A call that tracks meanwhile waits for one
+such transaction at most."""
 
 
 class _PeopleCalls(StorageCalls):
@@ -168,6 +178,23 @@ class _PeopleCalls(StorageCalls):
             )
         )
 
+    async def retain(
+        self,
+        *,
+        events: timedelta | None,
+        enrollments: timedelta | None,
+        limit: int,
+        by: str | None,
+        on_progress: OnRetained | None,
+        organization_id: str,
+    ) -> Retained:
+        check_ages(events=events, enrollments=enrollments)
+        check_limit(limit)
+        check_actor(by)
+        check_organization(organization_id)
+        run = Run(self, organization_id, limit, self._actor(by), on_progress)
+        return await run.go(events, enrollments)
+
     def _checked(self, who: str, by: str | None, organization_id: str) -> tuple[str, Actor]:
         word, _ = checked_who(who, None, None)
         check_actor(by)
@@ -176,7 +203,7 @@ class _PeopleCalls(StorageCalls):
 
 
 class People:
-    """Suppresses, erases and merges Profiles, over a synchronous storage.
+    """Suppresses, erases and merges Profiles, and forgets by age, over a synchronous storage.
 
     In each call `who` is the id of a Profile, an email or an external id, aliases included: it
     is tried as each of them in that order. `by` says who does it, for the record: a text of at
@@ -319,6 +346,48 @@ class People:
         """
         return drive(self._calls.merge(stays, goes, by, organization_id))
 
+    @forgets_locals
+    def retain(
+        self,
+        *,
+        events: timedelta | None = None,
+        enrollments: timedelta | None = None,
+        limit: int = RETAINED_AT_ONCE,
+        by: str | None = None,
+        on_progress: OnRetained | None = None,
+        organization_id: str = DEFAULT_ORGANIZATION,
+    ) -> Retained:
+        """Remove what is older than that, in small transactions, while others track.
+
+        An event goes that was received longer ago than `events`, unless an Enrollment refers to
+        it that is waiting, claimed or dead. An Enrollment goes that was completed or withdrawn
+        longer ago than `enrollments`. No event is decided otherwise than before: of an Enrollment
+        that re-entry needs, an entry is left. Keys that are remembered answer as before. Several
+        runs at once do no harm; a run that was killed is made again. Each run leaves one record.
+        See docs/reference/rules/retention.md.
+
+        Args:
+            events: how long events are kept; None removes none.
+            enrollments: how long finished Enrollments are kept; None removes none.
+            limit: how many events or Enrollments a transaction looks at, at most 100,000.
+            by: who does it, for the record.
+            on_progress: told after each transaction what has gone so far.
+            organization_id: whose records.
+
+        Returns:
+            How much went.
+        """
+        return drive(
+            self._calls.retain(
+                events=events,
+                enrollments=enrollments,
+                limit=limit,
+                by=by,
+                on_progress=on_progress,
+                organization_id=organization_id,
+            )
+        )
+
 
 class AsyncPeople:
     """As `People`, over an asynchronous storage; every call is awaited."""
@@ -396,3 +465,24 @@ class AsyncPeople:
     ) -> Merge:
         """Merge two Profiles; as `People.merge`."""
         return await self._calls.merge(stays, goes, by, organization_id)
+
+    @forgets_locals
+    async def retain(
+        self,
+        *,
+        events: timedelta | None = None,
+        enrollments: timedelta | None = None,
+        limit: int = RETAINED_AT_ONCE,
+        by: str | None = None,
+        on_progress: OnRetained | None = None,
+        organization_id: str = DEFAULT_ORGANIZATION,
+    ) -> Retained:
+        """Remove what is older than that; as `People.retain`."""
+        return await self._calls.retain(
+            events=events,
+            enrollments=enrollments,
+            limit=limit,
+            by=by,
+            on_progress=on_progress,
+            organization_id=organization_id,
+        )

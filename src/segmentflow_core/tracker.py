@@ -63,7 +63,7 @@ class Tracker:
         journeys: publishes, reads and rehearses Journeys.
         enrollments: reads Enrollments and hands them over.
         records: reads events and Profiles, explains stored events, purges keys.
-        people: suppresses, erases and merges Profiles.
+        people: suppresses, erases and merges Profiles, and forgets by age.
 
     Raises:
         ConfigurationError: an argument breaks its rule, or the storage is asynchronous.

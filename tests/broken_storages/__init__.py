@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from broken_storages import entries, finding, keys, locks, outages, people, races, values
+from broken_storages import entries, finding, keys, locks, outages, people, races, retention, values
 from broken_storages.altered import Broken
 from broken_storages.bounds import BY_ONE
 from broken_storages.folded import FOLDED
@@ -26,6 +26,7 @@ __all__ = [
     "outages",
     "people",
     "races",
+    "retention",
     "values",
 ]
 

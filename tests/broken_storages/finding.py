@@ -77,3 +77,31 @@ class EntriesOfThePageOfOthers(Broken):
 
     def finding_entries(self, call, organization_id, profile_id, event_ids):
         return call(organization_id, profile_id, event_ids[:1])
+
+
+class PeriodByReceipt(Broken):
+    caught_by = "test_events_are_found_by_everything_that_is_asked_for_together"
+
+    def finding_events(self, call, organization_id, wanted, limit, before):
+        found = call(organization_id, wanted, 100_000, before)
+        if wanted.since is not None and (wanted.event, wanted.profile_id) == (None, None):
+            found = sorted(found, key=lambda event: event.received_at)
+        return found[:limit]
+
+
+class FoundThoughTheCallFailed(Broken):
+    caught_by = "test_nothing_of_a_call_that_failed_is_found"
+
+    def __init__(self):
+        super().__init__()
+        self.written = {}
+
+    def tracking_write(self, call, organization_id, changes):
+        call(organization_id, changes)
+        for profile in changes.created_profiles:
+            self.written[organization_id, IdentityKind.EMAIL, profile.email] = profile
+            self.written[organization_id, IdentityKind.EXTERNAL_ID, profile.external_id] = profile
+
+    def finding_profile(self, call, organization_id, kind, value):
+        found = call(organization_id, kind, value)
+        return found or self.written.get((organization_id, kind, value))

@@ -295,6 +295,20 @@ class ScrubLeavesEntryKeys(Broken):
         return scrubbed
 
 
+class ScrubLeavesFailures(Broken):
+    caught_by = SCRUBBED
+
+    def people_scrub(self, call, organization_id, profile_id, limit):
+        rows = self._tables.enrollments.rows
+        words = {at: row.last_failure for at, row in rows.items()}
+        scrubbed = call(organization_id, profile_id, limit)
+        self.words = {**words, **getattr(self, "words", {})}
+        if not scrubbed:
+            for at, said in self.words.items():
+                self._tables.enrollments.put(at, evolve(rows[at], last_failure=said))
+        return scrubbed
+
+
 class ScrubIsDoneTooEarly(Broken):
     """Counts what it scrubbed as all where that was less than the limit of one table."""
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 import pytest
 from hypothesis import given
 
-from segmentflow_core.domain.admission import INADMISSIBLE, Admission, plain_value
+from segmentflow_core.domain.admission import INADMISSIBLE, Admission, FlawedObject, plain_value
 from segmentflow_core.domain.canonical import canonical_json, encode_json
 from segmentflow_core.errors import MAX_VIOLATIONS
 from segmentflow_core.testing import json_values
@@ -20,6 +20,13 @@ def test_what_fits_is_never_cut_short(value):
     admission = Admission(max_depth=64, max_size=len(encode_json(value)))
     assert admission.admit(value) == value
     assert not admission.too_large
+
+
+def test_what_is_admitted_in_several_parts_counts_together():
+    admission = Admission(max_depth=64, max_size=10)
+    assert admission.admit("x" * 6) == "x" * 6
+    assert admission.admit("x" * 6) is INADMISSIBLE
+    assert admission.too_large
 
 
 @given(value=json_values())
@@ -162,11 +169,47 @@ def test_names_are_admitted_as_plain_text_or_refused():
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("a\0b", "must not hold the character U+0000"),
+        ("a\ud800b", "must not hold a lone surrogate"),
+    ],
+)
+@pytest.mark.parametrize("shape", [lambda t: t, lambda t: [t, "b"], lambda t: {"a": t}])
+def test_a_text_that_no_store_can_hold_is_refused(text, why, shape):
+    _, admission = admitted(shape(text))
+    assert [fault.message for fault in admission.faults.violations()] == [why]
+    assert admitted(shape("é"))[0] == shape("é")
+
+
 @pytest.mark.parametrize("name", ["a", "\0"])
 def test_faults_past_the_bound_are_counted(name):
     _, admission = admitted([{name: float("nan")}] * (MAX_VIOLATIONS + 5), max_size=10**6)
     assert len(admission.faults.noted) == MAX_VIOLATIONS
     assert admission.faults.omitted == 5
+
+
+def test_names_given_more_than_once_are_counted_past_the_bound():
+    twice = FlawedObject({"a": 1, "b": 1})
+    twice.repeated = ("a", "b")
+    _, admission = admitted([twice] * MAX_VIOLATIONS, max_size=10**6)
+    assert len(admission.faults.noted) == MAX_VIOLATIONS
+    assert admission.faults.omitted == MAX_VIOLATIONS
+
+
+@pytest.mark.parametrize("value", [{}, {"": {}}, [{}], [[]], [""], {"": [""]}], ids=str)
+def test_what_is_just_as_large_as_it_may_be_fits(value):
+    copy, admission = admitted(value, max_size=len(encode_json(value)))
+    assert copy == value
+    assert not admission.too_large
+
+
+def test_nothing_is_left_out_where_the_bound_is_just_reached():
+    value = {"a": "b" * 94}  # its quotes are not counted
+    copy, admission = admitted(value, max_size=100)
+    assert copy == value
+    assert not admission.too_large
 
 
 def test_faults_are_noted_in_the_order_of_the_document():
@@ -183,12 +226,24 @@ def test_faults_are_noted_in_the_order_of_the_document():
 
 @pytest.mark.parametrize(
     "value",
-    [["a" * 50] * 3, [["a" * 98]], {"a" * 99: 0}, [[[], []] * 50], {"a": ["b" * 99]}, "a" * 101],
+    [
+        ["a" * 50] * 3,
+        [["a" * 98]],
+        {"a" * 99: 0},
+        [[[], []] * 50],
+        {"a": ["b" * 99]},
+        "a" * 101,
+        ["a" * 60, ("b" * 60,)],
+        [("a" * 60,), "b" * 60],
+        # What comes after the bound is not looked at.
+        [("a" * 101,), float("nan")],
+    ],
 )
 def test_the_pass_stops_at_the_bound(value):
     copy, admission = admitted(value, max_size=100)
     assert admission.too_large
     assert copy is INADMISSIBLE
+    assert not admission.faults.noted
 
 
 def test_a_negative_zero_is_zero():

@@ -12,6 +12,7 @@ from segmentflow_core.domain.identity import (
     RESOLUTIONS,
     Given,
     Holders,
+    IdentityKind,
     Resolution,
     classify,
 )
@@ -43,6 +44,11 @@ ROWS = [
 @pytest.mark.parametrize(("given_and_held", "result"), ROWS)
 def test_each_case_of_who_is_given_and_who_holds_it_has_its_result(given_and_held, result):
     assert RESOLUTIONS[classify(*given_and_held)] == result
+
+
+def test_each_kind_of_identity_is_called_as_in_a_request():
+    assert [*IdentityKind] == ["email", "externalId"]
+    assert [*Given] == ["email", "externalId", "both"]
 
 
 @pytest.mark.parametrize("value", ["", "0", " "])

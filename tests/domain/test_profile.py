@@ -181,6 +181,17 @@ def test_a_profile_beyond_its_limits_may_shrink_but_not_grow():
         with_properties(smaller, {"b": "y" * 100}, NOW, NOW, tight)
 
 
+def test_a_profile_beyond_its_limits_may_change_to_what_is_as_large():
+    large = with_properties(a_profile(), {"a": "x" * 100, "b": 1}, NOW, NOW)
+    tight = ProfileLimits(max_properties=1, max_bytes=20)
+    changed = with_properties(large, {"a": "y" * 100}, NOW, NOW, tight)
+    assert changed.properties == {"a": "y" * 100, "b": 1}
+
+
+def test_an_email_that_is_not_there_was_never_given():
+    assert Profile("p", None, "x", {}, {}, NOW, NOW).email_times == (0, 0, 0)
+
+
 def test_a_removed_property_is_forgotten_thirty_days_after_its_removal_was_received():
     when = NOW - timedelta(days=90)
     gone = with_properties(a_profile(), {"a": None, "b": 1}, NOW, NOW)

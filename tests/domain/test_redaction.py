@@ -95,6 +95,20 @@ def test_many_and_long_paths_are_compiled_without_being_kept():
     assert compile_redaction([deep]).apply({"a": {}}).unmatched == (deep,)
 
 
+def test_few_and_short_paths_are_compiled_once():
+    few = [f"/event/{number}" for number in range(16)]
+    assert compile_redaction(few) is compile_redaction(few[::-1])
+    short = "/event/" + "a" * (1024 - len("/event/"))
+    assert compile_redaction([short]) is compile_redaction([short])
+
+
+@pytest.mark.parametrize(
+    "paths", [[f"/event/{number}" for number in range(17)], ["/event/" + "a" * 1024]]
+)
+def test_many_or_long_paths_stay_in_no_memory(paths):
+    assert compile_redaction(paths) is not compile_redaction(paths)
+
+
 def test_a_place_is_covered_by_the_target_above_it():
     redaction = compile_redaction(["/event/card", "/event/a/b"])
     assert redaction.targets == (("card",), ("a", "b"))

@@ -133,6 +133,50 @@ def test_the_places_are_what_was_replaced_and_nothing_else_has_another_shape(dra
 # --- single rules -------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("paths", "names", "data", "redacted"),
+    [
+        (["/event/a"], [], {"a": 1, "b": 1}, {"a": R, "b": 1}),
+        (["/event/a/b"], [], {"a": {"b": 1, "c": 1}, "b": 1}, {"a": {"b": R, "c": 1}, "b": 1}),
+        (["/event/*/b"], [], {"a": {"b": 1}, "b": {"c": 1}}, {"a": {"b": R}, "b": {"c": 1}}),
+        (["/event/*/1"], [], {"a": [1, 2]}, {"a": [1, R]}),
+        (["/event/a/*"], [], {"a": [1, {"b": 1}]}, {"a": [R, R]}),
+        (["/event/a/*/t"], [], {"a": [{"t": 1}, 1]}, {"a": [{"t": R}, 1]}),
+        (["/event/a", "/event/a/b"], [], {"a": {"b": 1}}, {"a": R}),
+        (["/profile/properties/a"], [], {"a": 1}, {"a": 1}),
+        ([], ["Pin"], {"a": [[{"PIN": 1}]], "pin": {}}, {"a": [[{"PIN": R}]], "pin": R}),
+        ([], ["cvv", "password"], {"password": 1, "CVV": 1}, {"password": R, "CVV": R}),
+        (["/event/a/b"], ["c"], {"a": {"b": 1, "d": {"c": 1}}}, {"a": {"b": R, "d": {"c": R}}}),
+    ],
+)
+def test_the_table_of_a_policy(paths, names, data, redacted):
+    policy = RedactionPolicy(paths=paths, names=names)
+    assert policy.redaction((), data, {}).apply(data).data == redacted
+    below = [path.replace("/event/", "/profile/properties/") for path in paths]
+    if below != paths or not paths:
+        moved = RedactionPolicy(paths=below, names=names).redaction((), {}, data)
+        assert moved.apply_to_properties(data) == redacted
+
+
+@pytest.mark.parametrize(
+    ("place", "covered"),
+    [
+        ("/event/password", "/event/password"),
+        ("/event/a/CVV/x", "/event/a/CVV"),
+        ("/event/a/b/c", "/event/a/b"),
+        ("/event/a/x", None),
+        ("/profile/properties/cvv", "/profile/properties/cvv"),
+        ("/profile/properties/a/b/c", None),
+        ("/profile/email", None),
+        ("/profile/cvv/cvv", None),
+    ],
+)
+def test_a_place_is_covered_where_the_policy_could_match_at_or_above_it(place, covered):
+    policy = RedactionPolicy(paths=["/event/a/b"], names=["cvv", "password"])
+    found = policy.covers(parse_pointer(place))
+    assert found == (None if covered is None else parse_pointer(covered))
+
+
 def test_a_policy_without_effect_costs_no_compiling():
     redaction = RedactionPolicy(names=["password"]).redaction(["/event/a"], {"a": 1}, {"b": 2})
     assert redaction is compile_redaction(["/event/a"])

@@ -23,6 +23,9 @@ def test_values_that_cross_the_ports_show_nothing_of_the_request():
     decision = decide([item], known, {}, keys=KEYS, now=NOW, new_id=SequentialIds().new_id)
     shown = [request, item, intent, known, decision, decision.changes, decision.changes.key_claims]
     assert "canary" not in repr(shown)
+    (claim,) = decision.changes.key_claims
+    assert claim.paths
+    assert not any(digest in repr(claim) for digest in claim.paths.values())
 
 
 def test_fingerprint_keys_do_not_show_their_secret():

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from segmentflow_core.testing.api_keys import ApiKeyContract
@@ -18,7 +16,3 @@ class TestAsyncMemoryApiKeys(ApiKeyContract):
     @pytest.fixture
     def storage(self):
         return AsyncMemoryStorage()
-
-    @pytest.fixture
-    def run_async(self):
-        return asyncio.run

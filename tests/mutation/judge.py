@@ -15,6 +15,7 @@ import resource
 import select
 import signal
 import sys
+import sysconfig
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -26,9 +27,8 @@ import pytest
 
 from mutation.mutants import Mutant, planted
 
-__all__ = ["Judge", "Module", "Verdict"]
+__all__ = ["Experience", "Judge", "Module", "Verdict"]
 
-WORKERS = 2
 RANDOM = ("test_any_sequence", "test_explaining_what_a_race", "test_a_race_leaves")
 """Tests that try what they make up; what they alone find needs a test with a name."""
 PASSED, INTERRUPTED = 0, 2
@@ -71,35 +71,47 @@ class _End:
 
 
 @dataclass
-class Judge:
-    """What judges the mutants of one module, and learns which tests find the most."""
+class Experience:
+    """What is learned of tests: how long they take, and which of them find the most."""
 
-    module: Module
     seconds: float = 0.0
     kills: dict[str, int] = field(default_factory=dict)
     durations: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Judge:
+    """What judges the mutants of one module."""
+
+    module: Module
+    experience: Experience = field(default_factory=Experience)
+    processes: int = 2
 
     def accept(self) -> None:
         """Require the tests to pass without a fault, and learn how long each takes."""
         (end,) = self._ended([self._start(None)])
         if end.status != PASSED:
             raise SystemExit(f"{self.module.name}: its tests fail without a fault, see above")
-        self.durations = end.told["durations"]
-        self.seconds = end.seconds
+        self.experience.durations = end.told["durations"]
+        self.experience.seconds = end.seconds
+        # What is no part of the project is imported once, here, and not in each process again.
+        for name in end.told["foreign"]:
+            importlib.import_module(name)
 
     def judged(self, mutants: Sequence[Mutant]) -> Iterator[Verdict]:
         """Yield a verdict on each mutant, in the order in which they are found."""
         waiting = list(mutants)[::-1]
         running: list[_Process] = []
         while waiting or running:
-            while waiting and len(running) < WORKERS:
+            while waiting and len(running) < self.processes:
                 running.append(self._start(waiting.pop()))
             for end in self._ended(running):
                 running = [process for process in running if process is not end.process]
                 by = None
                 if end.status != PASSED:
                     by = end.told.get("failed") or f"ended with {end.status}"
-                    self.kills[by] = self.kills.get(by, 0) + 1
+                    kills = self.experience.kills
+                    kills[by] = kills.get(by, 0) + 1
                 assert end.process.mutant is not None
                 yield Verdict(end.process.mutant, by)
 
@@ -125,17 +137,23 @@ class Judge:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(HANGS)
         if mutant is not None:
-            most = int(3 * self.seconds) + 5
+            most = int(3 * self.experience.seconds) + 5
             resource.setrlimit(resource.RLIMIT_CPU, (most, most + 1))
             sys.meta_path.insert(0, _Planting(self.module, mutant))
-        listener = _Listener(self)
+        listener = _Listener(self.experience)
         status = PASSED
         for stage in self.module.stages:
             arguments = ["-x", "-q", "--assert=plain", "-p", "no:cacheprovider", *stage]
             status = int(pytest.main(arguments, plugins=[listener]))
             if status != PASSED:
                 break
-        told = json.dumps({"failed": listener.failed, "durations": listener.durations})
+        told = json.dumps(
+            {
+                "failed": listener.failed,
+                "durations": listener.durations,
+                "foreign": [] if mutant else _foreign_modules(),
+            }
+        )
         with os.fdopen(writes, "w") as pipe:
             pipe.write(told)
         os._exit(status)
@@ -150,6 +168,18 @@ class Judge:
                 _, status, used = os.wait4(process.number, 0)
                 seconds = used.ru_utime + used.ru_stime
                 yield _End(process, os.waitstatus_to_exitcode(status), told, seconds)
+
+
+def _foreign_modules() -> list[str]:
+    """Name what is imported from where packages are installed: the tools that the tests use."""
+    installed = sysconfig.get_path("purelib")
+    return sorted(
+        name
+        for name, module in sys.modules.items()
+        if (getattr(module, "__file__", None) or "").startswith(installed)
+        and getattr(module, "__spec__", None) is not None
+        and not name.startswith("segmentflow")
+    )
 
 
 class _Planting(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -178,14 +208,17 @@ class _Planting(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 class _Listener:
     """Pytest's plugin: leaves random tests out, runs likely ones first, hears which one fails."""
 
-    def __init__(self, judge: Judge) -> None:
-        self._judge = judge
+    def __init__(self, experience: Experience) -> None:
+        self._experience = experience
+        self._seen: set[str] = set()
         self.failed: str | None = None
         self.durations: dict[str, float] = {}
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        kills, durations = self._judge.kills, self._judge.durations
-        items[:] = [item for item in items if not _is_random(item)]
+        kills, durations = self._experience.kills, self._experience.durations
+        # What an earlier stage tried is not tried again.
+        items[:] = [i for i in items if not _is_random(i) and i.nodeid not in self._seen]
+        self._seen.update(item.nodeid for item in items)
         items.sort(key=lambda item: (-kills.get(item.nodeid, 0), durations.get(item.nodeid, 0)))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

@@ -131,7 +131,7 @@ def _mutable(node: ast.AST, scope: str, parent: ast.AST | None) -> Iterator[Plac
         if name in ("annotation", "returns", "decorator_list", "bases"):
             continue
         for child in value if isinstance(value, list) else [value]:
-            if isinstance(child, ast.AST) and not _is_prose(child):
+            if isinstance(child, ast.AST) and not _says_nothing(child, node):
                 yield from _mutable(child, inside, node)
 
 
@@ -142,6 +142,20 @@ def _is_prose(node: ast.AST) -> bool:
     if isinstance(node, ast.JoinedStr):
         return True
     return isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value
+
+
+def _says_nothing(node: ast.AST, parent: ast.AST) -> bool:
+    """Tell what no test need pin: prose, assertions, and what type checkers read."""
+    if isinstance(parent, ast.Call) and ast.unparse(parent.func) == "cast":
+        return node is parent.args[0]
+    if isinstance(parent, ast.Call) and ast.unparse(parent.func) == "lru_cache":
+        return True  # how much is remembered changes no answer
+    return _is_prose(node) or _is_assertion(node)
+
+
+def _is_assertion(node: ast.AST) -> bool:
+    """Tell the word by which `zip` refuses what no caller gives it."""
+    return isinstance(node, ast.keyword) and node.arg == "strict"
 
 
 def _alternatives(node: ast.AST) -> Iterator[ast.AST]:
@@ -196,6 +210,8 @@ def _shorter(node: ast.Set | ast.List | ast.Dict) -> Iterator[ast.AST]:
 
 def _other_calls(node: ast.Call) -> Iterator[ast.AST]:
     for keyword in node.keywords:
+        if _says_nothing(keyword, node):
+            continue
         others = [other for other in node.keywords if other is not keyword]
         yield ast.Call(node.func, node.args, others)
     if isinstance(node.func, ast.Name):
@@ -212,7 +228,8 @@ def _other_statements(node: ast.stmt) -> Iterator[ast.AST]:
                 yield ast.If(ast.UnaryOp(ast.Not(), test), body, orelse)
         case ast.Expr(value=value) if isinstance(value, CALLED):
             yield ast.Pass()
-        case ast.Return(value=value) if value and ast.unparse(value) != "None":
+        # Whoever asks whether something is so takes None for no.
+        case ast.Return(value=value) if value and ast.unparse(value) not in ("None", "False"):
             yield ast.Return(ast.Constant(None))
         case ast.Raise() | ast.AugAssign() | ast.Delete():
             yield ast.Pass()

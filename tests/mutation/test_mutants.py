@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from mutation.__main__ import SURVIVORS, explained
+from mutation.__main__ import SURVIVORS, Count, explained, sample
 from mutation.judge import Judge, Module
 from mutation.mutants import mutants, planted
 
@@ -58,10 +58,17 @@ def test_each_kind_of_fault_is_named_by_its_place(source, expected):
         "@frozen(slots=True)\nclass C: ...",
         "x = 'a message to read'",
         "f'{x} of {y}'",
+        "pairs = zip(a, b, strict=True)",
+        "x = cast('int', y)",
+        "remembered = lru_cache(maxsize=512)(f)",
     ],
 )
 def test_what_no_test_can_tell_is_left_alone(source):
     assert faults(source) == []
+
+
+def test_no_answer_is_as_good_as_no():
+    assert faults("def f():\n    return False") == ["f: return False → return True"]
 
 
 def test_faults_that_read_alike_are_told_apart():
@@ -105,3 +112,18 @@ def test_a_fault_is_found_by_name_or_by_its_time_and_what_is_not_tested_survives
 def test_every_survivor_is_given_a_reason():
     lines = [line for line in SURVIVORS.read_text("utf-8").splitlines() if line.startswith("- ")]
     assert sum(map(len, explained().values())) == len(lines)
+
+
+def test_a_seed_chooses_among_the_faults_and_says_how_many(capsys):
+    module = Module("planted_here", SOURCE, ())
+    (chosen,) = sample([module], 3).values()
+    assert capsys.readouterr().out == "seed 1: 3 of 8 mutants\n"
+    assert sample([module], 3) == {"planted_here": chosen}
+    assert {mutant.name for mutant in chosen} < {mutant.name for mutant in mutants(SOURCE)}
+    ((only,),) = sample([module], None, "return number > 2 → return None").values()
+    assert only.name == "unused: return number > 2 → return None"
+
+
+def test_a_module_is_counted_by_what_was_caught_and_what_is_explained():
+    assert str(Count(7, 6) + Count(3, 1, 2)) == "7 of 10 caught, 2 explained"
+    assert str(Count(1, 1)) == "1 of 1 caught"

@@ -95,7 +95,7 @@ def crowded(postgres, database):
             "profiles": "'default', gen_random_uuid(), 1, 1, n || '@example.com', 'x' || n, 0, 0, "
             "0, now(), now()",
             "profile_versions": "'default', gen_random_uuid(), 1, n || '@example.com', 'x' || n, "
-            "'{}', '{}', '{}'",
+            "'{}', '{}', '{}', 1",
             "identities": "'default', 'email', n || '@example.net', gen_random_uuid()",
             "events": "'default', gen_random_uuid(), gen_random_uuid(), 1, 1, 'common', '{}', n, "
             "now(), timestamptz '2025-06-01' + n * interval '20 minutes', '[]'",

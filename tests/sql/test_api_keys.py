@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -28,11 +26,6 @@ class TestPostgresqlApiKeys(ApiKeyContract):
 
 
 class TestPostgresqlAsyncApiKeys(ApiKeyContract):
-    @pytest.fixture
-    def run_async(self):
-        with asyncio.Runner() as runner:
-            yield runner.run
-
     @pytest.fixture
     def storage(self, postgres, database, run_async):
         storage = AsyncSqlStorage(create_async_engine(postgres.url(database)))

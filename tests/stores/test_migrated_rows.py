@@ -142,6 +142,23 @@ def test_every_version_is_a_change_and_each_event_shows_its_own(rows):
     assert max(version for *_, version in versions) > 3
 
 
+def test_every_version_knows_the_numbers_of_its_events(rows):
+    found = {}
+    for row in rows["segmentflow_events"]:
+        version = row["organization_id"], row["profile_id"], row["profile_version"]
+        found.setdefault(version, set()).add(row["number"])
+    kept = {
+        (row["organization_id"], row["profile_id"]): row for row in rows["segmentflow_profiles"]
+    }
+    for row in rows["segmentflow_profile_versions"]:
+        who = row["organization_id"], row["profile_id"]
+        is_latest = row["version"] == kept[who]["version"]
+        assert (row["last_number"] is None) is is_latest
+        last = kept[who]["number"] if is_latest else row["last_number"]
+        numbers = set(range(row["first_number"], last + 1))
+        assert numbers == found.get((*who, row["version"]), set())
+
+
 def test_only_the_latest_version_of_a_profile_has_the_times_of_its_properties(rows):
     kept = {(row["organization_id"], row["profile_id"]): row for row in rows_of("profiles")}
     latest = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from functools import partial
 
@@ -53,7 +52,7 @@ class OneEnvironment:
 
 @pytest.mark.once
 class TestLmdbStorage(OneEnvironment, ApiKeyContract, StorageContract):
-    capabilities = Capabilities(finding=False, people=False, audit=False)
+    capabilities = Capabilities(finding=False, people=False, audit=False, retention=False)
 
     opened = LmdbStorage
 
@@ -61,14 +60,9 @@ class TestLmdbStorage(OneEnvironment, ApiKeyContract, StorageContract):
 @pytest.mark.once
 @pytest.mark.same_rules
 class TestAsyncLmdbStorage(OneEnvironment, ApiKeyContract, StorageContract):
-    capabilities = Capabilities(finding=False, people=False, audit=False)
+    capabilities = Capabilities(finding=False, people=False, audit=False, retention=False)
 
     opened = AsyncLmdbStorage
-
-    @pytest.fixture
-    def run_async(self):
-        with asyncio.Runner() as runner:
-            yield runner.run
 
 
 def forked(work):

@@ -384,3 +384,25 @@ def test_an_email_that_gave_way_leads_as_long_as_it_did_before_the_merge(model):
             model, f"c {hour}", NOW + 9 * HOUR, {"email": "c@x.org"}, occurredAt=NOW + hour * HOUR
         )
         assert (profile_of(model, answer) == one) is expected
+
+
+def test_an_email_that_only_an_older_event_gives_is_no_profiles_own(model):
+    def give(key, email, hour):
+        who = {"email": email, "externalId": "A"}
+        return track(model, key, NOW + 9 * HOUR, who, occurredAt=NOW + hour * HOUR)
+
+    one = profile_of(model, give("1", "new@x.org", 5))
+    assert profile_of(model, give("2", "older@x.org", 3)) == one
+    row = model.profiles["o", one]
+    assert (row["email"], set(row["emails"])) == ("new@x.org", {"new@x.org", "older@x.org"})
+
+
+def test_the_survivors_own_email_keeps_its_time_where_the_other_one_had_it_before(model):
+    other = profile_of(model, track(model, "1", who={"email": "a@x.org", "externalId": "B"}))
+    track(model, "2", NOW + HOUR, {"email": "b@x.org", "externalId": "B"})
+    one = profile_of(model, track(model, "3", NOW + 2 * HOUR))
+    assert one != other
+    model.merge("o", one, other, ORDER, NOW + 3 * HOUR)
+    row = model.profiles["o", one]
+    assert row["emails"]["a@x.org"] == [(NOW + 2 * HOUR, NOW + 2 * HOUR)]
+    assert set(row["emails"]) == {"a@x.org", "b@x.org"}

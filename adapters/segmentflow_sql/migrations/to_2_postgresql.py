@@ -29,6 +29,24 @@ _NEW_TABLES: Final = (
     properties JSONB NOT NULL,
     former_emails JSONB NOT NULL,
     property_times JSONB NOT NULL,
+    first_number BIGINT NOT NULL,
+    last_number BIGINT,
+    PRIMARY KEY (organization_id, profile_id, version)
+)""",
+    """CREATE TABLE segmentflow_gone_events (
+    organization_id VARCHAR(255) COLLATE "C" NOT NULL,
+    profile_id UUID NOT NULL,
+    event VARCHAR(255) COLLATE "C" NOT NULL,
+    count BIGINT NOT NULL,
+    last_occurred_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    highest_number BIGINT NOT NULL,
+    PRIMARY KEY (organization_id, profile_id, event)
+)""",
+    """CREATE TABLE segmentflow_gone_versions (
+    organization_id VARCHAR(255) COLLATE "C" NOT NULL,
+    profile_id UUID NOT NULL,
+    version INTEGER NOT NULL,
+    events BIGINT NOT NULL,
     PRIMARY KEY (organization_id, profile_id, version)
 )""",
     """CREATE TABLE segmentflow_identities (
@@ -55,7 +73,8 @@ DECLARE
     new_table text;
 BEGIN
     FOREACH new_table IN ARRAY ARRAY[
-        'segmentflow_profile_versions', 'segmentflow_identities', 'segmentflow_audit'
+        'segmentflow_profile_versions', 'segmentflow_identities', 'segmentflow_audit',
+        'segmentflow_gone_events', 'segmentflow_gone_versions'
     ]
     LOOP
         FOR given IN
@@ -94,9 +113,10 @@ FROM (
 
 _VERSIONS: Final = """INSERT INTO segmentflow_profile_versions
     (organization_id, profile_id, version, email, external_id, properties, former_emails,
-    property_times)
+    property_times, first_number, last_number)
 SELECT n.organization_id, n.profile_id, n.version, e.profile->>'email', e.profile->>'externalId',
-    e.profile->'properties', '{}', '{}'
+    e.profile->'properties', '{}', '{}', n.number,
+    lead(n.number) OVER (PARTITION BY n.organization_id, n.profile_id ORDER BY n.version) - 1
 FROM segmentflow_1_numbers AS n
 JOIN segmentflow_events AS e
     ON e.organization_id = n.organization_id AND e.event_id = n.event_id
@@ -147,14 +167,19 @@ LEFT JOIN segmentflow_profile_versions AS v
 
 _LATEST_VERSIONS: Final = """INSERT INTO segmentflow_profile_versions
     (organization_id, profile_id, version, email, external_id, properties, former_emails,
-    property_times)
+    property_times, first_number)
 SELECT p.organization_id, p.profile_id, l.version, p.email, p.external_id, p.properties, '{}',
-    p.property_times
+    p.property_times, l.number + 1
 FROM segmentflow_profiles AS p
 JOIN segmentflow_1_latest AS l
     ON l.organization_id = p.organization_id AND l.profile_id = p.profile_id
 ON CONFLICT (organization_id, profile_id, version)
 DO UPDATE SET property_times = excluded.property_times"""
+
+_LAST_NUMBERS: Final = """UPDATE segmentflow_profile_versions AS v SET last_number = l.number
+FROM segmentflow_1_latest AS l
+WHERE l.organization_id = v.organization_id AND l.profile_id = v.profile_id
+    AND v.last_number IS NULL AND v.version < l.version"""
 
 _PROFILES: Final = """UPDATE segmentflow_profiles AS p
 SET number = l.number, version = l.version,
@@ -255,6 +280,7 @@ FROM segmentflow_1_claims""",
             _LATEST,
             "ANALYZE segmentflow_1_latest",
             _LATEST_VERSIONS,
+            _LAST_NUMBERS,
             """ALTER TABLE segmentflow_profiles
     DROP COLUMN properties, DROP COLUMN property_times,
     ADD COLUMN number BIGINT, ADD COLUMN version INTEGER, ADD COLUMN email_first BIGINT,
@@ -309,6 +335,12 @@ WHERE r.organization_id = n.organization_id AND r.event_id = n.event_id""",
             """CREATE UNIQUE INDEX segmentflow_enrollments_entry
     ON segmentflow_enrollments (organization_id, journey_id, profile_id, entry_key)
     WHERE entry_key IS NOT NULL""",
+            """CREATE INDEX segmentflow_enrollments_completed
+    ON segmentflow_enrollments (organization_id, completed_at)
+    WHERE completed_at IS NOT NULL""",
+            """CREATE INDEX segmentflow_enrollments_withdrawn
+    ON segmentflow_enrollments (organization_id, withdrawn_at)
+    WHERE withdrawn_at IS NOT NULL""",
             """CREATE INDEX segmentflow_enrollments_open
     ON segmentflow_enrollments (organization_id, status, enrollment_id)
     WHERE status != 'completed' AND status != 'withdrawn'""",

@@ -63,6 +63,24 @@ _TABLES: Final = (
     properties TEXT NOT NULL,
     former_emails TEXT NOT NULL,
     property_times TEXT NOT NULL,
+    first_number BIGINT NOT NULL,
+    last_number BIGINT,
+    PRIMARY KEY (organization_id, profile_id, version)
+) WITHOUT ROWID""",
+    """CREATE TABLE segmentflow_gone_events (
+    organization_id VARCHAR(255) NOT NULL,
+    profile_id VARCHAR(36) NOT NULL,
+    event VARCHAR(255) NOT NULL,
+    count BIGINT NOT NULL,
+    last_occurred_at BIGINT NOT NULL,
+    highest_number BIGINT NOT NULL,
+    PRIMARY KEY (organization_id, profile_id, event)
+) WITHOUT ROWID""",
+    """CREATE TABLE segmentflow_gone_versions (
+    organization_id VARCHAR(255) NOT NULL,
+    profile_id VARCHAR(36) NOT NULL,
+    version INTEGER NOT NULL,
+    events BIGINT NOT NULL,
     PRIMARY KEY (organization_id, profile_id, version)
 ) WITHOUT ROWID""",
     """CREATE TABLE segmentflow_identities (
@@ -146,7 +164,8 @@ FROM (
 _VERSIONS: Final = """INSERT INTO segmentflow_profile_versions
 SELECT n.organization_id, n.profile_id, n.version,
     json_extract(e.profile, '$.email'), json_extract(e.profile, '$.externalId'),
-    json_extract(e.profile, '$.properties'), '{}', '{}'
+    json_extract(e.profile, '$.properties'), '{}', '{}', n.number,
+    lead(n.number) OVER (PARTITION BY n.organization_id, n.profile_id ORDER BY n.version) - 1
 FROM segmentflow_1_numbers AS n
 JOIN segmentflow_1_events AS e
     ON e.organization_id = n.organization_id AND e.event_id = n.event_id
@@ -198,13 +217,18 @@ ORDER BY p.organization_id, p.profile_id"""
 
 _LATEST: Final = """INSERT INTO segmentflow_profile_versions
 SELECT o.organization_id, o.profile_id, p.version, o.email, o.external_id, o.properties,
-    '{}', o.property_times
+    '{}', o.property_times, p.number + 1, NULL
 FROM segmentflow_1_profiles AS o
 JOIN segmentflow_profiles AS p
     ON p.organization_id = o.organization_id AND p.profile_id = o.profile_id
 WHERE true
 ON CONFLICT (organization_id, profile_id, version)
 DO UPDATE SET property_times = excluded.property_times"""
+
+_LAST_NUMBERS: Final = """UPDATE segmentflow_profile_versions AS v SET last_number = p.number
+FROM segmentflow_profiles AS p
+WHERE p.organization_id = v.organization_id AND p.profile_id = v.profile_id
+    AND v.last_number IS NULL AND v.version < p.version"""
 
 # SQLite makes an index for itself, by which an event leads to its claim.
 _EVENTS: Final = """INSERT INTO segmentflow_events
@@ -256,7 +280,7 @@ STEPS: Final = (
     ),
     Step(
         "Keep each state of a Profile once, as a version",
-        (_VERSIONS, _PROFILES, _LATEST),
+        (_VERSIONS, _PROFILES, _LATEST, _LAST_NUMBERS),
         rows="SELECT count(*) FROM segmentflow_profiles",
     ),
     Step(
@@ -303,6 +327,12 @@ STEPS: Final = (
     WHERE entry_key IS NOT NULL""",
             """CREATE INDEX segmentflow_enrollments_latest
     ON segmentflow_enrollments (organization_id, journey_id, profile_id, entered_at)""",
+            """CREATE INDEX segmentflow_enrollments_completed
+    ON segmentflow_enrollments (organization_id, completed_at)
+    WHERE completed_at IS NOT NULL""",
+            """CREATE INDEX segmentflow_enrollments_withdrawn
+    ON segmentflow_enrollments (organization_id, withdrawn_at)
+    WHERE withdrawn_at IS NOT NULL""",
             """CREATE INDEX segmentflow_enrollments_open
     ON segmentflow_enrollments (organization_id, status, enrollment_id)
     WHERE status != 'completed' AND status != 'withdrawn'""",

@@ -13,6 +13,7 @@ from segmentflow_sql.repositories.records import (
     EventRepository,
     ProfileRepository,
 )
+from segmentflow_sql.repositories.retention import RetentionRepository
 from segmentflow_sql.repositories.tracking import TrackingRepository
 
 __all__ = [
@@ -26,5 +27,6 @@ __all__ = [
     "JourneyRepository",
     "PeopleRepository",
     "ProfileRepository",
+    "RetentionRepository",
     "TrackingRepository",
 ]

@@ -307,27 +307,34 @@ class TrackingRepository:
         """Write new versions and the times of the latest; a version that was has none."""
         statements, codec = self._statements, self._codec
         times: list[Row] = []
+        first = _first_numbers(changes)
         for before, profile in zip(
             changes.previous_profiles, changes.changed_profiles, strict=True
         ):
             if profile.version != before.version:
-                times.append(rows.times_row(codec, organization_id, before, latest=False))
+                next_version = (before.profile_id, before.version + 1)
+                last_number = first.get(next_version, before.number + 1) - 1
+                times.append(rows.times_row(codec, organization_id, before, last_number))
             elif (
                 profile.property_times is not before.property_times
                 or profile.former_emails is not before.former_emails
             ):
-                times.append(rows.times_row(codec, organization_id, profile, latest=True))
+                times.append(rows.times_row(codec, organization_id, profile, None))
         calls = calls_for_rows(statements.change_times, times)
         if changes.new_versions:
             written_profiles = (*changes.changed_profiles, *changes.created_profiles)
             by_id = {profile.profile_id: profile for profile in written_profiles}
-            calls += calls_for_rows(
-                statements.create_versions,
-                [
-                    rows.profile_version_row(codec, organization_id, v, by_id[v.profile_id])
-                    for v in changes.new_versions
-                ],
-            )
+            written: list[Row] = []
+            for version in changes.new_versions:
+                profile = by_id[version.profile_id]
+                # A host's change is no event: the version begins with the next one.
+                number = first.get((version.profile_id, version.version), profile.number + 1)
+                after = first.get((version.profile_id, version.version + 1))
+                numbers = (number, None if after is None else after - 1)
+                written.append(
+                    rows.profile_version_row(codec, organization_id, version, profile, numbers)
+                )
+            calls += calls_for_rows(statements.create_versions, written)
         return calls
 
 
@@ -338,6 +345,15 @@ def _rows_of(
     organization_id: str, profile_id: str, identities: set[tuple[Leading, str]]
 ) -> list[Row]:
     return [(organization_id, str(kind), value, profile_id) for kind, value in sorted(identities)]
+
+
+def _first_numbers(changes: Changes) -> dict[tuple[str, int], int]:
+    """Return the number of the first event that refers to each new version, by that."""
+    first: dict[tuple[str, int], int] = {}
+    if changes.new_versions:
+        for event in changes.events:
+            first.setdefault((event.profile_id, event.profile_version), event.number)
+    return first
 
 
 def _identity(profile: Profile) -> tuple[str, str]:

@@ -25,6 +25,7 @@ from segmentflow_sql.statements.installation import (
 from segmentflow_sql.statements.journeys import JourneyStatements, journey_statements
 from segmentflow_sql.statements.people import PeopleStatements, people_statements
 from segmentflow_sql.statements.records import RecordStatements, record_statements
+from segmentflow_sql.statements.retention import RetentionStatements, retention_statements
 from segmentflow_sql.statements.statement import (
     FoundBy,
     Reader,
@@ -60,6 +61,7 @@ class Statements:
     records: RecordStatements
     finding: FindingStatements
     hand_over: HandOverStatements
+    retention: RetentionStatements
     stepwise: StepwiseStatements
     people: PeopleStatements
     api_keys: ApiKeyStatements
@@ -77,6 +79,7 @@ def statements_for(database: DatabaseName) -> Statements:
         records=record_statements(dialect),
         finding=finding_statements(dialect),
         hand_over=hand_over_statements(dialect),
+        retention=retention_statements(dialect),
         stepwise=stepwise_statements(dialect),
         people=people_statements(dialect),
         api_keys=api_key_statements(dialect),

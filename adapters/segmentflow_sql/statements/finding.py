@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from segmentflow_core.ports import IdentityKind
 from segmentflow_sql.identities import ALIASES
-from segmentflow_sql.schema import enrollments, events, identities, profiles
+from segmentflow_sql.schema import enrollments, events, identities, is_listed, profiles
 from segmentflow_sql.statements.building import (
     NO_OFFSET,
     before,
@@ -210,6 +210,7 @@ def _enrollments(dialect: Dialect) -> Statement:
             enrollments,
             enrollments.c.enrollment_id,
             _of_profile(),
+            is_listed(enrollments),
             *(_if_given(enrollments.c[name]) for name in others),
         ),
         prepared=False,

@@ -5,9 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import Column, FromClause, bindparam, or_, select
+from sqlalchemy import Column, ColumnElement, FromClause, bindparam, or_, select
 
-from segmentflow_sql.schema import enrollments, events, is_open, profile_versions, profiles
+from segmentflow_sql.schema import (
+    enrollments,
+    events,
+    is_listed,
+    is_open,
+    profile_versions,
+    profiles,
+)
 from segmentflow_sql.statements.building import (
     Values,
     columns,
@@ -47,9 +54,15 @@ class RecordStatements:
 def record_statements(dialect: Dialect) -> RecordStatements:
     """Build and compile the statements that read what was recorded."""
 
-    def get(name: str, selected: Values, source: FromClause, key: Column[Any]) -> Statement:
+    def get(
+        name: str,
+        selected: Values,
+        source: FromClause,
+        key: Column[Any],
+        *more: ColumnElement[bool],
+    ) -> Statement:
         one = equal_to_given(key.table, "organization_id", key.name)
-        return compiled(dialect, name, select(*selected).select_from(source).where(one))
+        return compiled(dialect, name, select(*selected).select_from(source).where(one, *more))
 
     journey_id = bindparam("journey_id", type_=enrollments.c.journey_id.type)
     status = bindparam("status", type_=enrollments.c.status.type)
@@ -75,7 +88,11 @@ def record_statements(dialect: Dialect) -> RecordStatements:
             dialect, "list_events", page(event_columns(dialect), EVENTS, events.c.event_id)
         ),
         get_enrollment=get(
-            "get_enrollment", of_enrollments, enrollments, enrollments.c.enrollment_id
+            "get_enrollment",
+            of_enrollments,
+            enrollments,
+            enrollments.c.enrollment_id,
+            is_listed(enrollments),
         ),
         list_enrollments=compiled(
             dialect,
@@ -84,6 +101,7 @@ def record_statements(dialect: Dialect) -> RecordStatements:
                 of_enrollments,
                 enrollments,
                 enrollments.c.enrollment_id,
+                is_listed(enrollments),
                 of_journey,
                 or_(status.is_(None), of_status),
             ),

@@ -12,7 +12,7 @@ from attrs import frozen
 from sqlalchemy import select
 from sqlalchemy.sql.elements import ClauseElement
 
-from segmentflow_sql.schema import enrollments
+from segmentflow_sql.schema import enrollments, is_listed
 from segmentflow_sql.statements.building import changing, columns, compiled, looked_up
 from segmentflow_sql.statements.dealing import KEY, choose
 from segmentflow_sql.statements.dialects import Dialect
@@ -71,5 +71,11 @@ def _choose(dialect: Dialect, *, organization: bool, journey: bool) -> ClauseEle
 def _lock(dialect: Dialect) -> ClauseElement:
     """Lock Enrollments of one Organization in the order of their ids, and read them as they are."""
     column = enrollments.c.enrollment_id
-    named = looked_up(dialect, "enrollment_ids", columns(dialect, enrollments), column)
+    named = looked_up(
+        dialect,
+        "enrollment_ids",
+        columns(dialect, enrollments),
+        column,
+        more=is_listed(enrollments),
+    )
     return named.order_by(column).with_for_update()

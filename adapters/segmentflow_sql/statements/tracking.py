@@ -178,7 +178,10 @@ def tracking_statements(dialect: Dialect) -> TrackingStatements:
         count_events=changing(dialect, "count_events", profiles, _COUNTED),
         change_lives=changing(dialect, "change_lives", profiles, LIFE),
         change_times=changing(
-            dialect, "change_times", profile_versions, ("former_emails", "property_times")
+            dialect,
+            "change_times",
+            profile_versions,
+            ("former_emails", "property_times", "last_number"),
         ),
         add_identities=inserting(dialect, "add_identities", identities),
         remove_identities=_removed(dialect, "remove_identities", identities),

@@ -173,10 +173,12 @@ def deal(waiting: Iterable[Found], terms: ClaimTerms) -> list[EnrollmentChange]:
     for organization_id, enrollment in waiting:
         if _may_take(organization_id, enrollment, terms):
             queues.setdefault(organization_id, []).append(enrollment)
+    if not queues:
+        return []
     names = sorted(queues)
-    first = terms.turn % len(names) if names else 0
+    first = terms.turn % len(names)
     circle = [(name, sorted(queues[name], key=_place)) for name in names[first:] + names[:first]]
-    longest = max(map(len, queues.values()), default=0)
+    longest = max(map(len, queues.values()))
     rounds = (
         (organization_id, queue[rank])
         for rank in range(longest)

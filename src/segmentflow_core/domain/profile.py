@@ -281,12 +281,10 @@ def with_properties(
     times = _remembered(profile, received - limits.forget_removed_after // _MICROSECOND)
     for name, value in changes.items():
         known = times.get(name)
-        if known is not None and known > time:
-            if occurred_at is not None:
-                continue
-            times[name] = known
-        else:
+        if known is None or known <= time:
             times[name] = time
+        elif occurred_at is not None:
+            continue
         if value is None:
             properties.pop(name, None)
         else:

@@ -137,7 +137,7 @@ class ProfilesInHand:
         else:
             either = by_external_id if by_email is None else by_email
             assert either is not None
-            if email is None or external_id is None:
+            if external_id is None:
                 return either, either.email_times
             found = either
         if email is None or email in self._alias_emails:

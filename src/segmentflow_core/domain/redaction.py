@@ -30,6 +30,7 @@ from segmentflow_core.domain.pointer import (
 __all__ = [
     "EVENT",
     "NOTHING_REDACTED",
+    "NO_PATH",
     "PROPERTIES",
     "REDACTED",
     "Node",
@@ -45,6 +46,9 @@ REDACTED: Final = "[REDACTED]"
 
 EVENT: Final = "event"
 PROPERTIES: Final = ("profile", "properties")
+NO_PATH: Final = ""
+"""Stands for the path of a place that a policy matched, and no path of the request named."""
+
 _CACHED_PATHS: Final = 16
 _CACHED_LENGTH: Final = 1024
 
@@ -119,7 +123,7 @@ class Redaction:
             return properties
         removed = {(name,) for name, value in properties.items() if value is None}
         places = [place for place in self.properties if place not in removed]
-        root, _ = join_places([(place, "") for place in places])
+        root, _ = join_places([(place, NO_PATH) for place in places])
         redacted: dict[str, Any] = _redact(properties, root, [])
         return redacted
 
@@ -171,7 +175,7 @@ def compile_redaction(
     unique = tuple(sorted(set(paths)))
     if in_data or in_properties:
         named = [(_tokens_below_event(path), path) for path in unique]
-        root, targets = join_places([*((place, "") for place in in_data), *named])
+        root, targets = join_places([*((place, NO_PATH) for place in in_data), *named])
         return Redaction(targets, root, tuple(in_properties))
     if not unique:
         return NOTHING_REDACTED

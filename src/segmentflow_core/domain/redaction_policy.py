@@ -17,6 +17,7 @@ from segmentflow_core.domain.json_value import JsonObject
 from segmentflow_core.domain.pointer import PointerSyntaxError, Tokens, parse_pointer
 from segmentflow_core.domain.redaction import (
     EVENT,
+    NO_PATH,
     PROPERTIES,
     Node,
     Redaction,
@@ -68,15 +69,15 @@ class RedactionPolicy:
     refuse_unmatched: bool = field(default=False, kw_only=True)
     _event: Node = field(init=False, repr=False, eq=False)
     _properties: Node = field(init=False, repr=False, eq=False)
-    _names: frozenset[str] = field(init=False, repr=False, eq=False)
-    _longest: int = field(init=False, repr=False, eq=False)
+    _names: frozenset[str] = field(init=False, repr=False)
+    _longest: int = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         if "" in self.names:
             raise ConfigurationError("A name of a RedactionPolicy must have a character.")
         below = [_policy_place(path) for path in self.paths]
-        event, _ = join_places([(tokens, "") for root, tokens in below if root == EVENT])
-        properties, _ = join_places([(tokens, "") for root, tokens in below if root != EVENT])
+        event, _ = join_places([(tokens, NO_PATH) for root, tokens in below if root == EVENT])
+        properties, _ = join_places([(tokens, NO_PATH) for root, tokens in below if root != EVENT])
         object.__setattr__(self, "_event", event)
         object.__setattr__(self, "_properties", properties)
         names = frozenset(name.casefold() for name in self.names)

@@ -2,7 +2,8 @@
 
 One set of protocols serves both colours: a synchronous adapter writes these methods
 with `def`, an asynchronous one with `async def`, under the same names; neither inherits
-from anything. Must never know how any of it is done.
+from anything. Repositories are given their arguments by position: an adapter may name its
+parameters otherwise. Must never know how any of it is done.
 
 Every method may raise `StorageUnavailable` when the store cannot be reached and
 `IdempotencyInProgress` when a concurrent call that has taken a key did not finish within
@@ -63,6 +64,19 @@ from segmentflow_core.ports.records import (
     SkipReason,
     UserEvent,
 )
+from segmentflow_core.ports.retention import (
+    FINISHED_STATUSES,
+    EventPlace,
+    GoneEvents,
+    KeepsForATime,
+    RemovedEnrollments,
+    RemovedEvents,
+    Rests,
+    RetentionRepository,
+    finished_at,
+    gone_events,
+    joined,
+)
 from segmentflow_core.ports.storage import AsyncStorage, Storage, Transaction
 from segmentflow_core.ports.system import Clock, IdFactory
 from segmentflow_core.ports.tracking import (
@@ -83,6 +97,7 @@ from segmentflow_core.ports.tracking import (
 
 __all__ = [
     "AVAILABLE_STATUSES",
+    "FINISHED_STATUSES",
     "Alias",
     "AsyncStorage",
     "AuditAction",
@@ -99,11 +114,13 @@ __all__ = [
     "EnrollmentRepository",
     "EnrollmentStatus",
     "EventFilter",
+    "EventPlace",
     "EventRepository",
     "FindingRepository",
     "FindsRecords",
     "Fingerprint",
     "Found",
+    "GoneEvents",
     "HandOverRepository",
     "IdFactory",
     "IdempotencyRepository",
@@ -114,6 +131,7 @@ __all__ = [
     "JourneyRepository",
     "JourneyStatus",
     "KeepsAudit",
+    "KeepsForATime",
     "KeepsPeople",
     "KeyClaim",
     "Known",
@@ -130,6 +148,10 @@ __all__ = [
     "PropertyTime",
     "QuickHandOverRepository",
     "Receipt",
+    "RemovedEnrollments",
+    "RemovedEvents",
+    "Rests",
+    "RetentionRepository",
     "SkipReason",
     "Storage",
     "TrackingRepository",
@@ -140,10 +162,13 @@ __all__ = [
     "deal",
     "encode_json",
     "extended",
+    "finished_at",
     "format_instant",
     "from_microseconds",
+    "gone_events",
     "handed_over",
     "is_id",
+    "joined",
     "journey_definition",
     "journey_document",
     "key_digest",

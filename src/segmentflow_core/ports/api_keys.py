@@ -18,7 +18,7 @@ __all__ = ["ApiKey", "ApiKeyRepository", "KeepsApiKeys"]
 class ApiKeyRepository(Protocol):
     """The API Keys of every Organization."""
 
-    def create(self, api_key: ApiKey) -> MaybeAwaitable[None]:
+    def create(self, api_key: ApiKey, /) -> MaybeAwaitable[None]:
         """Write a new key.
 
         A second run of the same work may find it there already, when the commit succeeded but
@@ -26,22 +26,22 @@ class ApiKeyRepository(Protocol):
         """
         ...
 
-    def find(self, lookup: str) -> MaybeAwaitable[Sequence[ApiKey]]:
+    def find(self, lookup: str, /) -> MaybeAwaitable[Sequence[ApiKey]]:
         """Return the keys of whatever Organization whose `lookup` this is, revoked ones too.
 
         The one read without an Organization: the caller asks whose key it is.
         """
         ...
 
-    def list(self, organization_id: str) -> MaybeAwaitable[Sequence[ApiKey]]:
+    def list(self, organization_id: str, /) -> MaybeAwaitable[Sequence[ApiKey]]:
         """Return the Organization's keys, revoked ones too, in any order."""
         ...
 
-    def lock(self, organization_id: str, key_id: str) -> MaybeAwaitable[ApiKey | None]:
+    def lock(self, organization_id: str, key_id: str, /) -> MaybeAwaitable[ApiKey | None]:
         """Return a key, locked until the transaction ends; None where there is none of that id."""
         ...
 
-    def save(self, api_key: ApiKey) -> MaybeAwaitable[None]:
+    def save(self, api_key: ApiKey, /) -> MaybeAwaitable[None]:
         """Store when a key that this transaction has locked was last used, and revoked."""
         ...
 

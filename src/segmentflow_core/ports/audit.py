@@ -17,12 +17,12 @@ __all__ = ["AuditAction", "AuditRecord", "AuditRepository", "KeepsAudit"]
 class AuditRepository(Protocol):
     """What was done to people, Journeys and API Keys; written once, never changed."""
 
-    def add(self, organization_id: str, record: AuditRecord) -> MaybeAwaitable[None]:
+    def add(self, organization_id: str, record: AuditRecord, /) -> MaybeAwaitable[None]:
         """Keep a record, in the transaction of what it records."""
         ...
 
     def list(
-        self, organization_id: str, limit: int, before: str | None
+        self, organization_id: str, limit: int, before: str | None, /
     ) -> MaybeAwaitable[Sequence[AuditRecord]]:
         """Return the newest `limit` records by id, in any order; only ids below `before`."""
         ...

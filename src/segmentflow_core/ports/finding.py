@@ -22,7 +22,7 @@ class FindingRepository(Protocol):
     """Look-ups in what an Organization has recorded. Each goes by an index, and is one exchange."""
 
     def profile(
-        self, organization_id: str, kind: IdentityKind, value: str
+        self, organization_id: str, kind: IdentityKind, value: str, /
     ) -> MaybeAwaitable[Profile | None]:
         """Return the Profile whose own email or external id, or alias, this is, or None.
 
@@ -37,13 +37,13 @@ class FindingRepository(Protocol):
         ...
 
     def profiles(
-        self, organization_id: str, limit: int, before: str | None
+        self, organization_id: str, limit: int, before: str | None, /
     ) -> MaybeAwaitable[Sequence[Profile]]:
         """Return the newest `limit` Profiles by id, in any order; only ids below `before`."""
         ...
 
     def events(
-        self, organization_id: str, wanted: EventFilter, limit: int, before: str | None
+        self, organization_id: str, wanted: EventFilter, limit: int, before: str | None, /
     ) -> MaybeAwaitable[Sequence[UserEvent]]:
         """Return the newest `limit` events that `wanted` admits, by id, in any order.
 
@@ -52,7 +52,7 @@ class FindingRepository(Protocol):
         ...
 
     def enrollments(
-        self, organization_id: str, wanted: EnrollmentFilter, limit: int, before: str | None
+        self, organization_id: str, wanted: EnrollmentFilter, limit: int, before: str | None, /
     ) -> MaybeAwaitable[Sequence[Enrollment]]:
         """Return the newest `limit` Enrollments that `wanted` admits, by id, in any order.
 
@@ -61,7 +61,7 @@ class FindingRepository(Protocol):
         ...
 
     def entries(
-        self, organization_id: str, profile_id: str, event_ids: Sequence[str]
+        self, organization_id: str, profile_id: str, event_ids: Sequence[str], /
     ) -> MaybeAwaitable[Sequence[Enrollment]]:
         """Return every Enrollment that these events of one Profile caused, in any order."""
         ...

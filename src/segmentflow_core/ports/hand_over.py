@@ -55,7 +55,7 @@ class HandOverRepository(Protocol):
     A store may have each call as a method of its own as well, see `QuickHandOverRepository`.
     """
 
-    def waiting(self, terms: ClaimTerms) -> MaybeAwaitable[Iterable[Found]]:
+    def waiting(self, terms: ClaimTerms, /) -> MaybeAwaitable[Iterable[Found]]:
         """Return what waits for a worker, in any order, locked until the transaction ends.
 
         At least the first `terms.limit` available ones of each Organization, by `waits_until`,
@@ -65,7 +65,7 @@ class HandOverRepository(Protocol):
         """
         ...
 
-    def lock(self, named: Sequence[tuple[str, str]]) -> MaybeAwaitable[Iterable[Found]]:
+    def lock(self, named: Sequence[tuple[str, str]], /) -> MaybeAwaitable[Iterable[Found]]:
         """Return those of the Enrollments that there are, in any order.
 
         They are locked, in the order given, until the transaction ends; what is returned is what
@@ -76,7 +76,7 @@ class HandOverRepository(Protocol):
         """
         ...
 
-    def save(self, changes: Sequence[EnrollmentChange]) -> MaybeAwaitable[None]:
+    def save(self, changes: Sequence[EnrollmentChange], /) -> MaybeAwaitable[None]:
         """Store Enrollments that this transaction has locked, each once.
 
         Args:
@@ -92,7 +92,7 @@ class QuickHandOverRepository(Protocol):
     `released`, `extended`, `revived`.
     """
 
-    def claim(self, terms: ClaimTerms) -> MaybeAwaitable[Sequence[ClaimedEnrollment]]:
+    def claim(self, terms: ClaimTerms, /) -> MaybeAwaitable[Sequence[ClaimedEnrollment]]:
         """Hand over what `deal` says, and return it in any order.
 
         Those whose attempts are used up are returned as well, dead; they count towards
@@ -104,7 +104,7 @@ class QuickHandOverRepository(Protocol):
         ...
 
     def complete(
-        self, leases: Sequence[Lease], now: datetime
+        self, leases: Sequence[Lease], now: datetime, /
     ) -> MaybeAwaitable[Mapping[Lease, Enrollment]]:
         """Complete what the leases hold; return what was completed.
 
@@ -125,6 +125,7 @@ class QuickHandOverRepository(Protocol):
         max_attempts: int,
         failed: bool,
         error: str | None,
+        /,
     ) -> MaybeAwaitable[Mapping[Lease, Enrollment]]:
         """Give back what the leases hold, as failed or not; return what was given back.
 
@@ -138,7 +139,7 @@ class QuickHandOverRepository(Protocol):
         ...
 
     def extend(
-        self, leases: Sequence[Lease], lease_until: datetime
+        self, leases: Sequence[Lease], lease_until: datetime, /
     ) -> MaybeAwaitable[Mapping[Lease, Enrollment]]:
         """Extend the leases whose token holds; return their Enrollments.
 
@@ -149,7 +150,7 @@ class QuickHandOverRepository(Protocol):
         ...
 
     def revive(
-        self, organization_id: str, enrollment_ids: Sequence[str], now: datetime
+        self, organization_id: str, enrollment_ids: Sequence[str], now: datetime, /
     ) -> MaybeAwaitable[Mapping[str, Enrollment]]:
         """Make dead Enrollments available from now on; return those, by id.
 

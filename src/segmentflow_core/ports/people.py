@@ -21,7 +21,7 @@ class PeopleRepository(Protocol):
     """Profiles to be changed by what a host decides about them, not by their events."""
 
     def lock(
-        self, organization_id: str, profile_ids: Sequence[str]
+        self, organization_id: str, profile_ids: Sequence[str], /
     ) -> MaybeAwaitable[Iterable[Profile]]:
         """Return those of the Profiles that there are, in any order; also those that have ended.
 
@@ -36,7 +36,7 @@ class PeopleRepository(Protocol):
         ...
 
     def unfinished(
-        self, organization_id: str, profile_ids: Sequence[str]
+        self, organization_id: str, profile_ids: Sequence[str], /
     ) -> MaybeAwaitable[Iterable[Enrollment]]:
         """Return the Enrollments of these Profiles that are not finished, in any order.
 
@@ -50,7 +50,7 @@ class PeopleRepository(Protocol):
         ...
 
     def block(
-        self, organization_id: str, profile_id: str, identities: Sequence[Alias]
+        self, organization_id: str, profile_id: str, identities: Sequence[Alias], /
     ) -> MaybeAwaitable[None]:
         """Keep the identities as blocked: `Known.blocked` names those that a batch asks for.
 
@@ -64,7 +64,7 @@ class PeopleRepository(Protocol):
         """
         ...
 
-    def scrub(self, organization_id: str, profile_id: str, limit: int) -> MaybeAwaitable[int]:
+    def scrub(self, organization_id: str, profile_id: str, limit: int, /) -> MaybeAwaitable[int]:
         """Take from what an erased Profile left behind what it says of the person.
 
         Of its events the data and the referenceId: an event then has the data ``{}``. Of the key
@@ -82,7 +82,7 @@ class PeopleRepository(Protocol):
         """
         ...
 
-    def unscrubbed(self, organization_id: str, limit: int) -> MaybeAwaitable[Sequence[str]]:
+    def unscrubbed(self, organization_id: str, limit: int, /) -> MaybeAwaitable[Sequence[str]]:
         """Return the ids of at most `limit` Profiles that are erased and not yet scrubbed."""
         ...
 

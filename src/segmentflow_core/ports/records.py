@@ -38,7 +38,7 @@ __all__ = [
 class ProfileRepository(Protocol):
     """The Profiles of an Organization."""
 
-    def get(self, organization_id: str, profile_id: str) -> MaybeAwaitable[Profile | None]:
+    def get(self, organization_id: str, profile_id: str, /) -> MaybeAwaitable[Profile | None]:
         """Return a Profile, or None where this Organization has none of that id."""
         ...
 
@@ -46,12 +46,12 @@ class ProfileRepository(Protocol):
 class EventRepository(Protocol):
     """The recorded events of an Organization."""
 
-    def get(self, organization_id: str, event_id: str) -> MaybeAwaitable[UserEvent | None]:
+    def get(self, organization_id: str, event_id: str, /) -> MaybeAwaitable[UserEvent | None]:
         """Return an event, or None where this Organization has none of that id."""
         ...
 
     def get_many(
-        self, organization_id: str, event_ids: Sequence[str]
+        self, organization_id: str, event_ids: Sequence[str], /
     ) -> MaybeAwaitable[Mapping[str, UserEvent]]:
         """Return those of the events that this Organization has, by id.
 
@@ -64,7 +64,7 @@ class EventRepository(Protocol):
         ...
 
     def list(
-        self, organization_id: str, limit: int, before: str | None = None
+        self, organization_id: str, limit: int, before: str | None = None, /
     ) -> MaybeAwaitable[Sequence[UserEvent]]:
         """Return the newest `limit` events by id, in any order; only ids below `before`."""
         ...
@@ -73,16 +73,16 @@ class EventRepository(Protocol):
 class JourneyRepository(Protocol):
     """The published Journeys of an Organization."""
 
-    def list(self, organization_id: str) -> MaybeAwaitable[Sequence[Journey]]:
+    def list(self, organization_id: str, /) -> MaybeAwaitable[Sequence[Journey]]:
         """Return every Journey as it stands, whatever its status, in any order."""
         ...
 
-    def get(self, organization_id: str, journey_id: str) -> MaybeAwaitable[Journey | None]:
+    def get(self, organization_id: str, journey_id: str, /) -> MaybeAwaitable[Journey | None]:
         """Return a Journey as it stands, or None where this Organization has none of that id."""
         ...
 
     def get_version(
-        self, organization_id: str, journey_id: str, version: int
+        self, organization_id: str, journey_id: str, version: int, /
     ) -> MaybeAwaitable[Journey | None]:
         """Return one version of a Journey, with any status, or None where there is none.
 
@@ -91,7 +91,7 @@ class JourneyRepository(Protocol):
         ...
 
     def publish(
-        self, organization_id: str, versions: Sequence[Journey], statuses: Sequence[Journey]
+        self, organization_id: str, versions: Sequence[Journey], statuses: Sequence[Journey], /
     ) -> MaybeAwaitable[None]:
         """Make each Journey's version and status the current ones.
 
@@ -109,7 +109,7 @@ class JourneyRepository(Protocol):
 class EnrollmentRepository(Protocol):
     """The Enrollments of an Organization."""
 
-    def get(self, organization_id: str, enrollment_id: str) -> MaybeAwaitable[Enrollment | None]:
+    def get(self, organization_id: str, enrollment_id: str, /) -> MaybeAwaitable[Enrollment | None]:
         """Return an Enrollment, or None where this Organization has none of that id."""
         ...
 
@@ -120,6 +120,7 @@ class EnrollmentRepository(Protocol):
         before: str | None = None,
         journey_id: str | None = None,
         status: EnrollmentStatus | None = None,
+        /,
     ) -> MaybeAwaitable[Sequence[Enrollment]]:
         """Return the newest `limit` Enrollments by id, in any order; only ids below `before`.
 

@@ -37,7 +37,7 @@ class TrackingRepository(Protocol):
     together, whatever the batch's size.
     """
 
-    def load(self, organization_id: str, intent: Intent) -> MaybeAwaitable[Known]:
+    def load(self, organization_id: str, intent: Intent, /) -> MaybeAwaitable[Known]:
         """Take the batch's keys, then read what the decision needs.
 
         The keys come first, in the order given, which is sorted. One statement takes a key
@@ -73,7 +73,7 @@ class TrackingRepository(Protocol):
         ...
 
     def prior_entries(
-        self, organization_id: str, probes: Sequence[Probe]
+        self, organization_id: str, probes: Sequence[Probe], /
     ) -> MaybeAwaitable[Mapping[Probe, PriorEntries]]:
         """Answer every probe about earlier entries, of whatever version.
 
@@ -91,7 +91,7 @@ class TrackingRepository(Protocol):
         """
         ...
 
-    def write(self, organization_id: str, changes: Changes) -> MaybeAwaitable[None]:
+    def write(self, organization_id: str, changes: Changes, /) -> MaybeAwaitable[None]:
         """Write a decided batch: all of it within this transaction.
 
         Order: key claims, of which nothing may be left for a key in `freed`, not even an
@@ -121,7 +121,7 @@ class TrackingRepository(Protocol):
 class IdempotencyRepository(Protocol):
     """The keys that were taken."""
 
-    def purge(self, now: datetime, limit: int) -> MaybeAwaitable[int]:
+    def purge(self, now: datetime, limit: int, /) -> MaybeAwaitable[int]:
         """Remove at most `limit` keys that expired at or before `now`; return how many.
 
         Of every Organization; in no order. An expired key is free with or without this.

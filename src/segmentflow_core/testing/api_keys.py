@@ -16,6 +16,7 @@ from segmentflow_core.errors import InsufficientScope, InvalidRequest, NotFound,
 from segmentflow_core.testing.builders import FixedClock
 from segmentflow_core.testing.callers import Blocking, is_asynchronous
 from segmentflow_core.testing.contract.api_key_values import ApiKeyValueContract
+from segmentflow_core.testing.contract.given import Given
 from segmentflow_core.testing.faults import FaultyStorage, InjectedFault
 
 __all__ = ["ApiKeyContract"]
@@ -23,23 +24,8 @@ __all__ = ["ApiKeyContract"]
 _WRITE = ("events:write",)
 
 
-class ApiKeyContract(ApiKeyValueContract):
+class ApiKeyContract(ApiKeyValueContract, Given):
     """Every promise about API Keys, one test each."""
-
-    @pytest.fixture
-    def storage(self) -> Any:
-        """Give an empty store of either colour; the author overrides this."""
-        raise NotImplementedError("Give a fixture named `storage` that returns an empty store.")
-
-    @pytest.fixture
-    def run_async(self) -> Callable[[Any], Any]:
-        """Give what runs a coroutine to its end; an asynchronous adapter overrides this."""
-        raise NotImplementedError("Give a fixture named `run_async`, such as asyncio.run.")
-
-    @pytest.fixture
-    def clock(self) -> FixedClock:
-        """Give the clock of the test's keys."""
-        return FixedClock()
 
     @pytest.fixture
     def new_api_keys(

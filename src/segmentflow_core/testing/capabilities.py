@@ -34,6 +34,7 @@ class Capabilities:
         finding: records are found by what they say.
         people: Profiles are suppressed, erased and merged.
         audit: the record of what was done is kept.
+        retention: old records are removed.
         short_waits: a transaction may wait for less than the storage would.
     """
 
@@ -68,6 +69,10 @@ class Capabilities:
     audit: bool = _capability(
         "Its transactions have `audit`: the record of what was done to people, Journeys and API"
         " Keys. A storage without this is complete all the same."
+    )
+    retention: bool = _capability(
+        "Its transactions have `retention`: old events and finished Enrollments are removed. A"
+        " storage without this is complete all the same."
     )
     short_waits: bool = _capability(
         "A transaction waits for what others hold no longer than `Intent.wait` says. A storage"

@@ -161,7 +161,7 @@ _CROWD = {
     "profiles": "'default', gen_random_uuid(), 1, 1, n || '@example.com', 'x' || n, 0, 0, 0, "
     "now(), now()",
     "profile_versions": "'default', gen_random_uuid(), 1, n || '@example.com', 'x' || n, '{}', "
-    "'{}', '{}'",
+    "'{}', '{}', 1",
     "identities": "'default', 'email', n || '@example.com', gen_random_uuid()",
     "claims": "'default', n, now(), now(), gen_random_uuid(), gen_random_uuid(), 0, 0, '', '', '', "
     "'{}'",
@@ -225,7 +225,7 @@ def plans():
         (statements.last_entries, ("default", probes)),
         (statements.change_identities.one, (1, 1, "e", "x", 0, 0, 0, now, "default", _ANY_ID)),
         (statements.count_events.one, (1, 1, 0, 0, 0, now, "default", _ANY_ID)),
-        (statements.change_times.one, ("{}", "{}", "default", _ANY_ID, 1)),
+        (statements.change_times.one, ("{}", "{}", None, "default", _ANY_ID, 1)),
         (statements.remove_identities.one, ("default", "email", "7@example.com", _ANY_ID)),
         (statements.reread_profiles, ("default", f"{{{_ANY_ID}}}")),
         (records.get_event, ("default", _ANY_ID)),

@@ -11,8 +11,7 @@ See docs/reference/rules/storage.md.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import pytest
@@ -29,6 +28,7 @@ from segmentflow_core.testing.contract.boundaries import BoundaryContract
 from segmentflow_core.testing.contract.doors import Doors
 from segmentflow_core.testing.contract.exchanges import ExchangeContract
 from segmentflow_core.testing.contract.finding import FindingContract
+from segmentflow_core.testing.contract.given import Given
 from segmentflow_core.testing.contract.hand_over import HandOverContract
 from segmentflow_core.testing.contract.idempotency import IdempotencyContract
 from segmentflow_core.testing.contract.identities import IdentityContract
@@ -42,11 +42,12 @@ from segmentflow_core.testing.contract.numbers import NumberContract
 from segmentflow_core.testing.contract.organizations import OrganizationContract
 from segmentflow_core.testing.contract.outages import OutageContract
 from segmentflow_core.testing.contract.overlaps import OverlapContract
-from segmentflow_core.testing.contract.people import PeopleContract
+from segmentflow_core.testing.contract.people import PeopleContract, PeopleRaceContract
 from segmentflow_core.testing.contract.processes import ProcessContract
 from segmentflow_core.testing.contract.profiles import ProfileContract
 from segmentflow_core.testing.contract.races import RaceContract
 from segmentflow_core.testing.contract.records import RecordContract
+from segmentflow_core.testing.contract.retention import RetentionContract
 from segmentflow_core.testing.contract.shared_claims import SharedClaimContract
 from segmentflow_core.testing.contract.stateful import StatefulContract
 from segmentflow_core.testing.contract.subjects import mark_by_subject, parameters_of
@@ -71,6 +72,7 @@ class StorageContract(
     JourneyContract,
     LookingContract,
     FindingContract,
+    RetentionContract,
     BatchContract,
     OrganizationContract,
     NeighbourContract,
@@ -83,8 +85,10 @@ class StorageContract(
     HandOverContract,
     SharedClaimContract,
     PeopleContract,
+    PeopleRaceContract,
     AuditContract,
     StatefulContract,
+    Given,
 ):
     """Every promise a storage adapter must keep, one test each.
 
@@ -150,11 +154,6 @@ class StorageContract(
         ]
 
     @pytest.fixture
-    def storage(self) -> Any:
-        """Give an empty store of either colour; the author overrides this."""
-        raise NotImplementedError("Give a fixture named `storage` that returns an empty store.")
-
-    @pytest.fixture
     def other_storage(self, storage: Any) -> Any:
         """Give a second connection to the data of `storage`, where the storage can have one."""
         return storage
@@ -163,17 +162,6 @@ class StorageContract(
     def impatient_storage(self) -> Any:
         """Give a connection to the data of `storage` that hardly waits, or None."""
         return None
-
-    @pytest.fixture
-    def run_async(self) -> Iterator[Callable[[Any], Any]]:
-        """Give a function that runs a coroutine to its end; one event loop serves all the test."""
-        with asyncio.Runner() as runner:
-            yield runner.run
-
-    @pytest.fixture
-    def clock(self) -> FixedClock:
-        """Give the clock that the test's trackers use."""
-        return FixedClock()
 
     @pytest.fixture(autouse=True)
     def _declared(self, request: pytest.FixtureRequest) -> None:

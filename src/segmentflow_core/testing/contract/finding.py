@@ -20,7 +20,7 @@ from segmentflow_core.errors import NotFound
 from segmentflow_core.testing.builders import FixedClock, a_journey, a_request
 from segmentflow_core.testing.capabilities import needs
 from segmentflow_core.testing.contract.reading import EVERY_POLICY
-from segmentflow_core.testing.contract.records import FallingIds
+from segmentflow_core.testing.faults import FaultyStorage, InjectedFault
 
 __all__ = ["FindingContract"]
 
@@ -104,7 +104,7 @@ class FindingContract:
     def test_profiles_are_listed_newest_first_and_page_by_page(
         self, new_tracker: Callable[..., Any]
     ) -> None:
-        tracker = new_tracker(ids=FallingIds())
+        tracker = new_tracker(ids=MixedIds())
         made = [
             tracker.track(a_request(profile={"email": f"{n}@example.com"}), f"{n}").profile_id
             for n in range(5)
@@ -122,7 +122,7 @@ class FindingContract:
     def test_events_are_found_by_everything_that_is_asked_for_together(
         self, new_tracker: Callable[..., Any], clock: FixedClock
     ) -> None:
-        tracker = new_tracker(ids=FallingIds())
+        tracker = new_tracker(ids=MixedIds())
         ids: dict[str, str] = {}
         for number, (who, name, reference) in enumerate(
             itertools.product(_PEOPLE, _NAMES, _REFERENCES)
@@ -168,7 +168,7 @@ class FindingContract:
     def test_enrollments_are_found_by_everything_that_is_asked_for_together(
         self, new_tracker: Callable[..., Any], clock: FixedClock
     ) -> None:
-        tracker = new_tracker(ids=FallingIds())
+        tracker = new_tracker(ids=MixedIds())
         tracker.journeys.publish(EVERY_POLICY)
         events: list[str] = []
         ids: list[str] = []
@@ -206,6 +206,34 @@ class FindingContract:
             }
             assert list(tracker.enrollments.list(**of)) == wanted, of
             _assert_pages(partial(tracker.enrollments.list, **of), wanted)
+
+    @needs("finding")
+    def test_nothing_of_a_call_that_failed_is_found(
+        self, storage: Any, new_tracker: Callable[..., Any]
+    ) -> None:
+        tracker = new_tracker()
+        tracker.journeys.publish([a_journey()])
+        kept = tracker.track(a_request(referenceId="1"), "kept")
+        who = {"email": "new@example.com", "externalId": "cus_123"}
+        failing = [a_request(referenceId="1"), a_request(referenceId="1", profile=who)]
+        with pytest.raises(InjectedFault):
+            new_tracker(FaultyStorage(storage, 1, after=True)).track_many(
+                [(request, f"{number}") for number, request in enumerate(failing)]
+            )
+        (event,) = tracker.records.events()
+        for of in (
+            {"since": event.received_at},
+            {"event": "order.created"},
+            {"reference_id": "1"},
+            {"profile_id": kept.profile_id},
+        ):
+            assert list(tracker.records.events(**of)) == [event], of
+        (entry,) = tracker.enrollments.list(profile_id=kept.profile_id)
+        assert entry.event_id == event.event_id
+        assert [each.profile_id for each in tracker.records.profiles()] == [kept.profile_id]
+        for identity in ({"email": "new@example.com"}, {"external_id": "cus_123"}):
+            with pytest.raises(NotFound):
+                tracker.records.find_profile(**identity)
 
     @needs("finding")
     def test_nothing_is_found_by_what_no_row_could_hold(self, tracker: Any) -> None:
@@ -300,6 +328,17 @@ class FindingContract:
         page = tracker.records.why("alex@example.com", journey_id="welcome", limit=2)
         assert [each.event.event_id for each in page.events] == [sent[3]]
         assert page.before == sent[3]
+
+
+class MixedIds:
+    """Makes ids that neither rise nor fall: an order by age, either way, is not theirs."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(1)
+
+    def new_id(self) -> str:
+        # Multiples of a number modulo a prime: each once, all over the range.
+        return f"019bf964-302b-7000-8000-{next(self._numbers) * 389 % 1009:012x}"
 
 
 def _assert_pages(ask: Callable[..., Sequence[Any]], whole: Sequence[Any]) -> None:

@@ -48,7 +48,7 @@ from segmentflow_core.usecases.audit import Actor
 from segmentflow_core.usecases.people import begin_erasure
 from segmentflow_core.wire import event_document, profile_document
 
-__all__ = ["PeopleContract"]
+__all__ = ["PeopleContract", "PeopleRaceContract"]
 
 _FACTS: Final[Mapping[str, tuple[Facts, ...]]] = {
     fact: tried for fact, tried in values_of(Profile).items() if fact in OF_PEOPLE
@@ -231,6 +231,9 @@ class PeopleContract:
         """Of a person of many versions, with another one of the same values beside her."""
         tracker.journeys.publish([a_journey("order", reentry=_BY_ORDER), a_journey("every")])
         her, him = _two_of_the_same_values(tracker, clock)
+        # Both have failures that say something: of what waits, and of what is dead.
+        for claimed in tracker.enrollments.claim(limit=100):
+            tracker.enrollments.release(claimed.lease, error="canary", max_attempts=1)
         events = {event.event_id: event for event in tracker.records.events(limit=100)}
         entries = {each.enrollment_id: each for each in tracker.enrollments.list(limit=100)}
         elsewhere = everything(tracker, "acme")
@@ -263,8 +266,11 @@ class PeopleContract:
             kept = entries[entry.enrollment_id]
             if entry.profile_id == her:
                 assert entry.status is EnrollmentStatus.WITHDRAWN
-                changed = {name: getattr(entry, name) for name in ("status", "withdrawn_at")}
-                kept = evolve(kept, **changed, entry_key=None)
+                assert entry.token is None
+                changed = {
+                    name: getattr(entry, name) for name in ("status", "withdrawn_at", "token")
+                }
+                kept = evolve(kept, **changed, entry_key=None, last_failure=None)
             assert exact(entry) == exact(kept)
         for entry in entries.values():
             probe = Probe(entry.journey_id, entry.profile_id, entry.entry_key)
@@ -445,34 +451,33 @@ class PeopleContract:
         self, storage: Any, new_tracker: Callable[..., Any], doors: Doors, verb: str
     ) -> None:
         tracker = new_tracker()
-        tracker.journeys.publish([a_journey()])
         crashes, unseen = 0, 0
         keeps_audit = doors.offers("audit")
         crashed = True
         while crashed:
-            words = [f"{verb} {crashes} {who}" for who in "ab"]
+            of = f"crash {crashes}"
+            where = {"organization_id": of}
+            tracker.journeys.publish([a_journey()], **where)
             ids = [
-                tracker.track(
-                    a_request(profile={"email": f"{n}-{crashes}@x.org", "externalId": word}), word
-                ).profile_id
-                for n, word in enumerate(words)
+                tracker.track(a_request(profile=_both(who)), who, **where).profile_id
+                for who in "ab"
             ]
-            before = everything(tracker)
-            recorded = doors.audited("default") if keeps_audit else []
+            before = everything(tracker, of)
+            recorded = doors.audited(of) if keeps_audit else []
             faulty = new_tracker(FaultyStorage(storage, crashes // 2, after=bool(crashes % 2)))
             try:
-                _VERBS[verb](faulty.people, *ids)
+                _VERBS[verb](_In(faulty.people, of), *ids)
                 crashed = False
             except InjectedFault:
-                unchanged = everything(tracker) == before
+                unchanged = everything(tracker, of) == before
                 unseen += unchanged
-                if keeps_audit:
-                    assert (doors.audited("default") == recorded) is unchanged
-            _VERBS[verb](tracker.people, *ids)
-            assert tracker.people.finish_erasures() == 0
-            profile = tracker.records.profile(ids[0])
-            entries = [e for e in tracker.enrollments.list(limit=1000) if e.profile_id == ids[0]]
-            statuses = [entry.status for entry in entries]
+                told = keeps_audit and doors.audited(of) != recorded
+                assert told is (keeps_audit and not unchanged)
+            _VERBS[verb](_In(tracker.people, of), *ids)
+            assert tracker.people.finish_erasures(**where) == 0
+            profile = tracker.records.profile(ids[0], **where)
+            entries = tracker.enrollments.list(**where)
+            statuses = [each.status for each in entries if each.profile_id == ids[0]]
             if verb == "merge":
                 assert (profile.profile_id, statuses) == (ids[1], ["pending"])
             else:
@@ -482,7 +487,9 @@ class PeopleContract:
             crashes += 1
         assert unseen > 4
 
-    # --- callers at once ---------------------------------------------------------------------
+
+class PeopleRaceContract:
+    """What a host does to people while somebody else calls, one test each."""
 
     @needs("people", "concurrent_writers", "open_transactions")
     @pytest.mark.parametrize("verb", _VERBS)

@@ -36,6 +36,7 @@ MARKERS: Final[dict[str, str]] = {
     "Outage": "outages",
     "Lease": "leases",
     "SharedClaim": "leases",
+    "PeopleRace": "people",
     "ApiKey": "api_keys",
 }
 """The marker of each subject whose name it is not: `HandOver` has the marker `hand_over`."""
