@@ -62,6 +62,7 @@ from segmentflow_core.wire import (
     published_document,
     receipt_document,
 )
+from segmentflow_http.batches import DEFAULT_MAX_BATCH_BYTES
 
 __all__ = ["app", "main"]
 
@@ -249,6 +250,15 @@ def serve(
     max_depth: Annotated[
         int, Parameter(help="How deep its JSON may nest.", validator=Number(gte=1, lte=128))
     ] = _LIMITS.max_depth,
+    max_batch_bytes: Annotated[
+        int, Parameter(help="How many bytes a batch may have.", validator=Number(gte=1))
+    ] = DEFAULT_MAX_BATCH_BYTES,
+    read_timeout: Annotated[
+        float, Parameter(help="Seconds for a request to arrive.", validator=Number(gt=0))
+    ] = 30.0,
+    keep_alive: Annotated[
+        int, Parameter(help="Seconds to keep an idle connection open.", validator=Number(gte=0))
+    ] = 5,
     placeholder_ids: PlaceholderIds = False,
     redacted: Redacted = NOT_REDACTED,
     common: Common = COMMON,
@@ -271,6 +281,9 @@ def serve(
         grace=grace,
         limits=Limits(max_bytes, max_depth, allow_placeholder_ids=placeholder_ids),
         redaction=redacted.policy,
+        max_batch_bytes=max_batch_bytes,
+        read_timeout=read_timeout,
+        keep_alive=keep_alive,
     )
 
 
