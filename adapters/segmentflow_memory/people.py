@@ -126,8 +126,10 @@ class Audit:
         self._tables = tables
 
     def add(self, organization_id: str, record: AuditRecord) -> None:
-        self._tables.audit.put((organization_id, record.audit_id), record)
-        self._tables.audit_order.add(organization_id, record.audit_id)
+        at = (organization_id, record.audit_id)
+        if at not in self._tables.audit.rows:
+            self._tables.audit.put(at, record)
+            self._tables.audit_order.add(organization_id, record.audit_id)
 
     def list(self, organization_id: str, limit: int, before: str | None) -> list[AuditRecord]:
         rows = self._tables.audit.rows

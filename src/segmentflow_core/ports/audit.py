@@ -18,7 +18,11 @@ class AuditRepository(Protocol):
     """What was done to people, Journeys and API Keys; written once, never changed."""
 
     def add(self, organization_id: str, record: AuditRecord, /) -> MaybeAwaitable[None]:
-        """Keep a record, in the transaction of what it records."""
+        """Keep a record, in the transaction of what it records.
+
+        Where one of that id is kept already, it is the same, of an earlier run of this work
+        whose commit was not heard of: nothing changes.
+        """
         ...
 
     def list(
