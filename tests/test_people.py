@@ -78,6 +78,13 @@ def test_a_bound_is_a_positive_number(erase, tracker, alex, at_most):
     assert tracker.records.profile(alex).erased_at is None
 
 
+@pytest.mark.parametrize("block", ["false", 0, None])
+def test_whether_to_block_is_said_by_a_boolean(erase, tracker, alex, block):
+    with pytest.raises(ConfigurationError, match="block"):
+        erase("alex@example.com", block=block)
+    assert tracker.records.profile(alex).erased_at is None
+
+
 def test_what_was_done_is_written_as_json(tracker, alex):
     other = {"email": "b@example.com"}
     goes = tracker.track(a_request(profile=other), "key b").profile_id

@@ -35,6 +35,7 @@ __all__ = [
     "check_ages",
     "check_at_most",
     "check_before",
+    "check_block",
     "check_colour",
     "check_delay",
     "check_filter_id",
@@ -125,6 +126,12 @@ def check_at_most(at_most: object) -> None:
     """Hold how much a call may do against its rule; None is everything."""
     if at_most is not None and (not isinstance(at_most, int) or at_most < 1):
         raise ConfigurationError("at_most must be a positive integer, or None.")
+
+
+def check_block(block: object) -> None:
+    """Refuse what only counts as true or false: ``"false"`` would block, and nothing lifts that."""
+    if not isinstance(block, bool):
+        raise ConfigurationError("block must be True or False.")
 
 
 def check_lease(lease: object) -> None:

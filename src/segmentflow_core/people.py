@@ -19,6 +19,7 @@ from segmentflow_core.arguments import (
     check_actor,
     check_ages,
     check_at_most,
+    check_block,
     check_limit,
     check_organization,
     checked_who,
@@ -112,6 +113,7 @@ class _PeopleCalls(StorageCalls):
     ) -> Erasure:
         word, actor = self._checked(who, by, organization_id)
         check_at_most(at_most)
+        check_block(block)
         begun = await self.run(
             partial(
                 begin_erasure, organization_id=organization_id, who=word, block=block, actor=actor

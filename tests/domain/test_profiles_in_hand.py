@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from attrs import evolve
+
 from deciding import NOW, a_profile, an_item, decided, known
 from segmentflow_core.domain.instant import to_microseconds
+from segmentflow_core.domain.people import merged
+from segmentflow_core.domain.profile import DEFAULT_PROFILE_LIMITS
 
 LONG_AGO = NOW - timedelta(days=1)
 
@@ -63,3 +67,31 @@ def test_a_loaded_profile_is_changed_and_a_new_one_is_created():
     assert [profile.profile_id for profile in changes.changed_profiles] == ["p"]
     assert changes.previous_profiles == (loaded,)
     assert [profile.external_id for profile in changes.created_profiles] == ["y"]
+
+
+def merged_of(one, other):
+    """Merge the two Profiles of a decision; the one that stays has an id no decision gives."""
+    stays = evolve(one, profile_id="stays")
+    return merged(stays, other, NOW, DEFAULT_PROFILE_LIMITS).stays
+
+
+def test_an_email_that_gave_way_before_a_merge_is_not_brought_back_by_an_older_event():
+    apart = decided_in_turn((1, "d", "x"), (2, "a", "y"), (5, "b", "y"))
+    both = merged_of(*apart.changes.created_profiles)
+    for at in (0, 3):
+        decision = decided_in_turn((6, "a", None), (at, "a", "x"), profiles=[both])
+        (newcomer,) = decision.changes.created_profiles
+        (survivor,) = decision.changes.changed_profiles
+        assert (newcomer.email, survivor.email) == ("a@example.com", "d@example.com")
+        # It leads to the survivor until it gave way, as before.
+        later = decided_in_turn((4, "a", None), (5, "a", None), profiles=[survivor, newcomer])
+        led_to = [receipt.profile_id for receipt in later.results]
+        assert led_to == [survivor.profile_id, newcomer.profile_id]
+
+
+def test_an_email_that_gave_way_before_a_merge_comes_back_by_a_newer_event():
+    apart = decided_in_turn((1, "d", "x"), (2, "a", "y"), (5, "b", "y"))
+    both = merged_of(*apart.changes.created_profiles)
+    for at in (5, 6):
+        (survivor,) = decided_in_turn((at, "a", "x"), profiles=[both]).changes.changed_profiles
+        assert (survivor.profile_id, survivor.email) == ("stays", "a@example.com")

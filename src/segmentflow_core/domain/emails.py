@@ -49,8 +49,13 @@ def with_email(
     if time == last or (time < last and occurred_at is None):
         happened, received = last[0], last[1] + 1
     former = dict(profile.former_emails)
-    times = _given(former.pop(email, None), happened, received)
-    if times[1:] < last:
+    known = former.pop(email, None)
+    # A merge leaves emails that were given after the Profile's own, and that gave way all the same.
+    gave_way = (
+        known is not None and occurred_at is not None and time[0] < leads_before(profile, email)
+    )
+    times = _given(known, happened, received)
+    if gave_way or times[1:] < last:
         former[email] = times
         kept = evolve(profile, former_emails=former)
     else:
