@@ -30,6 +30,8 @@ import psycopg
 from tests.servers import Postgres
 from tests.stores.plain_rows import postgresql_rows, sqlite_rows
 
+__all__ = ["main", "postgresql_store", "profile_id", "sqlite_store"]
+
 _KEPT = Path(__file__).parents[1] / "tests" / "stores" / "0.1.0"
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -61,6 +63,11 @@ def _id(kind: int, number: int) -> str:
     return str(UUID(int=(kind << 112) | (7 << 76) | (8 << 60) | number))
 
 
+def profile_id(who: int) -> str:
+    """Return the id of a Profile that was added: of her events, ten in a row."""
+    return _id(2, who)
+
+
 def _rows(count: int) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
     """Yield rows by table, a thousand events at a time; instants as datetimes, JSON as text."""
     for start in range(0, count, 1000):
@@ -69,23 +76,23 @@ def _rows(count: int) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
         for number in numbers:
             who, of_them = divmod(number, 10)
             moment = _START + timedelta(seconds=number)
-            event_id, profile_id = _id(1, number), _id(2, who)
+            event_id, whose = _id(1, number), profile_id(who)
             identity = {"email": f"alex-{who}@example.com", "externalId": f"cus_{who}"}
             properties = {"firstName": "Alex", "plan": "Pro", "orders": of_them // 3}
             profile = json.dumps({**identity, "properties": properties}, separators=(",", ":"))
             shared = (json.dumps(_DATA), profile, "ord_9421", moment, moment, json.dumps(_OUTCOMES))
-            events.append(("bench", event_id, profile_id, "order.created", *shared))
+            events.append(("bench", event_id, whose, "order.created", *shared))
             fingerprint = ("hmac-sha256/jcs/1", "bench", f"{number:064x}", json.dumps(_PATHS))
             expires = moment + timedelta(days=30)
             key = ("bench", "events.track", f"order.created:{number}", event_id)
             claims.append((*key, *fingerprint, moment, expires))
             if number % 2:
-                entry = ("order-confirmation", 1, profile_id, event_id, None, moment, "pending")
+                entry = ("order-confirmation", 1, whose, event_id, None, moment, "pending")
                 enrollments.append(("bench", _id(3, number), *entry, moment, 0, None, None, None))
             if of_them == 9:
                 times = {name: [0, 0] for name in properties}
                 written = (json.dumps(properties, separators=(",", ":")), json.dumps(times))
-                profiles.append(("bench", profile_id, *identity.values(), *written, moment, moment))
+                profiles.append(("bench", whose, *identity.values(), *written, moment, moment))
         yield from (
             ("events", events),
             ("claims", claims),
@@ -100,7 +107,8 @@ def _micro(value: Any) -> Any:
     return value
 
 
-def _sqlite(folder: str, count: int) -> str:
+def sqlite_store(folder: str, count: int) -> str:
+    """Copy the file of 0.1.0 to a folder and add so many events; return its URL."""
     file = shutil.copy(_KEPT / "store.sqlite3", folder)
     connection = sqlite3.connect(file)
     for table, rows in _rows(count):
@@ -113,7 +121,8 @@ def _sqlite(folder: str, count: int) -> str:
     return f"sqlite:///{file}"
 
 
-def _postgresql(server: Postgres, count: int) -> str:
+def postgresql_store(server: Postgres, count: int) -> str:
+    """Make the database `bench` of 0.1.0's dump and add so many events; return its URL."""
     with server.connect() as connection:
         connection.execute("CREATE DATABASE bench")
     with psycopg.connect(server.conninfo("bench")) as connection:
@@ -167,7 +176,7 @@ def _kill(fresh: Callable[[], str], read: Callable[[str], str], kills: int) -> s
 
 
 def _kill_on_sqlite(folder: str, count: int, kills: int) -> str:
-    made = Path(_sqlite(folder, count).removeprefix("sqlite:///"))
+    made = Path(sqlite_store(folder, count).removeprefix("sqlite:///"))
     store = made.with_name("killed.sqlite3")
 
     def fresh() -> str:
@@ -180,7 +189,7 @@ def _kill_on_sqlite(folder: str, count: int, kills: int) -> str:
 
 
 def _kill_on_postgresql(server: Postgres, count: int, kills: int) -> str:
-    _postgresql(server, count)
+    postgresql_store(server, count)
 
     def fresh() -> str:
         with server.connect() as connection:
@@ -205,8 +214,8 @@ def main() -> int:
                 found = [_kill_on_sqlite(folder, count, kills)]
                 found.append(_kill_on_postgresql(server, count, kills))
             else:
-                found = [_migrated(_sqlite(folder, count))]
-                found.append(_migrated(_postgresql(server, count)))
+                found = [_migrated(sqlite_store(folder, count))]
+                found.append(_migrated(postgresql_store(server, count)))
     finally:
         server.stop()
     for name, what in zip(("SQLite", "PostgreSQL"), found, strict=True):
