@@ -10,31 +10,26 @@ of records, and the secret of blocked identities. Exit status 1 where anything e
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import os
 import random
-import shutil
 import signal
-import sqlite3
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from multiprocessing.connection import Connection
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-import psycopg
 from attrs import frozen
 from tests.servers import Postgres
-from tests.stores.plain_rows import Rows, exact, postgresql_rows, sqlite_rows
+from tests.stores.plain_rows import Rows, exact
 
-from bench.migration import postgresql_store, profile_id, sqlite_store
+from bench.migration import Stores, on_postgresql, on_sqlite, profile_id
 from segmentflow_core import People
 from segmentflow_core.errors import NotFound
 from segmentflow_core.ports import Alias, IdentityKind
@@ -45,22 +40,15 @@ from segmentflow_sql.identities import Leading, hashed
 from segmentflow_sql.postgresql import PsycopgConnection
 from segmentflow_sql.sqlite import SqliteConnection
 
-__all__ = [
-    "STAGES",
-    "Figures",
-    "LifeFailed",
-    "Store",
-    "differences",
-    "kill_lives",
-    "on_postgresql",
-    "on_sqlite",
-]
+__all__ = ["EVENTS", "STAGES", "Figures", "LifeFailed", "differences", "kill_lives"]
 
 STAGES: Final = ("migrate", "merge", "erase", "retain")
 
-_WHOSE: Final = {"organization_id": "bench"}
-_EVENTS: Final = 600
-_PEOPLE: Final = _EVENTS // 10
+_BENCH: Final = "bench"
+EVENTS: Final = 600
+"""How many each store has more than the one that is kept."""
+
+_PEOPLE: Final = EVENTS // 10
 _MERGED: Final = range(0, 24, 4)
 """Into each of them the next three are merged."""
 _ERASED: Final = (0, 4, 8, 40)
@@ -69,12 +57,6 @@ _NOW: Final = datetime(2026, 1, 3, tzinfo=UTC)
 _FIRST: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _AT_ONCE: Final = 20
 _KILLS_OF_A_LIFE: Final = 12
-_FINISHED: Final = """
-UPDATE segmentflow_enrollments SET status = 'completed', completed_at = available_at,
-    available_at = NULL, entry_key = CAST(enrollment_id AS VARCHAR(36))
-WHERE organization_id = 'bench' AND (
-    CAST(enrollment_id AS VARCHAR(36)) LIKE '%1' OR CAST(enrollment_id AS VARCHAR(36)) LIKE '%7')
-"""
 
 
 class LifeFailed(Exception):
@@ -95,19 +77,6 @@ class Kill:
     exchange: int
     heard: bool
     delay: float | None = None
-
-
-@frozen
-class Store:
-    """A kind of store.
-
-    Attributes:
-        fresh: makes a store of 0.1.0, always the same, in place of the last one; returns its URL.
-        rows: reads all of it.
-    """
-
-    fresh: Callable[[], str]
-    rows: Callable[[], Rows]
 
 
 @frozen
@@ -149,30 +118,32 @@ def _migrate(storage: SqlStorage, _: People) -> None:
 def _merge(_: SqlStorage, people: People) -> None:
     for stays, more in product(_MERGED, (1, 2, 3)):
         with suppress(NotFound):  # erased already
-            people.merge(profile_id(stays), _email(stays + more), **_WHOSE)
+            people.merge(profile_id(stays), _email(stays + more), organization_id=_BENCH)
 
 
 def _erase(_: SqlStorage, people: People) -> None:
     for who in _ERASED:
-        while not people.erase(profile_id(who), block=who != 8, at_most=_AT_ONCE, **_WHOSE).done:
+        while not people.erase(
+            profile_id(who), block=who != 8, at_most=_AT_ONCE, organization_id=_BENCH
+        ).done:
             pass
     for who in _ERASED_BY_EMAIL:
         with suppress(NotFound):  # erased already
-            people.erase(_email(who), block=True, **_WHOSE)
-    people.finish_erasures(**_WHOSE)
+            people.erase(_email(who), block=True, organization_id=_BENCH)
+    people.finish_erasures(organization_id=_BENCH)
 
 
 def _retain(_: SqlStorage, people: People) -> None:
     since = _NOW - _FIRST
     events, enrollments = since - timedelta(seconds=400), since - timedelta(seconds=300)
-    people.retain(events=events, enrollments=enrollments, limit=_AT_ONCE, **_WHOSE)
+    people.retain(events=events, enrollments=enrollments, limit=_AT_ONCE, organization_id=_BENCH)
 
 
 _DO: Final = dict(zip(STAGES, (_migrate, _merge, _erase, _retain), strict=True))
 
 
 def _live(url: str, kill: Kill | None, told: Connection) -> None:
-    """Do all there is to do, and what was done before again; tell each stage, at last the counts."""
+    """Do all there is to do, done before or not; tell each stage, and at last the counts."""
     stage, counts = "", Counter[str]()
 
     def counted(exchange: Callable[..., Any]) -> Callable[..., Any]:
@@ -196,7 +167,7 @@ def _live(url: str, kill: Kill | None, told: Connection) -> None:
         kind.exchange = counted(kind.exchange)  # type: ignore[method-assign]
     storage = open_storage(url)
     people = People(storage, clock=FixedClock(_NOW))
-    for stage, do in _DO.items():  # noqa: B007
+    for stage, do in _DO.items():
         told.send(stage)
         do(storage, people)
     storage.close()
@@ -230,42 +201,43 @@ def _started(context: Any, url: str, kill: Kill | None) -> tuple[str, Counter[st
     return (stages[-1] if stages else STAGES[0]), (heard[-1] if ended else None)
 
 
-def kill_lives(store: Store, *, kills: int, seed: int) -> Figures:
+def kill_lives(stores: Stores, *, kills: int, seed: int) -> Figures:
     """Kill so many processes, in as many rounds as that takes; compare each round's end."""
     started = time.monotonic()
     chance = random.Random(seed)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["bench.crashes.life"])
-    url = store.fresh()
+    context.set_forkserver_preload(["bench.migration", "segmentflow_sql.postgresql"])
+    url = stores.fresh()
     begun = time.monotonic()
     _, counts = _started(context, url, None)
     seconds = time.monotonic() - begun
     assert counts is not None
-    expected = store.rows()
+    expected = stores.rows()
     made: Counter[str] = Counter()
     starts = rounds = different = 0
     while made.total() < kills:
-        url = store.fresh()
+        url = stores.fresh()
         rounds += 1
-        of_this = chance.randint(1, _KILLS_OF_A_LIFE)
+        stage, of_this = STAGES[0], chance.randint(1, _KILLS_OF_A_LIFE)
         while True:
             goes_on = of_this and made.total() < kills
-            kill = _kill(chance, counts, seconds) if goes_on else None
+            # Of the stages that are left, the one with the fewest kills: it is short or seldom hit.
+            left = STAGES[STAGES.index(stage) :]
+            rare = min(left, key=made.__getitem__)
+            kill = _kill(chance, rare, counts[rare], seconds) if goes_on else None
             of_this = max(of_this - 1, 0)
             starts += 1
             stage, ended = _started(context, url, kill)
             if ended is not None:
                 break
             made[stage] += 1
-        different += differences(expected, store.rows())
+        different += differences(expected, stores.rows())
     return Figures(made, starts, rounds, different, time.monotonic() - started)
 
 
-def _kill(chance: random.Random, counts: Mapping[str, int], seconds: float) -> Kill:
-    stage = chance.choice(STAGES)
-    exchange = chance.randrange(counts[stage])
+def _kill(chance: random.Random, stage: str, exchanges: int, seconds: float) -> Kill:
     delay = chance.uniform(0, seconds) if chance.randrange(3) == 0 else None
-    return Kill(stage, exchange, chance.random() < 0.5, delay)
+    return Kill(stage, chance.randrange(exchanges), chance.random() < 0.5, delay)
 
 
 # --- what is compared ----------------------------------------------------------------------------
@@ -281,7 +253,7 @@ def _comparable(rows: Rows) -> Counter[tuple[str, str]]:
     found = [(table, row) for table, those in rows.items() for row in those]
     secrets = [row["value"] for _, row in found if row.get("kind") == Leading.SECRET]
     known = {
-        hashed(secret, "bench", Alias(kind, value)): value
+        hashed(secret, _BENCH, Alias(kind, value)): value
         for secret, who in product(secrets, range(_PEOPLE))
         for kind, value in (
             (IdentityKind.EMAIL, _email(who)),
@@ -303,49 +275,7 @@ def _without_chance(row: dict[str, Any], known: Mapping[str, str]) -> dict[str, 
     return {name: value for name, value in row.items() if name != "audit_id"}
 
 
-# --- the stores ----------------------------------------------------------------------------------
-
-
-@contextmanager
-def on_sqlite() -> Generator[Store]:
-    """Give stores in a SQLite file."""
-    with TemporaryDirectory() as folder:
-        made = Path(sqlite_store(folder, _EVENTS).removeprefix("sqlite:///"))
-        connection = sqlite3.connect(made)
-        connection.executescript(_FINISHED)
-        connection.close()
-        killed = made.with_name("killed.sqlite3")
-
-        def fresh() -> str:
-            for file in made.parent.glob("killed.sqlite3*"):
-                file.unlink()
-            shutil.copy(made, killed)
-            return f"sqlite:///{killed}"
-
-        yield Store(fresh, lambda: sqlite_rows(killed))
-
-
-@contextmanager
-def on_postgresql() -> Generator[Store]:
-    """Give stores in a PostgreSQL database of a server of their own."""
-    server = Postgres()
-    try:
-        postgresql_store(server, _EVENTS)
-        with psycopg.connect(server.conninfo("bench")) as connection:
-            connection.execute(_FINISHED)
-
-        def fresh() -> str:
-            with server.connect() as connection:
-                connection.execute("DROP DATABASE IF EXISTS killed WITH (FORCE)")
-                connection.execute("CREATE DATABASE killed TEMPLATE bench")
-            return server.url("killed")
-
-        yield Store(fresh, lambda: postgresql_rows(server.conninfo("killed")))
-    finally:
-        server.stop()
-
-
-_STORES: Final = {"SQLite": on_sqlite, "PostgreSQL": on_postgresql}
+# --- on both databases ---------------------------------------------------------------------------
 
 
 def main() -> int:
@@ -353,15 +283,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.crashes.life", description=__doc__)
     parser.add_argument("--kills", type=int, default=200, help="how many on each store (200)")
     parser.add_argument("--seed", type=int, help="of when and where they are killed")
-    parser.add_argument("--store", choices=sorted(_STORES), help="only this one")
     options = parser.parse_args()
     seed = random.randrange(2**32) if options.seed is None else options.seed
     different = 0
-    for name in [options.store] if options.store else _STORES:
-        with _STORES[name]() as store:
-            figures = kill_lives(store, kills=options.kills, seed=seed)
-        print(f"{name}, seed {seed}: {figures}", flush=True)
-        different += figures.differences
+    server = Postgres()
+    try:
+        with TemporaryDirectory() as folder:
+            for name, stores in (
+                ("SQLite", on_sqlite(folder, EVENTS)),
+                ("PostgreSQL", on_postgresql(server, EVENTS)),
+            ):
+                figures = kill_lives(stores, kills=options.kills, seed=seed)
+                print(f"{name}, seed {seed}: {figures}", flush=True)
+                different += figures.differences
+    finally:
+        server.stop()
     return int(different > 0)
 
 
