@@ -44,14 +44,15 @@ __all__ = ["EVENTS", "STAGES", "Figures", "LifeFailed", "differences", "kill_liv
 
 STAGES: Final = ("migrate", "merge", "erase", "retain")
 
-_BENCH: Final = "bench"
 EVENTS: Final = 600
 """How many each store has more than the one that is kept."""
 
+_BENCH: Final = "bench"
 _PEOPLE: Final = EVENTS // 10
 _MERGED: Final = range(0, 24, 4)
 """Into each of them the next three are merged."""
 _ERASED: Final = (0, 4, 8, 40)
+_NOT_BLOCKED: Final = 8
 _ERASED_BY_EMAIL: Final = range(41, 46)
 _NOW: Final = datetime(2026, 1, 3, tzinfo=UTC)
 _FIRST: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -68,14 +69,11 @@ class Kill:
     """When a process is to be killed: by itself at an exchange, or by its parent after a delay.
 
     Attributes:
-        exchange: which of its stage, from 0.
-        heard: whether the process had the answer.
-        delay: seconds after its begin; None where it kills itself.
+        exchange: its stage, which of the stage it is, and whether its answer was heard.
+        delay: seconds after the begin; None where the process kills itself.
     """
 
-    stage: str
-    exchange: int
-    heard: bool
+    exchange: tuple[str, int, bool]
     delay: float | None = None
 
 
@@ -124,7 +122,7 @@ def _merge(_: SqlStorage, people: People) -> None:
 def _erase(_: SqlStorage, people: People) -> None:
     for who in _ERASED:
         while not people.erase(
-            profile_id(who), block=who != 8, at_most=_AT_ONCE, organization_id=_BENCH
+            profile_id(who), block=who != _NOT_BLOCKED, at_most=_AT_ONCE, organization_id=_BENCH
         ).done:
             pass
     for who in _ERASED_BY_EMAIL:
@@ -146,19 +144,17 @@ def _live(url: str, kill: Kill | None, told: Connection) -> None:
     """Do all there is to do, done before or not; tell each stage, and at last the counts."""
     stage, counts = "", Counter[str]()
 
+    def die_here(heard: bool) -> None:
+        here = (stage, counts[stage], heard)
+        if kill is not None and kill.delay is None and here == kill.exchange:
+            os.kill(os.getpid(), signal.SIGKILL)
+
     def counted(exchange: Callable[..., Any]) -> Callable[..., Any]:
         async def counting(session: Session, calls: Any) -> Any:
-            at_it = (
-                kill is not None
-                and kill.delay is None
-                and (stage, counts[stage]) == (kill.stage, kill.exchange)
-            )
-            counts[stage] += 1
-            if at_it and kill is not None and not kill.heard:
-                os.kill(os.getpid(), signal.SIGKILL)
+            die_here(heard=False)
             found = await exchange(session, calls)
-            if at_it:
-                os.kill(os.getpid(), signal.SIGKILL)
+            die_here(heard=True)
+            counts[stage] += 1
             return found
 
         return counting
@@ -220,11 +216,11 @@ def kill_lives(stores: Stores, *, kills: int, seed: int) -> Figures:
         rounds += 1
         stage, of_this = STAGES[0], chance.randint(1, _KILLS_OF_A_LIFE)
         while True:
-            goes_on = of_this and made.total() < kills
-            # Of the stages that are left, the one with the fewest kills: it is short or seldom hit.
-            left = STAGES[STAGES.index(stage) :]
-            rare = min(left, key=made.__getitem__)
-            kill = _kill(chance, rare, counts[rare], seconds) if goes_on else None
+            kill = None
+            if of_this and made.total() < kills:
+                # Of the stages that are left, the one with the fewest kills so far.
+                rare = min(STAGES[STAGES.index(stage) :], key=made.__getitem__)
+                kill = _kill(chance, rare, counts[rare], seconds)
             of_this = max(of_this - 1, 0)
             starts += 1
             stage, ended = _started(context, url, kill)
@@ -237,7 +233,7 @@ def kill_lives(stores: Stores, *, kills: int, seed: int) -> Figures:
 
 def _kill(chance: random.Random, stage: str, exchanges: int, seconds: float) -> Kill:
     delay = chance.uniform(0, seconds) if chance.randrange(3) == 0 else None
-    return Kill(stage, chance.randrange(exchanges), chance.random() < 0.5, delay)
+    return Kill((stage, chance.randrange(exchanges), chance.random() < 0.5), delay)
 
 
 # --- what is compared ----------------------------------------------------------------------------
