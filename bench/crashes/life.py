@@ -44,16 +44,16 @@ __all__ = ["EVENTS", "STAGES", "Figures", "LifeFailed", "differences", "kill_liv
 
 STAGES: Final = ("migrate", "merge", "erase", "retain")
 
-EVENTS: Final = 600
+EVENTS: Final = 500
 """How many each store has more than the one that is kept."""
 
 _BENCH: Final = "bench"
 _PEOPLE: Final = EVENTS // 10
-_MERGED: Final = range(0, 24, 4)
+_MERGED: Final = range(0, 12, 4)
 """Into each of them the next three are merged."""
-_ERASED: Final = (0, 4, 8, 40)
-_NOT_BLOCKED: Final = 8
-_ERASED_BY_EMAIL: Final = range(41, 46)
+_ERASED: Final = (0, 4)
+_NOT_BLOCKED: Final = 4
+_ERASED_BY_EMAIL: Final = range(40, 43)
 _NOW: Final = datetime(2026, 1, 3, tzinfo=UTC)
 _FIRST: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _AT_ONCE: Final = 20
@@ -133,7 +133,7 @@ def _erase(_: SqlStorage, people: People) -> None:
 
 def _retain(_: SqlStorage, people: People) -> None:
     since = _NOW - _FIRST
-    events, enrollments = since - timedelta(seconds=400), since - timedelta(seconds=300)
+    events, enrollments = since - timedelta(seconds=250), since - timedelta(seconds=250)
     people.retain(events=events, enrollments=enrollments, limit=_AT_ONCE, organization_id=_BENCH)
 
 
@@ -197,7 +197,9 @@ def _started(context: Any, url: str, kill: Kill | None) -> tuple[str, Counter[st
     return (stages[-1] if stages else STAGES[0]), (heard[-1] if ended else None)
 
 
-def kill_lives(stores: Stores, *, kills: int, seed: int) -> Figures:
+def kill_lives(
+    stores: Stores, *, kills: int, seed: int, on_round: Callable[[Figures], object] = str
+) -> Figures:
     """Kill so many processes, in as many rounds as that takes; compare each round's end."""
     started = time.monotonic()
     chance = random.Random(seed)
@@ -211,6 +213,7 @@ def kill_lives(stores: Stores, *, kills: int, seed: int) -> Figures:
     expected = stores.rows()
     made: Counter[str] = Counter()
     starts = rounds = different = 0
+    figures = Figures({}, 0, 0, 0, 0.0)
     while made.total() < kills:
         url = stores.fresh()
         rounds += 1
@@ -228,7 +231,9 @@ def kill_lives(stores: Stores, *, kills: int, seed: int) -> Figures:
                 break
             made[stage] += 1
         different += differences(expected, stores.rows())
-    return Figures(made, starts, rounds, different, time.monotonic() - started)
+        figures = Figures(dict(made), starts, rounds, different, time.monotonic() - started)
+        on_round(figures)
+    return figures
 
 
 def _kill(chance: random.Random, stage: str, exchanges: int, seconds: float) -> Kill:
@@ -274,6 +279,10 @@ def _without_chance(row: dict[str, Any], known: Mapping[str, str]) -> dict[str, 
 # --- on both databases ---------------------------------------------------------------------------
 
 
+def _tell(figures: Figures) -> None:
+    print(figures, file=sys.stderr, flush=True)
+
+
 def main() -> int:
     """Kill, compare, print; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench.crashes.life", description=__doc__)
@@ -289,7 +298,7 @@ def main() -> int:
                 ("SQLite", on_sqlite(folder, EVENTS)),
                 ("PostgreSQL", on_postgresql(server, EVENTS)),
             ):
-                figures = kill_lives(stores, kills=options.kills, seed=seed)
+                figures = kill_lives(stores, kills=options.kills, seed=seed, on_round=_tell)
                 print(f"{name}, seed {seed}: {figures}", flush=True)
                 different += figures.differences
     finally:
