@@ -18,8 +18,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import product
 from multiprocessing.connection import Connection
 from tempfile import TemporaryDirectory
@@ -192,9 +193,8 @@ def _started(context: Any, url: str, kill: Kill | None) -> tuple[str, Counter[st
             process.join()
     if process.exitcode not in (0, -signal.SIGKILL):
         raise LifeFailed(f"a process ended with {process.exitcode}")
-    ended = process.exitcode == 0
-    stages = [each for each in heard if isinstance(each, str)]
-    return (stages[-1] if stages else STAGES[0]), (heard[-1] if ended else None)
+    counts = heard.pop() if process.exitcode == 0 else None
+    return (heard[-1] if heard else STAGES[0]), counts
 
 
 def kill_lives(
@@ -253,14 +253,12 @@ def differences(one: Rows, other: Rows) -> int:
 def _comparable(rows: Rows) -> Counter[tuple[str, str]]:
     found = [(table, row) for table, those in rows.items() for row in those]
     secrets = [row["value"] for _, row in found if row.get("kind") == Leading.SECRET]
-    known = {
-        hashed(secret, _BENCH, Alias(kind, value)): value
-        for secret, who in product(secrets, range(_PEOPLE))
-        for kind, value in (
-            (IdentityKind.EMAIL, _email(who)),
-            (IdentityKind.EXTERNAL_ID, f"cus_{who}"),
-        )
-    }
+    people = [
+        Alias(kind, value)
+        for who in range(_PEOPLE)
+        for kind, value in zip(IdentityKind, (_email(who), f"cus_{who}"), strict=True)
+    ]
+    known = {hashed(secret, _BENCH, each): each.value for secret, each in product(secrets, people)}
     return Counter(
         (table, exact(_without_chance(row, known)))
         for table, row in found
@@ -276,13 +274,6 @@ def _without_chance(row: dict[str, Any], known: Mapping[str, str]) -> dict[str, 
     return {name: value for name, value in row.items() if name != "audit_id"}
 
 
-# --- on both databases ---------------------------------------------------------------------------
-
-
-def _tell(figures: Figures) -> None:
-    print(figures, file=sys.stderr, flush=True)
-
-
 def main() -> int:
     """Kill, compare, print; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench.crashes.life", description=__doc__)
@@ -290,19 +281,18 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="of when and where they are killed")
     options = parser.parse_args()
     seed = random.randrange(2**32) if options.seed is None else options.seed
+    tell = partial(print, file=sys.stderr, flush=True)
     different = 0
-    server = Postgres()
-    try:
-        with TemporaryDirectory() as folder:
-            for name, stores in (
-                ("SQLite", on_sqlite(folder, EVENTS)),
-                ("PostgreSQL", on_postgresql(server, EVENTS)),
-            ):
-                figures = kill_lives(stores, kills=options.kills, seed=seed, on_round=_tell)
-                print(f"{name}, seed {seed}: {figures}", flush=True)
-                different += figures.differences
-    finally:
-        server.stop()
+    with TemporaryDirectory() as folder, ExitStack() as stack:
+        server = Postgres()
+        stack.callback(server.stop)
+        for name, stores in (
+            ("SQLite", on_sqlite(folder, EVENTS)),
+            ("PostgreSQL", on_postgresql(server, EVENTS)),
+        ):
+            figures = kill_lives(stores, kills=options.kills, seed=seed, on_round=tell)
+            print(f"{name}, seed {seed}: {figures}", flush=True)
+            different += figures.differences
     return int(different > 0)
 
 
