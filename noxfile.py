@@ -28,6 +28,7 @@ PACKAGES = (
     "segmentflow_sql",
     "segmentflow_http",
     "segmentflow_observers",
+    "segmentflow_worker",
     "segmentflow_cli",
 )
 ROOT = Path(__file__).parent

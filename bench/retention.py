@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -88,13 +88,14 @@ def _track(tracker: Tracker, name: str, until: float, process: object = None) ->
 
 
 def _measure(name: str, url: str, count: int, at_once: int, seconds: float) -> None:
-    storage = SqlStorage(create_engine(url))
+    engine = create_engine(url)
+    storage = SqlStorage(engine)
     storage.create_all()
     began = time.perf_counter()
     _fill(storage, count)
     print(f"{name}: {count:,} events in {time.perf_counter() - began:.0f} s", flush=True)
     if url.startswith("postgresql"):
-        with storage._engine.connect() as connection:
+        with engine.connect() as connection:
             connection.exec_driver_sql("ANALYZE")
     tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET)
     _track(tracker, "warm", time.perf_counter() + 1)
@@ -133,7 +134,7 @@ def _retain(url: str, at_once: int) -> None:
 
 
 @contextmanager
-def _url_of(database: str) -> Iterator[str]:
+def _url_of(database: str) -> Generator[str]:
     if database == "sqlite":
         with tempfile.TemporaryDirectory(dir=os.environ.get("SEGMENTFLOW_BENCH_DIR")) as folder:
             yield f"sqlite:///{Path(folder) / 'store.db'}"

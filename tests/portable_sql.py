@@ -245,6 +245,13 @@ FUNCTIONS: Final[dict[str, Allowed]] = {
         "functions-and-operators",
         stable=True,
     ),
+    "clock_timestamp": _allowed(
+        "tells workers the time",
+        "functions-datetime",
+        "api/ysql/datatypes/type_datetime/functions",
+        "functions-and-operators",
+        stable=True,
+    ),
     "current_setting": _allowed(
         "reads a setting", "functions-admin", "api/ysql/exprs", "row-level-security", stable=True
     ),

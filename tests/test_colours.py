@@ -84,7 +84,7 @@ PAIRS = (
     ),
     Pair(Gathering, AsyncGathering, plain={"shared", "guard", "place", "begin"}),
     Pair(Client, AsyncClient),
-    Pair(Endpoint, AsyncEndpoint, plain={"refuse_early"}),
+    Pair(Endpoint, AsyncEndpoint, plain={"max_bytes_at", "refusal", "refuse_early"}),
     Pair(ApiKeyAuthenticator, AsyncApiKeyAuthenticator),
 )
 

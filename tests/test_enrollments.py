@@ -3,10 +3,11 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from operator import attrgetter
+from types import SimpleNamespace
 
 import pytest
 
-from segmentflow_core import AsyncTracker, EnrollmentStatus, Lease, Tracker
+from segmentflow_core import AsyncTracker, Enrollments, EnrollmentStatus, Lease, Tracker
 from segmentflow_core.errors import ConfigurationError
 from segmentflow_core.testing import (
     FINGERPRINT_SECRET,
@@ -86,6 +87,56 @@ def test_a_lease_of_no_organization_is_refused(untouched):
             finish(nobodys)
     with pytest.raises(ConfigurationError, match="organization"):
         untouched.enrollments.revive("id", organization_id="")
+
+
+class OneThatTellsTheTime:
+    """A storage with a clock of its own, which throws each first run away, as a lost race does."""
+
+    def __init__(self, clock):
+        self._storage, self._clock = MemoryStorage(), clock
+
+    def run(self, work, **how):
+        with pytest.raises(ZeroDivisionError):
+            self._storage.run(lambda transaction: (work(self._told(transaction)), 1 / 0), **how)
+        return self._storage.run(lambda transaction: work(self._told(transaction)), **how)
+
+    def _told(self, transaction):
+        parts = ("tracking", "idempotency", "journeys", "events", "enrollments", "hand_over")
+        return SimpleNamespace(
+            now=self._now, **{each: getattr(transaction, each) for each in parts}
+        )
+
+    def _now(self):
+        self._clock.advance(minutes=1)
+        return self._clock.now()
+
+
+def test_leases_go_by_the_clock_of_the_store_unless_the_host_gives_one():
+    theirs, mine = FixedClock(), FixedClock()
+    mine.advance(days=-1)
+    storage = OneThatTellsTheTime(theirs)
+    tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET, clock=mine)
+    tracker.journeys.publish([a_journey()])
+    tracker.track(a_request(), "1")
+    by_theirs, lease = Enrollments(storage), timedelta(hours=1)
+    (claimed,) = by_theirs.claim(lease=lease)
+    # Asked once, though it ran twice.
+    assert (
+        claimed.enrollment.lease_until
+        == theirs.now() + lease
+        == FixedClock().now() + (lease + timedelta(minutes=1))
+    )
+    assert by_theirs.extend(claimed.lease, by=lease).lease_until == theirs.now() + lease
+    back = by_theirs.release(claimed.lease, delay=lease, max_attempts=1)
+    assert back.available_at == theirs.now() + lease
+    assert by_theirs.revive(back.enrollment_id).available_at == theirs.now()
+    (claimed,) = by_theirs.claim()
+    assert by_theirs.complete(claimed.lease).completed_at == theirs.now()
+    tracker.track(a_request(), "2")
+    told = theirs.now()
+    (claimed,) = tracker.enrollments.claim(lease=lease)
+    assert claimed.enrollment.lease_until == mine.now() + lease
+    assert theirs.now() == told
 
 
 def test_both_colours_hand_over_alike():

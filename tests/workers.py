@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import random
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from multiprocessing.connection import Connection, wait
 
@@ -13,13 +14,15 @@ from segmentflow_core import SegmentflowError, Tracker
 from segmentflow_core.errors import LeaseLost
 from segmentflow_core.testing import FINGERPRINT_SECRET, FixedClock
 from segmentflow_sql import SqlStorage
+from segmentflow_worker import Assignment, Completed, LoggingObserver, LostLease, Worker
 
-__all__ = ["KilledWorkers"]
+__all__ = ["KilledWorkers", "work_by_handlers"]
 
 _LEASE = timedelta(minutes=1)
 _BATCH = 20
 _PER_CALL = 10
 _LATE = b"late"
+_DID = b"did "
 
 # Forks come from a server without threads, which has imported what takes long.
 _processes = multiprocessing.get_context("forkserver")
@@ -45,23 +48,73 @@ def _work(url: str, now: datetime, teller: Connection) -> None:
     storage.close()
 
 
+def work_by_handlers(url: str, now: datetime, teller: Connection) -> None:
+    """Let a `Worker` handle whatever is available at an instant, and tell what it completed.
+
+    What each handler does stands before its Enrollment's id: its effect outside of the store.
+    """
+    worker = Worker(
+        SqlStorage(create_engine(url), wait=60),
+        {"welcome": lambda assignment: teller.send_bytes(_DID + _id_of(assignment))},
+        organization_id=None,
+        # One at a time, since a pipe takes one writer at a time.
+        concurrency=1,
+        lease=_LEASE,
+        max_attempts=1_000_000,
+        clock=FixedClock(now),
+        observers=[_Telling(teller)],
+    )
+    worker.drain()
+
+
+def _id_of(assignment: Assignment) -> bytes:
+    return assignment.idempotency_key.encode()
+
+
+class _Telling(LoggingObserver):
+    def __init__(self, teller: Connection) -> None:
+        self._teller = teller
+
+    def completed(self, details: Completed) -> None:
+        self._teller.send_bytes(details.enrollment_id.encode())
+
+    def lease_lost(self, details: LostLease) -> None:
+        del details
+        self._teller.send_bytes(_LATE)
+
+
 class KilledWorkers:
     """Workers on one store, some of which are killed; each dead one has a successor.
 
     A successor's clock is so much later that every lease has run out which was there
     before it, those of the living as well: they finish too late, and are refused.
 
+    Args:
+        url: of the store.
+        start: the first ones' clock.
+        seed: decides which are killed, and when.
+        work: what each does, until nothing is available.
+
     Attributes:
+        done: the ids that a handler acted on, each as often as one did.
         completed: the ids whose completion a worker was told of.
         refused: how many were told that they were too late.
         killed: how many were killed.
     """
 
-    def __init__(self, url: str, start: datetime, seed: int) -> None:
+    def __init__(
+        self,
+        url: str,
+        start: datetime,
+        seed: int,
+        work: Callable[[str, datetime, Connection], None] = _work,
+    ) -> None:
+        self._work = work
         self._url = url
         self._now = start
         self._chance = random.Random(seed)
         self._alive: dict[Connection, multiprocessing.process.BaseProcess] = {}
+        self.done: list[str] = []
         self.completed: list[str] = []
         self.refused = 0
         self.killed = 0
@@ -84,7 +137,7 @@ class KilledWorkers:
 
     def _start(self) -> None:
         reader, teller = _processes.Pipe(duplex=False)
-        process = _processes.Process(target=_work, args=(self._url, self._now, teller))
+        process = _processes.Process(target=self._work, args=(self._url, self._now, teller))
         process.start()
         teller.close()
         self._alive[reader] = process
@@ -117,6 +170,8 @@ class KilledWorkers:
             return False
         if told == _LATE:
             self.refused += 1
+        elif told.startswith(_DID):
+            self.done.append(told.removeprefix(_DID).decode())
         else:
             self.completed.append(told.decode())
         return True

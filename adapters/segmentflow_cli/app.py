@@ -52,6 +52,7 @@ from segmentflow_cli.printing import Printer
 from segmentflow_cli.retaining import check_retain, retain
 from segmentflow_cli.serve import serve_store
 from segmentflow_cli.stores import create_secret, opened, secret_file, secret_is_missing
+from segmentflow_cli.work import work
 from segmentflow_core import Limits, SegmentflowError, __version__
 from segmentflow_core.gathering import MAX_TOGETHER, MAX_WRITERS
 from segmentflow_core.journeys import journey_definitions, journey_file_json_schema
@@ -61,6 +62,7 @@ from segmentflow_core.wire import (
     published_document,
     receipt_document,
 )
+from segmentflow_http.batches import DEFAULT_MAX_BATCH_BYTES
 
 __all__ = ["app", "main"]
 
@@ -84,6 +86,7 @@ app.command(explain, validator=check_explain)
 app.command(why)
 app.command(audit)
 app.command(migrate)
+app.command(work)
 app.command(retain, validator=check_retain)
 journeys.command(show_stats, name="stats")
 profiles.command(suppress_profile, name="suppress")
@@ -247,6 +250,15 @@ def serve(
     max_depth: Annotated[
         int, Parameter(help="How deep its JSON may nest.", validator=Number(gte=1, lte=128))
     ] = _LIMITS.max_depth,
+    max_batch_bytes: Annotated[
+        int, Parameter(help="How many bytes a batch may have.", validator=Number(gte=1))
+    ] = DEFAULT_MAX_BATCH_BYTES,
+    read_timeout: Annotated[
+        float, Parameter(help="Seconds for a request to arrive.", validator=Number(gt=0))
+    ] = 30.0,
+    keep_alive: Annotated[
+        int, Parameter(help="Seconds to keep an idle connection open.", validator=Number(gte=0))
+    ] = 5,
     placeholder_ids: PlaceholderIds = False,
     redacted: Redacted = NOT_REDACTED,
     common: Common = COMMON,
@@ -269,6 +281,9 @@ def serve(
         grace=grace,
         limits=Limits(max_bytes, max_depth, allow_placeholder_ids=placeholder_ids),
         redaction=redacted.policy,
+        max_batch_bytes=max_batch_bytes,
+        read_timeout=read_timeout,
+        keep_alive=keep_alive,
     )
 
 

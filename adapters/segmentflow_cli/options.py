@@ -14,7 +14,7 @@ from attrs import frozen
 from cyclopts import App, Parameter
 
 from segmentflow_cli.printing import Printer
-from segmentflow_cli.stores import find_secret, opened
+from segmentflow_cli.stores import find_secret, opened, woken_workers
 from segmentflow_core import (
     ApiKeys,
     Enrollments,
@@ -109,9 +109,14 @@ class Common:
     def tracker(self, redacted: Redacted, limits: Limits = _LIMITS) -> Generator[Tracker]:
         """Open the store, give a tracker with the store's secret, and close it afterwards."""
         policy = redacted.policy
-        with opened(self.store) as storage:
-            secret = find_secret(self.store)
-            yield Tracker(storage, fingerprint_key=secret, limits=limits, redaction=policy)
+        with opened(self.store) as storage, woken_workers(storage) as observers:
+            yield Tracker(
+                storage,
+                fingerprint_key=find_secret(self.store),
+                limits=limits,
+                redaction=policy,
+                observers=observers,
+            )
 
     @contextmanager
     def journeys(self) -> Generator[Journeys]:

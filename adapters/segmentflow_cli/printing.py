@@ -241,6 +241,13 @@ class Printer:
             token = found[0]["token"]
             self.console.print(f"Finish with: enrollments complete ID --token {token}")
 
+    def worked(self, completed: int) -> None:
+        """Say how many Enrollments a worker completed."""
+        if self.as_json:
+            self.document({"completed": completed})
+        else:
+            self.console.print(f"Completed {completed} Enrollments.")
+
     def audit(self, found: Sequence[dict[str, Any]]) -> None:
         """Print what was done to people, Journeys and API Keys."""
         rows = [

@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any, Final
 
-from segmentflow_cli.stores import find_secret, opened, scheme_of
+from segmentflow_cli.stores import find_secret, opened, scheme_of, woken_workers
 from segmentflow_cli.threaded import ThreadedStorage
 from segmentflow_core import ApiKeys, AsyncApiKeys, AsyncTracker, Limits, RedactionPolicy
 from segmentflow_core.errors import ConfigurationError
@@ -32,9 +32,12 @@ from segmentflow_http import (
 )
 from segmentflow_http.access import log_answered
 
-__all__ = ["KEYS_VARIABLE", "create_app", "serve_store"]
+__all__ = ["KEYS_VARIABLE", "READ_TIMEOUT", "create_app", "serve_store"]
 
 KEYS_VARIABLE: Final = "SEGMENTFLOW_API_KEYS"
+READ_TIMEOUT: Final = "SEGMENTFLOW_READ_TIMEOUT"
+"""How many seconds a request may take to arrive."""
+
 _STORE: Final = "SEGMENTFLOW_STORE"
 _ORGANIZATION: Final = "SEGMENTFLOW_ORGANIZATION"
 _THREADS: Final = "SEGMENTFLOW_THREADS"
@@ -43,6 +46,7 @@ _WRITERS: Final = "SEGMENTFLOW_WRITERS"
 _MAX_REQUESTS: Final = "SEGMENTFLOW_MAX_REQUESTS"
 _MAX_BYTES: Final = "SEGMENTFLOW_MAX_BYTES"
 _MAX_DEPTH: Final = "SEGMENTFLOW_MAX_DEPTH"
+_MAX_BATCH_BYTES: Final = "SEGMENTFLOW_MAX_BATCH_BYTES"
 _PLACEHOLDER_IDS: Final = "SEGMENTFLOW_ALLOW_PLACEHOLDER_IDS"
 _REDACTION: Final = "SEGMENTFLOW_REDACTION_POLICY"
 
@@ -103,6 +107,9 @@ def serve_store(
     grace: int,
     limits: Limits,
     redaction: RedactionPolicy,
+    max_batch_bytes: int,
+    read_timeout: float,
+    keep_alive: int,
 ) -> None:
     """Serve a store until the process is told to stop, by SIGTERM or SIGINT.
 
@@ -126,6 +133,8 @@ def serve_store(
         _MAX_REQUESTS: str(max_requests),
         _MAX_BYTES: str(limits.max_bytes),
         _MAX_DEPTH: str(limits.max_depth),
+        _MAX_BATCH_BYTES: str(max_batch_bytes),
+        READ_TIMEOUT: str(read_timeout),
         _PLACEHOLDER_IDS: str(int(limits.allow_placeholder_ids)),
         _REDACTION: json.dumps(
             {
@@ -139,9 +148,8 @@ def serve_store(
         # A wrong set-up is reported here, once, and not by every worker.
         _build(stack)
     _check_address(host, port)
-    if not _served(
-        uvicorn.run, host=host, port=port, workers=workers, timeout_graceful_shutdown=grace
-    ):
+    settings = {"host": host, "port": port, "workers": workers, "timeout_keep_alive": keep_alive}
+    if not _served(uvicorn.run, timeout_graceful_shutdown=grace, **settings):
         raise ConfigurationError("The server could not start; what it logged above says why.")
 
 
@@ -152,6 +160,7 @@ def _served(run: Callable[..., object], **settings: object) -> bool:
             run(
                 f"{__name__}:create_app",
                 factory=True,
+                http="segmentflow_cli.connections:BoundedProtocol",
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
@@ -262,6 +271,7 @@ def _build(stack: ExitStack) -> AsyncEndpoint:
         limits=limits,
         redaction=redaction,
         gather=AsyncGathering(most=together, writers=int(os.environ[_WRITERS])),
+        observers=stack.enter_context(woken_workers(storage)),
     )
     known = os.environ.get(KEYS_VARIABLE, "").replace(",", " ").split()
     authenticator: Authenticator
@@ -270,4 +280,5 @@ def _build(stack: ExitStack) -> AsyncEndpoint:
     else:
         ApiKeys(storage).list(organization_id=organization)
         authenticator = AsyncApiKeyAuthenticator(AsyncApiKeys(threaded))
-    return AsyncEndpoint(tracker, authenticator)
+    max_batch_bytes = int(os.environ[_MAX_BATCH_BYTES])
+    return AsyncEndpoint(tracker, authenticator, max_batch_bytes=max_batch_bytes)

@@ -14,6 +14,8 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from segmentflow_core.errors import ConfigurationError
+from segmentflow_core.ports.observation import Observer
+from segmentflow_worker import wakes
 
 __all__ = [
     "SECRET_VARIABLE",
@@ -23,6 +25,7 @@ __all__ = [
     "scheme_of",
     "secret_file",
     "secret_is_missing",
+    "woken_workers",
 ]
 
 SECRET_VARIABLE: Final = "SEGMENTFLOW_FINGERPRINT_KEY"
@@ -61,6 +64,19 @@ def opened(url: str, *, create: bool = False) -> Generator[Any]:
     finally:
         if hasattr(storage, "close"):
             storage.close()
+
+
+@contextmanager
+def woken_workers(storage: Any) -> Generator[list[Observer]]:
+    """Give the observers that wake the workers of other processes, where the store can."""
+    notifier = storage.notifier() if hasattr(storage, "notifier") else None
+    if notifier is None:
+        yield []
+        return
+    try:
+        yield [wakes(notifier)]
+    finally:
+        notifier.close()
 
 
 def secret_file(url: str) -> Path | None:

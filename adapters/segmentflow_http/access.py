@@ -1,6 +1,7 @@
 """The access log: one JSON object for each request.
 
-Must never show a body, a key or an unknown path: a caller may have put a secret there.
+Must never show a body, a key or an unknown path: a caller may have put a secret there. What names
+a request, `correlation` says.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import Final, TypeAlias
 
 from attrs import frozen
 
-from segmentflow_http.messages import Response
+from segmentflow_http.correlation import REQUEST_ID, traceparent_of
+from segmentflow_http.messages import AnyHeaders, Response
 from segmentflow_http.routes import shown_path
 
 __all__ = ["Answered", "AnsweredHook", "log_answered", "tell_answered"]
@@ -36,6 +38,8 @@ class Answered:
         replayed: whether the answer repeats an earlier one.
         received_bytes: the length of the body.
         seconds: the time from the request to the answer.
+        request_id: what the answer's `x-request-id` says.
+        traceparent: the trace that the request is part of (W3C), or None.
     """
 
     method: str
@@ -45,6 +49,8 @@ class Answered:
     replayed: bool
     received_bytes: int
     seconds: float
+    request_id: str
+    traceparent: str | None
 
 
 AnsweredHook: TypeAlias = Callable[[Answered], None]
@@ -53,7 +59,7 @@ AnsweredHook: TypeAlias = Callable[[Answered], None]
 
 def tell_answered(
     hook: AnsweredHook | None,
-    request: tuple[str, str],
+    request: tuple[str, str, AnyHeaders],
     response: Response,
     received_bytes: int,
     started: float,
@@ -62,14 +68,14 @@ def tell_answered(
 
     Args:
         hook: what to call, or None.
-        request: the method and the path.
+        request: the method, the path and the headers.
         response: the answer.
         received_bytes: the length of the body.
         started: `time.perf_counter()` when the request arrived.
     """
     if hook is None:
         return
-    method, path = request
+    method, path, headers = request
     details = Answered(
         method if method in _METHODS else "-",
         shown_path(path),
@@ -78,6 +84,8 @@ def tell_answered(
         "idempotent-replayed" in response.headers,
         received_bytes,
         time.perf_counter() - started,
+        response.headers.get(REQUEST_ID, "-"),
+        traceparent_of(headers),
     )
     with suppress(Exception):
         hook(details)
@@ -85,7 +93,7 @@ def tell_answered(
 
 def log_answered(details: Answered) -> None:
     """Write one line about a request to the logger ``segmentflow.access``."""
-    line = {
+    line: dict[str, object] = {
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "method": details.method,
         "path": details.path,
@@ -94,5 +102,8 @@ def log_answered(details: Answered) -> None:
         "replayed": details.replayed,
         "receivedBytes": details.received_bytes,
         "milliseconds": round(details.seconds * 1000, 2),
+        "requestId": details.request_id,
     }
+    if details.traceparent is not None:
+        line["traceparent"] = details.traceparent
     LOG.info(json.dumps(line))

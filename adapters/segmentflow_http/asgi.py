@@ -1,6 +1,7 @@
 """The ASGI app (ASGI 3, HTTP and lifespan), also to read as a model for other wirings.
 
-Reads a body no further than the limit. Serves an `Endpoint` in a bounded pool of threads, an
+Reads a body no further than the limit, and one that comes in parts only of a caller who is known.
+Serves an `Endpoint` in a bounded pool of threads, an
 `AsyncEndpoint` on the event loop. Needs asyncio.
 """
 
@@ -11,14 +12,21 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, Final, TypeAlias
+from functools import partial
+from typing import Any, Final, TypeAlias, TypeVar
 
 from segmentflow_core.errors import ConfigurationError, Overloaded, PayloadTooLarge
 from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_http.access import AnsweredHook, tell_answered
 from segmentflow_http.endpoint import AsyncEndpoint, Endpoint
-from segmentflow_http.messages import Response, error_response, quoted_path, with_query
-from segmentflow_http.routes import HEALTH, OPENAPI, shown_path
+from segmentflow_http.messages import (
+    Response,
+    has_two_lengths,
+    mount_point,
+    quoted_path,
+    with_query,
+)
+from segmentflow_http.routes import HEALTH, LIVENESS, OPENAPI, READINESS, shown_path
 
 __all__ = ["AsgiApp"]
 
@@ -27,7 +35,9 @@ _Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _POLICY_VIOLATION: Final = 1008
-_ALWAYS_ANSWERED: Final = (HEALTH.path, OPENAPI.path)
+_ALWAYS_ANSWERED: Final = (HEALTH.path, READINESS.path, LIVENESS.path, OPENAPI.path)
+
+T = TypeVar("T")
 
 
 class _Gone(Exception):
@@ -87,60 +97,79 @@ class AsgiApp:
     async def _http(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
         started = time.perf_counter()
         method = scope["method"]
-        path = quoted_path(scope["path"].removeprefix(scope.get("root_path", "")))
+        root_path = scope.get("root_path", "")
+        path = quoted_path(scope["path"].removeprefix(root_path))
         headers = [(bytes(name), bytes(value)) for name, value in scope["headers"]]
         body = b""
-        response = self._endpoint.refuse_early(method, path, headers) or self._refusal(path)
+        response = self._endpoint.refuse_early(method, path, headers)
+        response = response or self._refusal(method, path, headers)
         if response is None:
             try:
-                body = await _read(receive, self._endpoint.max_bytes)
+                first = await receive()
+                if first.get("more_body", False):  # it may be long, and come slowly
+                    response = await self._refuse_caller(method, path, headers)
+                if response is None:
+                    body = await _read(first, receive, self._endpoint.max_bytes_at(path))
             except _Gone:
                 return
             except PayloadTooLarge as error:
-                response = error_response(error)
+                response = self._endpoint.refusal(error, method, path, headers)
         if response is None:
             target = with_query(path, bytes(scope.get("query_string", b"")).decode("latin-1"))
+            mount = mount_point(root_path)
             try:
                 # Others may have come while the body did.
-                response = self._refusal(path) or await _while_there(
-                    receive, self._answer(method, target, headers, body)
+                response = self._refusal(method, path, headers) or await _while_there(
+                    receive, self._answer(method, target, headers, body, mount)
                 )
             except _Gone:
                 return
-        if self._closing():
+        if self._closing() or has_two_lengths(name.decode("latin-1") for name, _ in headers):
             response = response._replace(headers={**response.headers, "connection": "close"})
         # A client that has left meanwhile gets its answer when it tries again.
         with suppress(OSError):
             await _send(send, response)
-        tell_answered(self._on_answered, (method, path), response, len(body), started)
+        tell_answered(self._on_answered, (method, path, headers), response, len(body), started)
 
-    def _refusal(self, path: str) -> Response | None:
+    def _refusal(
+        self, method: str, path: str, headers: list[tuple[bytes, bytes]]
+    ) -> Response | None:
         """Return the refusal of a request that there is no room for."""
         if self._room == 0 and shown_path(path) not in _ALWAYS_ANSWERED:
-            return error_response(Overloaded())
+            return self._endpoint.refusal(Overloaded(), method, path, headers)
         return None
 
     async def _answer(
-        self, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes
+        self, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes, mount: str
     ) -> Response:
         if not self._room:
-            return await self._answered(method, path, headers, body)
+            return await self._answered(method, path, headers, body, mount)
         self._room -= 1
         try:
-            return await self._answered(method, path, headers, body)
+            return await self._answered(method, path, headers, body, mount)
         finally:
             self._room += 1
 
     async def _answered(
-        self, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes
+        self, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes, mount: str
     ) -> Response:
         endpoint = self._endpoint
         if isinstance(endpoint, AsyncEndpoint):
-            return await endpoint(method, path, headers, body)
+            return await endpoint(method, path, headers, body, mount=mount)
+        return await self._in_a_thread(partial(endpoint, method, path, headers, body, mount=mount))
+
+    async def _refuse_caller(
+        self, method: str, path: str, headers: list[tuple[bytes, bytes]]
+    ) -> Response | None:
+        endpoint = self._endpoint
+        if isinstance(endpoint, AsyncEndpoint):
+            return await endpoint.refuse_caller(method, path, headers)
+        return await self._in_a_thread(partial(endpoint.refuse_caller, method, path, headers))
+
+    async def _in_a_thread(self, call: Callable[[], T]) -> T:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="segmentflow")
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, endpoint, method, path, headers, body)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
 
     async def _lifespan(self, receive: _Receive, send: _Send) -> None:
         await receive()
@@ -154,8 +183,8 @@ class AsgiApp:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-async def _read(receive: _Receive, limit: int) -> bytes:
-    """Read a body; stop as soon as it is too long.
+async def _read(first: MutableMapping[str, Any], receive: _Receive, limit: int) -> bytes:
+    """Read a body, of which the first message has come; stop as soon as it is too long.
 
     Raises:
         PayloadTooLarge: the body is longer than `limit` bytes.
@@ -163,9 +192,8 @@ async def _read(receive: _Receive, limit: int) -> bytes:
     """
     parts: list[bytes] = []
     length = 0
-    more = True
-    while more:
-        message = await receive()
+    message = first
+    while True:
         if message["type"] == "http.disconnect":
             raise _Gone
         part = message.get("body", b"")
@@ -173,8 +201,9 @@ async def _read(receive: _Receive, limit: int) -> bytes:
         if length > limit:
             raise PayloadTooLarge(details={"maxBytes": limit})
         parts.append(part)
-        more = message.get("more_body", False)
-    return b"".join(parts)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+        message = await receive()
 
 
 async def _while_there(receive: _Receive, answer: Coroutine[Any, Any, Response]) -> Response:

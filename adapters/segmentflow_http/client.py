@@ -7,99 +7,40 @@ library's own errors, by code. The call is one `async def`, which `Client` drive
 
 from __future__ import annotations
 
-import json
 import random
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
-from typing import Any, Final, Self
-from uuid import uuid4
+from typing import Final, Self
 
 import anyio
 import httpx
-from attrs import frozen
 
-from segmentflow_core import Receipt, TrackRequest, __version__
-from segmentflow_core.colour import MaybeAwaitable, drive, settle
-from segmentflow_core.errors import (
-    ConfigurationError,
-    IdempotencyKeyRequired,
-    InvalidRequest,
-    Violation,
-)
-from segmentflow_core.ports import format_instant
+from segmentflow_core import Receipt
+from segmentflow_core.colour import drive
+from segmentflow_core.errors import ConfigurationError
 from segmentflow_core.tracebacks import forgets_locals
-from segmentflow_core.wire import request_document
-from segmentflow_http.answers import UnexpectedAnswer, Unreachable, read_answer, unmatched_paths
+from segmentflow_http.answers import PassingAnswer, UnexpectedAnswer, Unreachable
+from segmentflow_http.batches import DEFAULT_MAX_BATCH_BYTES
 from segmentflow_http.colours import refuse_kind
-from segmentflow_http.retries import DEFAULT_RETRIES, Retried, Retries, Uniform, pause_after
+from segmentflow_http.conversation import AnyRequest, Conversation, Result
+from segmentflow_http.retries import DEFAULT_RETRIES, Retried, Retries, Uniform
 
-__all__ = ["AsyncClient", "Client", "Retried", "Retries", "UnexpectedAnswer", "Unreachable"]
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "PassingAnswer",
+    "Retried",
+    "Retries",
+    "UnexpectedAnswer",
+    "Unreachable",
+]
 
-_PATH: Final = "/api/v1/events"
-# A space at either end would be lost over HTTP, and the key would be another one.
-_KEY: Final = re.compile(r"[!-~](?:[ -~]{0,253}[!-~])?")
 _VISIBLE: Final = re.compile(r"[!-~]+")
-
-
-@frozen(repr=False)
-class _Conversation:
-    """What a client and the service say to each other about one event, in either colour."""
-
-    base_url: str
-    api_key: str
-    retries: Retries
-    on_retried: Callable[[Retried], None] | None
-    on_unmatched: Callable[[int], None] | None
-    post: Callable[..., MaybeAwaitable[httpx.Response]]
-    sleep: Callable[[float], MaybeAwaitable[object]]
-    uniform: Uniform
-
-    async def track(
-        self,
-        request: TrackRequest | Mapping[str, Any],
-        idempotency_key: str | None,
-        generate_key: bool,
-    ) -> Receipt:
-        """Send an event until there is an answer that no further attempt can change."""
-        key = _checked_key(str(uuid4()) if generate_key else idempotency_key)
-        content = _encoded(request)
-        attempt = 1
-        while True:
-            response = await self._sent(content, key)
-            answer = Unreachable() if response is None else read_answer(response)
-            if isinstance(answer, Receipt):
-                assert response is not None
-                self._tell_unmatched(unmatched_paths(response))
-                return answer
-            pause = pause_after(attempt, response, self.retries, self.uniform)
-            if pause is None:
-                raise answer
-            if self.on_retried is not None:
-                self.on_retried(Retried(attempt, answer.code, pause))
-            await settle(self.sleep(pause))
-            attempt += 1
-
-    def _tell_unmatched(self, count: int) -> None:
-        if count and self.on_unmatched is not None:
-            self.on_unmatched(count)
-
-    async def _sent(self, content: bytes, key: str) -> httpx.Response | None:
-        """Send a request once; None where no answer came back."""
-        headers = {
-            "x-api-key": self.api_key,
-            "idempotency-key": _quoted(key),
-            "content-type": "application/json",
-            "accept": "application/json",
-            "user-agent": f"segmentflow-core/{__version__}",
-        }
-        url = self.base_url.rstrip("/") + _PATH
-        with suppress(httpx.TransportError):
-            return await settle(self.post(url, content=content, headers=headers))
-        return None
+_HOST: Final = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?|[0-9A-Fa-f:.]+")
+_MAX_HOST: Final = 253
+_MAX_PORT: Final = 65_535
 
 
 class Client:
@@ -118,7 +59,8 @@ class Client:
         uniform: draws a pause between two bounds.
 
     Raises:
-        ConfigurationError: `api_key` cannot be an API Key, or `http` is asynchronous.
+        ConfigurationError: `base_url` is no http or https URL, or has a query or a fragment;
+            `api_key` cannot be an API Key, or `http` is asynchronous.
     """
 
     @forgets_locals
@@ -135,18 +77,19 @@ class Client:
         sleep: Callable[[float], object] = time.sleep,
         uniform: Uniform = random.uniform,
     ) -> None:
+        url = _checked_url(base_url)
         _check_api_key(api_key)
         refuse_kind(http, httpx.AsyncClient, "An httpx.AsyncClient needs an AsyncClient.")
         sender = http or httpx.Client(timeout=timeout)
-        self._conversation = _Conversation(
-            base_url, api_key, retries, on_retried, on_unmatched, sender.post, sleep, uniform
+        self._conversation = Conversation(
+            url, api_key, retries, on_retried, on_unmatched, sender.post, sleep, uniform
         )
         self._own = sender if http is None else None
 
     @forgets_locals
     def track(
         self,
-        request: TrackRequest | Mapping[str, Any],
+        request: AnyRequest,
         idempotency_key: str | None = None,
         *,
         generate_key: bool = False,
@@ -166,6 +109,29 @@ class Client:
             UnexpectedAnswer: something other than the service answered.
         """
         return drive(self._conversation.track(request, idempotency_key, generate_key))
+
+    @forgets_locals
+    def track_many(
+        self,
+        calls: Sequence[tuple[AnyRequest, str | None]],
+        *,
+        max_batch_bytes: int = DEFAULT_MAX_BATCH_BYTES,
+    ) -> list[Result]:
+        """Track events in batches of at most a thousand; one receipt or error per call, in order.
+
+        A refused call does not hinder the others. A batch is tried again as one event is, and so
+        is what of it may yet be accepted. Once a batch fails as a whole, its error is that of each
+        of its calls and of those behind it, which are not sent: `should_retry` says whether to
+        keep them. Paths in errors start at the call's own request.
+
+        Args:
+            calls: pairs of request and idempotency key, as `track` takes them.
+            max_batch_bytes: how long a batch may be; the service has a bound of its own.
+
+        Raises:
+            ConfigurationError: `calls` are not pairs; nothing is sent.
+        """
+        return drive(self._conversation.track_many(calls, max_batch_bytes))
 
     def close(self) -> None:
         """Close the client's own connections; those of `http` stay open."""
@@ -201,24 +167,35 @@ class AsyncClient:
         sleep: Callable[[float], Awaitable[object]] = anyio.sleep,
         uniform: Uniform = random.uniform,
     ) -> None:
+        url = _checked_url(base_url)
         _check_api_key(api_key)
         refuse_kind(http, httpx.Client, "An httpx.Client needs a Client.")
         sender = http or httpx.AsyncClient(timeout=timeout)
-        self._conversation = _Conversation(
-            base_url, api_key, retries, on_retried, on_unmatched, sender.post, sleep, uniform
+        self._conversation = Conversation(
+            url, api_key, retries, on_retried, on_unmatched, sender.post, sleep, uniform
         )
         self._own = sender if http is None else None
 
     @forgets_locals
     async def track(
         self,
-        request: TrackRequest | Mapping[str, Any],
+        request: AnyRequest,
         idempotency_key: str | None = None,
         *,
         generate_key: bool = False,
     ) -> Receipt:
         """Track one event; as `Client.track`."""
         return await self._conversation.track(request, idempotency_key, generate_key)
+
+    @forgets_locals
+    async def track_many(
+        self,
+        calls: Sequence[tuple[AnyRequest, str | None]],
+        *,
+        max_batch_bytes: int = DEFAULT_MAX_BATCH_BYTES,
+    ) -> list[Result]:
+        """Track events in batches; as `Client.track_many`."""
+        return await self._conversation.track_many(calls, max_batch_bytes)
 
     async def close(self) -> None:
         """Close the client's own connections; those of `http` stay open."""
@@ -237,40 +214,30 @@ class AsyncClient:
         await self.close()
 
 
+def _checked_url(base_url: object) -> str:
+    """Return the address of a service without a slash at its end.
+
+    Raises:
+        ConfigurationError: no request can be sent there. httpx would say so only when one is.
+    """
+    if isinstance(base_url, str):
+        try:
+            url = httpx.URL(base_url)
+            host = url.raw_host.decode("ascii")
+        except (httpx.InvalidURL, UnicodeError):
+            host = ""
+        else:
+            port_is_one = url.port is None or 0 < url.port <= _MAX_PORT
+            if url.scheme not in ("http", "https") or url.query or url.fragment or not port_is_one:
+                host = ""
+        if len(host) <= _MAX_HOST and _HOST.fullmatch(host) is not None:
+            return base_url.rstrip("/")
+    # Raised outside the handler, and without the URL, which may hold a password.
+    raise ConfigurationError(
+        "base_url must be an http or https URL, without a query and a fragment."
+    )
+
+
 def _check_api_key(api_key: str) -> None:
     if _VISIBLE.fullmatch(api_key) is None:
         raise ConfigurationError("An API Key consists of visible ASCII characters.")
-
-
-def _checked_key(key: Any) -> str:
-    if not key:
-        raise IdempotencyKeyRequired.from_violations([Violation("/idempotencyKey", "is required")])
-    if not isinstance(key, str) or _KEY.fullmatch(key) is None:
-        message = "must be 1 to 255 printable ASCII characters, with no space at either end"
-        raise InvalidRequest.from_violations([Violation("/idempotencyKey", message)])
-    return key
-
-
-def _quoted(key: str) -> str:
-    """Put a key that is in double quotes into another pair, since the service takes one off."""
-    return f'"{key}"' if len(key) > 1 and key[0] == key[-1] == '"' else key
-
-
-def _encoded(request: object) -> bytes:
-    try:
-        document: Any = request_document(request) if isinstance(request, TrackRequest) else request
-        text = json.dumps(document, default=_plain, allow_nan=False, ensure_ascii=False)
-        return text.encode()
-    except Exception:  # noqa: BLE001, S110 - a value's own code may raise anything
-        pass
-    # Raised outside the handler: the encoder's error quotes what it could not encode.
-    raise InvalidRequest.from_violations([Violation("", "holds a value that is not JSON")])
-
-
-def _plain(value: object) -> Any:
-    """Write what a `TrackRequest` may hold besides JSON's own types."""
-    if isinstance(value, datetime) and value.utcoffset() is not None:
-        return format_instant(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError

@@ -9,13 +9,16 @@ failure, into an answer or a log.
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
+
+from attrs import frozen
 
 from segmentflow_core import AsyncTracker, Receipt, SegmentflowError, Tracker
 from segmentflow_core.colour import drive, settle
 from segmentflow_core.errors import (
+    ConfigurationError,
     IdempotencyKeyRequired,
     InternalError,
     InvalidRequest,
@@ -27,8 +30,11 @@ from segmentflow_core.errors import (
 from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_core.wire import parse_request, receipt_document
 from segmentflow_http.authentication import Authenticator, Caller
+from segmentflow_http.batches import DEFAULT_MAX_BATCH_BYTES, track_batch
 from segmentflow_http.colours import refuse_awaited, refuse_kind
+from segmentflow_http.correlation import REQUEST_ID, request_id_of
 from segmentflow_http.erasing import erase_profile
+from segmentflow_http.failures import FailureLog
 from segmentflow_http.messages import (
     AnyHeaders,
     Response,
@@ -42,10 +48,14 @@ from segmentflow_http.messages import (
 from segmentflow_http.openapi import openapi_document
 from segmentflow_http.reading import read_route
 from segmentflow_http.routes import (
+    BATCH,
     ERASURE,
     EVENTS,
     HEALTH,
+    LIVENESS,
     OPENAPI,
+    READINESS,
+    Route,
     allowed_methods,
     routes_of,
 )
@@ -56,59 +66,127 @@ _LOG: Final = logging.getLogger("segmentflow.http")
 _AWAITED: Final = "An asynchronous authenticator needs an AsyncEndpoint."
 
 
+@frozen(repr=False)
+class _Asked:
+    """One request, as a host gives it."""
+
+    method: str
+    path: str
+    headers: AnyHeaders
+    body: bytes
+    mount: str
+
+
 class _EitherEndpoint:
     """What both endpoints share: the checks and the answer, written once."""
 
     def __init__(
-        self, tracker: Tracker | AsyncTracker, authenticator: Authenticator, prefix: str
+        self,
+        tracker: Tracker | AsyncTracker,
+        authenticator: Authenticator,
+        prefix: str,
+        max_batch_bytes: int,
     ) -> None:
+        if max_batch_bytes < 1:
+            raise ConfigurationError("max_batch_bytes must be at least 1.")
         self._tracker = tracker
         self._authenticator = authenticator
         self._prefix = prefix.rstrip("/")
-        self._openapi = openapi_document(tracker.limits, prefix=self._prefix)
+        self._max_batch_bytes = max_batch_bytes
+        self._failures = FailureLog()
+        self._openapi = openapi_document(
+            tracker.limits, prefix=self._prefix, max_batch_bytes=max_batch_bytes
+        )
 
     @property
     def max_bytes(self) -> int:
-        """Return the longest body accepted; the host need not read further."""
+        """Return the longest body that any path accepts; the host need not read further."""
+        return max(self._tracker.limits.max_bytes, self._max_batch_bytes)
+
+    def max_bytes_at(self, path: str) -> int:
+        """Return the longest body that a path accepts; the host need not read further there."""
+        if self._below(path) == BATCH.path:
+            return self._max_batch_bytes
         return self._tracker.limits.max_bytes
 
     def refuse_early(self, method: str, path: str, headers: AnyHeaders) -> Response | None:
-        """Return the refusal of a request whose body need not be read, or None.
+        """Return the answer to a request whose body need not be read, or None.
 
         For hosts that read the body themselves. A request with a wrong route, method or
-        announced size gets the same refusal here as when it is called with its body.
+        announced size gets the same refusal here as when it is called with its body. ``/livez``
+        is answered here, so that it waits for no thread and no store.
         """
         try:
-            self._route(method, path)
-            check_length(read_headers(headers), 0, self.max_bytes)
+            below = self._route(method, path)
+            check_length(read_headers(headers), 0, self.max_bytes_at(path))
         except SegmentflowError as error:
-            return _as_asked(method, self._refusal(error, path))
+            return self.refusal(error, method, path, headers)
+        if below == LIVENESS.path and method != "OPTIONS":
+            return _as_asked(method, _alive(), request_id_of(headers))
         return None
 
-    async def _answer(self, method: str, path: str, headers: AnyHeaders, body: bytes) -> Response:
-        """Answer a request; every failure becomes an answer too."""
+    async def _refuse_caller(self, method: str, path: str, headers: AnyHeaders) -> Response | None:
+        """Return the refusal of a caller who is not known or may not do this, or None."""
+        request_id = request_id_of(headers)
         try:
-            response = await self._result(method, path, headers, body)
+            route = self._route_of(method, path)
+            if route is not None and route.scope is not None:
+                read = read_headers(headers)
+                await settle(self._authenticator.authenticate(read, route.scope))
         except SegmentflowError as error:
-            response = self._refusal(error, path)
-        except Exception as error:  # noqa: BLE001 - the caller must learn nothing of any failure
-            _log_failure(error)
+            response = self._refusal(error, path, request_id)
+        except Exception as error:  # noqa: BLE001 - as of any answer
+            self._failures.failed(error, request_id)
             response = error_response(InternalError())
-        return _as_asked(method, response)
+        else:
+            return None
+        return _as_asked(method, response, request_id)
 
-    async def _result(self, method: str, path: str, headers: AnyHeaders, body: bytes) -> Response:
+    def refusal(
+        self, error: SegmentflowError, method: str, path: str, headers: AnyHeaders
+    ) -> Response:
+        """Return the answer to a request that the host itself has to refuse.
+
+        Args:
+            error: why.
+            method: as sent.
+            path: as the endpoint is given it.
+            headers: the request's.
+        """
+        request_id = request_id_of(headers)
+        return _as_asked(method, self._refusal(error, path, request_id), request_id)
+
+    async def _answer(self, asked: _Asked) -> Response:
+        """Answer a request; every failure becomes an answer too."""
+        request_id = request_id_of(asked.headers)
+        try:
+            response = await self._result(asked, request_id)
+        except SegmentflowError as error:
+            response = self._refusal(error, asked.path, request_id)
+        except Exception as error:  # noqa: BLE001 - the caller must learn nothing of any failure
+            self._failures.failed(error, request_id)
+            response = error_response(InternalError())
+        return _as_asked(asked.method, response, request_id)
+
+    async def _result(self, asked: _Asked, request_id: str) -> Response:
+        method, path, body = asked.method, asked.path, asked.body
         below = self._route(method, path)
         if method == "OPTIONS":
             return Response(204, {"allow": ", ".join(allowed_methods(below))}, b"")
-        route = routes_of(below)["GET" if method == "HEAD" else method]
-        read = read_headers(headers)
-        check_length(read, len(body), self.max_bytes)
+        route = self._route_of(method, path)
+        assert route is not None
+        read = read_headers(asked.headers)
+        check_length(read, len(body), self.max_bytes_at(path))
         if route is EVENTS:
             return await self._track(read, body)
+        if route is BATCH:
+            return await self._track_batch(read, body, request_id)
         if route is OPENAPI:
-            return json_response(200, self._openapi)
-        if route is HEALTH:
-            return await self._health()
+            return json_response(200, {**self._openapi, "servers": [{"url": asked.mount or "/"}]})
+        if route is LIVENESS:
+            return _alive()
+        if route in (HEALTH, READINESS):
+            return await self._health(request_id)
         assert route.scope is not None
         caller: Caller = await settle(self._authenticator.authenticate(read, route.scope))
         query = path.partition("?")[2]
@@ -153,14 +231,30 @@ class _EitherEndpoint:
             told["redaction_unmatched"] = str(len(receipt.unmatched_paths))
         return json_response(202, receipt_document(receipt), **told)
 
-    async def _health(self) -> Response:
+    async def _track_batch(
+        self, headers: Mapping[str, str], body: bytes, request_id: str
+    ) -> Response:
+        assert BATCH.scope is not None
+        caller: Caller = await settle(self._authenticator.authenticate(headers, BATCH.scope))
+        check_media_type(headers)
+        document = await track_batch(
+            self._tracker,
+            headers,
+            body,
+            organization_id=caller.organization_id,
+            max_bytes=self._max_batch_bytes,
+            on_failure=partial(self._failures.failed, request_id=request_id),
+        )
+        return json_response(200, document)
+
+    async def _health(self, request_id: str) -> Response:
         """Say whether the store takes writes: one that only answers questions tracks nothing."""
         try:
             await settle(self._tracker.records.check_writes())
         except SegmentflowError as error:
-            _log_failure(error)
+            self._failures.failed(error, request_id)
             return error_response(StorageUnavailable())
-        return json_response(200, {"status": "ok"})
+        return _alive()
 
     def _route(self, method: str, path: str) -> str:
         """Return the path below the prefix.
@@ -176,17 +270,20 @@ class _EitherEndpoint:
             raise MethodNotAllowed
         return self._below(path)
 
+    def _route_of(self, method: str, path: str) -> Route | None:
+        return routes_of(self._below(path)).get("GET" if method == "HEAD" else method)
+
     def _allowed(self, path: str) -> tuple[str, ...]:
         return allowed_methods(self._below(path)) if path.startswith(self._prefix) else ()
 
     def _below(self, path: str) -> str:
         return path.partition("?")[0].removeprefix(self._prefix)
 
-    def _refusal(self, error: SegmentflowError, path: str) -> Response:
+    def _refusal(self, error: SegmentflowError, path: str, request_id: str) -> Response:
         if isinstance(error, MethodNotAllowed):
             return error_response(error, allow=", ".join(self._allowed(path)))
-        if error.status == InternalError.status:
-            _log_failure(error)
+        if error.status >= InternalError.status:
+            self._failures.failed(error, request_id)
         return error_response(error)
 
 
@@ -197,19 +294,29 @@ class Endpoint(_EitherEndpoint):
         tracker: records the events; its limits are the endpoint's.
         authenticator: decides who calls.
         prefix: what comes before ``/api/v1/events`` and the other paths, such as ``/tracking``.
+        max_batch_bytes: how many bytes a batch of events may have.
 
     Raises:
         ConfigurationError: the tracker or the authenticator must be awaited: it needs an
-            `AsyncEndpoint`.
+            `AsyncEndpoint`; or `max_batch_bytes` is less than 1.
     """
 
-    def __init__(self, tracker: Tracker, authenticator: Authenticator, *, prefix: str = "") -> None:
+    def __init__(
+        self,
+        tracker: Tracker,
+        authenticator: Authenticator,
+        *,
+        prefix: str = "",
+        max_batch_bytes: int = DEFAULT_MAX_BATCH_BYTES,
+    ) -> None:
         refuse_kind(tracker, AsyncTracker, "An AsyncTracker needs an AsyncEndpoint.")
         refuse_awaited(authenticator.authenticate, _AWAITED)
-        super().__init__(tracker, authenticator, prefix)
+        super().__init__(tracker, authenticator, prefix, max_batch_bytes)
 
     @forgets_locals
-    def __call__(self, method: str, path: str, headers: AnyHeaders, body: bytes) -> Response:
+    def __call__(
+        self, method: str, path: str, headers: AnyHeaders, body: bytes, *, mount: str = ""
+    ) -> Response:
         """Answer one request. Never raises, whatever the request.
 
         Args:
@@ -218,14 +325,29 @@ class Endpoint(_EitherEndpoint):
                 takes. If the host has decoded the path, write a ``?`` within it as ``%3F`` again.
             headers: a mapping, or pairs; names in any case.
             body: the whole body, empty for none.
+            mount: the host's own mount point, percent-encoded, with no slash at its end: where
+                the OpenAPI document says that the API is.
         """
         try:
-            return drive(self._answer(method, path, headers, body))
+            return drive(self._answer(_Asked(method, path, headers, body, mount)))
         except RuntimeError:
             # Only `drive` raises here: the authenticator returned something to wait for, which
             # nobody could see when the endpoint was made.
             _LOG.error(_AWAITED)
-        return _as_asked(method, error_response(InternalError()))
+        return _as_asked(method, error_response(InternalError()), request_id_of(headers))
+
+    @forgets_locals
+    def refuse_caller(self, method: str, path: str, headers: AnyHeaders) -> Response | None:
+        """Return the refusal of a caller who is not known or may not do this, or None.
+
+        For hosts that read the body themselves, before they keep much of one that comes slowly or
+        is long. A call with the body asks for the caller again. Never raises.
+        """
+        try:
+            return drive(self._refuse_caller(method, path, headers))
+        except RuntimeError:  # as in `__call__`
+            _LOG.error(_AWAITED)
+        return _as_asked(method, error_response(InternalError()), request_id_of(headers))
 
 
 class AsyncEndpoint(_EitherEndpoint):
@@ -236,25 +358,34 @@ class AsyncEndpoint(_EitherEndpoint):
     """
 
     def __init__(
-        self, tracker: AsyncTracker, authenticator: Authenticator, *, prefix: str = ""
+        self,
+        tracker: AsyncTracker,
+        authenticator: Authenticator,
+        *,
+        prefix: str = "",
+        max_batch_bytes: int = DEFAULT_MAX_BATCH_BYTES,
     ) -> None:
         refuse_kind(tracker, Tracker, "A Tracker needs an Endpoint.")
-        super().__init__(tracker, authenticator, prefix)
+        super().__init__(tracker, authenticator, prefix, max_batch_bytes)
 
     @forgets_locals
-    async def __call__(self, method: str, path: str, headers: AnyHeaders, body: bytes) -> Response:
+    async def __call__(
+        self, method: str, path: str, headers: AnyHeaders, body: bytes, *, mount: str = ""
+    ) -> Response:
         """Answer one request; as `Endpoint.__call__`."""
-        return await self._answer(method, path, headers, body)
+        return await self._answer(_Asked(method, path, headers, body, mount))
+
+    @forgets_locals
+    async def refuse_caller(self, method: str, path: str, headers: AnyHeaders) -> Response | None:
+        """Return the refusal of a caller, or None; as `Endpoint.refuse_caller`."""
+        return await self._refuse_caller(method, path, headers)
 
 
-def _as_asked(method: str, response: Response) -> Response:
-    """Leave out the body of an answer to HEAD (RFC 9110, section 9.3.2)."""
-    return response._replace(body=b"") if method == "HEAD" else response
+def _alive() -> Response:
+    return json_response(200, {"status": "ok"})
 
 
-def _log_failure(error: Exception) -> None:
-    """Log the place and the type of a failure. Its message may quote the request: leave it out."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = " < ".join(f"{frame.name} ({frame.filename}:{frame.lineno})" for frame in frames[::-1])
-    code = error.code if isinstance(error, SegmentflowError) else "internal_error"
-    _LOG.error("%s: %s at %s", code, type(error).__name__, where)
+def _as_asked(method: str, response: Response, request_id: str) -> Response:
+    """Name the request, and leave out the body of an answer to HEAD (RFC 9110, section 9.3.2)."""
+    headers = {**response.headers, REQUEST_ID: request_id}
+    return response._replace(headers=headers, body=b"" if method == "HEAD" else response.body)

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
+from urllib.parse import quote
 
 from segmentflow_core.errors import (
     InternalError,
@@ -23,10 +24,13 @@ __all__ = [
     "check_length",
     "check_media_type",
     "error_response",
+    "has_two_lengths",
     "idempotency_key",
     "json_response",
+    "mount_point",
     "quoted_path",
     "read_headers",
+    "shown_error",
     "with_query",
 ]
 
@@ -81,6 +85,13 @@ def quoted_path(path: str) -> str:
     return path.replace("?", "%3F")
 
 
+def mount_point(path: str | bytes) -> str:
+    """Write the path that an app is mounted at, which the server has decoded, as in a URL."""
+    quoted = quote(path).strip("/")
+    # Never two slashes: a name behind them would be another host's.
+    return f"/{quoted}" if quoted else ""
+
+
 def with_query(path: str, query: str) -> str:
     """Put the query that a server has cut off behind the path again."""
     return f"{path}?{query}" if query else path
@@ -123,13 +134,25 @@ def idempotency_key(headers: Mapping[str, str]) -> str | None:
     return given
 
 
+def has_two_lengths(names: Iterable[str]) -> bool:
+    """Tell whether lowercase header names give a body two lengths: a proxy may read the other.
+
+    RFC 9112, section 6.3: the connection of such a request must be closed after the answer.
+    """
+    return {"content-length", "transfer-encoding"} <= set(names)
+
+
 def check_length(headers: Mapping[str, str], received: int, limit: int) -> None:
     """Refuse a body that is too large, by its announced or its received length.
 
     Raises:
-        InvalidRequest: the announced length is not a number.
+        InvalidRequest: the announced length is not a number, or not the only one.
         PayloadTooLarge: either length is more than `limit` bytes.
     """
+    if has_two_lengths(headers):
+        raise InvalidRequest.from_violations(
+            [Violation("/headers/transfer-encoding", "must not stand beside content-length")]
+        )
     announced = headers.get("content-length")
     if announced is not None and _DIGITS.fullmatch(announced) is None:
         raise InvalidRequest.from_violations(
@@ -156,17 +179,22 @@ def json_response(status: int, document: Any, **headers: str) -> Response:
     return _response(status, body, headers)
 
 
-def error_response(error: SegmentflowError, **headers: str) -> Response:
-    """Answer with an error's envelope.
+def shown_error(error: SegmentflowError) -> SegmentflowError:
+    """Return what callers are told of an error.
 
     Every inner failure (500) says the same, without details. A store that is unavailable is
     named by its own code alone: where it is, is nothing for callers.
     """
-    should_retry = error.should_retry
     if error.status == InternalError.status:
-        error = InternalError()
-    elif isinstance(error, StorageUnavailable):
-        error = StorageUnavailable(details=error.details)
+        return InternalError()
+    if isinstance(error, StorageUnavailable):
+        return StorageUnavailable(details=error.details)
+    return error
+
+
+def error_response(error: SegmentflowError, **headers: str) -> Response:
+    """Answer with the envelope of an error, as far as callers are told of it."""
+    should_retry, error = error.should_retry, shown_error(error)
     if should_retry is not None:
         headers["x_should_retry"] = "true" if should_retry else "false"
     if error.retry_after is not None:

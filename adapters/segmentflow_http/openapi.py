@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from segmentflow_core import Limits, SegmentflowError, __version__
 from segmentflow_core.errors import (
+    IdempotencyInProgress,
     InsufficientScope,
     InternalError,
     InvalidRequest,
@@ -20,6 +21,7 @@ from segmentflow_core.errors import (
     PayloadTooLarge,
     StorageUnavailable,
     Unauthorized,
+    UnsupportedMediaType,
 )
 from segmentflow_core.wire import (
     IDEMPOTENCY_KEY_SCHEMA,
@@ -27,7 +29,9 @@ from segmentflow_core.wire import (
     receipt_json_schema,
     request_json_schema,
 )
+from segmentflow_http.batches import DEFAULT_MAX_BATCH_BYTES
 from segmentflow_http.erasing import AT_MOST
+from segmentflow_http.openapi_batch import BATCH_ANSWER_EXAMPLE, batch_example, batch_schemas
 from segmentflow_http.openapi_reading import (
     ANSWERS,
     ERASURE_EXAMPLE,
@@ -35,12 +39,15 @@ from segmentflow_http.openapi_reading import (
     parameters_of,
 )
 from segmentflow_http.routes import (
+    BATCH,
     ERASURE,
     ERRORS,
     EVENTS,
     HEALTH,
+    LIVENESS,
     OPENAPI,
     PROFILE,
+    READINESS,
     READING,
     Route,
 )
@@ -74,6 +81,19 @@ _JSON_VALUE: Final = "#/components/schemas/JsonValue"
 
 _ELSEWHERE: Final = (NotFound, MethodNotAllowed)
 """Answers to paths and methods that the document does not describe."""
+
+_OF_BATCHES: Final = (
+    InvalidRequest,
+    Unauthorized,
+    InsufficientScope,
+    IdempotencyInProgress,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    Overloaded,
+    StorageUnavailable,
+    InternalError,
+)
+"""What a batch may be answered with in place of its results."""
 
 _OF_STORED: Final = (
     InvalidRequest,
@@ -144,6 +164,10 @@ _RESPONSE_HEADERS: Final[dict[str, dict[str, Any]]] = {
         "may be mistyped, and protects nothing.",
         "schema": {"type": "integer", "minimum": 1},
     },
+    "x-request-id": {
+        "description": "What names the request in the logs: as sent, or made.",
+        "schema": {"type": "string"},
+    },
     "allow": {
         "description": "The methods of this path.",
         "schema": {"type": "string"},
@@ -151,14 +175,17 @@ _RESPONSE_HEADERS: Final[dict[str, dict[str, Any]]] = {
 }
 
 
-def openapi_document(limits: Limits, *, prefix: str = "") -> dict[str, Any]:
+def openapi_document(
+    limits: Limits, *, prefix: str = "", max_batch_bytes: int = DEFAULT_MAX_BATCH_BYTES
+) -> dict[str, Any]:
     """Describe the API.
 
     Args:
         limits: how much JSON one request may hold.
         prefix: what the host puts before every path.
+        max_batch_bytes: how many bytes a batch may have.
     """
-    unavailable = [cls for cls in ERRORS if cls.status >= 500]
+    request = request_json_schema(limits, json_value=_JSON_VALUE)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -170,6 +197,7 @@ def openapi_document(limits: Limits, *, prefix: str = "") -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "paths": {
             prefix + EVENTS.path: {"post": _track_operation()},
+            prefix + BATCH.path: {"post": _batch_operation()},
             **{prefix + route.path: {"get": _reading_operation(route)} for route in READING},
             prefix + ERASURE.path: {
                 "get": _reading_operation(PROFILE),
@@ -178,17 +206,7 @@ def openapi_document(limits: Limits, *, prefix: str = "") -> dict[str, Any]:
             prefix + OPENAPI.path: {
                 "get": _operation(OPENAPI, {"200": _answer("This document.", {"type": "object"})})
             },
-            prefix + HEALTH.path: {
-                "get": _operation(
-                    HEALTH,
-                    {
-                        "200": _answer(
-                            "The store answers.", _schema("Health"), example={"status": "ok"}
-                        ),
-                        **_refusals(unavailable),
-                    },
-                )
-            },
+            **{prefix + route.path: {"get": _health_operation(route)} for route in _HEALTH},
         },
         "components": {
             "securitySchemes": {
@@ -201,7 +219,7 @@ def openapi_document(limits: Limits, *, prefix: str = "") -> dict[str, Any]:
             },
             "headers": _RESPONSE_HEADERS,
             "schemas": {
-                "TrackRequest": request_json_schema(limits, json_value=_JSON_VALUE),
+                "TrackRequest": request,
                 "JsonValue": json_value_schema(_JSON_VALUE),
                 "Receipt": receipt_json_schema(),
                 "Health": {
@@ -209,6 +227,7 @@ def openapi_document(limits: Limits, *, prefix: str = "") -> dict[str, Any]:
                     "required": ["status"],
                     "properties": {"status": {"type": "string", "const": "ok"}},
                 },
+                **batch_schemas(request, max_batch_bytes),
                 **READING_SCHEMAS,
                 "Error": _error_schema(),
             },
@@ -218,9 +237,8 @@ def openapi_document(limits: Limits, *, prefix: str = "") -> dict[str, Any]:
 
 def _track_operation() -> dict[str, Any]:
     accepted = _answer("The receipt.", _schema("Receipt"), example=DOCUMENTED_RECEIPT)
-    accepted["headers"] = {
-        name: _header(name) for name in ("idempotent-replayed", "redaction-unmatched")
-    }
+    for name in ("idempotent-replayed", "redaction-unmatched"):
+        accepted["headers"][name] = _header(name)
     refused = [cls for cls in ERRORS if cls not in _ELSEWHERE]
     return {
         **_operation(EVENTS, {"202": accepted, **_refusals(refused)}),
@@ -245,6 +263,39 @@ def _track_operation() -> dict[str, Any]:
             },
         },
     }
+
+
+def _batch_operation() -> dict[str, Any]:
+    answered = _answer(
+        "A result for each event, in order.", _schema("BatchResults"), example=BATCH_ANSWER_EXAMPLE
+    )
+    refused = [cls for cls in ERRORS if cls in _OF_BATCHES]
+    return {
+        **_operation(BATCH, {"200": answered, **_refusals(refused)}),
+        "security": [{"apiKey": []}],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": _schema("Batch"),
+                    "example": batch_example(DOCUMENTED_REQUEST, DOCUMENTED_KEY),
+                }
+            },
+        },
+    }
+
+
+_HEALTH: Final[Mapping[Route, str]] = {
+    HEALTH: "The store takes writes.",
+    READINESS: "The store takes writes.",
+    LIVENESS: "The process answers.",
+}
+
+
+def _health_operation(route: Route) -> dict[str, Any]:
+    unavailable = [cls for cls in ERRORS if cls.status >= 500 and route is not LIVENESS]
+    good = _answer(_HEALTH[route], _schema("Health"), example={"status": "ok"})
+    return _operation(route, {"200": good, **_refusals(unavailable)})
 
 
 def _reading_operation(route: Route) -> dict[str, Any]:
@@ -290,13 +341,11 @@ def _refusals(errors: Sequence[type[SegmentflowError]]) -> dict[str, Any]:
         answer["content"]["application/json"]["examples"] = {
             cls.code: {"value": _example(cls)} for cls in classes
         }
-        headers: dict[str, Any] = {}
+        headers = answer["headers"]
         if any(cls.should_retry is not None for cls in classes):
             headers["x-should-retry"] = _header("x-should-retry")
         if any(cls.retry_after is not None for cls in classes):
             headers["retry-after"] = _header("retry-after")
-        if headers:
-            answer["headers"] = headers
         refusals[str(status)] = answer
     return refusals
 
@@ -334,7 +383,11 @@ def _answer(description: str, schema: dict[str, Any], *, example: Any = None) ->
     content: dict[str, Any] = {"schema": schema}
     if example is not None:
         content["example"] = example
-    return {"description": description, "content": {"application/json": content}}
+    return {
+        "description": description,
+        "headers": {"x-request-id": _header("x-request-id")},
+        "content": {"application/json": content},
+    }
 
 
 def _schema(name: str) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from typing import Final, TypeAlias
 import httpx
 from attrs import frozen
 
-from segmentflow_core.errors import ConfigurationError
+from segmentflow_core.errors import ConfigurationError, SegmentflowError
 
-__all__ = ["DEFAULT_RETRIES", "Retried", "Retries", "Uniform", "pause_after"]
+__all__ = ["DEFAULT_RETRIES", "Retried", "Retries", "Uniform", "may_yet_succeed", "pause_after"]
 
 _RETRIED_STATUSES: Final = frozenset({408, 429})
 
@@ -65,20 +65,23 @@ class Retried:
 
 
 def pause_after(
-    attempt: int, response: httpx.Response | None, rules: Retries, uniform: Uniform
+    attempt: int, answer: httpx.Response | SegmentflowError, rules: Retries, uniform: Uniform
 ) -> float | None:
     """Return the seconds to wait before another attempt, or None to make none.
 
     Args:
         attempt: the number of the attempt that failed, from 1.
-        response: its answer, or None if there was none.
+        answer: its answer, or the error that says why there is none.
         rules: how often to try, and how long to wait.
         uniform: draws a pause between two bounds.
     """
-    if attempt >= rules.attempts or not (response is None or _may_yet_succeed(response)):
+    if isinstance(answer, SegmentflowError):
+        again, asked = answer.should_retry, None
+    else:
+        again, asked = may_yet_succeed(answer), _retry_after(answer)
+    if attempt >= rules.attempts or not again:
         return None
     longest = min(rules.longest_pause, rules.first_pause * 2 ** (attempt - 1))
-    asked = None if response is None else _retry_after(response)
     if asked is None:
         return uniform(0, longest)
     if asked > rules.longest_retry_after:
@@ -87,7 +90,7 @@ def pause_after(
     return asked + uniform(0, rules.first_pause)
 
 
-def _may_yet_succeed(response: httpx.Response) -> bool:
+def may_yet_succeed(response: httpx.Response) -> bool:
     """Tell whether the same request may be accepted later: by the service's word, or its status."""
     told = response.headers.get("x-should-retry")
     if told in ("true", "false"):

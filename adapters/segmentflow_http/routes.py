@@ -30,15 +30,18 @@ from segmentflow_core.errors import (
 )
 
 __all__ = [
+    "BATCH",
     "ERASURE",
     "ERRORS",
     "EVENT",
     "EVENTS",
     "EXPLANATION",
     "HEALTH",
+    "LIVENESS",
     "OPENAPI",
     "PROFILE",
     "PROFILES",
+    "READINESS",
     "READING",
     "ROUTES",
     "STORY",
@@ -71,6 +74,13 @@ class Route:
 
 EVENTS: Final = Route(
     "POST", "/api/v1/events", "trackEvent", "Record one event exactly once.", "events:write"
+)
+BATCH: Final = Route(
+    "POST",
+    "/api/v1/events/batch",
+    "trackEvents",
+    "Record up to a thousand events, each exactly once, in one transaction.",
+    "events:write",
 )
 EVENT: Final = Route(
     "GET", "/api/v1/events/{eventId}", "getEvent", "Return one event.", "events:read"
@@ -108,11 +118,16 @@ STORY: Final = Route(
 )
 OPENAPI: Final = Route("GET", "/openapi.json", "getOpenApi", "Describe this API.")
 HEALTH: Final = Route("GET", "/healthz", "getHealth", "Tell whether the store takes writes.")
+READINESS: Final = Route(
+    "GET", "/readyz", "getReadiness", "Tell whether the store takes writes, as /healthz."
+)
+LIVENESS: Final = Route("GET", "/livez", "getLiveness", "Tell that the process answers.")
 
 READING: Final = (EVENT, EXPLANATION, PROFILES, PROFILE, STORY)
 """What only reads, for a caller who may."""
 
-ROUTES: Final = (EVENTS, *READING, ERASURE, OPENAPI, HEALTH)
+ROUTES: Final = (EVENTS, BATCH, *READING, ERASURE, OPENAPI, HEALTH, READINESS, LIVENESS)
+"""Every route. One whose path has no name in braces stands before those it would match."""
 
 ERRORS: Final[tuple[type[SegmentflowError], ...]] = (
     InvalidRequest,
@@ -146,8 +161,13 @@ _ENDS: Final = {path: re.compile(f"{each.pattern}$") for path, each in _PATTERNS
 
 
 def routes_of(path: str) -> Mapping[str, Route]:
-    """Return the routes of a path by their method; none if there is no such path."""
-    return {route.method: route for route in ROUTES if _PATTERNS[route.path].fullmatch(path)}
+    """Return the routes of a path by their method; none if there is no such path.
+
+    A path that is written out is itself, and no id: as OpenAPI matches paths.
+    """
+    found = [route for route in ROUTES if route.path == path]
+    found = found or [route for route in ROUTES if _PATTERNS[route.path].fullmatch(path)]
+    return {route.method: route for route in found}
 
 
 def id_in(route: Route, path: str) -> str:

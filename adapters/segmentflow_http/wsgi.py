@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
+from segmentflow_core.errors import InvalidRequest, Violation
 from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_http.access import AnsweredHook, tell_answered
 from segmentflow_http.colours import refuse_kind
 from segmentflow_http.endpoint import AsyncEndpoint, Endpoint
-from segmentflow_http.messages import quoted_path, with_query
+from segmentflow_http.messages import (
+    Response,
+    mount_point,
+    quoted_path,
+    with_query,
+)
 
 __all__ = ["WsgiApp"]
+
+
+_SHORT: Final = 64 * 1024
+"""How many bytes of a body are read before the caller is known."""
 
 
 class WsgiApp:
@@ -42,22 +52,37 @@ class WsgiApp:
         self, environ: dict[str, Any], start_response: Callable[..., object]
     ) -> Iterable[bytes]:
         """Serve one request."""
+        response = self.answer(environ)
+        phrase = HTTPStatus(response.status).phrase
+        start_response(f"{response.status} {phrase}", list(response.headers.items()))
+        return [response.body]
+
+    @forgets_locals
+    def answer(self, environ: Mapping[str, Any]) -> Response:
+        """Answer one request; for a view of a WSGI framework.
+
+        Args:
+            environ: the request as the server gave it. Nobody must have read its body.
+        """
         started = time.perf_counter()
         method, path = environ["REQUEST_METHOD"], quoted_path(environ.get("PATH_INFO", ""))
         headers = _headers(environ)
         body = b""
         response = self._endpoint.refuse_early(method, path, headers)
+        if response is None and (endless := _endless(environ)) is not None:
+            response = self._endpoint.refusal(endless, method, path, headers)
+        if response is None and _is_long(environ):
+            response = self._endpoint.refuse_caller(method, path, headers)
         if response is None:
-            body = _read(environ, self._endpoint.max_bytes)
+            body = _read(environ, self._endpoint.max_bytes_at(path))
             target = with_query(path, environ.get("QUERY_STRING", ""))
-            response = self._endpoint(method, target, headers, body)
-        phrase = HTTPStatus(response.status).phrase
-        start_response(f"{response.status} {phrase}", list(response.headers.items()))
-        tell_answered(self._on_answered, (method, path), response, len(body), started)
-        return [response.body]
+            mount = mount_point(_sent(environ.get("SCRIPT_NAME", "")))
+            response = self._endpoint(method, target, headers, body, mount=mount)
+        tell_answered(self._on_answered, (method, path, headers), response, len(body), started)
+        return response
 
 
-def _headers(environ: dict[str, Any]) -> list[tuple[str, str]]:
+def _headers(environ: Mapping[str, Any]) -> list[tuple[str, str]]:
     headers = [
         (name[5:].replace("_", "-"), value)
         for name, value in environ.items()
@@ -68,7 +93,36 @@ def _headers(environ: dict[str, Any]) -> list[tuple[str, str]]:
     return headers + [(name.replace("_", "-"), environ[name]) for name in given]
 
 
-def _read(environ: dict[str, Any], limit: int) -> bytes:
+def _endless(environ: Mapping[str, Any]) -> InvalidRequest | None:
+    """Refuse a chunked body whose end the server does not tell the app; None of any other."""
+    if (
+        environ.get("CONTENT_LENGTH")
+        or "HTTP_TRANSFER_ENCODING" not in environ
+        or environ.get("wsgi.input_terminated")
+    ):
+        return None
+    message = "is not read by this server: send the body with content-length"
+    fault = Violation("/headers/transfer-encoding", message)
+    return InvalidRequest.from_violations([fault])
+
+
+def _is_long(environ: Mapping[str, Any]) -> bool:
+    """Tell whether a body may be too long to be kept of just anybody; its length was checked."""
+    announced = environ.get("CONTENT_LENGTH")
+    if announced:
+        return int(announced) > _SHORT
+    return bool(environ.get("wsgi.input_terminated"))
+
+
+def _sent(text: str) -> bytes:
+    """Return the bytes that a server gives as text (PEP 3333); some frameworks decode them."""
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        return text.encode()
+
+
+def _read(environ: Mapping[str, Any], limit: int) -> bytes:
     """Read the body; one byte past the limit shows that it is too long."""
     length = environ.get("CONTENT_LENGTH")
     if length:

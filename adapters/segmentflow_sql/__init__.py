@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from segmentflow_sql.bound import AsyncBoundSqlStorage, BoundSqlStorage
 from segmentflow_sql.migrations import MigrationReport, ReportedStep
+from segmentflow_sql.notifying import Notifier
 from segmentflow_sql.schema import SCHEMA_VERSION, metadata
 from segmentflow_sql.storage import AsyncSqlStorage, SqlStorage, open_storage
 
@@ -13,6 +14,7 @@ __all__ = [
     "AsyncSqlStorage",
     "BoundSqlStorage",
     "MigrationReport",
+    "Notifier",
     "ReportedStep",
     "SqlStorage",
     "metadata",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from sqlalchemy import Engine
@@ -22,6 +23,7 @@ from segmentflow_sql.drivers import database_of_engine, open_engine
 from segmentflow_sql.installation import VERSIONS
 from segmentflow_sql.migrations import MigrationReport, Versions
 from segmentflow_sql.migrations.migrator import Migrator
+from segmentflow_sql.notifying import Notifier, can_notify, listening
 from segmentflow_sql.vacuuming import vacuum
 from segmentflow_sql.waiting import IN_THREAD, ON_LOOP
 
@@ -155,6 +157,18 @@ class SqlStorage:
         """
         return drive(self._attempts.run(work, reads_only=reads_only))
 
+    def listening(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
+        """Call `wake` whenever another process has committed an event that enrolled.
+
+        On PostgreSQL it listens on a connection of its own, in a thread of its own. Elsewhere it
+        does nothing. A worker calls it; what is lost, the worker's polling covers.
+        """
+        return listening(self._engine, wake) if can_notify(self._engine) else nullcontext()
+
+    def notifier(self) -> Notifier | None:
+        """Return what wakes listening workers; None where the database has no NOTIFY."""
+        return Notifier(self._engine) if can_notify(self._engine) else None
+
     def close(self) -> None:
         """Close the engine's pooled connections."""
         self._engine.dispose()
@@ -233,6 +247,19 @@ class AsyncSqlStorage:
         had been sent already, the event may be recorded, and its key tells.
         """
         return await self._attempts.run(work, reads_only=reads_only)
+
+    def listening(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
+        """Call `wake` whenever another process has committed; as `SqlStorage.listening`.
+
+        The connection is made of the engine's URL alone.
+        """
+        engine = self._engine.sync_engine
+        return listening(engine, wake) if can_notify(engine) else nullcontext()
+
+    def notifier(self) -> Notifier | None:
+        """Return what wakes listening workers; as `SqlStorage.notifier`."""
+        engine = self._engine.sync_engine
+        return Notifier(engine) if can_notify(engine) else None
 
     async def close(self) -> None:
         """Close the engine's pooled connections."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from segmentflow_sql.exchange import Connection
+from datetime import datetime
+from functools import partial
+
+from segmentflow_core.ports import from_microseconds
+from segmentflow_sql.exchange import Connection, ask
 from segmentflow_sql.repositories import (
     ApiKeyRepository,
     AuditRepository,
@@ -17,6 +21,7 @@ from segmentflow_sql.repositories import (
     RetentionRepository,
     TrackingRepository,
 )
+from segmentflow_sql.statements import Statement
 
 __all__ = ["SqlTransaction"]
 
@@ -26,12 +31,16 @@ class SqlTransaction:
 
     Attributes:
         connection: what every repository asks.
+        now: reads the server's clock; not there where the store has none of its own.
     """
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         # Only tracking keeps state; the others are made when asked for.
         self.tracking = TrackingRepository(connection)
+        read_clock = connection.kind.statements.hand_over.read_clock
+        if read_clock is not None:
+            self.now = partial(_read, connection, read_clock)
 
     @property
     def idempotency(self) -> IdempotencyRepository:
@@ -87,3 +96,8 @@ class SqlTransaction:
     def retention(self) -> RetentionRepository:
         """Old records, to be removed."""
         return RetentionRepository(self.connection)
+
+
+async def _read(connection: Connection, clock: Statement) -> datetime:
+    ((microseconds,),) = await ask(connection, clock)
+    return from_microseconds(microseconds)

@@ -20,10 +20,10 @@ def create_app(tracker: AsyncTracker, authenticator: Authenticator) -> web.Appli
         answer = endpoint.refuse_early(method, path, pairs)
         if answer is None:
             # One byte past the limit is enough to see that a body is too long.
-            received = bytearray()
+            received, limit = bytearray(), endpoint.max_bytes_at(path)
             async for part in request.content.iter_chunked(64 * 1024):
                 received += part
-                if len(received) > endpoint.max_bytes:
+                if len(received) > limit:
                     break
             answer = await endpoint(method, path, pairs, bytes(received))
         return web.Response(status=answer.status, headers=answer.headers, body=answer.body)

@@ -23,7 +23,9 @@ def create_app(tracker: Tracker, authenticator: Authenticator) -> Litestar:
 
     @asgi("/tracking", is_mount=True, copy_scope=True)
     async def events(scope: Scope, receive: Receive, send: Send) -> None:
-        # Litestar ends the path below a mount with a slash that the caller did not send.
-        await app({**scope, "path": scope["path"].rstrip("/")}, receive, send)
+        # Litestar ends the path below a mount with a slash that the caller did not send, and does
+        # not say where the mount is.
+        below = {"path": scope["path"].rstrip("/"), "root_path": f"{scope['root_path']}/tracking"}
+        await app({**scope, **below}, receive, send)
 
     return Litestar(route_handlers=[home, events])

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import timedelta
-from functools import partial
-from typing import TypeAlias
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias, TypeVar, cast
 
 from segmentflow_core.arguments import (
     DEFAULT_LEASE,
@@ -27,12 +26,19 @@ from segmentflow_core.arguments import (
     only,
 )
 from segmentflow_core.calls import StorageCalls
-from segmentflow_core.colour import drive
+from segmentflow_core.colour import drive, settle
 from segmentflow_core.domain.event import Enrollment, EnrollmentStatus
 from segmentflow_core.domain.finding import EnrollmentFilter
 from segmentflow_core.domain.hand_over import ClaimedEnrollment, ClaimTerms, Lease
 from segmentflow_core.errors import SegmentflowError
-from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
+from segmentflow_core.ports import (
+    AsyncStorage,
+    Clock,
+    IdFactory,
+    Storage,
+    TellsTime,
+    Transaction,
+)
 from segmentflow_core.system import SystemClock, Uuid7Factory
 from segmentflow_core.usecases.finding import list_enrollments
 from segmentflow_core.usecases.hand_over import (
@@ -44,6 +50,8 @@ from segmentflow_core.usecases.hand_over import (
 )
 
 __all__ = ["AsyncEnrollments", "Enrollments"]
+
+T = TypeVar("T")
 
 # Under other names, since within the facades `list` is a method.
 Claimed: TypeAlias = list[ClaimedEnrollment]
@@ -64,7 +72,7 @@ class _EnrollmentCalls(StorageCalls):
         asynchronous: bool,
     ) -> None:
         super().__init__(storage, face, asynchronous=asynchronous)
-        self._clock = clock or SystemClock()
+        self._clock = clock
         self._ids = ids or Uuid7Factory()
 
     async def page(
@@ -98,16 +106,19 @@ class _EnrollmentCalls(StorageCalls):
         check_limit(limit)
         check_lease(lease)
         check_max_attempts(max_attempts)
-        now = self._clock.now()
-        terms = ClaimTerms(
-            organization_id, journey_id, limit, now, now + lease, self._ids.new_id(), max_attempts
+        token = self._ids.new_id()
+        return await self._run_at(
+            lambda t, now: claim_enrollments(
+                t,
+                ClaimTerms(
+                    organization_id, journey_id, limit, now, now + lease, token, max_attempts
+                ),
+            )
         )
-        return await self.run(partial(claim_enrollments, terms=terms))
 
     async def complete(self, leases: Sequence[Lease]) -> Finished:
         check_leases(leases)
-        now = self._clock.now()
-        return await self.run(partial(complete_enrollments, leases=leases, now=now))
+        return await self._run_at(lambda t, now: complete_enrollments(t, leases, now))
 
     async def release(
         self,
@@ -121,33 +132,45 @@ class _EnrollmentCalls(StorageCalls):
         check_delay(delay)
         check_max_attempts(max_attempts)
         words = checked_failure(error, failed=failed)
-        return await self.run(
-            partial(
-                release_enrollments,
-                leases=leases,
-                available_at=self._clock.now() + delay,
-                max_attempts=max_attempts,
-                failed=failed,
-                error=words,
+        return await self._run_at(
+            lambda t, now: release_enrollments(
+                t, leases, now + delay, max_attempts, failed=failed, error=words
             )
         )
 
     async def extend(self, leases: Sequence[Lease], by: timedelta) -> Finished:
         check_leases(leases)
         check_lease(by)
-        lease_until = self._clock.now() + by
-        return await self.run(partial(extend_enrollments, leases=leases, lease_until=lease_until))
+        return await self._run_at(lambda t, now: extend_enrollments(t, leases, now + by))
 
     async def revive(self, enrollment_ids: Sequence[str], organization_id: str) -> Finished:
         check_organization(organization_id)
-        return await self.run(
-            partial(
-                revive_enrollments,
-                organization_id=organization_id,
-                enrollment_ids=enrollment_ids,
-                now=self._clock.now(),
-            )
+        return await self._run_at(
+            lambda t, now: revive_enrollments(t, organization_id, enrollment_ids, now)
         )
+
+    async def _run_at(self, work: Callable[[Transaction, datetime], Coroutine[Any, Any, T]]) -> T:
+        """Run a use case that needs to know when it happens.
+
+        It happens once, whatever else is run again: a claim whose answer was lost is known
+        again by the end of its lease.
+        """
+        moment = None if self._clock is None else self._clock.now()
+
+        async def timed(transaction: Transaction) -> T:
+            nonlocal moment
+            if moment is None:
+                moment = await _moment_of(transaction)
+            return await work(transaction, moment)
+
+        return await self.run(timed)
+
+
+async def _moment_of(transaction: Transaction) -> datetime:
+    """Return the store's instant; the machine's where the store has no clock of its own."""
+    if hasattr(transaction, "now"):
+        return await settle(cast("TellsTime", transaction).now())
+    return SystemClock().now()
 
 
 class Enrollments:
@@ -157,7 +180,8 @@ class Enrollments:
 
     Args:
         storage: where they are kept.
-        clock: tells the time; default the machine's.
+        clock: tells the time; default the store's own where it has one, as PostgreSQL, else
+            the machine's.
         ids: makes ids; default UUIDv7.
 
     Raises:

@@ -93,14 +93,15 @@ class Tracker:
             profile_limits=profile_limits,
             redaction=redaction,
         )
-        clock, ids = clock or SystemClock(), ids or Uuid7Factory()
+        ids = ids or Uuid7Factory()
+        self.enrollments = Enrollments(storage, clock=clock, ids=ids)
+        clock = clock or SystemClock()
         self._calls = TrackingCalls(storage, settings, clock, ids, observers, asynchronous=False)
         self._track = self._calls.track_many
         if gather is not None:
             check_gathering(gather, storage, asynchronous=False)
             self._track = GatheredCalls(self._calls, gather).track_many
         self.journeys = Journeys(storage, clock=clock, ids=ids)
-        self.enrollments = Enrollments(storage, clock=clock, ids=ids)
         self.people = People(storage, clock=clock, ids=ids, profile_limits=profile_limits)
         self.records = Records(
             storage,
@@ -235,14 +236,15 @@ class AsyncTracker:
             profile_limits=profile_limits,
             redaction=redaction,
         )
-        clock, ids = clock or SystemClock(), ids or Uuid7Factory()
+        ids = ids or Uuid7Factory()
+        self.enrollments = AsyncEnrollments(storage, clock=clock, ids=ids)
+        clock = clock or SystemClock()
         self._calls = TrackingCalls(storage, settings, clock, ids, observers, asynchronous=True)
         self._track = self._calls.track_many
         if gather is not None:
             check_gathering(gather, storage, asynchronous=True)
             self._track = GatheredCalls(self._calls, gather).track_many
         self.journeys = AsyncJourneys(storage, clock=clock, ids=ids)
-        self.enrollments = AsyncEnrollments(storage, clock=clock, ids=ids)
         self.people = AsyncPeople(storage, clock=clock, ids=ids, profile_limits=profile_limits)
         self.records = AsyncRecords(
             storage,

@@ -42,6 +42,7 @@ PACKAGES = (
     "segmentflow_observers",
     "segmentflow_sql",
     "segmentflow_sql.alembic",
+    "segmentflow_worker",
 )
 
 
@@ -120,4 +121,5 @@ DESCRIBED_WHOLE = (
     "segmentflow_core.codecs",
     "segmentflow_core.errors",
     "segmentflow_observers",
+    "segmentflow_worker",
 )

@@ -76,6 +76,7 @@ def headers(secret):
         "x-api-key": secret,
         "idempotency-key": DOCUMENTED_KEY,
         "content-type": "application/json",
+        "x-request-id": "r-1",
     }
 
 

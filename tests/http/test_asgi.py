@@ -65,11 +65,11 @@ def held(async_endpoint):
     """Give an endpoint that answers POST when `go` is set, and sets `entered` before."""
 
     class Held(AsyncEndpoint):
-        async def __call__(self, method, *request):
+        async def __call__(self, method, *request, **more):
             if method == "POST":
                 self.entered.set()
                 await self.go.wait()
-            return await super().__call__(method, *request)
+            return await super().__call__(method, *request, **more)
 
     async_endpoint.__class__ = Held
     async_endpoint.entered, async_endpoint.go = asyncio.Event(), asyncio.Event()
@@ -325,3 +325,56 @@ def test_the_access_log_tells_what_happened_and_nothing_of_what_was_sent(endpoin
     assert "canary" not in caplog.text
     assert headers["x-api-key"] not in caplog.text
     assert headers["idempotency-key"] not in caplog.text
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_a_request_of_two_lengths_is_refused_and_its_connection_closed(
+    app, headers, tracker, method
+):
+    # RFC 9112, section 6.3: a proxy may have read the other length, and what follows as a request.
+    path = EVENTS if method == "POST" else "/healthz"
+    two = {**headers, "content-length": "4", "transfer-encoding": "chunked"}
+    (start, sent), left = run(app, scope(two, method=method, path=path), body(BODY))
+    assert (start["status"], len(left)) == (400, 1)
+    assert (b"connection", b"close") in start["headers"]
+    document = json.loads(sent["body"])
+    assert document["details"]["violations"][0]["path"] == "/headers/transfer-encoding"
+    for one in ({"content-length": str(len(BODY))}, {"transfer-encoding": "chunked"}):
+        (start, _), _ = run(app, scope({**headers, **one}), body(BODY))
+        assert (start["status"], (b"connection", b"close") in start["headers"]) == (202, False)
+
+
+@pytest.mark.parametrize(
+    ("root_path", "path", "url"),
+    [
+        ("", "/openapi.json", "/"),
+        ("/tracking", "/tracking/openapi.json", "/tracking"),
+        ("/behind", "/openapi.json", "/behind"),
+        ("/a b/\u00fc", "/a b/\u00fc/openapi.json", "/a%20b/%C3%BC"),
+    ],
+)
+def test_the_document_says_where_it_is_mounted(app, root_path, path, url):
+    given = scope({}, method="GET", path=path, root_path=root_path)
+    (start, sent), _ = run(app, given, body(b""))
+    document = json.loads(sent["body"])
+    assert document["servers"] == [{"url": url}]
+    assert EVENTS in document["paths"]
+    assert (b"content-length", str(len(sent["body"])).encode()) in start["headers"]
+
+
+@pytest.mark.parametrize(
+    ("secret", "status"), [("sk_test_" + "x" * 43, 401), ("wk_" + "x" * 40, 401), (None, 403)]
+)
+def test_a_body_in_parts_is_read_of_a_caller_who_is_known_and_may(
+    app, headers, api_keys, secret, status
+):
+    reader = api_keys.create(["events:read"]).secret
+    given = scope({**headers, "x-api-key": secret or reader})
+    (start, _), left = run(app, given, body(BODY[:10], BODY[10:]))
+    assert (start["status"], len(left)) == (status, 1)
+    assert (b"x-request-id", b"r-1") in start["headers"]
+
+
+def test_a_body_in_parts_to_a_path_for_anyone_is_read(app):
+    (start, _), left = run(app, scope({}, "GET", "/openapi.json"), body(b"a", b"b"))
+    assert (start["status"], left) == (200, [])

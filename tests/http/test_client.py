@@ -9,6 +9,7 @@ from types import MappingProxyType
 import httpx
 import pytest
 
+from scripted_http import RECEIPT, URL, Script, answer, refusal
 from segmentflow_core import ProfileInput, TrackRequest
 from segmentflow_core.errors import (
     ERROR_CLASSES,
@@ -31,45 +32,7 @@ from segmentflow_http.client import (
     UnexpectedAnswer,
     Unreachable,
 )
-from segmentflow_http.messages import error_response, idempotency_key
-
-URL = "http://events.test"
-RECEIPT = {
-    "eventId": "e",
-    "profileId": "p",
-    "matchedJourneys": 3,
-    "enrolledJourneys": 2,
-    "skippedJourneys": 1,
-}
-
-
-class Script:
-    """Answers with one prepared answer after another, and remembers what was sent."""
-
-    def __init__(self, *answers):
-        self._answers = list(answers)
-        self.requests = []
-        self.pauses = []
-
-    def __call__(self, request):
-        self.requests.append(request)
-        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
-        if isinstance(answer, Exception):
-            raise answer
-        return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
-
-    async def sleep(self, seconds):
-        self.pauses.append(seconds)
-
-
-def answer(status, document=None, **headers):
-    names = {name.replace("_", "-"): value for name, value in headers.items()}
-    return httpx.Response(status, json=document, headers=names)
-
-
-def refusal(error):
-    status, headers, body = error_response(error)
-    return httpx.Response(status, headers=headers, content=body)
+from segmentflow_http.messages import idempotency_key
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -239,10 +202,106 @@ def test_a_service_out_of_reach_is_an_error_of_its_own(track):
     assert "canary" not in str(raised.value.envelope())
 
 
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_a_page_of_a_proxy_that_may_pass_says_to_try_again(track, status):
+    script = Script(httpx.Response(status, html="<html>canary</html>"))
+    with pytest.raises(UnexpectedAnswer) as raised:
+        track(script, a_request(), "key", retries=Retries(attempts=2))
+    assert (raised.value.should_retry, raised.value.details) == (True, {"status": status})
+    assert len(script.requests) == 2
+    assert "canary" not in str(raised.value.envelope())
+
+
+@pytest.mark.parametrize("status", [200, 302, 404])
+def test_a_page_of_something_else_is_not_asked_for_again(track, status):
+    script = Script(httpx.Response(status, html="<html>"))
+    with pytest.raises(UnexpectedAnswer) as raised:
+        track(script, a_request(), "key")
+    assert (raised.value.should_retry, len(script.requests)) == (None, 1)
+
+
+def test_an_answer_that_cannot_be_unpacked_is_asked_for_again(track):
+    class Mangled(Script):
+        def __call__(self, request):
+            self.requests.append(request)
+            packed = {"content-encoding": "gzip"}
+            return httpx.Response(202, headers=packed, stream=httpx.ByteStream(b"canary"))
+
+    script = Mangled()
+    with pytest.raises(UnexpectedAnswer) as raised:
+        track(script, a_request(), "key", retries=Retries(attempts=3))
+    assert (raised.value.should_retry, len(script.requests)) == (True, 3)
+    assert raised.value.__cause__ is raised.value.__context__ is None
+
+
+@pytest.mark.parametrize("status", [200, 202, 400, 503])
+def test_an_answer_nested_too_deep_to_read_is_not_the_services(track, status):
+    for text in ("[" * 100_000, '{"error":' * 100_000):
+        script = Script(httpx.Response(status, text=text))
+        with pytest.raises(UnexpectedAnswer) as raised:
+            track(script, a_request(), "key", retries=Retries(attempts=1))
+        assert raised.value.__context__ is None
+
+
+@pytest.mark.parametrize("failure", [httpx.TooManyRedirects("x"), httpx.UnsupportedProtocol("x")])
+def test_what_no_further_attempt_can_change_is_not_tried_again(track, failure):
+    script = Script(failure)
+    with pytest.raises(UnexpectedAnswer) as raised:
+        track(script, a_request(), "key")
+    assert (raised.value.should_retry, len(script.requests)) == (None, 1)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "canary.example.com",
+        "//canary.example.com",
+        "ftp://canary",
+        "http://",
+        "http://[canary",
+        "http://canary:99999",
+        "http://canary:x",
+        "http://can ary",
+        "http://canary..com",
+        "http://canary\n",
+        f"http://{'canary' * 11}.com",
+        "https://canary/?x=1",
+        "https://canary/#x",
+        b"https://canary",
+    ],
+)
+def test_what_cannot_be_the_address_of_a_service_is_refused_when_given(url):
+    for kind in (Client, AsyncClient):
+        with pytest.raises(ConfigurationError) as raised:
+            kind(url, "sk_test_x")
+        assert "canary" not in str(raised.value)
+        assert raised.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("url", "sent"),
+    [
+        ("http://events.test", "http://events.test"),
+        ("HTTP://EVENTS.test:8000/", "http://events.test:8000"),
+        ("https://events.test/behind/a/proxy//", "https://events.test/behind/a/proxy"),
+        ("http://[::1]:8000", "http://[::1]:8000"),
+        ("http://10.0.0.1", "http://10.0.0.1"),
+        ("http://b\u00fccher.test", "http://xn--bcher-kva.test"),
+    ],
+)
+def test_the_events_are_below_the_address(url, sent):
+    script = Script(answer(202, RECEIPT))
+    with httpx.Client(transport=httpx.MockTransport(script)) as http:
+        Client(url, "sk_test_x", http=http).track(a_request(), "key")
+    assert script.requests[0].url == httpx.URL(f"{sent}/api/v1/events")
+
+
 @pytest.mark.parametrize(
     "strange",
     [
         httpx.Response(202, text="<html>"),
+        answer(202, {**RECEIPT, "matchedJourneys": True}),
         answer(202, {**RECEIPT, "eventId": 1}),
         answer(202, {**RECEIPT, "matchedJourneys": None}),
         answer(200, RECEIPT),

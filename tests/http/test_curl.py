@@ -20,9 +20,16 @@ README = Path(__file__).parents[2] / "README.md"
 pytestmark = pytest.mark.skipif(CURL is None, reason="curl is not installed: curl NOT TESTED")
 
 
+HTTP = Path(__file__).parents[2] / "docs" / "reference" / "http.md"
+
+
 def documented_command(url, key):
     """Give the README's command, its address and its key replaced, as the shell would split it."""
     (text,) = re.findall(r"^curl (?:.*\\\n)*.*$", README.read_text("utf-8"), re.MULTILINE)
+    return split(text, url, key)
+
+
+def split(text, url, key):
     for documented, ours in (("http://127.0.0.1:8000", url), ("$KEY", key)):
         assert documented in text
         text = text.replace(documented, ours)
@@ -68,3 +75,20 @@ def test_the_documented_command_gets_the_documented_answer_and_a_replay(curl):
     assert (again[0], again[1]["idempotent-replayed"], again[2]) == (202, "true", body)
     assert (refused[0], refused[1]["x-should-retry"]) == (401, "false")
     assert "Ingest API" in json.loads(refused[2])["message"]
+
+
+def test_the_documented_batch_gets_the_documented_answer():
+    text = HTTP.read_text("utf-8")
+    (command,) = re.findall(r"^```sh\n(curl .*?)^```", text, re.MULTILINE | re.DOTALL)
+    (shown,) = re.findall(r"^```json\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    with served("memory://") as server:
+        arguments = [*split(command, server.url, KEY), "--silent", "--show-error", "--noproxy", "*"]
+        done = subprocess.run(arguments, capture_output=True, check=True)
+    accepted, refused = json.loads(done.stdout)["results"]
+    expected = json.loads(shown)["results"]
+    assert refused == expected[1]
+    assert {**accepted["receipt"], "eventId": 0, "profileId": 0} == {
+        **expected[0]["receipt"],
+        "eventId": 0,
+        "profileId": 0,
+    }

@@ -24,6 +24,7 @@ def test_the_documented_request_gets_the_documented_answer(post, tracker):
         "content-type": "application/json",
         "content-length": str(len(body)),
         "cache-control": "no-store",
+        "x-request-id": "r-1",
     }
     receipt = json.loads(body)
     assert list(receipt.items())[2:] == [
@@ -100,17 +101,30 @@ def test_a_query_is_ignored_and_a_prefix_belongs_to_the_path(tracker):
 # --- the other routes ----------------------------------------------------------------
 
 
-def test_health_touches_the_store(call, caplog):
-    response = call("GET", "/healthz", {}, b"")
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_health_touches_the_store(call, path):
+    response = call("GET", path, {}, b"")
     assert (response.status, said(response)) == (200, {"status": "ok"})
     for error in (StorageUnavailable(), StorageUnavailable(details={"error": "SQLITE_FULL"})):
-        response = failing(error)("GET", "/healthz", {}, b"")
+        response = failing(error)("GET", path, {}, b"")
         assert (response.status, said(response)["details"]) == (503, {})
 
 
+def test_that_the_process_answers_is_said_without_asking_anybody():
+    endpoint = failing(RuntimeError("asked"))
+    named = {"x-request-id": "r-1"}
+    response = endpoint("GET", "/livez", named, b"")
+    assert (response.status, said(response)) == (200, {"status": "ok"})
+    assert endpoint.refuse_early("GET", "/livez", named) == response
+    assert endpoint.refuse_early("HEAD", "/livez", named) == response._replace(body=b"")
+    assert endpoint.refuse_early("OPTIONS", "/livez", {}) is None
+    assert endpoint.refuse_early("GET", "/healthz", {}) is None
+
+
 def test_head_answers_as_get_without_the_body(call):
-    for path in ("/healthz", "/openapi.json"):
-        got, head = call("GET", path, {}, b""), call("HEAD", path, {}, b"")
+    for path in ("/healthz", "/readyz", "/livez", "/openapi.json"):
+        named = {"x-request-id": "r-1"}
+        got, head = call("GET", path, named, b""), call("HEAD", path, named, b"")
         assert head == got._replace(body=b"")
     for path in ("/nowhere", EVENTS):
         assert call("HEAD", path, {}, b"").body == b""

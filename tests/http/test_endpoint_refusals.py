@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -182,7 +183,7 @@ def test_the_limits_are_the_trackers(storage):
     tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET, limits=limits)
     endpoint = Endpoint(tracker, KnownKeys(["k" * 32]))
     assert said(post_to(endpoint))["details"] == {"maxBytes": 100}
-    assert endpoint.max_bytes == 100
+    assert endpoint.max_bytes_at(EVENTS) == 100
 
 
 def test_what_is_refused_early_is_refused_the_same_with_its_body(endpoint, headers):
@@ -195,3 +196,30 @@ def test_what_is_refused_early_is_refused_the_same_with_its_body(endpoint, heade
         assert early == endpoint(method, path, {**headers, **more}, b"{}")
         assert early.status >= 400
     assert endpoint.refuse_early("POST", EVENTS, headers) is None
+
+
+def test_a_caller_is_refused_before_the_body_as_with_it(endpoint, async_endpoint, headers):
+    for method, path, more in (
+        ("POST", EVENTS, {"x-api-key": "wk_public"}),
+        ("POST", f"{EVENTS}/batch", {"x-api-key": "nobody"}),
+        ("GET", "/api/v1/profiles", {}),
+        ("HEAD", "/api/v1/profiles", {}),
+    ):
+        given = {**headers, **more}
+        early = endpoint.refuse_caller(method, path, given)
+        assert early == endpoint(method, path, given, b"")
+        assert early.status in (401, 403)
+        assert asyncio.run(async_endpoint.refuse_caller(method, path, given)) == early
+    for method, path in (("POST", EVENTS), ("GET", "/healthz"), ("GET", "/nowhere")):
+        assert endpoint.refuse_caller(method, path, headers) is None
+
+
+def test_an_authenticator_that_fails_lets_nobody_in(tracker, caplog):
+    class Broken:
+        def authenticate(self, headers, scope):
+            raise ValueError(headers["x-api-key"])
+
+    response = Endpoint(tracker, Broken()).refuse_caller("POST", EVENTS, {"x-api-key": "canary"})
+    assert (response.status, said(response)["error"]) == (500, "internal_error")
+    assert "ValueError" in caplog.text
+    assert "canary" not in caplog.text + repr(response)

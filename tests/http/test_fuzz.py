@@ -16,7 +16,7 @@ from segmentflow_core import Tracker
 from segmentflow_core.testing import DOCUMENTED_REQUEST, FINGERPRINT_SECRET, json_values
 from segmentflow_http import Endpoint, KnownKeys
 from segmentflow_http.access import log_answered, tell_answered
-from segmentflow_http.routes import ERRORS, ROUTES
+from segmentflow_http.routes import BATCH, ERRORS, ROUTES
 from segmentflow_memory import MemoryStorage
 
 KEY = "k" * 32
@@ -70,8 +70,26 @@ def mutated(draw):
     return json.dumps({**PLANTED, name: planted(draw(json_values()))}).encode()
 
 
+@st.composite
+def batched(draw):
+    """Give a batch of events, some of them with one member replaced by anything that is JSON."""
+    events = []
+    for key in draw(st.lists(texts | json_values().map(planted), max_size=4)):
+        name = draw(st.sampled_from([*PLANTED, "other", "idempotencyKey"]))
+        replaced = {name: planted(draw(json_values()))} if draw(st.booleans()) else {}
+        events.append({"idempotencyKey": key, **PLANTED, **replaced})
+    raw = json.dumps({"events": events, **draw(st.sampled_from([{}, {"other": CANARY}]))})
+    return raw.replace(
+        '"other"', draw(st.sampled_from(['"other"', '"event"', '"events"']))
+    ).encode()
+
+
 bodies = st.one_of(
-    binaries, damaged(), mutated(), json_values().map(planted).map(json.dumps).map(str.encode)
+    binaries,
+    damaged(),
+    mutated(),
+    batched(),
+    json_values().map(planted).map(json.dumps).map(str.encode),
 )
 
 
@@ -88,7 +106,7 @@ def send(shared, caplog):
 
     def send(method, path, headers, body):
         response = shared(method, path, headers, body)
-        tell_answered(log_answered, (method, path), response, len(body), 0.0)
+        tell_answered(log_answered, (method, path, headers), response, len(body), 0.0)
         shown = repr((response.headers, response.body)) + caplog.text
         caplog.clear()
         assert CANARY not in shown
@@ -96,10 +114,15 @@ def send(shared, caplog):
         assert response.status < 500
         if method == "HEAD":
             assert response.body == b""
-        elif response.status >= 400:
-            document = json.loads(response.body)
-            assert set(document) == {"error", "message", "details"}
-            assert CODES[document["error"]] == response.status
+            return
+        document = json.loads(response.body or "{}")
+        errors = [(response.status, document)] if response.status >= 400 else []
+        for result in document.get("results", ()):
+            assert set(result) & {"receipt", "error"}
+            errors += [(result["status"], result["error"])] if "error" in result else []
+        for status, error in errors:
+            assert set(error) == {"error", "message", "details"}
+            assert CODES[error["error"]] == status < 500
 
     return send
 
@@ -115,3 +138,10 @@ def test_anything_at_all_gets_a_sensible_answer(send, method, path, headers, bod
 def test_any_body_of_a_known_caller_gets_a_sensible_answer(send, key, body):
     headers = {"x-api-key": KEY, "idempotency-key": key, "content-type": "application/json"}
     send("POST", "/api/v1/events", headers, body)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(body=batched() | bodies)
+def test_any_batch_of_a_known_caller_gets_a_sensible_answer(send, body):
+    headers = {"x-api-key": KEY, "content-type": "application/json"}
+    send("POST", BATCH.path, headers, body)

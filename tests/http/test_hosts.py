@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import io
 import json
 from pathlib import Path
+from wsgiref.util import setup_testing_defaults
 
 import httpx
 import pytest
@@ -40,7 +42,8 @@ async def over_asgi(app, *message, **more):
 
 async def over_a_socket(app, method, url, **more):
     async with TestServer(app) as server, httpx.AsyncClient() as client:
-        return await client.request(method, str(server.make_url(httpx.URL(url).path)), **more)
+        address = str(server.make_url("/")).rstrip("/")
+        return await client.request(method, address + httpx.URL(url).raw_path.decode(), **more)
 
 
 @pytest.fixture(params=[*ASGI, *WSGI, "aiohttp_app"])
@@ -102,6 +105,69 @@ def test_every_route_is_there_beside_the_hosts_own(ask):
     assert ask("GET", "/tracking/openapi.json").json()["openapi"] == "3.1.0"
     options = ask("OPTIONS", EVENTS)
     assert (options.status_code, options.headers["allow"]) == (204, "OPTIONS, POST")
+
+
+def test_the_document_leads_back_to_the_host(ask):
+    document = ask("GET", "/tracking/openapi.json").json()
+    (server,) = document["servers"]
+    (path,) = [path for path in document["paths"] if path.endswith("/healthz")]
+    assert ask("GET", f"{server['url'].rstrip('/')}{path}").json() == {"status": "ok"}
+
+
+def test_a_question_mark_that_was_sent_encoded_starts_no_query(ask, headers, tracker):
+    answer = ask("POST", f"{EVENTS}%3Fx", headers=headers, content=BODY)
+    assert (answer.status_code, tracker.records.events()) == (404, [])
+
+
+@pytest.fixture(params=WSGI)
+def call_wsgi(request, tracker, api_keys, monkeypatch):
+    """Call a host as a WSGI server does; give the status and the answer's document."""
+    app = load(request.param, monkeypatch).create_app(tracker, ApiKeyAuthenticator(api_keys))
+    clear_url_caches()
+
+    def call_wsgi(method, path, headers, body=b"", **more):
+        content_type = headers.get("content-type", "")
+        sent = {name: value for name, value in headers.items() if name != "content-type"}
+        environ = {
+            "REQUEST_METHOD": method,
+            "SCRIPT_NAME": "",
+            "PATH_INFO": path,
+            "QUERY_STRING": "",
+            "wsgi.input": io.BytesIO(body),
+            **{f"HTTP_{name.upper().replace('-', '_')}": value for name, value in sent.items()},
+            "CONTENT_TYPE": content_type,
+            **more,
+        }
+        setup_testing_defaults(environ)
+        started = []
+        answered = app(environ, lambda *given: started.append(given))
+        return int(started[0][0].split()[0]), json.loads(b"".join(answered))
+
+    return call_wsgi
+
+
+def test_a_chunked_body_is_read_whole_or_refused(call_wsgi, headers, tracker):
+    chunked = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
+    longer = BODY.ljust(256 * 1024) + b"{"
+    for body in (longer, longer * 2):
+        status, document = call_wsgi("POST", EVENTS, headers, body, **chunked)
+        assert (status, document["error"]) == (413, "payload_too_large")
+    assert not tracker.records.events()
+    status, _ = call_wsgi("POST", EVENTS, headers, BODY, **chunked)
+    assert (status, len(tracker.records.events())) == (202, 1)
+    del chunked["wsgi.input_terminated"]  # as a server that does not know where it ends
+    status, document = call_wsgi("POST", EVENTS, headers, BODY, **chunked)
+    assert (status, document["error"]) == (400, "invalid_request")
+    (violation,) = document["details"]["violations"]
+    assert violation["path"] == "/headers/transfer-encoding"
+
+
+def test_a_host_may_be_mounted_itself(call_wsgi, headers):
+    below = {"SCRIPT_NAME": "/shop", "CONTENT_LENGTH": str(len(BODY))}
+    assert call_wsgi("POST", EVENTS, headers, BODY, **below)[0] == 202
+    _, document = call_wsgi("GET", "/tracking/openapi.json", {}, SCRIPT_NAME="/shop")
+    url = document["servers"][0]["url"]
+    assert any(f"{url}{path}" == f"/shop{EVENTS}" for path in document["paths"])
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)

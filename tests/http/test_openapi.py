@@ -41,7 +41,7 @@ def test_every_route_is_in_it():
 
 def test_the_headers_of_an_answer_that_accepts_are_in_it():
     headers = OPERATION["responses"]["202"]["headers"]
-    assert set(headers) == {"idempotent-replayed", "redaction-unmatched"}
+    assert set(headers) == {"idempotent-replayed", "redaction-unmatched", "x-request-id"}
     assert headers.keys() <= DOCUMENT["components"]["headers"].keys()
 
 

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
 from urllib.parse import urlsplit
 
 import httpx
@@ -24,6 +26,8 @@ from segmentflow_core.testing import (
 )
 from segmentflow_sql import open_storage
 
+# What the command leaves in its environment for the processes that serve.
+SET_BY_SERVE = ("MAX_BATCH_BYTES", "READ_TIMEOUT")
 HEADERS = {"x-api-key": KEY, "idempotency-key": DOCUMENTED_KEY}
 
 
@@ -193,6 +197,9 @@ def test_a_request_may_hold_256_kib_and_nest_64_deep_unless_told_otherwise(store
 @pytest.mark.parametrize(
     ("option", "value"),
     [
+        ("--max-batch-bytes", "0"),
+        ("--read-timeout", "0"),
+        ("--keep-alive", "-1"),
         ("--together", "129"),
         ("--writers", "0"),
         ("--max-requests", "0"),
@@ -221,6 +228,51 @@ def test_a_request_that_is_cut_off_by_a_stop_is_one_line_of_the_log(store, worke
     assert "Traceback" not in logged
 
 
+def test_a_connection_that_sends_nothing_more_is_closed(store):
+    head = f"POST /api/v1/events HTTP/1.1\r\nhost: a\r\nx-api-key: {KEY}\r\n"
+    whole = "GET /livez HTTP/1.1\r\nhost: a\r\n\r\n"
+    nothing, half_a_head, half_a_body = "", f"{head}x-slow", f"{head}content-length: 9\r\n\r\n{{"
+    sent = (nothing, half_a_head, half_a_body, whole, f"{whole}GET /livez")
+    with served(store, "--read-timeout", "5", "--keep-alive", "1") as server, ExitStack() as stack:
+        address = urlsplit(server.url)
+        connections = [
+            stack.enter_context(socket.create_connection((address.hostname, address.port), 60))
+            for _ in sent
+        ]
+        for connection, text in zip(connections, sent, strict=True):
+            connection.sendall(text.encode())
+        answers = [b"".join(iter(partial(each.recv, 65_536), b"")) for each in connections]
+        server.stop()
+    assert [answer.count(b"HTTP/1.1 200 ") for answer in answers] == [0, 0, 0, 1, 1]
+    assert [bool(answer) for answer in answers[:3]] == [False, False, False]
+    assert not any("Traceback" in line for line in server.err), "".join(server.err)
+
+
+def test_how_long_a_batch_may_be_is_a_setting(store):
+    batch = {"events": [{"idempotencyKey": str(n), **a_request()} for n in range(9)]}
+    headers = {"x-api-key": KEY}
+    with served(store, "--max-batch-bytes", "500", "--workers", "2") as server:
+        url = f"{server.url}/api/v1/events/batch"
+        long = httpx.post(url, headers=headers, json=batch)
+        short = httpx.post(url, headers=headers, json={"events": batch["events"][:2]})
+    assert (long.status_code, long.json()["details"]) == (413, {"maxBytes": 500})
+    assert [result["status"] for result in short.json()["results"]] == [202, 202]
+    assert len(stored(store)) == 2
+
+
+def test_the_connection_of_a_request_of_two_lengths_is_closed(store):
+    start = f"POST /api/v1/events HTTP/1.1\r\nhost: a\r\nx-api-key: {KEY}\r\ncontent-length: 3\r\n"
+    hidden = "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n"
+    with served(store) as server:
+        address = urlsplit(server.url)
+        with socket.create_connection((address.hostname, address.port), timeout=60) as connection:
+            request = f"{start}transfer-encoding: chunked\r\n\r\n0\r\n\r\n{hidden}"
+            connection.sendall(request.encode())
+            answers = b"".join(iter(lambda: connection.recv(65_536), b""))
+    assert answers.startswith(b"HTTP/1.1 400 ")
+    assert (answers.count(b"HTTP/1.1 "), b"connection: close" in answers) == (1, True)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="there are no such signals: NOT TESTED")
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
@@ -238,7 +290,7 @@ def test_an_address_that_cannot_be_listened_on_is_refused_with_the_reason(
     store, host, workers, monkeypatch, capsys
 ):
     monkeypatch.setenv("SEGMENTFLOW_FINGERPRINT_KEY", FINGERPRINT_SECRET)
-    for name in ("STORE", "THREADS", "TOGETHER", "WRITERS", "MAX_REQUESTS"):
+    for name in ("STORE", "THREADS", "TOGETHER", "WRITERS", "MAX_REQUESTS", *SET_BY_SERVE):
         monkeypatch.setenv(f"SEGMENTFLOW_{name}", "")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
@@ -259,7 +311,8 @@ def test_a_wrong_set_up_is_said_before_anything_listens(
     store, environment, why, monkeypatch, capsys
 ):
     monkeypatch.setenv("SEGMENTFLOW_FINGERPRINT_KEY", FINGERPRINT_SECRET)
-    for name in ("STORE", "THREADS", "TOGETHER", "WRITERS", "MAX_REQUESTS", "MAX_BYTES"):
+    names = ("STORE", "THREADS", "TOGETHER", "WRITERS", "MAX_REQUESTS", "MAX_BYTES")
+    for name in (*names, *SET_BY_SERVE):
         monkeypatch.setenv(f"SEGMENTFLOW_{name}", "")
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

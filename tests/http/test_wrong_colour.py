@@ -87,8 +87,9 @@ def post_to(endpoint):
 
 
 def test_an_endpoint_that_meets_something_to_await_answers_500_and_logs_what_it_needs(caplog):
-    response = post_to(Endpoint(a_tracker(), Handing()))
-    assert (response.status, response.code) == (500, "internal_error")
+    endpoint = Endpoint(a_tracker(), Handing())
+    for response in (post_to(endpoint), endpoint.refuse_caller("POST", "/api/v1/events", {})):
+        assert (response.status, response.code) == (500, "internal_error")
     assert "An asynchronous authenticator needs an AsyncEndpoint." in caplog.text
 
 

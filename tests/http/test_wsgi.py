@@ -79,9 +79,49 @@ def test_a_chunked_body_is_read_up_to_the_limit(call, headers):
     assert call("POST", EVENTS, headers, b" " * 300_000, **chunked)[0].startswith("413")
 
 
+@pytest.mark.parametrize("chunked", [True, False])
+def test_a_long_body_is_read_of_a_caller_who_is_known(call, headers, chunked):
+    class Unread(io.BytesIO):
+        def read(self, *_: object) -> bytes:
+            raise AssertionError
+
+    more = {"CONTENT_LENGTH": None, "wsgi.input_terminated": True} if chunked else {}
+    unknown = {**headers, "x-api-key": "sk_test_" + "x" * 43}
+    long = BODY.ljust(100_000)
+    assert call("POST", EVENTS, unknown, long, **more, **{"wsgi.input": Unread()})[0][:3] == "401"
+    assert call("POST", EVENTS, headers, long, **more)[0][:3] == "202"
+
+
 def test_a_body_of_no_length_is_empty(call, headers):
     assert call("POST", EVENTS, headers, BODY, CONTENT_LENGTH=None)[0].startswith("400")
     assert call("GET", "/healthz", {}, CONTENT_LENGTH="")[0] == "200 OK"
+
+
+def test_a_chunked_body_that_the_server_does_not_end_is_refused_with_the_reason(call, headers):
+    # PEP 3333 knows no chunked body: without the server's word, the app cannot see its end.
+    chunked = {"CONTENT_LENGTH": None, "HTTP_TRANSFER_ENCODING": "chunked"}
+    status, answered, body = call("POST", EVENTS, headers, BODY, **chunked)
+    assert (status, answered["x-should-retry"]) == ("400 Bad Request", "false")
+    (violation,) = json.loads(body)["details"]["violations"]
+    assert violation["path"] == "/headers/transfer-encoding"
+    assert "content-length" in violation["message"]
+
+
+def test_a_request_of_two_lengths_is_refused(call, headers):
+    status, _, body = call("POST", EVENTS, headers, BODY, HTTP_TRANSFER_ENCODING="chunked")
+    assert status == "400 Bad Request"
+    assert b"/headers/transfer-encoding" in body
+
+
+@pytest.mark.parametrize(
+    ("script_name", "url"),
+    [("", "/"), ("/tracking", "/tracking"), ("/a b/\u00c3\u00bc", "/a%20b/%C3%BC")],
+)
+def test_the_document_says_where_it_is_mounted(call, script_name, url):
+    _, _, body = call("GET", "/openapi.json", {}, SCRIPT_NAME=script_name)
+    document = json.loads(body)
+    assert document["servers"] == [{"url": url}]
+    assert EVENTS in document["paths"]
 
 
 def test_a_hook_that_fails_hinders_no_answer(endpoint):

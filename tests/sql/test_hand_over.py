@@ -7,13 +7,15 @@ import re
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from types import SimpleNamespace
 
 import psycopg
 import pytest
 from sqlalchemy import create_engine
 
-from segmentflow_core import EnrollmentStatus, Tracker
+from segmentflow_core import Enrollments, EnrollmentStatus, Tracker
+from segmentflow_core.colour import drive
 from segmentflow_core.testing import FINGERPRINT_SECRET, FixedClock, a_journey, a_request
 from segmentflow_sql import SqlStorage
 from segmentflow_sql.statements import statements_for
@@ -89,6 +91,36 @@ def test_eight_workers_killed_at_random_complete_every_enrollment_once_and_lose_
 def asking_for(kin):
     """Return the options of an engine whose database is one of PostgreSQL's kin."""
     return {"execution_options": {"segmentflow_database": kin}}
+
+
+# --- the clock of leases --------------------------------------------------------------------
+
+
+def test_leases_go_by_the_clock_of_the_server(postgres, database, opened):
+    """Read to the microsecond, in a transaction that a host began long ago too."""
+    storage = opened(postgres.url(database))
+    enrol(a_tracker(storage), 1)
+    with postgres.connect(database) as connection:
+
+        def now():
+            return connection.execute("SELECT clock_timestamp()").fetchone()[0]
+
+        before = now()
+        (claimed,) = Enrollments(storage).claim(lease=timedelta(hours=1))
+        assert before <= claimed.enrollment.lease_until - timedelta(hours=1) <= now()
+        engine = create_engine(postgres.url(database))
+        with engine.begin() as host:
+            bound = SqlStorage.bound_to(host)
+            bound.run(lambda transaction: drive(transaction.now()))
+            before = now()
+            told = bound.run(lambda transaction: drive(transaction.now()))
+            assert before <= told <= now()
+        engine.dispose()
+
+
+def test_a_sqlite_file_has_no_clock_but_the_machines(opened, tmp_path):
+    storage = opened(f"sqlite:///{tmp_path / 'store.db'}")
+    assert not storage.run(lambda transaction: hasattr(transaction, "now"))
 
 
 # --- workers that meet ----------------------------------------------------------------------

@@ -72,6 +72,15 @@ from segmentflow_http import (
 from segmentflow_http.client import AsyncClient, Client
 from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
 from segmentflow_sql import SqlStorage
+from segmentflow_worker import (
+    Assignment,
+    AsyncWorker,
+    GiveUp,
+    LoggingObserver,
+    TryAgain,
+    Worker,
+    wakes,
+)
 
 T = TypeVar("T")
 
@@ -233,3 +242,25 @@ class OwnStorage:
 own: Storage = OwnStorage()
 assert_type(own.run(lambda transaction: drive(counted(transaction))), int)
 assert_type(is_asynchronous(own.run), bool)
+
+
+def a_handler(assignment: Assignment) -> None:
+    assert_type(assignment.state, Mapping[str, Any])
+    assert_type(assignment.idempotency_key, str)
+    raise TryAgain("closed", after=timedelta(hours=1))
+
+
+async def another_handler(assignment: Assignment) -> str:
+    raise GiveUp(assignment.journey_id)
+
+
+worker = Worker(MemoryStorage(), {"welcome": a_handler, "second": another_handler})
+assert_type(worker.run(), int)
+assert_type(worker.drain(), int)
+Tracker(MemoryStorage(), fingerprint_key="key", observers=[wakes(worker)])
+
+
+async def work_on(storage: AsyncStorage) -> None:
+    awaited = AsyncWorker(storage, {}, default=another_handler, observers=[LoggingObserver()])
+    assert_type(await awaited.run(), int)
+    assert_type(await awaited.drain(), int)

@@ -30,7 +30,13 @@ from sqlalchemy import (
 from sqlalchemy.sql.elements import ClauseElement
 
 from segmentflow_core.ports import EnrollmentStatus
-from segmentflow_sql.schema import enrollments, events, is_available, profile_versions
+from segmentflow_sql.schema import (
+    INSTANT,
+    enrollments,
+    events,
+    is_available,
+    profile_versions,
+)
 from segmentflow_sql.statements.building import Values, columns, compiled, for_rows
 from segmentflow_sql.statements.dealing import (
     KEY,
@@ -70,6 +76,8 @@ class HandOverStatements:
     release_enrollments: RowStatement
     extend_enrollments: RowStatement
     revive_enrollments: Statement
+    read_clock: Statement | None
+    """None where every process that shares the store has the machine's clock anyway."""
 
 
 def hand_over_statements(dialect: Dialect) -> HandOverStatements:
@@ -121,6 +129,9 @@ def hand_over_statements(dialect: Dialect) -> HandOverStatements:
         revive_enrollments=compiled(
             dialect, "revive_enrollments", _revive(dialect), prepared=False
         ),
+        read_clock=compiled(dialect, "read_clock", _read_clock(dialect))
+        if dialect.is_remote
+        else None,
     )
 
 
@@ -132,6 +143,12 @@ def _of(*, organization: bool, journey: bool) -> str:
 
 def _status(status: EnrollmentStatus) -> ColumnElement[Any]:
     return literal_column(f"'{status}'")
+
+
+def _read_clock(dialect: Dialect) -> ClauseElement:
+    """Read the clock once, in a step of its own, whatever is then made of it."""
+    clock = select(func.clock_timestamp(type_=INSTANT).label("now")).subquery("clock")
+    return select(dialect.read(clock.c.now))
 
 
 # --- claims ------------------------------------------------------------------------------

@@ -301,10 +301,13 @@ def _found(dialect: Dialect, *ids: Select[Any], lock: bool) -> Select[Any]:
         return found.where(organization, of_these)
     seen = profiles.alias("seen")
     keys = [seen.c[key.name] == key for key in profiles.primary_key.columns]
+    # Said of both: of tables it knows nothing of yet, a planner takes the rows of an Organization
+    # for about one, and would read all of them for each of them.
+    those_seen = dialect.one_of(seen.c.profile_id, union_all(*ids))
     return (
         select(*profile_columns(dialect), *_counts(seen))
         .select_from(profiles.join(seen, and_(*keys)).outerjoin(profile_versions, CURRENT))
-        .where(organization, of_these)
+        .where(organization, of_these, those_seen)
         .order_by(profiles.c.profile_id)
         .with_for_update(of=profiles)
     )

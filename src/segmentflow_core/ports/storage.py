@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Protocol, TypeVar
 
+from segmentflow_core.colour import MaybeAwaitable
 from segmentflow_core.ports.hand_over import HandOverRepository
 from segmentflow_core.ports.records import (
     EnrollmentRepository,
@@ -14,7 +16,7 @@ from segmentflow_core.ports.records import (
 )
 from segmentflow_core.ports.tracking import IdempotencyRepository, TrackingRepository
 
-__all__ = ["AsyncStorage", "Storage", "Transaction"]
+__all__ = ["AsyncStorage", "Storage", "TellsTime", "Transaction"]
 
 T = TypeVar("T")
 
@@ -55,6 +57,18 @@ class Transaction(Protocol):
     @property
     def hand_over(self) -> HandOverRepository:
         """Enrollments on their way to workers."""
+        ...
+
+
+class TellsTime(Protocol):
+    """A transaction of a store that many machines share, and that has a clock of its own."""
+
+    def now(self) -> MaybeAwaitable[datetime]:
+        """Return the store's current instant, aware, in UTC.
+
+        A hand-over asks first, in its own transaction, where the host gave no clock: leases
+        begin and end by one clock then, and a worker with a fast one takes nobody's work.
+        """
         ...
 
 

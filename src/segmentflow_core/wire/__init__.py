@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from segmentflow_core.domain.request import RequestDocument, request_document
+from segmentflow_core.wire.batches import MAX_BATCH, BatchErrors, parse_batch
 from segmentflow_core.wire.documents import (
     api_key_document,
     audit_document,
@@ -32,6 +33,8 @@ from segmentflow_core.wire.json_text import parse_json, parse_request
 
 __all__ = [
     "IDEMPOTENCY_KEY_SCHEMA",
+    "MAX_BATCH",
+    "BatchErrors",
     "RequestDocument",
     "api_key_document",
     "audit_document",
@@ -43,6 +46,7 @@ __all__ = [
     "journey_stats_document",
     "json_value_schema",
     "merge_document",
+    "parse_batch",
     "parse_json",
     "parse_request",
     "profile_document",

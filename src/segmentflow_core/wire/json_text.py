@@ -20,7 +20,7 @@ from segmentflow_core.domain.stack_room import MANY, with_room
 from segmentflow_core.errors import InvalidRequest, PayloadTooLarge, Violation
 from segmentflow_core.tracebacks import forgets_locals
 
-__all__ = ["parse_json", "parse_request"]
+__all__ = ["check_size", "parse_json", "parse_request"]
 
 _BYTE_ORDER_MARK: Final = "\ufeff"
 # Matches a string that never ends too: otherwise each quote in it would be tried as a start.
@@ -43,11 +43,20 @@ def parse_request(raw: bytes | str, limits: Limits = DEFAULT_LIMITS) -> RequestD
         PayloadTooLarge: the text is longer than `limits.max_bytes`.
         InvalidRequest: the text is not UTF-8, not JSON, or starts with a byte order mark.
     """
-    _check_kind(raw)
-    size = len(raw.encode("utf-8", "replace")) if isinstance(raw, str) else len(raw)
-    if size > limits.max_bytes:
-        raise PayloadTooLarge(details={"maxBytes": limits.max_bytes})
+    check_size(raw, limits.max_bytes)
     return RequestDocument(parse_json(raw))
+
+
+def check_size(raw: bytes | str, most: int) -> None:
+    """Refuse a text that is longer than `most` bytes of UTF-8, before anything reads it.
+
+    Raises:
+        PayloadTooLarge: it is.
+        InvalidRequest: it is neither bytes nor text.
+    """
+    _check_kind(raw)
+    if (len(raw.encode("utf-8", "replace")) if isinstance(raw, str) else len(raw)) > most:
+        raise PayloadTooLarge(details={"maxBytes": most})
 
 
 @forgets_locals

@@ -242,3 +242,33 @@ def plans():
 
 _ANY_ID = "019bf964-302b-7000-8000-000000000001"
 _CLAIM = ("2026-06-01T12:00:00Z", _ANY_ID, _ANY_ID, 0, 0, "", "", "", "{}")
+
+
+def test_profiles_of_a_table_that_was_never_analyzed_are_not_read_once_for_each_other(
+    postgres, database
+):
+    """A planner that knows nothing takes an Organization's rows for about one."""
+    many = 600
+    storage = SqlStorage(create_engine(postgres.url(database)))
+    tracker = a_tracker(storage)
+    people = [{"email": f"p{n}@example.com", "externalId": f"x{n}"} for n in range(many)]
+    calls = [(a_request(profile=each), each["email"]) for each in people]
+    assert len({receipt.profile_id for receipt in tracker.track_many(calls)}) == many
+    find = KIND.statements.tracking.lock_profiles.one
+    with postgres.connect(database) as connection:
+        connection.execute(f"PREPARE find AS {find.text}")
+        connection.execute("SET plan_cache_mode = force_generic_plan")
+        given = find.arguments(organization_id="default", email="p7@example.com", external_id="x7")
+        values = ", ".join(f"'{value}'" for value in given)
+        explain = f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE find({values})"
+        ((plan,),) = connection.execute(explain).fetchone()
+    storage.close()
+    assert rows_read(plan["Plan"]) < 20 * many
+
+
+def rows_read(node):
+    """Return how many rows the scans of a plan looked at."""
+    looked_at = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
+    below = sum(map(rows_read, node.get("Plans", ())))
+    is_scan = "Relation Name" in node
+    return below + (looked_at * node["Actual Loops"] if is_scan else 0)

@@ -1,0 +1,52 @@
+"""What a request is known by in answers and logs: its id, and the trace that it is part of.
+
+Takes both from headers, if they have the form that they must have. A caller chooses them, and so
+they are shown: they are the only parts of a request that a log may hold.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from secrets import token_hex
+from typing import Any, Final
+
+from segmentflow_http.messages import AnyHeaders
+
+__all__ = ["REQUEST_ID", "request_id_of", "traceparent_of"]
+
+REQUEST_ID: Final = "x-request-id"
+
+_ID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+_TRACE: Final = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+)
+"""https://www.w3.org/TR/trace-context/#traceparent-header"""
+
+
+def request_id_of(headers: AnyHeaders) -> str:
+    """Return `x-request-id` as sent; a new id where there is none that can be shown."""
+    given = _given(headers, REQUEST_ID)
+    return given if given is not None and _ID.fullmatch(given) else token_hex(16)
+
+
+def traceparent_of(headers: AnyHeaders) -> str | None:
+    """Return the trace context as sent (W3C), or None."""
+    given = _given(headers, "traceparent")
+    return given if given is not None and _TRACE.fullmatch(given) else None
+
+
+def _given(headers: AnyHeaders, name: str) -> str | None:
+    """Return a header that is given once, or None."""
+    given: Any = headers
+    length, found = len(name), None
+    for raw_name, value in given.items() if isinstance(given, Mapping) else given:
+        if len(raw_name) == length and _text(raw_name).lower() == name:
+            if found is not None:
+                return None
+            found = _text(value)
+    return found
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode("latin-1")
