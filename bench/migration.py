@@ -27,8 +27,11 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+from attrs import frozen
 from tests.servers import Postgres
-from tests.stores.plain_rows import postgresql_rows, sqlite_rows
+from tests.stores.plain_rows import Rows, exact, postgresql_rows, sqlite_rows
+
+__all__ = ["Stores", "main", "on_postgresql", "on_sqlite", "profile_id"]
 
 _KEPT = Path(__file__).parents[1] / "tests" / "stores" / "0.1.0"
 _START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -61,6 +64,11 @@ def _id(kind: int, number: int) -> str:
     return str(UUID(int=(kind << 112) | (7 << 76) | (8 << 60) | number))
 
 
+def profile_id(who: int) -> str:
+    """Return the id of a Profile that was added: of her events, ten in a row."""
+    return _id(2, who)
+
+
 def _rows(count: int) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
     """Yield rows by table, a thousand events at a time; instants as datetimes, JSON as text."""
     for start in range(0, count, 1000):
@@ -69,23 +77,26 @@ def _rows(count: int) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
         for number in numbers:
             who, of_them = divmod(number, 10)
             moment = _START + timedelta(seconds=number)
-            event_id, profile_id = _id(1, number), _id(2, who)
+            event_id, whose = _id(1, number), profile_id(who)
             identity = {"email": f"alex-{who}@example.com", "externalId": f"cus_{who}"}
             properties = {"firstName": "Alex", "plan": "Pro", "orders": of_them // 3}
             profile = json.dumps({**identity, "properties": properties}, separators=(",", ":"))
             shared = (json.dumps(_DATA), profile, "ord_9421", moment, moment, json.dumps(_OUTCOMES))
-            events.append(("bench", event_id, profile_id, "order.created", *shared))
+            events.append(("bench", event_id, whose, "order.created", *shared))
             fingerprint = ("hmac-sha256/jcs/1", "bench", f"{number:064x}", json.dumps(_PATHS))
             expires = moment + timedelta(days=30)
             key = ("bench", "events.track", f"order.created:{number}", event_id)
             claims.append((*key, *fingerprint, moment, expires))
             if number % 2:
-                entry = ("order-confirmation", 1, profile_id, event_id, None, moment, "pending")
-                enrollments.append(("bench", _id(3, number), *entry, moment, 0, None, None, None))
+                entry = ("order-confirmation", 1, whose, event_id)
+                state: tuple[Any, ...] = (None, moment, "pending", moment, 0, None, None, None)
+                if number % 4 == 1:
+                    state = (event_id, moment, "completed", None, 1, None, None, moment)
+                enrollments.append(("bench", _id(3, number), *entry, *state))
             if of_them == 9:
                 times = {name: [0, 0] for name in properties}
                 written = (json.dumps(properties, separators=(",", ":")), json.dumps(times))
-                profiles.append(("bench", profile_id, *identity.values(), *written, moment, moment))
+                profiles.append(("bench", whose, *identity.values(), *written, moment, moment))
         yield from (
             ("events", events),
             ("claims", claims),
@@ -135,20 +146,27 @@ def _migrated(url: str) -> str:
     return done.stdout.splitlines()[-1]
 
 
-def _kill(fresh: Callable[[], str], read: Callable[[str], str], kills: int) -> str:
-    """Kill migrations of fresh stores at moments of chance; say how each store was left.
+@frozen
+class Stores:
+    """Stores of 0.1.0, one after the other, to do with as one likes.
 
-    Args:
-        fresh: makes a store of 0.1.0, always the same, and returns its URL.
-        read: returns all that a store holds, as one text.
-        kills: how many.
+    Attributes:
+        fresh: makes the next one, always the same, in place of the last one; returns its URL.
+        rows: returns all that it holds.
     """
-    url = fresh()
-    before = read(url)
+
+    fresh: Callable[[], str]
+    rows: Callable[[], Rows]
+
+
+def _kill(stores: Stores, kills: int) -> str:
+    """Kill migrations of fresh stores at moments of chance; say how each store was left."""
+    url = stores.fresh()
+    before = exact(stores.rows())
     seconds = float(_migrated(url).partition(" ")[0])
-    after = read(url)
+    after = exact(stores.rows())
     found: Counter[str] = Counter()
-    url = fresh()
+    url = stores.fresh()
     for _ in range(kills):
         process = subprocess.Popen([sys.executable, "-c", _MIGRATE, url], stdout=subprocess.PIPE)
         assert process.stdout is not None
@@ -157,16 +175,17 @@ def _kill(fresh: Callable[[], str], read: Callable[[str], str], kills: int) -> s
             process.wait(random.uniform(0, seconds * 1.1))
         process.kill()
         process.communicate()
-        left = read(url)
+        left = exact(stores.rows())
         found["as before" if left == before else "migrated" if left == after else "BROKEN"] += 1
         if left != before:
-            url = fresh()
+            url = stores.fresh()
     _migrated(url)
-    found["BROKEN"] += read(url) != after
+    found["BROKEN"] += exact(stores.rows()) != after
     return ", ".join(f"{count} {how}" for how, count in found.items() if count)
 
 
-def _kill_on_sqlite(folder: str, count: int, kills: int) -> str:
+def on_sqlite(folder: str, count: int) -> Stores:
+    """Return stores with so many events more, each a SQLite file in a folder."""
     made = Path(_sqlite(folder, count).removeprefix("sqlite:///"))
     store = made.with_name("killed.sqlite3")
 
@@ -176,10 +195,11 @@ def _kill_on_sqlite(folder: str, count: int, kills: int) -> str:
         shutil.copy(made, store)
         return f"sqlite:///{store}"
 
-    return _kill(fresh, lambda _: json.dumps(sqlite_rows(store)), kills)
+    return Stores(fresh, lambda: sqlite_rows(store))
 
 
-def _kill_on_postgresql(server: Postgres, count: int, kills: int) -> str:
+def on_postgresql(server: Postgres, count: int) -> Stores:
+    """Return stores with so many events more, each a database of a server."""
     _postgresql(server, count)
 
     def fresh() -> str:
@@ -188,7 +208,7 @@ def _kill_on_postgresql(server: Postgres, count: int, kills: int) -> str:
             connection.execute("CREATE DATABASE killed TEMPLATE bench")
         return server.url("killed")
 
-    return _kill(fresh, lambda _: json.dumps(postgresql_rows(server.conninfo("killed"))), kills)
+    return Stores(fresh, lambda: postgresql_rows(server.conninfo("killed")))
 
 
 def main() -> int:
@@ -202,8 +222,8 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory() as folder:
             if kills:
-                found = [_kill_on_sqlite(folder, count, kills)]
-                found.append(_kill_on_postgresql(server, count, kills))
+                found = [_kill(on_sqlite(folder, count), kills)]
+                found.append(_kill(on_postgresql(server, count), kills))
             else:
                 found = [_migrated(_sqlite(folder, count))]
                 found.append(_migrated(_postgresql(server, count)))

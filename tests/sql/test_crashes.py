@@ -5,13 +5,17 @@ from __future__ import annotations
 import pytest
 from bench.crashes.findings import PROMISES, broken_promises, read_store
 from bench.crashes.killing import kill_during_load
+from bench.crashes.life import EVENTS, differences, kill_lives
 from bench.crashes.load import JOURNEYS, Acknowledgement, calls_of, new_tracker
+from bench.migration import on_postgresql, on_sqlite
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from segmentflow_core import ApiKeys, AsyncTracker, Tracker
+from segmentflow_core.ports import Alias, IdentityKind
 from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey, a_request
 from segmentflow_sql import AsyncSqlStorage, SqlStorage
+from segmentflow_sql.identities import hashed
 from servers import CuttingProxy, Postgres
 
 NONE_BROKEN = dict.fromkeys(PROMISES, 0)
@@ -48,6 +52,58 @@ def test_kills_of_clients_of_a_sqlite_file_break_no_promise(tmp_path):
     assert (figures.process_kills, figures.server_kills) == (6, 0)
     assert figures.events > 0
     assert figures.broken == NONE_BROKEN
+
+
+# --- killed while it migrates, merges, erases and forgets ---------------------------------------
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.server_side)]
+)
+def test_kills_of_what_a_host_does_to_people_change_nothing_of_its_end(request, kind, tmp_path):
+    if kind == "sqlite":
+        stores = on_sqlite(str(tmp_path), EVENTS)
+    else:
+        stores = on_postgresql(request.getfixturevalue("to_be_killed"), EVENTS)
+    figures = kill_lives(stores, kills=4, seed=1)
+    assert sum(figures.kills.values()) == 4
+    assert figures.differences == 0
+    # All of it was done.
+    rows = stores.rows()
+    done = {row["action"] for row in rows["segmentflow_audit"]}
+    assert done == {"profiles_merged", "profile_erased", "profile_scrubbed", "retained"}
+    assert "blocked" in {row["kind"] for row in rows["segmentflow_identities"]}
+    assert rows["segmentflow_gone_events"]
+    assert rows["segmentflow_schema"] == [{"version": 2}]
+
+
+def an_end(secret="a", email="alex-1@example.com", audit_id="1", actions=("profile_erased",)):
+    """Return rows of a store in which one person was erased and blocked."""
+    blocked = hashed(secret, "bench", Alias(IdentityKind.EMAIL, email))
+    return {
+        "segmentflow_identities": [
+            {"kind": "block_secret", "value": secret},
+            {"kind": "blocked", "value": blocked},
+        ],
+        "segmentflow_audit": [{"audit_id": audit_id, "action": action} for action in actions],
+    }
+
+
+@pytest.mark.parametrize(
+    ("count", "other"),
+    [
+        (0, an_end()),
+        (0, an_end(secret="b", audit_id="2", actions=("profile_erased", "retained"))),
+        (1, an_end(actions=("profile_erased", "profile_erased"))),
+        (1, an_end(actions=())),
+        (2, an_end(email="alex-2@example.com")),
+        (2, an_end(email="somebody@example.com")),
+        (2, {**an_end(), "segmentflow_identities": []}),
+    ],
+)
+def test_two_ends_differ_by_all_but_what_is_made_at_random(count, other):
+    assert differences(an_end(), other) == differences(other, an_end()) == count
 
 
 # --- what the figures would show -------------------------------------------------------------
