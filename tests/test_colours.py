@@ -75,7 +75,7 @@ PAIRS = (
     Pair(Records, AsyncRecords),
     Pair(People, AsyncPeople),
     Pair(ApiKeys, AsyncApiKeys),
-    Pair(SqlStorage, AsyncSqlStorage, plain={"bound_to"}),
+    Pair(SqlStorage, AsyncSqlStorage, plain={"bound_to", "listening", "notifier"}),
     Pair(BoundSqlStorage, AsyncBoundSqlStorage),
     Pair(
         MemoryStorage,

@@ -93,14 +93,14 @@ class Tracker:
             profile_limits=profile_limits,
             redaction=redaction,
         )
-        ids = ids or Uuid7Factory()
-        self.enrollments = Enrollments(storage, clock=clock, ids=ids)
-        clock = clock or SystemClock()
+        given, clock, ids = clock, clock or SystemClock(), ids or Uuid7Factory()
         self._calls = TrackingCalls(storage, settings, clock, ids, observers, asynchronous=False)
         self._track = self._calls.track_many
         if gather is not None:
             check_gathering(gather, storage, asynchronous=False)
             self._track = GatheredCalls(self._calls, gather).track_many
+        # Leases go by the store's clock where the host gives none.
+        self.enrollments = Enrollments(storage, clock=given, ids=ids)
         self.journeys = Journeys(storage, clock=clock, ids=ids)
         self.people = People(storage, clock=clock, ids=ids, profile_limits=profile_limits)
         self.records = Records(
@@ -236,14 +236,14 @@ class AsyncTracker:
             profile_limits=profile_limits,
             redaction=redaction,
         )
-        ids = ids or Uuid7Factory()
-        self.enrollments = AsyncEnrollments(storage, clock=clock, ids=ids)
-        clock = clock or SystemClock()
+        given, clock, ids = clock, clock or SystemClock(), ids or Uuid7Factory()
         self._calls = TrackingCalls(storage, settings, clock, ids, observers, asynchronous=True)
         self._track = self._calls.track_many
         if gather is not None:
             check_gathering(gather, storage, asynchronous=True)
             self._track = GatheredCalls(self._calls, gather).track_many
+        # Leases go by the store's clock where the host gives none.
+        self.enrollments = AsyncEnrollments(storage, clock=given, ids=ids)
         self.journeys = AsyncJourneys(storage, clock=clock, ids=ids)
         self.people = AsyncPeople(storage, clock=clock, ids=ids, profile_limits=profile_limits)
         self.records = AsyncRecords(
