@@ -268,6 +268,9 @@ class Model:
                 for (place, _), claim in self.claims.items():
                     if (place, claim["event"]) == (of, event):
                         claim["request"] = None
+        for (of, _), row in self.entries.items():
+            if of == organization and row["profile"] in whose:
+                row["failure"] = None
         return whose, withdrawn, len(blocked)
 
     def merge(
