@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,7 +28,7 @@ from segmentflow_core.system import SystemClock
 from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey, a_request
 from segmentflow_sql import SqlStorage
 
-__all__ = ["main"]
+__all__ = ["main", "requests_of", "url_of"]
 
 _KEPT = timedelta(days=365)
 _AT_ONCE = 2_000
@@ -71,6 +71,11 @@ def _request(number: int) -> dict[str, object]:
         data={"orderId": f"ord_{number}", "total": number, "items": [{"sku": "a", "n": 1}]},
         referenceId=f"ord_{number}",
     )
+
+
+def requests_of(numbers: Iterable[int]) -> list[dict[str, object]]:
+    """Return the requests of these numbers: ten after one another are one person's."""
+    return [_request(number) for number in numbers]
 
 
 def _track(tracker: Tracker, name: str, until: float, process: object = None) -> list[float]:
@@ -134,7 +139,8 @@ def _retain(url: str, at_once: int) -> None:
 
 
 @contextmanager
-def _url_of(database: str) -> Generator[str]:
+def url_of(database: str) -> Generator[str]:
+    """Give the URL of an empty store for as long as it is needed."""
     if database == "sqlite":
         with tempfile.TemporaryDirectory(dir=os.environ.get("SEGMENTFLOW_BENCH_DIR")) as folder:
             yield f"sqlite:///{Path(folder) / 'store.db'}"
@@ -160,7 +166,7 @@ def main() -> None:
         return
     for name in ("sqlite", "postgresql"):
         if options.only in (None, name):
-            with _url_of(name) as url:
+            with url_of(name) as url:
                 _measure(name, url, options.events, options.at_once, options.seconds)
 
 
