@@ -28,6 +28,7 @@ def copied(data):
             getattr(new, name)._ids = {of: list(ids) for of, ids in table._ids.items()}
     new.receipt_times._times = {of: list(times) for of, times in data.receipt_times._times.items()}
     new.history._entries = {at: list(found) for at, found in data.history._entries.items()}
+    new.history._left = dict(data.history._left)
     new.queue._entries = {
         of: {journey: list(entries) for journey, entries in journeys.items()}
         for of, journeys in data.queue._entries.items()

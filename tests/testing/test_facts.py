@@ -32,7 +32,10 @@ CARRIERS = {
     *("EnrollmentFilter", "EventFilter"),
 }
 """What crosses a port and is not stored: questions, and what holds records."""
-ANSWERS = {"PriorEntries", "Probe"}
+ANSWERS = {
+    *("PriorEntries", "Probe"),
+    *("EventPlace", "GoneEvents", "RemovedEnrollments", "RemovedEvents"),
+}
 REPOSITORIES = [
     *(getattr(ports, name) for name in ports.__all__ if name.endswith("Repository")),
     ApiKeyRepository,
