@@ -38,7 +38,7 @@ EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 IN_PARALLEL = ("-n", "auto")
 # The tests as README.md runs them leave nothing out; a lane need not repeat what no Python changes,
 # nor the tests of the example adapter, which stand beside it.
-LEFT_OUT = ("once", "server_side", "same_rules", "same_values")
+LEFT_OUT = ("deep", "once", "server_side", "same_rules")
 IN_A_LANE = (*IN_PARALLEL, "-m", " and ".join(f"not {mark}" for mark in LEFT_OUT), "tests")
 # No line of the core is reached by these alone.
 BEYOND_THE_CORE = (
@@ -144,6 +144,13 @@ def fuzz(session: nox.Session) -> None:
     """Send ten thousand made-up requests to the app."""
     session.install("-e", ".[test,fuzz]")
     session.run("pytest", "tests/http/test_schemathesis.py", env={"SCHEMATHESIS_REQUESTS": "10000"})
+
+
+@nox.session(python=OLDEST)
+def deep(session: nox.Session) -> None:
+    """Run the tests that take minutes: every planted mistake, the page's adapter, interleavings."""
+    session.install("-e", ".[test]")
+    session.run("pytest", *IN_PARALLEL, "-m", "deep", "tests", *session.posargs)
 
 
 @nox.session(python=OLDEST)

@@ -71,6 +71,7 @@ class AwaitedStorage:
         return await self._storage.run(lambda transaction: work(Awaited(transaction)))
 
 
+@pytest.mark.same_values
 class TestAwaitedStorage(StorageContract):
     capabilities = ASYNCHRONOUS
 

@@ -108,7 +108,7 @@ class OneOrganizationAtATime(OnPostgresql):
 
 
 @pytest.mark.server_side
-@pytest.mark.same_values
+@pytest.mark.same_rules(*OF_WORKERS, "Batch", "People", "Retention")
 class TestStatementsForCitus(OneOrganizationAtATime):
     database_name = "citus"
 
@@ -169,6 +169,7 @@ class InAHostsTransaction:
             return SqlStorage.bound_to(connection, wait=30).run(work)
 
 
+@pytest.mark.server_side
 @pytest.mark.same_values
 class TestPostgresqlBound(OnTheServer):
     capabilities = Capabilities(reruns=False, short_waits=True)
@@ -181,6 +182,7 @@ class TestPostgresqlBound(OnTheServer):
         engine.dispose()
 
 
+@pytest.mark.once
 @pytest.mark.same_values
 class TestSqliteBound(StorageContract):
     capabilities = BOUND
@@ -242,6 +244,7 @@ class OnPostgresqlAsync(OnTheServerAsync):
         return open_storage(30, over(line, database))
 
 
+@pytest.mark.same_values
 class TestPostgresqlAsync(OnPostgresqlAsync):
     @pytest.fixture
     def line(self, postgres):
@@ -278,6 +281,7 @@ class TestPostgresqlAsyncThroughPgBouncer(OnTheServerAsync):
         runner.run(storage.close())
 
 
+@pytest.mark.same_values
 class TestSqliteAsync(Async):
     @pytest.fixture
     def open_elsewhere(self, tmp_path):

@@ -57,7 +57,7 @@ def run(pytester, tests):
     return failed
 
 
-@pytest.mark.once
+@pytest.mark.deep
 def test_every_planted_mistake_is_caught_by_the_test_meant_for_it(pytester, capsys):
     meant = [(kind.__name__, kind.caught_by) for kind in BROKEN]
     caught = run(pytester, meant)

@@ -112,7 +112,7 @@ RACES = {
 }
 
 
-@pytest.mark.once
+@pytest.mark.deep
 @pytest.mark.parametrize("store", STORES)
 @pytest.mark.parametrize("race", RACES)
 def test_no_order_leads_to_a_contradiction(store, race):

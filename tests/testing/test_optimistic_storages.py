@@ -12,6 +12,7 @@ class Optimistic(StorageContract):
     capabilities = Capabilities(durable=False)
 
 
+@pytest.mark.once
 @pytest.mark.same_values
 class TestOptimistic(Optimistic):
     @pytest.fixture
@@ -26,6 +27,7 @@ class TestOptimisticAsync(Optimistic):
         return AsyncOptimisticStorage()
 
 
+@pytest.mark.once
 @pytest.mark.same_values
 class TestReadsFirst(Optimistic):
     @pytest.fixture

@@ -46,7 +46,7 @@ def test_an_adapter_is_not_much_to_write(capsys):
     assert {name: count for name, count in lines.items() if count > MOST_LINES[name]} == {}
 
 
-@pytest.mark.once
+@pytest.mark.deep
 def test_the_adapter_of_the_page_keeps_every_promise(pytester):
     blocks = python_of(PAGE.read_text("utf-8"))
     pytester.makepyfile(test_page="\n\n".join(blocks))
