@@ -70,7 +70,7 @@ def imports(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """Check types with mypy and pyright, and the typing tests with both."""
-    session.install("-e", ".[dev]")
+    session.install("-e", ".[dev,bench]")
     places = ("src", "adapters", "tests/typing", "examples", "bench")
     session.run("mypy", *places)
     session.run("pyright", *places)
