@@ -12,7 +12,6 @@ class Optimistic(StorageContract):
     capabilities = Capabilities(durable=False)
 
 
-@pytest.mark.once
 @pytest.mark.same_values
 class TestOptimistic(Optimistic):
     @pytest.fixture
@@ -27,7 +26,6 @@ class TestOptimisticAsync(Optimistic):
         return AsyncOptimisticStorage()
 
 
-@pytest.mark.once
 @pytest.mark.same_values
 class TestReadsFirst(Optimistic):
     @pytest.fixture
