@@ -2,8 +2,8 @@
 
 A request that does not arrive as a whole within its time, and a connection on which none ever
 starts, are closed without an answer: a slow caller must not hold what others need. Knows uvicorn's
-protocols for HTTP, of which it uses the one that uvicorn itself would. Imported by its name, so
-that only serving needs uvicorn.
+protocols for HTTP, of which it uses the one that uvicorn itself would. Imported when a process
+serves, so that only serving needs uvicorn.
 """
 
 from __future__ import annotations
