@@ -6,6 +6,7 @@ import asyncio
 import os
 import sqlite3
 import threading
+from contextlib import closing
 
 import pytest
 
@@ -527,7 +528,8 @@ def test_what_does_not_gather_for_tasks_is_refused_by_the_name_of_what_does(gath
 
 
 def test_storage_within_a_hosts_transaction_never_gathers():
-    bound = BoundSqlStorage(sqlite3.connect(":memory:"))
-    with pytest.raises(ConfigurationError, match="BoundSqlStorage"):
-        Tracker(bound, fingerprint_key=FINGERPRINT_SECRET, gather=Gathering())
+    with closing(sqlite3.connect(":memory:")) as connection:
+        bound = BoundSqlStorage(connection)
+        with pytest.raises(ConfigurationError, match="BoundSqlStorage"):
+            Tracker(bound, fingerprint_key=FINGERPRINT_SECRET, gather=Gathering())
     assert AsyncBoundSqlStorage.is_bound
