@@ -9,10 +9,14 @@ from segmentflow_core.ports import FindsRecords, QuickHandOverRepository, Transa
 from segmentflow_core.ports.api_keys import KeepsApiKeys
 from segmentflow_core.ports.audit import KeepsAudit
 from segmentflow_core.ports.people import KeepsPeople
+from segmentflow_core.ports.retention import KeepsForATime
 
 PORTS = {
     get_type_hints(offered.fget)["return"]
-    for offers in (Transaction, FindsRecords, KeepsApiKeys, KeepsAudit, KeepsPeople)
+    for offers in (
+        *(Transaction, FindsRecords, KeepsApiKeys),
+        *(KeepsAudit, KeepsPeople, KeepsForATime),
+    )
     for offered in vars(offers).values()
     if isinstance(offered, property)
 } | {QuickHandOverRepository}

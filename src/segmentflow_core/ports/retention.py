@@ -46,7 +46,12 @@ class RetentionRepository(Protocol):
     """
 
     def remove_events(
-        self, organization_id: str, received_before: datetime, limit: int, after: EventPlace | None
+        self,
+        organization_id: str,
+        received_before: datetime,
+        limit: int,
+        after: EventPlace | None,
+        /,
     ) -> MaybeAwaitable[RemovedEvents]:
         """Remove the next old events that no Enrollment needs, and leave what `GoneEvents` says.
 
@@ -68,7 +73,7 @@ class RetentionRepository(Protocol):
         ...
 
     def remove_enrollments(
-        self, organization_id: str, finished_before: datetime, limit: int
+        self, organization_id: str, finished_before: datetime, limit: int, /
     ) -> MaybeAwaitable[RemovedEnrollments]:
         """Remove at most `limit` Enrollments that finished before an instant, in any order.
 
@@ -93,7 +98,7 @@ class RetentionRepository(Protocol):
         ...
 
     def gone(
-        self, organization_id: str, profile_ids: Sequence[str]
+        self, organization_id: str, profile_ids: Sequence[str], /
     ) -> MaybeAwaitable[Iterable[GoneEvents]]:
         """Return what is left of the removed events of these Profiles, in any order.
 
