@@ -12,10 +12,10 @@ from typing import Any, Final
 from attrs import evolve
 
 from segmentflow_core.ports import (
+    FINISHED_STATUSES,
     Alias,
     AuditRecord,
     Enrollment,
-    EnrollmentStatus,
     Profile,
     UserEvent,
 )
@@ -24,7 +24,6 @@ from segmentflow_memory.tables import Tables
 
 __all__ = ["Audit", "People"]
 
-_FINISHED: Final = (EnrollmentStatus.COMPLETED, EnrollmentStatus.WITHDRAWN)
 _NOBODY: Final[dict[str, Any]] = {"properties": {}}
 
 
@@ -44,7 +43,7 @@ class People:
             enrollment
             for profile_id in profile_ids
             for enrollment in self._enrollments(organization_id, profile_id)
-            if enrollment.status not in _FINISHED
+            if enrollment.status not in FINISHED_STATUSES
         ]
 
     def block(self, organization_id: str, profile_id: str, identities: Sequence[Alias]) -> None:

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, UUID
 from sqlalchemy.types import TypeEngine
 
-from segmentflow_core.ports import AVAILABLE_STATUSES, EnrollmentStatus
+from segmentflow_core.ports import AVAILABLE_STATUSES, FINISHED_STATUSES
 
 __all__ = [
     "FINISHED",
@@ -327,8 +327,8 @@ def is_available(table: FromClause) -> ColumnElement[bool]:
     return table.c.status.in_(listed)
 
 
-FINISHED: Final = (EnrollmentStatus.COMPLETED, EnrollmentStatus.WITHDRAWN)
-"""The statuses that nothing changes any more."""
+FINISHED: Final = tuple(sorted(FINISHED_STATUSES))
+"""In the one order in which statements and indexes name them."""
 
 
 def is_open(table: FromClause) -> ColumnElement[bool]:

@@ -56,7 +56,7 @@ AVAILABLE_STATUSES: Final = frozenset({EnrollmentStatus.PENDING, EnrollmentStatu
 """The statuses that are handed over from `available_at` on; a lease moves that to its end."""
 
 FINISHED_STATUSES: Final = frozenset({EnrollmentStatus.COMPLETED, EnrollmentStatus.WITHDRAWN})
-"""The statuses that nothing changes any more."""
+"""The statuses that nothing changes any more. An Enrollment with another one keeps its event."""
 
 MAX_FAILURE: Final = 1_000
 """How many characters of a failure are kept."""

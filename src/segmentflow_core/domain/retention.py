@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Final
 
 from attrs import evolve, frozen
 
-from segmentflow_core.domain.event import Enrollment, EnrollmentStatus, UserEvent
+from segmentflow_core.domain.event import Enrollment, UserEvent
+from segmentflow_core.domain.hand_over import FINISHED_STATUSES
 
 __all__ = [
-    "FINISHED_STATUSES",
     "EventPlace",
     "GoneEvents",
     "RemovedEnrollments",
@@ -26,10 +25,6 @@ __all__ = [
     "joined",
     "longer_ago_than",
 ]
-
-FINISHED_STATUSES: Final = frozenset({EnrollmentStatus.COMPLETED, EnrollmentStatus.WITHDRAWN})
-"""The statuses of Enrollments that are never handed over again. One that has none of them keeps
-its event."""
 
 
 @frozen

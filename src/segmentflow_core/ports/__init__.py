@@ -33,6 +33,7 @@ from segmentflow_core.ports.finding import (
 )
 from segmentflow_core.ports.hand_over import (
     AVAILABLE_STATUSES,
+    FINISHED_STATUSES,
     ClaimedEnrollment,
     ClaimTerms,
     EnrollmentChange,
@@ -65,7 +66,6 @@ from segmentflow_core.ports.records import (
     UserEvent,
 )
 from segmentflow_core.ports.retention import (
-    FINISHED_STATUSES,
     EventPlace,
     GoneEvents,
     KeepsForATime,

@@ -10,6 +10,7 @@ from segmentflow_core.colour import MaybeAwaitable
 from segmentflow_core.domain.event import Enrollment
 from segmentflow_core.domain.hand_over import (
     AVAILABLE_STATUSES,
+    FINISHED_STATUSES,
     ClaimedEnrollment,
     ClaimTerms,
     EnrollmentChange,
@@ -25,6 +26,7 @@ from segmentflow_core.domain.hand_over import (
 
 __all__ = [
     "AVAILABLE_STATUSES",
+    "FINISHED_STATUSES",
     "ClaimTerms",
     "ClaimedEnrollment",
     "EnrollmentChange",

@@ -12,7 +12,6 @@ from typing import Protocol
 
 from segmentflow_core.colour import MaybeAwaitable
 from segmentflow_core.domain.retention import (
-    FINISHED_STATUSES,
     EventPlace,
     GoneEvents,
     RemovedEnrollments,
@@ -23,7 +22,6 @@ from segmentflow_core.domain.retention import (
 )
 
 __all__ = [
-    "FINISHED_STATUSES",
     "EventPlace",
     "GoneEvents",
     "KeepsForATime",

@@ -26,6 +26,7 @@ from segmentflow_core.errors import (
     SegmentflowError,
 )
 from segmentflow_core.ports import (
+    FINISHED_STATUSES,
     Alias,
     EnrollmentStatus,
     IdentityKind,
@@ -53,7 +54,6 @@ __all__ = ["PeopleContract", "PeopleRaceContract"]
 _FACTS: Final[Mapping[str, tuple[Facts, ...]]] = {
     fact: tried for fact, tried in values_of(Profile).items() if fact in OF_PEOPLE
 }
-_FINISHED: Final = (EnrollmentStatus.COMPLETED, EnrollmentStatus.WITHDRAWN)
 _LAST: Final = datetime(9999, 1, 1, tzinfo=UTC)
 _ONCE: Final = {"policy": "once"}
 _BY_ORDER: Final = {"policy": "once_per_key", "key": "/event/orderId"}
@@ -158,7 +158,7 @@ class PeopleContract:
         wanted = {
             entry.enrollment_id: entry
             for entry in every
-            if entry.profile_id in asked and entry.status not in _FINISHED
+            if entry.profile_id in asked and entry.status not in FINISHED_STATUSES
         }
         found = doors.ask("people", "unfinished", "default", asked)
         assert exact({entry.enrollment_id: entry for entry in found}) == exact(wanted)
