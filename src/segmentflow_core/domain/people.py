@@ -195,8 +195,7 @@ def merged(stays: Profile, goes: Profile, now: datetime, limits: ProfileLimits) 
     if stays.external_id is not None and goes.external_id is not None:
         aliases.add(Alias(IdentityKind.EXTERNAL_ID, goes.external_id))
     before = stays.number + 1
-    series = (goes.profile_id, *(each.profile_id for each in goes.merged))
-    history = (*stays.merged, *(MergedSeries(profile_id, before) for profile_id in series))
+    history = (*stays.merged, *(MergedSeries(profile_id, before) for profile_id in goes.series))
     check_size(stays, properties, times, limits)
     if (
         max(len(aliases), len(history)) > limits.max_aliases

@@ -124,6 +124,11 @@ class Profile:
     scrubbed_at: datetime | None = None
 
     @property
+    def series(self) -> tuple[str, ...]:
+        """The ids whose events are its history: its own, and those that merges brought."""
+        return (self.profile_id, *[each.profile_id for each in self.merged])
+
+    @property
     def has_ended(self) -> bool:
         """Whether a merge or an erasure ended it: no identity leads to it, no event is for it."""
         return self.merged_into is not None or self.erased_at is not None

@@ -116,7 +116,7 @@ async def _series(
     profile = await read_profile(transaction, organization_id, profile_id)
     if profile is None:
         return (profile_id,)
-    return (profile.profile_id, *(series.profile_id for series in profile.merged))
+    return profile.series
 
 
 async def list_enrollments(

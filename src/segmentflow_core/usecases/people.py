@@ -62,8 +62,7 @@ async def suppress_profile(
     profile = suppressed(before, actor.now if suppress else None)
     withdrawals = 0
     if suppress:
-        whose = [before.profile_id, *(series.profile_id for series in before.merged)]
-        waiting = await _unfinished(transaction, organization_id, whose)
+        waiting = await _unfinished(transaction, organization_id, before.series)
         withdrawals = await _withdraw(transaction, organization_id, waiting, actor.now)
     if profile is not before:
         await _save(transaction, organization_id, [(before, profile)])
@@ -92,7 +91,7 @@ async def begin_erasure(
     """
     locked, (found,) = await _found(transaction, organization_id, who)
     profile = _survivor(locked, found)
-    whose = sorted({profile.profile_id, *(series.profile_id for series in profile.merged)})
+    whose = sorted(profile.series)
     if profile.erased_at is not None:
         return Erasure(profile.profile_id, tuple(whose), 0, 0)
     waiting = await _unfinished(transaction, organization_id, whose)
@@ -169,8 +168,7 @@ async def merge_profiles(
     both = merged(one, other, actor.now, limits)
     # The one that goes comes first: it gives up what the other one takes.
     await _save(transaction, organization_id, [(other, both.goes), (one, both.stays)])
-    whose = [both.stays.profile_id, *(series.profile_id for series in both.stays.merged)]
-    waiting = await _unfinished(transaction, organization_id, whose)
+    waiting = await _unfinished(transaction, organization_id, both.stays.series)
     later = waiting if both.stays.suppressed_at else doubled(waiting, actor.now)
     withdrawals = await _withdraw(transaction, organization_id, later, actor.now)
     await keep_record(
@@ -207,11 +205,11 @@ async def _found(
             if profile is None:
                 raise NotFound
             ids.append(profile.profile_id)
-            series |= {each.profile_id for each in profile.merged}
+            series.update(profile.series)
         if wanted.issuperset(ids):
             return locked, ids
         # All at once, and so in one order, as far as it is known before anything is locked.
-        wanted |= {*ids, *series}
+        wanted |= series
         locked = await _locked(transaction, organization_id, wanted)
 
 
@@ -227,7 +225,7 @@ async def _locked(
     while True:
         found = await settle(people.lock(organization_id, sorted(wanted)))
         locked = {profile.profile_id: profile for profile in found}
-        more = {series.profile_id for each in locked.values() for series in each.merged}
+        more = {profile_id for each in locked.values() for profile_id in each.series}
         more |= {each.merged_into for each in locked.values() if each.merged_into is not None}
         if more <= wanted:
             return locked
