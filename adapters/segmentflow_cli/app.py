@@ -259,6 +259,13 @@ def serve(
     keep_alive: Annotated[
         int, Parameter(help="Seconds to keep an idle connection open.", validator=Number(gte=0))
     ] = 5,
+    remember_keys: Annotated[
+        float,
+        Parameter(
+            help="Seconds for which a revoked API Key may still be accepted.",
+            validator=Number(gte=0, lte=5),
+        ),
+    ] = 5.0,
     placeholder_ids: PlaceholderIds = False,
     redacted: Redacted = NOT_REDACTED,
     common: Common = COMMON,
@@ -284,6 +291,7 @@ def serve(
         max_batch_bytes=max_batch_bytes,
         read_timeout=read_timeout,
         keep_alive=keep_alive,
+        remember_keys=remember_keys,
     )
 
 

@@ -47,6 +47,7 @@ _MAX_REQUESTS: Final = "SEGMENTFLOW_MAX_REQUESTS"
 _MAX_BYTES: Final = "SEGMENTFLOW_MAX_BYTES"
 _MAX_DEPTH: Final = "SEGMENTFLOW_MAX_DEPTH"
 _MAX_BATCH_BYTES: Final = "SEGMENTFLOW_MAX_BATCH_BYTES"
+_REMEMBER_KEYS: Final = "SEGMENTFLOW_REMEMBER_KEYS"
 _PLACEHOLDER_IDS: Final = "SEGMENTFLOW_ALLOW_PLACEHOLDER_IDS"
 _REDACTION: Final = "SEGMENTFLOW_REDACTION_POLICY"
 
@@ -110,6 +111,7 @@ def serve_store(
     max_batch_bytes: int,
     read_timeout: float,
     keep_alive: int,
+    remember_keys: float,
 ) -> None:
     """Serve a store until the process is told to stop, by SIGTERM or SIGINT.
 
@@ -135,6 +137,7 @@ def serve_store(
         _MAX_DEPTH: str(limits.max_depth),
         _MAX_BATCH_BYTES: str(max_batch_bytes),
         READ_TIMEOUT: str(read_timeout),
+        _REMEMBER_KEYS: str(remember_keys),
         _PLACEHOLDER_IDS: str(int(limits.allow_placeholder_ids)),
         _REDACTION: json.dumps(
             {
@@ -281,6 +284,8 @@ def _build(stack: ExitStack) -> AsyncEndpoint:
         authenticator = KnownKeys(known, organization_id=organization)
     else:
         ApiKeys(storage).list(organization_id=organization)
-        authenticator = AsyncApiKeyAuthenticator(AsyncApiKeys(threaded))
+        authenticator = AsyncApiKeyAuthenticator(
+            AsyncApiKeys(threaded), remember=float(os.environ[_REMEMBER_KEYS])
+        )
     max_batch_bytes = int(os.environ[_MAX_BATCH_BYTES])
     return AsyncEndpoint(tracker, authenticator, max_batch_bytes=max_batch_bytes)

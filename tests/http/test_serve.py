@@ -27,7 +27,7 @@ from segmentflow_core.testing import (
 from segmentflow_sql import open_storage
 
 # What the command leaves in its environment for the processes that serve.
-SET_BY_SERVE = ("MAX_BATCH_BYTES", "READ_TIMEOUT")
+SET_BY_SERVE = ("MAX_BATCH_BYTES", "READ_TIMEOUT", "REMEMBER_KEYS")
 HEADERS = {"x-api-key": KEY, "idempotency-key": DOCUMENTED_KEY}
 
 
@@ -85,7 +85,7 @@ def test_a_key_of_the_store_works_until_it_is_revoked(store, capsys):
 
     created = keys("create", "--scope", "events:write")
     headers = {**HEADERS, "x-api-key": created["secret"]}
-    with served(store, key="") as server:
+    with served(store, "--remember-keys", "0", key="") as server:
         url = f"{server.url}/api/v1/events"
         accepted = httpx.post(url, headers=headers, json=DOCUMENTED_REQUEST)
         assert keys("list")[0]["lastUsedAt"] is not None
@@ -200,6 +200,7 @@ def test_a_request_may_hold_256_kib_and_nest_64_deep_unless_told_otherwise(store
         ("--max-batch-bytes", "0"),
         ("--read-timeout", "0"),
         ("--keep-alive", "-1"),
+        ("--remember-keys", "6"),
         ("--together", "129"),
         ("--writers", "0"),
         ("--max-requests", "0"),
