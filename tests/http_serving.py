@@ -27,9 +27,11 @@ class Served:
         self.err: list[str] = []
         self._ready = threading.Event()
         self.url = ""
+        streams = ((process.stdout, self.out), (process.stderr, self.err))
         self._readers = [
-            threading.Thread(target=self._read, args=(process.stdout, self.out), daemon=True),
-            threading.Thread(target=self._read, args=(process.stderr, self.err), daemon=True),
+            threading.Thread(target=self._read, args=each, daemon=True)
+            for each in streams
+            if each[0] is not None
         ]
         for reader in self._readers:
             reader.start()
@@ -65,7 +67,9 @@ class Served:
 
 
 @contextmanager
-def served(store: str, *arguments: str, key: str = KEY) -> Iterator[Served]:
+def served(
+    store: str, *arguments: str, key: str = KEY, stdout: int = subprocess.PIPE
+) -> Iterator[Served]:
     environment = {
         **os.environ,
         "SEGMENTFLOW_FINGERPRINT_KEY": FINGERPRINT_SECRET,
@@ -75,7 +79,7 @@ def served(store: str, *arguments: str, key: str = KEY) -> Iterator[Served]:
     command = [sys.executable, "-m", "segmentflow_cli", "serve", "--store", store, "--port", "0"]
     with subprocess.Popen(
         [*command, *arguments],
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
         env=environment,

@@ -18,6 +18,7 @@ from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any, Final
 
+from segmentflow_cli.lines import hurry_all
 from segmentflow_cli.stores import find_secret, opened, scheme_of, woken_workers
 from segmentflow_cli.threaded import ThreadedStorage
 from segmentflow_core import ApiKeys, AsyncApiKeys, AsyncTracker, Limits, RedactionPolicy
@@ -60,14 +61,15 @@ _LOGGING: Final[dict[str, Any]] = {
     },
     "handlers": {
         "stdout": {
-            "class": "logging.StreamHandler",
+            "class": "segmentflow_cli.lines.LineHandler",
             "formatter": "bare",
-            "stream": "ext://sys.stdout",
+            "fd": 1,
+            "as_json": True,
         },
         "stderr": {
-            "class": "logging.StreamHandler",
+            "class": "segmentflow_cli.lines.LineHandler",
             "formatter": "plain",
-            "stream": "ext://sys.stderr",
+            "fd": 2,
             "filters": ["cut_off"],
         },
     },
@@ -248,6 +250,7 @@ def _noting(
 ) -> Callable[[int, FrameType | None], None]:
     def noted(number: int, frame: FrameType | None) -> None:
         told.set()
+        hurry_all()
         before(number, frame)
 
     return noted

@@ -16,6 +16,7 @@ from typing import Final, TypeAlias
 
 from attrs import frozen
 
+from segmentflow_http.authentication import Caller
 from segmentflow_http.correlation import REQUEST_ID, traceparent_of
 from segmentflow_http.messages import AnyHeaders, Response
 from segmentflow_http.routes import shown_path
@@ -40,6 +41,11 @@ class Answered:
         seconds: the time from the request to the answer.
         request_id: what the answer's `x-request-id` says.
         traceparent: the trace that the request is part of (W3C), or None.
+        organization_id: the Organization of the caller; None of one who is not known, or was
+            not asked for.
+        key_id: the id of the caller's API Key, or None.
+        event_id: the event that the answer is about, where it is one that was recorded; or None.
+        client: the address that the request came from, as the server knows it, or None.
     """
 
     method: str
@@ -51,6 +57,10 @@ class Answered:
     seconds: float
     request_id: str
     traceparent: str | None
+    organization_id: str | None = None
+    key_id: str | None = None
+    event_id: str | None = None
+    client: str | None = None
 
 
 AnsweredHook: TypeAlias = Callable[[Answered], None]
@@ -63,6 +73,9 @@ def tell_answered(
     response: Response,
     received_bytes: int,
     started: float,
+    *,
+    caller: Caller | None = None,
+    client: str | None = None,
 ) -> None:
     """Call a hook with what may be shown of a request and its answer; what it raises is dropped.
 
@@ -72,6 +85,8 @@ def tell_answered(
         response: the answer.
         received_bytes: the length of the body.
         started: `time.perf_counter()` when the request arrived.
+        caller: who called, where that is known.
+        client: the address that the request came from.
     """
     if hook is None:
         return
@@ -86,6 +101,10 @@ def tell_answered(
         time.perf_counter() - started,
         response.headers.get(REQUEST_ID, "-"),
         traceparent_of(headers),
+        None if caller is None else caller.organization_id,
+        None if caller is None else caller.key_id,
+        response.event_id,
+        client,
     )
     with suppress(Exception):
         hook(details)
@@ -104,6 +123,15 @@ def log_answered(details: Answered) -> None:
         "milliseconds": round(details.seconds * 1000, 2),
         "requestId": details.request_id,
     }
-    if details.traceparent is not None:
-        line["traceparent"] = details.traceparent
+    line |= {
+        name: value
+        for name, value in (
+            ("traceparent", details.traceparent),
+            ("organizationId", details.organization_id),
+            ("apiKeyId", details.key_id),
+            ("eventId", details.event_id),
+            ("client", details.client),
+        )
+        if value is not None
+    }
     LOG.info(json.dumps(line))

@@ -18,6 +18,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from segmentflow_core.errors import ConfigurationError, Overloaded, PayloadTooLarge
 from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_http.access import AnsweredHook, tell_answered
+from segmentflow_http.authentication import Caller
 from segmentflow_http.endpoint import AsyncEndpoint, Endpoint
 from segmentflow_http.messages import (
     Response,
@@ -99,6 +100,7 @@ class AsgiApp:
         method = scope["method"]
         root_path = scope.get("root_path", "")
         path = quoted_path(scope["path"].removeprefix(root_path))
+        callers: list[Caller] = []
         headers = [(bytes(name), bytes(value)) for name, value in scope["headers"]]
         body = b""
         response = self._endpoint.refuse_early(method, path, headers)
@@ -120,7 +122,18 @@ class AsgiApp:
             try:
                 # Others may have come while the body did.
                 response = self._refusal(method, path, headers) or await _while_there(
-                    receive, self._answer(method, target, headers, body, mount)
+                    receive,
+                    self._answer(
+                        partial(
+                            self._endpoint,
+                            method,
+                            target,
+                            headers,
+                            body,
+                            mount=mount,
+                            on_caller=callers.append,
+                        )
+                    ),
                 )
             except _Gone:
                 return
@@ -129,7 +142,16 @@ class AsgiApp:
         # A client that has left meanwhile gets its answer when it tries again.
         with suppress(OSError):
             await _send(send, response)
-        tell_answered(self._on_answered, (method, path, headers), response, len(body), started)
+        client = scope.get("client")
+        tell_answered(
+            self._on_answered,
+            (method, path, headers),
+            response,
+            len(body),
+            started,
+            caller=callers[0] if callers else None,
+            client=client[0] if client else None,
+        )
 
     def _refusal(
         self, method: str, path: str, headers: list[tuple[bytes, bytes]]
@@ -139,24 +161,20 @@ class AsgiApp:
             return self._endpoint.refusal(Overloaded(), method, path, headers)
         return None
 
-    async def _answer(
-        self, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes, mount: str
-    ) -> Response:
+    async def _answer(self, call: Callable[[], Any]) -> Response:
         if not self._room:
-            return await self._answered(method, path, headers, body, mount)
+            return await self._answered(call)
         self._room -= 1
         try:
-            return await self._answered(method, path, headers, body, mount)
+            return await self._answered(call)
         finally:
             self._room += 1
 
-    async def _answered(
-        self, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes, mount: str
-    ) -> Response:
-        endpoint = self._endpoint
-        if isinstance(endpoint, AsyncEndpoint):
-            return await endpoint(method, path, headers, body, mount=mount)
-        return await self._in_a_thread(partial(endpoint, method, path, headers, body, mount=mount))
+    async def _answered(self, call: Callable[[], Any]) -> Response:
+        if isinstance(self._endpoint, AsyncEndpoint):
+            response: Response = await call()
+            return response
+        return await self._in_a_thread(call)
 
     async def _refuse_caller(
         self, method: str, path: str, headers: list[tuple[bytes, bytes]]

@@ -9,7 +9,7 @@ failure, into an answer or a log.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
@@ -75,6 +75,7 @@ class _Asked:
     headers: AnyHeaders
     body: bytes
     mount: str
+    on_caller: Callable[[Caller], object] | None
 
 
 class _EitherEndpoint:
@@ -178,17 +179,16 @@ class _EitherEndpoint:
         read = read_headers(asked.headers)
         check_length(read, len(body), self.max_bytes_at(path))
         if route is EVENTS:
-            return await self._track(read, body)
+            return await self._track(asked, read)
         if route is BATCH:
-            return await self._track_batch(read, body, request_id)
+            return await self._track_batch(asked, read, request_id)
         if route is OPENAPI:
             return json_response(200, {**self._openapi, "servers": [{"url": asked.mount or "/"}]})
         if route is LIVENESS:
             return _alive()
         if route in (HEALTH, READINESS):
             return await self._health(request_id)
-        assert route.scope is not None
-        caller: Caller = await settle(self._authenticator.authenticate(read, route.scope))
+        caller = await self._known(asked, read, route)
         query = path.partition("?")[2]
         if route is ERASURE:
             return await self._erase(below, query, caller)
@@ -208,13 +208,20 @@ class _EitherEndpoint:
         )
         return json_response(200 if document["done"] else 202, document)
 
-    async def _track(self, headers: Mapping[str, str], body: bytes) -> Response:
-        assert EVENTS.scope is not None
-        caller: Caller = await settle(self._authenticator.authenticate(headers, EVENTS.scope))
+    async def _known(self, asked: _Asked, headers: Mapping[str, str], route: Route) -> Caller:
+        """Return who calls, and tell the host."""
+        assert route.scope is not None
+        caller: Caller = await settle(self._authenticator.authenticate(headers, route.scope))
+        if asked.on_caller is not None:
+            asked.on_caller(caller)
+        return caller
+
+    async def _track(self, asked: _Asked, headers: Mapping[str, str]) -> Response:
+        caller = await self._known(asked, headers, EVENTS)
         check_media_type(headers)
         key = idempotency_key(headers)
         try:
-            request = parse_request(body, self._tracker.limits)
+            request = parse_request(asked.body, self._tracker.limits)
         except InvalidRequest as refusal:
             if key:
                 raise
@@ -232,15 +239,14 @@ class _EitherEndpoint:
         return json_response(202, receipt_document(receipt), **told)
 
     async def _track_batch(
-        self, headers: Mapping[str, str], body: bytes, request_id: str
+        self, asked: _Asked, headers: Mapping[str, str], request_id: str
     ) -> Response:
-        assert BATCH.scope is not None
-        caller: Caller = await settle(self._authenticator.authenticate(headers, BATCH.scope))
+        caller = await self._known(asked, headers, BATCH)
         check_media_type(headers)
         document = await track_batch(
             self._tracker,
             headers,
-            body,
+            asked.body,
             organization_id=caller.organization_id,
             max_bytes=self._max_batch_bytes,
             on_failure=partial(self._failures.failed, request_id=request_id),
@@ -315,7 +321,14 @@ class Endpoint(_EitherEndpoint):
 
     @forgets_locals
     def __call__(
-        self, method: str, path: str, headers: AnyHeaders, body: bytes, *, mount: str = ""
+        self,
+        method: str,
+        path: str,
+        headers: AnyHeaders,
+        body: bytes,
+        *,
+        mount: str = "",
+        on_caller: Callable[[Caller], object] | None = None,
     ) -> Response:
         """Answer one request. Never raises, whatever the request.
 
@@ -327,9 +340,10 @@ class Endpoint(_EitherEndpoint):
             body: the whole body, empty for none.
             mount: the host's own mount point, percent-encoded, with no slash at its end: where
                 the OpenAPI document says that the API is.
+            on_caller: is called with who calls, once that is known: for the host's own log.
         """
         try:
-            return drive(self._answer(_Asked(method, path, headers, body, mount)))
+            return drive(self._answer(_Asked(method, path, headers, body, mount, on_caller)))
         except RuntimeError:
             # Only `drive` raises here: the authenticator returned something to wait for, which
             # nobody could see when the endpoint was made.
@@ -370,10 +384,17 @@ class AsyncEndpoint(_EitherEndpoint):
 
     @forgets_locals
     async def __call__(
-        self, method: str, path: str, headers: AnyHeaders, body: bytes, *, mount: str = ""
+        self,
+        method: str,
+        path: str,
+        headers: AnyHeaders,
+        body: bytes,
+        *,
+        mount: str = "",
+        on_caller: Callable[[Caller], object] | None = None,
     ) -> Response:
         """Answer one request; as `Endpoint.__call__`."""
-        return await self._answer(_Asked(method, path, headers, body, mount))
+        return await self._answer(_Asked(method, path, headers, body, mount, on_caller))
 
     @forgets_locals
     async def refuse_caller(self, method: str, path: str, headers: AnyHeaders) -> Response | None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from segmentflow_core.errors import InvalidRequest, Violation
 from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_http.access import AnsweredHook, tell_answered
+from segmentflow_http.authentication import Caller
 from segmentflow_http.colours import refuse_kind
 from segmentflow_http.endpoint import AsyncEndpoint, Endpoint
 from segmentflow_http.messages import (
@@ -68,6 +69,7 @@ class WsgiApp:
         method, path = environ["REQUEST_METHOD"], quoted_path(environ.get("PATH_INFO", ""))
         headers = _headers(environ)
         body = b""
+        callers: list[Caller] = []
         response = self._endpoint.refuse_early(method, path, headers)
         if response is None and (endless := _endless(environ)) is not None:
             response = self._endpoint.refusal(endless, method, path, headers)
@@ -77,8 +79,18 @@ class WsgiApp:
             body = _read(environ, self._endpoint.max_bytes_at(path))
             target = with_query(path, environ.get("QUERY_STRING", ""))
             mount = mount_point(_sent(environ.get("SCRIPT_NAME", "")))
-            response = self._endpoint(method, target, headers, body, mount=mount)
-        tell_answered(self._on_answered, (method, path, headers), response, len(body), started)
+            response = self._endpoint(
+                method, target, headers, body, mount=mount, on_caller=callers.append
+            )
+        tell_answered(
+            self._on_answered,
+            (method, path, headers),
+            response,
+            len(body),
+            started,
+            caller=callers[0] if callers else None,
+            client=environ.get("REMOTE_ADDR") or None,
+        )
         return response
 
 

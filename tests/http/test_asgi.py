@@ -327,6 +327,30 @@ def test_the_access_log_tells_what_happened_and_nothing_of_what_was_sent(endpoin
     assert headers["idempotency-key"] not in caplog.text
 
 
+@pytest.mark.parametrize("colour", ["endpoint", "async_endpoint"])
+def test_the_access_log_says_who_called_and_what_was_recorded(
+    request, api_keys, headers, caplog, colour
+):
+    caplog.set_level(logging.INFO, "segmentflow.access")
+    created = api_keys.create(["events:write"], organization_id="acme")
+    app = AsgiApp(request.getfixturevalue(colour), on_answered=log_answered)
+    given = {**headers, "x-api-key": created.secret}
+    there = {"client": ["203.0.113.7", 1234]}
+    (_, sent), _ = run(app, scope(given, **there), body(BODY))
+    run(app, scope(given, **there), body(b"{"))
+    run(app, scope({**given, "x-api-key": "canary"}, **there), body(BODY))
+    run(app, scope({}, method="GET", path="/livez"), body(b""))
+    names = ("organizationId", "apiKeyId", "eventId", "client")
+    lines = [json.loads(record.getMessage()) for record in caplog.records]
+    known = ("acme", created.api_key.key_id)
+    assert [tuple(line.get(name) for name in names) for line in lines] == [
+        (*known, json.loads(sent["body"])["eventId"], "203.0.113.7"),
+        (*known, None, "203.0.113.7"),
+        (None, None, None, "203.0.113.7"),
+        (None, None, None, None),
+    ]
+
+
 @pytest.mark.parametrize("method", ["POST", "GET"])
 def test_a_request_of_two_lengths_is_refused_and_its_connection_closed(
     app, headers, tracker, method

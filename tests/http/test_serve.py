@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -73,6 +73,8 @@ def test_the_documented_request_is_served_and_the_log_holds_no_part_of_it(store)
         ("/healthz", 200, False),
         ("-", 404, False),
     ]
+    assert [line.get("organizationId") for line in lines[:3]] == ["default", "default", None]
+    assert [line["client"] for line in lines] == ["127.0.0.1"] * 5
     logged = "".join(server.out + server.err)
     for secret in ("canary", "tok_live_abc", "alex", "ord_9421", KEY):
         assert secret not in logged
@@ -227,6 +229,22 @@ def test_a_request_that_is_cut_off_by_a_stop_is_one_line_of_the_log(store, worke
     logged = "".join(server.err)
     assert logged.count("A request was cut off") == 1
     assert "Traceback" not in logged
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes differ there: NOT TESTED")
+def test_a_log_that_nobody_reads_stalls_neither_a_request_nor_a_stop(store):
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with suppress(BlockingIOError):
+        while os.write(writing, b" " * 4096):
+            pass
+    os.set_blocking(writing, True)
+    with served(store, stdout=writing) as server:
+        answers = [httpx.get(f"{server.url}/livez").status_code for _ in range(20)]
+        assert server.stop() == 0
+    os.close(reading)
+    os.close(writing)
+    assert answers == [200] * 20
 
 
 def test_a_connection_that_sends_nothing_more_is_closed(store):
