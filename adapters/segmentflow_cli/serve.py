@@ -160,14 +160,15 @@ def serve_store(
 
 def _served(run: Callable[..., object], **settings: object) -> bool:
     """Serve until the process is told to stop; say whether the server ever started."""
-    from segmentflow_cli.connections import BoundedProtocol  # noqa: PLC0415 - it needs uvicorn
+    from segmentflow_cli.connections import connection_class  # noqa: PLC0415 - it needs uvicorn
 
     with _stopped_by_sigterm():
         try:
             run(
                 f"{__name__}:create_app",
                 factory=True,
-                http=BoundedProtocol,
+                http=connection_class(),
+                ws="none",
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,

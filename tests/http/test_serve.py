@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from http_serving import KEY, served
+from http_serving import KEY, READERS, served
 from segmentflow_cli import main
 from segmentflow_core import Tracker
 from segmentflow_core.testing import (
@@ -53,8 +54,9 @@ def killed(server):
     return server.process.wait(60) + signal.SIGKILL
 
 
-def test_the_documented_request_is_served_and_the_log_holds_no_part_of_it(store):
-    with served(store) as server:
+@pytest.mark.parametrize("without", READERS)
+def test_the_documented_request_is_served_and_the_log_holds_no_part_of_it(store, without):
+    with served(store, without=without) as server:
         url = f"{server.url}/api/v1/events"
         first = httpx.post(url, headers=HEADERS, json=DOCUMENTED_REQUEST)
         again = httpx.post(url, headers=HEADERS, json=DOCUMENTED_REQUEST)
@@ -247,12 +249,16 @@ def test_a_log_that_nobody_reads_stalls_neither_a_request_nor_a_stop(store):
     assert answers == [200] * 20
 
 
-def test_a_connection_that_sends_nothing_more_is_closed(store):
+@pytest.mark.parametrize("without", READERS)
+def test_a_connection_that_sends_nothing_more_is_closed(store, without):
     head = f"POST /api/v1/events HTTP/1.1\r\nhost: a\r\nx-api-key: {KEY}\r\n"
     whole = "GET /livez HTTP/1.1\r\nhost: a\r\n\r\n"
     nothing, half_a_head, half_a_body = "", f"{head}x-slow", f"{head}content-length: 9\r\n\r\n{{"
     sent = (nothing, half_a_head, half_a_body, whole, f"{whole}GET /livez")
-    with served(store, "--read-timeout", "5", "--keep-alive", "1") as server, ExitStack() as stack:
+    with (
+        served(store, "--read-timeout", "5", "--keep-alive", "1", without=without) as server,
+        ExitStack() as stack,
+    ):
         address = urlsplit(server.url)
         connections = [
             stack.enter_context(socket.create_connection((address.hostname, address.port), 60))
@@ -267,6 +273,20 @@ def test_a_connection_that_sends_nothing_more_is_closed(store):
     assert not any("Traceback" in line for line in server.err), "".join(server.err)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there is no poll: NOT TESTED")
+@pytest.mark.parametrize("without", READERS)
+def test_a_connection_whose_answers_nobody_takes_away_is_closed(store, without):
+    request = b"GET /openapi.json HTTP/1.1\r\nhost: a\r\n\r\n"
+    with served(store, "--read-timeout", "2", without=without) as server, socket.socket() as one:
+        address = urlsplit(server.url)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        one.connect((address.hostname, address.port))
+        one.sendall(request * 120)  # their answers are more than any buffer takes
+        closed = select.poll()
+        closed.register(one, 0)
+        assert closed.poll(60_000)
+
+
 def test_how_long_a_batch_may_be_is_a_setting(store):
     batch = {"events": [{"idempotencyKey": str(n), **a_request()} for n in range(9)]}
     headers = {"x-api-key": KEY}
@@ -279,10 +299,11 @@ def test_how_long_a_batch_may_be_is_a_setting(store):
     assert len(stored(store)) == 2
 
 
-def test_the_connection_of_a_request_of_two_lengths_is_closed(store):
+@pytest.mark.parametrize("without", READERS)
+def test_the_connection_of_a_request_of_two_lengths_is_closed(store, without):
     start = f"POST /api/v1/events HTTP/1.1\r\nhost: a\r\nx-api-key: {KEY}\r\ncontent-length: 3\r\n"
     hidden = "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n"
-    with served(store) as server:
+    with served(store, without=without) as server:
         address = urlsplit(server.url)
         with socket.create_connection((address.hostname, address.port), timeout=60) as connection:
             request = f"{start}transfer-encoding: chunked\r\n\r\n0\r\n\r\n{hidden}"
