@@ -266,6 +266,21 @@ def serve(
             validator=Number(gte=0, lte=5),
         ),
     ] = 5.0,
+    metrics_host: Annotated[str, Parameter(help="The address of metrics.")] = "127.0.0.1",
+    metrics_port: Annotated[
+        int | None,
+        Parameter(
+            help="The port of metrics, for Prometheus; 0 takes a free one; none by default.",
+            validator=Number(gte=0, lte=65_535),
+        ),
+    ] = None,
+    open_telemetry: Annotated[
+        bool,
+        Parameter(
+            help="Make spans and count through OpenTelemetry, as the process has it set up.",
+            negative="",
+        ),
+    ] = False,
     placeholder_ids: PlaceholderIds = False,
     redacted: Redacted = NOT_REDACTED,
     common: Common = COMMON,
@@ -292,6 +307,9 @@ def serve(
         read_timeout=read_timeout,
         keep_alive=keep_alive,
         remember_keys=remember_keys,
+        metrics_host=metrics_host,
+        metrics_port=metrics_port,
+        open_telemetry=open_telemetry,
     )
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
@@ -21,7 +21,7 @@ from segmentflow_http.correlation import REQUEST_ID, traceparent_of
 from segmentflow_http.messages import AnyHeaders, Response
 from segmentflow_http.routes import shown_path
 
-__all__ = ["Answered", "AnsweredHook", "log_answered", "tell_answered"]
+__all__ = ["Answered", "AnsweredHook", "Around", "log_answered", "surrounded", "tell_answered"]
 
 LOG: Final = logging.getLogger("segmentflow.access")
 _METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
@@ -65,6 +65,47 @@ class Answered:
 
 AnsweredHook: TypeAlias = Callable[[Answered], None]
 """Called with each answered request."""
+
+Around: TypeAlias = Callable[[str, str, str | None], AbstractContextManager[AnsweredHook]]
+"""Entered before a request is answered, with its method, its route's path and its trace, and left
+after; what it gives is called with the answered request, if it is answered."""
+
+
+@contextmanager
+def surrounded(
+    around: Sequence[Around], hook: AnsweredHook | None, request: tuple[str, str, AnyHeaders]
+) -> Generator[AnsweredHook | None]:
+    """Give the hook of a request that all of `around` surround; what one raises is dropped.
+
+    Args:
+        around: what surrounds it, the outermost first.
+        hook: what is to be called as well, or None.
+        request: the method, the path and the headers.
+    """
+    if not around:
+        yield hook
+        return
+    method, path, headers = request
+    shown = (method if method in _METHODS else "-", shown_path(path), traceparent_of(headers))
+    hooks = [] if hook is None else [hook]
+    left = list[AbstractContextManager[AnsweredHook]]()
+    for each in around:
+        with suppress(Exception):
+            manager = each(*shown)
+            hooks.append(manager.__enter__())
+            left.append(manager)
+
+    def answered(details: Answered) -> None:
+        for each in hooks:
+            with suppress(Exception):
+                each(details)
+
+    try:
+        yield answered
+    finally:
+        for manager in reversed(left):
+            with suppress(Exception):
+                manager.__exit__(None, None, None)
 
 
 def tell_answered(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from segmentflow_core.errors import ConfigurationError, Overloaded, PayloadTooLarge
 from segmentflow_core.tracebacks import forgets_locals
-from segmentflow_http.access import AnsweredHook, tell_answered
+from segmentflow_http.access import AnsweredHook, Around, surrounded, tell_answered
 from segmentflow_http.authentication import Caller
 from segmentflow_http.endpoint import AsyncEndpoint, Endpoint
 from segmentflow_http.messages import (
@@ -54,6 +54,7 @@ class AsgiApp:
         max_requests: how many requests are answered at the same time, or wait to be; others are
             refused at once as `overloaded`, but those about the app itself. None takes them all.
         on_answered: is called with each answered request, for example `log_answered`.
+        around: what surrounds each request, the outermost first; for example spans and metrics.
         on_shutdown: is called when the server shuts down, after the last answer.
         closing: says whether the server is about to stop: answers then tell the client to close
             its connection.
@@ -69,6 +70,7 @@ class AsgiApp:
         threads: int = 8,
         max_requests: int | None = None,
         on_answered: AnsweredHook | None = None,
+        around: Sequence[Around] = (),
         on_shutdown: Callable[[], object] | None = None,
         closing: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -81,6 +83,7 @@ class AsgiApp:
         self._pool: ThreadPoolExecutor | None = None
         self._room = max_requests
         self._on_answered = on_answered
+        self._around = tuple(around)
         self._on_shutdown = on_shutdown
         self._closing = closing
 
@@ -100,8 +103,21 @@ class AsgiApp:
         method = scope["method"]
         root_path = scope.get("root_path", "")
         path = quoted_path(scope["path"].removeprefix(root_path))
-        callers: list[Caller] = []
         headers = [(bytes(name), bytes(value)) for name, value in scope["headers"]]
+        request = (method, path, headers)
+        with surrounded(self._around, self._on_answered, request) as on_answered:
+            await self._respond((scope, receive, send), request, started, on_answered)
+
+    async def _respond(
+        self,
+        connection: tuple[_Scope, _Receive, _Send],
+        request: tuple[str, str, list[tuple[bytes, bytes]]],
+        started: float,
+        on_answered: AnsweredHook | None,
+    ) -> None:
+        scope, receive, send = connection
+        method, path, headers = request
+        callers: list[Caller] = []
         body = b""
         response = self._endpoint.refuse_early(method, path, headers)
         response = response or self._refusal(method, path, headers)
@@ -118,7 +134,7 @@ class AsgiApp:
                 response = self._endpoint.refusal(error, method, path, headers)
         if response is None:
             target = with_query(path, bytes(scope.get("query_string", b"")).decode("latin-1"))
-            mount = mount_point(root_path)
+            mount = mount_point(scope.get("root_path", ""))
             try:
                 # Others may have come while the body did.
                 response = self._refusal(method, path, headers) or await _while_there(
@@ -144,8 +160,8 @@ class AsgiApp:
             await _send(send, response)
         client = scope.get("client")
         tell_answered(
-            self._on_answered,
-            (method, path, headers),
+            on_answered,
+            request,
             response,
             len(body),
             started,

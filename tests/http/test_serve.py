@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -28,7 +29,11 @@ from segmentflow_core.testing import (
 from segmentflow_sql import open_storage
 
 # What the command leaves in its environment for the processes that serve.
-SET_BY_SERVE = ("MAX_BATCH_BYTES", "READ_TIMEOUT", "REMEMBER_KEYS")
+SET_BY_SERVE = (
+    *("MAX_BATCH_BYTES", "READ_TIMEOUT", "REMEMBER_KEYS"),
+    *("METRICS_HOST", "METRICS_PORT", "OPEN_TELEMETRY"),
+)
+METRICS = re.compile(r"Metrics are at port (\d+)")
 HEADERS = {"x-api-key": KEY, "idempotency-key": DOCUMENTED_KEY}
 
 
@@ -372,3 +377,44 @@ def test_the_command_works_without_the_server_being_installed(store):
     )
     assert done.returncode == 1
     assert "segmentflow-core[http]" in done.stderr
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_metrics_are_served_at_a_port_of_their_own(store, workers):
+    options = ("--metrics-port", "0", "--workers", workers)
+    with served(store, *options) as server:
+        sent = [
+            httpx.post(
+                f"{server.url}/api/v1/events",
+                headers={**HEADERS, "idempotency-key": str(n)},
+                json=a_request(),
+            ).status_code
+            for n in range(4)
+        ]
+        assert httpx.get(f"{server.url}/metrics").status_code == 404
+        (port,) = {found[1] for line in server.err if (found := METRICS.search(line))}
+        address = f"http://127.0.0.1:{port}"
+        metrics = httpx.get(f"{address}/metrics").text
+        assert httpx.get(f"{address}/").status_code == 404
+        assert server.stop() == 0
+    assert sent == [202] * 4
+    counted = dict(line.rsplit(" ", 1) for line in metrics.splitlines() if line[0] != "#")
+    labels = 'method="POST",route="/api/v1/events",status="202"'
+    assert counted[f"segmentflow_request_seconds_count{{{labels}}}"] == "4.0"
+    assert counted["segmentflow_tracked_total"] == "4.0"
+    assert counted["segmentflow_gathered_events_count"] == "4.0"
+    assert counted["segmentflow_requests_in_work"] == "0.0"
+    assert "alex" not in metrics
+
+
+def test_metrics_need_their_extra(store):
+    program = (
+        "import sys; sys.modules['prometheus_client'] = None\n"
+        "from segmentflow_cli import main\n"
+        f"sys.exit(main(['serve', '--store', {store!r}, '--metrics-port', '0']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "segmentflow-core[observers]" in done.stderr
