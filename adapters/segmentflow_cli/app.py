@@ -266,6 +266,10 @@ def serve(
             validator=Number(gte=0, lte=5),
         ),
     ] = 5.0,
+    store_timeout: Annotated[
+        float,
+        Parameter(help="Seconds for the store to answer a transaction.", validator=Number(gt=0)),
+    ] = 20.0,
     metrics_host: Annotated[str, Parameter(help="The address of metrics.")] = "127.0.0.1",
     metrics_port: Annotated[
         int | None,
@@ -307,6 +311,7 @@ def serve(
         read_timeout=read_timeout,
         keep_alive=keep_alive,
         remember_keys=remember_keys,
+        store_timeout=store_timeout,
         metrics_host=metrics_host,
         metrics_port=metrics_port,
         open_telemetry=open_telemetry,

@@ -16,16 +16,17 @@ import socket
 import threading
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
-from types import FrameType
+from functools import partial
 from typing import Any, Final
 
 from attrs import define, field
 
-from segmentflow_cli.lines import hurry_all
 from segmentflow_cli.metrics import FOLDER_VARIABLE, add_up, check_installed, listening
+from segmentflow_cli.readiness import Readiness
+from segmentflow_cli.stopping import Stop
 from segmentflow_cli.stores import find_secret, opened, scheme_of, woken_workers
 from segmentflow_cli.threaded import ThreadedStorage
-from segmentflow_core import ApiKeys, AsyncApiKeys, AsyncTracker, Limits, RedactionPolicy
+from segmentflow_core import ApiKeys, AsyncApiKeys, AsyncTracker, Limits, RedactionPolicy, Tracker
 from segmentflow_core.errors import ConfigurationError
 from segmentflow_core.ports import AsyncStorage
 from segmentflow_core.ports.observation import Observer
@@ -62,11 +63,16 @@ _MAX_BYTES: Final = "SEGMENTFLOW_MAX_BYTES"
 _MAX_DEPTH: Final = "SEGMENTFLOW_MAX_DEPTH"
 _MAX_BATCH_BYTES: Final = "SEGMENTFLOW_MAX_BATCH_BYTES"
 _REMEMBER_KEYS: Final = "SEGMENTFLOW_REMEMBER_KEYS"
+_STORE_TIMEOUT: Final = "SEGMENTFLOW_STORE_TIMEOUT"
+_GRACE: Final = "SEGMENTFLOW_GRACE"
 _METRICS_HOST: Final = "SEGMENTFLOW_METRICS_HOST"
 _METRICS_PORT: Final = "SEGMENTFLOW_METRICS_PORT"
 _SPANS: Final = "SEGMENTFLOW_OPEN_TELEMETRY"
 _PLACEHOLDER_IDS: Final = "SEGMENTFLOW_ALLOW_PLACEHOLDER_IDS"
 _REDACTION: Final = "SEGMENTFLOW_REDACTION_POLICY"
+
+_BATCH_THREADS: Final = 2
+"""A batch is long work, and no event shall wait for the threads that batches take."""
 
 _LOGGING: Final[dict[str, Any]] = {
     "version": 1,
@@ -130,6 +136,7 @@ def serve_store(
     read_timeout: float,
     keep_alive: int,
     remember_keys: float,
+    store_timeout: float,
     metrics_host: str,
     metrics_port: int | None,
     open_telemetry: bool,
@@ -163,6 +170,8 @@ def serve_store(
         _MAX_BATCH_BYTES: str(max_batch_bytes),
         READ_TIMEOUT: str(read_timeout),
         _REMEMBER_KEYS: str(remember_keys),
+        _STORE_TIMEOUT: str(store_timeout),
+        _GRACE: str(grace),
         _METRICS_HOST: metrics_host,
         _METRICS_PORT: "" if metrics_port is None else str(metrics_port),
         _SPANS: str(int(open_telemetry)),
@@ -304,40 +313,15 @@ def create_app() -> AsgiApp:
     stack = ExitStack()
     watching = _watching(stack)
     endpoint = _build(stack, watching)
+    stop = Stop.when_told(int(os.environ[_GRACE]))
     return AsgiApp(
         endpoint,
         max_requests=int(os.environ[_MAX_REQUESTS]),
         on_answered=log_answered,
         around=watching.around,
-        closing=_told_to_stop().is_set,
-        on_shutdown=stack.close,
+        closing=stop.is_near,
+        on_shutdown=partial(stop.close, stack),
     )
-
-
-def _told_to_stop() -> threading.Event:
-    """Return what is set once this process is told to stop.
-
-    uvicorn handles the signals meanwhile, and is called as before. It closes the connections
-    that it has then; the clients of one that it accepts in that moment would keep it open.
-    """
-    told = threading.Event()
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT):
-            before = signal.getsignal(number)
-            if callable(before):
-                signal.signal(number, _noting(told, before))
-    return told
-
-
-def _noting(
-    told: threading.Event, before: Callable[[int, FrameType | None], Any]
-) -> Callable[[int, FrameType | None], None]:
-    def noted(number: int, frame: FrameType | None) -> None:
-        told.set()
-        hurry_all()
-        before(number, frame)
-
-    return noted
 
 
 def _writers_for(url: str) -> int:
@@ -355,19 +339,25 @@ def _build(stack: ExitStack, watching: _Watching | None = None) -> AsyncEndpoint
         allow_placeholder_ids=os.environ[_PLACEHOLDER_IDS] == "1",
     )
     redaction = RedactionPolicy(**json.loads(os.environ[_REDACTION]))
-    in_threads = ThreadedStorage(storage, int(os.environ[_THREADS]))
-    stack.callback(in_threads.close)
-    threaded = watching.storage(in_threads)
+
+    def in_threads(count: int) -> ThreadedStorage:
+        made = ThreadedStorage(storage, count, float(os.environ[_STORE_TIMEOUT]))
+        stack.callback(made.close)
+        return made
+
+    threaded = watching.storage(in_threads(int(os.environ[_THREADS])))
     together = int(os.environ[_TOGETHER])
+    secret = find_secret(url)
+    observers = [*stack.enter_context(woken_workers(storage)), *watching.observers]
     tracker = AsyncTracker(
         threaded,
-        fingerprint_key=find_secret(url),
+        fingerprint_key=secret,
         limits=limits,
         redaction=redaction,
         gather=AsyncGathering(
             most=together, writers=int(os.environ[_WRITERS]), on_batch=watching.on_batch
         ),
-        observers=[*stack.enter_context(woken_workers(storage)), *watching.observers],
+        observers=observers,
     )
     known = os.environ.get(KEYS_VARIABLE, "").replace(",", " ").split()
     authenticator: Authenticator
@@ -379,4 +369,14 @@ def _build(stack: ExitStack, watching: _Watching | None = None) -> AsyncEndpoint
             AsyncApiKeys(threaded), remember=float(os.environ[_REMEMBER_KEYS])
         )
     max_batch_bytes = int(os.environ[_MAX_BATCH_BYTES])
-    return AsyncEndpoint(tracker, authenticator, max_batch_bytes=max_batch_bytes)
+    batches = in_threads(_BATCH_THREADS)
+    of_batches = Tracker(
+        storage, fingerprint_key=secret, limits=limits, redaction=redaction, observers=observers
+    )
+    return AsyncEndpoint(
+        tracker,
+        authenticator,
+        max_batch_bytes=max_batch_bytes,
+        readiness=Readiness(in_threads(1)),
+        in_thread=lambda track: batches.call(lambda: track(of_batches)),
+    )

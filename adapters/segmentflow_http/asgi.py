@@ -13,9 +13,15 @@ from collections.abc import Awaitable, Callable, Coroutine, MutableMapping, Sequ
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from inspect import isawaitable
 from typing import Any, Final, TypeAlias, TypeVar
 
-from segmentflow_core.errors import ConfigurationError, Overloaded, PayloadTooLarge
+from segmentflow_core.errors import (
+    ConfigurationError,
+    Overloaded,
+    PayloadTooLarge,
+    StorageUnavailable,
+)
 from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_http.access import AnsweredHook, Around, surrounded, tell_answered
 from segmentflow_http.authentication import Caller
@@ -55,9 +61,10 @@ class AsgiApp:
             refused at once as `overloaded`, but those about the app itself. None takes them all.
         on_answered: is called with each answered request, for example `log_answered`.
         around: what surrounds each request, the outermost first; for example spans and metrics.
-        on_shutdown: is called when the server shuts down, after the last answer.
+        on_shutdown: is called when the server shuts down, after the last answer; and awaited, if
+            it has to be.
         closing: says whether the server is about to stop: answers then tell the client to close
-            its connection.
+            its connection, and a request that the server cuts off is answered.
 
     Raises:
         ConfigurationError: `threads` or `max_requests` is less than 1.
@@ -115,44 +122,20 @@ class AsgiApp:
         started: float,
         on_answered: AnsweredHook | None,
     ) -> None:
-        scope, receive, send = connection
+        scope, _, send = connection
         method, path, headers = request
         callers: list[Caller] = []
-        body = b""
-        response = self._endpoint.refuse_early(method, path, headers)
-        response = response or self._refusal(method, path, headers)
-        if response is None:
-            try:
-                first = await receive()
-                if first.get("more_body", False):  # it may be long, and come slowly
-                    response = await self._refuse_caller(method, path, headers)
-                if response is None:
-                    body = await _read(first, receive, self._endpoint.max_bytes_at(path))
-            except _Gone:
-                return
-            except PayloadTooLarge as error:
-                response = self._endpoint.refusal(error, method, path, headers)
-        if response is None:
-            target = with_query(path, bytes(scope.get("query_string", b"")).decode("latin-1"))
-            mount = mount_point(scope.get("root_path", ""))
-            try:
-                # Others may have come while the body did.
-                response = self._refusal(method, path, headers) or await _while_there(
-                    receive,
-                    self._answer(
-                        partial(
-                            self._endpoint,
-                            method,
-                            target,
-                            headers,
-                            body,
-                            mount=mount,
-                            on_caller=callers.append,
-                        )
-                    ),
-                )
-            except _Gone:
-                return
+        cut_off: asyncio.CancelledError | None = None
+        try:
+            response, length = await self._response(connection, request, callers.append)
+        except _Gone:
+            return
+        except asyncio.CancelledError as error:
+            if not self._closing():
+                raise
+            # The time of the stop is over. The caller is told, and does not have to guess.
+            response = self._endpoint.refusal(StorageUnavailable(), method, path, headers)
+            length, cut_off = 0, error
         if self._closing() or has_two_lengths(name.decode("latin-1") for name, _ in headers):
             response = response._replace(headers={**response.headers, "connection": "close"})
         # A client that has left meanwhile gets its answer when it tries again.
@@ -163,11 +146,49 @@ class AsgiApp:
             on_answered,
             request,
             response,
-            len(body),
+            length,
             started,
             caller=callers[0] if callers else None,
             client=client[0] if client else None,
         )
+        if cut_off is not None:
+            raise cut_off
+
+    async def _response(
+        self,
+        connection: tuple[_Scope, _Receive, _Send],
+        request: tuple[str, str, list[tuple[bytes, bytes]]],
+        on_caller: Callable[[Caller], object],
+    ) -> tuple[Response, int]:
+        """Return the answer to a request, and how long its body is.
+
+        Raises:
+            _Gone: the client left.
+        """
+        scope, receive, _ = connection
+        method, path, headers = request
+        body = b""
+        response = self._endpoint.refuse_early(method, path, headers)
+        response = response or self._refusal(method, path, headers)
+        if response is None:
+            try:
+                first = await receive()
+                if first.get("more_body", False):  # it may be long, and come slowly
+                    response = await self._refuse_caller(method, path, headers)
+                if response is None:
+                    body = await _read(first, receive, self._endpoint.max_bytes_at(path))
+            except PayloadTooLarge as error:
+                response = self._endpoint.refusal(error, method, path, headers)
+        if response is None:
+            target = with_query(path, bytes(scope.get("query_string", b"")).decode("latin-1"))
+            mount = mount_point(scope.get("root_path", ""))
+            call = partial(
+                self._endpoint, method, target, headers, body, mount=mount, on_caller=on_caller
+            )
+            # Others may have come while the body did.
+            response = self._refusal(method, path, headers)
+            response = response or await _while_there(receive, self._answer(call))
+        return response, len(body)
 
     def _refusal(
         self, method: str, path: str, headers: list[tuple[bytes, bytes]]
@@ -213,7 +234,9 @@ class AsgiApp:
             self._pool.shutdown()
             self._pool = None
         if self._on_shutdown is not None:
-            self._on_shutdown()
+            ended = self._on_shutdown()
+            if isawaitable(ended):
+                await ended
         await send({"type": "lifespan.shutdown.complete"})
 
 

@@ -9,9 +9,9 @@ failure, into an answer or a log.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 from attrs import frozen
 
@@ -63,6 +63,8 @@ from segmentflow_http.routes import (
 __all__ = ["AsyncEndpoint", "Endpoint"]
 
 _LOG: Final = logging.getLogger("segmentflow.http")
+InThread: TypeAlias = Callable[[Callable[[Tracker], dict[str, Any]]], Awaitable[dict[str, Any]]]
+
 _AWAITED: Final = "An asynchronous authenticator needs an AsyncEndpoint."
 
 
@@ -87,6 +89,7 @@ class _EitherEndpoint:
         authenticator: Authenticator,
         prefix: str,
         max_batch_bytes: int,
+        readiness: Callable[[], object] | None,
     ) -> None:
         if max_batch_bytes < 1:
             raise ConfigurationError("max_batch_bytes must be at least 1.")
@@ -94,6 +97,8 @@ class _EitherEndpoint:
         self._authenticator = authenticator
         self._prefix = prefix.rstrip("/")
         self._max_batch_bytes = max_batch_bytes
+        self._readiness = readiness
+        self._in_thread: InThread | None = None
         self._failures = FailureLog()
         self._openapi = openapi_document(
             tracker.limits, prefix=self._prefix, max_batch_bytes=max_batch_bytes
@@ -243,20 +248,22 @@ class _EitherEndpoint:
     ) -> Response:
         caller = await self._known(asked, headers, BATCH)
         check_media_type(headers)
-        document = await track_batch(
-            self._tracker,
-            headers,
-            asked.body,
+        track = partial(
+            track_batch,
+            headers=headers,
+            body=asked.body,
             organization_id=caller.organization_id,
             max_bytes=self._max_batch_bytes,
             on_failure=partial(self._failures.failed, request_id=request_id),
         )
-        return json_response(200, document)
+        if self._in_thread is None:
+            return json_response(200, await track(self._tracker))
+        return json_response(200, await self._in_thread(lambda tracker: drive(track(tracker))))
 
     async def _health(self, request_id: str) -> Response:
         """Say whether the store takes writes: one that only answers questions tracks nothing."""
         try:
-            await settle(self._tracker.records.check_writes())
+            await settle((self._readiness or self._tracker.records.check_writes)())
         except SegmentflowError as error:
             self._failures.failed(error, request_id)
             return error_response(StorageUnavailable())
@@ -301,6 +308,8 @@ class Endpoint(_EitherEndpoint):
         authenticator: decides who calls.
         prefix: what comes before ``/api/v1/events`` and the other paths, such as ``/tracking``.
         max_batch_bytes: how many bytes a batch of events may have.
+        readiness: asks whether the store takes writes, and raises where it does not; by default
+            the tracker's `records.check_writes`.
 
     Raises:
         ConfigurationError: the tracker or the authenticator must be awaited: it needs an
@@ -314,10 +323,11 @@ class Endpoint(_EitherEndpoint):
         *,
         prefix: str = "",
         max_batch_bytes: int = DEFAULT_MAX_BATCH_BYTES,
+        readiness: Callable[[], None] | None = None,
     ) -> None:
         refuse_kind(tracker, AsyncTracker, "An AsyncTracker needs an AsyncEndpoint.")
         refuse_awaited(authenticator.authenticate, _AWAITED)
-        super().__init__(tracker, authenticator, prefix, max_batch_bytes)
+        super().__init__(tracker, authenticator, prefix, max_batch_bytes, readiness)
 
     @forgets_locals
     def __call__(
@@ -367,6 +377,16 @@ class Endpoint(_EitherEndpoint):
 class AsyncEndpoint(_EitherEndpoint):
     """Answers HTTP requests with an `AsyncTracker`; as `Endpoint`, awaited.
 
+    Args:
+        tracker: records the events.
+        authenticator: decides who calls.
+        prefix: as for `Endpoint`.
+        max_batch_bytes: as for `Endpoint`.
+        readiness: as for `Endpoint`, and may have to be awaited.
+        in_thread: is given what tracks a batch, calls it in a thread with a `Tracker` over the same
+            store, and returns its result, awaited: to check a long batch may take a second, in
+            which an event loop would do nothing else. By default batches are tracked on the loop.
+
     Raises:
         ConfigurationError: the tracker is a `Tracker`, which needs an `Endpoint`.
     """
@@ -378,9 +398,12 @@ class AsyncEndpoint(_EitherEndpoint):
         *,
         prefix: str = "",
         max_batch_bytes: int = DEFAULT_MAX_BATCH_BYTES,
+        readiness: Callable[[], object] | None = None,
+        in_thread: InThread | None = None,
     ) -> None:
         refuse_kind(tracker, Tracker, "A Tracker needs an Endpoint.")
-        super().__init__(tracker, authenticator, prefix, max_batch_bytes)
+        super().__init__(tracker, authenticator, prefix, max_batch_bytes, readiness)
+        self._in_thread = in_thread
 
     @forgets_locals
     async def __call__(

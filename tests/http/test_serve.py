@@ -31,7 +31,7 @@ from segmentflow_sql import open_storage
 # What the command leaves in its environment for the processes that serve.
 SET_BY_SERVE = (
     *("MAX_BATCH_BYTES", "READ_TIMEOUT", "REMEMBER_KEYS"),
-    *("METRICS_HOST", "METRICS_PORT", "OPEN_TELEMETRY"),
+    *("STORE_TIMEOUT", "GRACE", "METRICS_HOST", "METRICS_PORT", "OPEN_TELEMETRY"),
 )
 METRICS = re.compile(r"Metrics are at port (\d+)")
 HEADERS = {"x-api-key": KEY, "idempotency-key": DOCUMENTED_KEY}
