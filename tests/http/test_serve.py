@@ -381,7 +381,7 @@ def test_the_command_works_without_the_server_being_installed(store):
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_metrics_are_served_at_a_port_of_their_own(store, workers):
-    options = ("--metrics-port", "0", "--workers", workers)
+    options = ("--metrics-port", "0", "--open-telemetry", "--workers", workers)
     with served(store, *options) as server:
         sent = [
             httpx.post(
