@@ -29,6 +29,7 @@ PACKAGES = (
     "segmentflow_http",
     "segmentflow_observers",
     "segmentflow_worker",
+    "segmentflow_pytest",
     "segmentflow_cli",
 )
 ROOT = Path(__file__).parent
@@ -133,6 +134,21 @@ def docs(session: nox.Session) -> None:
     session.install("-e", ".[all,docs]")
     session.run("sphinx-build", "-W", "--keep-going", "-n", "-q", "-E", "docs", "docs/_build/html")
     session.run("pytest", "--doctest-modules", "--pyargs", *PACKAGES, *session.posargs)
+
+
+@nox.session(python=OLDEST)
+def package(session: nox.Session) -> None:
+    """Build what is released; check what an index shows of it, and that its source passes tests."""
+    session.install(*EXTRAS["release"])
+    with TemporaryDirectory() as place:
+        session.run("python", "-m", "build", "--outdir", place, ".", silent=True)
+        built = sorted(str(path) for path in Path(place).iterdir())
+        session.run("twine", "check", "--strict", *built)
+        (source,) = (path for path in built if path.endswith(".tar.gz"))
+        shutil.unpack_archive(source, place, filter="data")
+        with session.chdir(source.removesuffix(".tar.gz")):
+            session.install(".[test]")
+            session.run("pytest", *(session.posargs or (*IN_PARALLEL, "tests/domain")))
 
 
 @nox.session(python=OLDEST)

@@ -105,6 +105,19 @@ class AsgiApp:
             await receive()
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
 
+    def close(self) -> object:
+        """End its threads, and call `on_shutdown`.
+
+        For a host that mounts the app and does not pass the lifespan on to it.
+
+        Returns:
+            What `on_shutdown` returned, for the host to await if it has to be; or None.
+        """
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+        return None if self._on_shutdown is None else self._on_shutdown()
+
     async def _http(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
         started = time.perf_counter()
         method = scope["method"]
@@ -230,13 +243,9 @@ class AsgiApp:
         await receive()
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        if self._pool is not None:
-            self._pool.shutdown()
-            self._pool = None
-        if self._on_shutdown is not None:
-            ended = self._on_shutdown()
-            if isawaitable(ended):
-                await ended
+        ended = self.close()
+        if isawaitable(ended):
+            await ended
         await send({"type": "lifespan.shutdown.complete"})
 
 

@@ -109,6 +109,11 @@ class _EitherEndpoint:
         """Return the longest body that any path accepts; the host need not read further."""
         return max(self._tracker.limits.max_bytes, self._max_batch_bytes)
 
+    @property
+    def openapi(self) -> Mapping[str, Any]:
+        """Return the OpenAPI document, which is not to be changed."""
+        return self._openapi
+
     def max_bytes_at(self, path: str) -> int:
         """Return the longest body that a path accepts; the host need not read further there."""
         if self._below(path) == BATCH.path:
