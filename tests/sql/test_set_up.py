@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import create_engine, event
+from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from segmentflow_core.errors import ConfigurationError, StorageUnavailable
@@ -42,7 +42,7 @@ def test_a_server_that_is_not_there_is_not_waited_for_for_ever(
     class Asked(Exception):
         pass
 
-    def ask(_dialect, _record, _arguments, options):
+    def connect(**options):
         asked.update(options)
         raise Asked
 
@@ -51,7 +51,7 @@ def test_a_server_that_is_not_there_is_not_waited_for_for_ever(
         monkeypatch.setenv(name, value)
     asked = {}
     engine = open_engine(f"postgresql://u@127.0.0.1:1/shop{query}")
-    event.listen(engine, "do_connect", ask, insert=True)
+    monkeypatch.setattr(engine.dialect, "connect", connect)
     with pytest.raises(Asked):
         engine.raw_connection()
     assert {name: asked[name] for name in asked if name.endswith("_timeout")} == bounds
