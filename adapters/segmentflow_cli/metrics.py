@@ -12,6 +12,7 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Final
@@ -30,11 +31,9 @@ def check_installed() -> None:
     Raises:
         ConfigurationError: prometheus_client is not installed.
     """
-    try:
-        import prometheus_client  # noqa: F401, PLC0415 - only metrics need it
-    except ImportError:
+    if find_spec("prometheus_client") is None:
         message = "For metrics, install the `observers` extra: segmentflow-core[observers]."
-        raise ConfigurationError(message) from None
+        raise ConfigurationError(message)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from importlib.util import find_spec
 from typing import Any, Final
 
 from attrs import define, field
@@ -270,11 +271,9 @@ def _metrics_at(host: str, port: int, registry: Any) -> Generator[None]:
 
 
 def _check_open_telemetry() -> None:
-    try:
-        import opentelemetry.trace  # noqa: F401, PLC0415 - only spans need it
-    except ImportError:
+    if find_spec("opentelemetry") is None:
         message = "For spans, install the `observers` extra: segmentflow-core[observers]."
-        raise ConfigurationError(message) from None
+        raise ConfigurationError(message)
 
 
 @define
