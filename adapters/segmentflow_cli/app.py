@@ -259,6 +259,32 @@ def serve(
     keep_alive: Annotated[
         int, Parameter(help="Seconds to keep an idle connection open.", validator=Number(gte=0))
     ] = 5,
+    remember_keys: Annotated[
+        float,
+        Parameter(
+            help="Seconds for which a revoked API Key may still be accepted.",
+            validator=Number(gte=0, lte=5),
+        ),
+    ] = 5.0,
+    store_timeout: Annotated[
+        float,
+        Parameter(help="Seconds for the store to answer a transaction.", validator=Number(gt=0)),
+    ] = 20.0,
+    metrics_host: Annotated[str, Parameter(help="The address of metrics.")] = "127.0.0.1",
+    metrics_port: Annotated[
+        int | None,
+        Parameter(
+            help="The port of metrics, for Prometheus; 0 takes a free one; none by default.",
+            validator=Number(gte=0, lte=65_535),
+        ),
+    ] = None,
+    open_telemetry: Annotated[
+        bool,
+        Parameter(
+            help="Make spans and count through OpenTelemetry, as the process has it set up.",
+            negative="",
+        ),
+    ] = False,
     placeholder_ids: PlaceholderIds = False,
     redacted: Redacted = NOT_REDACTED,
     common: Common = COMMON,
@@ -284,6 +310,11 @@ def serve(
         max_batch_bytes=max_batch_bytes,
         read_timeout=read_timeout,
         keep_alive=keep_alive,
+        remember_keys=remember_keys,
+        store_timeout=store_timeout,
+        metrics_host=metrics_host,
+        metrics_port=metrics_port,
+        open_telemetry=open_telemetry,
     )
 
 

@@ -1,4 +1,4 @@
-"""Observers of a tracker: Prometheus and OpenTelemetry metrics, each imported when called for.
+"""Observers of a tracker and of requests: Prometheus and OpenTelemetry, imported when called for.
 
 Both count by code, outcome and reason only. Organizations, Journeys and ids are never labels,
 because their number has no bound.
@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from segmentflow_core.ports.observation import Observer
+    from segmentflow_observers.open_telemetry import OpenTelemetryRequests
+    from segmentflow_observers.prometheus import PrometheusRequests
 
-__all__ = ["open_telemetry_observer", "prometheus_observer"]
+__all__ = [
+    "open_telemetry_observer",
+    "open_telemetry_requests",
+    "open_telemetry_storage",
+    "prometheus_observer",
+    "prometheus_requests",
+]
 
 
 def prometheus_observer(registry: Any = None) -> Observer:
@@ -36,3 +44,41 @@ def open_telemetry_observer(meter_provider: Any = None) -> Observer:
     )
 
     return OpenTelemetryObserver(meter_provider)
+
+
+def prometheus_requests(registry: Any = None) -> PrometheusRequests:
+    """Return what measures HTTP requests: `AsgiApp(…, around=[…])`.
+
+    Args:
+        registry: the `CollectorRegistry`, one for each; default: the process's own.
+    """
+    from segmentflow_observers.prometheus import PrometheusRequests  # noqa: PLC0415 - on request
+
+    return PrometheusRequests(registry)
+
+
+def open_telemetry_requests(tracer_provider: Any = None) -> OpenTelemetryRequests:
+    """Return what makes a span of each HTTP request: `AsgiApp(…, around=[…])`.
+
+    Args:
+        tracer_provider: the `TracerProvider`; default: the process's own.
+    """
+    from segmentflow_observers.open_telemetry import (  # noqa: PLC0415 - on request
+        OpenTelemetryRequests,
+    )
+
+    return OpenTelemetryRequests(tracer_provider)
+
+
+def open_telemetry_storage(storage: Any, tracer_provider: Any = None) -> Any:
+    """Return a storage of which each transaction is a span.
+
+    Args:
+        storage: the storage, of either colour.
+        tracer_provider: the `TracerProvider`; default: the process's own.
+    """
+    from segmentflow_observers.open_telemetry import (  # noqa: PLC0415 - on request
+        OpenTelemetryStorage,
+    )
+
+    return OpenTelemetryStorage(storage, tracer_provider)

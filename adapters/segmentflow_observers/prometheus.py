@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any, Final
 
-from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client import REGISTRY, CollectorRegistry, Gauge, Histogram
 from prometheus_client import Counter as PrometheusCounter
 
 from segmentflow_core.ports.observation import JourneyOutcome, Refused, Replayed, Retried, Tracked
 from segmentflow_observers.counters import COUNTERS
+from segmentflow_observers.requests import Answer
 
-__all__ = ["PrometheusObserver"]
+__all__ = ["PrometheusObserver", "PrometheusRequests"]
+
+_SECONDS: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+_CALLS: Final = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
 class PrometheusObserver:
@@ -52,3 +58,64 @@ class PrometheusObserver:
     def journey_outcome(self, details: JourneyOutcome) -> None:
         """Count an outcome."""
         self._counters["journey_outcomes"].labels(details.outcome, details.reason or "").inc()
+
+
+class PrometheusRequests:
+    """Measures HTTP requests, and how many events share a transaction.
+
+    Surrounds the requests of an `AsgiApp` or a `WsgiApp`. Its labels are the service's own routes,
+    and statuses.
+
+    Args:
+        registry: where the metrics are registered; default: the process's own.
+    """
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        registry = registry or REGISTRY
+        self._seconds: Any = Histogram(
+            "segmentflow_request_seconds",
+            "From a request to its answer.",
+            ("method", "route", "status"),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._in_work: Any = Gauge(
+            "segmentflow_requests_in_work",
+            "Requests that have no answer yet.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._overloaded: Any = PrometheusCounter(
+            "segmentflow_requests_overloaded",
+            "Requests refused since too many were in work.",
+            registry=registry,
+        )
+        self._together: Any = Histogram(
+            "segmentflow_gathered_events",
+            "Events that shared a transaction.",
+            buckets=_CALLS,
+            registry=registry,
+        )
+
+    @contextmanager
+    def __call__(
+        self, method: str, route: str, traceparent: str | None
+    ) -> Generator[Callable[[Answer], None]]:
+        """Surround a request."""
+        del traceparent
+
+        def answered(details: Answer) -> None:
+            labels = (method, route, str(details.status))
+            self._seconds.labels(*labels).observe(details.seconds)
+            if details.error == "overloaded":
+                self._overloaded.inc()
+
+        self._in_work.inc()
+        try:
+            yield answered
+        finally:
+            self._in_work.dec()
+
+    def gathered(self, calls: int) -> None:
+        """Note how many events shared a transaction: `AsyncGathering(on_batch=…)`."""
+        self._together.observe(calls)

@@ -86,9 +86,11 @@ def test_every_public_name_is_in_the_reference():
         for public in module.__all__
         if not any(getattr(module, public) is each for each in objects)
     ]
-    # How the apps tell `on_answered`; a host has no use for it.
+    # How the apps tell `on_answered` and `around`; a host has no use for it.
     assert missing == [
         "segmentflow_http.access.AnsweredHook",
+        "segmentflow_http.access.Around",
+        "segmentflow_http.access.surrounded",
         "segmentflow_http.access.tell_answered",
     ]
 

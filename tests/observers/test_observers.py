@@ -1,17 +1,31 @@
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 
+import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry, generate_latest
 
 from observed import Stumbling, a_tracker
+from segmentflow_core import AsyncTracker, Tracker
+from segmentflow_core.errors import StorageUnavailable
 from segmentflow_core.testing import (
     a_request,
 )
-from segmentflow_observers import open_telemetry_observer, prometheus_observer
+from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
+from segmentflow_observers import (
+    open_telemetry_observer,
+    open_telemetry_requests,
+    open_telemetry_storage,
+    prometheus_observer,
+    prometheus_requests,
+)
 
 
 def a_busy_day(observer):
@@ -75,3 +89,104 @@ def test_neither_is_imported_before_it_is_asked_for():
         "assert not {'prometheus_client', 'opentelemetry'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+class Answered:
+    """An answered request, as an app tells it."""
+
+    seconds = 0.03
+
+    def __init__(self, status, error=None):
+        self.status, self.error = status, error
+
+
+def test_prometheus_measures_requests():
+    registry = CollectorRegistry()
+    requests = prometheus_requests(registry)
+    value = registry.get_sample_value
+    for answered in (Answered(202), Answered(202), Answered(503, "overloaded")):
+        with requests("POST", "/api/v1/events", None) as tell:
+            assert value("segmentflow_requests_in_work") == 1
+            tell(answered)
+    with requests("POST", "/api/v1/events", None):
+        pass  # its client left
+    requests.gathered(3)
+    labels = {"method": "POST", "route": "/api/v1/events", "status": "202"}
+    assert value("segmentflow_request_seconds_count", labels) == 2
+    assert value("segmentflow_request_seconds_bucket", {**labels, "le": "0.02"}) == 0
+    assert value("segmentflow_request_seconds_bucket", {**labels, "le": "0.05"}) == 2
+    assert value("segmentflow_requests_overloaded_total") == 1
+    assert value("segmentflow_requests_in_work") == 0
+    assert value("segmentflow_gathered_events_sum") == 3
+
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.fixture
+def spans():
+    """Give a provider of tracers, and what its spans were, as (name, attributes, parent)."""
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+
+    def finished():
+        return {
+            span.name: (
+                dict(span.attributes),
+                None if span.parent is None else format(span.parent.span_id, "016x"),
+                format(span.context.span_id, "016x"),
+                span.status.is_ok,
+                len(span.events),
+            )
+            for span in exporter.get_finished_spans()
+        }
+
+    return provider, finished
+
+
+@pytest.mark.parametrize("colour", ["sync", "async"])
+def test_a_span_of_a_request_is_part_of_its_trace_and_its_transaction_of_it(spans, colour):
+    provider, finished = spans
+    kept = MemoryStorage()
+    requests = open_telemetry_requests(provider)
+    if colour == "sync":
+        tracker = Tracker(open_telemetry_storage(kept, provider), fingerprint_key="k" * 32)
+    else:
+        storage = open_telemetry_storage(AsyncMemoryStorage(kept), provider)
+        tracker = AsyncTracker(storage, fingerprint_key="k" * 32)
+
+    async def main():
+        with requests("POST", "/api/v1/events", TRACE) as tell:
+            receipt = tracker.track(a_request(), "1")
+            if colour == "async":
+                await receipt
+            tell(Answered(202))
+
+    asyncio.run(main())
+    request, transaction = finished()["POST /api/v1/events"], finished()["segmentflow.transaction"]
+    assert request[0] == {
+        "http.request.method": "POST",
+        "http.route": "/api/v1/events",
+        "http.response.status_code": 202,
+    }
+    assert (request[1], transaction[1]) == ("b7ad6b7169203331", request[2])
+    assert transaction[0] == {"segmentflow.reads_only": False}
+
+
+def test_a_span_shows_why_it_failed_and_no_value(spans):
+    provider, finished = spans
+
+    class Away:
+        def run(self, work, *, reads_only=False):
+            raise StorageUnavailable("canary")
+
+    requests = open_telemetry_requests(provider)
+    with requests("POST", "/api/v1/events", None) as tell:
+        with pytest.raises(StorageUnavailable):
+            open_telemetry_storage(Away(), provider).run(None)
+        tell(Answered(503, "storage_unavailable"))
+    request, transaction = finished()["POST /api/v1/events"], finished()["segmentflow.transaction"]
+    assert (request[0]["error.type"], request[3]) == ("storage_unavailable", False)
+    assert transaction[0]["error.type"] == "storage_unavailable"
+    assert (request[1], request[4], transaction[4]) == (None, 0, 0)
+    assert "canary" not in str(finished())
