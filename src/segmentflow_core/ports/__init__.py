@@ -41,6 +41,7 @@ from segmentflow_core.ports.hand_over import (
     HandOverRepository,
     Lease,
     QuickHandOverRepository,
+    archived,
     completed,
     deal,
     extended,
@@ -48,6 +49,7 @@ from segmentflow_core.ports.hand_over import (
     released,
     revived,
 )
+from segmentflow_core.ports.pausing import PausesJourneys, PausingRepository
 from segmentflow_core.ports.people import Alias, KeepsPeople, MergedSeries, PeopleRepository
 from segmentflow_core.ports.records import (
     Enrollment,
@@ -139,6 +141,8 @@ __all__ = [
     "MaybeAwaitable",
     "MergedSeries",
     "Outcome",
+    "PausesJourneys",
+    "PausingRepository",
     "PeopleRepository",
     "PriorEntries",
     "Probe",
@@ -159,6 +163,7 @@ __all__ = [
     "Transaction",
     "UserEvent",
     "answer",
+    "archived",
     "completed",
     "deal",
     "encode_json",
