@@ -160,40 +160,53 @@ def moving_lines(dialect: Dialect, *, organization: bool, journey: bool) -> CTE:
         organization: whether one Organization is named; otherwise it is of all of them.
         journey: whether one Journey is named.
     """
+    standing = materialized(
+        _standing(dialect, organization=organization, journey=journey), "standing"
+    )
     front = enrollments.alias("front")
-    source: FromClause
-    if dialect.one_organization:
-        source, of = journeys, journeys.c.organization_id
-        which = [of == given("organization_id")] if organization else []
-    elif journey:
-        source = _organizations()
-        of, which = (
-            source.c.organization_id,
-            [journeys.c.organization_id == source.c.organization_id],
-        )
-    else:
-        source = _journeys_with_work(organization=organization)
-        of = organization_of(source, organization=organization)
-        which = [journeys.c.organization_id == of, same(journeys, source, "journey_id")]
-    if journey:
-        which.append(journeys.c.journey_id == given("journey_id"))
     # Not EXISTS, which PostgreSQL may answer for all at once, by reading every queue.
     earliest = (
         select(front.c.available_at)
-        .where(of_line(front, journeys, of))
+        .where(of_line(front, standing, standing.c.organization_id))
         .order_by(front.c.available_at, front.c.enrollment_id)
         .limit(literal_column("1"))
         .offset(NO_OFFSET)
         .scalar_subquery()
     )
-    found = select(journeys.c.organization_id, journeys.c.journey_id, journeys.c.era).where(
-        journeys.c.status == _literal(JourneyStatus.ACTIVE), earliest <= now()
+    found = select(*(standing.c[name] for name in ("organization_id", "journey_id", "era"))).where(
+        standing.c.era.is_not(None), earliest <= now()
     )
-    if source is journeys:
-        found = found.where(*which)
-    else:
-        found = found.select_from(source.join(journeys, and_(*which)))
     return materialized(found, "lines")
+
+
+def _standing(dialect: Dialect, *, organization: bool, journey: bool) -> Select[Any]:
+    """List Journeys that may have work, each with its era if it is active, otherwise with NULL.
+
+    A look-up for each: a join may read every Journey that there is.
+    """
+    active = journeys.c.status == _literal(JourneyStatus.ACTIVE)
+    if dialect.one_organization:
+        named = (("organization_id", organization), ("journey_id", journey))
+        return select(journeys.c.organization_id, journeys.c.journey_id, journeys.c.era).where(
+            active, *(journeys.c[name] == given(name) for name, is_given in named if is_given)
+        )
+    known: FromClause
+    if journey:
+        known = _organizations()
+        journey_id = given("journey_id")
+    else:
+        known = _journeys_with_work(organization=organization)
+        journey_id = known.c.journey_id
+    of = organization_of(known, organization=organization)
+    # By the key alone: an index with the status in it holds all of the Organization's Journeys.
+    era = (
+        select(case((active, journeys.c.era)))
+        .where(journeys.c.organization_id == of, journeys.c.journey_id == journey_id)
+        .scalar_subquery()
+    )
+    return select(
+        known.c.organization_id, journey_id.label("journey_id"), era.label("era")
+    ).select_from(known)
 
 
 def _first(table: FromClause, name: str, *which: ColumnElement[bool]) -> ColumnElement[Any]:
