@@ -32,7 +32,6 @@ from segmentflow_sql.statements.building import NO_OFFSET
 from segmentflow_sql.statements.dialects import Dialect
 
 __all__ = [
-    "ARCHIVED",
     "AS_READ",
     "archived_at",
     "count_of",
@@ -106,13 +105,13 @@ def _literal(status: EnrollmentStatus | JourneyStatus) -> ColumnElement[Any]:
 
 
 _IS_PENDING: Final = enrollments.c.status == _literal(EnrollmentStatus.PENDING)
-ARCHIVED: Final[ColumnElement[bool]] = and_(
+_WAITS_NO_MORE: Final[ColumnElement[bool]] = and_(
     _IS_PENDING, enrollments.c.era < _of_journey(journeys.c.era)
 )
 """Says of Enrollments that they wait in an archived Journey: they are read as withdrawn."""
 
 AS_READ: Final[ColumnElement[Any]] = case(
-    (ARCHIVED, _literal(EnrollmentStatus.WITHDRAWN)), else_=enrollments.c.status
+    (_WAITS_NO_MORE, _literal(EnrollmentStatus.WITHDRAWN)), else_=enrollments.c.status
 )
 """The status of Enrollments, as everybody reads it."""
 

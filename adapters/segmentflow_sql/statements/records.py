@@ -24,7 +24,7 @@ from segmentflow_sql.statements.building import (
     page,
 )
 from segmentflow_sql.statements.dialects import Dialect
-from segmentflow_sql.statements.lines import ARCHIVED, AS_READ, archived_at
+from segmentflow_sql.statements.lines import AS_READ, archived_at
 from segmentflow_sql.statements.statement import Statement
 from segmentflow_sql.statements.versions import (
     AS_IT_LEFT_IT,
@@ -116,7 +116,7 @@ def record_statements(dialect: Dialect) -> RecordStatements:
                 of_journey,
                 is_open(enrollments),
                 enrollments.c.status == status,
-                ~ARCHIVED,
+                AS_READ == status,
             ),
         ),
     )
