@@ -306,7 +306,8 @@ def test_no_call_on_sqlite_reads_history(tmp_path, opened, name):
             r"INDEX segmentflow_enrollments_available\b"
             r"|INDEX segmentflow_enrollments_open \(organization_id=\? AND status=\?"
             r"|PRIMARY KEY \(organization_id=\? AND (enrollment|journey)_id=\?\)"
-            r"|SCAN (CONSTANT ROW|organizations|known|standing|lines|taken|\(subquery-\d+\)|each_.*)$",
+            r"|SCAN (CONSTANT ROW|organizations|known|standing|lines|taken)$"
+            r"|SCAN (\(subquery-\d+\)|each_.*)$",
             step,
         ), plan
 

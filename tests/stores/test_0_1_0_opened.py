@@ -90,6 +90,7 @@ NEWER = {
     "event": {"number", "profile_version"},
     "enrollment": {"event_number", "last_failure", "withdrawn_at", "era", "archived_at"},
     "journey": {"era", "archived_at"},
+    "journey_version": {"era", "archived_at"},
 }
 """What a record has since then."""
 

@@ -59,7 +59,7 @@ class PeopleRepository:
                 )
             ]
         )
-        archived_at = dict(archivings)
+        archived_at: dict[str, int] = {row[0]: row[1] for row in archivings}
         read = [
             rows.as_archived(rows.enrollment_from(row), archived_at.get(row[1])) for row in found
         ]

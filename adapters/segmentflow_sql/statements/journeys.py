@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from attrs import frozen
-from sqlalchemy import Select, and_, bindparam, func, literal_column, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, literal_column, or_, select
 from sqlalchemy.sql.elements import ClauseElement
 
 from segmentflow_core.ports import JourneyStatus
@@ -92,7 +92,7 @@ def _unless_newer(insert: Any) -> ClauseElement:
     since then would wait for ever.
     """
     new = insert.excluded
-    archived = literal_column(f"'{JourneyStatus.ARCHIVED}'")
+    archived: ColumnElement[Any] = literal_column(f"'{JourneyStatus.ARCHIVED}'")
     same_era = and_(
         new.era == journeys.c.era,
         or_(new.status != archived, journeys.c.status == archived),

@@ -116,7 +116,7 @@ def record_statements(dialect: Dialect) -> RecordStatements:
                 of_journey,
                 is_open(enrollments),
                 enrollments.c.status == status,
-                AS_READ == status,
+                status == AS_READ,
             ),
         ),
     )

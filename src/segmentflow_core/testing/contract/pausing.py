@@ -134,19 +134,18 @@ class PausingContract:
         }
 
     @needs("pausing")
-    @pytest.mark.parametrize("follow", [False, True], ids=["at once", "once rows followed"])
     @ways
-    @pytest.mark.parametrize("status", ["paused", "archived"])
+    @pytest.mark.parametrize("became", ["paused", "archived", "archived, rows followed"])
     def test_a_worker_that_holds_an_enrollment_may_finish_it_whatever_its_journey_became(
         self,
         tracker: Any,
         clock: FixedClock,
         in_transaction: Callable[..., Any],
-        status: str,
+        became: str,
         way: str,
-        follow: bool,
     ) -> None:
         """What is given back waits in a paused Journey, and is withdrawn in an archived one."""
+        status, _, follow = became.partition(", ")
         tracker.journeys.publish([a_journey("a")])
         tracker.track_many([(a_request(), f"{number}") for number in range(6)])
         leases = [claimed.lease for claimed in tracker.enrollments.claim(lease=_MINUTE)]
