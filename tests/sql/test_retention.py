@@ -207,8 +207,8 @@ def crowded(postgres):
             "now(), timestamptz '2025-06-01' + n * interval '20 minutes', '[]'",
             "enrollments (organization_id, enrollment_id, journey_id, version, profile_id, "
             "event_id, event_number, entered_at, era, status, attempts, completed_at)": ""
-            "'default', gen_random_uuid(), 'welcome', 1, gen_random_uuid(), gen_random_uuid(), 1, now(), "
-            "0, 'completed', 1, timestamptz '2025-06-01' + n * interval '20 minutes'",
+            "'default', gen_random_uuid(), 'welcome', 1, gen_random_uuid(), gen_random_uuid(), 1, "
+            "now(), 0, 'completed', 1, timestamptz '2025-06-01' + n * interval '20 minutes'",
         }.items():
             connection.execute(
                 f"INSERT INTO segmentflow_{table} "

@@ -1,4 +1,4 @@
-"""The SQL of archived Journeys: what was withdrawn by an archiving, and which rows have yet to say so.
+"""The SQL of archived Journeys: what an archiving withdrew, and which rows have yet to say so.
 
 A Journey and each era before its own have a line, see `lines`.
 """
