@@ -364,7 +364,10 @@ def _told(tracker: Any, doors: Doors, receipts: Sequence[Any]) -> list[Enrollmen
     ways_to_read: dict[str, list[Enrollment]] = {
         "get": found(tracker.enrollments.get(each) for each in by_id),
         "by status": found(
-            e for status in EnrollmentStatus for e in tracker.enrollments.list(status=status)
+            e
+            for status in EnrollmentStatus
+            for e in tracker.enrollments.list(status=status)
+            if e.status is status
         ),
         "by Journey": found(
             e for name in "ab" for e in tracker.enrollments.list(journey_id=name, limit=100)
@@ -374,6 +377,7 @@ def _told(tracker: Any, doors: Doors, receipts: Sequence[Any]) -> list[Enrollmen
             e
             for event_id, status in product(event_ids, EnrollmentStatus)
             for e in tracker.enrollments.list(event_id=event_id, status=status, journey_id="a")
+            if e.status is status
         )
         + found(e for e in listed if e.journey_id == "b"),
         "entries": found(doors.ask("finding", "entries", "default", whose, event_ids)),
