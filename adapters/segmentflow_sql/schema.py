@@ -280,11 +280,12 @@ enrollments = Table(
     _instant("completed_at", nullable=True),
     Column("last_failure", _text(1_000)),
     _instant("withdrawn_at", nullable=True),
+    # Not by Journey first: a planner that knows nothing yet would read a line's history by it.
     Index(
         "segmentflow_enrollments_latest",
         "organization_id",
-        "journey_id",
         "profile_id",
+        "journey_id",
         "entered_at",
     ),
     Index("segmentflow_enrollments_of_profile", "organization_id", "profile_id", "enrollment_id"),

@@ -94,8 +94,10 @@ class AListIsReadAsStored(AsStored):
 class AStatusIsLookedForAsStored(AsStored):
     caught_by = _READ
 
-    def enrollments_list(self, call, organization_id, limit, before, journey_id, status):
-        found = call(organization_id, limit, before, journey_id, None)
+    def enrollments_list(self, call, *asked):
+        *others, status = asked
+        organization_id = asked[0]
+        found = call(*others, None)
         kept = zip(found, self.stored(organization_id, found), strict=True)
         return [read for read, stored in kept if status in (None, stored.status)]
 

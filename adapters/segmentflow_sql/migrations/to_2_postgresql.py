@@ -342,6 +342,7 @@ WHERE status = 'archived'""",
             # What waits stands in the line of its Journey and era now.
             "DROP INDEX segmentflow_enrollments_available",
             "DROP INDEX segmentflow_enrollments_available_of_journey",
+            "DROP INDEX segmentflow_enrollments_latest",
             """ALTER TABLE segmentflow_enrollments
     ADD COLUMN event_number BIGINT NOT NULL DEFAULT 0,
     ADD COLUMN era INTEGER NOT NULL DEFAULT 0,
@@ -358,6 +359,8 @@ WHERE r.organization_id = n.organization_id AND r.event_id = n.event_id""",
             """CREATE UNIQUE INDEX segmentflow_enrollments_entry
     ON segmentflow_enrollments (organization_id, journey_id, profile_id, entry_key)
     WHERE entry_key IS NOT NULL""",
+            """CREATE INDEX segmentflow_enrollments_latest
+    ON segmentflow_enrollments (organization_id, profile_id, journey_id, entered_at)""",
             """CREATE INDEX segmentflow_enrollments_completed
     ON segmentflow_enrollments (organization_id, completed_at)
     WHERE completed_at IS NOT NULL""",

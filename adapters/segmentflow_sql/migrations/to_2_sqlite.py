@@ -348,7 +348,7 @@ STEPS: Final = (
     ON segmentflow_enrollments (organization_id, journey_id, profile_id, entry_key)
     WHERE entry_key IS NOT NULL""",
             """CREATE INDEX segmentflow_enrollments_latest
-    ON segmentflow_enrollments (organization_id, journey_id, profile_id, entered_at)""",
+    ON segmentflow_enrollments (organization_id, profile_id, journey_id, entered_at)""",
             """CREATE INDEX segmentflow_enrollments_completed
     ON segmentflow_enrollments (organization_id, completed_at)
     WHERE completed_at IS NOT NULL""",

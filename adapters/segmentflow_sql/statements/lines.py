@@ -22,8 +22,11 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    lateral,
     literal_column,
     select,
+    true,
+    tuple_,
 )
 
 from segmentflow_core.ports import EnrollmentStatus, JourneyStatus
@@ -191,10 +194,10 @@ def _standing(dialect: Dialect, *, organization: bool, journey: bool) -> Select[
         )
     known: FromClause
     if journey:
-        known = _organizations()
+        known = _organizations(dialect)
         journey_id = given("journey_id")
     else:
-        known = _journeys_with_work(organization=organization)
+        known = _journeys_with_work(dialect, organization=organization)
         journey_id = known.c.journey_id
     of = organization_of(known, organization=organization)
     # By the key alone: an index with the status in it holds all of the Organization's Journeys.
@@ -204,27 +207,52 @@ def _standing(dialect: Dialect, *, organization: bool, journey: bool) -> Select[
         .scalar_subquery()
     )
     return select(
-        known.c.organization_id, journey_id.label("journey_id"), era.label("era")
+        of.label("organization_id"), journey_id.label("journey_id"), era.label("era")
     ).select_from(known)
 
 
 def _first(table: FromClause, name: str, *which: ColumnElement[bool]) -> ColumnElement[Any]:
-    """Find the next Organization or Journey that has work, in the order of the index.
+    """Find the next Organization or Journey that has work."""
+    return _in_order(select(table.c[name]), table, *which).scalar_subquery()
+
+
+def _in_order(found: Select[Any], table: FromClause, *which: ColumnElement[bool]) -> Select[Any]:
+    """Read the first row that has work, in the order of the index.
 
     Not the least of all of them: to find that, PostgreSQL may take an index that holds history.
     """
     return (
-        select(table.c[name])
-        .where(is_available(table), *which)
+        found.where(is_available(table), *which)
         .order_by(table.c.organization_id, *(table.c[each] for each in _PLACE))
         .limit(literal_column("1"))
         .offset(NO_OFFSET)
-        .scalar_subquery()
     )
 
 
-def _organizations() -> CTE:
-    """Walk from Organization to Organization; ends with a row of NULL."""
+def _walk(name: str, *columns: str, organization: bool) -> CTE:
+    """Walk from one row's columns to the next that are behind them, where a join may do that.
+
+    A planner takes one row to lead to one other, and so knows how few they are.
+    """
+    lowest, higher = enrollments.alias("lowest"), enrollments.alias("higher")
+
+    def first(table: FromClause, *which: ColumnElement[bool]) -> Select[Any]:
+        if organization:
+            which = (table.c.organization_id == given("organization_id"), *which)
+        return _in_order(select(*(table.c[each] for each in columns)), table, *which)
+
+    known = select(first(lowest).subquery("first_one")).cte(name, recursive=True)
+    behind = tuple_(*(higher.c[each] for each in columns)) > tuple_(
+        *(known.c[each] for each in columns)
+    )
+    following = lateral(first(higher, behind), name="next_one")
+    return known.union_all(select(following).select_from(known.join(following, true())))
+
+
+def _organizations(dialect: Dialect) -> CTE:
+    """Walk from Organization to Organization; may end with a row of NULL."""
+    if dialect.has_lateral:
+        return _walk("organizations", "organization_id", organization=False)
     lowest, higher = enrollments.alias("lowest"), enrollments.alias("higher")
     known = select(_first(lowest, "organization_id").label("organization_id")).cte(
         "organizations", recursive=True
@@ -235,8 +263,11 @@ def _organizations() -> CTE:
     return known.union_all(select(following).where(known.c.organization_id.is_not(None)))
 
 
-def _journeys_with_work(*, organization: bool) -> CTE:
-    """Walk from Journey to Journey, of one Organization or of each; ends with rows of NULL."""
+def _journeys_with_work(dialect: Dialect, *, organization: bool) -> CTE:
+    """Walk from Journey to Journey, of one Organization or of each; may end with rows of NULL."""
+    if dialect.has_lateral:
+        named = () if organization else ("organization_id",)
+        return _walk("known", *named, "journey_id", organization=organization)
     lowest, higher = enrollments.alias("lowest_journey"), enrollments.alias("higher_journey")
     if organization:
         of = given("organization_id")
@@ -245,7 +276,7 @@ def _journeys_with_work(*, organization: bool) -> CTE:
             _first(lowest, "journey_id", lowest.c.organization_id == of).label("journey_id"),
         )
     else:
-        each = _organizations()
+        each = _organizations(dialect)
         begin = select(
             each.c.organization_id,
             _first(lowest, "journey_id", lowest.c.organization_id == each.c.organization_id).label(
