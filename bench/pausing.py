@@ -73,7 +73,7 @@ def _measure(name: str, url: str, waiting: int, calls: int) -> None:
 
     def claims(when: str) -> None:
         for limit in (1, 100):
-            taken = []
+            taken: list[Any] = []
 
             def claim(limit: int = limit, taken: list[Any] = taken) -> None:
                 taken[:] = tracker.enrollments.claim(limit=limit)

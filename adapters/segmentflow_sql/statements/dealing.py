@@ -143,15 +143,18 @@ def _deal(dialect: Dialect, *, organization: bool, journey: bool) -> CTE:
     shares = (_share_of_one if organization else _share_of_all)(lines)
     shared, spare = (enrollments.alias(name) for name in ("shared", "spare"))
 
-    def locked(table: FromClause, line: FromClause, *which: ColumnElement[bool]) -> Select[Any]:
+    def locked(name: str, table: Any, line: FromClause, *which: ColumnElement[bool]) -> Select[Any]:
         """Lock a line's front: of the limit, no more rows than are taken from here."""
         of = organization_of(line, organization=organization)
         front = queue_of(table, line, of, *(table.c[name] for name in _CHOSEN)).where(*which)
         locking = front.limit(count_of("limit")).with_for_update(skip_locked=dialect.skips_locked)
-        return select(lateral(locking.correlate(line), name=f"{table.name}_front"))
+        front_rows: Any = lateral(locking.correlate(line), name=name)
+        return select(front_rows)
 
     # Each limit that is a parameter cuts nothing off: it tells the planner how few these are.
-    their_own = lateral(locked(shared, shares).limit(shares.c.share), name="their_own")
+    their_own = lateral(
+        locked("shared_front", shared, shares).limit(shares.c.share), name="their_own"
+    )
     own = materialized(
         select(their_own).select_from(shares.join(their_own, true())).limit(count_of("limit")),
         "own",
@@ -159,7 +162,7 @@ def _deal(dialect: Dialect, *, organization: bool, journey: bool) -> CTE:
     not_yet = tuple_(*(spare.c[name] for name in KEY)).not_in(
         select(*(own.c[name] for name in KEY))
     )
-    left = lateral(locked(spare, lines, not_yet), name="left_over")
+    left = lateral(locked("spare_front", spare, lines, not_yet), name="left_over")
     short = count_of("limit") - select(func.count()).select_from(own).scalar_subquery()
     more = materialized(select(left).select_from(lines.join(left, true())).limit(short), "more")
     everything = union_all(select(own), select(more)).subquery("everything")

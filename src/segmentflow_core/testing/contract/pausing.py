@@ -31,7 +31,8 @@ from segmentflow_core.ports import (
 from segmentflow_core.testing.builders import FixedClock, SequentialIds, a_journey, a_request
 from segmentflow_core.testing.callers import AtOnce, Client
 from segmentflow_core.testing.capabilities import needs
-from segmentflow_core.testing.contract.doors import Doors, exact
+from segmentflow_core.testing.contract.comparing import exact
+from segmentflow_core.testing.contract.doors import Doors
 from segmentflow_core.testing.contract.entries import claimed_ids
 from segmentflow_core.usecases.stepwise import Stepwise, hand_over_of
 
