@@ -40,6 +40,7 @@ from segmentflow_cli.options import (
     behind_the_command,
     read_bytes,
 )
+from segmentflow_cli.pausing import activate_journey, archive_journey, pause_journey
 from segmentflow_cli.people import profiles, why
 from segmentflow_cli.people_changes import (
     check_erase,
@@ -78,7 +79,7 @@ app = App(
     version=__version__,
     result_action="return_value",
 )
-journeys = App(name="journeys", help="Publish, read and count Journeys.")
+journeys = App(name="journeys", help="Publish, pause, read and count Journeys.")
 for group in (journeys, events, profiles, enrollments, keys):
     app.command(group)
 app.command(import_file, name="import")
@@ -89,6 +90,9 @@ app.command(migrate)
 app.command(work)
 app.command(retain, validator=check_retain)
 journeys.command(show_stats, name="stats")
+journeys.command(pause_journey, name="pause")
+journeys.command(activate_journey, name="activate")
+journeys.command(archive_journey, name="archive")
 profiles.command(suppress_profile, name="suppress")
 profiles.command(unsuppress_profile, name="unsuppress")
 profiles.command(merge_profiles, name="merge")

@@ -84,7 +84,8 @@ class Finding:
             ids = tables.enrollments_of_profile.newest((organization_id, profile_id), before)
         else:
             ids = tables.enrollment_order.newest(organization_id, before)
-        found = (tables.enrollments.rows[organization_id, each] for each in ids)
+        rows = (tables.enrollments.rows[organization_id, each] for each in ids)
+        found = (tables.read(organization_id, each) for each in rows)
         return list(islice(filter(wanted.admits, found), limit))
 
     def entries(
@@ -94,7 +95,8 @@ class Finding:
         causes = set(event_ids)
         ids = tables.enrollments_of_profile.newest((organization_id, profile_id), None)
         found = (tables.enrollments.rows[organization_id, each] for each in ids)
-        return [enrollment for enrollment in found if enrollment.event_id in causes]
+        caused = (enrollment for enrollment in found if enrollment.event_id in causes)
+        return [tables.read(organization_id, enrollment) for enrollment in caused]
 
 
 def copied_profile(profile: Profile) -> Profile:

@@ -57,6 +57,7 @@ class MemoryTransaction:
         self.people = People(tables)
         self.audit = Audit(tables)
         self.retention = Retention(tables)
+        self.pausing = _Pausing(tables)
 
 
 class _Tracking:
@@ -286,7 +287,8 @@ class _Enrollments:
         self._tables = tables
 
     def get(self, organization_id: str, enrollment_id: str) -> Enrollment | None:
-        return self._tables.enrollments.rows.get((organization_id, enrollment_id))
+        found = self._tables.enrollments.rows.get((organization_id, enrollment_id))
+        return None if found is None else self._tables.read(organization_id, found)
 
     def list(
         self,
@@ -301,7 +303,7 @@ class _Enrollments:
         for identifier in self._tables.enrollment_order.newest(organization_id, before):
             if len(found) == limit:
                 break
-            enrollment = rows[organization_id, identifier]
+            enrollment = self._tables.read(organization_id, rows[organization_id, identifier])
             if (journey_id is None or enrollment.journey_id == journey_id) and (
                 status is None or enrollment.status == status
             ):
@@ -334,12 +336,30 @@ class _ApiKeys:
         self._tables.api_keys.put((api_key.organization_id, api_key.key_id), api_key)
 
 
+class _Pausing:
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def overdue(self, organization_id: str, now: datetime, limit: int) -> list[Enrollment]:
+        tables = self._tables
+
+        def is_of_now(journey_id: str, era: int) -> bool:
+            journey = tables.journeys.rows.get((organization_id, journey_id))
+            return journey is None or journey.era == era
+
+        ids = tables.queue.stopped(organization_id, is_of_now)
+        rows = (tables.enrollments.rows[organization_id, each] for each in ids)
+        left = (each for each in rows if each.lease_until is None or each.lease_until <= now)
+        return [tables.read(organization_id, each) for each in islice(left, limit)]
+
+
 class _HandOver:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
     def waiting(self, terms: ClaimTerms) -> list[Found]:
-        return list(self._found(self._tables.queue.available(terms)))
+        tables = self._tables
+        return list(self._found(tables.queue.available(terms, tables.moves)))
 
     def lock(self, named: Sequence[tuple[str, str]]) -> list[Found]:
         return list(self._found(named))
@@ -352,4 +372,4 @@ class _HandOver:
         rows = self._tables.enrollments.rows
         for at in named:
             if at in rows:
-                yield at[0], rows[at]
+                yield at[0], self._tables.read(at[0], rows[at])

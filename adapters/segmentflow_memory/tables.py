@@ -20,11 +20,13 @@ from segmentflow_core.ports import (
     GoneEvents,
     IdentityKind,
     Journey,
+    JourneyStatus,
     KeyClaim,
     PriorEntries,
     Probe,
     Profile,
     UserEvent,
+    archived,
     encode_json,
 )
 from segmentflow_core.ports.api_keys import ApiKey
@@ -254,6 +256,20 @@ class Tables:
         self.enrollments.remove((organization_id, enrollment_id))
         self.enrollment_order.remove(organization_id, enrollment_id)
         self.enrollments_of_profile.remove((organization_id, enrollment.profile_id), enrollment_id)
+
+    def read(self, organization_id: str, enrollment: Enrollment) -> Enrollment:
+        """Return an Enrollment as everybody reads it: as its Journey leaves it."""
+        journey = self.journeys.rows.get((organization_id, enrollment.journey_id))
+        if journey is None or not journey.era:
+            return enrollment
+        return archived(enrollment, journey.era, journey.archived_at)
+
+    def moves(self, organization_id: str, journey_id: str, era: int) -> bool:
+        """Say whether what entered a Journey in an era is handed over."""
+        journey = self.journeys.rows.get((organization_id, journey_id))
+        if journey is None:
+            return False
+        return journey.era == era and journey.definition.status is JourneyStatus.ACTIVE
 
     def put_enrollment(self, organization_id: str, enrollment: Enrollment) -> None:
         at = (organization_id, enrollment.enrollment_id)

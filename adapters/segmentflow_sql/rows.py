@@ -36,6 +36,7 @@ from segmentflow_core.ports import (
     Receipt,
     SkipReason,
     UserEvent,
+    archived,
     from_microseconds,
     journey_definition,
     journey_document,
@@ -47,6 +48,7 @@ __all__ = [
     "Row",
     "api_key_from",
     "api_key_row",
+    "as_archived",
     "audit_from",
     "audit_row",
     "claim_of_taken_key",
@@ -68,6 +70,7 @@ __all__ = [
     "profile_from",
     "profile_row",
     "profile_version_row",
+    "read_enrollment",
     "times_row",
     "version_row",
 ]
@@ -381,7 +384,7 @@ def outcomes_from(text: str) -> tuple[Outcome, ...]:
     )
 
 
-def journey_row(organization_id: str, journey: Journey) -> Row:
+def journey_row(codec: Codec, organization_id: str, journey: Journey) -> Row:
     """Return the columns of a Journey as it stands."""
     definition = journey.definition
     return (
@@ -390,6 +393,8 @@ def journey_row(organization_id: str, journey: Journey) -> Row:
         definition.trigger.event,
         str(definition.status),
         journey.version,
+        journey.era,
+        codec.maybe(journey.archived_at),
     )
 
 
@@ -424,6 +429,7 @@ def enrollment_row(codec: Codec, organization_id: str, enrollment: Enrollment) -
         enrollment.event_number,
         enrollment.entry_key,
         codec.instant(enrollment.entered_at),
+        enrollment.era,
         str(enrollment.status),
         codec.maybe(enrollment.available_at),
         enrollment.attempts,
@@ -438,7 +444,7 @@ def enrollment_row(codec: Codec, organization_id: str, enrollment: Enrollment) -
 def enrollment_from(row: Sequence[Any]) -> Enrollment:
     """Read an Enrollment from its columns, in table order."""
     _, identifier, journey_id, version, profile_id, event_id, event_number, *rest = row
-    entry_key, entered_at, status, available_at, attempts, *handed_over = rest
+    entry_key, entered_at, era, status, available_at, attempts, *handed_over = rest
     lease_until, token, completed_at, last_failure, withdrawn_at = handed_over
     return Enrollment(
         identifier,
@@ -457,7 +463,21 @@ def enrollment_from(row: Sequence[Any]) -> Enrollment:
         _maybe_moment(completed_at),
         last_failure,
         _maybe_moment(withdrawn_at),
+        era,
     )
+
+
+def read_enrollment(row: Sequence[Any]) -> Enrollment:
+    """Read an Enrollment as its Journey leaves it: when that was archived comes last in the row."""
+    *columns, archived_at = row
+    return as_archived(enrollment_from(columns), archived_at)
+
+
+def as_archived(enrollment: Enrollment, archived_at: int | None) -> Enrollment:
+    """Return an Enrollment as an archiving left it; None where there was none after it entered."""
+    if archived_at is None:
+        return enrollment
+    return archived(enrollment, enrollment.era + 1, from_microseconds(archived_at))
 
 
 def api_key_row(codec: Codec, api_key: ApiKey) -> Row:

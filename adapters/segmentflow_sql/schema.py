@@ -238,8 +238,11 @@ journeys = Table(
     Column("event", _NAME, nullable=False),
     Column("status", _text(16), nullable=False),
     Column("version", Integer, nullable=False),
-    # With the version in it, this index alone answers tracking, so SQLite chooses it.
-    Index("segmentflow_journeys_listening", "organization_id", "event", "status", "version"),
+    # How often it was archived, and when it last was.
+    Column("era", Integer, nullable=False),
+    _instant("archived_at", nullable=True),
+    # With version and era in it, this index alone answers tracking, so SQLite chooses it.
+    Index("segmentflow_journeys_listening", "organization_id", "event", "status", "version", "era"),
     sqlite_with_rowid=False,
 )
 
@@ -267,6 +270,8 @@ enrollments = Table(
     Column("event_number", BigInteger, nullable=False),
     Column("entry_key", _text(64)),
     _instant("entered_at"),
+    # Of its Journey: what entered in an earlier one than the Journey has now is withdrawn.
+    Column("era", Integer, nullable=False),
     Column("status", _text(16), nullable=False),
     _instant("available_at", nullable=True),
     Column("attempts", Integer, nullable=False),
@@ -275,11 +280,12 @@ enrollments = Table(
     _instant("completed_at", nullable=True),
     Column("last_failure", _text(1_000)),
     _instant("withdrawn_at", nullable=True),
+    # Not by Journey first: a planner that knows nothing yet would read a line's history by it.
     Index(
         "segmentflow_enrollments_latest",
         "organization_id",
-        "journey_id",
         "profile_id",
+        "journey_id",
         "entered_at",
     ),
     Index("segmentflow_enrollments_of_profile", "organization_id", "profile_id", "enrollment_id"),
@@ -383,10 +389,9 @@ Index(
 
 # Finished Enrollments are in none of these, so that an index grows with what waits alone.
 for _name, _names, _part in (
-    ("available", ("available_at", "enrollment_id"), is_available(enrollments)),
     (
-        "available_of_journey",
-        ("journey_id", "available_at", "enrollment_id"),
+        "available",
+        ("journey_id", "era", "available_at", "enrollment_id"),
         is_available(enrollments),
     ),
     ("open", ("status", "enrollment_id"), is_open(enrollments)),

@@ -16,6 +16,7 @@ from segmentflow_sql.repositories import (
     HandOverRepository,
     IdempotencyRepository,
     JourneyRepository,
+    PausingRepository,
     PeopleRepository,
     ProfileRepository,
     RetentionRepository,
@@ -96,6 +97,11 @@ class SqlTransaction:
     def retention(self) -> RetentionRepository:
         """Old records, to be removed."""
         return RetentionRepository(self.connection)
+
+    @property
+    def pausing(self) -> PausingRepository:
+        """Journeys whose lines stand still."""
+        return PausingRepository(self.connection)
 
 
 async def _read(connection: Connection, clock: Statement) -> datetime:

@@ -206,9 +206,9 @@ def crowded(postgres):
             "events": "'default', gen_random_uuid(), gen_random_uuid(), 1, 1, 'e', '{}', n, "
             "now(), timestamptz '2025-06-01' + n * interval '20 minutes', '[]'",
             "enrollments (organization_id, enrollment_id, journey_id, version, profile_id, "
-            "event_id, event_number, entered_at, status, attempts, completed_at)": "'default', "
-            "gen_random_uuid(), 'welcome', 1, gen_random_uuid(), gen_random_uuid(), 1, now(), "
-            "'completed', 1, timestamptz '2025-06-01' + n * interval '20 minutes'",
+            "event_id, event_number, entered_at, era, status, attempts, completed_at)": ""
+            "'default', gen_random_uuid(), 'welcome', 1, gen_random_uuid(), gen_random_uuid(), 1, "
+            "now(), 0, 'completed', 1, timestamptz '2025-06-01' + n * interval '20 minutes'",
         }.items():
             connection.execute(
                 f"INSERT INTO segmentflow_{table} "

@@ -11,11 +11,11 @@ from segmentflow_sql.migrations.migration import Step
 
 __all__ = ["STEPS"]
 
-_REBUILT: Final = ("claims", "profiles", "events", "enrollments")
+_REBUILT: Final = ("claims", "profiles", "events", "journeys", "enrollments")
 _OLD_INDEXES: Final = (
     *("claims_expiry", "profiles_email", "profiles_external_id"),
     *("enrollments_entry", "enrollments_latest", "enrollments_available"),
-    *("enrollments_available_of_journey", "enrollments_open"),
+    *("enrollments_available_of_journey", "enrollments_open", "journeys_listening"),
 )
 
 _TABLES: Final = (
@@ -105,6 +105,16 @@ _TABLES: Final = (
     key_start VARCHAR(4),
     PRIMARY KEY (organization_id, event_id)
 ) WITHOUT ROWID""",
+    """CREATE TABLE segmentflow_journeys (
+    organization_id VARCHAR(255) NOT NULL,
+    journey_id VARCHAR(255) NOT NULL,
+    event VARCHAR(255) NOT NULL,
+    status VARCHAR(16) NOT NULL,
+    version INTEGER NOT NULL,
+    era INTEGER NOT NULL,
+    archived_at BIGINT,
+    PRIMARY KEY (organization_id, journey_id)
+) WITHOUT ROWID""",
     """CREATE TABLE segmentflow_enrollments (
     organization_id VARCHAR(255) NOT NULL,
     enrollment_id VARCHAR(36) NOT NULL,
@@ -115,6 +125,7 @@ _TABLES: Final = (
     event_number BIGINT NOT NULL,
     entry_key VARCHAR(64),
     entered_at BIGINT NOT NULL,
+    era INTEGER NOT NULL,
     status VARCHAR(16) NOT NULL,
     available_at BIGINT,
     attempts INTEGER NOT NULL,
@@ -241,9 +252,16 @@ LEFT JOIN segmentflow_claims AS c
     ON c.organization_id = e.organization_id AND c.event_id = e.event_id
 ORDER BY e.organization_id, e.event_id"""
 
+# Microseconds since 1970 UTC, as instants are counted.
+_JOURNEYS: Final = """INSERT INTO segmentflow_journeys
+SELECT organization_id, journey_id, event, status, version, status = 'archived',
+    CASE WHEN status = 'archived' THEN CAST(strftime('%s', 'now') AS INTEGER) * 1000000 END
+FROM segmentflow_1_journeys
+ORDER BY organization_id, journey_id"""
+
 _ENROLLMENTS: Final = """INSERT INTO segmentflow_enrollments
 SELECT r.organization_id, r.enrollment_id, r.journey_id, r.version, r.profile_id, r.event_id,
-    coalesce(n.number, 0), r.entry_key, r.entered_at, r.status, r.available_at, r.attempts,
+    coalesce(n.number, 0), r.entry_key, r.entered_at, 0, r.status, r.available_at, r.attempts,
     r.lease_until, r.token, r.completed_at, NULL, NULL
 FROM segmentflow_1_enrollments AS r
 LEFT JOIN segmentflow_1_numbers AS n
@@ -284,6 +302,11 @@ STEPS: Final = (
         rows="SELECT count(*) FROM segmentflow_profiles",
     ),
     Step(
+        "Begin the second era of archived Journeys: what waits in them is withdrawn",
+        (_JOURNEYS,),
+        rows="SELECT count(*) FROM segmentflow_journeys",
+    ),
+    Step(
         "Give each Enrollment the number of its event",
         (_ENROLLMENTS,),
         rows="SELECT count(*) FROM segmentflow_enrollments",
@@ -316,17 +339,16 @@ STEPS: Final = (
             """CREATE INDEX segmentflow_profiles_unscrubbed
     ON segmentflow_profiles (organization_id, erased_at)
     WHERE erased_at IS NOT NULL AND scrubbed_at IS NULL""",
+            """CREATE INDEX segmentflow_journeys_listening
+    ON segmentflow_journeys (organization_id, event, status, version, era)""",
             """CREATE INDEX segmentflow_enrollments_available
-    ON segmentflow_enrollments (organization_id, available_at, enrollment_id)
-    WHERE status IN ('claimed', 'pending')""",
-            """CREATE INDEX segmentflow_enrollments_available_of_journey ON segmentflow_enrollments
-    (organization_id, journey_id, available_at, enrollment_id)
+    ON segmentflow_enrollments (organization_id, journey_id, era, available_at, enrollment_id)
     WHERE status IN ('claimed', 'pending')""",
             """CREATE UNIQUE INDEX segmentflow_enrollments_entry
     ON segmentflow_enrollments (organization_id, journey_id, profile_id, entry_key)
     WHERE entry_key IS NOT NULL""",
             """CREATE INDEX segmentflow_enrollments_latest
-    ON segmentflow_enrollments (organization_id, journey_id, profile_id, entered_at)""",
+    ON segmentflow_enrollments (organization_id, profile_id, journey_id, entered_at)""",
             """CREATE INDEX segmentflow_enrollments_completed
     ON segmentflow_enrollments (organization_id, completed_at)
     WHERE completed_at IS NOT NULL""",

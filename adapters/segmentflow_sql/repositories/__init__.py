@@ -7,6 +7,7 @@ from segmentflow_sql.repositories.finding import FindingRepository
 from segmentflow_sql.repositories.hand_over import HandOverRepository
 from segmentflow_sql.repositories.journeys import JourneyRepository
 from segmentflow_sql.repositories.keys import IdempotencyRepository
+from segmentflow_sql.repositories.pausing import PausingRepository
 from segmentflow_sql.repositories.people import AuditRepository, PeopleRepository
 from segmentflow_sql.repositories.records import (
     EnrollmentRepository,
@@ -25,6 +26,7 @@ __all__ = [
     "HandOverRepository",
     "IdempotencyRepository",
     "JourneyRepository",
+    "PausingRepository",
     "PeopleRepository",
     "ProfileRepository",
     "RetentionRepository",

@@ -125,7 +125,7 @@ class FindingRepository:
             limit=limit,
             before=before,
         )
-        return [rows.enrollment_from(row) for row in found]
+        return [rows.read_enrollment(row) for row in found]
 
     async def entries(
         self, organization_id: str, profile_id: str, event_ids: Sequence[str]
@@ -141,7 +141,7 @@ class FindingRepository:
             limit=_ALL,
             before=None,
         )
-        return [rows.enrollment_from(row) for row in found]
+        return [rows.read_enrollment(row) for row in found]
 
     def _may_be(self, ids: Sequence[str | None] = (), texts: Sequence[str | None] = ()) -> bool:
         """Say whether a row could hold all of these; None is nothing asked for."""

@@ -10,7 +10,7 @@ from typing import Final
 
 from attrs import frozen
 
-from segmentflow_core.ports import Alias, AuditRecord, Enrollment, Profile
+from segmentflow_core.ports import FINISHED_STATUSES, Alias, AuditRecord, Enrollment, Profile
 from segmentflow_sql import rows
 from segmentflow_sql.exchange import Call, Connection, ask, calls_for_rows
 from segmentflow_sql.identities import Leading, hashed, new_secret
@@ -47,13 +47,23 @@ class PeopleRepository:
     ) -> list[Enrollment]:
         """Lock what waits for Profiles, in the order of the ids, and read it as it is then."""
         kind = self._connection.kind
-        found = await ask(
-            self._connection,
-            kind.statements.people.unfinished_enrollments,
-            organization_id=organization_id,
-            profile_ids=kind.codec.listed(filter(kind.codec.may_be_id, profile_ids)),
+        ids = kind.codec.listed(filter(kind.codec.may_be_id, profile_ids))
+        statements = kind.statements
+        # Another statement reads what was archived: it sees what a lock was waited for.
+        found, archivings = await self._connection.exchange(
+            [
+                Call(each, each.arguments(organization_id=organization_id, profile_ids=ids))
+                for each in (
+                    statements.people.unfinished_enrollments,
+                    statements.pausing.archivings_of_profiles,
+                )
+            ]
         )
-        return [rows.enrollment_from(row) for row in found]
+        archived_at: dict[str, int] = {row[0]: row[1] for row in archivings}
+        read = [
+            rows.as_archived(rows.enrollment_from(row), archived_at.get(row[1])) for row in found
+        ]
+        return [each for each in read if each.status not in FINISHED_STATUSES]
 
     async def block(
         self, organization_id: str, profile_id: str, identities: Sequence[Alias]

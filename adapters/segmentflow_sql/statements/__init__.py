@@ -23,6 +23,7 @@ from segmentflow_sql.statements.installation import (
     installation_statements,
 )
 from segmentflow_sql.statements.journeys import JourneyStatements, journey_statements
+from segmentflow_sql.statements.pausing import PausingStatements, pausing_statements
 from segmentflow_sql.statements.people import PeopleStatements, people_statements
 from segmentflow_sql.statements.records import RecordStatements, record_statements
 from segmentflow_sql.statements.retention import RetentionStatements, retention_statements
@@ -63,6 +64,7 @@ class Statements:
     hand_over: HandOverStatements
     retention: RetentionStatements
     stepwise: StepwiseStatements
+    pausing: PausingStatements
     people: PeopleStatements
     api_keys: ApiKeyStatements
     installation: InstallationStatements
@@ -81,6 +83,7 @@ def statements_for(database: DatabaseName) -> Statements:
         hand_over=hand_over_statements(dialect),
         retention=retention_statements(dialect),
         stepwise=stepwise_statements(dialect),
+        pausing=pausing_statements(dialect),
         people=people_statements(dialect),
         api_keys=api_key_statements(dialect),
         installation=installation_statements(dialect),

@@ -35,6 +35,7 @@ from segmentflow_sql.statements.building import (
     page,
 )
 from segmentflow_sql.statements.dialects import Dialect
+from segmentflow_sql.statements.lines import AS_READ, archived_at
 from segmentflow_sql.statements.statement import Statement
 from segmentflow_sql.statements.versions import (
     EVENTS,
@@ -92,7 +93,7 @@ def finding_statements(dialect: Dialect) -> FindingStatements:
             dialect,
             "find_entries",
             page(
-                columns(dialect, enrollments),
+                [*columns(dialect, enrollments), archived_at(dialect)],
                 enrollments,
                 enrollments.c.enrollment_id,
                 equal_to_given(enrollments, "profile_id"),
@@ -201,17 +202,19 @@ def _of_profile() -> ColumnElement[bool]:
 
 
 def _enrollments(dialect: Dialect) -> Statement:
-    others = ("journey_id", "status", "event_id")
+    others = ("journey_id", "event_id")
+    status: ColumnElement[Any] = bindparam("status", type_=enrollments.c.status.type)
     return compiled(
         dialect,
         "find_enrollments",
         page(
-            columns(dialect, enrollments),
+            [*columns(dialect, enrollments), archived_at(dialect)],
             enrollments,
             enrollments.c.enrollment_id,
             _of_profile(),
             is_listed(enrollments),
             *(_if_given(enrollments.c[name]) for name in others),
+            or_(status.is_(None), status == AS_READ),
         ),
         prepared=False,
     )

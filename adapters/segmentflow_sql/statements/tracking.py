@@ -372,6 +372,7 @@ def _listening(dialect: Dialect) -> Values:
         journeys.c.version,
         journey_versions.c.digest,
         dialect.read(journey_versions.c.published_at),
+        journeys.c.era,
     ]
 
 

@@ -297,5 +297,6 @@ class _Batch:
                 entry_key,
                 self.now,
                 available_at=self.now,
+                era=journey.era,
             )
         )

@@ -141,6 +141,9 @@ class Enrollment:
         last_failure: what a worker said of the latest failure that it had words for, at most 1,000
             characters; None before any, and again once it is completed or revived.
         withdrawn_at: when it was withdrawn: it is handed over no more.
+        era: how often its Journey had been archived when it entered.
+        archived_at: when its Journey was last archived after it entered, while it is neither
+            completed nor withdrawn; the Journey says it, so it is not stored with the Enrollment.
     """
 
     enrollment_id: str
@@ -159,6 +162,8 @@ class Enrollment:
     completed_at: datetime | None = None
     last_failure: str | None = None
     withdrawn_at: datetime | None = None
+    era: int = 0
+    archived_at: datetime | None = None
 
     @property
     def waits_until(self) -> datetime:

@@ -41,6 +41,7 @@ from segmentflow_core.ports.hand_over import (
     HandOverRepository,
     Lease,
     QuickHandOverRepository,
+    archived,
     completed,
     deal,
     extended,
@@ -48,6 +49,7 @@ from segmentflow_core.ports.hand_over import (
     released,
     revived,
 )
+from segmentflow_core.ports.pausing import PausesJourneys, PausingRepository
 from segmentflow_core.ports.people import Alias, KeepsPeople, MergedSeries, PeopleRepository
 from segmentflow_core.ports.records import (
     Enrollment,
@@ -145,6 +147,8 @@ __all__ = [
     "MaybeAwaitable",
     "MergedSeries",
     "Outcome",
+    "PausesJourneys",
+    "PausingRepository",
     "PeopleRepository",
     "PriorEntries",
     "Probe",
@@ -166,6 +170,7 @@ __all__ = [
     "Transaction",
     "UserEvent",
     "answer",
+    "archived",
     "completed",
     "deal",
     "encode_json",

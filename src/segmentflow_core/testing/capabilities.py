@@ -35,6 +35,7 @@ class Capabilities:
         people: Profiles are suppressed, erased and merged.
         audit: the record of what was done is kept.
         retention: old records are removed.
+        pausing: what waits in a Journey that is not active is not handed over.
         short_waits: a transaction may wait for less than the storage would.
     """
 
@@ -73,6 +74,10 @@ class Capabilities:
     retention: bool = _capability(
         "Its transactions have `retention`: old events and finished Enrollments are removed. A"
         " storage without this is complete all the same."
+    )
+    pausing: bool = _capability(
+        "Its transactions have `pausing`: a claim reads active Journeys alone, and what waits in an"
+        " archived one reads as withdrawn at once. A storage without this is complete all the same."
     )
     short_waits: bool = _capability(
         "A transaction waits for what others hold no longer than `Intent.wait` says. A storage"

@@ -172,6 +172,9 @@ FIELDS: Final[dict[type, dict[str, _Source]]] = {
         "completed_at": _fixed(None),
         "last_failure": _fixed(None),
         "withdrawn_at": _fixed(None),
+        # Of a Journey that was never archived. What archiving makes of these has tests of its own.
+        "era": _fixed(0),
+        "archived_at": _fixed(None),
     },
     Trigger: {"event": "trigger", "where": "where"},
     # Its fields go together, so it is one fact.
@@ -193,6 +196,9 @@ FIELDS: Final[dict[type, dict[str, _Source]]] = {
         "version": "journey_version",
         "digest": lambda facts: definition_digest(build(JourneyDefinition, facts)),
         "published_at": "published_at",
+        # It was never archived.
+        "era": _fixed(0),
+        "archived_at": _fixed(None),
     },
     ApiKey: {
         "key_id": "api_key_id",

@@ -67,7 +67,7 @@ def _converter() -> cattrs.Converter:
     register(Outcome)
     register(Receipt, "replayed", "unmatched_paths")
     register(UserEvent, "number", "profile", "profile_version")
-    register(Enrollment, "event_number", "lease_until", "token")
+    register(Enrollment, "event_number", "lease_until", "token", "era", "archived_at")
     register(ApiKey, "organization_id", "digest")
     return converter
 

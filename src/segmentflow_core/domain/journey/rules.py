@@ -87,12 +87,16 @@ class Journey:
         digest: SHA-256 of the definition without its status, in hex; equal digests mean an
             unchanged definition.
         published_at: when this version was published.
+        era: how often the Journey has been archived. What entered in an earlier era is withdrawn.
+        archived_at: when it was last archived, as `JourneyRepository` reads it; None if never.
     """
 
     definition: JourneyDefinition
     version: int
     digest: str
     published_at: datetime
+    era: int = 0
+    archived_at: datetime | None = None
 
     @property
     def journey_id(self) -> str:

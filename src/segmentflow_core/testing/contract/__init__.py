@@ -42,6 +42,7 @@ from segmentflow_core.testing.contract.numbers import NumberContract
 from segmentflow_core.testing.contract.organizations import OrganizationContract
 from segmentflow_core.testing.contract.outages import OutageContract
 from segmentflow_core.testing.contract.overlaps import OverlapContract
+from segmentflow_core.testing.contract.pausing import PausingContract
 from segmentflow_core.testing.contract.people import PeopleContract, PeopleRaceContract
 from segmentflow_core.testing.contract.processes import ProcessContract
 from segmentflow_core.testing.contract.profiles import ProfileContract
@@ -87,6 +88,7 @@ class StorageContract(
     PeopleContract,
     PeopleRaceContract,
     AuditContract,
+    PausingContract,
     StatefulContract,
     Given,
 ):
