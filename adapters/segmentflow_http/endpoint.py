@@ -87,7 +87,7 @@ class _EitherEndpoint:
         prefix: str,
         max_batch_bytes: int,
     ) -> None:
-        if max_batch_bytes < 1:
+        if type(max_batch_bytes) is not int or max_batch_bytes < 1:
             raise ConfigurationError("max_batch_bytes must be at least 1.")
         self._tracker = tracker
         self._authenticator = authenticator
