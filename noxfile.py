@@ -29,6 +29,7 @@ PACKAGES = (
     "segmentflow_http",
     "segmentflow_observers",
     "segmentflow_worker",
+    "segmentflow_django",
     "segmentflow_cli",
 )
 ROOT = Path(__file__).parent
@@ -46,6 +47,7 @@ BEYOND_THE_CORE = (
     "tests/docs",
     "tests/examples",
     "tests/http/test_serve.py",
+    "tests/in_django",
     "tests/sql/bound",
     "tests/sql/postgresql",
     "tests/stores",

@@ -36,6 +36,7 @@ def test_the_counters():
 PACKAGES = (
     "segmentflow_cli",
     "segmentflow_core",
+    "segmentflow_django",
     "segmentflow_gathering",
     "segmentflow_http",
     "segmentflow_memory",

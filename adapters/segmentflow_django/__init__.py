@@ -1,0 +1,1 @@
+"""segmentflow in Django: an app whose migrations make the tables."""
