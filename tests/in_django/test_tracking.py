@@ -17,6 +17,7 @@ from segmentflow_core import ProfileLimits, Tracker
 from segmentflow_core.errors import (
     ConfigurationError,
     InvalidRequest,
+    ProfileTooLarge,
     StorageUnavailable,
 )
 from segmentflow_core.testing import FINGERPRINT_SECRET, a_request
