@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from django.conf import settings
+from django import conf
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.utils.module_loading import import_string
 
@@ -66,7 +66,7 @@ def tracker_arguments() -> dict[str, Any]:
 
 
 def _given() -> Mapping[str, Any]:
-    given: Any = getattr(settings, "SEGMENTFLOW", {})
+    given: Any = getattr(conf.settings, "SEGMENTFLOW", {})
     if not isinstance(given, Mapping):
         raise ConfigurationError("The setting SEGMENTFLOW must be a dict.")
     found = cast("Mapping[str, Any]", given)
