@@ -66,6 +66,16 @@ class DjangoStorage:
                 _look_after(connection)
         return self._alone(connection, work)
 
+    def after_commit(self, tell: Callable[[], object], /) -> None:
+        """Call this once the transaction is committed; at once where there is none.
+
+        Never where it is rolled back. Under `set_autocommit(False)` Django knows of no commit, and
+        it is never called.
+        """
+        connection: Any = connections[self._using]
+        if connection.in_atomic_block or connection.get_autocommit():
+            transaction.on_commit(tell, using=self._using, robust=True)
+
     def _alone(self, connection: Any, work: Callable[[Transaction], T]) -> T:
         with transaction.atomic(using=self._using):
             return self._joined(connection, work)
