@@ -164,3 +164,20 @@ def test_a_storage_without_a_record_cannot_tell_what_ran_before():
     people, _ = lived(KeepsNoRecord())
     suppressed = people.suppress("a@example.com")
     assert (suppressed.changed, suppressed.withdrawn) == (False, 0)
+
+
+class Counted:
+    """Ids that are no UUIDs, as a host's own may be in memory."""
+
+    def __init__(self):
+        self.made = 0
+
+    def new_id(self):
+        self.made += 1
+        return f"id-{self.made}"
+
+
+def test_ids_of_another_form_are_no_hindrance(tracker, storage, alex):
+    people = People(storage, ids=Counted())
+    assert people.suppress(alex).changed
+    assert not people.suppress(alex).changed

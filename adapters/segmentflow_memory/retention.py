@@ -46,8 +46,7 @@ class Retention:
         removed = [event for event in looked_at if not self._is_held(organization_id, event)]
         for event in removed:
             tables.remove_event(organization_id, event)
-        if removed:
-            self._leave_key_claims(organization_id, {event.event_id for event in removed})
+        self._leave_key_claims(organization_id, {event.event_id for event in removed})
         for left in gone_events(removed):
             at = (organization_id, left.profile_id, left.event)
             known = tables.gone.rows.get(at)
