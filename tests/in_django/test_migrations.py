@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 pytest.importorskip("django", reason="Django is not installed: its app is not tested.")
 
 
+from django.db import connections
 from django.db.migrations.loader import MigrationLoader
 from django.test import override_settings
 from sqlalchemy import create_engine, inspect
@@ -173,6 +175,34 @@ def test_a_later_migration_goes_both_ways_where_its_step_does(opened):
         later.database_backwards(APP, editor, None, None)
     assert [line for line in editor.collected_sql if not line.startswith("--")] == []
     assert later.migration_name_fragment == "segmentflow_version_2"
+
+
+@pytest.mark.parametrize("vendor", ["postgresql"])
+@pytest.mark.parametrize("store", [None, "0.1.0"])
+def test_of_several_that_migrate_at_once_one_does(opened, store):
+    project, at_once = opened(store), threading.Barrier(3)
+    failed = []
+
+    def migrate():
+        connection = connections[project.alias]
+        try:
+            with connection.schema_editor() as editor:
+                connection.ensure_connection()
+                at_once.wait()
+                BringTables(2, before=None).database_forwards(APP, editor, None, None)
+        except Exception as error:
+            failed.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=migrate) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert project.version == 2
+    assert tracked(project).profile_id
 
 
 class Nowhere:
