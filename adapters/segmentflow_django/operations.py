@@ -22,6 +22,9 @@ __all__ = ["BringTables"]
 _ENGINES: Final = {"postgresql": "postgresql+psycopg://", "sqlite": "sqlite://"}
 """What SQLAlchemy calls the kinds of databases that Django names so."""
 
+_LOCK: Final = 7306930742
+"""Of PostgreSQL's advisory locks, the one that a migration of Django's holds."""
+
 _VERSION_TABLE: Final = "segmentflow_schema"
 
 
@@ -74,6 +77,7 @@ class BringTables(Operation):
         if schema_editor.collect_sql:
             self._print(schema_editor)
             return
+        _keep_others_out(schema_editor)
         storage = _storage(schema_editor)
         found = _version(schema_editor)
         if found is None:
@@ -97,9 +101,11 @@ class BringTables(Operation):
                 _drop(schema_editor)
             else:
                 _remark(schema_editor, "`segmentflow migrate --sql` prints the way back.")
-        elif _version(schema_editor) is None:
             return
-        elif self.before is None:
+        _keep_others_out(schema_editor)
+        if _version(schema_editor) is None:
+            return
+        if self.before is None:
             _check_empty(schema_editor)
             _drop(schema_editor)
         else:
@@ -128,6 +134,13 @@ def _is_meant(schema_editor: Any, app_label: str) -> bool:
             f"{' and '.join(_ENGINES)}: keep segmentflow_django out of it by a database router."
         )
     return True
+
+
+def _keep_others_out(schema_editor: Any) -> None:
+    """Wait for other migrations of Django's, before anything is read that locks a table."""
+    if schema_editor.connection.vendor == "postgresql":
+        with schema_editor.connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
 
 
 def _storage(schema_editor: Any) -> BoundSqlStorage:

@@ -16,7 +16,7 @@ from django.test import override_settings
 from sqlalchemy import create_engine, inspect
 
 from segmentflow_core import Tracker
-from segmentflow_core.errors import ConfigurationError
+from segmentflow_core.errors import ConfigurationError, StorageUnavailable
 from segmentflow_core.testing import FINGERPRINT_SECRET, a_request
 from segmentflow_django.operations import BringTables
 from segmentflow_sql import SCHEMA_VERSION, metadata, open_storage
@@ -190,7 +190,7 @@ def test_of_several_that_migrate_at_once_one_does(opened, store):
                 connection.ensure_connection()
                 at_once.wait()
                 BringTables(2, before=None).database_forwards(APP, editor, None, None)
-        except Exception as error:
+        except StorageUnavailable as error:
             failed.append(error)
         finally:
             connection.close()
