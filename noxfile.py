@@ -30,6 +30,7 @@ PACKAGES = (
     "segmentflow_observers",
     "segmentflow_worker",
     "segmentflow_pytest",
+    "segmentflow_django",
     "segmentflow_cli",
 )
 ROOT = Path(__file__).parent
@@ -47,6 +48,7 @@ BEYOND_THE_CORE = (
     "tests/docs",
     "tests/examples",
     "tests/http/test_serve.py",
+    "tests/in_django",
     "tests/sql/bound",
     "tests/sql/postgresql",
     "tests/stores",

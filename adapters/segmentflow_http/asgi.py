@@ -47,6 +47,10 @@ _ALWAYS_ANSWERED: Final = (HEALTH.path, READINESS.path, LIVENESS.path, OPENAPI.p
 T = TypeVar("T")
 
 
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 1
+
+
 class _Gone(Exception):
     """The client left before it had sent the whole request."""
 
@@ -81,9 +85,9 @@ class AsgiApp:
         on_shutdown: Callable[[], object] | None = None,
         closing: Callable[[], bool] = lambda: False,
     ) -> None:
-        if threads < 1:
+        if not _is_count(threads):
             raise ConfigurationError("threads must be at least 1.")
-        if max_requests is not None and max_requests < 1:
+        if not (max_requests is None or _is_count(max_requests)):
             raise ConfigurationError("max_requests must be at least 1, or None.")
         self._endpoint = endpoint
         self._threads = threads

@@ -91,7 +91,7 @@ class _EitherEndpoint:
         max_batch_bytes: int,
         readiness: Callable[[], object] | None,
     ) -> None:
-        if max_batch_bytes < 1:
+        if type(max_batch_bytes) is not int or max_batch_bytes < 1:
             raise ConfigurationError("max_batch_bytes must be at least 1.")
         self._tracker = tracker
         self._authenticator = authenticator

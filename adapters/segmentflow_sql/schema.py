@@ -108,8 +108,19 @@ key_claims = Table(
     Column("key_id", _text(64)),
     Column("digest", _text(43)),
     Column("paths", _JSON),
+    # Whose event it was, once retention removed that: an erasure finds the claim by it. A column
+    # of its own, so that PostgreSQL need not write an index when a key that was taken is claimed.
+    Column("gone_profile_id", _ID),
     Index("segmentflow_claims_expiry", "expires_at"),
     sqlite_with_rowid=False,
+)
+
+Index(
+    "segmentflow_claims_of_gone_events",
+    key_claims.c.organization_id,
+    key_claims.c.gone_profile_id,
+    sqlite_where=key_claims.c.gone_profile_id.is_not(None),
+    postgresql_where=key_claims.c.gone_profile_id.is_not(None),
 )
 
 # Narrow, because every event of a Profile writes its row: the number of the latest one.

@@ -94,7 +94,7 @@ def _doubled(first: timedelta, longest: timedelta, times: int) -> timedelta:
 
 
 def _check_count(name: str, value: object, most: int) -> None:
-    if not isinstance(value, int) or not 1 <= value <= most:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
         raise ConfigurationError(f"{name} must be an integer from 1 to {most}.")
 
 

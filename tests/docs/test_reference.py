@@ -36,6 +36,7 @@ def test_the_counters():
 PACKAGES = (
     "segmentflow_cli",
     "segmentflow_core",
+    "segmentflow_django",
     "segmentflow_gathering",
     "segmentflow_http",
     "segmentflow_memory",
@@ -126,6 +127,8 @@ DESCRIBED = (
 DESCRIBED_WHOLE = (
     "segmentflow_core.codecs",
     "segmentflow_core.errors",
+    "segmentflow_django",
+    "segmentflow_django.operations",
     "segmentflow_observers",
     "segmentflow_worker",
 )

@@ -192,8 +192,9 @@ def test_the_bytes_of_a_batch_and_of_each_event_are_bounded(tracker):
         "results"
     ]
     assert (result["status"], result["error"]["details"]) == (413, {"maxBytes": 100})
-    with pytest.raises(ConfigurationError):
-        Endpoint(tracker, KnownKeys([KEY]), max_batch_bytes=0)
+    for wrong in (0, True):
+        with pytest.raises(ConfigurationError):
+            Endpoint(tracker, KnownKeys([KEY]), max_batch_bytes=wrong)
 
 
 def test_a_store_that_fails_fails_the_batch_and_says_when_to_try_again():

@@ -86,6 +86,7 @@ def test_what_a_handler_raises_says_how_to_go_on(raised, verdict):
         ("default", {"default": "no function"}),
         ("concurrency", {"concurrency": 0}),
         ("concurrency", {"concurrency": "8"}),
+        ("concurrency", {"concurrency": True}),
         ("max_attempts", {"max_attempts": 0}),
         ("lease", {"lease": timedelta()}),
         ("retry_after", {"retry_after": 10}),

@@ -260,7 +260,8 @@ STEPS: Final = (
     ADD COLUMN scheme VARCHAR(64) COLLATE "C",
     ADD COLUMN key_id VARCHAR(64) COLLATE "C",
     ADD COLUMN digest VARCHAR(43) COLLATE "C",
-    ADD COLUMN paths JSONB""",
+    ADD COLUMN paths JSONB,
+    ADD COLUMN gone_profile_id UUID""",
             """INSERT INTO segmentflow_claims
     (organization_id, key_digest, expires_at, taken_at, event_id, profile_id, matched, enrolled,
     scheme, key_id, digest, paths)
@@ -269,6 +270,9 @@ SELECT organization_id, key_digest, expires_at, claimed_at, event_id, profile_id
 FROM segmentflow_1_claims""",
             "ALTER TABLE segmentflow_claims ADD PRIMARY KEY (organization_id, key_digest)",
             "CREATE INDEX segmentflow_claims_expiry ON segmentflow_claims (expires_at)",
+            """CREATE INDEX segmentflow_claims_of_gone_events
+    ON segmentflow_claims (organization_id, gone_profile_id)
+    WHERE gone_profile_id IS NOT NULL""",
         ),
         rows="SELECT count(*) FROM segmentflow_claims",
     ),

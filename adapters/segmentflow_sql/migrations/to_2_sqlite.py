@@ -32,6 +32,7 @@ _TABLES: Final = (
     key_id VARCHAR(64),
     digest VARCHAR(43),
     paths TEXT,
+    gone_profile_id VARCHAR(36),
     PRIMARY KEY (organization_id, key_digest)
 ) WITHOUT ROWID""",
     """CREATE TABLE segmentflow_profiles (
@@ -276,7 +277,8 @@ SELECT c.organization_id, segmentflow_key_digest(c.organization_id, c.key, c.ope
     coalesce(json_array_length(e.outcomes), 0),
     (SELECT count(*) FROM json_each(e.outcomes) AS o
         WHERE json_extract(o.value, '$[2]') = 'enrolled'),
-    c.scheme, c.key_id, segmentflow_base64(c.digest), segmentflow_unseen(c.paths, e.data)
+    c.scheme, c.key_id, segmentflow_base64(c.digest), segmentflow_unseen(c.paths, e.data),
+    NULL
 FROM segmentflow_1_claims AS c
 LEFT JOIN segmentflow_1_events AS e
     ON e.organization_id = c.organization_id AND e.event_id = c.event_id
@@ -332,6 +334,9 @@ STEPS: Final = (
         "Create the indexes of version 2",
         (
             "CREATE INDEX segmentflow_claims_expiry ON segmentflow_claims (expires_at)",
+            """CREATE INDEX segmentflow_claims_of_gone_events
+    ON segmentflow_claims (organization_id, gone_profile_id)
+    WHERE gone_profile_id IS NOT NULL""",
             """CREATE UNIQUE INDEX segmentflow_profiles_email
     ON segmentflow_profiles (organization_id, email)""",
             """CREATE UNIQUE INDEX segmentflow_profiles_external_id

@@ -21,9 +21,10 @@ from segmentflow_core.domain.journey import Journey, PriorEntries
 from segmentflow_core.domain.profile import Profile
 from segmentflow_core.domain.story import Story, ToldEvent, ToldOutcome
 from segmentflow_core.domain.tracking import Probe
-from segmentflow_core.errors import ConfigurationError, NotFound
+from segmentflow_core.errors import NotFound
 from segmentflow_core.ports import Transaction
 from segmentflow_core.ports.finding import FindingRepository
+from segmentflow_core.usecases.capabilities import capability
 from segmentflow_core.usecases.history import prior_entries, probes_of_history
 
 __all__ = [
@@ -247,7 +248,7 @@ _NOTHING_PRIOR: Final = PriorEntries()
 
 
 def _finding(transaction: Transaction) -> FindingRepository:
-    repository: FindingRepository | None = getattr(transaction, "finding", None)
-    if repository is None:
-        raise ConfigurationError("This storage finds nothing: it reads records by their ids alone.")
+    repository: FindingRepository = capability(
+        transaction, "finding", "This storage finds nothing: it reads records by their ids alone."
+    )
     return repository
