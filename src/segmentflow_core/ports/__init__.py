@@ -48,6 +48,13 @@ from segmentflow_core.ports.hand_over import (
     released,
     revived,
 )
+from segmentflow_core.ports.history import (
+    EarlierEvent,
+    EarlierEvents,
+    HistoryProbe,
+    HistoryRepository,
+    KnowsHistory,
+)
 from segmentflow_core.ports.people import Alias, KeepsPeople, MergedSeries, PeopleRepository
 from segmentflow_core.ports.records import (
     Enrollment,
@@ -107,6 +114,8 @@ __all__ = [
     "ClaimTerms",
     "ClaimedEnrollment",
     "Clock",
+    "EarlierEvent",
+    "EarlierEvents",
     "EmailTimes",
     "Enrollment",
     "EnrollmentChange",
@@ -122,6 +131,8 @@ __all__ = [
     "Found",
     "GoneEvents",
     "HandOverRepository",
+    "HistoryProbe",
+    "HistoryRepository",
     "IdFactory",
     "IdempotencyRepository",
     "IdentityKind",
@@ -135,6 +146,7 @@ __all__ = [
     "KeepsPeople",
     "KeyClaim",
     "Known",
+    "KnowsHistory",
     "Lease",
     "MaybeAwaitable",
     "MergedSeries",

@@ -1,0 +1,432 @@
+"""What a Profile did before an event: what to ask a store, and how its answer is counted.
+
+Earlier goes by the numbers of events, not by their times. An answer may leave open how many events
+count, so the count is an interval, and a leaf is unknown where that does not decide. Knows earlier
+events as a store gives them. Must never ask the time, nor read a store.
+
+See docs/reference/rules/history.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from operator import attrgetter
+from typing import Any, Final, Protocol
+
+from attrs import define, field, frozen
+
+from segmentflow_core.domain.canonical import encode_json
+from segmentflow_core.domain.condition import (
+    ITEM_LIMIT,
+    CountedEvent,
+    Did,
+    Gap,
+    HistoryFact,
+)
+from segmentflow_core.domain.condition.did import Reads, comparable
+from segmentflow_core.domain.condition.reading import read
+from segmentflow_core.domain.condition.truth import Truth
+from segmentflow_core.domain.event import UserEvent
+from segmentflow_core.domain.json_value import JsonObject
+from segmentflow_core.domain.pointer import format_pointer
+from segmentflow_core.domain.profile import MergedSeries, Profile
+from segmentflow_core.domain.retention import GoneEvents, longer_ago_than
+
+__all__ = [
+    "MAX_BYTES",
+    "MAX_EVENTS",
+    "EarlierEvent",
+    "EarlierEvents",
+    "History",
+    "HistoryProbe",
+    "Recalls",
+    "Series",
+    "Told",
+    "series_before",
+    "series_of",
+]
+
+MAX_EVENTS: Final = 1000
+"""How many earlier events one leaf looks at, the newest ones."""
+
+MAX_BYTES: Final = 4 * 1024 * 1024
+"""How many bytes these may be as JSON, as far as they are read."""
+
+
+@frozen
+class HistoryProbe:
+    """A question about earlier events of one series; `EarlierEvents` answers it.
+
+    Attributes:
+        profile_id: whose events, as they were recorded.
+        event: their name.
+        since: only what occurred then or later; None for no beginning.
+        until: and then or earlier; None for no end.
+        before: only numbers below this one; None for all that are recorded.
+        reads: what of each event is needed: ``nothing`` but that it is there, its ``data``, or its
+            ``state``, the Profile as it left it included.
+        limit: how many are needed, the newest ones by when they occurred, then by number.
+    """
+
+    profile_id: str
+    event: str
+    since: datetime | None = None
+    until: datetime | None = None
+    before: int | None = None
+    reads: Reads = "nothing"
+    limit: int = MAX_EVENTS
+
+
+@frozen(repr=False)
+class EarlierEvent:
+    """An earlier event, as far as a probe reads it.
+
+    Attributes:
+        event_id: UUIDv7.
+        number: its place in the history of its Profile.
+        occurred_at: when it happened.
+        state: its state document; without `/profile` where that is not read, and empty where
+            nothing is.
+    """
+
+    event_id: str
+    number: int
+    occurred_at: datetime
+    state: JsonObject
+
+    def __repr__(self) -> str:
+        """Name the event without showing what it holds."""
+        return f"<EarlierEvent {self.event_id}>"
+
+
+@frozen
+class EarlierEvents:
+    """The answer to a probe.
+
+    Attributes:
+        events: those asked for, newest first by when they occurred, then by number.
+        more: whether there are others that were asked for and are not among `events`.
+        gone: what retention left of events of that name and Profile; None where none went.
+    """
+
+    events: Sequence[EarlierEvent] = ()
+    more: bool = False
+    gone: GoneEvents | None = None
+
+
+@frozen
+class Series:
+    """One run of numbered events that is a part of a history.
+
+    Attributes:
+        profile_id: the Profile that they were recorded for.
+        before: numbers below this one belong to it; None for all.
+    """
+
+    profile_id: str
+    before: int | None = None
+
+
+def series_of(profile: Profile) -> tuple[Series, ...]:
+    """Return the series that are earlier than the next event of a Profile, its own first."""
+    return tuple([Series(profile_id) for profile_id in profile.series])
+
+
+def series_before(event: UserEvent, merged: Sequence[MergedSeries]) -> tuple[Series, ...]:
+    """Return the series that are earlier than a recorded event, its own first.
+
+    Args:
+        event: the event.
+        merged: what merges brought the Profile that it was recorded for.
+    """
+    earlier = [Series(each.profile_id) for each in merged if each.before <= event.number]
+    return (Series(event.profile_id, event.number), *earlier)
+
+
+_SIZES: Final[Mapping[Reads, tuple[str, ...]]] = {
+    "nothing": (),
+    "data": ("event",),
+    "state": ("event", "profile"),
+}
+
+
+@define
+class _Count:
+    """A count in the making.
+
+    Attributes:
+        least: how many count for certain.
+        unclear: how many more may count, of those that were looked at.
+        counted: these and those, where all are wanted.
+        looked_at: how many events were looked at.
+        room: how many bytes may still be.
+        is_cut: whether more was found than is looked at.
+    """
+
+    least: int = 0
+    unclear: int = 0
+    counted: list[CountedEvent] = field(factory=list[CountedEvent])
+    looked_at: int = 0
+    room: int = MAX_BYTES
+    is_cut: bool = False
+
+
+class Recalls(Protocol):
+    """Says of the leaves of a condition whether what a Profile did before meets them.
+
+    Attributes:
+        is_open: whether it was asked for what is not known yet.
+    """
+
+    is_open: bool
+
+    def judge(self, did: Did, /) -> Truth:
+        """Say whether a leaf is met; None where nobody knows, or not yet."""
+        ...
+
+
+@define
+class Told:
+    """What was found out before of the leaves of one condition.
+
+    Attributes:
+        truths: whether each is met, in the order of the condition's leaves.
+        dids: these leaves.
+        is_open: False, since all is known that will be.
+    """
+
+    dids: Sequence[Did]
+    truths: Sequence[Truth]
+    is_open: bool = False
+
+    def judge(self, did: Did) -> Truth:
+        """Say whether a leaf is met."""
+        return next(
+            truth for each, truth in zip(self.dids, self.truths, strict=True) if each is did
+        )
+
+
+class History:
+    """What one event's Profile did before it, as far as a store has said.
+
+    Args:
+        state: the state document of the event itself.
+        occurred_at: when it happened.
+        received_at: when it was received.
+        series: what is earlier than it.
+        answers: what the store said, by probe.
+        unanswered: takes the probes that it has not answered.
+        at_hand: by name, earlier events of the Profile that the store has not got yet, in the
+            order of their numbers; they are of the first series.
+        is_erased: whether the Profile was erased since: what its events held is gone.
+        thorough: whether to look on once the answer is clear, so as to tell all of it.
+
+    Attributes:
+        is_open: whether it was asked for what the store has not said.
+    """
+
+    def __init__(
+        self,
+        state: JsonObject,
+        occurred_at: datetime,
+        received_at: datetime,
+        series: Sequence[Series],
+        *,
+        answers: Mapping[HistoryProbe, EarlierEvents],
+        unanswered: dict[HistoryProbe, None],
+        at_hand: Callable[[str], Sequence[UserEvent]] | None = None,
+        is_erased: bool = False,
+        thorough: bool = False,
+    ) -> None:
+        self._state = state
+        self._occurred_at = occurred_at
+        # What says nothing of its time happened when it was received. No clock of another host
+        # makes what is recorded already later than that.
+        self._until = None if occurred_at == received_at else occurred_at
+        self._series = series
+        self._answers = answers
+        self._unanswered = unanswered
+        self._at_hand = at_hand
+        self._is_erased = is_erased
+        self._thorough = thorough
+        self.is_open = False
+
+    @classmethod
+    def of(
+        cls,
+        event: UserEvent,
+        series: Sequence[Series],
+        *,
+        answers: Mapping[HistoryProbe, EarlierEvents],
+        unanswered: dict[HistoryProbe, None],
+        is_erased: bool = False,
+        thorough: bool = False,
+    ) -> History:
+        """Return the history of an event as it is stored, or would be."""
+        return cls(
+            {"event": event.data, "profile": event.profile},
+            event.occurred_at,
+            event.received_at,
+            series,
+            answers=answers,
+            unanswered=unanswered,
+            is_erased=is_erased,
+            thorough=thorough,
+        )
+
+    def judge(self, did: Did) -> Truth:
+        """Say whether a leaf is met; None also where the store has not said enough yet."""
+        if did.always:
+            return True
+        alike = self._alike(did)
+        if alike is None:
+            return did.meets(0, 0)
+        answers = self._asked(did)
+        if answers is None:
+            return None
+        count = self._counted(did, alike, answers)
+        if not self._thorough and did.decided(count.least):
+            return did.meets(count.least, None)
+        least, most, _ = self._bounds(did, count, answers)
+        return did.meets(least, most)
+
+    def recall(self, did: Did) -> tuple[Truth, HistoryFact]:
+        """Say whether a leaf is met, and what was counted."""
+        since, until = self._period(did)
+        alike = self._alike(did)
+        if alike is None:
+            unequal = tuple(
+                format_pointer(*tokens)
+                for tokens in did.same
+                if comparable(read(self._state, tokens)) is None
+            )
+            return did.meets(0, 0), HistoryFact(0, 0, since, until, unequal=unequal)
+        answers = self._asked(did)
+        if answers is None:
+            return None, HistoryFact(0, None, since, until, gaps=("not_looked_at",))
+        count = self._counted(did, alike, answers)
+        least, most, gaps = self._bounds(did, count, answers)
+        removed = [
+            answer.gone
+            for series, answer in zip(self._series, answers, strict=True)
+            if answer.gone is not None and self._removed(did, series, answer.gone) != (0, 0)
+        ]
+        fact = HistoryFact(
+            least,
+            most,
+            since,
+            until,
+            tuple(count.counted[:ITEM_LIMIT]),
+            max(0, len(count.counted) - ITEM_LIMIT),
+            gaps,
+            sum(each.count for each in removed),
+            max((each.last_occurred_at for each in removed), default=None),
+        )
+        return did.meets(least, most), fact
+
+    def _alike(self, did: Did) -> list[Any] | None:
+        """Return what earlier events must be like; None where none can be."""
+        return [] if self._is_erased else did.alike(self._state)
+
+    def _period(self, did: Did) -> tuple[datetime | None, datetime | None]:
+        if did.within is None:
+            return None, None
+        return longer_ago_than(did.within, self._occurred_at), self._until
+
+    def _asked(self, did: Did) -> list[EarlierEvents] | None:
+        """Return what the store says of each series; None where it has not said all of it yet."""
+        since, until = self._period(did)
+        limit = MAX_EVENTS
+        if did.reads == "nothing" and not self._thorough:
+            # More than that cannot change the answer.
+            limit = did.low if did.high is None else did.high + 1
+        answers: list[EarlierEvents] = []
+        for series in self._series:
+            probe = HistoryProbe(
+                series.profile_id, did.event, since, until, series.before, did.reads, limit
+            )
+            answer = self._answers.get(probe)
+            if answer is None:
+                self._unanswered[probe] = None
+                self.is_open = True
+            else:
+                answers.append(answer)
+        return answers if len(answers) == len(self._series) else None
+
+    def _counted(self, did: Did, alike: list[Any], answers: Sequence[EarlierEvents]) -> _Count:
+        """Count the newest events, as far as they are looked at and until the answer is clear."""
+        count = _Count()
+        reads = _SIZES[did.reads]
+        for event in self._newest(did, answers):
+            if reads:
+                parts = [event.state[part] for part in reads]
+                count.room -= sum(len(encode_json(part).encode()) for part in parts)
+            if count.looked_at == MAX_EVENTS or count.room < 0:
+                count.is_cut = True
+                break
+            count.looked_at += 1
+            counts: Truth = True
+            if reads:
+                counts = None if self._is_erased else did.judge(event.state, alike)
+            if counts is False:
+                continue
+            count.least += counts is True
+            count.unclear += counts is None
+            if self._thorough:
+                count.counted.append(CountedEvent(event.event_id, event.occurred_at, counts))
+            elif did.decided(count.least):
+                break
+        return count
+
+    def _newest(self, did: Did, answers: Sequence[EarlierEvents]) -> Sequence[EarlierEvent]:
+        """Return the earlier events that were found, newest first."""
+        at_hand = () if self._at_hand is None else self._at_hand(did.event)
+        if not at_hand and len(answers) == 1:
+            return answers[0].events
+        since, until = self._period(did)
+        found = [
+            EarlierEvent(
+                event.event_id,
+                event.number,
+                event.occurred_at,
+                {"event": event.data, "profile": event.profile},
+            )
+            for event in reversed(at_hand)
+            if (since is None or event.occurred_at >= since)
+            and (until is None or event.occurred_at <= until)
+        ]
+        for answer in answers:
+            found += answer.events
+        # Of what occurred at one time, what a merge brought stays behind the Profile's own.
+        return sorted(found, key=attrgetter("occurred_at"), reverse=True)
+
+    def _bounds(
+        self, did: Did, count: _Count, answers: Sequence[EarlierEvents]
+    ) -> tuple[int, int | None, tuple[Gap, ...]]:
+        """Return how many count at least and at most, and why that is not one number."""
+        least, most = count.least, count.least + count.unclear
+        gaps: list[Gap] = []
+        if count.unclear:
+            gaps.append("erased" if self._is_erased else "unclear")
+        for series, answer in zip(self._series, answers, strict=True):
+            low, high = self._removed(did, series, answer.gone)
+            least, most = least + low, most + high
+            if low != high and "removed" not in gaps:
+                gaps.append("removed")
+        if count.is_cut or any(answer.more for answer in answers):
+            return least, None, (*gaps, "not_looked_at")
+        return least, most, tuple(gaps)
+
+    def _removed(self, did: Did, series: Series, gone: GoneEvents | None) -> tuple[int, int]:
+        """Return how many of those that retention removed count at least and at most."""
+        since, until = self._period(did)
+        if gone is None or (since is not None and gone.last_occurred_at < since):
+            return 0, 0
+        are_earlier = series.before is None or gone.highest_number < series.before
+        if did.reads != "nothing" or not are_earlier:
+            return 0, gone.count
+        if since is None:
+            return gone.count, gone.count
+        # Of the last one it is known when it occurred.
+        return int(until is None or gone.last_occurred_at <= until), gone.count
