@@ -54,6 +54,7 @@ from segmentflow_core.ports.history import (
     HistoryProbe,
     HistoryRepository,
     KnowsHistory,
+    Reads,
 )
 from segmentflow_core.ports.people import Alias, KeepsPeople, MergedSeries, PeopleRepository
 from segmentflow_core.ports.records import (
@@ -159,6 +160,7 @@ __all__ = [
     "ProfileVersion",
     "PropertyTime",
     "QuickHandOverRepository",
+    "Reads",
     "Receipt",
     "RemovedEnrollments",
     "RemovedEvents",

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from segmentflow_core.colour import MaybeAwaitable
+from segmentflow_core.domain.condition.did import Reads
 from segmentflow_core.domain.history import EarlierEvent, EarlierEvents, HistoryProbe
 from segmentflow_core.domain.journey import PriorEntries
 from segmentflow_core.domain.tracking import Probe
@@ -20,6 +21,7 @@ __all__ = [
     "HistoryProbe",
     "HistoryRepository",
     "KnowsHistory",
+    "Reads",
 ]
 
 
