@@ -67,7 +67,7 @@ class Lives:
     def __init__(self, tracker, clock, definitions, seed):
         self.tracker = tracker
         self.clock = clock
-        self.chance = random.Random(seed)  # noqa: S311 - a test's dice
+        self.chance = random.Random(seed)
         self.conditions = {each["id"]: each["trigger"]["where"] for each in definitions}
         self.sent = []
         self.gone = []

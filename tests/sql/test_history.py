@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import random
-import sqlite3
 
-import psycopg
 import pytest
 from sqlalchemy import create_engine
 
@@ -13,7 +11,6 @@ from histories import Lives, journeys
 from segmentflow_core import Tracker
 from segmentflow_core.testing import FINGERPRINT_SECRET, FixedClock
 from segmentflow_sql import SqlStorage
-from segmentflow_sql.statements import statements_for
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.server_side)])
@@ -30,7 +27,7 @@ def storage(request, tmp_path):
 
 @pytest.mark.parametrize("seed", range(300, 302))
 def test_every_event_is_decided_as_a_second_evaluator_says(storage, seed):
-    chance = random.Random(seed)  # noqa: S311 - a test's dice
+    chance = random.Random(seed)
     clock = FixedClock()
     tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET, clock=clock)
     definitions = journeys(chance, 10)

@@ -16,7 +16,7 @@ _EVER = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 def lives(storage, seed):
-    chance = random.Random(seed)  # noqa: S311 - a test's dice
+    chance = random.Random(seed)
     clock = FixedClock()
     tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET, clock=clock)
     definitions = journeys(chance, 12)
