@@ -17,6 +17,7 @@ from typing import Any, Final
 from attrs import evolve
 
 from segmentflow_core.colour import settle
+from segmentflow_core.domain.condition.did import Reads
 from segmentflow_core.domain.event import UserEvent
 from segmentflow_core.domain.history import EarlierEvents, HistoryProbe
 from segmentflow_core.domain.retention import gone_events
@@ -35,6 +36,12 @@ _MOMENT: Final = timedelta(microseconds=1)
 _NOBODY: Final = "019bf964-302b-7000-8000-00000000dead"
 _HER: Final = {"email": "her@example.com"}
 _NAMES: Final = ("order.created", "Order.created", "order")
+_READS: Final[tuple[tuple[int | None, Reads, int], ...]] = (
+    (None, "state", 1000),
+    (7, "data", 1000),
+    (20, "nothing", 3),
+    (None, "nothing", 2),
+)
 _OCCURRED: Final = (0, 5, 5, 2, 5, 9, 1, -3, 4, 2)
 """Hours ago, in the order of receipt: an earlier event may have happened later."""
 
@@ -78,12 +85,7 @@ class HistoryContract:
             HistoryProbe(who, name, since, until, before, reads, limit)
             for who, name in product(profile_ids, _NAMES[:2])
             for since, until in periods
-            for before, reads, limit in (
-                (None, "state", 1000),
-                (7, "data", 1000),
-                (20, "nothing", 3),
-                (None, "nothing", 2),
-            )
+            for before, reads, limit in _READS
         ]
         probes.append(HistoryProbe(_NOBODY, _NAMES[0]))
         probes.append(HistoryProbe(profile_ids[0], "nothing"))
