@@ -189,7 +189,7 @@ def test_what_says_nothing_of_its_time_is_later_than_all_that_is_recorded() -> N
 @pytest.mark.parametrize("value", ["[REDACTED]", None, {"a": 1}, [1]])
 def test_nothing_is_the_same_as_what_equals_nothing(value: Any) -> None:
     """Nothing is asked: the count is known."""
-    unanswered: dict[HistoryProbe, None] = {}
+    unanswered: dict[HistoryProbe, HistoryProbe] = {}
     for data in ({"sku": value}, {}):
         for times, truth in (({"gte": 1}, False), ({"lte": 0}, True)):
             leaf = a_leaf(times=times, same=["/event/total", "/event/sku"])
@@ -233,7 +233,7 @@ def test_an_explanation_tells_of_so_many_events() -> None:
     [({"gte": 3}, 3), ({"eq": 0}, 1), ({"lte": 100}, 101), ({"between": [2, 5]}, 6)],
 )
 def test_no_more_is_asked_for_than_decides(times: Any, limit: int) -> None:
-    unanswered: dict[HistoryProbe, None] = {}
+    unanswered: dict[HistoryProbe, HistoryProbe] = {}
     history = a_history(unanswered=unanswered)
     assert history.judge(a_leaf(times=times)) is None
     assert history.is_open

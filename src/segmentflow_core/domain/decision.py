@@ -122,7 +122,7 @@ def decide(
             Changes(),
             tuple(batch.probes),
             tuple(batch.disputed),
-            tuple(batch.history_probes),
+            tuple(batch.history_probes.values()),
         )
     return Decision(results, batch.changes())
 
@@ -170,7 +170,7 @@ class _Batch:
         self.entered: dict[tuple[str, str], set[str | None]] = {}
         self.probes: dict[Probe, None] = {}
         self.disputed: dict[str, None] = {}
-        self.history_probes: dict[HistoryProbe, None] = {}
+        self.history_probes: dict[HistoryProbe, HistoryProbe] = {}
         self.named: dict[tuple[str, str], list[UserEvent]] = {}
         self.named_up_to = 0
 

@@ -9,8 +9,8 @@ See docs/reference/rules/history.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Any, Final, Protocol
 
@@ -66,7 +66,8 @@ class HistoryProbe:
         before: only numbers below this one; None for all that are recorded.
         reads: what of each event is needed: ``nothing`` but that it is there, its ``data``, or its
             ``state``, the Profile as it left it included.
-        limit: how many are needed, the newest ones by when they occurred, then by number.
+        limit: how many are needed, the newest ones by when they occurred, then by number. Probes
+            that differ in nothing else are one question: the larger answer serves both.
     """
 
     profile_id: str
@@ -75,7 +76,7 @@ class HistoryProbe:
     until: datetime | None = None
     before: int | None = None
     reads: Reads = "nothing"
-    limit: int = MAX_EVENTS
+    limit: int = field(default=MAX_EVENTS, eq=False)
 
 
 @frozen(repr=False)
@@ -144,7 +145,7 @@ def series_before(event: UserEvent, merged: Sequence[MergedSeries]) -> tuple[Ser
     return (Series(event.profile_id, event.number), *earlier)
 
 
-_SIZES: Final[Mapping[Reads, tuple[str, ...]]] = {
+_PARTS: Final[Mapping[Reads, tuple[str, ...]]] = {
     "nothing": (),
     "data": ("event",),
     "state": ("event", "profile"),
@@ -159,17 +160,59 @@ class _Count:
         least: how many count for certain.
         unclear: how many more may count, of those that were looked at.
         counted: these and those, where all are wanted.
-        looked_at: how many events were looked at.
-        room: how many bytes may still be.
-        is_cut: whether more was found than is looked at.
     """
 
     least: int = 0
     unclear: int = 0
     counted: list[CountedEvent] = field(factory=list[CountedEvent])
-    looked_at: int = 0
-    room: int = MAX_BYTES
-    is_cut: bool = False
+
+
+class _Look:
+    """What is known of the events that some leaves ask about.
+
+    Args:
+        found: those that are there, newest first.
+        parts: which parts of their state documents are read.
+        removed: how many of those that retention removed count at least and at most, were it for
+            their time and number alone.
+        gone: what retention left of these.
+        more: whether there are others.
+    """
+
+    def __init__(
+        self,
+        found: Sequence[EarlierEvent],
+        parts: Sequence[str],
+        removed: tuple[int, int],
+        gone: Sequence[GoneEvents],
+        *,
+        more: bool,
+    ) -> None:
+        self._found = found
+        self._parts = parts
+        self._room = MAX_BYTES
+        self._measured = 0
+        self.removed = removed
+        self.gone = gone
+        self.more = more or len(found) > MAX_EVENTS
+
+    def events(self) -> Iterator[EarlierEvent]:
+        """Yield those that are looked at."""
+        for place, event in enumerate(self._found[:MAX_EVENTS]):
+            if place == self._measured:
+                self._room -= sum(
+                    [len(encode_json(event.state[part]).encode()) for part in self._parts]
+                )
+                if self._room >= 0:
+                    self._measured += 1
+            if place >= self._measured:
+                self.more = True
+                return
+            yield event
+
+    def __len__(self) -> int:
+        """Return how many there are, of which nothing is read."""
+        return min(len(self._found), MAX_EVENTS)
 
 
 class Recalls(Protocol):
@@ -216,7 +259,7 @@ class History:
         received_at: when it was received.
         series: what is earlier than it.
         answers: what the store said, by probe.
-        unanswered: takes the probes that it has not answered.
+        unanswered: takes the probes that it has not answered, each with the largest limit.
         at_hand: by name, earlier events of the Profile that the store has not got yet, in the
             order of their numbers; they are of the first series.
         is_erased: whether the Profile was erased since: what its events held is gone.
@@ -234,7 +277,7 @@ class History:
         series: Sequence[Series],
         *,
         answers: Mapping[HistoryProbe, EarlierEvents],
-        unanswered: dict[HistoryProbe, None],
+        unanswered: dict[HistoryProbe, HistoryProbe],
         at_hand: Callable[[str], Sequence[UserEvent]] | None = None,
         is_erased: bool = False,
         thorough: bool = False,
@@ -250,6 +293,7 @@ class History:
         self._at_hand = at_hand
         self._is_erased = is_erased
         self._thorough = thorough
+        self._looks: dict[tuple[str, timedelta | None, Reads], _Look] = {}
         self.is_open = False
 
     @classmethod
@@ -259,7 +303,7 @@ class History:
         series: Sequence[Series],
         *,
         answers: Mapping[HistoryProbe, EarlierEvents],
-        unanswered: dict[HistoryProbe, None],
+        unanswered: dict[HistoryProbe, HistoryProbe],
         is_erased: bool = False,
         thorough: bool = False,
     ) -> History:
@@ -282,13 +326,13 @@ class History:
         alike = self._alike(did)
         if alike is None:
             return did.meets(0, 0)
-        answers = self._asked(did)
-        if answers is None:
+        look = self._looks.get(did.asks) or self._look(did)
+        if look is None:
             return None
-        count = self._counted(did, alike, answers)
-        if not self._thorough and did.decided(count.least):
+        count = self._counted(did, alike, look)
+        if did.decided(count.least):
             return did.meets(count.least, None)
-        least, most, _ = self._bounds(did, count, answers)
+        least, most, _ = self._bounds(look, count)
         return did.meets(least, most)
 
     def recall(self, did: Did) -> tuple[Truth, HistoryFact]:
@@ -302,16 +346,11 @@ class History:
                 if comparable(read(self._state, tokens)) is None
             )
             return did.meets(0, 0), HistoryFact(0, 0, since, until, unequal=unequal)
-        answers = self._asked(did)
-        if answers is None:
+        look = self._looks.get(did.asks) or self._look(did)
+        if look is None:
             return None, HistoryFact(0, None, since, until, gaps=("not_looked_at",))
-        count = self._counted(did, alike, answers)
-        least, most, gaps = self._bounds(did, count, answers)
-        removed = [
-            answer.gone
-            for series, answer in zip(self._series, answers, strict=True)
-            if answer.gone is not None and self._removed(did, series, answer.gone) != (0, 0)
-        ]
+        count = self._counted(did, alike, look)
+        least, most, gaps = self._bounds(look, count)
         fact = HistoryFact(
             least,
             most,
@@ -320,54 +359,66 @@ class History:
             tuple(count.counted[:ITEM_LIMIT]),
             max(0, len(count.counted) - ITEM_LIMIT),
             gaps,
-            sum(each.count for each in removed),
-            max((each.last_occurred_at for each in removed), default=None),
+            sum(each.count for each in look.gone),
+            max((each.last_occurred_at for each in look.gone), default=None),
         )
         return did.meets(least, most), fact
 
     def _alike(self, did: Did) -> list[Any] | None:
         """Return what earlier events must be like; None where none can be."""
-        return [] if self._is_erased else did.alike(self._state)
+        return [] if self._is_erased or not did.same else did.alike(self._state)
 
     def _period(self, did: Did) -> tuple[datetime | None, datetime | None]:
         if did.within is None:
             return None, None
         return longer_ago_than(did.within, self._occurred_at), self._until
 
-    def _asked(self, did: Did) -> list[EarlierEvents] | None:
-        """Return what the store says of each series; None where it has not said all of it yet."""
+    def _look(self, did: Did) -> _Look | None:
+        """Take in what the store says; None where it has not said all of it yet."""
         since, until = self._period(did)
-        limit = MAX_EVENTS
-        if did.reads == "nothing" and not self._thorough:
-            # More than that cannot change the answer.
-            limit = did.low if did.high is None else did.high + 1
+        limit = did.needs if did.reads == "nothing" and not self._thorough else MAX_EVENTS
         answers: list[EarlierEvents] = []
         for series in self._series:
             probe = HistoryProbe(
                 series.profile_id, did.event, since, until, series.before, did.reads, limit
             )
             answer = self._answers.get(probe)
-            if answer is None:
-                self._unanswered[probe] = None
-                self.is_open = True
-            else:
+            if answer is not None:
                 answers.append(answer)
-        return answers if len(answers) == len(self._series) else None
+                continue
+            self.is_open = True
+            noted = self._unanswered.get(probe)
+            if noted is None or noted.limit < limit:
+                self._unanswered[probe] = probe
+        if len(answers) < len(self._series):
+            return None
+        counts = [
+            self._removed(did, series, answer.gone)
+            for series, answer in zip(self._series, answers, strict=True)
+        ]
+        look = _Look(
+            self._newest(did, answers),
+            _PARTS[did.reads],
+            (sum(low for low, _ in counts), sum(high for _, high in counts)),
+            [
+                answer.gone
+                for answer, (_, high) in zip(answers, counts, strict=True)
+                if answer.gone is not None and high
+            ],
+            more=any(answer.more for answer in answers),
+        )
+        self._looks[did.asks] = look
+        return look
 
-    def _counted(self, did: Did, alike: list[Any], answers: Sequence[EarlierEvents]) -> _Count:
+    def _counted(self, did: Did, alike: list[Any], look: _Look) -> _Count:
         """Count the newest events, as far as they are looked at and until the answer is clear."""
         count = _Count()
-        reads = _SIZES[did.reads]
-        for event in self._newest(did, answers):
-            if reads:
-                parts = [event.state[part] for part in reads]
-                count.room -= sum(len(encode_json(part).encode()) for part in parts)
-            if count.looked_at == MAX_EVENTS or count.room < 0:
-                count.is_cut = True
-                break
-            count.looked_at += 1
+        if did.reads == "nothing" and not self._thorough:
+            count.least = len(look)
+            return count
+        for event in look.events():
             counts: Truth = True
-            if reads:
+            if did.reads != "nothing":
                 counts = None if self._is_erased else did.judge(event.state, alike)
             if counts is False:
                 continue
@@ -401,22 +452,18 @@ class History:
         # Of what occurred at one time, what a merge brought stays behind the Profile's own.
         return sorted(found, key=attrgetter("occurred_at"), reverse=True)
 
-    def _bounds(
-        self, did: Did, count: _Count, answers: Sequence[EarlierEvents]
-    ) -> tuple[int, int | None, tuple[Gap, ...]]:
+    def _bounds(self, look: _Look, count: _Count) -> tuple[int, int | None, tuple[Gap, ...]]:
         """Return how many count at least and at most, and why that is not one number."""
-        least, most = count.least, count.least + count.unclear
+        low, high = look.removed
         gaps: list[Gap] = []
         if count.unclear:
             gaps.append("erased" if self._is_erased else "unclear")
-        for series, answer in zip(self._series, answers, strict=True):
-            low, high = self._removed(did, series, answer.gone)
-            least, most = least + low, most + high
-            if low != high and "removed" not in gaps:
-                gaps.append("removed")
-        if count.is_cut or any(answer.more for answer in answers):
+        if low != high:
+            gaps.append("removed")
+        least = count.least + low
+        if look.more:
             return least, None, (*gaps, "not_looked_at")
-        return least, most, tuple(gaps)
+        return least, count.least + count.unclear + high, tuple(gaps)
 
     def _removed(self, did: Did, series: Series, gone: GoneEvents | None) -> tuple[int, int]:
         """Return how many of those that retention removed count at least and at most."""

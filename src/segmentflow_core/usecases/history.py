@@ -101,7 +101,7 @@ async def history_before(
     else:
         series = () if profile is None else series_of(profile)
     is_erased = profile is not None and profile.erased_at is not None
-    unanswered: dict[HistoryProbe, None] = {}
+    unanswered: dict[HistoryProbe, HistoryProbe] = {}
     asking = History.of(
         event, series, answers={}, unanswered=unanswered, is_erased=is_erased, thorough=True
     )
@@ -109,7 +109,7 @@ async def history_before(
         asking.judge(did)
     answers: Mapping[HistoryProbe, EarlierEvents] = {}
     if unanswered:
-        answers, _ = await ask_history(transaction, organization_id, list(unanswered), ())
+        answers, _ = await ask_history(transaction, organization_id, list(unanswered.values()), ())
     return History.of(
         event, series, answers=answers, unanswered={}, is_erased=is_erased, thorough=True
     )

@@ -201,7 +201,7 @@ class Rehearsing:
         told: dict[tuple[str, str], Told] = {}
         for start in range(0, len(asking), _AT_ONCE):
             some = asking[start : start + _AT_ONCE]
-            unanswered: dict[HistoryProbe, None] = {}
+            unanswered: dict[HistoryProbe, HistoryProbe] = {}
             for event, _, dids in some:
                 history = self._history(event, {}, unanswered)
                 for did in dids:
@@ -209,7 +209,7 @@ class Rehearsing:
             answers: Mapping[HistoryProbe, EarlierEvents] = {}
             if unanswered:
                 answers, _ = await ask_history(
-                    transaction, self._organization_id, list(unanswered), ()
+                    transaction, self._organization_id, list(unanswered.values()), ()
                 )
             for event, journey_id, dids in some:
                 history = self._history(event, answers, {})
@@ -220,7 +220,7 @@ class Rehearsing:
         self,
         event: UserEvent,
         answers: Mapping[HistoryProbe, EarlierEvents],
-        unanswered: dict[HistoryProbe, None],
+        unanswered: dict[HistoryProbe, HistoryProbe],
     ) -> History:
         series = series_before(event, self._merged[event.profile_id])
         is_erased = event.profile_id in self._erased

@@ -93,6 +93,8 @@ class Did:
         where: what each of them must meet, or None.
         same: where each must have the value that the event itself has.
         reads: what counting looks at.
+        asks: what leaves have in common that ask about the same events.
+        needs: how many of these are enough, where they are only counted.
     """
 
     document: JsonObject = field(repr=False)
@@ -103,6 +105,8 @@ class Did:
     where: Callable[[Any], Truth] | None
     same: tuple[Tokens, ...]
     reads: Reads
+    asks: tuple[str, timedelta | None, Reads]
+    needs: int
 
     @classmethod
     def of(
@@ -120,7 +124,8 @@ class Did:
         """
         low, high = bounds_of(node.get("times", _ONCE))
         same = tuple(map(parse_pointer, node.get("same", ())))
-        within = node.get("within")
+        period = node.get("within")
+        within = None if period is None else parse_duration(period)
         read_ones = (*same, *paths)
         reads: Reads = "nothing"
         if read_ones:
@@ -130,10 +135,12 @@ class Did:
             node["did"],
             low,
             high,
-            None if within is None else parse_duration(within),
+            within,
             where,
             same,
             reads,
+            (node["did"], within, reads),
+            low if high is None else high + 1,
         )
 
     @property
