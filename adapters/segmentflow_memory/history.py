@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Protocol
+from typing import Any, Final, Protocol
 
 from segmentflow_core.ports import (
     EarlierEvent,
@@ -49,22 +49,22 @@ class History:
             ids = tables.events_of_profile.newest((organization_id, profile_id), None)
             events = (rows[organization_id, event_id] for event_id in ids)
             tables.event_times.note(organization_id, profile_id, events)
-        found = [
-            rows[organization_id, event_id]
-            for event_id in islice(
-                tables.event_times.newest(organization_id, probe), probe.limit + 1
-            )
-        ]
+        newest = tables.event_times.newest(organization_id, probe)
+        found = list(islice(newest, probe.limit + 1))
         return EarlierEvents(
             [
-                EarlierEvent(
-                    event.event_id,
-                    event.number,
-                    event.occurred_at,
-                    {"event": event.data, "profile": event.profile},
-                )
-                for event in found[: probe.limit]
+                EarlierEvent(event_id, number, at, self._state(organization_id, probe, event_id))
+                for at, number, event_id in found[: probe.limit]
             ],
             len(found) > probe.limit,
             tables.gone.rows.get((organization_id, profile_id, probe.event)),
         )
+
+    def _state(self, organization_id: str, probe: HistoryProbe, event_id: str) -> Mapping[str, Any]:
+        if probe.reads == "nothing":
+            return _NOTHING
+        event = self._tables.events.rows[organization_id, event_id]
+        return {"event": event.data, "profile": event.profile}
+
+
+_NOTHING: Final[Mapping[str, Any]] = {}

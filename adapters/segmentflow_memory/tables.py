@@ -160,17 +160,18 @@ class EventTimes:
             del times[bisect_left(times, place)]
             self._undo.append((insort, (times, place)))
 
-    def newest(self, organization_id: str, probe: HistoryProbe) -> Iterator[str]:
-        """Yield the ids of the events in a probe's period, the latest first."""
+    def newest(
+        self, organization_id: str, probe: HistoryProbe
+    ) -> Iterator[tuple[datetime, int, str]]:
+        """Yield when the events of a probe's period occurred, with number and id, latest first."""
         times = self._noted[organization_id, probe.profile_id].get(probe.event, [])
         low = 0 if probe.since is None else bisect_left(times, (probe.since, 0, ""))
         high = len(times)
         if probe.until is not None:
             high = bisect_left(times, (probe.until, _AFTER_ALL, ""))
         for place in range(high - 1, low - 1, -1):
-            _, number, event_id = times[place]
-            if probe.before is None or number < probe.before:
-                yield event_id
+            if probe.before is None or times[place][1] < probe.before:
+                yield times[place]
 
 
 _AFTER_ALL: Final = 2**63

@@ -282,7 +282,8 @@ class _Batch:
         if reason is None and passage.needs_history:
             prior = self._prior(journey.journey_id, profile, passage.entry_key)
             reason = rules.readmit(prior, self.now)
-        if reason is None:
+        # What is not known yet is decided again, and enrols then.
+        if reason is None and not (told is not None and told.is_open):
             self._enroll(journey, profile, passage.entry_key, event_id)
         kind: OutcomeKind = "enrolled" if reason is None else "skipped"
         return Outcome(journey.journey_id, journey.version, kind, reason)

@@ -79,7 +79,7 @@ class HistoryProbe:
     limit: int = field(default=MAX_EVENTS, eq=False)
 
 
-@frozen(repr=False)
+@define(repr=False)
 class EarlierEvent:
     """An earlier event, as far as a probe reads it.
 
@@ -152,21 +152,6 @@ _PARTS: Final[Mapping[Reads, tuple[str, ...]]] = {
 }
 
 
-@define
-class _Count:
-    """A count in the making.
-
-    Attributes:
-        least: how many count for certain.
-        unclear: how many more may count, of those that were looked at.
-        counted: these and those, where all are wanted.
-    """
-
-    least: int = 0
-    unclear: int = 0
-    counted: list[CountedEvent] = field(factory=list[CountedEvent])
-
-
 class _Look:
     """What is known of the events that some leaves ask about.
 
@@ -210,8 +195,8 @@ class _Look:
                 return
             yield event
 
-    def __len__(self) -> int:
-        """Return how many there are, of which nothing is read."""
+    def count(self) -> int:
+        """Return how many there are, where nothing is read of them."""
         return min(len(self._found), MAX_EVENTS)
 
 
@@ -293,7 +278,9 @@ class History:
         self._at_hand = at_hand
         self._is_erased = is_erased
         self._thorough = thorough
+        # By what leaves ask: what is known, or how many events the store is to be asked for.
         self._looks: dict[tuple[str, timedelta | None, Reads], _Look] = {}
+        self._noted: dict[tuple[str, timedelta | None, Reads], int] = {}
         self.is_open = False
 
     @classmethod
@@ -326,14 +313,16 @@ class History:
         alike = self._alike(did)
         if alike is None:
             return did.meets(0, 0)
-        look = self._looks.get(did.asks) or self._look(did)
+        look = self._looks.get(did.asks)
         if look is None:
-            return None
-        count = self._counted(did, alike, look)
-        if did.decided(count.least):
-            return did.meets(count.least, None)
-        least, most, _ = self._bounds(look, count)
-        return did.meets(least, most)
+            look = self._look(did)
+            if look is None:
+                return None
+        least, unclear = self._counted(did, alike, look)
+        if did.decided(least):
+            return did.meets(least, None)
+        low, high = look.removed
+        return did.meets(least + low, None if look.more else least + unclear + high)
 
     def recall(self, did: Did) -> tuple[Truth, HistoryFact]:
         """Say whether a leaf is met, and what was counted."""
@@ -346,19 +335,28 @@ class History:
                 if comparable(read(self._state, tokens)) is None
             )
             return did.meets(0, 0), HistoryFact(0, 0, since, until, unequal=unequal)
-        look = self._looks.get(did.asks) or self._look(did)
+        look = self._look(did)
         if look is None:
             return None, HistoryFact(0, None, since, until, gaps=("not_looked_at",))
-        count = self._counted(did, alike, look)
-        least, most, gaps = self._bounds(look, count)
+        counted: list[CountedEvent] = []
+        least, unclear = self._counted(did, alike, look, counted)
+        low, high = look.removed
+        least, most = least + low, None if look.more else least + unclear + high
+        gaps: list[Gap] = []
+        if unclear:
+            gaps.append("erased" if self._is_erased else "unclear")
+        if low != high:
+            gaps.append("removed")
+        if look.more:
+            gaps.append("not_looked_at")
         fact = HistoryFact(
             least,
             most,
             since,
             until,
-            tuple(count.counted[:ITEM_LIMIT]),
-            max(0, len(count.counted) - ITEM_LIMIT),
-            gaps,
+            tuple(counted[:ITEM_LIMIT]),
+            max(0, len(counted) - ITEM_LIMIT),
+            tuple(gaps),
             sum(each.count for each in look.gone),
             max((each.last_occurred_at for each in look.gone), default=None),
         )
@@ -375,6 +373,10 @@ class History:
 
     def _look(self, did: Did) -> _Look | None:
         """Take in what the store says; None where it has not said all of it yet."""
+        noted_limit = self._noted.get(did.asks, -1)
+        if noted_limit >= did.needs:
+            self.is_open = True
+            return None
         since, until = self._period(did)
         limit = did.needs if did.reads == "nothing" and not self._thorough else MAX_EVENTS
         answers: list[EarlierEvents] = []
@@ -391,6 +393,7 @@ class History:
             if noted is None or noted.limit < limit:
                 self._unanswered[probe] = probe
         if len(answers) < len(self._series):
+            self._noted[did.asks] = limit
             return None
         counts = [
             self._removed(did, series, answer.gone)
@@ -410,25 +413,43 @@ class History:
         self._looks[did.asks] = look
         return look
 
-    def _counted(self, did: Did, alike: list[Any], look: _Look) -> _Count:
-        """Count the newest events, as far as they are looked at and until the answer is clear."""
-        count = _Count()
-        if did.reads == "nothing" and not self._thorough:
-            count.least = len(look)
-            return count
+    def _counted(
+        self,
+        did: Did,
+        alike: list[Any],
+        look: _Look,
+        counted: list[CountedEvent] | None = None,
+    ) -> tuple[int, int]:
+        """Count the newest events, as far as they are looked at and until the answer is clear.
+
+        Args:
+            did: the leaf.
+            alike: what they must be like.
+            look: what is known of them.
+            counted: takes those that count or may count; then all are counted.
+
+        Returns:
+            How many count for certain, and how many more may count.
+        """
+        reads = did.reads != "nothing"
+        if not reads and counted is None:
+            return look.count(), 0
+        least = unclear = 0
         for event in look.events():
             counts: Truth = True
-            if did.reads != "nothing":
+            if reads:
                 counts = None if self._is_erased else did.judge(event.state, alike)
             if counts is False:
                 continue
-            count.least += counts is True
-            count.unclear += counts is None
-            if self._thorough:
-                count.counted.append(CountedEvent(event.event_id, event.occurred_at, counts))
-            elif did.decided(count.least):
+            if counts:
+                least += 1
+            else:
+                unclear += 1
+            if counted is not None:
+                counted.append(CountedEvent(event.event_id, event.occurred_at, counts))
+            elif did.decided(least):
                 break
-        return count
+        return least, unclear
 
     def _newest(self, did: Did, answers: Sequence[EarlierEvents]) -> Sequence[EarlierEvent]:
         """Return the earlier events that were found, newest first."""
@@ -451,19 +472,6 @@ class History:
             found += answer.events
         # Of what occurred at one time, what a merge brought stays behind the Profile's own.
         return sorted(found, key=attrgetter("occurred_at"), reverse=True)
-
-    def _bounds(self, look: _Look, count: _Count) -> tuple[int, int | None, tuple[Gap, ...]]:
-        """Return how many count at least and at most, and why that is not one number."""
-        low, high = look.removed
-        gaps: list[Gap] = []
-        if count.unclear:
-            gaps.append("erased" if self._is_erased else "unclear")
-        if low != high:
-            gaps.append("removed")
-        least = count.least + low
-        if look.more:
-            return least, None, (*gaps, "not_looked_at")
-        return least, count.least + count.unclear + high, tuple(gaps)
 
     def _removed(self, did: Did, series: Series, gone: GoneEvents | None) -> tuple[int, int]:
         """Return how many of those that retention removed count at least and at most."""
