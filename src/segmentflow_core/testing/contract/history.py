@@ -43,7 +43,8 @@ _READS: Final[tuple[tuple[int | None, Reads, int], ...]] = (
     (None, "nothing", 2),
 )
 _OCCURRED: Final = (0, 5, 5, 2, 5, 9, 1, -3, 4, 2)
-"""Hours ago, in the order of receipt: an earlier event may have happened later."""
+"""Hours before the first, in the order of receipt: some at one time, and an earlier one may have
+happened later."""
 
 
 def _after(count: int) -> dict[str, Any]:
@@ -62,8 +63,9 @@ class HistoryContract:
     ) -> None:
         """Of one Profile and one name, in a period and below a number, newest first, so many."""
         tracker.journeys.publish([a_journey("once", reentry={"policy": "once"})])
+        begin = clock.now()
         for n, hours in enumerate(_OCCURRED):
-            occurred = (clock.now() - hours * _HOUR).isoformat()
+            occurred = (begin - hours * _HOUR).isoformat()
             for name, who in product(_NAMES, (_HER, {"email": "him@example.com"})):
                 profile = {**who, "properties": {"n": n // 3}}
                 request = a_request(name, profile=profile, data={"n": n}, occurredAt=occurred)
