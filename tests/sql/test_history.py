@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -13,7 +14,7 @@ from histories import Lives, journeys
 from segmentflow_core import Limits, Tracker
 from segmentflow_core.colour import drive
 from segmentflow_core.ports import HistoryProbe, encode_json
-from segmentflow_core.testing import FINGERPRINT_SECRET, FixedClock, a_request
+from segmentflow_core.testing import FINGERPRINT_SECRET, FixedClock, a_journey, a_request
 from segmentflow_sql import SqlStorage
 from segmentflow_sql.statements import statements_for
 
@@ -109,3 +110,39 @@ def test_no_more_is_read_of_a_history_than_there_is_room_for(storage):
         ([*range(9, 3, -1)], True),
     ]
     assert [each.state["event"]["n"] for each in answers[probes[1]].events] == [*range(8, 2, -1)]
+
+
+THIRD = a_journey(
+    "third",
+    trigger={"event": "order.created", "where": {"did": "order.created", "times": {"eq": 2}}},
+)
+
+
+@pytest.mark.parametrize(
+    "level",
+    [
+        "sqlite",
+        *(
+            pytest.param(level, marks=pytest.mark.server_side)
+            for level in ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
+        ),
+    ],
+)
+def test_of_fifty_orders_at_once_exactly_one_is_the_third(request, tmp_path, level):
+    if level == "sqlite":
+        engine = create_engine(f"sqlite:///{tmp_path / 'store.db'}")
+    else:
+        postgres, shop = (request.getfixturevalue(name) for name in ("postgres", "shop"))
+        engine = create_engine(postgres.url(shop), isolation_level=level, pool_size=12)
+    storage = SqlStorage(engine, wait=120)
+    storage.create_all()
+    tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET)
+    tracker.journeys.publish([THIRD])
+    tracker.track(a_request("signed.up"), "before")
+    with ThreadPoolExecutor(12) as pool:
+        orders = [pool.submit(tracker.track, a_request(), f"{n}") for n in range(50)]
+        receipts = [order.result() for order in orders]
+    assert sum(receipt.enrolled_journeys for receipt in receipts) == 1
+    (entry,) = tracker.enrollments.list()
+    assert entry.event_number == 4  # she had signed up first
+    storage.close()
