@@ -24,7 +24,13 @@ from segmentflow_core.domain.event import (
     UserEvent,
 )
 from segmentflow_core.domain.fingerprint import FingerprintKeys
-from segmentflow_core.domain.history import EarlierEvents, History, HistoryProbe, series_of
+from segmentflow_core.domain.history import (
+    EarlierEvent,
+    EarlierEvents,
+    History,
+    HistoryProbe,
+    series_of,
+)
 from segmentflow_core.domain.item import Item, answer_taken_key, claim_key
 from segmentflow_core.domain.journey import Journey, PriorEntries
 from segmentflow_core.domain.json_value import JsonObject
@@ -171,7 +177,7 @@ class _Batch:
         self.probes: dict[Probe, None] = {}
         self.disputed: dict[str, None] = {}
         self.history_probes: dict[HistoryProbe, HistoryProbe] = {}
-        self.named: dict[tuple[str, str], list[UserEvent]] = {}
+        self.named: dict[tuple[str, str], list[EarlierEvent]] = {}
         self.named_up_to = 0
 
     def apply(self, item: Item) -> Receipt | SegmentflowError:
@@ -302,10 +308,11 @@ class _Batch:
             at_hand=lambda name: self._accepted(profile_id, name),
         )
 
-    def _accepted(self, profile_id: str, name: str) -> Sequence[UserEvent]:
+    def _accepted(self, profile_id: str, name: str) -> Sequence[EarlierEvent]:
         """Return the events of this batch so far, of one Profile and name."""
         for event in self.events[self.named_up_to :]:
-            self.named.setdefault((event.profile_id, event.event), []).append(event)
+            named = self.named.setdefault((event.profile_id, event.event), [])
+            named.append(EarlierEvent.of(event))
         self.named_up_to = len(self.events)
         return self.named.get((profile_id, name), ())
 

@@ -95,6 +95,20 @@ class EarlierEvent:
     number: int
     occurred_at: datetime
     state: JsonObject
+    _sizes: dict[str, int] = field(factory=dict[str, int], init=False, eq=False)
+
+    @classmethod
+    def of(cls, event: UserEvent) -> EarlierEvent:
+        """Return a recorded event as an earlier one."""
+        state = {"event": event.data, "profile": event.profile}
+        return cls(event.event_id, event.number, event.occurred_at, state)
+
+    def size(self, part: str) -> int:
+        """Return how many bytes of JSON a part of its state document is; counted once."""
+        size = self._sizes.get(part)
+        if size is None:
+            size = self._sizes[part] = len(encode_json(self.state[part]).encode())
+        return size
 
     def __repr__(self) -> str:
         """Name the event without showing what it holds."""
@@ -185,9 +199,7 @@ class _Look:
         """Yield those that are looked at."""
         for place, event in enumerate(self._found[:MAX_EVENTS]):
             if place == self._measured:
-                self._room -= sum(
-                    [len(encode_json(event.state[part]).encode()) for part in self._parts]
-                )
+                self._room -= sum(map(event.size, self._parts))
                 if self._room >= 0:
                     self._measured += 1
             if place >= self._measured:
@@ -263,7 +275,7 @@ class History:
         *,
         answers: Mapping[HistoryProbe, EarlierEvents],
         unanswered: dict[HistoryProbe, HistoryProbe],
-        at_hand: Callable[[str], Sequence[UserEvent]] | None = None,
+        at_hand: Callable[[str], Sequence[EarlierEvent]] | None = None,
         is_erased: bool = False,
         thorough: bool = False,
     ) -> None:
@@ -458,12 +470,7 @@ class History:
             return answers[0].events
         since, until = self._period(did)
         found = [
-            EarlierEvent(
-                event.event_id,
-                event.number,
-                event.occurred_at,
-                {"event": event.data, "profile": event.profile},
-            )
+            event
             for event in reversed(at_hand)
             if (since is None or event.occurred_at >= since)
             and (until is None or event.occurred_at <= until)
