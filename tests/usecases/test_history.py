@@ -258,3 +258,15 @@ def test_what_was_erased_is_counted_as_far_as_it_was_left():
         "without": 0,
         "alike": 1,  # the first, before which there was nothing
     }
+
+
+def test_a_rehearsal_asks_only_what_may_decide():
+    heard = Heard()
+    heard.tracker.track(a_request(), "0")
+    for where, count in ((DID, 1), ({**DID, "times": {"gte": 0}}, 0)):
+        asked = heard.asked(
+            lambda where=where: heard.tracker.journeys.rehearse(
+                [counting("draft", where)], since=_EVER
+            )
+        )
+        assert asked.count("earlier") == count

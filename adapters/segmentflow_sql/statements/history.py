@@ -33,7 +33,7 @@ from sqlalchemy import (
 
 from segmentflow_core.ports import Reads
 from segmentflow_sql.schema import events, gone_events, profile_versions
-from segmentflow_sql.statements.building import NO_OFFSET, compiled, equal_to_given
+from segmentflow_sql.statements.building import NO_OFFSET, Values, compiled, equal_to_given
 from segmentflow_sql.statements.dialects import Dialect
 from segmentflow_sql.statements.statement import Statement
 
@@ -147,30 +147,24 @@ def _found(dialect: Dialect, reads: Reads, given: _Given, *of: FromClause) -> Se
         return select(*_named(of_each), counted, *nothing)
     size = _size(newest.c.data)
     source: FromClause = newest
-    version: list[ColumnElement[Any]] = [null().label(name) for name in _VERSION]
+    version: Values = [null().label(name) for name in _VERSION]
     if reads == "state":
         source = newest.outerjoin(profile_versions, _as_it_left_it(newest))
         size = size + func.coalesce(_size(profile_versions.c.properties), _NO_SIZE)
         version = [profile_versions.c[name] for name in _VERSION]
     before = func.sum(size).over(order_by=(newest.c.occurred_at.desc(), newest.c.number.desc()))
-    sized = select(
-        *_named(of_each),
-        counted,
-        newest.c.data,
-        *version,
-        (before - size).label("before_it"),
-    ).select_from(source)
+    columns = [*_named(of_each), counted, newest.c.data, *version]
+    sized = select(*columns, (before - size).label("before_it")).select_from(source)
     fitting = sized.subquery("sized")
-    return select(*(each for each in fitting.c if each.name != "before_it")).where(
-        fitting.c.before_it < bindparam("room", type_=Integer)
-    )
+    wanted: Values = [each for each in fitting.c if each.name != "before_it"]
+    return select(*wanted).where(fitting.c.before_it < bindparam("room", type_=Integer))
 
 
 _VERSION: Final = ("email", "external_id", "properties")
 _NO_SIZE: Final[ColumnElement[Any]] = literal_column("0", Integer)
 
 
-def _named(of_each: list[ColumnElement[Any]]) -> list[ColumnElement[Any]]:
+def _named(of_each: Values) -> Values:
     event_id, number, occurred_at = of_each
     return [event_id, number, occurred_at.label("occurred")]
 
