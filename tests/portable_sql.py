@@ -119,11 +119,10 @@ CLAUSES: Final[dict[str, Allowed]] = {
     "OFFSET": _allowed("SQLAlchemy's compiler of SQLite needs one; it is 0", *_SELECT),
     "UNION ALL": _allowed("finds a Profile by whatever leads to it", *_SELECT),
     "OVER": _allowed(
-        "numbers the Organizations",
+        "numbers the Organizations, and bounds what is read of a history",
         "tutorial-window",
         "api/ysql/exprs/window_functions",
         "window-functions",
-        _NOT_ACROSS,
     ),
     "JOIN": _allowed(
         "leads to events and versions",
@@ -227,6 +226,13 @@ FUNCTIONS: Final[dict[str, Allowed]] = {
     "nullif": _allowed("tells an empty setting", *_EXPRESSION),
     "count": _allowed("counts entries", *_AGGREGATE),
     "max": _allowed("finds the latest entry", *_AGGREGATE),
+    "sum": _allowed("adds up how large a history is", *_AGGREGATE),
+    "length": _allowed(
+        "says how large JSON is",
+        "functions-string",
+        "api/ysql/exprs",
+        "functions-and-operators",
+    ),
     "row_number": _allowed(
         "numbers the Organizations",
         "functions-window",

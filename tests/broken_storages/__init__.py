@@ -5,6 +5,7 @@ from __future__ import annotations
 from broken_storages import (
     entries,
     finding,
+    history,
     keys,
     locks,
     outages,
@@ -32,6 +33,7 @@ __all__ = [
     "Unlocked",
     "entries",
     "finding",
+    "history",
     "keys",
     "locks",
     "outages",

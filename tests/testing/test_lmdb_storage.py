@@ -53,7 +53,7 @@ class OneEnvironment:
 @pytest.mark.once
 class TestLmdbStorage(OneEnvironment, ApiKeyContract, StorageContract):
     capabilities = Capabilities(
-        finding=False, people=False, audit=False, retention=False, pausing=False
+        finding=False, people=False, audit=False, retention=False, pausing=False, history=False
     )
 
     opened = LmdbStorage
@@ -63,7 +63,7 @@ class TestLmdbStorage(OneEnvironment, ApiKeyContract, StorageContract):
 @pytest.mark.same_rules
 class TestAsyncLmdbStorage(OneEnvironment, ApiKeyContract, StorageContract):
     capabilities = Capabilities(
-        finding=False, people=False, audit=False, retention=False, pausing=False
+        finding=False, people=False, audit=False, retention=False, pausing=False, history=False
     )
 
     opened = AsyncLmdbStorage

@@ -49,6 +49,14 @@ from segmentflow_core.ports.hand_over import (
     released,
     revived,
 )
+from segmentflow_core.ports.history import (
+    EarlierEvent,
+    EarlierEvents,
+    HistoryProbe,
+    HistoryRepository,
+    KnowsHistory,
+    Reads,
+)
 from segmentflow_core.ports.pausing import PausesJourneys, PausingRepository
 from segmentflow_core.ports.people import Alias, KeepsPeople, MergedSeries, PeopleRepository
 from segmentflow_core.ports.records import (
@@ -115,6 +123,8 @@ __all__ = [
     "ClaimTerms",
     "ClaimedEnrollment",
     "Clock",
+    "EarlierEvent",
+    "EarlierEvents",
     "EmailTimes",
     "Enrollment",
     "EnrollmentChange",
@@ -130,6 +140,8 @@ __all__ = [
     "Found",
     "GoneEvents",
     "HandOverRepository",
+    "HistoryProbe",
+    "HistoryRepository",
     "IdFactory",
     "IdempotencyRepository",
     "IdentityKind",
@@ -143,6 +155,7 @@ __all__ = [
     "KeepsPeople",
     "KeyClaim",
     "Known",
+    "KnowsHistory",
     "Lease",
     "MaybeAwaitable",
     "MergedSeries",
@@ -157,6 +170,7 @@ __all__ = [
     "ProfileVersion",
     "PropertyTime",
     "QuickHandOverRepository",
+    "Reads",
     "Receipt",
     "RemovedEnrollments",
     "RemovedEvents",

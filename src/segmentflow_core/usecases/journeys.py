@@ -27,6 +27,7 @@ from segmentflow_core.errors import ConfigurationError, NotFound
 from segmentflow_core.ports import Transaction
 from segmentflow_core.ports.pausing import PausingRepository
 from segmentflow_core.usecases.audit import Actor, keep_record
+from segmentflow_core.usecases.history import check_history
 
 __all__ = [
     "JourneyChange",
@@ -66,10 +67,14 @@ async def publish_journeys(
     """Publish definitions; Journeys not named are left alone. Doing it twice changes nothing.
 
     What changed is kept on record.
+
+    Raises:
+        ConfigurationError: a condition counts earlier events, and this storage cannot.
     """
     stored = await settle(transaction.journeys.list(organization_id))
     current = {journey.journey_id: journey for journey in stored}
     published = [_published(current.get(d.journey_id), d, actor.now) for d in definitions]
+    check_history(transaction, [item.journey for item in published])
     if not dry_run:
         await _keep(transaction, organization_id, published, actor)
     return published
