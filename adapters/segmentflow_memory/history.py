@@ -52,10 +52,10 @@ class History:
         newest = tables.event_times.newest(organization_id, probe)
         found = list(islice(newest, probe.limit + 1))
         return EarlierEvents(
-            [
+            tuple(
                 EarlierEvent(event_id, number, at, self._state(organization_id, probe, event_id))
                 for at, number, event_id in found[: probe.limit]
-            ],
+            ),
             len(found) > probe.limit,
             tables.gone.rows.get((organization_id, profile_id, probe.event)),
         )

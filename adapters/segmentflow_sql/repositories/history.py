@@ -125,7 +125,7 @@ def _answered(probe: HistoryProbe, found: Sequence[Row]) -> EarlierEvents:
     events.sort(key=itemgetter(3, 2), reverse=True)
     wanted = events[: probe.limit]
     more = bool(events) and events[0][4] > len(wanted)
-    return EarlierEvents([_event(probe, row) for row in wanted], more, gone)
+    return EarlierEvents(tuple([_event(probe, row) for row in wanted]), more, gone)
 
 
 def _event(probe: HistoryProbe, row: Row) -> EarlierEvent:

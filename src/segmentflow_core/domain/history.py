@@ -145,7 +145,7 @@ class EarlierEvents:
         gone: what retention left of events of that name and Profile; None where none went.
     """
 
-    events: Sequence[EarlierEvent] = ()
+    events: tuple[EarlierEvent, ...] = ()
     more: bool = False
     gone: GoneEvents | None = None
 
@@ -239,7 +239,7 @@ def _from(answer: EarlierEvents, since: datetime | None) -> EarlierEvents:
         return answer
     # They come newest first, and all that is newer than one of them is there.
     later = [event for event in events if event.occurred_at >= since]
-    return EarlierEvents(later, more=False, gone=answer.gone)
+    return EarlierEvents(tuple(later), more=False, gone=answer.gone)
 
 
 class Recalls(Protocol):
