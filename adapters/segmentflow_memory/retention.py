@@ -46,7 +46,7 @@ class Retention:
         removed = [event for event in looked_at if not self._is_held(organization_id, event)]
         for event in removed:
             tables.remove_event(organization_id, event)
-        self._leave_key_claims(organization_id, {event.event_id for event in removed})
+        self._leave_key_claims({(organization_id, event.event_id) for event in removed})
         for left in gone_events(removed):
             at = (organization_id, left.profile_id, left.event)
             known = tables.gone.rows.get(at)
@@ -56,13 +56,13 @@ class Retention:
             place = EventPlace(looked_at[-1].received_at, looked_at[-1].event_id)
         return RemovedEvents(len(removed), len(looked_at) - len(removed), place)
 
-    def _leave_key_claims(self, organization_id: str, event_ids: Set[str]) -> None:
+    def _leave_key_claims(self, events: Set[tuple[str, str]]) -> None:
         """Take from key claims what only a comparison with their events needs."""
         claims = self._tables.key_claims
         left = [
             (at, evolve(claim, paths={}))
             for at, claim in claims.rows.items()
-            if at[0] == organization_id and claim.receipt.event_id in event_ids
+            if (at[0], claim.receipt.event_id) in events
         ]
         for at, claim in left:
             claims.put(at, claim)
