@@ -1,4 +1,4 @@
-"""Connections of `segmentflow serve` whose requests httptools reads: in C, several times quicker.
+"""Connections of `segmentflow serve` whose requests httptools reads, in C.
 
 httptools, and uvicorn's protocol over it, leave to others what h11 does itself: how long the head
 of a request may be, that it names its host once, that no trailer becomes a header, that an answer

@@ -16,6 +16,7 @@ import socket
 import threading
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
+from contextvars import copy_context
 from functools import partial
 from importlib.util import find_spec
 from typing import Any, Final
@@ -29,7 +30,6 @@ from segmentflow_cli.stores import find_secret, opened, scheme_of, woken_workers
 from segmentflow_cli.threaded import ThreadedStorage
 from segmentflow_core import ApiKeys, AsyncApiKeys, AsyncTracker, Limits, RedactionPolicy, Tracker
 from segmentflow_core.errors import ConfigurationError
-from segmentflow_core.ports import AsyncStorage
 from segmentflow_core.ports.observation import Observer
 from segmentflow_gathering import AsyncGathering
 from segmentflow_http import (
@@ -283,7 +283,7 @@ class _Watching:
     observers: list[Observer] = field(factory=list[Observer])
     around: list[Around] = field(factory=list[Around])
     on_batch: Callable[[int], object] | None = None
-    storage: Callable[[AsyncStorage], Any] = field(default=lambda storage: storage)
+    storage: Callable[[Any], Any] = field(default=lambda storage: storage)
 
 
 def _watching(stack: ExitStack) -> _Watching:
@@ -370,12 +370,21 @@ def _build(stack: ExitStack, watching: _Watching | None = None) -> AsyncEndpoint
     max_batch_bytes = int(os.environ[_MAX_BATCH_BYTES])
     batches = in_threads(_BATCH_THREADS)
     of_batches = Tracker(
-        storage, fingerprint_key=secret, limits=limits, redaction=redaction, observers=observers
+        watching.storage(storage),
+        fingerprint_key=secret,
+        limits=limits,
+        redaction=redaction,
+        observers=observers,
     )
+
+    async def in_thread(track: Callable[[Tracker], dict[str, Any]]) -> dict[str, Any]:
+        # A span of the transaction is a part of what the request is.
+        return await batches.call(partial(copy_context().run, track, of_batches))
+
     return AsyncEndpoint(
         tracker,
         authenticator,
         max_batch_bytes=max_batch_bytes,
         readiness=Readiness(in_threads(1)),
-        in_thread=lambda track: batches.call(lambda: track(of_batches)),
+        in_thread=in_thread,
     )
