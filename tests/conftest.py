@@ -30,6 +30,7 @@ _OF_OTHERS = {
     "Lock",
     "Outage",
     "Overlap",
+    "PausingRace",
     "PeopleRace",
     "Process",
     "Race",
