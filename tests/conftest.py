@@ -31,6 +31,7 @@ _OF_OTHERS = {
     "Lock",
     "Outage",
     "Overlap",
+    "PausingRace",
     "PeopleRace",
     "Process",
     "Race",

@@ -142,6 +142,12 @@ CLAUSES: Final[dict[str, Allowed]] = {
         "api/ysql/the-sql-language/statements/dml_select",
         "joins",
     ),
+    "LATERAL": _allowed(
+        "locks no more of a line than is taken of it",
+        "queries-table-expressions",
+        "api/ysql/the-sql-language/statements/dml_select",
+        "joins",
+    ),
     "ON": _allowed("says what a join or an index is on", *_SELECT),
     "AS": _allowed("names a column, a table or the type of a cast", *_SELECT),
     "WITH": _allowed("names a step", *_WITH),

@@ -76,7 +76,7 @@ PAIRS = (
     Pair(People, AsyncPeople),
     Pair(ApiKeys, AsyncApiKeys),
     Pair(SqlStorage, AsyncSqlStorage, plain={"bound_to", "listening", "notifier"}),
-    Pair(BoundSqlStorage, AsyncBoundSqlStorage),
+    Pair(BoundSqlStorage, AsyncBoundSqlStorage, plain={"after_commit", "committed"}),
     Pair(
         MemoryStorage,
         AsyncMemoryStorage,

@@ -94,7 +94,7 @@ class TestPostgresqlAutocommit(OnPostgresql):
 
 
 # What these databases are asked in words of their own is asked of workers' rows.
-OF_WORKERS = ("HandOver", "Lease", "Stepwise")
+OF_WORKERS = ("HandOver", "Lease", "Pausing", "Stepwise")
 
 
 class OneOrganizationAtATime(OnPostgresql):

@@ -28,6 +28,7 @@ from sqlalchemy import (
     true,
     tuple_,
 )
+from sqlalchemy.sql.elements import ClauseElement
 
 from segmentflow_core.ports import EnrollmentStatus, JourneyStatus
 from segmentflow_sql.schema import enrollments, is_available, journeys
@@ -181,7 +182,7 @@ def moving_lines(dialect: Dialect, *, organization: bool, journey: bool) -> CTE:
     return materialized(found, "lines")
 
 
-def _standing(dialect: Dialect, *, organization: bool, journey: bool) -> Select[Any]:
+def _standing(dialect: Dialect, *, organization: bool, journey: bool) -> ClauseElement:
     """List Journeys that may have work, each with its era if it is active, otherwise with NULL.
 
     A look-up for each: a join may read every Journey that there is.

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import Column, Integer, Select, bindparam, literal_column, or_, select
+from sqlalchemy import Column, Integer, bindparam, literal_column, or_, select
+from sqlalchemy.sql.elements import ClauseElement
 
 from segmentflow_sql.schema import enrollments, is_available, journeys
 from segmentflow_sql.statements.building import NO_OFFSET, columns, compiled, equal_to_given
@@ -55,7 +56,7 @@ def pausing_statements(dialect: Dialect) -> PausingStatements:
     )
 
 
-def _archivings(dialect: Dialect, column: Column[Any], name: str) -> Select[Any]:
+def _archivings(dialect: Dialect, column: Column[Any], name: str) -> ClauseElement:
     """Read it after a lock was waited for, in a statement that sees what was waited for."""
     by_profile = [enrollments.c.profile_id] if name == "profile_ids" and dialect.one_writer else []
     return (
@@ -69,7 +70,7 @@ def _archivings(dialect: Dialect, column: Column[Any], name: str) -> Select[Any]
     )
 
 
-def _journeys_left(dialect: Dialect) -> Select[Any]:
+def _journeys_left(dialect: Dialect) -> ClauseElement:
     left = enrollments.alias("left_over")
     first = (
         select(left.c.enrollment_id)
@@ -95,7 +96,7 @@ def _journeys_left(dialect: Dialect) -> Select[Any]:
     )
 
 
-def _overdue(dialect: Dialect) -> Select[Any]:
+def _overdue(dialect: Dialect) -> ClauseElement:
     """Lock what is left of the lines of a Journey's earlier eras, in their order."""
     return (
         select(*columns(dialect, enrollments))

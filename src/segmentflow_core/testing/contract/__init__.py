@@ -43,7 +43,7 @@ from segmentflow_core.testing.contract.numbers import NumberContract
 from segmentflow_core.testing.contract.organizations import OrganizationContract
 from segmentflow_core.testing.contract.outages import OutageContract
 from segmentflow_core.testing.contract.overlaps import OverlapContract
-from segmentflow_core.testing.contract.pausing import PausingContract
+from segmentflow_core.testing.contract.pausing import PausingContract, PausingRaceContract
 from segmentflow_core.testing.contract.people import PeopleContract, PeopleRaceContract
 from segmentflow_core.testing.contract.processes import ProcessContract
 from segmentflow_core.testing.contract.profiles import ProfileContract
@@ -92,6 +92,7 @@ class StorageContract(
     PeopleRaceContract,
     AuditContract,
     PausingContract,
+    PausingRaceContract,
     StatefulContract,
     Given,
 ):

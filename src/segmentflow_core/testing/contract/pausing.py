@@ -36,7 +36,7 @@ from segmentflow_core.testing.contract.doors import Doors
 from segmentflow_core.testing.contract.entries import claimed_ids
 from segmentflow_core.usecases.stepwise import Stepwise, hand_over_of
 
-__all__ = ["PausingContract"]
+__all__ = ["PausingContract", "PausingRaceContract"]
 
 _MINUTE: Final = timedelta(minutes=1)
 _ORGANIZATIONS: Final = ("acme", "default", "small")
@@ -199,6 +199,10 @@ class PausingContract:
         clock.advance(minutes=2)
         gone = tracker.people.retain(events=_MINUTE, enrollments=_MINUTE)
         assert (gone.events, gone.held, gone.enrollments) == (2, 1, 2)
+
+
+class PausingRaceContract:
+    """Journeys whose status changes while others claim, enter and change it as well."""
 
     @needs("pausing", "concurrent_writers")
     def test_what_is_claimed_while_journeys_are_paused_was_active_and_what_is_left_waits(

@@ -36,6 +36,7 @@ MARKERS: Final[dict[str, str]] = {
     "Outage": "outages",
     "Lease": "leases",
     "SharedClaim": "leases",
+    "PausingRace": "pausing",
     "PeopleRace": "people",
     "HistoryRace": "history",
     "ApiKey": "api_keys",
