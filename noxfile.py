@@ -29,6 +29,7 @@ PACKAGES = (
     "segmentflow_http",
     "segmentflow_observers",
     "segmentflow_worker",
+    "segmentflow_pytest",
     "segmentflow_cli",
 )
 ROOT = Path(__file__).parent
@@ -166,7 +167,7 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def deep(session: nox.Session) -> None:
-    """Run the tests that take minutes: every planted mistake, the page's adapter, interleavings."""
+    """Run what takes minutes: planted mistakes, interleavings, statements for other engines."""
     session.install("-e", ".[test]")
     session.run("pytest", *IN_PARALLEL, "-m", "deep", "tests", *session.posargs)
 
