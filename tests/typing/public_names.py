@@ -57,7 +57,7 @@ from segmentflow_core.ports import (
     Storage,
     Transaction,
 )
-from segmentflow_core.templates import compile_template
+from segmentflow_core.templates import TemplateGaps, compile_template
 from segmentflow_http import (
     ApiKeyAuthenticator,
     AsgiApp,
@@ -159,6 +159,7 @@ moment = datetime.fromisoformat("2026-05-31T12:00:00Z")
 assert_type(tracker.journeys.rehearse([], since=moment, on_progress=print), Rehearsal)
 template = compile_template({"to": {"$state": "/profile/email"}})
 assert_type(template.paths, tuple[str, ...])
+assert_type(tracker.records.template_gaps(template, journey_id="welcome"), TemplateGaps)
 template.render({"event": {}, "profile": {}}, "error")
 
 
