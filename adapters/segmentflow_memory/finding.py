@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
+from datetime import datetime
 from itertools import islice
 
 from attrs import evolve
@@ -95,6 +96,13 @@ class Finding:
         ids = tables.enrollments_of_profile.newest((organization_id, profile_id), None)
         found = (tables.enrollments.rows[organization_id, each] for each in ids)
         return [enrollment for enrollment in found if enrollment.event_id in causes]
+
+    def backlogs(
+        self, organization_id: str, journey_ids: Sequence[str], now: datetime, limit: int
+    ) -> dict[str, tuple[int, datetime]]:
+        queue = self._tables.queue
+        found = {each: queue.backlog(organization_id, each, now, limit) for each in journey_ids}
+        return {journey_id: backlog for journey_id, backlog in found.items() if backlog}
 
 
 def copied_profile(profile: Profile) -> Profile:

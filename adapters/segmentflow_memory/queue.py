@@ -7,7 +7,7 @@ Enrollment.
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from itertools import islice, takewhile
@@ -52,6 +52,14 @@ class Queue:
         for organization_id in self._entries if wanted is None else [wanted]:
             for enrollment_id in islice(self._due(organization_id, terms), terms.limit):
                 yield organization_id, enrollment_id
+
+    def backlog(
+        self, organization_id: str, journey_id: str, now: datetime, limit: int
+    ) -> tuple[int, datetime] | None:
+        """Count what a Journey has available, up to `limit`, and say since when it has."""
+        entries = self._entries.get(organization_id, {}).get(journey_id, [])
+        count = bisect_right(entries, now, key=lambda entry: entry[0])
+        return (min(count, limit), entries[0][0]) if count else None
 
     def _due(self, organization_id: str, terms: ClaimTerms) -> Iterator[str]:
         """Yield the ids an Organization has available, the one available longest first."""
