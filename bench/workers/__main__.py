@@ -18,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from attrs import asdict
+from psycopg.sql import SQL, Identifier
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -68,7 +69,7 @@ def _store(folder: Path, server: Postgres | None, name: str) -> str:
     url = f"sqlite:///{folder / name}.db"
     if server is not None:
         with server.connect() as connection:
-            connection.execute(f"CREATE DATABASE {name}")
+            connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
         url = server.url(name)
     storage = SqlStorage(create_engine(url))
     storage.create_all()
