@@ -122,6 +122,7 @@ DESCRIBED = (
     "segmentflow_http",
     "segmentflow_http.access",
     "segmentflow_http.client",
+    "segmentflow_http.fastapi",
     "segmentflow_memory",
     "segmentflow_sql",
     "segmentflow_sql.alembic",
