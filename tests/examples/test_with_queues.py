@@ -82,6 +82,13 @@ class Running:
             if found is not None:
                 left.remove(found)
 
+    def kill(self):
+        """End it, whatever it does; nothing where it has ended."""
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
+        self._process.stdout.close()
+
     def stop(self):
         self._process.terminate()
         self._process.wait(PATIENCE)
@@ -121,12 +128,26 @@ def statuses(shop):
         storage.close()
 
 
-def celery(shop, *more):
+@pytest.fixture
+def start(shop):
+    """Start a worker's process; whatever becomes of the test, it ends with it."""
+    started = []
+
+    def start(*command, **options):
+        started.append(Running(command, **shop | options))
+        return started[-1]
+
+    yield start
+    for running in started:
+        running.kill()
+
+
+def celery(start, *more):
     quiet = ("--pool", "solo", "--loglevel", "info", "--without-gossip", "--without-mingle")
-    return Running(("celery", "--app", "shop_tasks", "worker", *quiet, *more), **shop)
+    return start("celery", "--app", "shop_tasks", "worker", *quiet, *more)
 
 
-def test_a_celery_message_wakes_and_says_nothing(shop):
+def test_a_celery_message_wakes_and_says_nothing(shop, start):
     installed("celery")
     assert track(shop, "shop_tasks.py", "alex@example.com") == "recorded\n"
     assert track(shop, "shop_tasks.py", "alex@example.com") == "replayed\n"
@@ -134,7 +155,7 @@ def test_a_celery_message_wakes_and_says_nothing(shop):
     (message,) = (shop["cwd"] / "messages").iterdir()
     assert b"alex" not in message.read_bytes()
     assert statuses(shop) == [EnrollmentStatus.PENDING]
-    worker = celery(shop)
+    worker = celery(start)
     worker.wait_for("Welcome, alex@example.com!", "succeeded")
     track(shop, "shop_tasks.py", "robin@example.com")
     worker.wait_for("Welcome, robin@example.com!", "succeeded")
@@ -143,12 +164,12 @@ def test_a_celery_message_wakes_and_says_nothing(shop):
     assert "".join(worker.printed).count("Welcome, ") == 2
 
 
-def test_a_celery_message_that_is_lost_or_delivered_twice_changes_nothing(shop):
+def test_a_celery_message_that_is_lost_or_delivered_twice_changes_nothing(shop, start):
     installed("celery")
     track(shop, "shop_tasks.py", "alex@example.com")
     (lost,) = (shop["cwd"] / "messages").iterdir()
     lost.unlink()
-    worker = celery(shop, "--beat", "--schedule", "beat")
+    worker = celery(start, "--beat", "--schedule", "beat")
     worker.wait_for("Welcome, alex@example.com!", "succeeded")
     # Each further look is a message for an Enrollment that was worked on already.
     worker.wait_for("succeeded", "succeeded")
@@ -164,11 +185,7 @@ def redis():
     server.stop()
 
 
-def arq(shop):
-    return Running(("arq", "shop_jobs.WorkerSettings"), **shop)
-
-
-def test_an_arq_job_wakes_and_says_nothing_and_may_be_lost(shop, redis):
+def test_an_arq_job_wakes_and_says_nothing_and_may_be_lost(shop, redis, start):
     installed("arq")
     environment = shop["env"] | {
         "SHOP_STORE": f"sqlite+aiosqlite:///{shop['cwd'] / 'shop.db'}",
@@ -183,14 +200,14 @@ def test_an_arq_job_wakes_and_says_nothing_and_may_be_lost(shop, redis):
         # A replay enrols nobody, and sends nothing.
         (name,) = client.keys("arq:job:*")
         assert b"alex" not in client.get(name)
-        worker = arq(shop)
+        worker = start("arq", "shop_jobs.WorkerSettings", env=environment)
         worker.wait_for("Welcome, alex@example.com!", " ← ")
         track(shop, program, "robin@example.com")
         worker.wait_for("Welcome, robin@example.com!", " ← ")
         worker.stop()
         track(shop, program, "sasha@example.com")
         client.flushall()
-    finder = arq(shop)
+    finder = start("arq", "shop_jobs.WorkerSettings", env=environment)
     # Of the looks, whichever begins first finds it; those that follow find nothing.
     finder.wait_for("Welcome, sasha@example.com!", " ← ", " ← ")
     finder.stop()
