@@ -16,7 +16,7 @@ from sqlalchemy import make_url
 
 from segmentflow_core import Tracker
 from segmentflow_sql import SqlStorage, open_storage
-from segmentflow_worker import Assignment, Worker
+from segmentflow_worker import Assignment, Worker, wakes
 
 SECRET = "only for this example: no secret at all"
 URL = make_url(sys.argv[1] if len(sys.argv) > 1 else "sqlite:///shop.db")
@@ -82,14 +82,15 @@ def place_order(total: int, worker: Worker) -> None:
     """Write an order and track it in one transaction; wake the worker once that is committed."""
     with transaction.atomic():
         number = Order.objects.create(total=total).pk
-        tracker = Tracker(SqlStorage.bound_to(connection.connection), fingerprint_key=SECRET)
+        bound = SqlStorage.bound_to(connection.connection)
+        tracker = Tracker(bound, fingerprint_key=SECRET, observers=[wakes(worker)])
         request = {
             "event": "order.created",
             "profile": {"email": f"customer-{number}@example.com"},
             "data": {"orderId": number, "total": total},
         }
         tracker.track(request, idempotency_key=f"order.created:{number}")
-        transaction.on_commit(worker.wake)
+        transaction.on_commit(bound.committed)
 
 
 def main() -> None:
