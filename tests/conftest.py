@@ -26,6 +26,7 @@ _OF_VALUES = {"Value", "Key", "List", "Boundary", "Neighbour"}
 _OF_OTHERS = {
     "Atomicity",
     "Exchange",
+    "HistoryRace",
     "Idempotency",
     "Lock",
     "Outage",

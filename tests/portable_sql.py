@@ -112,11 +112,10 @@ CLAUSES: Final[dict[str, Allowed]] = {
     "OFFSET": _allowed("SQLAlchemy's compiler of SQLite needs one; it is 0", *_SELECT),
     "UNION ALL": _allowed("finds a Profile by whatever leads to it", *_SELECT),
     "OVER": _allowed(
-        "numbers the Organizations",
+        "numbers the Organizations, and bounds what is read of a history",
         "tutorial-window",
         "api/ysql/exprs/window_functions",
         "window-functions",
-        _NOT_ACROSS,
     ),
     "JOIN": _allowed(
         "leads to events and versions",
@@ -135,7 +134,6 @@ CLAUSES: Final[dict[str, Allowed]] = {
         "queries-table-expressions",
         "api/ysql/the-sql-language/statements/dml_select",
         "joins",
-        _NOT_ACROSS,
     ),
     "ON": _allowed("says what a join or an index is on", *_SELECT),
     "AS": _allowed("names a column, a table or the type of a cast", *_SELECT),
@@ -222,6 +220,13 @@ FUNCTIONS: Final[dict[str, Allowed]] = {
     "count": _allowed("counts entries", *_AGGREGATE),
     "max": _allowed("finds the latest entry", *_AGGREGATE),
     "min": _allowed("finds the next Organization", *_AGGREGATE, _NOT_ACROSS),
+    "sum": _allowed("adds up how large a history is", *_AGGREGATE),
+    "length": _allowed(
+        "says how large JSON is",
+        "functions-string",
+        "api/ysql/exprs",
+        "functions-and-operators",
+    ),
     "row_number": _allowed(
         "numbers the Organizations",
         "functions-window",

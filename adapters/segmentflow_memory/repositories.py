@@ -32,6 +32,7 @@ from segmentflow_core.ports import (
 )
 from segmentflow_core.ports.api_keys import ApiKey
 from segmentflow_memory.finding import Finding, copied_event, copied_profile
+from segmentflow_memory.history import History
 from segmentflow_memory.people import Audit, People
 from segmentflow_memory.retention import Retention
 from segmentflow_memory.tables import Tables
@@ -57,6 +58,7 @@ class MemoryTransaction:
         self.people = People(tables)
         self.audit = Audit(tables)
         self.retention = Retention(tables)
+        self.history = History(tables, self.tracking)
 
 
 class _Tracking:

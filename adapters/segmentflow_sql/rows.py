@@ -33,6 +33,7 @@ from segmentflow_core.ports import (
     Outcome,
     Profile,
     ProfileVersion,
+    Reads,
     Receipt,
     SkipReason,
     UserEvent,
@@ -68,6 +69,7 @@ __all__ = [
     "profile_from",
     "profile_row",
     "profile_version_row",
+    "state_from",
     "times_row",
     "version_row",
 ]
@@ -361,6 +363,23 @@ def event_from(row: Sequence[Any]) -> UserEvent:
         from_microseconds(received),
         outcomes_from(outcomes),
     )
+
+
+def state_from(
+    reads: Reads,
+    data: str | None,
+    email: str | None,
+    external_id: str | None,
+    properties: str | None,
+) -> dict[str, Any]:
+    """Read the state document of an earlier event, as far as it was asked for."""
+    if data is None:
+        return {}
+    event = {"event": _read_json(data)}
+    if reads == "data":
+        return event
+    version = ProfileVersion("", 0, email, external_id, _properties(properties))
+    return {**event, "profile": version.state()}
 
 
 def _properties(text: str | None) -> Any:

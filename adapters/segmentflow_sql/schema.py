@@ -189,10 +189,19 @@ events = Table(
     _json("outcomes"),
     # Of the digest of its key, the first characters: they lead to its key claim.
     Column("key_start", _text(4)),
-    # A page is read by one of the first three, newest first; a period by the last.
+    # A page is read by one of the first two, newest first; a period by the third. By the last it
+    # is counted what a Profile did.
     Index("segmentflow_events_of_profile", "organization_id", "profile_id", "event_id"),
     Index("segmentflow_events_of_name", "organization_id", "event", "event_id"),
     Index("segmentflow_events_received", "organization_id", "received_at"),
+    Index(
+        "segmentflow_events_occurred",
+        "organization_id",
+        "profile_id",
+        "event",
+        "occurred_at",
+        "number",
+    ),
     sqlite_with_rowid=False,
 )
 

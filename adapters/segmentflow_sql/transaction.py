@@ -14,6 +14,7 @@ from segmentflow_sql.repositories import (
     EventRepository,
     FindingRepository,
     HandOverRepository,
+    HistoryRepository,
     IdempotencyRepository,
     JourneyRepository,
     PeopleRepository,
@@ -91,6 +92,11 @@ class SqlTransaction:
     def audit(self) -> AuditRepository:
         """The record of what was done."""
         return AuditRepository(self.connection)
+
+    @property
+    def history(self) -> HistoryRepository:
+        """What Profiles did before."""
+        return HistoryRepository(self.connection)
 
     @property
     def retention(self) -> RetentionRepository:

@@ -108,7 +108,7 @@ class OneOrganizationAtATime(OnPostgresql):
 
 
 @pytest.mark.server_side
-@pytest.mark.same_rules(*OF_WORKERS, "Batch", "People", "Retention")
+@pytest.mark.same_rules(*OF_WORKERS, "Batch", "People", "Retention", "History")
 class TestStatementsForCitus(OneOrganizationAtATime):
     database_name = "citus"
 

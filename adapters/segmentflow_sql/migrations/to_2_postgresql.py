@@ -355,6 +355,8 @@ WHERE r.organization_id = n.organization_id AND r.event_id = n.event_id""",
     WHERE reference_id IS NOT NULL""",
             """CREATE INDEX segmentflow_events_received
     ON segmentflow_events (organization_id, received_at)""",
+            """CREATE INDEX segmentflow_events_occurred
+    ON segmentflow_events (organization_id, profile_id, event, occurred_at, number)""",
         ),
         rows="SELECT count(*) FROM segmentflow_enrollments",
     ),

@@ -347,6 +347,8 @@ STEPS: Final = (
     WHERE reference_id IS NOT NULL""",
             """CREATE INDEX segmentflow_events_received
     ON segmentflow_events (organization_id, received_at)""",
+            """CREATE INDEX segmentflow_events_occurred
+    ON segmentflow_events (organization_id, profile_id, event, occurred_at, number)""",
         ),
     ),
 )

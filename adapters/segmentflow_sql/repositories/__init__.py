@@ -5,6 +5,7 @@ from __future__ import annotations
 from segmentflow_sql.repositories.api_keys import ApiKeyRepository
 from segmentflow_sql.repositories.finding import FindingRepository
 from segmentflow_sql.repositories.hand_over import HandOverRepository
+from segmentflow_sql.repositories.history import HistoryRepository
 from segmentflow_sql.repositories.journeys import JourneyRepository
 from segmentflow_sql.repositories.keys import IdempotencyRepository
 from segmentflow_sql.repositories.people import AuditRepository, PeopleRepository
@@ -23,6 +24,7 @@ __all__ = [
     "EventRepository",
     "FindingRepository",
     "HandOverRepository",
+    "HistoryRepository",
     "IdempotencyRepository",
     "JourneyRepository",
     "PeopleRepository",

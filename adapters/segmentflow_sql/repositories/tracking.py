@@ -25,6 +25,7 @@ from segmentflow_sql import rows
 from segmentflow_sql.exchange import (
     Call,
     Connection,
+    DatabaseKind,
     LostRace,
     Rows,
     ask,
@@ -36,7 +37,7 @@ from segmentflow_sql.repositories.journeys import current_journeys
 from segmentflow_sql.rows import Row
 from segmentflow_sql.statements import FoundBy
 
-__all__ = ["TrackingRepository"]
+__all__ = ["TrackingRepository", "asking_entries", "entries_from"]
 
 
 class TrackingRepository:
@@ -196,22 +197,9 @@ class TrackingRepository:
         self, organization_id: str, probes: Sequence[Probe]
     ) -> Mapping[Probe, PriorEntries]:
         """Answer every probe about earlier entries, of whatever version."""
-        asked = [
-            (index, probe.journey_id, probe.profile_id, probe.entry_key, probe.before)
-            for index, probe in enumerate(probes)
-        ]
-        found = await ask(
-            self._connection,
-            self._statements.last_entries,
-            organization_id=organization_id,
-            rows=encode_json(asked),
-        )
-        return {
-            probes[index]: PriorEntries(
-                None if last is None else from_microseconds(last), key_taken=taken > 0
-            )
-            for index, last, taken in found
-        }
+        asked = asking_entries(self._connection.kind, organization_id, probes)
+        (found,) = await self._connection.exchange([asked])
+        return entries_from(probes, found)
 
     async def write(self, organization_id: str, changes: Changes) -> None:
         """Write a decided batch; nothing is asked, so all of it travels with the commit."""
@@ -336,6 +324,27 @@ class TrackingRepository:
                 )
             calls += calls_for_rows(statements.create_versions, written)
         return calls
+
+
+def asking_entries(kind: DatabaseKind, organization_id: str, probes: Sequence[Probe]) -> Call:
+    """Return the call that answers probes about earlier entries."""
+    statement = kind.statements.tracking.last_entries
+    asked = [
+        (index, probe.journey_id, probe.profile_id, probe.entry_key, probe.before)
+        for index, probe in enumerate(probes)
+    ]
+    arguments = statement.arguments(organization_id=organization_id, rows=encode_json(asked))
+    return Call(statement, arguments)
+
+
+def entries_from(probes: Sequence[Probe], found: Rows) -> dict[Probe, PriorEntries]:
+    """Read what that call found."""
+    return {
+        probes[index]: PriorEntries(
+            None if last is None else from_microseconds(last), key_taken=taken > 0
+        )
+        for index, last, taken in found
+    }
 
 
 _NO_IDENTITIES: Final[set[tuple[Leading, str]]] = set()

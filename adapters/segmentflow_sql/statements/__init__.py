@@ -17,6 +17,7 @@ from segmentflow_sql.statements.api_keys import ApiKeyStatements, api_key_statem
 from segmentflow_sql.statements.dialects import DIALECTS, DatabaseName
 from segmentflow_sql.statements.finding import FindingStatements, finding_statements
 from segmentflow_sql.statements.hand_over import HandOverStatements, hand_over_statements
+from segmentflow_sql.statements.history import HistoryStatements, history_statements
 from segmentflow_sql.statements.installation import (
     InstallationStatements,
     definitions,
@@ -60,6 +61,7 @@ class Statements:
     journeys: JourneyStatements
     records: RecordStatements
     finding: FindingStatements
+    history: HistoryStatements
     hand_over: HandOverStatements
     retention: RetentionStatements
     stepwise: StepwiseStatements
@@ -78,6 +80,7 @@ def statements_for(database: DatabaseName) -> Statements:
         journeys=journey_statements(dialect),
         records=record_statements(dialect),
         finding=finding_statements(dialect),
+        history=history_statements(dialect),
         hand_over=hand_over_statements(dialect),
         retention=retention_statements(dialect),
         stepwise=stepwise_statements(dialect),

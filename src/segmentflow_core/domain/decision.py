@@ -24,8 +24,16 @@ from segmentflow_core.domain.event import (
     UserEvent,
 )
 from segmentflow_core.domain.fingerprint import FingerprintKeys
+from segmentflow_core.domain.history import (
+    EarlierEvent,
+    EarlierEvents,
+    History,
+    HistoryProbe,
+    series_of,
+)
 from segmentflow_core.domain.item import Item, answer_taken_key, claim_key
 from segmentflow_core.domain.journey import Journey, PriorEntries
+from segmentflow_core.domain.json_value import JsonObject
 from segmentflow_core.domain.profile import (
     DEFAULT_PROFILE_LIMITS,
     Profile,
@@ -48,6 +56,7 @@ class Decision:
         probes: questions about earlier entries that were not answered.
         disputed: the ids of recorded events that were not given: the key of each was taken for
             another request than the one sent now.
+        history_probes: questions about earlier events that were not answered.
 
     While there are probes or disputed events the rest is provisional: answer them and decide
     the batch again.
@@ -57,15 +66,17 @@ class Decision:
     changes: Changes
     probes: tuple[Probe, ...] = ()
     disputed: tuple[str, ...] = ()
+    history_probes: tuple[HistoryProbe, ...] = ()
 
     @property
     def final(self) -> bool:
         """Whether nothing is left to answer."""
-        return not (self.probes or self.disputed)
+        return not (self.probes or self.disputed or self.history_probes)
 
 
 _NOTHING_PRIOR: Final = PriorEntries()
 _NOTHING_RECORDED: Final[Mapping[str, UserEvent | None]] = {}
+_NOTHING_TOLD: Final[Mapping[HistoryProbe, EarlierEvents]] = {}
 
 
 def decide(
@@ -73,6 +84,7 @@ def decide(
     known: Known,
     prior_entries: Mapping[Probe, PriorEntries],
     recorded: Mapping[str, UserEvent | None] = _NOTHING_RECORDED,
+    earlier: Mapping[HistoryProbe, EarlierEvents] = _NOTHING_TOLD,
     *,
     keys: FingerprintKeys | None,
     now: datetime,
@@ -88,6 +100,7 @@ def decide(
         known: what the store answered; every key it does not name as taken is this batch's.
         prior_entries: answers to the probes of an earlier run.
         recorded: the disputed events of an earlier run, by id; None for one that is gone.
+        earlier: answers to the history probes of an earlier run.
         keys: to compare with fingerprints made under an older key; None for a dry run, which
             takes no key and so meets none that is taken.
         now: when the batch was received.
@@ -100,6 +113,7 @@ def decide(
         known,
         prior_entries,
         recorded,
+        earlier,
         keys=keys,
         now=now,
         expires_at=expires_at,
@@ -108,8 +122,14 @@ def decide(
         profile_limits=profile_limits,
     )
     results = tuple([batch.apply(item) for item in items])
-    if batch.probes or batch.disputed:
-        return Decision(results, Changes(), tuple(batch.probes), tuple(batch.disputed))
+    if batch.probes or batch.disputed or batch.history_probes:
+        return Decision(
+            results,
+            Changes(),
+            tuple(batch.probes),
+            tuple(batch.disputed),
+            tuple(batch.history_probes.values()),
+        )
     return Decision(results, batch.changes())
 
 
@@ -121,6 +141,7 @@ class _Batch:
         known: Known,
         prior_entries: Mapping[Probe, PriorEntries],
         recorded: Mapping[str, UserEvent | None],
+        earlier: Mapping[HistoryProbe, EarlierEvents],
         *,
         keys: FingerprintKeys | None,
         now: datetime,
@@ -132,6 +153,7 @@ class _Batch:
         self.taken = known.taken
         self.prior_entries = prior_entries
         self.recorded = recorded
+        self.earlier = earlier
         self.keys = keys
         self.now = now
         self.expires_at = expires_at
@@ -154,6 +176,9 @@ class _Batch:
         self.entered: dict[tuple[str, str], set[str | None]] = {}
         self.probes: dict[Probe, None] = {}
         self.disputed: dict[str, None] = {}
+        self.history_probes: dict[HistoryProbe, HistoryProbe] = {}
+        self.named: dict[tuple[str, str], list[EarlierEvent]] = {}
+        self.named_up_to = 0
 
     def apply(self, item: Item) -> Receipt | SegmentflowError:
         """Decide one item and add its effects to the batch."""
@@ -219,8 +244,13 @@ class _Batch:
         profile_state = profile.state()
         state = {"event": redacted.data, "profile": profile_state}
         outcomes: list[Outcome] = []
+        history: History | None = None
         for journey in self.journeys.get(request.event, ()):
-            outcome = self._outcome(journey, state, profile, occurred_at, item.event_id)
+            if history is None and journey.rules.dids:
+                history = self._history(state, profile, occurred_at)
+            outcome = self._outcome(
+                journey, state, profile, occurred_at, item.event_id, history=history
+            )
             outcomes.append(outcome)
         event = UserEvent(
             item.event_id,
@@ -245,20 +275,46 @@ class _Batch:
         profile: Profile,
         occurred_at: datetime,
         event_id: str,
+        *,
+        history: History | None,
     ) -> Outcome:
         if profile.suppressed_at is not None:
             return Outcome(journey.journey_id, journey.version, "skipped", SkipReason.SUPPRESSED)
         rules = journey.rules
         profile_id = profile.profile_id
-        passage = rules.judge(state, occurred_at, self.now, profile_id)
+        told = history if rules.dids else None
+        passage = rules.judge(state, occurred_at, self.now, profile_id, told)
         reason = passage.reason
         if reason is None and passage.needs_history:
             prior = self._prior(journey.journey_id, profile, passage.entry_key)
             reason = rules.readmit(prior, self.now)
-        if reason is None:
+        # What is not known yet is decided again, and enrols then.
+        if reason is None and not (told is not None and told.is_open):
             self._enroll(journey, profile, passage.entry_key, event_id)
         kind: OutcomeKind = "enrolled" if reason is None else "skipped"
         return Outcome(journey.journey_id, journey.version, kind, reason)
+
+    def _history(self, state: JsonObject, profile: Profile, occurred_at: datetime) -> History:
+        """Return what is earlier than an event: of this batch, and of what the store knows."""
+        profile_id = profile.profile_id
+        is_new = profile_id in self.profiles.created
+        return History(
+            state,
+            occurred_at,
+            self.now,
+            () if is_new else series_of(profile),
+            answers=self.earlier,
+            unanswered=self.history_probes,
+            at_hand=lambda name: self._accepted(profile_id, name),
+        )
+
+    def _accepted(self, profile_id: str, name: str) -> Sequence[EarlierEvent]:
+        """Return the events of this batch so far, of one Profile and name."""
+        for event in self.events[self.named_up_to :]:
+            named = self.named.setdefault((event.profile_id, event.event), [])
+            named.append(EarlierEvent.of(event))
+        self.named_up_to = len(self.events)
+        return self.named.get((profile_id, name), ())
 
     def _prior(self, journey_id: str, profile: Profile, entry_key: str | None) -> PriorEntries:
         """Return the earlier entries: those of this batch and those the store knows."""

@@ -45,7 +45,7 @@ SKIP_REASONS: Final[dict[SkipReason, str]] = {
     SkipReason.SAMPLED_OUT: "The Profile is not in the Journey's sample.",
     SkipReason.CONDITION_NOT_MET: "The Journey's condition is false.",
     SkipReason.CONDITION_UNKNOWN: "The Journey's condition reads something missing, null, of"
-    " another type or redacted, and so is neither true nor false.",
+    " another type or redacted, or counts what is not known, and so is neither true nor false.",
     SkipReason.ENTRY_KEY_MISSING: "A part of the Journey's entry key is missing or redacted.",
     SkipReason.ALREADY_ENROLLED: "The Profile has entered before, and the Journey lets it in once.",
     SkipReason.COOLING_DOWN: "The Profile entered too short a time ago.",

@@ -16,6 +16,7 @@ from attrs import evolve, field, frozen
 from segmentflow_core.domain.condition import Explanation, Reason, why_unknown
 from segmentflow_core.domain.condition.reading import read
 from segmentflow_core.domain.event import Outcome, OutcomeKind, SkipReason, UserEvent
+from segmentflow_core.domain.history import History, Recalls
 from segmentflow_core.domain.journey import (
     Journey,
     JourneyStatus,
@@ -245,6 +246,7 @@ def explain_journey(
     version: int | None,
     profile_exists: bool = True,
     suppressed: bool = False,
+    history: History | None = None,
 ) -> ExplainedJourney:
     """Say what comes of `event` for `journey`, and why.
 
@@ -257,13 +259,14 @@ def explain_journey(
             then, so a sample stays open; the rest is explained as if the Profile were in it.
         suppressed: whether the Profile is suppressed now; of a stored event its outcomes say
             whether it was.
+        history: what the Profile did before; only for a condition that asks.
     """
     rules = journey.rules
     state = _state(event)
     sample = _sample(rules.sample, event.profile_id, profile_exists=profile_exists)
     if sample is not None and sample.met is None:
         rules = evolve(rules, sample=None)
-    reason = SkipReason.SUPPRESSED if suppressed else outcome_of(rules, event, prior)
+    reason = SkipReason.SUPPRESSED if suppressed else outcome_of(rules, event, prior, history)
     definition = journey.definition
     lateness = event.received_at - event.occurred_at
     return ExplainedJourney(
@@ -279,20 +282,32 @@ def explain_journey(
         if rules.max_lateness is None or definition.max_lateness is None
         else LatenessFact(definition.max_lateness, lateness, lateness <= rules.max_lateness),
         sample=sample,
-        condition=None if rules.condition is None else rules.condition.explain(state),
+        condition=None
+        if rules.condition is None
+        else rules.condition.explain(state, None if history is None else history.recall),
         reentry=_reentry(rules, definition.reentry.duration, state, prior, event.received_at),
         recorded=next((o for o in event.outcomes if o.journey_id == journey.journey_id), None),
     )
 
 
-def outcome_of(rules: Rules, event: UserEvent, prior: PriorEntries) -> SkipReason | None:
+def outcome_of(
+    rules: Rules, event: UserEvent, prior: PriorEntries, history: Recalls | None = None
+) -> SkipReason | None:
     """Say why an event does not enrol its Profile, or None where it does.
 
     An event that a Journey skipped because its Profile was suppressed is skipped by every other.
+
+    Args:
+        rules: of the Journey.
+        event: as stored, or as tracking would store it.
+        prior: what is known of earlier entries.
+        history: what the Profile did before; only for a condition that asks.
     """
     if any(outcome.reason is SkipReason.SUPPRESSED for outcome in event.outcomes):
         return SkipReason.SUPPRESSED
-    passage = rules.judge(_state(event), event.occurred_at, event.received_at, event.profile_id)
+    passage = rules.judge(
+        _state(event), event.occurred_at, event.received_at, event.profile_id, history
+    )
     if passage.reason is None and passage.needs_history:
         return rules.readmit(prior, event.received_at)
     return passage.reason

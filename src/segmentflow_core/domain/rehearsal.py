@@ -14,6 +14,7 @@ from attrs import define, field, frozen
 
 from segmentflow_core.domain.event import SkipReason, UserEvent
 from segmentflow_core.domain.explanation import outcome_of
+from segmentflow_core.domain.history import Recalls
 from segmentflow_core.domain.journey import Journey, PriorEntries
 from segmentflow_core.domain.tracking import Probe
 
@@ -85,6 +86,7 @@ class Tally:
         event: UserEvent,
         probes: Sequence[Probe],
         answers: Mapping[Probe, PriorEntries],
+        history: Recalls | None = None,
     ) -> None:
         """Judge one event and count its outcome.
 
@@ -93,11 +95,12 @@ class Tally:
             probes: what the draft asks about earlier entries, of each series of the event's
                 history, its own first; none where it asks nothing.
             answers: what the store knows of entries from before the period, by probe.
+            history: what the Profile did before; only for a condition that asks.
         """
         prior = _NOTHING_PRIOR
         for probe in probes:
             prior = prior.joined(self._prior(probe, answers[probe]))
-        reason = outcome_of(self.journey.rules, event, prior)
+        reason = outcome_of(self.journey.rules, event, prior, history)
         self.matched += 1
         if reason is not None:
             self.skipped[reason] += 1

@@ -48,6 +48,14 @@ from segmentflow_core.ports.hand_over import (
     released,
     revived,
 )
+from segmentflow_core.ports.history import (
+    EarlierEvent,
+    EarlierEvents,
+    HistoryProbe,
+    HistoryRepository,
+    KnowsHistory,
+    Reads,
+)
 from segmentflow_core.ports.people import Alias, KeepsPeople, MergedSeries, PeopleRepository
 from segmentflow_core.ports.records import (
     Enrollment,
@@ -113,6 +121,8 @@ __all__ = [
     "ClaimTerms",
     "ClaimedEnrollment",
     "Clock",
+    "EarlierEvent",
+    "EarlierEvents",
     "EmailTimes",
     "Enrollment",
     "EnrollmentChange",
@@ -128,6 +138,8 @@ __all__ = [
     "Found",
     "GoneEvents",
     "HandOverRepository",
+    "HistoryProbe",
+    "HistoryRepository",
     "IdFactory",
     "IdempotencyRepository",
     "IdentityKind",
@@ -141,6 +153,7 @@ __all__ = [
     "KeepsPeople",
     "KeyClaim",
     "Known",
+    "KnowsHistory",
     "Lease",
     "MaybeAwaitable",
     "MergedSeries",
@@ -153,6 +166,7 @@ __all__ = [
     "ProfileVersion",
     "PropertyTime",
     "QuickHandOverRepository",
+    "Reads",
     "Receipt",
     "RemovedEnrollments",
     "RemovedEvents",

@@ -35,6 +35,7 @@ class Capabilities:
         people: Profiles are suppressed, erased and merged.
         audit: the record of what was done is kept.
         retention: old records are removed.
+        history: what a Profile did before is told.
         short_waits: a transaction may wait for less than the storage would.
     """
 
@@ -73,6 +74,11 @@ class Capabilities:
     retention: bool = _capability(
         "Its transactions have `retention`: old events and finished Enrollments are removed. A"
         " storage without this is complete all the same."
+    )
+    history: bool = _capability(
+        "Its transactions have `history`: what a Profile did before, for conditions that count it."
+        " A storage without this is complete all the same; a Journey with such a condition is"
+        " refused when it is published."
     )
     short_waits: bool = _capability(
         "A transaction waits for what others hold no longer than `Intent.wait` says. A storage"

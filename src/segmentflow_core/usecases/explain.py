@@ -38,7 +38,7 @@ from segmentflow_core.domain.request import Limits, check_request
 from segmentflow_core.domain.tracking import Intent, Probe
 from segmentflow_core.errors import NotFound, SegmentflowError
 from segmentflow_core.ports import Clock, IdFactory, Transaction
-from segmentflow_core.usecases.history import prior_entries, probes_of_history
+from segmentflow_core.usecases.history import history_before, prior_entries, probes_of_history
 from segmentflow_core.usecases.record import AnyRequest
 
 __all__ = [
@@ -260,8 +260,8 @@ async def _explained(
 ) -> tuple[ExplainedJourney, ...]:
     """Explain an event for the Journeys that listen, by the earlier entries they need."""
     asked: dict[str, tuple[Probe, ...]] = {}
+    profiles: dict[str, Profile | None] = {}
     if subject.profile_exists:
-        profiles: dict[str, Profile | None] = {}
         for journey in chosen.listening:
             probe = probe_for(journey, subject.event, subject.before)
             if probe is not None:
@@ -269,6 +269,15 @@ async def _explained(
                     transaction, organization_id, probe, profiles
                 )
     answers = await prior_entries(transaction, organization_id, asked)
+    history = await history_before(
+        transaction,
+        organization_id,
+        subject.event,
+        chosen.listening,
+        profiles,
+        is_stored=subject.before is not None,
+        profile_exists=subject.profile_exists,
+    )
     explained = [
         explain_journey(
             journey,
@@ -277,6 +286,7 @@ async def _explained(
             version=chosen.versions.get(journey.journey_id),
             profile_exists=subject.profile_exists,
             suppressed=subject.suppressed,
+            history=history,
         )
         for journey in chosen.listening
     ]

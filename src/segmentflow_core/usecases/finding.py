@@ -24,7 +24,7 @@ from segmentflow_core.domain.tracking import Probe
 from segmentflow_core.errors import ConfigurationError, NotFound
 from segmentflow_core.ports import Transaction
 from segmentflow_core.ports.finding import FindingRepository
-from segmentflow_core.usecases.history import prior_entries, probes_of_history
+from segmentflow_core.usecases.history import history_before, prior_entries, probes_of_history
 
 __all__ = [
     "find_events",
@@ -238,12 +238,18 @@ async def _explained(
                 transaction, organization_id, probe, histories
             )
     answers = await prior_entries(transaction, organization_id, asked)
-    return {
-        event.event_id: explain_journey(
-            journey, event, answers.get(event.event_id, _NOTHING_PRIOR), version=journey.version
+    explained: dict[str, ExplainedJourney] = {}
+    for event, journey in matched:
+        # One event after another: what is read of each history is bounded, and then let go.
+        history = await history_before(transaction, organization_id, event, [journey], histories)
+        explained[event.event_id] = explain_journey(
+            journey,
+            event,
+            answers.get(event.event_id, _NOTHING_PRIOR),
+            version=journey.version,
+            history=history,
         )
-        for event, journey in matched
-    }
+    return explained
 
 
 _NOTHING_PRIOR: Final = PriorEntries()

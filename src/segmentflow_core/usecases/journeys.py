@@ -19,6 +19,7 @@ from segmentflow_core.domain.journey import (
 )
 from segmentflow_core.ports import Transaction
 from segmentflow_core.usecases.audit import Actor, keep_record
+from segmentflow_core.usecases.history import check_history
 
 __all__ = ["JourneyChange", "PublishedJourney", "publish_journeys"]
 
@@ -51,10 +52,14 @@ async def publish_journeys(
     """Publish definitions; Journeys not named are left alone. Doing it twice changes nothing.
 
     What changed is kept on record.
+
+    Raises:
+        ConfigurationError: a condition counts earlier events, and this storage cannot.
     """
     stored = await settle(transaction.journeys.list(organization_id))
     current = {journey.journey_id: journey for journey in stored}
     published = [_published(current.get(d.journey_id), d, actor.now) for d in definitions]
+    check_history(transaction, [item.journey for item in published])
     versions = _of(published, "created", "new_version")
     statuses = _of(published, "new_status")
     if (versions or statuses) and not dry_run:

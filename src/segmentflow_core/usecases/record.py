@@ -15,6 +15,7 @@ from segmentflow_core.colour import settle
 from segmentflow_core.domain.decision import decide
 from segmentflow_core.domain.event import Receipt, UserEvent
 from segmentflow_core.domain.fingerprint import FingerprintKeys
+from segmentflow_core.domain.history import EarlierEvents, HistoryProbe
 from segmentflow_core.domain.item import Item, item_for
 from segmentflow_core.domain.journey import PriorEntries
 from segmentflow_core.domain.profile import DEFAULT_PROFILE_LIMITS, ProfileLimits
@@ -30,6 +31,7 @@ from segmentflow_core.domain.tracking import Intent, Probe
 from segmentflow_core.errors import SegmentflowError
 from segmentflow_core.ports import Clock, IdFactory, Transaction
 from segmentflow_core.tracebacks import forget_locals
+from segmentflow_core.usecases.history import ask_history
 
 __all__ = ["AnyRequest", "Prepared", "Recorded", "Settings", "join", "prepare", "record_batch"]
 
@@ -185,12 +187,14 @@ async def record_batch(
     known = await settle(transaction.tracking.load(organization_id, prepared.intent))
     answers: Mapping[Probe, PriorEntries] = {}
     recorded: Mapping[str, UserEvent | None] = {}
+    earlier: Mapping[HistoryProbe, EarlierEvents] = {}
     while True:
         decision = decide(
             items,
             known,
             answers,
             recorded,
+            earlier,
             keys=settings.keys,
             now=prepared.intent.now,
             expires_at=prepared.intent.expires_at,
@@ -201,8 +205,11 @@ async def record_batch(
         if decision.final:
             break
         # Asking again cannot add probes: each answer can only turn an entry into a skip.
-        if decision.probes:
-            asked = (*answers, *decision.probes)
+        asked = (*answers, *decision.probes)
+        if decision.history_probes:
+            probes = (*earlier, *decision.history_probes)
+            earlier, answers = await ask_history(transaction, organization_id, probes, asked)
+        elif decision.probes:
             answers = await settle(transaction.tracking.prior_entries(organization_id, asked))
         if decision.disputed:
             events = await settle(transaction.events.get_many(organization_id, decision.disputed))

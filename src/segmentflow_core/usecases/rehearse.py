@@ -23,12 +23,20 @@ from attrs import evolve, frozen
 from segmentflow_core.colour import settle
 from segmentflow_core.domain.event import UserEvent
 from segmentflow_core.domain.explanation import probe_for
+from segmentflow_core.domain.history import (
+    EarlierEvents,
+    History,
+    HistoryProbe,
+    Told,
+    series_before,
+)
 from segmentflow_core.domain.journey import Journey, PriorEntries
 from segmentflow_core.domain.json_value import JsonObject
 from segmentflow_core.domain.profile import MergedSeries, Profile
 from segmentflow_core.domain.rehearsal import Rehearsal, Tally
 from segmentflow_core.domain.tracking import Intent, Probe
 from segmentflow_core.ports import Transaction
+from segmentflow_core.usecases.history import ask_history
 from segmentflow_core.usecases.reading import list_events
 
 __all__ = ["Rehearsing"]
@@ -36,17 +44,22 @@ __all__ = ["Rehearsing"]
 PAGE: Final = 500
 """How many events one transaction reads."""
 
+_AT_ONCE: Final = 20
+"""Of how many events what a draft's condition asks is read at once: each may be 4 MiB a leaf."""
+
 
 @frozen(repr=False)
 class _Page:
     """Events as one read found them, newest first, and earlier entries that matter to them.
 
-    The probes are those of an event for a draft, by both their ids.
+    The probes are those of an event for a draft, by both their ids; so is what a draft's condition
+    asks about earlier events.
     """
 
     events: Sequence[UserEvent]
     probes: Mapping[tuple[str, str], tuple[Probe, ...]] = {}
     answers: Mapping[Probe, PriorEntries] = {}
+    histories: Mapping[tuple[str, str], Told] = {}
 
 
 @frozen
@@ -99,6 +112,7 @@ class Rehearsing:
         # By Profile: the series that were merged into it; and by such a series into whom.
         self._merged: dict[str, tuple[MergedSeries, ...]] = {}
         self._went_into: dict[str, list[str]] = {}
+        self._erased: set[str] = set()
         self._before: str | None = None
         self._newest: _Page | None = None
 
@@ -152,6 +166,7 @@ class Rehearsing:
 
     async def _page(self, transaction: Transaction) -> _Page:
         events = await self._events(transaction, self._spans[-1])
+        histories = await self._histories(transaction, self._within(events))
         found: list[tuple[UserEvent, str, Probe]] = []
         for event in self._within(events):
             for tally in self._listening(event):
@@ -159,7 +174,7 @@ class Rehearsing:
                 if probe is not None:
                     found.append((event, tally.journey.journey_id, probe))
         if not found:
-            return _Page(events)
+            return _Page(events, histories=histories)
         await self._read_merges(transaction, [event for event, _, _ in found])
         probes = {
             (event.event_id, journey_id): (probe, *self._of_merged(event, probe))
@@ -167,7 +182,51 @@ class Rehearsing:
         }
         asked = list(dict.fromkeys(probe for each in probes.values() for probe in each))
         answers = transaction.tracking.prior_entries(self._organization_id, asked)
-        return _Page(events, probes, await settle(answers))
+        return _Page(events, probes, await settle(answers), histories)
+
+    async def _histories(
+        self, transaction: Transaction, events: Sequence[UserEvent]
+    ) -> Mapping[tuple[str, str], Told]:
+        """Say of each event what its Profile did before, as far as the drafts ask.
+
+        It is the recorded history, so it can be told at once, whatever the rehearsal makes of it.
+        """
+        asking = [
+            (event, tally.journey.journey_id, tally.journey.rules.dids)
+            for event in events
+            for tally in self._listening(event)
+            if tally.journey.rules.asks_history
+        ]
+        await self._read_merges(transaction, [event for event, *_ in asking])
+        told: dict[tuple[str, str], Told] = {}
+        for start in range(0, len(asking), _AT_ONCE):
+            some = asking[start : start + _AT_ONCE]
+            unanswered: dict[HistoryProbe, HistoryProbe] = {}
+            for event, _, dids in some:
+                history = self._history(event, {}, unanswered)
+                for did in dids:
+                    history.judge(did)
+            answers: Mapping[HistoryProbe, EarlierEvents] = {}
+            if unanswered:
+                answers, _ = await ask_history(
+                    transaction, self._organization_id, list(unanswered.values()), ()
+                )
+            for event, journey_id, dids in some:
+                history = self._history(event, answers, {})
+                told[event.event_id, journey_id] = Told(dids, [*map(history.judge, dids)])
+        return told
+
+    def _history(
+        self,
+        event: UserEvent,
+        answers: Mapping[HistoryProbe, EarlierEvents],
+        unanswered: dict[HistoryProbe, HistoryProbe],
+    ) -> History:
+        series = series_before(event, self._merged[event.profile_id])
+        is_erased = event.profile_id in self._erased
+        return History.of(
+            event, series, answers=answers, unanswered=unanswered, is_erased=is_erased
+        )
 
     async def _read_merges(self, transaction: Transaction, events: Sequence[UserEvent]) -> None:
         """Read what was merged into the Profiles of events, as far as it is not known yet.
@@ -194,6 +253,8 @@ class Rehearsing:
 
     def _note_merges(self, who: str, profile: Profile | None) -> None:
         self._merged[who] = () if profile is None else profile.merged
+        if profile is not None and profile.erased_at is not None:
+            self._erased.add(who)
         for series in self._merged[who]:
             self._went_into.setdefault(series.profile_id, []).append(who)
 
@@ -258,7 +319,8 @@ class Rehearsing:
     def _judge(self, event: UserEvent, page: _Page) -> None:
         for tally in self._listening(event):
             probes = page.probes.get((event.event_id, tally.journey.journey_id), ())
-            tally.add(event, probes, page.answers)
+            history = page.histories.get((event.event_id, tally.journey.journey_id))
+            tally.add(event, probes, page.answers, history)
 
     def _judge_the_rest(self) -> None:
         """Judge what waits for an event that has gone since the survey.

@@ -15,9 +15,10 @@ from typing import Any, Final
 from attrs import frozen
 
 from segmentflow_core.domain.canonical import canonical_json
-from segmentflow_core.domain.condition import Condition, compile_condition
+from segmentflow_core.domain.condition import Condition, Did, compile_condition
 from segmentflow_core.domain.duration import parse_duration
 from segmentflow_core.domain.event import SkipReason
+from segmentflow_core.domain.history import Recalls
 from segmentflow_core.domain.journey.definition import (
     JourneyDefinition,
     ReentryPolicy,
@@ -111,7 +112,8 @@ class Rules:
 
     policy: ReentryPolicy
     condition: Condition | None
-    evaluate: Callable[[JsonObject], bool | None] | None
+    evaluate: Callable[..., bool | None] | None
+    dids: tuple[Did, ...]
     key: tuple[Tokens, ...]
     cooldown: timedelta | None
     window: Window | None
@@ -128,6 +130,7 @@ class Rules:
             policy=reentry.policy,
             condition=condition,
             evaluate=None if condition is None else condition.evaluate,
+            dids=() if condition is None else condition.dids,
             key=tuple(map(parse_pointer, reentry.key)),
             cooldown=None if reentry.duration is None else parse_duration(reentry.duration),
             window=definition.window,
@@ -137,13 +140,31 @@ class Rules:
             sample=definition.sample,
         )
 
+    @property
+    def asks_history(self) -> bool:
+        """Whether the condition counts earlier events."""
+        return bool(self.dids)
+
     def judge(
-        self, state: JsonObject, occurred_at: datetime, received_at: datetime, profile_id: str
+        self,
+        state: JsonObject,
+        occurred_at: datetime,
+        received_at: datetime,
+        profile_id: str,
+        history: Recalls | None = None,
     ) -> Passage:
         """Apply every rule that does not need the Profile's earlier entries.
 
         The order is fixed and documented: window, lateness, sample, condition, entry key.
         The first rule that skips the event gives the reason.
+
+        Args:
+            state: the state document.
+            occurred_at: when the event happened.
+            received_at: when it was received.
+            profile_id: whose event it is.
+            history: what the Profile did before, for a condition that asks. Where that is not
+                known yet and may decide, the condition counts as met for now.
         """
         if self.window is not None and not is_within(self.window, occurred_at):
             return Passage(SkipReason.OUTSIDE_WINDOW)
@@ -152,10 +173,14 @@ class Rules:
         if self.sample is not None and not in_sample(self.sample, profile_id):
             return Passage(SkipReason.SAMPLED_OUT)
         if self.evaluate is not None:
-            truth = self.evaluate(state)
-            if truth is None:
+            if history is None:
+                truth = self.evaluate(state)
+            else:
+                history.is_open = False
+                truth = self.evaluate(state, history.judge)
+            if truth is None and (history is None or not history.is_open):
                 return _UNKNOWN
-            if not truth:
+            if truth is False:
                 return _NOT_MET
         if self.policy is ReentryPolicy.EVERY_EVENT:
             return _OPEN

@@ -30,6 +30,7 @@ from segmentflow_core.testing.contract.exchanges import ExchangeContract
 from segmentflow_core.testing.contract.finding import FindingContract
 from segmentflow_core.testing.contract.given import Given
 from segmentflow_core.testing.contract.hand_over import HandOverContract
+from segmentflow_core.testing.contract.history import HistoryContract, HistoryRaceContract
 from segmentflow_core.testing.contract.idempotency import IdempotencyContract
 from segmentflow_core.testing.contract.identities import IdentityContract
 from segmentflow_core.testing.contract.journeys import JourneyContract
@@ -73,6 +74,8 @@ class StorageContract(
     LookingContract,
     FindingContract,
     RetentionContract,
+    HistoryContract,
+    HistoryRaceContract,
     BatchContract,
     OrganizationContract,
     NeighbourContract,
