@@ -29,6 +29,7 @@ PACKAGES = (
     "segmentflow_http",
     "segmentflow_observers",
     "segmentflow_worker",
+    "segmentflow_pytest",
     "segmentflow_cli",
 )
 ROOT = Path(__file__).parent

@@ -49,6 +49,7 @@ PACKAGES = (
     "segmentflow_http",
     "segmentflow_memory",
     "segmentflow_observers",
+    "segmentflow_pytest",
     "segmentflow_sql",
     "segmentflow_sql.alembic",
     "segmentflow_worker",
@@ -102,6 +103,8 @@ def test_every_public_name_is_in_the_reference():
 
 
 DESCRIBED = (
+    "segmentflow_cli.journey_files",
+    "segmentflow_pytest.recording",
     "segmentflow_core",
     "segmentflow_core.api_keys",
     "segmentflow_core.colour",
