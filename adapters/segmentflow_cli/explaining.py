@@ -30,8 +30,6 @@ from segmentflow_cli.printing import lined_up, print_json, visible
 from segmentflow_cli.times import MOMENT
 from segmentflow_core import Limits, SkipReason
 from segmentflow_core.explanation import GAPS, SKIP_REASONS, ExplainedEvent, Rehearsal
-from segmentflow_core.journeys import journey_definitions
-from segmentflow_core.explanation import SKIP_REASONS, ExplainedEvent, Rehearsal
 from segmentflow_core.wire import explained_document, parse_request, rehearsal_document
 
 __all__ = ["add_facts", "check_explain", "explain"]

@@ -15,17 +15,12 @@ from typing import Any, Final, Literal, TypeAlias
 from segmentflow_cli.options import standard_input
 from segmentflow_cli.yaml_text import YamlFault, parse_yaml
 from segmentflow_core.errors import InvalidJourney, InvalidRequest, InvalidTemplate, Violation
-from segmentflow_core.tracebacks import forgets_locals
-from segmentflow_core.wire import parse_json
-
-__all__ = ["JourneyFormat", "read_journey_file", "read_template_file"]
-from segmentflow_core.errors import InvalidJourney, InvalidRequest, Violation
 from segmentflow_core.journeys import journey_definitions
 from segmentflow_core.ports import JourneyDefinition
 from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_core.wire import parse_json
 
-__all__ = ["JourneyFormat", "load_journeys", "read_journey_file"]
+__all__ = ["JourneyFormat", "load_journeys", "read_journey_file", "read_template_file"]
 
 JourneyFormat: TypeAlias = Literal["yaml", "toml", "json"]
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from segmentflow_cli.journey_files import read_journey_file
+from segmentflow_cli import load_journeys
 from segmentflow_core import Enrollment, EnrollmentStatus, Tracker
 from segmentflow_memory import MemoryStorage
 
@@ -100,7 +100,7 @@ def telling(recipe: str) -> Story:
     text = (HERE / f"{recipe}.ndjson").read_text(encoding="utf-8")
     requests = [json.loads(line) for line in text.splitlines()]
     start = datetime.fromisoformat(requests[0]["occurredAt"])
-    story = Story(read_journey_file(HERE / f"{recipe}.yaml"), start)
+    story = Story(load_journeys(HERE / f"{recipe}.yaml"), start)
     for request in requests:
         story.track(request)
     story.hand_over()
