@@ -174,7 +174,7 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def deep(session: nox.Session) -> None:
-    """Run the tests that take minutes: every planted mistake, the page's adapter, interleavings."""
+    """Run what takes minutes: planted mistakes, interleavings, statements for other engines."""
     session.install("-e", ".[test]")
     session.run("pytest", *IN_PARALLEL, "-m", "deep", "tests", *session.posargs)
 
