@@ -124,7 +124,9 @@ def _backlog(dialect: Dialect) -> Statement:
         )
         .order_by(available_at, enrollments.c.enrollment_id)
     )
-    counted = queue.limit(bindparam("limit", type_=Integer)).offset(NO_OFFSET).subquery("each_counted")
+    counted = (
+        queue.limit(bindparam("limit", type_=Integer)).offset(NO_OFFSET).subquery("each_counted")
+    )
     count = select(func.count()).select_from(counted).scalar_subquery()
     first = queue.limit(literal_column("1")).offset(NO_OFFSET).subquery("each_first")
     return compiled(
