@@ -102,6 +102,20 @@ def test_a_period_is_counted_from_its_start_and_before_its_end(tracker, clock, g
     assert (found.events, found.since, found.until) == (2, since, until)
 
 
+def test_a_period_without_an_end_is_read_back_to_its_start(tracker, clock, gaps, monkeypatch):
+    monkeypatch.setattr(paging, "PAGE", 2)
+    for key in "abcdefg":
+        order(tracker, clock, key)
+    since = clock.now() - timedelta(hours=2)
+    found = gaps(TEMPLATE, event="order.created", since=since, at_most=6)
+    # Of the pages g f, e d, c b and a, the third one has none of the period.
+    assert (found.events, found.since, found.cut) == (3, since, False)
+    found = gaps(TEMPLATE, event="order.created", since=since, at_most=4)
+    assert (found.events, found.since, found.cut) == (3, since, False)
+    found = gaps(TEMPLATE, event="order.created", since=since, at_most=2)
+    assert (found.events, found.since, found.cut) == (2, clock.now() - timedelta(hours=1), True)
+
+
 def test_the_newest_are_looked_at_and_the_result_says_from_where(tracker, clock, gaps, monkeypatch):
     monkeypatch.setattr(paging, "PAGE", 2)
     for key in "abcde":

@@ -54,9 +54,12 @@ class GapSearch:
         event = self.wanted.event
         if event is None:
             event = await self.run(self._event_of_journey)
-        wanted = evolve(self.wanted, event=event)
+        since, until = self.wanted.since, self.wanted.until
+        # By name alone, a page is read in the order of the ids; a period has to be sorted first.
+        wanted = evolve(self.wanted, event=event, since=None if until is None else since)
         tally = GapTally(self.template)
         oldest: datetime | None = None
+        reached = False
 
         async def ask(
             transaction: Transaction, limit: int, before: str | None
@@ -64,17 +67,25 @@ class GapSearch:
             return await find_events(transaction, self.organization_id, wanted, limit, before)
 
         def take(page: Sequence[UserEvent]) -> bool:
-            nonlocal oldest
-            for each in page:
+            nonlocal oldest, reached
+            within = [each for each in page if since is None or each.received_at >= since]
+            for each in within:
                 oldest = min(oldest or each.received_at, each.received_at)
                 if not self.enrolled or self._enrolled_by(each):
                     tally.add(each)
-            return False
+            reached |= len(within) < len(page)
+            return not within
 
-        cut = await walk(self.run, ask, lambda each: each.event_id, take, self.at_most)
-        since = oldest if cut else wanted.since
+        stopped = await walk(self.run, ask, lambda each: each.event_id, take, self.at_most)
+        cut = stopped and not reached
         return TemplateGaps(
-            event, since, wanted.until, cut, tally.events, tally.erased, tally.paths()
+            event,
+            oldest if cut else since,
+            until,
+            cut,
+            tally.events,
+            tally.erased,
+            tally.paths(),
         )
 
     async def _event_of_journey(self, transaction: Transaction) -> str:
