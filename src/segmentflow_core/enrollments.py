@@ -31,7 +31,7 @@ from segmentflow_core.domain.backlog import Backlog
 from segmentflow_core.domain.event import Enrollment, EnrollmentStatus
 from segmentflow_core.domain.finding import EnrollmentFilter
 from segmentflow_core.domain.hand_over import ClaimedEnrollment, ClaimTerms, Lease
-from segmentflow_core.errors import SegmentflowError
+from segmentflow_core.errors import ConfigurationError, SegmentflowError
 from segmentflow_core.ports import (
     AsyncStorage,
     Clock,
@@ -98,6 +98,8 @@ class _EnrollmentCalls(StorageCalls):
         self, journey_ids: Sequence[str] | None, at_most: int, organization_id: str
     ) -> Sequence[Backlog]:
         check_organization(organization_id)
+        if isinstance(journey_ids, str):
+            raise ConfigurationError("journey_ids must be a list of Journey ids.")
         for journey_id in journey_ids or ():
             check_journey_id(journey_id)
         check_limit(at_most)
