@@ -194,6 +194,7 @@ class Journeys:
 
         Raises:
             InvalidJourney: with every fault of every Journey; nothing is published.
+            ConfigurationError: a Journey counts earlier events, and the storage cannot.
         """
         return drive(self._calls.publish(journeys, organization_id, dry_run, by))
 

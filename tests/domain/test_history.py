@@ -17,6 +17,7 @@ from segmentflow_core.domain.history import (
     EarlierEvents,
     History,
     HistoryProbe,
+    Question,
     Series,
     series_before,
     series_of,
@@ -45,17 +46,17 @@ def gone(count: int, *, hours: float, highest: int = 3) -> GoneEvents:
     return GoneEvents("p", "order.created", count, NOW - hours * HOUR, highest)
 
 
-class Known(dict[HistoryProbe, EarlierEvents]):
+class Known(dict[Question, EarlierEvents]):
     """Answers by series, whatever else is asked."""
 
     def __init__(self, *answers: EarlierEvents) -> None:
         super().__init__()
         self.by_series = dict(zip("pqr", answers, strict=False))
-        self.asked: list[HistoryProbe] = []
+        self.asked: list[Question] = []
 
-    def get(self, probe: HistoryProbe, _: Any = None) -> Any:
-        self.asked.append(probe)
-        return self.by_series.get(probe.profile_id)
+    def get(self, question: Question, _: Any = None) -> Any:
+        self.asked.append(question)
+        return self.by_series.get(question[0])
 
 
 def a_history(
@@ -178,7 +179,7 @@ def test_what_says_nothing_of_its_time_is_later_than_all_that_is_recorded() -> N
         )
         _, fact = history.recall(leaf)
         assert (fact.since, fact.until) == (occurred - 24 * HOUR, until)
-        assert (known.asked[-1].since, known.asked[-1].until) == (fact.since, fact.until)
+        assert known.asked[-1] == ("p", "order.created", until, None, "nothing")
     ahead = EarlierEvents([], gone=gone(1, hours=-1))
     assert told(leaf, ahead)[0] is True
     assert told(leaf, ahead, occurred=NOW - HOUR)[0] is None
@@ -189,7 +190,7 @@ def test_what_says_nothing_of_its_time_is_later_than_all_that_is_recorded() -> N
 @pytest.mark.parametrize("value", ["[REDACTED]", None, {"a": 1}, [1]])
 def test_nothing_is_the_same_as_what_equals_nothing(value: Any) -> None:
     """Nothing is asked: the count is known."""
-    unanswered: dict[HistoryProbe, HistoryProbe] = {}
+    unanswered: dict[Question, HistoryProbe] = {}
     for data in ({"sku": value}, {}):
         for times, truth in (({"gte": 1}, False), ({"lte": 0}, True)):
             leaf = a_leaf(times=times, same=["/event/total", "/event/sku"])
@@ -233,11 +234,11 @@ def test_an_explanation_tells_of_so_many_events() -> None:
     [({"gte": 3}, 3), ({"eq": 0}, 1), ({"lte": 100}, 101), ({"between": [2, 5]}, 6)],
 )
 def test_no_more_is_asked_for_than_decides(times: Any, limit: int) -> None:
-    unanswered: dict[HistoryProbe, HistoryProbe] = {}
+    unanswered: dict[Question, HistoryProbe] = {}
     history = a_history(unanswered=unanswered)
     assert history.judge(a_leaf(times=times)) is None
     assert history.is_open
-    assert [probe.limit for probe in unanswered] == [limit]
+    assert [probe.limit for probe in unanswered.values()] == [limit]
     events = EarlierEvents([an_event(n) for n in range(limit, 0, -1)], more=True)
     assert a_history(events).judge(a_leaf(times=times)) is (times == {"gte": 3})
 
@@ -259,3 +260,33 @@ def test_the_series_before_an_event_are_those_merged_before_it() -> None:
 
 def test_an_earlier_event_does_not_show_what_it_holds() -> None:
     assert repr(an_event(1, total="c4n4ry")) == "<EarlierEvent event 1>"
+
+
+def test_one_question_serves_leaves_of_one_name_whatever_their_periods() -> None:
+    unanswered: dict[Question, HistoryProbe] = {}
+    leaves = [
+        a_leaf(times=times, **members)
+        for times, members in (
+            ({"gte": 2}, {"within": "PT2H"}),
+            ({"lte": 4}, {"within": "PT9H"}),
+            ({"gte": 1}, {"within": "PT1H"}),
+        )
+    ]
+    history = a_history(unanswered=unanswered)
+    for leaf in leaves:
+        assert history.judge(leaf) is None
+    (probe,) = unanswered.values()
+    assert (probe.since, probe.until, probe.limit) == (NOW - 9 * HOUR, None, 5)
+    history.judge(a_leaf())
+    (probe,) = unanswered.values()
+    assert (probe.since, probe.limit) == (None, 5)
+    events = [an_event(n, hours=6 - n) for n in range(5, 0, -1)]
+    for more in (False, True):
+        answer = EarlierEvents(events, more=more)
+        found = [told(leaf, answer)[1] for leaf in leaves]
+        # What is older than an event that was told of cannot be missing.
+        assert [(fact.least, fact.most) for fact in found] == [
+            (2, 2),
+            (5, None if more else 5),
+            (1, 1),
+        ]

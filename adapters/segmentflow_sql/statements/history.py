@@ -13,7 +13,6 @@ from attrs import frozen
 from sqlalchemy import (
     Column,
     ColumnElement,
-    CompoundSelect,
     FromClause,
     Integer,
     Select,
@@ -30,6 +29,7 @@ from sqlalchemy import (
     true,
     union_all,
 )
+from sqlalchemy.sql.elements import ClauseElement
 
 from segmentflow_core.ports import Reads
 from segmentflow_sql.schema import events, gone_events, profile_versions
@@ -83,7 +83,7 @@ def history_statements(dialect: Dialect) -> HistoryStatements:
     )
 
 
-def _earlier(dialect: Dialect, reads: Reads) -> CompoundSelect[Any]:
+def _earlier(dialect: Dialect, reads: Reads) -> ClauseElement:
     if not dialect.has_lateral:
         position: ColumnElement[Any] = bindparam("position", type_=Integer)
 
@@ -91,10 +91,8 @@ def _earlier(dialect: Dialect, reads: Reads) -> CompoundSelect[Any]:
             return bindparam(name, type_=_LIKE[name].type)
 
         found: Any = _found(dialect, reads, given).subquery("found")
-        return union_all(
-            select(position, *found.c),
-            _gone(dialect, given, position).select_from(gone_events),
-        )
+        gone: Any = _gone(dialect, given).subquery("gone")
+        return union_all(_of(position, found), _of(position, gone))
     each = dialect.each("rows")
     position = cast(dialect.item(each.c.value, 0), Integer)
 
@@ -102,11 +100,28 @@ def _earlier(dialect: Dialect, reads: Reads) -> CompoundSelect[Any]:
         return dialect.typed(dialect.item(each.c.value, PROBE.index(name) + 1), _LIKE[name])
 
     found = lateral(_found(dialect, reads, item, each), name="found")
-    gone = _gone(dialect, item, position)
+    # Each by itself, too: of a table it knows nothing of yet, a planner would read all.
+    gone = lateral(_gone(dialect, item), name="gone")
     return union_all(
-        select(position, *found.c).select_from(each.join(found, true())),
-        gone.select_from(each.join(gone_events, true())),
+        _of(position, found).select_from(each.join(found, true())),
+        _of(position, gone).select_from(each.join(gone, true())),
     )
+
+
+_ANSWER: Final = (
+    *("event_id", "number", "occurred", "found"),
+    *("data", "email", "external_id", "properties"),
+)
+"""What is given of each event behind the position of its probe, in this order."""
+
+
+def _of(position: ColumnElement[Any], source: Any) -> Select[Any]:
+    """Give what a source has of an answer, and nothing of what it has not."""
+    # A NULL within the source would be taken for text, whatever the other rows have there.
+    columns: Values = [
+        source.c[name] if name in source.c else null().label(name) for name in _ANSWER
+    ]
+    return select(position, *columns)
 
 
 def _newest(reads: Reads, given: _Given, *of: FromClause) -> Select[Any]:
@@ -143,11 +158,10 @@ def _found(dialect: Dialect, reads: Reads, given: _Given, *of: FromClause) -> Se
     of_each = [newest.c.event_id, newest.c.number, dialect.read(newest.c.occurred_at)]
     counted = func.count().over().label("found")
     if reads == "nothing":
-        nothing = (null().label(name) for name in ("data", *_VERSION))
-        return select(*_named(of_each), counted, *nothing)
+        return select(*_named(of_each), counted)
     size = _size(newest.c.data)
     source: FromClause = newest
-    version: Values = [null().label(name) for name in _VERSION]
+    version: Values = []
     if reads == "state":
         source = newest.outerjoin(profile_versions, _as_it_left_it(newest))
         size = size + func.coalesce(_size(profile_versions.c.properties), _NO_SIZE)
@@ -161,6 +175,7 @@ def _found(dialect: Dialect, reads: Reads, given: _Given, *of: FromClause) -> Se
 
 
 _VERSION: Final = ("email", "external_id", "properties")
+_ONE: Final[ColumnElement[Any]] = literal_column("1", Integer)
 _NO_SIZE: Final[ColumnElement[Any]] = literal_column("0", Integer)
 
 
@@ -182,18 +197,20 @@ def _as_it_left_it(newest: Subquery) -> ColumnElement[bool]:
     )
 
 
-def _gone(dialect: Dialect, given: _Given, position: ColumnElement[Any]) -> Select[Any]:
+def _gone(dialect: Dialect, given: _Given) -> Select[Any]:
     """Read what retention left of the events of a probe's name."""
-    nothing = [null().label(name) for name in ("data", *_VERSION)]
-    return select(
-        position,
-        null().label("event_id"),
-        gone_events.c.highest_number,
-        dialect.read(gone_events.c.last_occurred_at),
-        gone_events.c.count,
-        *nothing,
-    ).where(
-        equal_to_given(gone_events, "organization_id"),
-        gone_events.c.profile_id == given("profile_id"),
-        gone_events.c.event == given("event"),
+    left: Values = [
+        gone_events.c.highest_number.label("number"),
+        dialect.read(gone_events.c.last_occurred_at).label("occurred"),
+        gone_events.c.count.label("found"),
+    ]
+    return (
+        select(*left)
+        .where(
+            equal_to_given(gone_events, "organization_id"),
+            gone_events.c.profile_id == given("profile_id"),
+            gone_events.c.event == given("event"),
+        )
+        .limit(_ONE)
+        .offset(NO_OFFSET)
     )

@@ -29,6 +29,7 @@ from segmentflow_core.domain.history import (
     EarlierEvents,
     History,
     HistoryProbe,
+    Question,
     series_of,
 )
 from segmentflow_core.domain.item import Item, answer_taken_key, claim_key
@@ -76,7 +77,7 @@ class Decision:
 
 _NOTHING_PRIOR: Final = PriorEntries()
 _NOTHING_RECORDED: Final[Mapping[str, UserEvent | None]] = {}
-_NOTHING_TOLD: Final[Mapping[HistoryProbe, EarlierEvents]] = {}
+_NOTHING_TOLD: Final[Mapping[Question, EarlierEvents]] = {}
 
 
 def decide(
@@ -84,7 +85,7 @@ def decide(
     known: Known,
     prior_entries: Mapping[Probe, PriorEntries],
     recorded: Mapping[str, UserEvent | None] = _NOTHING_RECORDED,
-    earlier: Mapping[HistoryProbe, EarlierEvents] = _NOTHING_TOLD,
+    earlier: Mapping[Question, EarlierEvents] = _NOTHING_TOLD,
     *,
     keys: FingerprintKeys | None,
     now: datetime,
@@ -100,7 +101,7 @@ def decide(
         known: what the store answered; every key it does not name as taken is this batch's.
         prior_entries: answers to the probes of an earlier run.
         recorded: the disputed events of an earlier run, by id; None for one that is gone.
-        earlier: answers to the history probes of an earlier run.
+        earlier: answers to the history probes of an earlier run, by question.
         keys: to compare with fingerprints made under an older key; None for a dry run, which
             takes no key and so meets none that is taken.
         now: when the batch was received.
@@ -141,7 +142,7 @@ class _Batch:
         known: Known,
         prior_entries: Mapping[Probe, PriorEntries],
         recorded: Mapping[str, UserEvent | None],
-        earlier: Mapping[HistoryProbe, EarlierEvents],
+        earlier: Mapping[Question, EarlierEvents],
         *,
         keys: FingerprintKeys | None,
         now: datetime,
@@ -176,7 +177,7 @@ class _Batch:
         self.entered: dict[tuple[str, str], set[str | None]] = {}
         self.probes: dict[Probe, None] = {}
         self.disputed: dict[str, None] = {}
-        self.history_probes: dict[HistoryProbe, HistoryProbe] = {}
+        self.history_probes: dict[Question, HistoryProbe] = {}
         self.named: dict[tuple[str, str], list[EarlierEvent]] = {}
         self.named_up_to = 0
 

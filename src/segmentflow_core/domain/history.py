@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from operator import attrgetter
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from segmentflow_core.domain.canonical import encode_json
 from segmentflow_core.domain.condition import (
@@ -40,6 +40,7 @@ __all__ = [
     "EarlierEvents",
     "History",
     "HistoryProbe",
+    "Question",
     "Recalls",
     "Series",
     "Told",
@@ -54,6 +55,10 @@ MAX_BYTES: Final = 4 * 1024 * 1024
 """How many bytes these may be as JSON, as far as they are read."""
 
 
+Question: TypeAlias = "tuple[str, str, datetime | None, int | None, Reads]"
+"""What probes have in common of which one answer serves all: see `HistoryProbe.question`."""
+
+
 @frozen
 class HistoryProbe:
     """A question about earlier events of one series; `EarlierEvents` answers it.
@@ -66,8 +71,7 @@ class HistoryProbe:
         before: only numbers below this one; None for all that are recorded.
         reads: what of each event is needed: ``nothing`` but that it is there, its ``data``, or its
             ``state``, the Profile as it left it included.
-        limit: how many are needed, the newest ones by when they occurred, then by number. Probes
-            that differ in nothing else are one question: the larger answer serves both.
+        limit: how many are needed, the newest ones by when they occurred, then by number.
     """
 
     profile_id: str
@@ -76,7 +80,23 @@ class HistoryProbe:
     until: datetime | None = None
     before: int | None = None
     reads: Reads = "nothing"
-    limit: int = field(default=MAX_EVENTS, eq=False)
+    limit: int = MAX_EVENTS
+
+    @property
+    def question(self) -> Question:
+        """What it has in common with others that its answer serves.
+
+        An answer has the newest events, so one with an earlier beginning and a larger limit
+        begins with what others ask for.
+        """
+        return self.profile_id, self.event, self.until, self.before, self.reads
+
+    def joined(self, other: HistoryProbe) -> HistoryProbe:
+        """Return the probe whose answer serves both this one and another of one question."""
+        since = None
+        if self.since is not None and other.since is not None:
+            since = min(self.since, other.since)
+        return evolve(self, since=since, limit=max(self.limit, other.limit))
 
 
 @define(repr=False)
@@ -212,6 +232,16 @@ class _Look:
         return min(len(self._found), MAX_EVENTS)
 
 
+def _from(answer: EarlierEvents, since: datetime | None) -> EarlierEvents:
+    """Return what occurred at an instant or later, of an answer that may begin earlier."""
+    events = answer.events
+    if since is None or not events or events[-1].occurred_at >= since:
+        return answer
+    # They come newest first, and all that is newer than one of them is there.
+    later = [event for event in events if event.occurred_at >= since]
+    return EarlierEvents(later, more=False, gone=answer.gone)
+
+
 class Recalls(Protocol):
     """Says of the leaves of a condition whether what a Profile did before meets them.
 
@@ -255,8 +285,8 @@ class History:
         occurred_at: when it happened.
         received_at: when it was received.
         series: what is earlier than it.
-        answers: what the store said, by probe.
-        unanswered: takes the probes that it has not answered, each with the largest limit.
+        answers: what the store said, by question.
+        unanswered: takes a probe for each question that it has not answered.
         at_hand: by name, earlier events of the Profile that the store has not got yet, in the
             order of their numbers; they are of the first series.
         is_erased: whether the Profile was erased since: what its events held is gone.
@@ -273,8 +303,8 @@ class History:
         received_at: datetime,
         series: Sequence[Series],
         *,
-        answers: Mapping[HistoryProbe, EarlierEvents],
-        unanswered: dict[HistoryProbe, HistoryProbe],
+        answers: Mapping[Question, EarlierEvents],
+        unanswered: dict[Question, HistoryProbe],
         at_hand: Callable[[str], Sequence[EarlierEvent]] | None = None,
         is_erased: bool = False,
         thorough: bool = False,
@@ -301,8 +331,8 @@ class History:
         event: UserEvent,
         series: Sequence[Series],
         *,
-        answers: Mapping[HistoryProbe, EarlierEvents],
-        unanswered: dict[HistoryProbe, HistoryProbe],
+        answers: Mapping[Question, EarlierEvents],
+        unanswered: dict[Question, HistoryProbe],
         is_erased: bool = False,
         thorough: bool = False,
     ) -> History:
@@ -385,27 +415,15 @@ class History:
 
     def _look(self, did: Did) -> _Look | None:
         """Take in what the store says; None where it has not said all of it yet."""
-        noted_limit = self._noted.get(did.asks, -1)
-        if noted_limit >= did.needs:
-            self.is_open = True
-            return None
         since, until = self._period(did)
-        limit = did.needs if did.reads == "nothing" and not self._thorough else MAX_EVENTS
         answers: list[EarlierEvents] = []
         for series in self._series:
-            probe = HistoryProbe(
-                series.profile_id, did.event, since, until, series.before, did.reads, limit
-            )
-            answer = self._answers.get(probe)
+            asked = (series.profile_id, did.event, until, series.before, did.reads)
+            answer = self._answers.get(asked)
             if answer is not None:
-                answers.append(answer)
-                continue
-            self.is_open = True
-            noted = self._unanswered.get(probe)
-            if noted is None or noted.limit < limit:
-                self._unanswered[probe] = probe
+                answers.append(_from(answer, since))
         if len(answers) < len(self._series):
-            self._noted[did.asks] = limit
+            self._note(did, since, until)
             return None
         counts = [
             self._removed(did, series, answer.gone)
@@ -424,6 +442,21 @@ class History:
         )
         self._looks[did.asks] = look
         return look
+
+    def _note(self, did: Did, since: datetime | None, until: datetime | None) -> None:
+        """Note what the store has to be asked for a leaf."""
+        self.is_open = True
+        limit = did.needs if did.reads == "nothing" and not self._thorough else MAX_EVENTS
+        if self._noted.get(did.asks, -1) >= limit:
+            return
+        self._noted[did.asks] = limit
+        for series in self._series:
+            probe = HistoryProbe(
+                series.profile_id, did.event, since, until, series.before, did.reads, limit
+            )
+            if probe.question not in self._answers:
+                noted = self._unanswered.get(probe.question)
+                self._unanswered[probe.question] = probe if noted is None else noted.joined(probe)
 
     def _counted(
         self,

@@ -18,6 +18,7 @@ from segmentflow_core.domain.history import (
     EarlierEvents,
     History,
     HistoryProbe,
+    Question,
     series_before,
     series_of,
 )
@@ -57,8 +58,8 @@ async def ask_history(
     organization_id: str,
     probes: Sequence[HistoryProbe],
     entries: Sequence[Probe],
-) -> tuple[Mapping[HistoryProbe, EarlierEvents], Mapping[Probe, PriorEntries]]:
-    """Answer probes about earlier events, and with them those about earlier entries.
+) -> tuple[Mapping[Question, EarlierEvents], Mapping[Probe, PriorEntries]]:
+    """Answer probes about earlier events by question, and with them those about earlier entries.
 
     Raises:
         ConfigurationError: this storage cannot count earlier events.
@@ -66,7 +67,8 @@ async def ask_history(
     repository: HistoryRepository | None = getattr(transaction, "history", None)
     if repository is None:
         raise ConfigurationError("This storage cannot count earlier events.")
-    return await settle(repository.earlier(organization_id, probes, entries))
+    answers, prior = await settle(repository.earlier(organization_id, probes, entries))
+    return {probe.question: answers[probe] for probe in probes}, prior
 
 
 async def history_before(
@@ -101,13 +103,13 @@ async def history_before(
     else:
         series = () if profile is None else series_of(profile)
     is_erased = profile is not None and profile.erased_at is not None
-    unanswered: dict[HistoryProbe, HistoryProbe] = {}
+    unanswered: dict[Question, HistoryProbe] = {}
     asking = History.of(
         event, series, answers={}, unanswered=unanswered, is_erased=is_erased, thorough=True
     )
     for did in dids:
         asking.judge(did)
-    answers: Mapping[HistoryProbe, EarlierEvents] = {}
+    answers: Mapping[Question, EarlierEvents] = {}
     if unanswered:
         answers, _ = await ask_history(transaction, organization_id, list(unanswered.values()), ())
     return History.of(

@@ -15,7 +15,7 @@ from segmentflow_core.colour import settle
 from segmentflow_core.domain.decision import decide
 from segmentflow_core.domain.event import Receipt, UserEvent
 from segmentflow_core.domain.fingerprint import FingerprintKeys
-from segmentflow_core.domain.history import EarlierEvents, HistoryProbe
+from segmentflow_core.domain.history import EarlierEvents, Question
 from segmentflow_core.domain.item import Item, item_for
 from segmentflow_core.domain.journey import PriorEntries
 from segmentflow_core.domain.profile import DEFAULT_PROFILE_LIMITS, ProfileLimits
@@ -187,7 +187,7 @@ async def record_batch(
     known = await settle(transaction.tracking.load(organization_id, prepared.intent))
     answers: Mapping[Probe, PriorEntries] = {}
     recorded: Mapping[str, UserEvent | None] = {}
-    earlier: Mapping[HistoryProbe, EarlierEvents] = {}
+    earlier: Mapping[Question, EarlierEvents] = {}
     while True:
         decision = decide(
             items,
@@ -207,8 +207,9 @@ async def record_batch(
         # Asking again cannot add probes: each answer can only turn an entry into a skip.
         asked = (*answers, *decision.probes)
         if decision.history_probes:
-            probes = (*earlier, *decision.history_probes)
-            earlier, answers = await ask_history(transaction, organization_id, probes, asked)
+            earlier, answers = await ask_history(
+                transaction, organization_id, decision.history_probes, asked
+            )
         elif decision.probes:
             answers = await settle(transaction.tracking.prior_entries(organization_id, asked))
         if decision.disputed:

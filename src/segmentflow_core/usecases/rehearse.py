@@ -21,12 +21,14 @@ from typing import Any, Final, TypeAlias
 from attrs import evolve, frozen
 
 from segmentflow_core.colour import settle
+from segmentflow_core.domain.condition import Did
 from segmentflow_core.domain.event import UserEvent
 from segmentflow_core.domain.explanation import probe_for
 from segmentflow_core.domain.history import (
     EarlierEvents,
     History,
     HistoryProbe,
+    Question,
     Told,
     series_before,
 )
@@ -45,7 +47,7 @@ PAGE: Final = 500
 """How many events one transaction reads."""
 
 _AT_ONCE: Final = 20
-"""Of how many events what a draft's condition asks is read at once: each may be 4 MiB a leaf."""
+"""From how many questions about earlier events on they are asked: each answer may be 4 MiB."""
 
 
 @frozen(repr=False)
@@ -199,14 +201,16 @@ class Rehearsing:
         ]
         await self._read_merges(transaction, [event for event, *_ in asking])
         told: dict[tuple[str, str], Told] = {}
-        for start in range(0, len(asking), _AT_ONCE):
-            some = asking[start : start + _AT_ONCE]
-            unanswered: dict[HistoryProbe, HistoryProbe] = {}
-            for event, _, dids in some:
+        while asking:
+            unanswered: dict[Question, HistoryProbe] = {}
+            some: list[tuple[UserEvent, str, tuple[Did, ...]]] = []
+            while asking and len(unanswered) < _AT_ONCE:
+                event, _, dids = asking[-1]
+                some.append(asking.pop())
                 history = self._history(event, {}, unanswered)
                 for did in dids:
                     history.judge(did)
-            answers: Mapping[HistoryProbe, EarlierEvents] = {}
+            answers: Mapping[Question, EarlierEvents] = {}
             if unanswered:
                 answers, _ = await ask_history(
                     transaction, self._organization_id, list(unanswered.values()), ()
@@ -219,8 +223,8 @@ class Rehearsing:
     def _history(
         self,
         event: UserEvent,
-        answers: Mapping[HistoryProbe, EarlierEvents],
-        unanswered: dict[HistoryProbe, HistoryProbe],
+        answers: Mapping[Question, EarlierEvents],
+        unanswered: dict[Question, HistoryProbe],
     ) -> History:
         series = series_before(event, self._merged[event.profile_id])
         is_erased = event.profile_id in self._erased
