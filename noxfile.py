@@ -161,6 +161,13 @@ def typescript(session: nox.Session) -> None:
 
 
 @nox.session(python=OLDEST)
+def queues(session: nox.Session) -> None:
+    """Run the examples for Celery and arq with both, whose Redis client is an older one."""
+    session.install("-e", ".[test,queues]")
+    session.run("pytest", "tests/examples/test_with_queues.py", *session.posargs)
+
+
+@nox.session(python=OLDEST)
 def fuzz(session: nox.Session) -> None:
     """Send ten thousand made-up requests to the app."""
     session.install("-e", ".[test,fuzz]")

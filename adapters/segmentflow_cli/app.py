@@ -53,6 +53,7 @@ from segmentflow_cli.printing import Printer
 from segmentflow_cli.retaining import check_retain, retain
 from segmentflow_cli.serve import serve_store
 from segmentflow_cli.stores import create_secret, opened, secret_file, secret_is_missing
+from segmentflow_cli.template_gaps import check_gaps, show_gaps
 from segmentflow_cli.work import work
 from segmentflow_core import Limits, SegmentflowError, __version__
 from segmentflow_core.gathering import MAX_TOGETHER, MAX_WRITERS
@@ -93,6 +94,7 @@ journeys.command(show_stats, name="stats")
 journeys.command(pause_journey, name="pause")
 journeys.command(activate_journey, name="activate")
 journeys.command(archive_journey, name="archive")
+journeys.command(show_gaps, name="template", validator=check_gaps)
 profiles.command(suppress_profile, name="suppress")
 profiles.command(unsuppress_profile, name="unsuppress")
 profiles.command(merge_profiles, name="merge")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
+from datetime import datetime
 from itertools import islice
 
 from attrs import evolve
@@ -97,6 +98,15 @@ class Finding:
         found = (tables.enrollments.rows[organization_id, each] for each in ids)
         caused = (enrollment for enrollment in found if enrollment.event_id in causes)
         return [tables.read(organization_id, enrollment) for enrollment in caused]
+
+    def backlogs(
+        self, organization_id: str, journey_ids: Sequence[str], now: datetime, limit: int
+    ) -> dict[str, tuple[int, datetime]]:
+        tables = self._tables
+        rows = [tables.journeys.rows.get((organization_id, each)) for each in journey_ids]
+        lines = [(each.journey_id, each.era) for each in rows if each is not None]
+        found = {line[0]: tables.queue.backlog(organization_id, line, now, limit) for line in lines}
+        return {journey_id: backlog for journey_id, backlog in found.items() if backlog}
 
 
 def copied_profile(profile: Profile) -> Profile:

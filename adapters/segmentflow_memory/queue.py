@@ -7,7 +7,7 @@ Enrollment.
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from itertools import islice, takewhile
@@ -76,6 +76,14 @@ class Queue:
             if not moves_on(journey_id, era):
                 for _, enrollment_id in entries:
                     yield enrollment_id
+
+    def backlog(
+        self, organization_id: str, line: _Line, now: datetime, limit: int
+    ) -> tuple[int, datetime] | None:
+        """Count what a line has available, up to `limit`, and say since when it has."""
+        entries = self._entries.get(organization_id, {}).get(line, [])
+        count = bisect_right(entries, now, key=lambda entry: entry[0])
+        return (min(count, limit), entries[0][0]) if count else None
 
     def _due(self, lines: list[list[_Entry]], terms: ClaimTerms) -> Iterator[str]:
         """Yield the ids that are available in some lines, the one available longest first."""

@@ -1,7 +1,8 @@
-"""Observers of a tracker and of requests: Prometheus and OpenTelemetry, imported when called for.
+"""Observers of trackers, workers and requests: Prometheus and OpenTelemetry, on request.
 
-Both count by code, outcome and reason only. Organizations, Journeys and ids are never labels,
-because their number has no bound.
+Trackers are counted by code, outcome and reason only. Organizations, Journeys and ids are never
+labels there, because their number has no bound. What waits for a worker is measured by Journey, of
+those that the worker measures.
 """
 
 from __future__ import annotations
@@ -10,15 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from segmentflow_core.ports.observation import Observer
-    from segmentflow_observers.open_telemetry import OpenTelemetryRequests
-    from segmentflow_observers.prometheus import PrometheusRequests
+    from segmentflow_observers.open_telemetry import (
+        OpenTelemetryRequests,
+        OpenTelemetryWorkerObserver,
+    )
+    from segmentflow_observers.prometheus import PrometheusRequests, PrometheusWorkerObserver
 
 __all__ = [
     "open_telemetry_observer",
     "open_telemetry_requests",
     "open_telemetry_storage",
+    "open_telemetry_worker_observer",
     "prometheus_observer",
     "prometheus_requests",
+    "prometheus_worker_observer",
 ]
 
 
@@ -82,3 +88,29 @@ def open_telemetry_storage(storage: Any, tracer_provider: Any = None) -> Any:
     )
 
     return OpenTelemetryStorage(storage, tracer_provider)
+
+
+def prometheus_worker_observer(registry: Any = None) -> PrometheusWorkerObserver:
+    """Return an observer of a worker that counts and measures in a `prometheus_client` registry.
+
+    Args:
+        registry: the `CollectorRegistry`, one for each observer; default: the process's own.
+    """
+    from segmentflow_observers.prometheus import (  # noqa: PLC0415 - on request
+        PrometheusWorkerObserver,
+    )
+
+    return PrometheusWorkerObserver(registry)
+
+
+def open_telemetry_worker_observer(meter_provider: Any = None) -> OpenTelemetryWorkerObserver:
+    """Return an observer of a worker that counts and measures through the OpenTelemetry API.
+
+    Args:
+        meter_provider: the `MeterProvider`; default: the process's own.
+    """
+    from segmentflow_observers.open_telemetry import (  # noqa: PLC0415 - on request
+        OpenTelemetryWorkerObserver,
+    )
+
+    return OpenTelemetryWorkerObserver(meter_provider)

@@ -9,7 +9,7 @@ from pathlib import Path
 from reference_pages import REFERENCE, rows
 from segmentflow_core.errors import ERROR_CLASSES, ConfigurationError
 from segmentflow_http.routes import ERRORS
-from segmentflow_observers.counters import COUNTERS
+from segmentflow_observers.counters import COUNTERS, WORKER_COUNTERS, WORKER_GAUGES
 
 
 def test_the_errors():
@@ -30,6 +30,15 @@ def test_the_counters():
     assert rows("../how-to/http/metrics.md", "counter") == [
         (name, ", ".join(counter.labels) or "–", counter.meaning)
         for name, counter in COUNTERS.items()
+    ]
+
+
+def test_the_metrics_of_a_worker():
+    kinds = {"counter": WORKER_COUNTERS, "gauge": WORKER_GAUGES}
+    assert rows("../how-to/workers.md", "metric") == [
+        (name, kind, ", ".join(each.labels) or "–", each.meaning)
+        for kind, table in kinds.items()
+        for name, each in table.items()
     ]
 
 

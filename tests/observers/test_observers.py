@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from datetime import timedelta
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
@@ -13,7 +14,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from prometheus_client import CollectorRegistry, generate_latest
 
 from observed import Stumbling, a_tracker
-from segmentflow_core import AsyncTracker, Tracker
+from segmentflow_core import AsyncTracker, Backlog, Tracker
 from segmentflow_core.errors import StorageUnavailable
 from segmentflow_core.testing import (
     a_request,
@@ -23,9 +24,13 @@ from segmentflow_observers import (
     open_telemetry_observer,
     open_telemetry_requests,
     open_telemetry_storage,
+    open_telemetry_worker_observer,
     prometheus_observer,
     prometheus_requests,
+    prometheus_worker_observer,
 )
+from segmentflow_worker import GivenBack, GiveUp, LostLease, Measured, Started, Unavailable
+from stepped_time import Shop
 
 
 def a_busy_day(observer):
@@ -81,6 +86,80 @@ def test_open_telemetry_counts_and_shows_no_value():
         ("segmentflow.journey_outcomes", "condition_unknown", "skipped"): 2,
     }
     assert "canary" not in text
+
+
+def a_shift(observer):
+    """Let a worker meet all that it can meet, and measure a Journey that is then archived."""
+    shop = Shop(in_loop=False)
+    shop.enrol(3)
+    lag = timedelta(seconds=7)
+
+    def handle(assignment):
+        if assignment.idempotency_key == shop.enrollments.list(limit=3)[0].enrollment_id:
+            raise GiveUp("canary")
+
+    shop.clock.advance(seconds=7)
+    measured = shop.worker(
+        {}, default=handle, measure=timedelta(minutes=1), observers=[observer, shop.told]
+    )
+    assert shop.drain(measured) == 2
+    names = ("organization", "welcome", "canary", 1)
+    observer.started(Started(*names))
+    observer.lease_lost(LostLease(*names, "lease_lost"))
+    observer.given_back(GivenBack(*names))
+    observer.unavailable(Unavailable("storage_unavailable", 1))
+    gone = Backlog("gone", 9, cut=True, lag=lag)
+    idle = Backlog("idle", 0, cut=False, lag=None)
+    (waiting,) = shop.told.of("measured")
+    observer.measured(Measured("canary", [gone, *waiting.backlogs]))
+    observer.measured(Measured("canary", [idle, *waiting.backlogs]))
+
+
+def test_prometheus_counts_and_measures_a_worker():
+    registry = CollectorRegistry()
+    a_shift(prometheus_worker_observer(registry))
+    value = registry.get_sample_value
+    assert value("segmentflow_worker_claimed_total") == 3
+    assert value("segmentflow_worker_completed_total") == 2
+    assert value("segmentflow_worker_failed_total", {"dead": "yes"}) == 1
+    assert value("segmentflow_worker_leases_lost_total") == 1
+    assert value("segmentflow_worker_given_back_total") == 1
+    assert value("segmentflow_worker_unavailable_total", {"code": "storage_unavailable"}) == 1
+    shown = {
+        journey: (
+            value("segmentflow_worker_depth", {"journey": journey}),
+            value("segmentflow_worker_lag_seconds", {"journey": journey}),
+        )
+        for journey in ("welcome", "idle", "gone")
+    }
+    assert shown == {"welcome": (3, 7), "idle": (0, 0), "gone": (None, None)}
+    assert b"canary" not in generate_latest(registry)
+
+
+def test_open_telemetry_counts_and_measures_a_worker():
+    reader = InMemoryMetricReader()
+    a_shift(open_telemetry_worker_observer(MeterProvider([reader])))
+    data = reader.get_metrics_data()
+    counted = {
+        (metric.name, *sorted(point.attributes.values())): point.value
+        for resource in data.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        for point in metric.data.data_points
+    }
+    assert counted == {
+        ("segmentflow.worker_claimed",): 3,
+        ("segmentflow.worker_completed",): 2,
+        ("segmentflow.worker_failed", "yes"): 1,
+        ("segmentflow.worker_leases_lost",): 1,
+        ("segmentflow.worker_given_back",): 1,
+        ("segmentflow.worker_unavailable", "storage_unavailable"): 1,
+        ("segmentflow.worker_depth", "welcome"): 3,
+        ("segmentflow.worker_depth", "idle"): 0,
+        ("segmentflow.worker_lag_seconds", "welcome"): 7,
+        ("segmentflow.worker_lag_seconds", "idle"): 0,
+    }
+    assert "canary" not in data.to_json()
 
 
 def test_neither_is_imported_before_it_is_asked_for():

@@ -92,6 +92,9 @@ def test_what_a_handler_raises_says_how_to_go_on(raised, verdict):
         ("retry_after", {"retry_after": 10}),
         ("longest_poll", {"longest_poll": timedelta(days=367)}),
         ("grace", {"grace": -SECOND}),
+        ("measure", {"measure": timedelta()}),
+        ("measure", {"measure": 30}),
+        ("measure needs an organization_id", {"measure": SECOND, "organization_id": None}),
     ],
 )
 def test_a_wrong_setting_is_refused_by_name(kind, named, wrong):
