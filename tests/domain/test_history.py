@@ -10,18 +10,18 @@ import pytest
 
 from segmentflow_core.domain.condition import ITEM_LIMIT, compile_condition
 from segmentflow_core.domain.condition.did import Did
-from segmentflow_core.domain.history import (
+from segmentflow_core.domain.earlier_events import (
     MAX_BYTES,
     MAX_EVENTS,
     EarlierEvent,
     EarlierEvents,
-    History,
     HistoryProbe,
     Question,
     Series,
     series_before,
     series_of,
 )
+from segmentflow_core.domain.history import History
 from segmentflow_core.domain.profile import MergedSeries, Profile
 from segmentflow_core.domain.retention import GoneEvents
 from segmentflow_core.ports import UserEvent
