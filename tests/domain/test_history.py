@@ -10,18 +10,18 @@ import pytest
 
 from segmentflow_core.domain.condition import ITEM_LIMIT, compile_condition
 from segmentflow_core.domain.condition.did import Did
-from segmentflow_core.domain.history import (
+from segmentflow_core.domain.earlier_events import (
     MAX_BYTES,
     MAX_EVENTS,
     EarlierEvent,
     EarlierEvents,
-    History,
     HistoryProbe,
     Question,
     Series,
     series_before,
     series_of,
 )
+from segmentflow_core.domain.history import History
 from segmentflow_core.domain.profile import MergedSeries, Profile
 from segmentflow_core.domain.retention import GoneEvents
 from segmentflow_core.ports import UserEvent
@@ -290,3 +290,10 @@ def test_one_question_serves_leaves_of_one_name_whatever_their_periods() -> None
             (5, None if more else 5),
             (1, 1),
         ]
+
+
+def test_what_retention_removed_is_told_of_a_part_of_an_answer_too() -> None:
+    events = [an_event(3, hours=1), an_event(2, hours=9)]
+    answer = EarlierEvents(events, gone=gone(1, hours=1.5))
+    assert told(a_leaf(times={"eq": 2}, within="PT2H"), answer)[0] is True
+    assert told(a_leaf(times={"eq": 1}, within="PT1H"), answer)[0] is True

@@ -40,6 +40,7 @@ DECIDING = (
     "admission",
     "conflict",
     "decision",
+    "earlier_events",
     "emails",
     "fingerprint",
     "gathering",
@@ -57,7 +58,11 @@ DECIDING = (
     "retention",
     "tracking",
 )
-NEAR = {"profiles_in_hand": ("decision",), "rules": ("decision",)}
+NEAR = {
+    "earlier_events": ("history",),
+    "profiles_in_hand": ("decision",),
+    "rules": ("decision",),
+}
 """Modules that the tests of others are near to, too."""
 
 

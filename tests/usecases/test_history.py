@@ -270,3 +270,15 @@ def test_a_rehearsal_asks_only_what_may_decide():
             )
         )
         assert asked.count("earlier") == count
+
+
+def test_what_nobody_knows_enters_no_rehearsal():
+    heard = Heard()
+    for n in range(2):
+        heard.tracker.track(a_request(data={"total": None}), f"{n}")
+    draft = counting("draft", {"did": "order.created", "where": LARGE})
+    (journey,) = heard.tracker.journeys.rehearse([draft], since=_EVER).journeys
+    assert (journey.entered, journey.skipped) == (
+        0,
+        {"condition_not_met": 1, "condition_unknown": 1},
+    )

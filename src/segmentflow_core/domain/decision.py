@@ -15,6 +15,13 @@ from typing import Any, Final
 
 from attrs import define
 
+from segmentflow_core.domain.earlier_events import (
+    EarlierEvent,
+    EarlierEvents,
+    HistoryProbe,
+    Question,
+    series_of,
+)
 from segmentflow_core.domain.event import (
     Enrollment,
     Outcome,
@@ -24,14 +31,7 @@ from segmentflow_core.domain.event import (
     UserEvent,
 )
 from segmentflow_core.domain.fingerprint import FingerprintKeys
-from segmentflow_core.domain.history import (
-    EarlierEvent,
-    EarlierEvents,
-    History,
-    HistoryProbe,
-    Question,
-    series_of,
-)
+from segmentflow_core.domain.history import History
 from segmentflow_core.domain.item import Item, answer_taken_key, claim_key
 from segmentflow_core.domain.journey import Journey, PriorEntries
 from segmentflow_core.domain.json_value import JsonObject

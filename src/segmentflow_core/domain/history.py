@@ -1,4 +1,4 @@
-"""What a Profile did before an event: what to ask a store, and how its answer is counted.
+"""What a Profile did before an event: how earlier events are counted.
 
 Earlier goes by the numbers of events, not by their times. An answer may leave open how many events
 count, so the count is an interval, and a leaf is unknown where that does not decide. Knows earlier
@@ -12,11 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from operator import attrgetter
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Protocol
 
-from attrs import define, evolve, field, frozen
+from attrs import define
 
-from segmentflow_core.domain.canonical import encode_json
 from segmentflow_core.domain.condition import (
     ITEM_LIMIT,
     CountedEvent,
@@ -24,13 +23,23 @@ from segmentflow_core.domain.condition import (
     Gap,
     HistoryFact,
 )
-from segmentflow_core.domain.condition.did import Reads, comparable
+from segmentflow_core.domain.condition.did import comparable
 from segmentflow_core.domain.condition.reading import read
 from segmentflow_core.domain.condition.truth import Truth
+from segmentflow_core.domain.earlier_events import (
+    MAX_BYTES,
+    MAX_EVENTS,
+    PARTS,
+    EarlierEvent,
+    EarlierEvents,
+    HistoryProbe,
+    Question,
+    Reads,
+    Series,
+)
 from segmentflow_core.domain.event import UserEvent
 from segmentflow_core.domain.json_value import JsonObject
 from segmentflow_core.domain.pointer import format_pointer
-from segmentflow_core.domain.profile import MergedSeries, Profile
 from segmentflow_core.domain.retention import GoneEvents, longer_ago_than
 
 __all__ = [
@@ -333,8 +342,8 @@ class History:
         *,
         answers: Mapping[Question, EarlierEvents],
         unanswered: dict[Question, HistoryProbe],
-        is_erased: bool = False,
-        thorough: bool = False,
+        is_erased: bool,
+        thorough: bool,
     ) -> History:
         """Return the history of an event as it is stored, or would be."""
         return cls(
@@ -431,7 +440,7 @@ class History:
         ]
         look = _Look(
             self._newest(did, answers),
-            _PARTS[did.reads],
+            PARTS[did.reads],
             (sum(low for low, _ in counts), sum(high for _, high in counts)),
             [
                 answer.gone

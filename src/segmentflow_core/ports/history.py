@@ -11,7 +11,11 @@ from typing import Protocol
 
 from segmentflow_core.colour import MaybeAwaitable
 from segmentflow_core.domain.condition.did import Reads
-from segmentflow_core.domain.history import EarlierEvent, EarlierEvents, HistoryProbe
+from segmentflow_core.domain.earlier_events import (
+    EarlierEvent,
+    EarlierEvents,
+    HistoryProbe,
+)
 from segmentflow_core.domain.journey import PriorEntries
 from segmentflow_core.domain.tracking import Probe
 

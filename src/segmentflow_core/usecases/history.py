@@ -13,15 +13,15 @@ from typing import TypeVar
 from attrs import evolve
 
 from segmentflow_core.colour import settle
-from segmentflow_core.domain.event import UserEvent
-from segmentflow_core.domain.history import (
+from segmentflow_core.domain.earlier_events import (
     EarlierEvents,
-    History,
     HistoryProbe,
     Question,
     series_before,
     series_of,
 )
+from segmentflow_core.domain.event import UserEvent
+from segmentflow_core.domain.history import History
 from segmentflow_core.domain.journey import Journey, PriorEntries
 from segmentflow_core.domain.profile import Profile
 from segmentflow_core.domain.tracking import Probe

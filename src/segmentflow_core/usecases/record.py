@@ -13,9 +13,12 @@ from attrs import define, frozen
 
 from segmentflow_core.colour import settle
 from segmentflow_core.domain.decision import decide
+from segmentflow_core.domain.earlier_events import (
+    EarlierEvents,
+    Question,
+)
 from segmentflow_core.domain.event import Receipt, UserEvent
 from segmentflow_core.domain.fingerprint import FingerprintKeys
-from segmentflow_core.domain.history import EarlierEvents, Question
 from segmentflow_core.domain.item import Item, item_for
 from segmentflow_core.domain.journey import PriorEntries
 from segmentflow_core.domain.profile import DEFAULT_PROFILE_LIMITS, ProfileLimits

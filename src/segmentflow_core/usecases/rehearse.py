@@ -22,16 +22,15 @@ from attrs import evolve, frozen
 
 from segmentflow_core.colour import settle
 from segmentflow_core.domain.condition import Did
-from segmentflow_core.domain.event import UserEvent
-from segmentflow_core.domain.explanation import probe_for
-from segmentflow_core.domain.history import (
+from segmentflow_core.domain.earlier_events import (
     EarlierEvents,
-    History,
     HistoryProbe,
     Question,
-    Told,
     series_before,
 )
+from segmentflow_core.domain.event import UserEvent
+from segmentflow_core.domain.explanation import probe_for
+from segmentflow_core.domain.history import History, Told
 from segmentflow_core.domain.journey import Journey, PriorEntries
 from segmentflow_core.domain.json_value import JsonObject
 from segmentflow_core.domain.profile import MergedSeries, Profile
@@ -229,7 +228,12 @@ class Rehearsing:
         series = series_before(event, self._merged[event.profile_id])
         is_erased = event.profile_id in self._erased
         return History.of(
-            event, series, answers=answers, unanswered=unanswered, is_erased=is_erased
+            event,
+            series,
+            answers=answers,
+            unanswered=unanswered,
+            is_erased=is_erased,
+            thorough=False,
         )
 
     async def _read_merges(self, transaction: Transaction, events: Sequence[UserEvent]) -> None:

@@ -18,8 +18,11 @@ from attrs import evolve
 
 from segmentflow_core.colour import settle
 from segmentflow_core.domain.condition.did import Reads
+from segmentflow_core.domain.earlier_events import (
+    EarlierEvents,
+    HistoryProbe,
+)
 from segmentflow_core.domain.event import UserEvent
-from segmentflow_core.domain.history import EarlierEvents, HistoryProbe
 from segmentflow_core.domain.retention import gone_events
 from segmentflow_core.domain.tracking import Probe
 from segmentflow_core.errors import StorageUnavailable
