@@ -131,7 +131,7 @@ class EarlierEvents:
         gone: what retention left of events of that name and Profile; None where none went.
     """
 
-    events: Sequence[EarlierEvent] = ()
+    events: tuple[EarlierEvent, ...] = ()
     more: bool = False
     gone: GoneEvents | None = None
 
