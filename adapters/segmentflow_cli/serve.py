@@ -379,7 +379,8 @@ def _build(stack: ExitStack, watching: _Watching | None = None) -> AsyncEndpoint
 
     async def in_thread(track: Callable[[Tracker], dict[str, Any]]) -> dict[str, Any]:
         # A span of the transaction is a part of what the request is.
-        return await batches.call(partial(copy_context().run, track, of_batches))
+        context = copy_context()
+        return await batches.call(lambda: context.run(track, of_batches))
 
     return AsyncEndpoint(
         tracker,
