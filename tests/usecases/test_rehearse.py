@@ -297,7 +297,7 @@ def test_a_rehearsal_of_merged_people_agrees_with_what_was_decided(done, page, s
     """However their ids are ordered, which says when each event is read."""
     clock, order = FixedClock(), list(range(1, 500))
     if seed:
-        # Reading ends with a page that is before the period: it is longer than neighbours are apart.
+        # Reading ends with a page before the period: it is longer than neighbours are apart.
         page = max(page, 3)
         # Neighbours change places, as the ids of callers at once do.
         for place in range(0, len(order) - 4, 3):
