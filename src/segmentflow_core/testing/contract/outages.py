@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 import pytest
@@ -18,7 +19,7 @@ import pytest
 from segmentflow_core import SegmentflowError
 from segmentflow_core.errors import IdempotencyInProgress, StorageUnavailable
 from segmentflow_core.testing.builders import FixedClock, a_journey, a_request
-from segmentflow_core.testing.contract.entries import claimed_ids, enrol
+from segmentflow_core.testing.contract.entries import claim_until, claimed_ids, enrol
 from segmentflow_core.testing.contract.reading import EVERY_POLICY
 from segmentflow_core.testing.lines import Line
 
@@ -108,7 +109,8 @@ class OutageContract:
             told = _answer(distant.enrollments.claim, **terms)
             lost = line.lost > before
             clock.advance(minutes=1)
-            later = tracker.enrollments.claim(lease=_MINUTE, organization_id=of)
+            claim = partial(tracker.enrollments.claim, lease=_MINUTE, organization_id=of)
+            later = claim_until(claim, len(entered))
             assert sorted(claimed_ids(later)) == sorted(entered)
             again = {*claimed_ids([item for item in later if item.enrollment.attempts == 2])}
             if isinstance(told, SegmentflowError):

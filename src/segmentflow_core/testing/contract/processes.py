@@ -8,19 +8,19 @@ See docs/reference/rules/storage.md.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import pytest
 
-from segmentflow_core import ClaimedEnrollment, Receipt, SegmentflowError
+from segmentflow_core import Receipt, SegmentflowError
 from segmentflow_core.colour import settle
 from segmentflow_core.errors import StorageUnavailable
 from segmentflow_core.testing.builders import FixedClock, a_journey, a_request
 from segmentflow_core.testing.capabilities import needs
-from segmentflow_core.testing.contract.entries import claimed_ids, enrol
+from segmentflow_core.testing.contract.entries import claim_until, claimed_ids, enrol
 from segmentflow_core.testing.contract.reading import EVERY_POLICY, everything
 from segmentflow_core.testing.faults import InjectedFault
 from segmentflow_core.testing.neighbour import Neighbour, Opener, Refusal
@@ -32,7 +32,6 @@ __all__ = ["ProcessContract"]
 Across: TypeAlias = Callable[..., list[Any]]
 """Makes a call in another process while a transaction is open here; returns both answers."""
 
-_HANGS: Final = 60.0
 _NEEDED: Final = ("concurrent_writers", "durable", "processes")
 
 
@@ -132,11 +131,7 @@ class ProcessContract:
         neighbour.start(_claim_all, 2, stop=1)
         assert neighbour.has_stopped()
         neighbour.kill()
-        claimed: list[ClaimedEnrollment] = []
-        deadline = time.monotonic() + _HANGS
-        # Until the database knows that the process is gone, a claim passes over what it held.
-        while len(claimed) < len(entered) and time.monotonic() < deadline:
-            claimed += _again_and_again(tracker.enrollments.claim)
+        claimed = claim_until(partial(_again_and_again, tracker.enrollments.claim), len(entered))
         assert sorted(claimed_ids(claimed)) == sorted(entered)
         assert {item.enrollment.attempts for item in claimed} == {1}
 
