@@ -32,7 +32,7 @@ from segmentflow_core import AsyncTracker, Tracker
 from segmentflow_core.domain.idempotency_key import key_digest
 from segmentflow_core.system import Uuid7Factory
 from segmentflow_core.testing import DOCUMENTED_REQUEST, FINGERPRINT_SECRET, a_journey
-from segmentflow_sql import AsyncSqlStorage, SqlStorage
+from segmentflow_sql import AsyncSqlStorage, SqlStorage, metadata
 
 __all__ = ["ByHand", "measure"]
 
@@ -126,7 +126,7 @@ class ByHand:
         )
 
     def _claim_row(self, event_id: str, now: datetime) -> tuple[Any, ...]:
-        organization_id, _, expires, _, _, *receipt_and_fingerprint, paths = self._claim
+        organization_id, _, expires, _, _, *receipt_and_fingerprint, paths, gone = self._claim
         digest = key_digest(organization_id, f"hand {_key()}")
         return (
             organization_id,
@@ -136,10 +136,11 @@ class ByHand:
             event_id,
             *receipt_and_fingerprint,
             Jsonb(paths),
+            gone,
         )
 
     def _event_row(self, event_id: str, now: datetime) -> tuple[Any, ...]:
-        organization_id, _, profile_id, _, version, event, data, reference_id, *_, outcomes = (
+        organization_id, _, profile_id, _, version, event, data, reference_id, *_, outcomes, _ = (
             self._event
         )
         self._number += 1
@@ -155,23 +156,24 @@ class ByHand:
             now,
             now,
             Jsonb(outcomes),
+            event_id[-4:],  # as random as the start of a digest
         )
 
     def _enrollment_row(self, event_id: str, now: datetime) -> tuple[Any, ...]:
         organization_id, _, *journey = self._enrollment[:5]
-        after = self._enrollment[11:]
-        caused = (event_id, self._number, None, now)
+        era, after = self._enrollment[9], self._enrollment[12:]
+        caused = (event_id, self._number, None, now, era)
         return (organization_id, _ID(), *journey, *caused, "pending", now, *after)
 
 
-def _insertion(table: str, columns: int, more: str = "") -> bytes:
-    places = ", ".join(["%s"] * columns)
+def _insertion(table: str, more: str = "") -> bytes:
+    places = ", ".join(["%s"] * len(metadata.tables[f"segmentflow_{table}"].columns))
     return f"INSERT INTO segmentflow_{table} VALUES ({places}){more}".encode()
 
 
-_CLAIM = _insertion("claims", 12, " ON CONFLICT DO NOTHING")
-_EVENT = _insertion("events", 11)
-_ENROLLMENT = _insertion("enrollments", 15)
+_CLAIM = _insertion("claims", " ON CONFLICT DO NOTHING")
+_EVENT = _insertion("events")
+_ENROLLMENT = _insertion("enrollments")
 
 
 def _first(read: Callable[..., Any], table: str, where: str = "") -> tuple[Any, ...]:

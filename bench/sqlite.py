@@ -74,7 +74,8 @@ class ByHand:
             data = json.dumps(self._data, separators=(",", ":"))
             self._number += 1
             place = (self._event[2], self._number, *self._event[4:6])
-            events.append((self._event[0], event_id, *place, data, *self._event[7:]))
+            rest = (*self._event[7:-1], digest[:4])
+            events.append((self._event[0], event_id, *place, data, *rest))
             enrollments.append(
                 (
                     self._enrollment[0],
@@ -85,10 +86,7 @@ class ByHand:
                     *self._enrollment[7:],
                 )
             )
-        run_many(
-            f"INSERT INTO segmentflow_claims VALUES ({','.join('?' * 12)}) ON CONFLICT DO NOTHING",
-            claims,
-        )
+        run_many(f"{_insertion('claims', self._claim)} ON CONFLICT DO NOTHING", claims)
         run(
             "SELECT * FROM segmentflow_profiles AS p JOIN segmentflow_profile_versions "
             "USING (organization_id, profile_id, version) WHERE organization_id = ? AND "
@@ -111,15 +109,16 @@ class ByHand:
             "WHERE organization_id = ? AND profile_id = ? AND version = ?",
             (self._version[7], *self._version[:3]),
         )
-        run_many("INSERT INTO segmentflow_events VALUES (?,?,?,?,?,?,?,?,?,?,?)", events)
-        run_many(
-            "INSERT INTO segmentflow_enrollments VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-            enrollments,
-        )
+        run_many(_insertion("events", self._event), events)
+        run_many(_insertion("enrollments", self._enrollment), enrollments)
         run("COMMIT")
 
     def close(self) -> None:
         self._connection.close()
+
+
+def _insertion(table: str, row: tuple[Any, ...]) -> str:
+    return f"INSERT INTO segmentflow_{table} VALUES ({','.join('?' * len(row))})"
 
 
 def measure(*, quick: bool) -> Iterator[Line]:
