@@ -55,6 +55,8 @@ def exact(value: Any) -> Any:
         return {str(name): exact(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [exact(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted((exact(item) for item in value), key=repr)
     if isinstance(value, datetime):
         return f"{value.isoformat()} ({'naive' if value.tzinfo is None else value.utcoffset()})"
     if isinstance(value, Enum):
