@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from segmentflow_core.ports import (
+    KEY_SEPARATOR,
     Alias,
     AuditRecord,
     Enrollment,
@@ -25,6 +26,7 @@ from segmentflow_core.ports import (
     Probe,
     Profile,
     UserEvent,
+    answered,
     encode_json,
 )
 from segmentflow_core.ports.api_keys import ApiKey
@@ -175,13 +177,11 @@ class EntryHistory:
         self._undo.append((self._entries.__setitem__, (pair, entries)))
         self._entries[pair] = [(n, at, None if k == key else k) for n, at, k in entries]
 
-    def prior(self, organization_id: str, probe: Probe, before: int) -> PriorEntries:
+    def prior(self, organization_id: str, probe: Probe) -> PriorEntries:
         entries = self._entries.get((organization_id, probe.journey_id, probe.profile_id), ())
-        earlier = [entry for entry in entries if entry[0] < before]
-        return PriorEntries(
-            max((entered_at for _, entered_at, _ in earlier), default=None),
-            probe.entry_key is not None and any(key == probe.entry_key for *_, key in earlier),
-        )
+        before = probe.before
+        earlier = [(at, key) for number, at, key in entries if before is None or number < before]
+        return answered(probe, earlier)
 
 
 class Tables:
@@ -215,7 +215,7 @@ class Tables:
         self.enrollments_of_profile: SortedIds[tuple[str, str]] = SortedIds(undo)
         self.queue = Queue(undo)
         self.entries: Table[tuple[str, str, str], datetime] = Table(undo)
-        self.entry_keys: Table[tuple[str, str, str, str], str] = Table(undo)
+        self.entry_keys: Table[tuple[str, str, str, str], int] = Table(undo)
         self.api_keys: Table[tuple[str, str], ApiKey] = Table(undo)
         self.api_key_lookups: Table[str, tuple[tuple[str, str], ...]] = Table(undo)
         self.history = EntryHistory(undo)
@@ -259,6 +259,23 @@ class Tables:
         at = (organization_id, enrollment.enrollment_id)
         self.queue.move(organization_id, self.enrollments.rows.get(at), enrollment)
         self.enrollments.put(at, enrollment)
+
+    def put_entry_key(self, pair: tuple[str, str, str], entry_key: str) -> None:
+        """Note the key that an entry is kept with, and the key that it was made with."""
+        made_with, _, _ = entry_key.partition(KEY_SEPARATOR)
+        for key in {entry_key, made_with}:
+            at = (*pair, key)
+            self.entry_keys.put(at, self.entry_keys.rows.get(at, 0) + 1)
+
+    def remove_entry_key(self, pair: tuple[str, str, str], entry_key: str) -> None:
+        made_with, _, _ = entry_key.partition(KEY_SEPARATOR)
+        for key in {entry_key, made_with}:
+            at = (*pair, key)
+            left = self.entry_keys.rows[at] - 1
+            if left:
+                self.entry_keys.put(at, left)
+            else:
+                self.entry_keys.remove(at)
 
     def hashed(self, organization_id: str, identity: Alias) -> bytes:
         """Return what is kept of a blocked identity: a keyed hash."""

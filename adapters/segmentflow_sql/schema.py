@@ -265,7 +265,8 @@ enrollments = Table(
     Column("profile_id", _ID, nullable=False),
     Column("event_id", _ID, nullable=False),
     Column("event_number", BigInteger, nullable=False),
-    Column("entry_key", _text(64)),
+    # A digest, and behind a hyphen an event's id where several entries have it.
+    Column("entry_key", _text(101)),
     _instant("entered_at"),
     Column("status", _text(16), nullable=False),
     _instant("available_at", nullable=True),

@@ -36,6 +36,7 @@ PROMISED = {
     "idempotency_key._LENGTH": 43,
     "journey.definition.MAX_KEY_PARTS": 8,
     "journey.definition.MAX_NAME": 255,
+    "journey.definition.MAX_TIMES": 1_000,
     "journey.document.MAX_JOURNEYS_BYTES": 4 * 2**20,
     "journey.document._MAX_DEPTH": 100,
     "organization._MAX_ORGANIZATION": 255,

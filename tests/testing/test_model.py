@@ -19,11 +19,15 @@ def model():
 
 def a_journey(policy="every_event", **fields):
     trigger = {"event": "e", **({"where": {"value": 40}} if fields.pop("where", None) else {})}
+    reentry = policy
+    if isinstance(policy, str):
+        keys = {"key": "/event/orderId"} if policy == "once_per_key" else {}
+        reentry = {"policy": policy, **keys}
     return {
         "id": "j",
         "status": "active",
         "trigger": trigger,
-        "reentry": {"policy": policy},
+        "reentry": reentry,
         **fields,
     }
 
@@ -62,6 +66,16 @@ def reasons(model, *calls):
             "cooldown",
             [{}, {"now": NOW + HOUR / 2}, {"now": NOW + HOUR}],
             [None, "cooling_down", None],
+        ),
+        (
+            {"policy": "at_most", "times": 2},
+            [{}, {"now": NOW}, {"now": NOW + HOUR / 2}, {"now": NOW + HOUR}],
+            [None, None, "limit_reached", None],
+        ),
+        (
+            {"policy": "at_most", "times": 1, "key": "/event/orderId"},
+            [{"data": {"orderId": order}, "now": NOW} for order in "AAB"] + [{}],
+            [None, "limit_reached", None, "entry_key_missing"],
         ),
     ],
 )

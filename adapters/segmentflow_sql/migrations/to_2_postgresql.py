@@ -325,6 +325,7 @@ WHERE e.organization_id = n.organization_id AND e.event_id = n.event_id""",
             "DROP INDEX segmentflow_enrollments_entry",
             "DROP INDEX segmentflow_enrollments_open",
             """ALTER TABLE segmentflow_enrollments
+    ALTER COLUMN entry_key TYPE VARCHAR(101) COLLATE "C",
     ADD COLUMN event_number BIGINT NOT NULL DEFAULT 0,
     ADD COLUMN last_failure VARCHAR(1000) COLLATE "C",
     ADD COLUMN withdrawn_at TIMESTAMP WITH TIME ZONE""",

@@ -113,7 +113,7 @@ _TABLES: Final = (
     profile_id VARCHAR(36) NOT NULL,
     event_id VARCHAR(36) NOT NULL,
     event_number BIGINT NOT NULL,
-    entry_key VARCHAR(64),
+    entry_key VARCHAR(101),
     entered_at BIGINT NOT NULL,
     status VARCHAR(16) NOT NULL,
     available_at BIGINT,

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from segmentflow_core.ports import (
+    KEY_SEPARATOR,
     Changes,
     Intent,
     JourneyStatus,
@@ -20,6 +21,7 @@ from segmentflow_core.ports import (
     Profile,
     encode_json,
     from_microseconds,
+    to_microseconds,
 )
 from segmentflow_sql import rows
 from segmentflow_sql.exchange import (
@@ -197,20 +199,33 @@ class TrackingRepository:
     ) -> Mapping[Probe, PriorEntries]:
         """Answer every probe about earlier entries, of whatever version."""
         asked = [
-            (index, probe.journey_id, probe.profile_id, probe.entry_key, probe.before)
+            (
+                index,
+                probe.journey_id,
+                probe.profile_id,
+                probe.entry_key,
+                None if probe.entry_key is None else probe.entry_key + _BEYOND_SEPARATOR,
+                probe.before,
+                None if probe.since is None else to_microseconds(probe.since),
+            )
             for index, probe in enumerate(probes)
         ]
-        found = await ask(
-            self._connection,
-            self._statements.last_entries,
-            organization_id=organization_id,
-            rows=encode_json(asked),
-        )
+        statements = self._statements
+        calls = [
+            Call(each, each.arguments(organization_id=organization_id, rows=encode_json(rows)))
+            for each, rows in (
+                (statements.last_entries, [row[:6] for row in asked if row[6] is None]),
+                (statements.counted_entries, [row for row in asked if row[6] is not None]),
+            )
+            if rows
+        ]
+        answers = await self._connection.exchange(calls)
         return {
             probes[index]: PriorEntries(
-                None if last is None else from_microseconds(last), key_taken=taken > 0
+                None if last is None else from_microseconds(last), taken > 0, *count
             )
-            for index, last, taken in found
+            for found in answers
+            for index, last, taken, *count in found
         }
 
     async def write(self, organization_id: str, changes: Changes) -> None:
@@ -337,6 +352,9 @@ class TrackingRepository:
             calls += calls_for_rows(statements.create_versions, written)
         return calls
 
+
+_BEYOND_SEPARATOR: Final = chr(ord(KEY_SEPARATOR) + 1)
+"""Sorted right behind everything that begins with a key and the separator."""
 
 _NO_IDENTITIES: Final[set[tuple[Leading, str]]] = set()
 

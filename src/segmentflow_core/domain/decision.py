@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from attrs import define
+from attrs import define, evolve
 
 from segmentflow_core.domain.event import (
     Enrollment,
@@ -151,7 +151,7 @@ class _Batch:
         self.accepted: dict[str, tuple[Item, UserEvent, Receipt]] = {}
         self.events: list[UserEvent] = []
         self.enrollments: list[Enrollment] = []
-        self.entered: dict[tuple[str, str], set[str | None]] = {}
+        self.entered: dict[tuple[str, str], dict[str | None, int]] = {}
         self.probes: dict[Probe, None] = {}
         self.disputed: dict[str, None] = {}
 
@@ -253,24 +253,27 @@ class _Batch:
         passage = rules.judge(state, occurred_at, self.now, profile_id)
         reason = passage.reason
         if reason is None and passage.needs_history:
-            prior = self._prior(journey.journey_id, profile, passage.entry_key)
-            reason = rules.readmit(prior, self.now)
+            since = rules.since(self.now)
+            probe = Probe(journey.journey_id, profile_id, passage.entry_key, None, since)
+            reason = rules.readmit(self._prior(probe, profile), self.now)
         if reason is None:
             self._enroll(journey, profile, passage.entry_key, event_id)
         kind: OutcomeKind = "enrolled" if reason is None else "skipped"
         return Outcome(journey.journey_id, journey.version, kind, reason)
 
-    def _prior(self, journey_id: str, profile: Profile, entry_key: str | None) -> PriorEntries:
+    def _prior(self, probe: Probe, profile: Profile) -> PriorEntries:
         """Return the earlier entries: those of this batch and those the store knows."""
         prior = _NOTHING_PRIOR
-        profile_id = profile.profile_id
+        profile_id, key = profile.profile_id, probe.entry_key
         if profile_id not in self.profiles.created:
-            prior = self._known(Probe(journey_id, profile_id, entry_key))
+            prior = self._known(probe)
             for series in profile.merged:
-                prior = prior.joined(self._known(Probe(journey_id, series.profile_id, entry_key)))
-        entered = self.entered.get((journey_id, profile_id))
+                prior = prior.joined(self._known(evolve(probe, profile_id=series.profile_id)))
+        entered = self.entered.get((probe.journey_id, profile_id))
         if entered is not None:
-            prior = PriorEntries(self.now, prior.key_taken or entry_key in entered)
+            same = entered.get(key, 0)
+            count = prior.count + same if probe.since is not None else 0
+            prior = PriorEntries(self.now, prior.key_taken or same > 0, count)
         return prior
 
     def _known(self, probe: Probe) -> PriorEntries:
@@ -285,7 +288,8 @@ class _Batch:
         self, journey: Journey, profile: Profile, entry_key: str | None, event_id: str
     ) -> None:
         profile_id = profile.profile_id
-        self.entered.setdefault((journey.journey_id, profile_id), set()).add(entry_key)
+        entered = self.entered.setdefault((journey.journey_id, profile_id), {})
+        entered[entry_key] = entered.get(entry_key, 0) + 1
         self.enrollments.append(
             Enrollment(
                 self.new_id(),
@@ -294,7 +298,7 @@ class _Batch:
                 profile_id,
                 event_id,
                 profile.number,
-                entry_key,
+                journey.rules.kept_key(entry_key, event_id),
                 self.now,
                 available_at=self.now,
             )

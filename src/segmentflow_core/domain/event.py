@@ -31,6 +31,7 @@ class SkipReason(StrEnum):
     CONDITION_UNKNOWN = "condition_unknown"
     ALREADY_ENROLLED = "already_enrolled"
     COOLING_DOWN = "cooling_down"
+    LIMIT_REACHED = "limit_reached"
     ENTRY_KEY_MISSING = "entry_key_missing"
     TOO_LATE = "too_late"
     OUTSIDE_WINDOW = "outside_window"
@@ -49,6 +50,7 @@ SKIP_REASONS: Final[dict[SkipReason, str]] = {
     SkipReason.ENTRY_KEY_MISSING: "A part of the Journey's entry key is missing or redacted.",
     SkipReason.ALREADY_ENROLLED: "The Profile has entered before, and the Journey lets it in once.",
     SkipReason.COOLING_DOWN: "The Profile entered too short a time ago.",
+    SkipReason.LIMIT_REACHED: "The Profile has entered as often as the Journey lets it for now.",
 }
 """Every reason, in the order the rules are applied, with its explanation."""
 
@@ -129,7 +131,8 @@ class Enrollment:
         event_id: the UserEvent that caused it.
         event_number: the number of that event.
         entry_key: the key re-entry is counted by: ``""`` for once, a digest of the key parts
-            for once_per_key, None for the other policies. Unique per Journey and Profile.
+            for once_per_key; for at_most that digest, if any, a hyphen and the id of the event;
+            None for the other policies. Unique per Journey and Profile.
         entered_at: when the event was received.
         status: where it stands in its hand-over.
         available_at: it is not handed over before this instant, which is the end of its lease

@@ -20,6 +20,7 @@ from segmentflow_core.domain.journey import (
     Journey,
     JourneyStatus,
     PriorEntries,
+    Reentry,
     ReentryPolicy,
     Rules,
     Sample,
@@ -113,12 +114,15 @@ class ReentryFact:
 
     Attributes:
         policy: the definition's.
-        key: the parts of the entry key; only for `once_per_key`.
+        key: the parts of the entry key; only where the policy has one.
         duration: the cooldown as an ISO 8601 duration; only for `cooldown`.
         last_entered_at: when the latest earlier entry was made, with any key; None for
             `every_event`, which does not look at earlier entries.
         key_taken: whether an earlier entry has the same key.
         free_at: when the running cooldown ends; None where none is running.
+        times: how many entries `at_most` lets in; None for the other policies.
+        within: for how long an entry counts, as an ISO 8601 duration; only for `at_most`.
+        entries: how many earlier entries counted; only for `at_most`.
         met: whether the policy lets the Profile in; None where a part of the key is missing.
     """
 
@@ -129,6 +133,9 @@ class ReentryFact:
     key_taken: bool = False
     free_at: datetime | None = None
     met: bool | None = True
+    times: int | None = None
+    within: str | None = None
+    entries: int | None = None
 
 
 @frozen(repr=False)
@@ -232,9 +239,10 @@ def probe_for(journey: Journey, event: UserEvent, before: int | None) -> Probe |
     if rules.policy is ReentryPolicy.EVERY_EVENT:
         return None
     entry_key = rules.entry_key(_state(event))
-    if entry_key is None and rules.policy is ReentryPolicy.ONCE_PER_KEY:
+    if entry_key is None and rules.key:
         return None
-    return Probe(journey.journey_id, event.profile_id, entry_key, before)
+    since = rules.since(event.received_at)
+    return Probe(journey.journey_id, event.profile_id, entry_key, before, since)
 
 
 def explain_journey(
@@ -280,7 +288,7 @@ def explain_journey(
         else LatenessFact(definition.max_lateness, lateness, lateness <= rules.max_lateness),
         sample=sample,
         condition=None if rules.condition is None else rules.condition.explain(state),
-        reentry=_reentry(rules, definition.reentry.duration, state, prior, event.received_at),
+        reentry=_reentry(rules, definition.reentry, state, prior, event.received_at),
         recorded=next((o for o in event.outcomes if o.journey_id == journey.journey_id), None),
     )
 
@@ -319,7 +327,7 @@ def _after(moment: datetime, duration: timedelta) -> datetime:
 
 def _reentry(
     rules: Rules,
-    duration: str | None,
+    reentry: Reentry,
     state: JsonObject,
     prior: PriorEntries,
     received_at: datetime,
@@ -332,15 +340,20 @@ def _reentry(
             KeyPart(format_pointer(*tokens), found, None if usable else why_unknown(found))
         )
     if any(part.reason is not None for part in parts):
-        return ReentryFact(rules.policy, tuple(parts), met=None)
+        return ReentryFact(
+            rules.policy, tuple(parts), met=None, times=reentry.times, within=reentry.within
+        )
     last = prior.last_entered_at
     free_at = None if last is None or rules.cooldown is None else _after(last, rules.cooldown)
     return ReentryFact(
         rules.policy,
         tuple(parts),
-        duration,
+        reentry.duration,
         last,
         prior.key_taken,
         free_at if free_at is not None and free_at > received_at else None,
         rules.readmit(prior, received_at) is None,
+        reentry.times,
+        reentry.within,
+        None if reentry.times is None else prior.count,
     )

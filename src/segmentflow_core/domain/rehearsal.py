@@ -71,6 +71,7 @@ class Tally:
         skipped: events skipped so far, by reason.
         last_entered_at: the latest entry of each Profile that entered.
         keys: entry keys taken, each with its Profile.
+        times: when each Profile entered, with which key; only where the draft counts entries.
     """
 
     journey: Journey
@@ -79,6 +80,9 @@ class Tally:
     skipped: dict[SkipReason, int] = field(factory=lambda: dict.fromkeys(SkipReason, 0))
     last_entered_at: dict[str, datetime] = field(factory=dict[str, datetime])
     keys: set[tuple[str, str]] = field(factory=set[tuple[str, str]])
+    times: dict[tuple[str, str | None], list[datetime]] = field(
+        factory=dict[tuple[str, str | None], list[datetime]]
+    )
 
     def add(
         self,
@@ -106,12 +110,18 @@ class Tally:
         self.last_entered_at[event.profile_id] = event.received_at
         if probes and probes[0].entry_key is not None:
             self.keys.add((event.profile_id, probes[0].entry_key))
+        if probes and probes[0].since is not None:
+            at = (event.profile_id, probes[0].entry_key)
+            self.times.setdefault(at, []).append(event.received_at)
 
     def _prior(self, probe: Probe, stored: PriorEntries) -> PriorEntries:
         """Add to the entries from before the period those of the rehearsal, of one series."""
         last = self.last_entered_at.get(probe.profile_id, stored.last_entered_at)
         taken = (probe.profile_id, probe.entry_key or "") in self.keys
-        return PriorEntries(last, stored.key_taken or taken)
+        times = self.times.get((probe.profile_id, probe.entry_key), ())
+        since = probe.since
+        counted = 0 if since is None else sum(at > since for at in times)
+        return PriorEntries(last, stored.key_taken or taken, stored.count + counted)
 
     def result(self) -> RehearsedJourney:
         """Return the counts."""

@@ -22,8 +22,8 @@ from segmentflow_core.domain.instant import (
     parse_instant,
     to_microseconds,
 )
-from segmentflow_core.domain.journey import journey_definition, journey_document
-from segmentflow_core.domain.prior_entries import answer
+from segmentflow_core.domain.journey import KEY_SEPARATOR, journey_definition, journey_document
+from segmentflow_core.domain.prior_entries import answer, answered
 from segmentflow_core.ports.audit import AuditAction, AuditRecord, AuditRepository, KeepsAudit
 from segmentflow_core.ports.finding import (
     EnrollmentFilter,
@@ -98,6 +98,7 @@ from segmentflow_core.ports.tracking import (
 __all__ = [
     "AVAILABLE_STATUSES",
     "FINISHED_STATUSES",
+    "KEY_SEPARATOR",
     "Alias",
     "AsyncStorage",
     "AuditAction",
@@ -159,6 +160,7 @@ __all__ = [
     "Transaction",
     "UserEvent",
     "answer",
+    "answered",
     "completed",
     "deal",
     "encode_json",

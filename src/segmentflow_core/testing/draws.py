@@ -71,6 +71,8 @@ _REENTRY: Final = [
     {"policy": "once"},
     {"policy": "once_per_key", "key": ["/event/orderId"]},
     {"policy": "cooldown", "duration": "PT1H"},
+    {"policy": "at_most", "times": 2, "within": "PT1H"},
+    {"policy": "at_most", "times": 1, "within": "PT1H", "key": ["/event/orderId"]},
 ]
 _WHERE: Final = {"path": "/event/total", "op": "gte", "value": 40}
 JOURNEYS: Final = st.builds(

@@ -175,7 +175,7 @@ FIELDS: Final[dict[type, dict[str, _Source]]] = {
     },
     Trigger: {"event": "trigger", "where": "where"},
     # Its fields go together, so it is one fact.
-    Reentry: dict.fromkeys(("policy", "key", "duration"), _fixed(None)),
+    Reentry: dict.fromkeys(("policy", "key", "duration", "times", "within"), _fixed(None)),
     Window: {"starts_at": "starts_at", "ends_at": "ends_at"},
     Sample: {"percent": "percent", "seed": "seed"},
     JourneyDefinition: {

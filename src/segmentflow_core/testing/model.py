@@ -25,7 +25,8 @@ class Model:
 
     Args:
         key_lifetime: how long an idempotency key is remembered.
-        cooldown: the cooldown of every Journey that has one.
+        cooldown: the cooldown of every Journey that has one, and how long an entry counts where
+            a Journey counts entries.
         max_attempts: how many attempts an Enrollment has before it is dead.
 
     Attributes:
@@ -185,7 +186,8 @@ class Model:
                 return "condition_not_met"
         policy = definition["reentry"]["policy"]
         entry_key: Any = None
-        if policy == "once_per_key":
+        reentry = definition["reentry"]
+        if "key" in reentry:
             order = state.get("orderId")
             if order is None or order == "[REDACTED]":
                 return "entry_key_missing"
@@ -200,6 +202,10 @@ class Model:
         ]
         if policy == "once" and earlier:
             return "already_enrolled"
+        if policy == "at_most":
+            same = [row for row in earlier if entry_key in (None, row["entry_key"])]
+            if sum(now - row["entered"] < self._cooldown for row in same) >= reentry["times"]:
+                return "limit_reached"
         if policy == "once_per_key" and any(row["entry_key"] == entry_key for row in earlier):
             return "already_enrolled"
         if policy == "cooldown" and any(now - row["entered"] < self._cooldown for row in earlier):
@@ -212,6 +218,7 @@ class Model:
             "profile": profile["number"],
             "event": entry["event"],
             "entry_key": entry_key,
+            "counted": policy == "at_most",
             "entered": now,
             "status": "pending",
             "available": now,
@@ -498,6 +505,8 @@ def _doubled(waiting: Sequence[Row], order: Mapping[int, str], now: datetime) ->
     later: list[Row] = []
     for row in sorted(waiting, key=place):
         entry = (row["journey"], row["entry_key"])
+        if row["counted"]:
+            continue
         if row["entry_key"] is not None and entry in seen and place(row)[0]:
             later.append(row)
         seen.add(entry)

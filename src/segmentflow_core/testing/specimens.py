@@ -111,7 +111,6 @@ def digest_text(digest: bytes) -> str:
 
 
 DIGEST_TEXTS: Final = tuple(map(digest_text, DIGESTS))
-ENTRY_KEYS: Final = ("", "0" * 64, f"1e{'0' * 62}", sha256(b"").hexdigest())
 
 
 def an_id(number: int) -> str:
@@ -119,6 +118,11 @@ def an_id(number: int) -> str:
     digits = f"{number:030x}"
     return f"{digits[:8]}-{digits[8:12]}-7{digits[12:15]}-8{digits[15:18]}-{digits[18:]}"
 
+
+ENTRY_KEYS: Final = (
+    *("", "0" * 64, f"1e{'0' * 62}", sha256(b"").hexdigest()),
+    *(f"-{an_id(1)}", f"{'0' * 64}-{an_id(1)}", f"{'0' * 64}-{an_id(2)}"),
+)
 
 IDS: Final = (
     "00000000-0000-7000-8000-000000000000",
@@ -256,6 +260,8 @@ REENTRIES: Final = (
     Reentry(ReentryPolicy.ONCE),
     *(Reentry(ReentryPolicy.ONCE_PER_KEY, key=pointers) for pointers in POINTERS),
     *(Reentry(ReentryPolicy.COOLDOWN, duration=duration) for duration in DURATIONS),
+    *(Reentry(ReentryPolicy.AT_MOST, times=n, within=each) for n, each in enumerate(DURATIONS, 1)),
+    Reentry(ReentryPolicy.AT_MOST, POINTERS[0], times=1_000, within=DURATIONS[0]),
 )
 PERCENTS: Final = (0, 0.0, 1, 1.0, 12.5, 0.1, 1e-7, 33.333333333333336, 100, 100.0)
 CONDITIONS: Final[tuple[dict[str, Any], ...]] = (

@@ -148,6 +148,10 @@ def _reentry(fact: ReentryFact) -> dict[str, Any]:
         document["keyTaken"] = fact.key_taken
     if fact.duration is not None:
         document["duration"] = fact.duration
+    if fact.times is not None:
+        document |= {"times": fact.times, "within": fact.within}
+    if fact.entries is not None:
+        document["entries"] = fact.entries
     for name, moment in (("lastEnteredAt", fact.last_entered_at), ("freeAt", fact.free_at)):
         if moment is not None:
             document[name] = format_instant(moment)

@@ -17,6 +17,8 @@ from segmentflow_core.domain.instant import parse_instant
 from segmentflow_core.domain.journey.definition import (
     MAX_KEY_PARTS,
     MAX_NAME,
+    MAX_TIMES,
+    OPTIONAL_REENTRY_MEMBERS,
     REENTRY_MEMBERS,
     JourneyStatus,
     ReentryPolicy,
@@ -128,13 +130,22 @@ class _JourneyReading:
                 "policy",
             )
             return
-        own = REENTRY_MEMBERS[ReentryPolicy(policy)] if policy else ()
-        if not self.members(reentry, ("policy", *own), own, "reentry"):
+        needed: tuple[str, ...] = ()
+        own = needed
+        if policy:
+            needed = REENTRY_MEMBERS[ReentryPolicy(policy)]
+            own = (*needed, *OPTIONAL_REENTRY_MEMBERS.get(ReentryPolicy(policy), ()))
+        if not self.members(reentry, ("policy", *own), needed, "reentry"):
             return
         if "key" in own and "key" in reentry:
             self.entry_key(reentry["key"])
-        if "duration" in own and "duration" in reentry:
-            self.duration(reentry["duration"], "reentry", "duration")
+        for name in ("duration", "within"):
+            if name in own and name in reentry:
+                self.duration(reentry[name], "reentry", name)
+        if "times" in own and "times" in reentry:
+            times = reentry["times"]
+            if type(times) is not int or not 1 <= times <= MAX_TIMES:
+                self.refuse(f"must be a whole number from 1 to {MAX_TIMES}", "reentry", "times")
 
     def entry_key(self, key: Any) -> None:
         if type(key) is str:

@@ -112,6 +112,9 @@ def journey_document(definition: JourneyDefinition) -> dict[str, Any]:
         reentry["key"] = list(definition.reentry.key)
     if definition.reentry.duration is not None:
         reentry["duration"] = definition.reentry.duration
+    if definition.reentry.times is not None:
+        reentry["times"] = definition.reentry.times
+        reentry["within"] = definition.reentry.within
     document: dict[str, Any] = {
         "id": definition.journey_id,
         "name": definition.name,
@@ -178,6 +181,8 @@ def _built(document: dict[str, Any]) -> JourneyDefinition:
             policy=ReentryPolicy(reentry.get("policy", ReentryPolicy.EVERY_EVENT)),
             key=(key,) if isinstance(key, str) else tuple(key),
             duration=reentry.get("duration"),
+            times=reentry.get("times"),
+            within=reentry.get("within"),
         ),
         window=None
         if window is None
