@@ -31,6 +31,7 @@ from segmentflow_core.ports import (
     UserEvent,
 )
 from segmentflow_core.ports.api_keys import ApiKey
+from segmentflow_memory.cancelling import Cancelling
 from segmentflow_memory.finding import Finding, copied_event, copied_profile
 from segmentflow_memory.people import Audit, People
 from segmentflow_memory.retention import Retention
@@ -57,6 +58,7 @@ class MemoryTransaction:
         self.people = People(tables)
         self.audit = Audit(tables)
         self.retention = Retention(tables)
+        self.cancelling = Cancelling(tables)
 
 
 class _Tracking:

@@ -213,6 +213,7 @@ class Tables:
         self.enrollments: Table[tuple[str, str], Enrollment] = Table(undo)
         self.enrollment_order: SortedIds[str] = SortedIds(undo)
         self.enrollments_of_profile: SortedIds[tuple[str, str]] = SortedIds(undo)
+        self.cancellable: SortedIds[tuple[str, str]] = SortedIds(undo)
         self.queue = Queue(undo)
         self.entries: Table[tuple[str, str, str], datetime] = Table(undo)
         self.entry_keys: Table[tuple[str, str, str, str], int] = Table(undo)
@@ -257,8 +258,13 @@ class Tables:
 
     def put_enrollment(self, organization_id: str, enrollment: Enrollment) -> None:
         at = (organization_id, enrollment.enrollment_id)
-        self.queue.move(organization_id, self.enrollments.rows.get(at), enrollment)
+        before = self.enrollments.rows.get(at)
+        self.queue.move(organization_id, before, enrollment)
         self.enrollments.put(at, enrollment)
+        was_cancellable = before is not None and before.cancellers is not None
+        if was_cancellable is not (enrollment.cancellers is not None):
+            change = self.cancellable.remove if was_cancellable else self.cancellable.add
+            change((organization_id, enrollment.profile_id), enrollment.enrollment_id)
 
     def put_entry_key(self, pair: tuple[str, str, str], entry_key: str) -> None:
         """Note the key that an entry is kept with, and the key that it was made with."""

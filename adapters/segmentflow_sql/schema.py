@@ -135,6 +135,8 @@ profiles = Table(
     Column("merged_into", _ID),
     # The aliases and the series that merges brought.
     _json("joined", nullable=True),
+    # The rules by which an event may withdraw an Enrollment; NULL where none may.
+    _json("awaits", nullable=True),
     # The last of the ids of events and Enrollments that are scrubbed already.
     Column("scrubbed_to", _ID),
     Index("segmentflow_profiles_email", "organization_id", "email", unique=True),
@@ -187,6 +189,8 @@ events = Table(
     _instant("occurred_at"),
     _instant("received_at"),
     _json("outcomes"),
+    # The Enrollments that it withdrew; NULL where it withdrew none.
+    _json("withdrew", nullable=True),
     # Of the digest of its key, the first characters: they lead to its key claim.
     Column("key_start", _text(4)),
     # A page is read by one of the first three, newest first; a period by the last.
@@ -276,6 +280,9 @@ enrollments = Table(
     _instant("completed_at", nullable=True),
     Column("last_failure", _text(1_000)),
     _instant("withdrawn_at", nullable=True),
+    # Since when which events withdraw it, by their digests; NULL where none does.
+    _json("cancellers", nullable=True),
+    Column("cancelled_by", _ID),
     Index(
         "segmentflow_enrollments_latest",
         "organization_id",
@@ -372,6 +379,15 @@ for _name in FINISH_TIMES:
         sqlite_where=enrollments.c[_name].is_not(None),
         postgresql_where=enrollments.c[_name].is_not(None),
     )
+
+# What an event of a Profile may withdraw.
+Index(
+    "segmentflow_enrollments_cancellable",
+    enrollments.c.organization_id,
+    enrollments.c.profile_id,
+    sqlite_where=enrollments.c.cancellers.is_not(None),
+    postgresql_where=enrollments.c.cancellers.is_not(None),
+)
 
 # Entries that are not limited carry no key, and are not in it.
 Index(

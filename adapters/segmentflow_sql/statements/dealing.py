@@ -45,6 +45,7 @@ __all__ = [
     "count_of",
     "given",
     "materialized",
+    "now",
     "same",
     "waiting_organizations",
 ]
@@ -81,7 +82,8 @@ def choose(dialect: Dialect, *, organization: bool, journey: bool) -> CTE:
     return (_deal_by_merging if dialect.one_writer else _deal_by_locking)(journey=journey)
 
 
-def _now() -> BindParameter[Any]:
+def now() -> BindParameter[Any]:
+    """Return the parameter that is the instant of the call."""
     return bindparam("now", type_=enrollments.c.available_at.type)
 
 
@@ -102,7 +104,7 @@ def _queue(
     """Read what an Organization has to hand over: available longest first, then the lower id."""
     return (
         select(*columns)
-        .where(_waits(table, organization_id, journey=journey), table.c.available_at <= _now())
+        .where(_waits(table, organization_id, journey=journey), table.c.available_at <= now())
         .order_by(table.c.available_at, table.c.enrollment_id)
     )
 
@@ -124,7 +126,7 @@ def waiting_organizations(*, journey: bool) -> Select[Any]:
     named = [enrollments.c.journey_id == given("journey_id")] if journey else []
     return (
         select(enrollments.c.organization_id)
-        .where(is_available(enrollments), enrollments.c.available_at <= _now(), *named)
+        .where(is_available(enrollments), enrollments.c.available_at <= now(), *named)
         .distinct()
     )
 
@@ -157,7 +159,7 @@ def _circle(*, journey: bool) -> CTE:
     )
     return materialized(
         select(known.c.organization_id, place.label("place"))
-        .where(earliest <= _now())
+        .where(earliest <= now())
         .order_by(literal_column("place")),
         "circle",
     )

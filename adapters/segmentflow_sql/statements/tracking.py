@@ -74,6 +74,7 @@ LIFE: Final = (
     "scrubbed_at",
     "merged_into",
     "joined",
+    "awaits",
 )
 """What a host changes of a Profile, and no event, in the order of the table's columns."""
 

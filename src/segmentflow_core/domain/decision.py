@@ -15,6 +15,12 @@ from typing import Any, Final
 
 from attrs import define, evolve
 
+from segmentflow_core.domain.cancelling import (
+    Withdrawal,
+    cancellers_of,
+    happened_at,
+    still_awaited,
+)
 from segmentflow_core.domain.event import (
     Enrollment,
     Outcome,
@@ -26,6 +32,7 @@ from segmentflow_core.domain.event import (
 from segmentflow_core.domain.fingerprint import FingerprintKeys
 from segmentflow_core.domain.item import Item, answer_taken_key, claim_key
 from segmentflow_core.domain.journey import Journey, PriorEntries
+from segmentflow_core.domain.json_value import JsonObject
 from segmentflow_core.domain.profile import (
     DEFAULT_PROFILE_LIMITS,
     Profile,
@@ -33,6 +40,12 @@ from segmentflow_core.domain.profile import (
 )
 from segmentflow_core.domain.profiles_in_hand import ProfilesInHand
 from segmentflow_core.domain.tracking import Changes, KeyClaim, Known, Probe
+from segmentflow_core.domain.withdrawals import (
+    NOTHING_LOOKED_UP,
+    LookedUp,
+    Questions,
+    Withdrawals,
+)
 from segmentflow_core.errors import IdempotencyKeyReuse, SegmentflowError
 
 __all__ = ["Decision", "decide"]
@@ -48,20 +61,25 @@ class Decision:
         probes: questions about earlier entries that were not answered.
         disputed: the ids of recorded events that were not given: the key of each was taken for
             another request than the one sent now.
+        questions: about what events cancel, not answered; None where there are none.
+        withdrawn: Enrollments of earlier batches that were withdrawn or marked, each as it was
+            and as it is to be stored, sorted by id.
 
-    While there are probes or disputed events the rest is provisional: answer them and decide
-    the batch again.
+    While there are probes, disputed events or questions the rest is provisional: answer them and
+    decide the batch again.
     """
 
     results: tuple[Receipt | SegmentflowError, ...]
     changes: Changes
     probes: tuple[Probe, ...] = ()
     disputed: tuple[str, ...] = ()
+    questions: Questions | None = None
+    withdrawn: tuple[tuple[Enrollment, Enrollment], ...] = ()
 
     @property
     def final(self) -> bool:
         """Whether nothing is left to answer."""
-        return not (self.probes or self.disputed)
+        return not (self.probes or self.disputed or self.questions)
 
 
 _NOTHING_PRIOR: Final = PriorEntries()
@@ -80,6 +98,7 @@ def decide(
     new_id: Callable[[], str],
     create_without_email: bool = False,
     profile_limits: ProfileLimits = DEFAULT_PROFILE_LIMITS,
+    looked_up: LookedUp = NOTHING_LOOKED_UP,
 ) -> Decision:
     """Decide a batch.
 
@@ -95,6 +114,7 @@ def decide(
         new_id: gives a fresh id on every call.
         create_without_email: whether a new external id alone creates a Profile.
         profile_limits: how much a Profile may hold.
+        looked_up: answers to the questions of an earlier run.
     """
     batch = _Batch(
         known,
@@ -106,11 +126,19 @@ def decide(
         new_id=new_id,
         create_without_email=create_without_email,
         profile_limits=profile_limits,
+        looked_up=looked_up,
     )
     results = tuple([batch.apply(item) for item in items])
-    if batch.probes or batch.disputed:
-        return Decision(results, Changes(), tuple(batch.probes), tuple(batch.disputed))
-    return Decision(results, batch.changes())
+    withdrawals = batch.withdrawals
+    questions = None if withdrawals is None else withdrawals.questions
+    if batch.probes or batch.disputed or questions:
+        asked = (tuple(batch.probes), tuple(batch.disputed))
+        return Decision(results, Changes(), *asked, questions or None)
+    if withdrawals is None:
+        return Decision(results, batch.changes())
+    changed = withdrawals.changed
+    withdrawn = tuple([changed[enrollment_id] for enrollment_id in sorted(changed)])
+    return Decision(results, batch.changes(), withdrawn=withdrawn)
 
 
 class _Batch:
@@ -128,6 +156,7 @@ class _Batch:
         new_id: Callable[[], str],
         create_without_email: bool,
         profile_limits: ProfileLimits,
+        looked_up: LookedUp,
     ) -> None:
         self.taken = known.taken
         self.prior_entries = prior_entries
@@ -154,6 +183,8 @@ class _Batch:
         self.entered: dict[tuple[str, str], dict[str | None, int]] = {}
         self.probes: dict[Probe, None] = {}
         self.disputed: dict[str, None] = {}
+        self.looked_up = looked_up
+        self.withdrawals: Withdrawals | None = None
 
     def apply(self, item: Item) -> Receipt | SegmentflowError:
         """Decide one item and add its effects to the batch."""
@@ -190,8 +221,19 @@ class _Batch:
             previous_profiles=profiles.previous(),
             new_versions=tuple(profiles.new_versions),
             events=tuple(self.events),
-            enrollments=tuple(self.enrollments),
+            enrollments=tuple(
+                self.enrollments
+                if self.withdrawals is None
+                else self.withdrawals.final(self.enrollments)
+            ),
         )
+
+    def _withdrawals(self) -> Withdrawals:
+        """Return what this batch withdraws; few batches have to do with it."""
+        if self.withdrawals is None:
+            locks = self.keys is not None
+            self.withdrawals = Withdrawals(self.looked_up, self.now, locks=locks)
+        return self.withdrawals
 
     def _claim(self, item: Item, receipt: Receipt) -> KeyClaim:
         assert self.keys is not None
@@ -218,9 +260,20 @@ class _Batch:
         redacted = request.redaction.apply(request.data)
         profile_state = profile.state()
         state = {"event": redacted.data, "profile": profile_state}
+        withdrew: tuple[Withdrawal, ...] = ()
+        if profile.awaits:
+            withdrew, awaits = self._withdrawals().cancel(
+                profile,
+                request.event,
+                state,
+                request.occurred_at,
+                item.event_id,
+                is_new=profile.profile_id in self.profiles.created,
+            )
+            profile = self.profiles.change_awaits(profile, awaits)
         outcomes: list[Outcome] = []
         for journey in self.journeys.get(request.event, ()):
-            outcome = self._outcome(journey, state, profile, occurred_at, item.event_id)
+            outcome = self._outcome(journey, state, profile, item)
             outcomes.append(outcome)
         event = UserEvent(
             item.event_id,
@@ -234,6 +287,7 @@ class _Batch:
             occurred_at,
             self.now,
             tuple(outcomes),
+            withdrew,
         )
         self.events.append(event)
         return event, redacted.unmatched
@@ -243,21 +297,32 @@ class _Batch:
         journey: Journey,
         state: dict[str, Any],
         profile: Profile,
-        occurred_at: datetime,
-        event_id: str,
+        item: Item,
     ) -> Outcome:
         if profile.suppressed_at is not None:
             return Outcome(journey.journey_id, journey.version, "skipped", SkipReason.SUPPRESSED)
         rules = journey.rules
         profile_id = profile.profile_id
+        occurred_at = item.request.occurred_at or self.now
         passage = rules.judge(state, occurred_at, self.now, profile_id)
         reason = passage.reason
         if reason is None and passage.needs_history:
             since = rules.since(self.now)
             probe = Probe(journey.journey_id, profile_id, passage.entry_key, None, since)
             reason = rules.readmit(self._prior(probe, profile), self.now)
+        if reason is None and rules.cancel_on:
+            is_new = profile_id in self.profiles.created
+            if self._withdrawals().is_cancelled(
+                rules.cancel_on,
+                profile,
+                state,
+                item.request.occurred_at,
+                self.events,
+                is_new=is_new,
+            ):
+                reason = SkipReason.CANCELLED
         if reason is None:
-            self._enroll(journey, profile, passage.entry_key, event_id)
+            self._enroll(journey, profile, passage.entry_key, state, item)
         kind: OutcomeKind = "enrolled" if reason is None else "skipped"
         return Outcome(journey.journey_id, journey.version, kind, reason)
 
@@ -285,21 +350,38 @@ class _Batch:
         return answer
 
     def _enroll(
-        self, journey: Journey, profile: Profile, entry_key: str | None, event_id: str
+        self,
+        journey: Journey,
+        profile: Profile,
+        entry_key: str | None,
+        state: JsonObject,
+        item: Item,
     ) -> None:
+        rules, event_id = journey.rules, item.event_id
+        occurred_at = item.request.occurred_at or self.now
         profile_id = profile.profile_id
         entered = self.entered.setdefault((journey.journey_id, profile_id), {})
         entered[entry_key] = entered.get(entry_key, 0) + 1
-        self.enrollments.append(
-            Enrollment(
-                self.new_id(),
-                journey.journey_id,
-                journey.version,
-                profile_id,
-                event_id,
-                profile.number,
-                journey.rules.kept_key(entry_key, event_id),
-                self.now,
-                available_at=self.now,
-            )
+        cancellers = None
+        if rules.cancel_on:
+            since = happened_at(occurred_at, self.now)
+            cancellers = cancellers_of(rules.cancel_on, state, since)
+        enrollment = Enrollment(
+            self.new_id(),
+            journey.journey_id,
+            journey.version,
+            profile_id,
+            event_id,
+            profile.number,
+            rules.kept_key(entry_key, event_id),
+            self.now,
+            available_at=rules.available_at(occurred_at, self.now),
+            cancellers=cancellers,
         )
+        self.enrollments.append(enrollment)
+        if cancellers is not None:
+            self._withdrawals().add(enrollment)
+            current = self.profiles.current(profile_id)
+            met = still_awaited(rules.cancel_on, cancellers.digests)
+            awaits = tuple(dict.fromkeys((*current.awaits, *met)))
+            self.profiles.change_awaits(current, awaits)

@@ -12,6 +12,8 @@ from typing import Any, Final, Literal, TypeAlias
 
 from attrs import field, frozen
 
+from segmentflow_core.domain.cancelling import Cancellers, Withdrawal
+
 __all__ = [
     "SKIP_REASONS",
     "Enrollment",
@@ -32,6 +34,7 @@ class SkipReason(StrEnum):
     ALREADY_ENROLLED = "already_enrolled"
     COOLING_DOWN = "cooling_down"
     LIMIT_REACHED = "limit_reached"
+    CANCELLED = "cancelled"
     ENTRY_KEY_MISSING = "entry_key_missing"
     TOO_LATE = "too_late"
     OUTSIDE_WINDOW = "outside_window"
@@ -51,6 +54,7 @@ SKIP_REASONS: Final[dict[SkipReason, str]] = {
     SkipReason.ALREADY_ENROLLED: "The Profile has entered before, and the Journey lets it in once.",
     SkipReason.COOLING_DOWN: "The Profile entered too short a time ago.",
     SkipReason.LIMIT_REACHED: "The Profile has entered as often as the Journey lets it for now.",
+    SkipReason.CANCELLED: "An event that cancels the entry was recorded already.",
 }
 """Every reason, in the order the rules are applied, with its explanation."""
 
@@ -90,6 +94,7 @@ class UserEvent:
         occurred_at: when it happened.
         received_at: when it was received.
         outcomes: one for every matched Journey, sorted by Journey id.
+        withdrew: what it did to Enrollments of earlier events, sorted by their ids.
     """
 
     event_id: str
@@ -103,6 +108,7 @@ class UserEvent:
     occurred_at: datetime
     received_at: datetime
     outcomes: tuple[Outcome, ...]
+    withdrew: tuple[Withdrawal, ...] = ()
 
     def __repr__(self) -> str:
         """Name the event without showing what it holds."""
@@ -144,6 +150,11 @@ class Enrollment:
         last_failure: what a worker said of the latest failure that it had words for, at most 1,000
             characters; None before any, and again once it is completed or revived.
         withdrawn_at: when it was withdrawn: it is handed over no more.
+        cancellers: by which later events it is withdrawn; None where by none, and once it is
+            finished.
+        cancelled_by: the event that withdrew it. While a worker holds it, the event that will have
+            withdrawn it when the worker gives it back or its lease ends; one that is completed
+            first keeps this.
     """
 
     enrollment_id: str
@@ -162,6 +173,8 @@ class Enrollment:
     completed_at: datetime | None = None
     last_failure: str | None = None
     withdrawn_at: datetime | None = None
+    cancellers: Cancellers | None = None
+    cancelled_by: str | None = None
 
     @property
     def waits_until(self) -> datetime:

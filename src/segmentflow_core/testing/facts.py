@@ -20,6 +20,7 @@ from attrs import Attribute, fields, has
 
 from segmentflow_core.domain.api_key import ApiKey
 from segmentflow_core.domain.audit import AuditAction, AuditRecord
+from segmentflow_core.domain.cancelling import Cancellers, CancelOn, Withdrawal
 from segmentflow_core.domain.event import (
     Enrollment,
     EnrollmentStatus,
@@ -124,10 +125,14 @@ FIELDS: Final[dict[type, dict[str, _Source]]] = {
         "suppressed_at": "suppressed_at",
         "erased_at": "erased_at",
         "scrubbed_at": "scrubbed_at",
+        "awaits": "awaits",
     },
     # The fields of these two go together, so a Profile's are one fact each.
     Alias: dict.fromkeys(("kind", "value"), _fixed(None)),
     MergedSeries: dict.fromkeys(("profile_id", "before"), _fixed(None)),
+    CancelOn: dict.fromkeys(("event", "same"), _fixed(None)),
+    Cancellers: dict.fromkeys(("since", "digests"), _fixed(None)),
+    Withdrawal: dict.fromkeys(("enrollment_id", "journey_id", "marked"), _fixed(None)),
     ProfileVersion: {
         "profile_id": "profile_id",
         "version": "version",
@@ -153,6 +158,7 @@ FIELDS: Final[dict[type, dict[str, _Source]]] = {
         "occurred_at": "occurred_at",
         "received_at": "received_at",
         "outcomes": _outcomes,
+        "withdrew": "withdrew",
     },
     Enrollment: {
         "enrollment_id": "enrollment_id",
@@ -172,6 +178,8 @@ FIELDS: Final[dict[type, dict[str, _Source]]] = {
         "completed_at": _fixed(None),
         "last_failure": _fixed(None),
         "withdrawn_at": _fixed(None),
+        "cancellers": "cancellers",
+        "cancelled_by": _fixed(None),
     },
     Trigger: {"event": "trigger", "where": "where"},
     # Its fields go together, so it is one fact.
@@ -187,6 +195,8 @@ FIELDS: Final[dict[type, dict[str, _Source]]] = {
         "window": _window,
         "max_lateness": "max_lateness",
         "sample": Sample,
+        "delay": "delay",
+        "cancel_on": "awaits",
     },
     Journey: {
         "definition": JourneyDefinition,
@@ -222,9 +232,12 @@ OWN_VALUES: Final[Mapping[str, tuple[Any, ...]]] = {
     "api_key_id": specimens.IDS,
     "audit_id": specimens.IDS,
     "available_at": specimens.INSTANTS,
+    "awaits": specimens.CANCEL_RULES,
     "by": specimens.NAMES,
+    "cancellers": specimens.CANCELLERS,
     "counts": specimens.AUDIT_COUNTS,
     "data": specimens.JSON_OBJECTS,
+    "delay": specimens.DURATIONS,
     "email": specimens.EMAILS,
     "enrolled": specimens.COUNTS,
     "enrollment_id": specimens.IDS,
@@ -267,6 +280,7 @@ OWN_VALUES: Final[Mapping[str, tuple[Any, ...]]] = {
     "trigger": specimens.NAMES,
     "version": specimens.VERSIONS,
     "where": specimens.CONDITIONS,
+    "withdrew": specimens.WITHDRAWALS,
 }
 """What is tried where the type of a field does not say it: of every text and every number."""
 
@@ -315,9 +329,12 @@ def facts_of(number: int, /, **known: Any) -> Facts:
         "api_key_digest": digest,
         "api_key_id": specimens.an_id(2**64 + 8 * number + 4),
         "audit_id": specimens.an_id(2**64 + 8 * number + 5),
+        "awaits": (),
         "by": None,
+        "cancellers": None,
         "counts": {},
         "data": {"n": number},
+        "delay": None,
         "email": f"p{number}@example.org",
         "ends_at": None,
         "enrolled": 1,
@@ -365,6 +382,7 @@ def facts_of(number: int, /, **known: Any) -> Facts:
         "trigger": f"trigger {number}",
         "version": 1,
         "where": None,
+        "withdrew": (),
     }
     moments = ("available_at", "created_at", "done_at", "entered_at", "occurred_at")
     facts |= dict.fromkeys((*moments, "published_at", "received_at", "taken_at"), _MOMENT)

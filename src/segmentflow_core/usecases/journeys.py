@@ -17,8 +17,10 @@ from segmentflow_core.domain.journey import (
     definition_changes,
     definition_digest,
 )
+from segmentflow_core.errors import ConfigurationError
 from segmentflow_core.ports import Transaction
 from segmentflow_core.usecases.audit import Actor, keep_record
+from segmentflow_core.usecases.cancelling import can_cancel
 
 __all__ = ["JourneyChange", "PublishedJourney", "publish_journeys"]
 
@@ -51,7 +53,16 @@ async def publish_journeys(
     """Publish definitions; Journeys not named are left alone. Doing it twice changes nothing.
 
     What changed is kept on record.
+
+    Raises:
+        ConfigurationError: the storage cannot do what a definition asks for.
     """
+    if not can_cancel(transaction):
+        refused = sorted(each.journey_id for each in definitions if each.cancel_on)
+        if refused:
+            raise ConfigurationError(
+                f"This storage keeps no Journeys with cancelOn: {', '.join(refused)}."
+            )
     stored = await settle(transaction.journeys.list(organization_id))
     current = {journey.journey_id: journey for journey in stored}
     published = [_published(current.get(d.journey_id), d, actor.now) for d in definitions]

@@ -27,9 +27,11 @@ from segmentflow_core.domain.request import (
     request_or_refusal,
 )
 from segmentflow_core.domain.tracking import Intent, Probe
+from segmentflow_core.domain.withdrawals import NOTHING_LOOKED_UP
 from segmentflow_core.errors import SegmentflowError
 from segmentflow_core.ports import Clock, IdFactory, Transaction
 from segmentflow_core.tracebacks import forget_locals
+from segmentflow_core.usecases.cancelling import look_up, save_withdrawn
 
 __all__ = ["AnyRequest", "Prepared", "Recorded", "Settings", "join", "prepare", "record_batch"]
 
@@ -185,6 +187,7 @@ async def record_batch(
     known = await settle(transaction.tracking.load(organization_id, prepared.intent))
     answers: Mapping[Probe, PriorEntries] = {}
     recorded: Mapping[str, UserEvent | None] = {}
+    looked_up = NOTHING_LOOKED_UP
     while True:
         decision = decide(
             items,
@@ -197,6 +200,7 @@ async def record_batch(
             new_id=ids.new_id,
             create_without_email=settings.create_without_email,
             profile_limits=settings.profile_limits,
+            looked_up=looked_up,
         )
         if decision.final:
             break
@@ -207,8 +211,12 @@ async def record_batch(
         if decision.disputed:
             events = await settle(transaction.events.get_many(organization_id, decision.disputed))
             recorded = {event_id: events.get(event_id) for event_id in decision.disputed}
+        if decision.questions:
+            looked_up = await look_up(transaction, organization_id, decision.questions, looked_up)
     if not decision.changes.empty:
         await settle(transaction.tracking.write(organization_id, decision.changes))
+    if decision.withdrawn:
+        await save_withdrawn(transaction, organization_id, decision.withdrawn)
     results: dict[int, Receipt | SegmentflowError] = dict(prepared.refused)
     for (index, _), result in zip(prepared.items, decision.results, strict=True):
         if isinstance(result, SegmentflowError):

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from segmentflow_core.domain.journey.check import check_journey
 from segmentflow_core.domain.journey.definition import (
+    MAX_CANCEL_RULES,
     MAX_KEY_PARTS,
     MAX_NAME,
     MAX_TIMES,
     OPTIONAL_REENTRY_MEMBERS,
     REENTRY_MEMBERS,
+    CancelOn,
     JourneyDefinition,
     JourneyStatus,
     Reentry,
@@ -49,12 +51,14 @@ from segmentflow_core.domain.journey.rules import (
 __all__ = [
     "ENTRY_KEY_FOR_ONCE",
     "KEY_SEPARATOR",
+    "MAX_CANCEL_RULES",
     "MAX_JOURNEYS_BYTES",
     "MAX_KEY_PARTS",
     "MAX_NAME",
     "MAX_TIMES",
     "OPTIONAL_REENTRY_MEMBERS",
     "REENTRY_MEMBERS",
+    "CancelOn",
     "Journey",
     "JourneyDefinition",
     "JourneyStatus",

@@ -11,14 +11,17 @@ from typing import Final
 
 from attrs import frozen
 
+from segmentflow_core.domain.cancelling import CancelOn
 from segmentflow_core.domain.json_value import JsonObject
 
 __all__ = [
+    "MAX_CANCEL_RULES",
     "MAX_KEY_PARTS",
     "MAX_NAME",
     "MAX_TIMES",
     "OPTIONAL_REENTRY_MEMBERS",
     "REENTRY_MEMBERS",
+    "CancelOn",
     "JourneyDefinition",
     "JourneyStatus",
     "Reentry",
@@ -33,6 +36,9 @@ MAX_NAME: Final = 255
 
 MAX_KEY_PARTS: Final = 8
 """How many parts an entry key may have."""
+
+MAX_CANCEL_RULES: Final = 8
+"""How many rules of what cancels an Enrollment a Journey may have."""
 
 MAX_TIMES: Final = 1_000
 """How many entries `at_most` may let in."""
@@ -145,6 +151,9 @@ class JourneyDefinition:
         window: when the event must have happened, or None.
         max_lateness: ISO 8601 duration from occurrence to receipt, or None.
         sample: the share of Profiles it takes, or None for all.
+        delay: ISO 8601 duration from when the event occurred, or was received if that is earlier,
+            until its Enrollment is handed over; None for at once.
+        cancel_on: which later events withdraw its Enrollments.
     """
 
     journey_id: str
@@ -155,3 +164,5 @@ class JourneyDefinition:
     window: Window | None = None
     max_lateness: str | None = None
     sample: Sample | None = None
+    delay: str | None = None
+    cancel_on: tuple[CancelOn, ...] = ()

@@ -16,6 +16,7 @@ from segmentflow_core.domain.faults import Faults, Place
 from segmentflow_core.domain.instant import format_instant, parse_instant
 from segmentflow_core.domain.journey.check import note_journey_faults
 from segmentflow_core.domain.journey.definition import (
+    CancelOn,
     JourneyDefinition,
     JourneyStatus,
     Reentry,
@@ -134,6 +135,13 @@ def journey_document(definition: JourneyDefinition) -> dict[str, Any]:
             "percent": definition.sample.percent,
             "seed": definition.sample.seed,
         }
+    if definition.delay is not None:
+        document["delay"] = definition.delay
+    if definition.cancel_on:
+        document["cancelOn"] = [
+            {"event": rule.event, **({"same": list(rule.same)} if rule.same else {})}
+            for rule in definition.cancel_on
+        ]
     return document
 
 
@@ -189,6 +197,13 @@ def _built(document: dict[str, Any]) -> JourneyDefinition:
         else Window(_moment(window.get("from")), _moment(window.get("until"))),
         max_lateness=document.get("maxLateness"),
         sample=None if sample is None else Sample(sample["percent"], sample["seed"]),
+        delay=document.get("delay"),
+        cancel_on=tuple(
+            [
+                CancelOn(rule["event"], tuple(rule.get("same", ())))
+                for rule in document.get("cancelOn", ())
+            ]
+        ),
     )
 
 

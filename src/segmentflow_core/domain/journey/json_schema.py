@@ -12,6 +12,7 @@ from typing import Any, Final
 from segmentflow_core.domain.condition import condition_json_schema
 from segmentflow_core.domain.duration import DURATION_PATTERN
 from segmentflow_core.domain.journey.definition import (
+    MAX_CANCEL_RULES,
     MAX_KEY_PARTS,
     MAX_NAME,
     MAX_TIMES,
@@ -142,11 +143,33 @@ _JOURNEY: Final = _object(
             },
             description="The share of Profiles that may enter.",
         ),
+        "delay": _duration("How long after it happened an Enrollment waits to be handed over."),
+        "cancelOn": {
+            "description": "Which later events of the Profile withdraw an Enrollment.",
+            "type": "array",
+            "items": _object(
+                {
+                    "event": _name("The event's name, matched exactly."),
+                    "same": {
+                        "description": "Where both events must have equal values.",
+                        "type": "array",
+                        "items": _PATH,
+                        "minItems": 1,
+                        "maxItems": MAX_KEY_PARTS,
+                    },
+                },
+                "same",
+            ),
+            "minItems": 1,
+            "maxItems": MAX_CANCEL_RULES,
+        },
     },
     "name",
     "reentry",
     "window",
     "maxLateness",
     "sample",
+    "delay",
+    "cancelOn",
     description="An automation with a trigger.",
 )

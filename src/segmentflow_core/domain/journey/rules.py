@@ -10,11 +10,11 @@ import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Any, Final
+from typing import Final
 
 from attrs import frozen
 
-from segmentflow_core.domain.canonical import canonical_json
+from segmentflow_core.domain.cancelling import CancelOn, happened_at, same_values_digest
 from segmentflow_core.domain.condition import Condition, compile_condition
 from segmentflow_core.domain.duration import parse_duration
 from segmentflow_core.domain.event import SkipReason
@@ -24,9 +24,8 @@ from segmentflow_core.domain.journey.definition import (
     Sample,
     Window,
 )
-from segmentflow_core.domain.json_value import MISSING, JsonObject
-from segmentflow_core.domain.pointer import Tokens, parse_pointer, resolve
-from segmentflow_core.domain.redaction import REDACTED
+from segmentflow_core.domain.json_value import JsonObject
+from segmentflow_core.domain.pointer import Tokens, parse_pointer
 
 __all__ = [
     "ENTRY_KEY_FOR_ONCE",
@@ -89,6 +88,7 @@ KEY_SEPARATOR: Final = "-"
 """Stands between a key and what tells entries with it apart; sorted before every hex digit."""
 
 _BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
+_END: Final = datetime.max.replace(tzinfo=UTC)
 
 
 @frozen
@@ -133,6 +133,8 @@ class Rules:
     window: Window | None
     max_lateness: timedelta | None
     sample: Sample | None
+    delay: timedelta | None
+    cancel_on: tuple[CancelOn, ...]
 
     @classmethod
     def of(cls, definition: JourneyDefinition) -> Rules:
@@ -153,6 +155,8 @@ class Rules:
             if definition.max_lateness is None
             else parse_duration(definition.max_lateness),
             sample=definition.sample,
+            delay=None if definition.delay is None else parse_duration(definition.delay),
+            cancel_on=definition.cancel_on,
         )
 
     def judge(
@@ -198,6 +202,18 @@ class Rules:
         if self.policy is not ReentryPolicy.AT_MOST:
             return entry_key
         return f"{entry_key or ''}{KEY_SEPARATOR}{event_id}"
+
+    def available_at(self, occurred_at: datetime, received_at: datetime) -> datetime:
+        """Return from when on an entry is handed over.
+
+        A delay runs from when the event happened, or was received if that is earlier.
+        """
+        if self.delay is None:
+            return received_at
+        try:
+            return happened_at(occurred_at, received_at) + self.delay
+        except OverflowError:
+            return _END
 
     def since(self, received_at: datetime) -> datetime | None:
         """Return after which instant entries count; None where the policy does not count them."""
@@ -256,10 +272,4 @@ def entry_key_of(state: JsonObject, key: tuple[Tokens, ...]) -> str | None:
     count as missing. The key is the SHA-256 of the parts as canonical JSON, in hex: its
     length is fixed, and 1 and 1.0 give the same key.
     """
-    parts: list[Any] = []
-    for tokens in key:
-        part = resolve(state, tokens)
-        if part is MISSING or part is None or part == REDACTED or isinstance(part, (dict, list)):
-            return None
-        parts.append(part)
-    return hashlib.sha256(canonical_json(parts)).hexdigest()
+    return same_values_digest(state, key)
