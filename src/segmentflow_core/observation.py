@@ -48,13 +48,14 @@ class Observation:
             written: the events that the last run of the transaction wrote.
         """
         self._tell_runs()
+        withdrew = {event.event_id: len(event.withdrew) for event in written if event.withdrew}
         for result in results:
             if isinstance(result, SegmentflowError):
                 self._tell_refusal(result.code)
             elif result.replayed:
                 self._tell_replay(result)
             else:
-                self._tell_event(result)
+                self._tell_event(result, withdrew.get(result.event_id, 0))
         for event in written:
             for outcome in event.outcomes:
                 self._tell_outcome(event.event_id, outcome)
@@ -66,13 +67,14 @@ class Observation:
         for _ in range(self._calls):
             self._tell_refusal(code)
 
-    def _tell_event(self, receipt: Receipt) -> None:
+    def _tell_event(self, receipt: Receipt, withdrawn: int) -> None:
         details = Tracked(
             self._organization_id,
             receipt.event_id,
             receipt.matched_journeys,
             receipt.enrolled_journeys,
             len(receipt.unmatched_paths),
+            withdrawn,
         )
         self._tell(lambda observer: observer.tracked(details))
 

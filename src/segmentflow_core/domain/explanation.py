@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 from attrs import evolve, field, frozen
 
+from segmentflow_core.domain.cancelling import Withdrawal
 from segmentflow_core.domain.condition import Explanation, Reason, why_unknown
 from segmentflow_core.domain.condition.reading import read
 from segmentflow_core.domain.event import Outcome, OutcomeKind, SkipReason, UserEvent
@@ -29,11 +30,14 @@ from segmentflow_core.domain.journey import (
     is_within,
 )
 from segmentflow_core.domain.json_value import JsonObject, JsonValue, Missing
-from segmentflow_core.domain.pointer import format_pointer
+from segmentflow_core.domain.pointer import Tokens, format_pointer, parse_pointer
 from segmentflow_core.domain.redaction import REDACTED
 from segmentflow_core.domain.tracking import Probe
 
 __all__ = [
+    "CancelFact",
+    "CancelRule",
+    "DelayFact",
     "ExplainedEvent",
     "ExplainedJourney",
     "KeyPart",
@@ -138,6 +142,51 @@ class ReentryFact:
     entries: int | None = None
 
 
+@frozen
+class DelayFact:
+    """The delay, and from when on an entry would be handed over.
+
+    Attributes:
+        delay: the definition's ISO 8601 duration.
+        available_at: not before this instant.
+    """
+
+    delay: str
+    available_at: datetime
+
+
+@frozen
+class CancelRule:
+    """One rule of what cancels an entry, and the values that this event has for it.
+
+    Attributes:
+        event: the name of the events that cancel.
+        same: where their values must be equal to these; one that equals nothing has a reason, and
+            then no event cancels by this rule.
+    """
+
+    event: str
+    same: tuple[KeyPart, ...]
+
+
+@frozen
+class CancelFact:
+    """What cancels an entry, and whether that has happened already.
+
+    Attributes:
+        rules: the definition's.
+        cancelled_by: a recorded event that cancels the entry; None where there is none.
+    """
+
+    rules: tuple[CancelRule, ...]
+    cancelled_by: str | None
+
+    @property
+    def met(self) -> bool:
+        """Whether nothing that is recorded cancels the entry."""
+        return self.cancelled_by is None
+
+
 @frozen(repr=False)
 class ExplainedJourney:
     """The outcome of one event for one Journey that listens for it, and why.
@@ -155,6 +204,8 @@ class ExplainedJourney:
         condition: the condition's tree; None where the definition has none.
         reentry: the policy and the earlier entries.
         recorded: the outcome stored with the event for this Journey; None where there is none.
+        delay: how long an entry waits; None where the definition has no delay.
+        cancelling: what cancels an entry; None where the definition has no such rules.
     """
 
     journey_id: str
@@ -168,6 +219,8 @@ class ExplainedJourney:
     condition: Explanation | None
     reentry: ReentryFact
     recorded: Outcome | None
+    delay: DelayFact | None = None
+    cancelling: CancelFact | None = None
 
     def __repr__(self) -> str:
         """Name the Journey and the outcome; the facts hold the event's values and are not shown."""
@@ -217,6 +270,7 @@ class ExplainedEvent:
         unmatched_paths: redaction paths of a request that match nothing in its data, sorted.
         journeys: one for each Journey that listens, sorted by Journey id.
         silent: Journeys the caller asked about, by id or as drafts, that do not listen.
+        withdrew: the Enrollments that a stored event withdrew, or that a request would withdraw.
     """
 
     event_id: str | None
@@ -227,6 +281,7 @@ class ExplainedEvent:
     unmatched_paths: tuple[str, ...]
     journeys: tuple[ExplainedJourney, ...]
     silent: tuple[SilentJourney, ...] = ()
+    withdrew: tuple[Withdrawal, ...] = ()
 
     def __repr__(self) -> str:
         """Name the event without showing what it holds."""
@@ -253,6 +308,7 @@ def explain_journey(
     version: int | None,
     profile_exists: bool = True,
     suppressed: bool = False,
+    canceller: UserEvent | None = None,
 ) -> ExplainedJourney:
     """Say what comes of `event` for `journey`, and why.
 
@@ -265,13 +321,16 @@ def explain_journey(
             then, so a sample stays open; the rest is explained as if the Profile were in it.
         suppressed: whether the Profile is suppressed now; of a stored event its outcomes say
             whether it was.
+        canceller: the recorded event that cancels the entry; None where there is none.
     """
     rules = journey.rules
     state = _state(event)
     sample = _sample(rules.sample, event.profile_id, profile_exists=profile_exists)
     if sample is not None and sample.met is None:
         rules = evolve(rules, sample=None)
-    reason = SkipReason.SUPPRESSED if suppressed else outcome_of(rules, event, prior)
+    reason: SkipReason | None = SkipReason.SUPPRESSED
+    if not suppressed:
+        reason = outcome_of(rules, event, prior, is_cancelled=canceller is not None)
     definition = journey.definition
     lateness = event.received_at - event.occurred_at
     return ExplainedJourney(
@@ -290,20 +349,33 @@ def explain_journey(
         condition=None if rules.condition is None else rules.condition.explain(state),
         reentry=_reentry(rules, definition.reentry, state, prior, event.received_at),
         recorded=next((o for o in event.outcomes if o.journey_id == journey.journey_id), None),
+        delay=None
+        if definition.delay is None
+        else DelayFact(definition.delay, rules.available_at(event.occurred_at, event.received_at)),
+        cancelling=_cancelling(rules, state, canceller) if rules.cancel_on else None,
     )
 
 
-def outcome_of(rules: Rules, event: UserEvent, prior: PriorEntries) -> SkipReason | None:
+def outcome_of(
+    rules: Rules, event: UserEvent, prior: PriorEntries, *, is_cancelled: bool = False
+) -> SkipReason | None:
     """Say why an event does not enrol its Profile, or None where it does.
 
     An event that a Journey skipped because its Profile was suppressed is skipped by every other.
+
+    Args:
+        rules: of the Journey.
+        event: the event.
+        prior: earlier entries.
+        is_cancelled: whether an event that cancels the entry is recorded.
     """
     if any(outcome.reason is SkipReason.SUPPRESSED for outcome in event.outcomes):
         return SkipReason.SUPPRESSED
     passage = rules.judge(_state(event), event.occurred_at, event.received_at, event.profile_id)
-    if passage.reason is None and passage.needs_history:
-        return rules.readmit(prior, event.received_at)
-    return passage.reason
+    reason = passage.reason
+    if reason is None and passage.needs_history:
+        reason = rules.readmit(prior, event.received_at)
+    return SkipReason.CANCELLED if reason is None and is_cancelled else reason
 
 
 def _state(event: UserEvent) -> JsonObject:
@@ -325,6 +397,26 @@ def _after(moment: datetime, duration: timedelta) -> datetime:
         return _END
 
 
+def _part(state: JsonObject, tokens: Tokens) -> KeyPart:
+    found = read(state, tokens)
+    usable = type(found) in (str, int, float, bool) and found != REDACTED
+    return KeyPart(format_pointer(*tokens), found, None if usable else why_unknown(found))
+
+
+def _cancelling(rules: Rules, state: JsonObject, canceller: UserEvent | None) -> CancelFact:
+    return CancelFact(
+        tuple(
+            [
+                CancelRule(
+                    rule.event, tuple([_part(state, parse_pointer(each)) for each in rule.same])
+                )
+                for rule in rules.cancel_on
+            ]
+        ),
+        None if canceller is None else canceller.event_id,
+    )
+
+
 def _reentry(
     rules: Rules,
     reentry: Reentry,
@@ -332,13 +424,7 @@ def _reentry(
     prior: PriorEntries,
     received_at: datetime,
 ) -> ReentryFact:
-    parts: list[KeyPart] = []
-    for tokens in rules.key:
-        found = read(state, tokens)
-        usable = type(found) in (str, int, float, bool) and found != REDACTED
-        parts.append(
-            KeyPart(format_pointer(*tokens), found, None if usable else why_unknown(found))
-        )
+    parts = [_part(state, tokens) for tokens in rules.key]
     if any(part.reason is not None for part in parts):
         return ReentryFact(
             rules.policy, tuple(parts), met=None, times=reentry.times, within=reentry.within

@@ -5,17 +5,39 @@ Knows in which order it is asked. What an answer means, `domain.withdrawals` say
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+from attrs import frozen
 
 from segmentflow_core.colour import settle
 from segmentflow_core.domain.event import Enrollment, UserEvent
 from segmentflow_core.domain.hand_over import EnrollmentChange
-from segmentflow_core.domain.withdrawals import LookedUp, Questions, RecordedProbe
+from segmentflow_core.domain.journey import Journey
+from segmentflow_core.domain.json_value import JsonObject
+from segmentflow_core.domain.profile import Profile
+from segmentflow_core.domain.withdrawals import (
+    LookedUp,
+    Questions,
+    RecordedProbe,
+    canceller_among,
+    probes_of_cancellers,
+)
 from segmentflow_core.errors import ConfigurationError
 from segmentflow_core.ports import Transaction
 from segmentflow_core.ports.cancelling import CancellingRepository
+from segmentflow_core.usecases.history import merged_before
 
-__all__ = ["can_cancel", "look_up", "recorded_events", "save_withdrawn"]
+__all__ = [
+    "Entering",
+    "can_cancel",
+    "look_up",
+    "recorded_cancellers",
+    "recorded_events",
+    "save_withdrawn",
+]
+
+K = TypeVar("K")
 
 
 def can_cancel(transaction: Transaction) -> bool:
@@ -63,6 +85,61 @@ async def save_withdrawn(
     if withdrawn:
         changes = [EnrollmentChange(organization_id, *change) for change in withdrawn]
         await settle(transaction.hand_over.save(changes))
+
+
+@frozen(repr=False)
+class Entering:
+    """An event that is recorded, or might be, as one that enters a Journey.
+
+    Attributes:
+        journey: the Journey.
+        event: the event.
+        before: its number, where only what was recorded earlier counts; None counts everything.
+    """
+
+    journey: Journey
+    event: UserEvent
+    before: int | None
+
+
+async def recorded_cancellers(
+    transaction: Transaction,
+    organization_id: str,
+    asked: Mapping[K, Entering],
+    profiles: dict[str, Profile | None],
+) -> dict[K, UserEvent]:
+    """Return the event that cancels each entry already; those that nothing cancels are not named.
+
+    Args:
+        transaction: to ask in.
+        organization_id: whose events.
+        asked: entries by what they are asked for.
+        profiles: those that were read already, by id; filled here.
+    """
+    probes: dict[K, list[RecordedProbe]] = {}
+    for key, entering in asked.items():
+        event, rules = entering.event, entering.journey.rules.cancel_on
+        # An event that happened when it was received is later than all that is recorded.
+        if rules and event.occurred_at < event.received_at:
+            who, before = event.profile_id, entering.before
+            merged = await merged_before(transaction, organization_id, who, before, profiles)
+            probes[key] = probes_of_cancellers(
+                rules, _state(event), (who, *merged), event.occurred_at, before
+            )
+    together = dict.fromkeys(probe for each in probes.values() for probe in each)
+    answers = await recorded_events(transaction, organization_id, list(together))
+    found: dict[K, UserEvent] = {}
+    for key, own in probes.items():
+        event, rules = asked[key].event, asked[key].journey.rules.cancel_on
+        recorded = [each for probe in own for each in answers[probe]]
+        canceller = canceller_among(rules, _state(event), event.occurred_at, recorded)
+        if canceller is not None:
+            found[key] = canceller
+    return found
+
+
+def _state(event: UserEvent) -> JsonObject:
+    return {"event": event.data, "profile": event.profile}
 
 
 def _cancelling(transaction: Transaction) -> CancellingRepository:

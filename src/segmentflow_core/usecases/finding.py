@@ -24,6 +24,7 @@ from segmentflow_core.domain.tracking import Probe
 from segmentflow_core.errors import ConfigurationError, NotFound
 from segmentflow_core.ports import Transaction
 from segmentflow_core.ports.finding import FindingRepository
+from segmentflow_core.usecases.cancelling import Entering, recorded_cancellers
 from segmentflow_core.usecases.history import prior_entries, probes_of_history
 
 __all__ = [
@@ -173,9 +174,14 @@ async def tell(
     told = [_told(event, entries, journey_id, explained) for event in events]
     return Story(
         profile,
-        tuple(each for each in told if journey_id is None or each.outcomes),
+        tuple(each for each in told if journey_id is None or _is_about(each, journey_id)),
         events[-1].event_id if len(events) == limit else None,
     )
+
+
+def _is_about(told: ToldEvent, journey_id: str) -> bool:
+    withdrew = told.event.withdrew
+    return bool(told.outcomes) or any(each.journey_id == journey_id for each in withdrew)
 
 
 def _told(
@@ -235,9 +241,15 @@ async def _explained(
                 transaction, organization_id, probe, histories
             )
     answers = await prior_entries(transaction, organization_id, asked)
+    entering = {e.event_id: Entering(journey, e, e.number) for e, journey in matched}
+    cancellers = await recorded_cancellers(transaction, organization_id, entering, histories)
     return {
         event.event_id: explain_journey(
-            journey, event, answers.get(event.event_id, _NOTHING_PRIOR), version=journey.version
+            journey,
+            event,
+            answers.get(event.event_id, _NOTHING_PRIOR),
+            version=journey.version,
+            canceller=cancellers.get(event.event_id),
         )
         for event, journey in matched
     }

@@ -37,6 +37,7 @@ MARKERS: Final[dict[str, str]] = {
     "Lease": "leases",
     "SharedClaim": "leases",
     "PeopleRace": "people",
+    "CancellingRace": "cancelling",
     "ApiKey": "api_keys",
 }
 """The marker of each subject whose name it is not: `HandOver` has the marker `hand_over`."""
