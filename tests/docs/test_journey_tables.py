@@ -195,7 +195,7 @@ def test_the_members_of_a_journey_file():
         *(
             f"{name}.{inner}"
             for name, member in schema.items()
-            for inner in member.get("properties", ())
+            for inner in member.get("items", member).get("properties", ())
         ),
         *(f"reentry.{name}" for name in reentry),
     }

@@ -52,7 +52,9 @@ class OneEnvironment:
 
 @pytest.mark.once
 class TestLmdbStorage(OneEnvironment, ApiKeyContract, StorageContract):
-    capabilities = Capabilities(finding=False, people=False, audit=False, retention=False)
+    capabilities = Capabilities(
+        finding=False, people=False, audit=False, retention=False, cancelling=False
+    )
 
     opened = LmdbStorage
 
@@ -60,7 +62,9 @@ class TestLmdbStorage(OneEnvironment, ApiKeyContract, StorageContract):
 @pytest.mark.once
 @pytest.mark.same_rules
 class TestAsyncLmdbStorage(OneEnvironment, ApiKeyContract, StorageContract):
-    capabilities = Capabilities(finding=False, people=False, audit=False, retention=False)
+    capabilities = Capabilities(
+        finding=False, people=False, audit=False, retention=False, cancelling=False
+    )
 
     opened = AsyncLmdbStorage
 

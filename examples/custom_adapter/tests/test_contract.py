@@ -19,7 +19,9 @@ from segmentflow_core.testing.lines import LossyLine
 from segmentflow_redis import AsyncRedisStorage, RedisStorage, open_storage
 
 # Its records are found by their ids alone.
-CAPABILITIES = Capabilities(finding=False, people=False, audit=False, retention=False)
+CAPABILITIES = Capabilities(
+    finding=False, people=False, audit=False, retention=False, cancelling=False
+)
 
 
 @pytest.fixture

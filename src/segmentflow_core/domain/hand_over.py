@@ -362,17 +362,25 @@ def _ended(enrollment: Enrollment, now: datetime) -> Enrollment:
     )
 
 
-def cancelled(enrollment: Enrollment, event_id: str, now: datetime) -> Enrollment | None:
+def cancelled(
+    enrollment: Enrollment, event_id: str, now: datetime, leases_at: datetime | None = None
+) -> Enrollment | None:
     """Return an Enrollment as an event that cancels it leaves it; None where nothing changes.
 
     It is withdrawn, unless a worker's lease on it has not run out: then it is marked. The event
     that cancelled it first is the one that it keeps.
+
+    Args:
+        enrollment: as it is stored.
+        event_id: the event.
+        now: when that was received.
+        leases_at: the same instant by the clock that leases go by, if that is another one.
     """
     if enrollment.status in FINISHED_STATUSES:
         return None
     marked = enrollment
     if enrollment.cancelled_by is None:
         marked = evolve(enrollment, cancelled_by=event_id)
-    if enrollment.lease_until is None or enrollment.lease_until <= now:
+    if enrollment.lease_until is None or enrollment.lease_until <= (leases_at or now):
         return _ended(marked, now)
     return None if marked is enrollment else marked

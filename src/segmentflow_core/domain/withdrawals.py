@@ -64,6 +64,7 @@ class LookedUp:
             withdraw.
         locked: Enrollments as they are, now that they are locked; None for one that is gone.
         recorded: events, by probe.
+        leases_at: the instant by the clock that leases go by; None where that is the batch's.
     """
 
     waiting: Mapping[str, Sequence[Enrollment]] = field(factory=dict[str, Sequence[Enrollment]])
@@ -71,6 +72,7 @@ class LookedUp:
     recorded: Mapping[RecordedProbe, Sequence[UserEvent]] = field(
         factory=dict[RecordedProbe, Sequence[UserEvent]]
     )
+    leases_at: datetime | None = None
 
 
 NOTHING_LOOKED_UP: Final = LookedUp()
@@ -207,7 +209,7 @@ class Withdrawals:
             if locked is None:
                 return None
             before = current = locked
-        after = cancelled(current, event_id, self._now)
+        after = cancelled(current, event_id, self._now, self._looked_up.leases_at)
         if after is not None:
             self.changed[enrollment_id] = (before, after)
         return after

@@ -27,6 +27,8 @@ class Tracked:
         unmatched_paths: how many redaction paths named nothing: each may be a typing error.
         withdrawn: how many Enrollments of earlier events it withdrew, or will have withdrawn once
             no worker holds them.
+        delayed: how many of the Enrollments that it caused no worker is handed yet: they wait for
+            their Journey's delay, or are withdrawn already.
     """
 
     organization_id: str
@@ -35,6 +37,7 @@ class Tracked:
     enrolled_journeys: int
     unmatched_paths: int
     withdrawn: int = 0
+    delayed: int = 0
 
 
 @frozen

@@ -6,7 +6,7 @@ Knows in which order it is asked. What an answer means, `domain.withdrawals` say
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from attrs import frozen
 
@@ -24,7 +24,7 @@ from segmentflow_core.domain.withdrawals import (
     probes_of_cancellers,
 )
 from segmentflow_core.errors import ConfigurationError
-from segmentflow_core.ports import Transaction
+from segmentflow_core.ports import TellsTime, Transaction
 from segmentflow_core.ports.cancelling import CancellingRepository
 from segmentflow_core.usecases.history import merged_before
 
@@ -46,9 +46,23 @@ def can_cancel(transaction: Transaction) -> bool:
 
 
 async def look_up(
-    transaction: Transaction, organization_id: str, questions: Questions, known: LookedUp
+    transaction: Transaction,
+    organization_id: str,
+    questions: Questions,
+    known: LookedUp,
+    *,
+    by_store: bool,
 ) -> LookedUp:
-    """Answer questions, and return the answers with those that were known."""
+    """Answer questions, and return the answers with those that were known.
+
+    Args:
+        transaction: in which the batch is decided.
+        organization_id: whose batch.
+        questions: to be answered.
+        known: earlier answers.
+        by_store: whether leases go by the store's own clock, where it has one.
+    """
+    leases_at = known.leases_at
     waiting, locked, recorded = dict(known.waiting), dict(known.locked), dict(known.recorded)
     if questions.waiting:
         of_series = {each: who for who, series in questions.waiting.items() for each in series}
@@ -62,9 +76,12 @@ async def look_up(
         locked |= dict.fromkeys(questions.locks)
         for _, enrollment in await settle(transaction.hand_over.lock(named)):
             locked[enrollment.enrollment_id] = enrollment
+            is_held = enrollment.lease_until is not None
+            if is_held and by_store and leases_at is None and hasattr(transaction, "now"):
+                leases_at = await settle(cast("TellsTime", transaction).now())
     if questions.recorded:
         recorded |= await recorded_events(transaction, organization_id, list(questions.recorded))
-    return LookedUp(waiting, locked, recorded)
+    return LookedUp(waiting, locked, recorded, leases_at)
 
 
 async def recorded_events(

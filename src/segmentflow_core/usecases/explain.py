@@ -163,7 +163,9 @@ async def explain_request(
         )
         if decision.questions is None:
             break
-        looked_up = await look_up(transaction, organization_id, decision.questions, looked_up)
+        looked_up = await look_up(
+            transaction, organization_id, decision.questions, looked_up, by_store=False
+        )
     (receipt,) = decision.results
     if isinstance(receipt, SegmentflowError):
         raise receipt

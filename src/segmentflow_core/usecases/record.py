@@ -13,7 +13,7 @@ from attrs import define, frozen
 
 from segmentflow_core.colour import settle
 from segmentflow_core.domain.decision import decide
-from segmentflow_core.domain.event import Receipt, UserEvent
+from segmentflow_core.domain.event import Enrollment, Receipt, UserEvent
 from segmentflow_core.domain.fingerprint import FingerprintKeys
 from segmentflow_core.domain.item import Item, item_for
 from segmentflow_core.domain.journey import PriorEntries
@@ -156,10 +156,12 @@ class Recorded:
     Attributes:
         results: a receipt or a refusal for each call, in order.
         written: the events that were written.
+        enrollments: those that they caused.
     """
 
     results: list[Receipt | SegmentflowError]
     written: Sequence[UserEvent] = ()
+    enrollments: Sequence[Enrollment] = ()
 
 
 async def record_batch(
@@ -170,6 +172,7 @@ async def record_batch(
     settings: Settings,
     ids: IdFactory,
     began: Callable[[], object] | None = None,
+    leases_by_store: bool = False,
 ) -> Recorded:
     """Record a prepared batch within one transaction.
 
@@ -180,6 +183,7 @@ async def record_batch(
         settings: how the host wants its events tracked.
         ids: makes the ids of Profiles and Enrollments.
         began: is called first, in each run of the transaction.
+        leases_by_store: whether leases go by the store's own clock, where it has one.
     """
     if began is not None:
         began()
@@ -212,7 +216,13 @@ async def record_batch(
             events = await settle(transaction.events.get_many(organization_id, decision.disputed))
             recorded = {event_id: events.get(event_id) for event_id in decision.disputed}
         if decision.questions:
-            looked_up = await look_up(transaction, organization_id, decision.questions, looked_up)
+            looked_up = await look_up(
+                transaction,
+                organization_id,
+                decision.questions,
+                looked_up,
+                by_store=leases_by_store,
+            )
     if not decision.changes.empty:
         await settle(transaction.tracking.write(organization_id, decision.changes))
     if decision.withdrawn:
@@ -223,4 +233,5 @@ async def record_batch(
             # It is an item of the answer: the frames that it has passed hold the request.
             forget_locals(result)
         results[index] = result
-    return Recorded([results[index] for index in range(len(results))], decision.changes.events)
+    answers_in_order = [results[index] for index in range(len(results))]
+    return Recorded(answers_in_order, decision.changes.events, decision.changes.enrollments)
