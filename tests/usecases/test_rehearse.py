@@ -93,6 +93,10 @@ def test_a_rehearsal_agrees_with_having_published_the_draft_before(definitions, 
         assert (journey.entered, journey.profiles) == (len(entered), len(set(entered)))
         reasons = [outcome.reason for _, outcome in outcomes if outcome.reason]
         assert journey.skipped == {reason: reasons.count(reason) for reason in set(reasons)}
+        # Nobody claims meanwhile: without a delay, somebody might have.
+        gone = published.enrollments.list(journey_id=journey.journey_id, status="withdrawn")
+        is_delayed = any(d["id"] == journey.journey_id and "delay" in d for d in drafts)
+        assert journey.withdrawn == (len(gone) if is_delayed else 0)
 
 
 def rehearsed(
@@ -132,6 +136,7 @@ def test_a_rehearsal_counts_who_would_have_entered_and_why_others_would_not(trac
                 "entered": 2,
                 "profiles": 2,
                 "skipped": {"condition_not_met": 1, "condition_unknown": 1},
+                "withdrawn": 0,
             }
         ],
     }
@@ -264,6 +269,8 @@ EACH_POLICY = [
     a_journey("once", reentry={"policy": "once"}),
     a_journey("per-order", reentry={"policy": "once_per_key", "key": "/event/orderId"}),
     a_journey("cooldown", reentry={"policy": "cooldown", "duration": "PT3H"}),
+    a_journey("at-most", reentry={"policy": "at_most", "times": 2, "within": "PT5H"}),
+    a_journey("cancelled", cancelOn=[{"event": "order.created", "same": ["/event/orderId"]}]),
 ]
 
 

@@ -206,12 +206,13 @@ class Rules:
     def available_at(self, occurred_at: datetime, received_at: datetime) -> datetime:
         """Return from when on an entry is handed over.
 
-        A delay runs from when the event happened, or was received if that is earlier.
+        A delay runs from when the event happened, or was received if that is earlier; none ends
+        before the receipt.
         """
         if self.delay is None:
             return received_at
         try:
-            return happened_at(occurred_at, received_at) + self.delay
+            return max(received_at, happened_at(occurred_at, received_at) + self.delay)
         except OverflowError:
             return _END
 

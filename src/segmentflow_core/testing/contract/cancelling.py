@@ -59,7 +59,7 @@ class CancellingContract:
         for name, occurred_at, available_at in (
             ("now", None, now + _HOUR),
             ("earlier", now - 20 * _MINUTE, now + 40 * _MINUTE),
-            ("long-ago", now - 2 * _HOUR, now - _HOUR),
+            ("long-ago", now - 2 * _HOUR, now),
             ("later", now + _HOUR, now + _HOUR),
         ):
             times = {} if occurred_at is None else {"occurredAt": occurred_at.isoformat()}
