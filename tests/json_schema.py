@@ -10,6 +10,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "array": (list,),
     "string": (str,),
     "number": (int, float),
+    "integer": (int,),
     "boolean": (bool,),
 }
 ANNOTATIONS = {"$schema", "$defs", "title", "description", "format"}

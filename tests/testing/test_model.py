@@ -168,16 +168,16 @@ def test_a_lease_holds_until_another_takes_it(model, claimed):
     assert claim(model, NOW + 2 * HOUR) == [claimed]
     model.hold("o", claimed, "second")
     assert not model.complete("o", claimed, "first")
-    assert not model.release("o", claimed, "first", NOW, failed=True)
+    assert not model.release("o", claimed, "first", NOW, NOW, failed=True)
     assert not model.extend("o", claimed, "first", NOW)
     assert model.complete("o", claimed, "second")
     assert model.complete("o", claimed, "second")
-    assert not model.release("o", claimed, "second", NOW, failed=True)
+    assert not model.release("o", claimed, "second", NOW, NOW, failed=True)
 
 
 def test_what_is_given_back_holds_no_lease(model, claimed):
-    assert model.release("o", claimed, "first", NOW, failed=False)
-    assert model.release("o", claimed, "first", NOW, failed=False)
+    assert model.release("o", claimed, "first", NOW, NOW, failed=False)
+    assert model.release("o", claimed, "first", NOW, NOW, failed=False)
     assert not model.complete("o", claimed, "first")
     assert model.entries["o", claimed]["attempts"] == 0
     model.revive("o", claimed, NOW)
@@ -192,7 +192,7 @@ def test_what_is_used_up_dies_and_is_revived(model, claimed):
     assert claim(model, NOW) == [claimed]
     assert claim(model, NOW + HOUR) == [claimed]
     model.hold("o", claimed, "last")
-    assert model.release("o", claimed, "last", NOW, failed=True)
+    assert model.release("o", claimed, "last", NOW, NOW, failed=True)
     assert model.entries["o", claimed]["status"] == "dead"
 
 
@@ -353,7 +353,7 @@ def test_of_equal_entries_one_is_left_and_never_what_a_worker_has(model, claims,
         model.hold("o", number, "t")
         if dead:
             model.entries["o", number]["attempts"] = 2
-            model.release("o", number, "t", now, failed=True)
+            model.release("o", number, "t", now, now, failed=True)
     model.merge("o", one, other, ORDER, now)
     assert statuses(model) == expected
 
