@@ -29,6 +29,7 @@ PACKAGES = (
     "segmentflow_http",
     "segmentflow_observers",
     "segmentflow_worker",
+    "segmentflow_pytest",
     "segmentflow_cli",
 )
 ROOT = Path(__file__).parent
@@ -136,6 +137,21 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session(python=OLDEST)
+def package(session: nox.Session) -> None:
+    """Build what is released; check what an index shows of it, and that its source passes tests."""
+    session.install(*EXTRAS["release"])
+    with TemporaryDirectory() as place:
+        session.run("python", "-m", "build", "--outdir", place, ".", silent=True)
+        built = sorted(str(path) for path in Path(place).iterdir())
+        session.run("twine", "check", "--strict", *built)
+        (source,) = (path for path in built if path.endswith(".tar.gz"))
+        shutil.unpack_archive(source, place, filter="data")
+        with session.chdir(source.removesuffix(".tar.gz")):
+            session.install(".[test]")
+            session.run("pytest", *(session.posargs or (*IN_PARALLEL, "tests/domain")))
+
+
+@nox.session(python=OLDEST)
 def typescript(session: nox.Session) -> None:
     """Generate a TypeScript client from the OpenAPI document and run it; needs npm's registry."""
     session.install("-e", ".[test]")
@@ -151,7 +167,7 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def deep(session: nox.Session) -> None:
-    """Run the tests that take minutes: every planted mistake, the page's adapter, interleavings."""
+    """Run what takes minutes: planted mistakes, interleavings, statements for other engines."""
     session.install("-e", ".[test]")
     session.run("pytest", *IN_PARALLEL, "-m", "deep", "tests", *session.posargs)
 

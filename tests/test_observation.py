@@ -20,7 +20,7 @@ from segmentflow_core.testing import (
     FINGERPRINT_SECRET,
     a_request,
 )
-from segmentflow_memory import AsyncMemoryStorage
+from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
 
 
 class Recorder:
@@ -128,3 +128,27 @@ def test_an_asynchronous_tracker_tells_the_same(recorder):
         Refused,
         Refused,
     ]
+
+
+class Bound(MemoryStorage):
+    """A store whose host commits later."""
+
+    def __init__(self):
+        super().__init__()
+        self.waiting = []
+
+    def after_commit(self, tell, /):
+        self.waiting.append(tell)
+
+
+def test_where_the_host_commits_later_observers_are_told_then(recorder):
+    storage = Bound()
+    tracker = a_tracker(recorder, storage=storage)
+    receipt = tracker.track(a_request(), "key")
+    with pytest.raises(IdempotencyKeyReuse):
+        tracker.track(a_request("other"), "key")
+    assert recorder.told == []
+    for tell in storage.waiting:
+        tell()
+    assert recorder.told[0] == Tracked("default", receipt.event_id, 2, 1, 0)
+    assert recorder.told[-1] == Refused("default", "idempotency_key_reuse")

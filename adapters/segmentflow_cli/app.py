@@ -26,7 +26,7 @@ from segmentflow_cli.enrollments import enrollments
 from segmentflow_cli.events import events
 from segmentflow_cli.explaining import check_explain, explain
 from segmentflow_cli.import_command import import_file
-from segmentflow_cli.journey_files import JourneyFormat, read_journey_file
+from segmentflow_cli.journey_files import JourneyFormat, load_journeys
 from segmentflow_cli.journey_stats import show_stats
 from segmentflow_cli.keys import keys
 from segmentflow_cli.migrating import migrate
@@ -55,7 +55,7 @@ from segmentflow_cli.stores import create_secret, opened, secret_file, secret_is
 from segmentflow_cli.work import work
 from segmentflow_core import Limits, SegmentflowError, __version__
 from segmentflow_core.gathering import MAX_TOGETHER, MAX_WRITERS
-from segmentflow_core.journeys import journey_definitions, journey_file_json_schema
+from segmentflow_core.journeys import journey_file_json_schema
 from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_core.wire import (
     parse_request,
@@ -172,7 +172,7 @@ def apply_journeys(
     common: Common = COMMON,
 ) -> None:
     """Publish the Journeys of a file; those it does not name stay as they are."""
-    definitions = journey_definitions(read_journey_file(file, form))
+    definitions = load_journeys(file, form)
     whose = common.organization
     with common.journeys() as journeys:
         plan = journeys.publish(definitions, organization_id=whose, dry_run=True)

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 from rich.tree import Tree
 
-from segmentflow_cli.journey_files import read_journey_file
+from segmentflow_cli.journey_files import load_journeys
 from segmentflow_cli.options import (
     COMMON,
     NOT_REDACTED,
@@ -30,7 +30,6 @@ from segmentflow_cli.printing import lined_up, print_json, visible
 from segmentflow_cli.times import MOMENT
 from segmentflow_core import Limits, SkipReason
 from segmentflow_core.explanation import SKIP_REASONS, ExplainedEvent, Rehearsal
-from segmentflow_core.journeys import journey_definitions
 from segmentflow_core.wire import explained_document, parse_request, rehearsal_document
 
 __all__ = ["add_facts", "check_explain", "explain", "withdrawal_line"]
@@ -99,7 +98,7 @@ def explain(
     common: Common = COMMON,
 ) -> None:
     """Say who would enter which Journey, and why not. Nothing is written."""
-    drafts = None if journeys is None else journey_definitions(read_journey_file(journeys))
+    drafts = None if journeys is None else load_journeys(journeys)
     whose = common.organization
     page = _Page(as_json=common.json)
     if since is not None:

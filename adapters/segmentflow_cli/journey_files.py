@@ -12,10 +12,12 @@ from typing import Any, Final, Literal, TypeAlias
 from segmentflow_cli.options import standard_input
 from segmentflow_cli.yaml_text import YamlFault, parse_yaml
 from segmentflow_core.errors import InvalidJourney, InvalidRequest, Violation
+from segmentflow_core.journeys import journey_definitions
+from segmentflow_core.ports import JourneyDefinition
 from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_core.wire import parse_json
 
-__all__ = ["JourneyFormat", "read_journey_file"]
+__all__ = ["JourneyFormat", "load_journeys", "read_journey_file"]
 
 JourneyFormat: TypeAlias = Literal["yaml", "toml", "json"]
 
@@ -41,6 +43,24 @@ _DOTTED_KEY: Final = re.compile(
     rf"(?<![\w\-'])[\w\-']++(?:[ \t]*+\.[ \t]*+[\w\-']++){{{_MAX_PARTS}}}", re.ASCII
 )
 _WHERE: Final = re.compile(r" \((at line [0-9]+, column [0-9]+|at end of document)\)\Z")
+
+
+@forgets_locals
+def load_journeys(
+    file: str | Path, form: JourneyFormat | None = None
+) -> tuple[JourneyDefinition, ...]:
+    """Read a Journey file as `segmentflow journeys apply` does, for `journeys.publish`.
+
+    Args:
+        file: the file's path; ``-`` is standard input.
+        form: the format; default: by the suffix, else YAML.
+
+    Raises:
+        InvalidJourney: the file is not in this format, is larger than 4 MiB, or defines a Journey
+            that breaks a rule; every violation is listed.
+        OSError: there is no such file, or it may not be read.
+    """
+    return journey_definitions(read_journey_file(file, form))
 
 
 @forgets_locals

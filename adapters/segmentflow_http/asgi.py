@@ -94,6 +94,17 @@ class AsgiApp:
             await receive()
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
 
+    def close(self) -> None:
+        """End its threads, and call `on_shutdown`.
+
+        For a host that mounts the app and does not pass the lifespan on to it.
+        """
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+        if self._on_shutdown is not None:
+            self._on_shutdown()
+
     async def _http(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
         started = time.perf_counter()
         method = scope["method"]
@@ -175,11 +186,7 @@ class AsgiApp:
         await receive()
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        if self._pool is not None:
-            self._pool.shutdown()
-            self._pool = None
-        if self._on_shutdown is not None:
-            self._on_shutdown()
+        self.close()
         await send({"type": "lifespan.shutdown.complete"})
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from attrs import frozen
 
@@ -102,6 +102,11 @@ class _EitherEndpoint:
     def max_bytes(self) -> int:
         """Return the longest body that any path accepts; the host need not read further."""
         return max(self._tracker.limits.max_bytes, self._max_batch_bytes)
+
+    @property
+    def openapi(self) -> Mapping[str, Any]:
+        """Return the OpenAPI document, which is not to be changed."""
+        return self._openapi
 
     def max_bytes_at(self, path: str) -> int:
         """Return the longest body that a path accepts; the host need not read further there."""

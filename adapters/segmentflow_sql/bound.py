@@ -16,6 +16,7 @@ from sqlalchemy import Connection as SqlalchemyConnection
 from segmentflow_core.colour import drive, settle
 from segmentflow_core.errors import ConfigurationError, SegmentflowError, StorageUnavailable
 from segmentflow_core.ports import Transaction
+from segmentflow_sql.commits import AfterCommit, after_commit_of
 from segmentflow_sql.drivers import database_of_connection
 from segmentflow_sql.exchange import ConnectionLost, LostRace, StalePlans
 from segmentflow_sql.installation import VERSIONS, version_and_place
@@ -61,6 +62,21 @@ class BoundSqlStorage:
         del reads_only
         return drive(self._part.run(work))
 
+    def after_commit(self, tell: Callable[[], object], /) -> None:
+        """Call this once the host's transaction is committed; never where it is rolled back.
+
+        A connection of SQLAlchemy says so by itself: when it is given back or begins its next
+        transaction, whichever is first. For a driver's connection, call `committed`.
+        """
+        self._part.after_commit.add(tell)
+
+    def committed(self) -> None:
+        """Say that the host's transaction is committed: the observers of its events are told.
+
+        For hosts whose connection is a driver's own. Where this is not called they never hear.
+        """
+        self._part.committed()
+
     def migrate(self, to: int | None = None, *, wait: float = MIGRATION_WAIT) -> MigrationReport:
         """Bring the tables to this version within the host's transaction.
 
@@ -96,6 +112,14 @@ class AsyncBoundSqlStorage:
         del reads_only
         return await self._part.run(work)
 
+    def after_commit(self, tell: Callable[[], object], /) -> None:
+        """Call this once the host's transaction is committed; as `BoundSqlStorage.after_commit`."""
+        self._part.after_commit.add(tell)
+
+    def committed(self) -> None:
+        """Say that the host's transaction is committed; as `BoundSqlStorage.committed`."""
+        self._part.committed()
+
     async def migrate(
         self, to: int | None = None, *, wait: float = MIGRATION_WAIT
     ) -> MigrationReport:
@@ -111,6 +135,17 @@ class _Part:
         self._wait = wait
         self._waiting = waiting
         self._database = database_of_connection(connection, wait, waiting)
+        self._own = AfterCommit()
+
+    @property
+    def after_commit(self) -> AfterCommit:
+        """What waits for the commit of the host's connection."""
+        return after_commit_of(self._connection) or self._own
+
+    def committed(self) -> None:
+        waiting = self.after_commit
+        waiting.commit()
+        waiting.committed()
 
     async def run(self, work: Callable[[SqlTransaction], T | Awaitable[T]]) -> T:
         failure = StorageUnavailable()

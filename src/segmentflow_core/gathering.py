@@ -20,7 +20,7 @@ from segmentflow_core.colour import settle
 from segmentflow_core.domain.event import Enrollment, Receipt
 from segmentflow_core.domain.gathering import MAX_TOGETHER, MAX_WRITERS, Line
 from segmentflow_core.errors import ConfigurationError, SegmentflowError
-from segmentflow_core.observation import Observation
+from segmentflow_core.observation import Observation, code_of
 from segmentflow_core.ports.gathering import Gathers, Place
 from segmentflow_core.tracking import TrackingCalls
 from segmentflow_core.usecases.record import AnyRequest, Prepared, Recorded, join
@@ -116,7 +116,7 @@ class GatheredCalls:
                 recorded = Recorded([prepared.refused[0]])
         except Exception as error:
             if observation is not None:
-                observation.failed(error)
+                observation.failed(code_of(error))
             raise
         if observation is not None:
             observation.ended(recorded.results, recorded.written, recorded.enrollments)

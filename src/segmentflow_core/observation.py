@@ -17,7 +17,12 @@ from segmentflow_core.ports.observation import (
     Tracked,
 )
 
-__all__ = ["Observation"]
+__all__ = ["Observation", "code_of"]
+
+
+def code_of(error: Exception) -> str:
+    """Return the code that observers are told of an error; the error itself may hold anything."""
+    return error.code if isinstance(error, SegmentflowError) else InternalError.code
 
 
 class Observation:
@@ -67,10 +72,9 @@ class Observation:
             for outcome in event.outcomes:
                 self._tell_outcome(event.event_id, outcome)
 
-    def failed(self, error: Exception) -> None:
-        """Report that no event was recorded."""
+    def failed(self, code: str) -> None:
+        """Report that no event was recorded, by the error's code."""
         self._tell_runs()
-        code = error.code if isinstance(error, SegmentflowError) else InternalError.code
         for _ in range(self._calls):
             self._tell_refusal(code)
 

@@ -23,7 +23,7 @@ from segmentflow_core.domain.profile import ProfileLimits
 from segmentflow_core.domain.redaction_policy import RedactionPolicy
 from segmentflow_core.domain.request import Limits
 from segmentflow_core.errors import SegmentflowError, StorageRefused
-from segmentflow_core.observation import Observation
+from segmentflow_core.observation import Observation, code_of
 from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
 from segmentflow_core.ports.observation import Observer
 from segmentflow_core.system import SystemClock
@@ -73,6 +73,9 @@ class TrackingCalls(StorageCalls):
         self._leases_by_store = isinstance(clock, SystemClock)
         self._ids = ids
         self.observers = tuple(observers)
+        self._after_commit: Callable[[Callable[[], object]], object] = getattr(
+            storage, "after_commit", _at_once
+        )
 
     async def track_many(
         self,
@@ -102,10 +105,13 @@ class TrackingCalls(StorageCalls):
                 )
         except Exception as error:
             if observation is not None:
-                observation.failed(error)
+                self._after_commit(partial(observation.failed, code_of(error)))
             raise
         if observation is not None:
-            observation.ended(recorded.results, recorded.written, recorded.enrollments)
+            ended = partial(
+                observation.ended, recorded.results, recorded.written, recorded.enrollments
+            )
+            self._after_commit(ended)
         return recorded.results
 
     def _work(
@@ -199,6 +205,11 @@ class TrackingCalls(StorageCalls):
                 written += recorded.written
                 enrollments += recorded.enrollments
         return Recorded(results, written, enrollments)
+
+
+def _at_once(tell: Callable[[], object]) -> None:
+    """Tell of what is committed already."""
+    tell()
 
 
 def settings_for(

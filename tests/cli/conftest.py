@@ -8,6 +8,7 @@ import pytest
 
 from segmentflow_cli import main
 from segmentflow_core.testing import DOCUMENTED_REQUEST
+from stopped_storage import StoppedStorage
 
 
 @pytest.fixture
@@ -43,3 +44,13 @@ def request_file(folder):
 def store(run):
     """Create the default store, with its secret."""
     assert run("init")[0] == 0
+
+
+@pytest.fixture
+def storage(folder, monkeypatch):
+    """Keep one store in memory between the runs of a test, in place of the default one."""
+    storage = StoppedStorage()
+    monkeypatch.setattr("segmentflow_memory.open_storage", lambda _url: storage)
+    monkeypatch.setenv("SEGMENTFLOW_STORE", "memory://")
+    monkeypatch.setenv("COLUMNS", "300")
+    return storage

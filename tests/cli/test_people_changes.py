@@ -8,49 +8,14 @@ import re
 import pytest
 
 from command_answers import answer
-from segmentflow_cli import main
 from segmentflow_core import ApiKeys, Tracker
 from segmentflow_core.errors import IdentityBlocked
 from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey, a_request
 from segmentflow_core.wire import audit_document, profile_document
-from segmentflow_memory import MemoryStorage
 from terminals import terminal
 
 ALEX = {"email": "alex-canary@example.com", "externalId": "canary-1", "properties": {"n": "canary"}}
 SAM = {"email": "sam@example.com", "externalId": "cus_2"}
-
-
-class Stopped(MemoryStorage):
-    """A store in which somebody presses Ctrl-C, once it was asked to write so many times more."""
-
-    left: int | None = None
-
-    def run(self, work, *, reads_only=False):
-        if self.left is not None and not reads_only:
-            self.left -= 1
-            if self.left < 0:
-                raise KeyboardInterrupt
-        return super().run(work, reads_only=reads_only)
-
-
-@pytest.fixture
-def storage(monkeypatch):
-    """Keep one store in memory between the runs of a test."""
-    storage = Stopped()
-    monkeypatch.setattr("segmentflow_memory.open_storage", lambda _url: storage)
-    monkeypatch.setenv("SEGMENTFLOW_STORE", "memory://")
-    monkeypatch.setenv("COLUMNS", "300")
-    return storage
-
-
-@pytest.fixture
-def run(storage, capsys):
-    def run(*arguments):
-        status = main(list(arguments))
-        printed = capsys.readouterr()
-        return status, printed.out, printed.err
-
-    return run
 
 
 @pytest.fixture

@@ -7,44 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from segmentflow_cli import main
 from segmentflow_core import Tracker
 from segmentflow_core.system import SystemClock
 from segmentflow_core.testing import FINGERPRINT_SECRET, FixedClock, a_journey, a_request
-from segmentflow_memory import MemoryStorage
 from terminals import terminal
-
-
-class Stopped(MemoryStorage):
-    """A store in which somebody presses Ctrl-C, once it was asked to write so many times more."""
-
-    left: int | None = None
-
-    def run(self, work, *, reads_only=False):
-        if self.left is not None and not reads_only:
-            self.left -= 1
-            if self.left == -1:
-                raise KeyboardInterrupt
-        return super().run(work, reads_only=reads_only)
-
-
-@pytest.fixture
-def storage(monkeypatch):
-    storage = Stopped()
-    monkeypatch.setattr("segmentflow_memory.open_storage", lambda _url: storage)
-    monkeypatch.setenv("SEGMENTFLOW_STORE", "memory://")
-    monkeypatch.setenv("COLUMNS", "300")
-    return storage
-
-
-@pytest.fixture
-def run(storage, capsys):
-    def run(*arguments):
-        status = main(list(arguments))
-        printed = capsys.readouterr()
-        return status, printed.out, printed.err
-
-    return run
 
 
 @pytest.fixture

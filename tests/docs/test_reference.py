@@ -40,6 +40,7 @@ PACKAGES = (
     "segmentflow_http",
     "segmentflow_memory",
     "segmentflow_observers",
+    "segmentflow_pytest",
     "segmentflow_sql",
     "segmentflow_sql.alembic",
     "segmentflow_worker",
@@ -93,6 +94,8 @@ def test_every_public_name_is_in_the_reference():
 
 
 DESCRIBED = (
+    "segmentflow_cli.journey_files",
+    "segmentflow_pytest.recording",
     "segmentflow_core",
     "segmentflow_core.api_keys",
     "segmentflow_core.colour",
@@ -113,6 +116,7 @@ DESCRIBED = (
     "segmentflow_http",
     "segmentflow_http.access",
     "segmentflow_http.client",
+    "segmentflow_http.fastapi",
     "segmentflow_memory",
     "segmentflow_sql",
     "segmentflow_sql.alembic",

@@ -30,7 +30,7 @@ SAMPLE = 150
 LEAST = {"storages": 0.95, "core": 0.97}
 """What part is to be found: of a storage's mutants, and of those of the core without a reason."""
 
-MEMORY = ("repositories", "tables", "finding", "queue", "storage")
+MEMORY = ("repositories", "tables", "finding", "people", "queue", "retention", "storage")
 KIT = ("tests/memory/test_storage.py::TestMemoryStorage", "tests/memory/test_api_keys.py")
 DOMAIN_TESTS = ROOT / "tests" / "domain"
 OF_THE_MEMORY_STORAGE = ("tests/memory",)
@@ -42,14 +42,18 @@ DECIDING = (
     "decision",
     "emails",
     "fingerprint",
+    "gathering",
     "hand_over",
     "identity",
+    "item",
     "journey/rules",
+    "people",
     "prior_entries",
     "profile",
     "profiles_in_hand",
     "redaction",
     "redaction_policy",
+    "retention",
     "tracking",
 )
 NEAR = {"profiles_in_hand": ("decision",), "rules": ("decision",)}

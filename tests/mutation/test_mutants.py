@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ast
+import json
+import os
+import subprocess
+import sys
 
 import pytest
 
 from mutation.__main__ import SURVIVORS, Count, explained, sample
-from mutation.judge import Judge, Module
+from mutation.judge import Module
 from mutation.mutants import mutants, planted
 
 
@@ -93,17 +97,30 @@ def unused(number):
 TESTS = "import planted_here\ndef test_it_grows():\n    assert planted_here.grows(1) == 3\n"
 
 
+JUDGING = """
+import json
+from pathlib import Path
+from mutation.judge import Judge, Module
+from mutation.mutants import mutants
+
+source = Path("planted_here.py").read_text("utf-8")
+judge = Judge(Module("planted_here", source, (("-p", "no:xdist", "test_it.py"),)))
+judge.accept()
+found = {verdict.mutant.name: verdict.by for verdict in judge.judged(list(mutants(source)))}
+Path("found.json").write_text(json.dumps(found), "utf-8")
+"""
+
+
 @pytest.mark.once
-def test_a_fault_is_found_by_name_or_by_its_time_and_what_is_not_tested_survives(
-    tmp_path, monkeypatch
-):
+def test_a_fault_is_found_by_name_or_by_its_time_and_what_is_not_tested_survives(tmp_path):
     (tmp_path / "planted_here.py").write_text(SOURCE, "utf-8")
     (tmp_path / "test_it.py").write_text(TESTS, "utf-8")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    arguments = ("--rootdir", str(tmp_path), "-p", "no:xdist", str(tmp_path / "test_it.py"))
-    judge = Judge(Module("planted_here", SOURCE, (arguments,)))
-    judge.accept()
-    found = {verdict.mutant.name: verdict.by for verdict in judge.judged(list(mutants(SOURCE)))}
+    # In a process of its own: a judge forks, and whoever runs this test may have threads.
+    path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    environment = os.environ | {"PYTHONPATH": path}
+    judging = [sys.executable, "-c", JUDGING]
+    subprocess.run(judging, cwd=tmp_path, env=environment, check=True, stdout=subprocess.DEVNULL)
+    found = json.loads((tmp_path / "found.json").read_text("utf-8"))
     assert found["grows: return number → return None"] == "test_it.py::test_it_grows"
     assert found["grows: number += 1 → pass"] == "ended with -24"
     assert found["unused: number > 2 → number >= 2"] is None

@@ -107,12 +107,14 @@ class OneOrganizationAtATime(OnPostgresql):
         return {"execution_options": asked, **super().options()}
 
 
+@pytest.mark.deep
 @pytest.mark.server_side
 @pytest.mark.same_rules(*OF_WORKERS, "Batch", "People", "Retention")
 class TestStatementsForCitus(OneOrganizationAtATime):
     database_name = "citus"
 
 
+@pytest.mark.deep
 @pytest.mark.server_side
 @pytest.mark.same_rules(*OF_WORKERS)
 class TestStatementsForCockroachdb(OneOrganizationAtATime):
@@ -120,6 +122,7 @@ class TestStatementsForCockroachdb(OneOrganizationAtATime):
     isolation_level = "SERIALIZABLE"
 
 
+@pytest.mark.deep
 @pytest.mark.server_side
 @pytest.mark.same_rules(*OF_WORKERS)
 class TestStatementsForYugabytedb(OneOrganizationAtATime):
@@ -127,6 +130,7 @@ class TestStatementsForYugabytedb(OneOrganizationAtATime):
     isolation_level = "REPEATABLE READ"
 
 
+@pytest.mark.deep
 @pytest.mark.server_side
 @pytest.mark.same_rules(*OF_WORKERS)
 class TestStatementsForYugabytedbSerializable(OneOrganizationAtATime):

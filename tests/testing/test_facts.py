@@ -21,7 +21,8 @@ from segmentflow_core.ports import (
 )
 from segmentflow_core.ports.api_keys import ApiKeyRepository
 from segmentflow_core.testing import facts, specimens
-from segmentflow_core.testing.contract.doors import Doors, batch_of, exact
+from segmentflow_core.testing.contract.comparing import exact
+from segmentflow_core.testing.contract.doors import Doors, batch_of
 from segmentflow_core.testing.contract.neighbours import NeighbourContract
 from segmentflow_core.testing.contract.values import FACTS, RECORDS
 from segmentflow_core.testing.facts import build, facts_of, records_within, values_of
@@ -191,7 +192,7 @@ def in_transaction(storage):
         ({"data": {"n": [1, 2.0]}}, "events.get: /data/n is "),
         ({"data": {"n": "x" * 400}}, "…"),
         ({"reason": "too_late"}, "events.get: /outcomes/0/outcome is "),
-        ({"other_outcomes": 1}, "events.get: /outcomes is "),
+        ({"other_outcomes": 1}, "events.get: /outcomes/1 is "),
     ],
     ids=["field", "inner", "long", "item", "length"],
 )

@@ -88,7 +88,13 @@ from segmentflow_core.ports.retention import (
     gone_events,
     joined,
 )
-from segmentflow_core.ports.storage import AsyncStorage, Storage, TellsTime, Transaction
+from segmentflow_core.ports.storage import (
+    AsyncStorage,
+    Storage,
+    TellsCommits,
+    TellsTime,
+    Transaction,
+)
 from segmentflow_core.ports.system import Clock, IdFactory
 from segmentflow_core.ports.tracking import (
     Changes,
@@ -173,6 +179,7 @@ __all__ = [
     "RetentionRepository",
     "SkipReason",
     "Storage",
+    "TellsCommits",
     "TellsTime",
     "TrackingRepository",
     "Transaction",

@@ -16,7 +16,7 @@ from segmentflow_core.ports.records import (
 )
 from segmentflow_core.ports.tracking import IdempotencyRepository, TrackingRepository
 
-__all__ = ["AsyncStorage", "Storage", "TellsTime", "Transaction"]
+__all__ = ["AsyncStorage", "Storage", "TellsCommits", "TellsTime", "Transaction"]
 
 T = TypeVar("T")
 
@@ -68,6 +68,17 @@ class TellsTime(Protocol):
 
         A hand-over asks first, in its own transaction, where the host gave no clock: leases
         begin and end by one clock then, and a worker with a fast one takes nobody's work.
+        """
+        ...
+
+
+class TellsCommits(Protocol):
+    """A storage within a host's own transaction, which is committed later, or never."""
+
+    def after_commit(self, tell: Callable[[], object], /) -> None:
+        """Call `tell` once what was last run is committed; never where it is rolled back.
+
+        A tracker tells its observers so. Must raise nothing that `tell` raises.
         """
         ...
 

@@ -17,7 +17,7 @@ from segmentflow_core.domain.api_key import ApiKey
 from segmentflow_core.errors import NotFound
 from segmentflow_core.testing import specimens
 from segmentflow_core.testing.callers import is_asynchronous
-from segmentflow_core.testing.contract.doors import exact
+from segmentflow_core.testing.contract.comparing import exact
 from segmentflow_core.testing.facts import Facts, build, facts_of, values_of
 from segmentflow_core.usecases.api_keys import (
     create_api_key,

@@ -16,7 +16,8 @@ from segmentflow_core.colour import settle
 from segmentflow_core.ports import AuditRecord
 from segmentflow_core.testing import specimens
 from segmentflow_core.testing.capabilities import needs
-from segmentflow_core.testing.contract.doors import Doors, exact
+from segmentflow_core.testing.contract.comparing import exact
+from segmentflow_core.testing.contract.doors import Doors
 from segmentflow_core.testing.facts import build, facts_of, values_of
 from segmentflow_core.testing.faults import InjectedFault
 

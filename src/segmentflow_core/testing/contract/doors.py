@@ -6,12 +6,11 @@ with its type: to Python 1, 1.0 and True are equal. Must never look into a store
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
-from enum import Enum
 from typing import Any, Final, TypeAlias
 
-from attrs import fields, frozen, has
+from attrs import frozen
 
 from segmentflow_core.colour import settle
 from segmentflow_core.domain.idempotency_key import key_digest
@@ -31,10 +30,11 @@ from segmentflow_core.ports import (
     ProfileVersion,
     UserEvent,
 )
+from segmentflow_core.testing.contract.comparing import difference, exact
 from segmentflow_core.testing.facts import Facts, build
 from segmentflow_core.usecases.reading import list_events, list_journeys, read_journey
 
-__all__ = ["Batch", "Doors", "batch_of", "exact"]
+__all__ = ["Batch", "Doors", "batch_of"]
 
 InTransaction: TypeAlias = Callable[[Callable[[Any], Coroutine[Any, Any, Any]]], Any]
 """Runs work in a transaction of its own and returns its result; it may run it again."""
@@ -414,38 +414,4 @@ class _Differences:
         """Note where two values differ, if they do."""
         expected, got = exact(written), exact(read)
         if expected != got:
-            self.noted.append(f"{door}: {_where(expected, got, '')}")
-
-
-def _where(expected: Any, got: Any, place: str) -> str:
-    """Say where two exact values differ first, and how."""
-    if isinstance(expected, dict) and isinstance(got, dict):
-        missing = "nothing"
-        pairs = {n: (expected.get(n, missing), got.get(n, missing)) for n in [*expected, *got]}
-    elif isinstance(expected, list) and isinstance(got, list) and len(expected) == len(got):
-        pairs = dict(enumerate(zip(expected, got, strict=True)))
-    else:
-        return f"{place or '/'} is {_short(got)}, and was written as {_short(expected)}"
-    name = next(name for name, (one, other) in pairs.items() if one != other)
-    return _where(*pairs[name], f"{place}/{name}")
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) < 300 else f"{text[:200]}… ({len(text)} characters)"
-
-
-def exact(value: Any) -> Any:
-    """Make a value comparable with all that it says: its type, and of an instant its zone."""
-    if has(type(value)):
-        inner = {each.name: exact(getattr(value, each.name)) for each in fields(type(value))}
-        return {"": type(value).__name__, **inner}
-    if isinstance(value, Mapping):
-        return {str(name): exact(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [exact(item) for item in value]
-    if isinstance(value, datetime):
-        return f"{value.isoformat()} ({'naive' if value.tzinfo is None else value.utcoffset()})"
-    if isinstance(value, Enum):
-        return f"{type(value).__name__} {value.value!r}"
-    return f"{type(value).__name__} {value!r}"
+            self.noted.append(f"{door}: {difference(expected, got)}")

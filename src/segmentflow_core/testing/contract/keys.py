@@ -17,7 +17,8 @@ import pytest
 from segmentflow_core.ports import PriorEntries, Probe
 from segmentflow_core.testing import specimens
 from segmentflow_core.testing.builders import a_request
-from segmentflow_core.testing.contract.doors import Batch, Doors, batch_of, exact
+from segmentflow_core.testing.contract.comparing import exact
+from segmentflow_core.testing.contract.doors import Batch, Doors, batch_of
 from segmentflow_core.testing.facts import facts_of
 
 __all__ = ["JOINTS", "KeyContract"]

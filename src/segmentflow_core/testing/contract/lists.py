@@ -18,7 +18,8 @@ from segmentflow_core import EnrollmentStatus
 from segmentflow_core.ports import PriorEntries, Probe
 from segmentflow_core.testing import specimens
 from segmentflow_core.testing.builders import FixedClock, a_request
-from segmentflow_core.testing.contract.doors import Batch, Doors, batch_of, exact
+from segmentflow_core.testing.contract.comparing import check_same, exact
+from segmentflow_core.testing.contract.doors import Batch, Doors, batch_of
 from segmentflow_core.testing.contract.entries import enrol
 from segmentflow_core.testing.facts import facts_of
 
@@ -41,7 +42,7 @@ class ListContract:
         _give_statuses(tracker.enrollments, entered)
         listed = tracker.enrollments.list(limit=10_000)
         ids = [entry.enrollment_id for entry in listed]
-        assert ids == sorted(entered, reverse=True)
+        check_same(ids, sorted(entered, reverse=True))
         assert len({(entry.journey_id, entry.status) for entry in listed}) == 12
         for journey_id, status in product((*_JOURNEYS, None, "d"), _STATUSES):
             expected = [
@@ -53,7 +54,7 @@ class ListContract:
             small = journey_id == "b" and status is EnrollmentStatus.CLAIMED
             for limit in (7,) if small else (100, 1_000):
                 pages = _pages(tracker.enrollments.list, "enrollment_id", limit, by)
-                assert [exact(entry) for entry in pages] == expected
+                check_same([exact(entry) for entry in pages], expected)
 
     def test_events_are_listed_page_by_page_whatever_their_times(
         self, doors: Doors, tracker: Any
@@ -62,10 +63,10 @@ class ListContract:
         listed = tracker.records.events(limit=10_000)
         assert len(listed) == _MANY
         ids = [event.event_id for event in listed]
-        assert ids == sorted(ids, reverse=True)
+        check_same(ids, sorted(ids, reverse=True))
         for limit in (99, 100, 1_000, 1_099, 1_100, 1_101):
             pages = _pages(tracker.records.events, "event_id", limit, {})
-            assert [event.event_id for event in pages] == ids
+            check_same([event.event_id for event in pages], ids)
 
     def test_a_page_starts_below_its_cursor_whether_or_not_that_is_an_id(
         self, doors: Doors, tracker: Any
@@ -93,21 +94,21 @@ class ListContract:
         identifiers = enrol(tracker, _MANY)
         enrollments = tracker.enrollments
         claimed = enrollments.claim(limit=_MANY)
-        assert [c.enrollment.enrollment_id for c in claimed] == identifiers
+        check_same([c.enrollment.enrollment_id for c in claimed], identifiers)
         leases = [c.lease for c in claimed]
         extended = enrollments.extend_many(leases[::-1], by=timedelta(hours=1))
-        assert [item.enrollment_id for item in extended] == identifiers[::-1]
+        check_same([item.enrollment_id for item in extended], identifiers[::-1])
         dead = enrollments.release_many(leases[1:], max_attempts=1)
         assert {item.status for item in dead} == {EnrollmentStatus.DEAD}
         revived = enrollments.revive_many(identifiers[1:])
-        assert [item.enrollment_id for item in revived] == identifiers[1:]
+        check_same([item.enrollment_id for item in revived], identifiers[1:])
         clock.advance(microseconds=1)
         again = enrollments.claim(limit=_MANY)
         assert len(again) == _MANY - 1
         done = enrollments.complete_many([*leases[:1], *(c.lease for c in again)])
         assert {item.status for item in done} == {EnrollmentStatus.COMPLETED}
         completed = enrollments.list(limit=_MANY, status=EnrollmentStatus.COMPLETED)
-        assert [item.enrollment_id for item in completed] == identifiers[::-1]
+        check_same([item.enrollment_id for item in completed], identifiers[::-1])
 
     def test_a_claim_takes_no_more_than_its_limit(self, tracker: Any) -> None:
         identifiers = enrol(tracker, 250)
@@ -116,7 +117,7 @@ class ListContract:
             claimed = tracker.enrollments.claim(limit=limit)
             assert len(claimed) == min(limit, 250 - len(taken))
             taken += [c.enrollment.enrollment_id for c in claimed]
-        assert taken == identifiers
+        check_same(taken, identifiers)
 
     def test_a_thousand_of_everything_are_loaded_by_one_call(self, doors: Doors) -> None:
         """Keys, emails, external ids, events, Journeys and probes."""
@@ -130,7 +131,7 @@ class ListContract:
             for batch in batches
             for key in (None, "")
         }
-        assert doors.ask("tracking", "prior_entries", "default", [*probes]) == probes
+        check_same(doors.ask("tracking", "prior_entries", "default", [*probes]), probes)
 
     def test_a_thousand_keys_are_purged_by_one_call_or_by_several(
         self, tracker: Any, clock: FixedClock
@@ -153,8 +154,8 @@ class ListContract:
         receipt = tracker.track(a_request(), "key")
         assert (receipt.matched_journeys, receipt.enrolled_journeys) == (count, count)
         event = tracker.records.event(receipt.event_id)
-        assert [outcome.journey_id for outcome in event.outcomes] == sorted(names)
-        assert [journey.journey_id for journey in tracker.journeys.list()] == sorted(names)
+        check_same([outcome.journey_id for outcome in event.outcomes], sorted(names))
+        check_same([each.journey_id for each in tracker.journeys.list()], sorted(names))
         again = tracker.track(a_request(), "key")
         assert (again, again.replayed) == (receipt, True)
 
@@ -178,7 +179,7 @@ def _many_entries(doors: Doors) -> list[str]:
 def _give_statuses(enrollments: Any, entered: list[str]) -> None:
     """Complete some, let some die and leave some claimed, of every Journey."""
     leases = [c.lease for c in enrollments.claim(limit=_MANY)]
-    assert sorted(lease.enrollment_id for lease in leases) == sorted(entered)
+    check_same(sorted(lease.enrollment_id for lease in leases), sorted(entered))
     by_status = [leases[number::4] for number in range(4)]
     enrollments.complete_many(by_status[0])
     enrollments.release_many(by_status[1], max_attempts=1)
@@ -195,7 +196,7 @@ def _pages(read: Any, name: str, limit: int, by: dict[str, Any]) -> list[Any]:
         assert len(ids) <= limit
         assert len(found) % limit == 0, "A page that is not full is the last one."
         assert not found or ids[0] < getattr(found[-1], name)
-        assert ids == sorted(ids, reverse=True)
+        check_same(ids, sorted(ids, reverse=True))
         found += page
         page = read(limit=limit, before=ids[-1], **by)
     return found

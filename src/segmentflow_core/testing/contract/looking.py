@@ -16,6 +16,7 @@ from segmentflow_core.testing.builders import (
     a_journey,
     a_request,
 )
+from segmentflow_core.testing.contract.comparing import check_same
 from segmentflow_core.testing.contract.reading import EVERY_POLICY, everything
 
 __all__ = ["LookingContract"]
@@ -75,7 +76,7 @@ class LookingContract:
             "per-order": 3,
         }
         assert steps[-1] == (rehearsal.events, 550)
-        assert everything(tracker) == before
+        check_same(everything(tracker), before)
 
     def test_entries_caused_by_later_events_do_not_count_for_an_earlier_one(
         self, tracker: Any, clock: FixedClock

@@ -17,7 +17,8 @@ from attrs import evolve
 
 from segmentflow_core.ports import PriorEntries, Probe
 from segmentflow_core.testing.builders import FixedClock
-from segmentflow_core.testing.contract.doors import Batch, Doors, batch_of, exact
+from segmentflow_core.testing.contract.comparing import exact
+from segmentflow_core.testing.contract.doors import Batch, Doors, batch_of
 from segmentflow_core.testing.facts import Facts, facts_of
 
 __all__ = ["NeighbourContract"]

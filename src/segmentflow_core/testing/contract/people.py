@@ -38,7 +38,8 @@ from segmentflow_core.testing import specimens
 from segmentflow_core.testing.builders import FixedClock, a_journey, a_request
 from segmentflow_core.testing.callers import AtOnce, Client
 from segmentflow_core.testing.capabilities import needs
-from segmentflow_core.testing.contract.doors import Batch, Doors, batch_of, exact
+from segmentflow_core.testing.contract.comparing import exact
+from segmentflow_core.testing.contract.doors import Batch, Doors, batch_of
 from segmentflow_core.testing.contract.overlaps import Hold
 from segmentflow_core.testing.contract.reading import everything
 from segmentflow_core.testing.contract.values import OF_PEOPLE

@@ -26,12 +26,8 @@ from segmentflow_core.ports import (
 )
 from segmentflow_core.testing import specimens
 from segmentflow_core.testing.builders import FixedClock
-from segmentflow_core.testing.contract.doors import (
-    Batch,
-    Doors,
-    batch_of,
-    exact,
-)
+from segmentflow_core.testing.contract.comparing import exact
+from segmentflow_core.testing.contract.doors import Batch, Doors, batch_of
 from segmentflow_core.testing.contract.entries import enrol
 from segmentflow_core.testing.facts import Facts, facts_of, records_within, values_of
 

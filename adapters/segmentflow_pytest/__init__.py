@@ -1,0 +1,24 @@
+"""For the tests of a host: a tracker in memory, on a clock that the test moves.
+
+A plugin that pytest finds by itself. It gives the fixture `segmentflow`, and imports nothing else
+of the library before a test asks for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from segmentflow_pytest.recording import Segmentflow
+
+__all__ = ["segmentflow"]
+
+
+@pytest.fixture
+def segmentflow() -> Segmentflow:
+    """Give a store in memory with its trackers, new for each test."""
+    from segmentflow_pytest.recording import Segmentflow  # noqa: PLC0415 - when a test asks
+
+    return Segmentflow()
