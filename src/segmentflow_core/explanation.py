@@ -5,6 +5,9 @@ from __future__ import annotations
 from segmentflow_core.domain.condition import Explanation
 from segmentflow_core.domain.event import SKIP_REASONS
 from segmentflow_core.domain.explanation import (
+    CancelFact,
+    CancelRule,
+    DelayFact,
     ExplainedEvent,
     ExplainedJourney,
     KeyPart,
@@ -19,6 +22,9 @@ from segmentflow_core.domain.story import Story, ToldEvent, ToldOutcome
 
 __all__ = [
     "SKIP_REASONS",
+    "CancelFact",
+    "CancelRule",
+    "DelayFact",
     "ExplainedEvent",
     "ExplainedJourney",
     "Explanation",
