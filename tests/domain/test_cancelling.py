@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from attrs import evolve
 
-from deciding import NOW, a_profile, an_item, decided, known
+from deciding import NOW, a_profile, an_item, decided, known, published
 from segmentflow_core.domain.cancelling import (
     Cancellers,
     CancelOn,
@@ -174,6 +174,29 @@ def test_only_a_later_event_cancels(since, occurred_at, is_met):
     item = paid(occurred_at, cart="A")
     decision = decided(item, known=standing, looked_up=LookedUp(waiting))
     assert (decision.questions is not None) is is_met
+
+
+def test_what_a_batch_marked_is_marked_once():
+    held = evolve(
+        WAITING, status=EnrollmentStatus.CLAIMED, lease_until=NOW + MINUTE, token="t", attempts=1
+    )
+    items = [paid(cart="A"), an_item("2", "second", event="order.paid", data={"cart": "A"})]
+    answered = LookedUp({"p": [held]}, {"1": held})
+    standing = known(profiles=[a_waiting_profile()])
+    decision = decided(*items, known=standing, looked_up=answered)
+    told = [event.withdrew for event in decision.changes.events]
+    assert told == [(Withdrawal("1", "cart", marked=True),), ()]
+    assert decision.withdrawn == ((held, evolve(held, cancelled_by="mine")),)
+    (profile,) = decision.changes.changed_profiles
+    assert profile.awaits == (CART,)
+
+
+def test_a_delay_or_a_period_beyond_the_calendar_ends_with_it():
+    (long,) = published(
+        a_journey(delay="P999999W", reentry={"policy": "at_most", "times": 1, "within": "P999999W"})
+    )
+    assert long.rules.available_at(NOW, NOW) == datetime.max.replace(tzinfo=UTC)
+    assert long.rules.since(NOW) == datetime.min.replace(tzinfo=UTC)
 
 
 def test_a_dry_run_locks_nothing():

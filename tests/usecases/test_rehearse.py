@@ -374,3 +374,28 @@ def test_the_events_of_an_erased_person_are_rehearsed_as_one_history(tracker, cl
     tracker.people.erase(ids[0])
     (once,) = tracker.journeys.rehearse(EACH_POLICY[:1], since=since).journeys
     assert (once.entered, once.skipped) == (2, {"already_enrolled": 1})
+
+
+def test_a_rehearsal_counts_what_events_would_have_withdrawn_for_certain(tracker, clock):
+    """Only before a worker could have had it; an entry without the values is never cancelled."""
+    since = clock.now()
+    for cart, minutes, paid in (("A", 59, "A"), ("B", 60, "B"), ("C", 1, "A"), (None, 1, None)):
+        data = {} if cart is None else {"cart": cart}
+        tracker.track(a_request(data=data), f"left {cart}")
+        clock.advance(minutes=minutes)
+        data = {} if paid is None else {"cart": paid}
+        tracker.track(a_request("order.paid", data=data), f"paid {cart}")
+    rules = [{"event": "order.paid", "same": ["/event/cart"]}]
+    drafts = [
+        a_journey("at-once", cancelOn=rules),
+        a_journey("hour", cancelOn=rules, delay="PT1H"),
+        a_journey("none", delay="PT1H"),
+    ]
+    for page in (1, 3, 100):
+        found = rehearsed(tracker, drafts, since, page).journeys
+        assert [(j.entered, j.withdrawn) for j in found] == [(4, 0), (4, 1), (4, 0)]
+    late = a_request(data={"cart": "B"}, occurredAt=since.isoformat())
+    tracker.track(late, "late")
+    _, hour, none = rehearsed(tracker, drafts, since, 2).journeys
+    assert (hour.entered, hour.skipped) == (4, {"cancelled": 1})
+    assert (none.entered, none.skipped) == (5, {})

@@ -194,9 +194,10 @@ class Withdrawals:
         enrollment_id = enrollment.enrollment_id
         made = self._made.get(enrollment.profile_id, {})
         if enrollment_id in made:
+            # Nobody holds it, and what was withdrawn waits for nothing.
             after = cancelled(enrollment, event_id, self._now)
-            if after is not None:
-                made[enrollment_id] = after
+            assert after is not None
+            made[enrollment_id] = after
             return after
         change = self.changed.get(enrollment_id)
         if change is not None:

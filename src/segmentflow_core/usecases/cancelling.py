@@ -98,10 +98,9 @@ async def save_withdrawn(
     organization_id: str,
     withdrawn: Sequence[tuple[Enrollment, Enrollment]],
 ) -> None:
-    """Save what events withdrew or marked, which is locked."""
-    if withdrawn:
-        changes = [EnrollmentChange(organization_id, *change) for change in withdrawn]
-        await settle(transaction.hand_over.save(changes))
+    """Save what events withdrew or marked, which is locked, sorted by id."""
+    changes = [EnrollmentChange(organization_id, *change) for change in withdrawn]
+    await settle(transaction.hand_over.save(changes))
 
 
 @frozen(repr=False)
