@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from broken_storages import entries, finding, keys, locks, outages, people, races, retention, values
+from broken_storages import (
+    cancelling,
+    entries,
+    finding,
+    keys,
+    locks,
+    outages,
+    people,
+    races,
+    retention,
+    values,
+)
 from broken_storages.altered import Broken
 from broken_storages.bounds import BY_ONE
 from broken_storages.folded import FOLDED
@@ -19,6 +30,7 @@ __all__ = [
     "Distant",
     "Locked",
     "Unlocked",
+    "cancelling",
     "entries",
     "finding",
     "keys",
