@@ -30,6 +30,7 @@ PACKAGES = (
     "segmentflow_observers",
     "segmentflow_worker",
     "segmentflow_pytest",
+    "segmentflow_django",
     "segmentflow_cli",
 )
 ROOT = Path(__file__).parent
@@ -47,6 +48,7 @@ BEYOND_THE_CORE = (
     "tests/docs",
     "tests/examples",
     "tests/http/test_serve.py",
+    "tests/in_django",
     "tests/sql/bound",
     "tests/sql/postgresql",
     "tests/stores",
@@ -156,6 +158,13 @@ def typescript(session: nox.Session) -> None:
     """Generate a TypeScript client from the OpenAPI document and run it; needs npm's registry."""
     session.install("-e", ".[test]")
     session.run("pytest", "tests/http/test_typescript.py", env={"SEGMENTFLOW_TYPESCRIPT": "1"})
+
+
+@nox.session(python=OLDEST)
+def queues(session: nox.Session) -> None:
+    """Run the examples for Celery and arq with both, whose Redis client is an older one."""
+    session.install("-e", ".[test,queues]")
+    session.run("pytest", "tests/examples/test_with_queues.py", *session.posargs)
 
 
 @nox.session(python=OLDEST)

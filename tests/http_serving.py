@@ -8,13 +8,28 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from urllib.parse import urlsplit
+
+import pytest
 
 from segmentflow_core.testing import FINGERPRINT_SECRET
 
 KEY = "sk_test_" + "0123456789" * 4 + "012"
+READERS = [
+    pytest.param(
+        (),
+        id="httptools",
+        marks=pytest.mark.skipif(
+            find_spec("httptools") is None, reason="httptools is not installed: NOT TESTED"
+        ),
+    ),
+    pytest.param(("httptools", "uvloop"), id="h11"),
+]
+"""What `served` shall find not installed, so that requests are read by the one or the other."""
+
 RUNNING = re.compile(r"Uvicorn running on (http://\S+)")
 
 
@@ -27,9 +42,11 @@ class Served:
         self.err: list[str] = []
         self._ready = threading.Event()
         self.url = ""
+        streams = ((process.stdout, self.out), (process.stderr, self.err))
         self._readers = [
-            threading.Thread(target=self._read, args=(process.stdout, self.out), daemon=True),
-            threading.Thread(target=self._read, args=(process.stderr, self.err), daemon=True),
+            threading.Thread(target=self._read, args=each, daemon=True)
+            for each in streams
+            if each[0] is not None
         ]
         for reader in self._readers:
             reader.start()
@@ -65,17 +82,37 @@ class Served:
 
 
 @contextmanager
-def served(store: str, *arguments: str, key: str = KEY) -> Iterator[Served]:
+def served(
+    store: str,
+    *arguments: str,
+    key: str = KEY,
+    stdout: int = subprocess.PIPE,
+    without: Sequence[str] = (),
+) -> Iterator[Served]:
+    """Serve a store.
+
+    Args:
+        store: its URL.
+        arguments: of the command.
+        key: the keys that are known.
+        stdout: where the access log goes.
+        without: modules that one process shall find not installed.
+    """
     environment = {
         **os.environ,
         "SEGMENTFLOW_FINGERPRINT_KEY": FINGERPRINT_SECRET,
         "SEGMENTFLOW_API_KEYS": key,
         "PYTHONUNBUFFERED": "1",
     }
-    command = [sys.executable, "-m", "segmentflow_cli", "serve", "--store", store, "--port", "0"]
+    program = (
+        f"import sys; sys.modules.update(dict.fromkeys({list(without)}))\n"
+        "from segmentflow_cli import main; sys.exit(main())"
+    )
+    start = ["-c", program] if without else ["-m", "segmentflow_cli"]
+    command = [sys.executable, *start, "serve", "--store", store, "--port", "0"]
     with subprocess.Popen(
         [*command, *arguments],
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
         env=environment,

@@ -72,6 +72,11 @@ class Postgres:
     def host(self) -> str:
         return str(self._server.get_postmaster_info().socket_dir)
 
+    @property
+    def postmaster(self) -> int:
+        """The id of the process that starts all the others."""
+        return int(self._server.get_pid())
+
     def kill(self) -> None:
         """Kill every process of the server at once, as a power cut would, and start it again."""
         postmaster = psutil.Process(self._server.get_pid())

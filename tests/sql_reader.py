@@ -63,9 +63,24 @@ def calls(words: Sequence[Word]) -> Iterator[str]:
     before them.
     """
     before = [Word("operator", ";"), *words]
-    for previous, word, following in zip(before, words, words[1:], strict=False):
-        if word.kind == "name" and following.text == "(" and previous.text not in _NAMES_FOLLOW:
+    for place, (previous, word, following) in enumerate(
+        zip(before, words, words[1:], strict=False)
+    ):
+        if word.kind != "name" or following.text != "(" or previous.text in _NAMES_FOLLOW:
+            continue
+        if previous.text != "," or not _is_step(words[place + 1 :]):
             yield word.text
+
+
+def _is_step(behind: Sequence[Word]) -> bool:
+    """Say whether what stands behind a name are the columns of a step, and then the step."""
+    depth = 0
+    for place, word in enumerate(behind):
+        depth += (word.text == "(") - (word.text == ")")
+        if depth == 0:
+            step = [each.text for each in behind[place + 1 : place + 3]]
+            return step in (["AS", "("], ["AS MATERIALIZED", "("])
+    return False
 
 
 _NAMES_FOLLOW = {"AS", "INTO", "ON", "EXISTS", "WITH", "RECURSIVE", "TABLE", "INDEX"}

@@ -17,6 +17,8 @@ from segmentflow_core import (
     AsyncTracker,
     Enrollments,
     Journeys,
+    Limits,
+    ProfileLimits,
     Records,
     Tracker,
 )
@@ -45,6 +47,7 @@ from segmentflow_core.testing import (
     a_journey,
     a_request,
 )
+from segmentflow_http import AsgiApp, Endpoint, KnownKeys
 from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
 
 AN_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -126,7 +129,27 @@ def test_the_one_result_is_returned_or_raised():
         found(None)
 
 
-@pytest.mark.parametrize("limit", [0, -1, 100_001, "5", None])
+@pytest.mark.parametrize(
+    "count",
+    [
+        lambda _: check_max_attempts(True),
+        lambda tracker: tracker.people.retain(events=timedelta(days=1), limit=True),
+        lambda tracker: tracker.people.finish_erasures(limit=True),
+        lambda tracker: tracker.journeys.get("welcome", True),
+        lambda _: ProfileLimits(max_aliases=True),
+        lambda _: Limits(max_depth=True),
+        lambda tracker: AsgiApp(Endpoint(tracker, KnownKeys([])), threads=True),
+        lambda tracker: AsgiApp(Endpoint(tracker, KnownKeys([])), max_requests=True),
+    ],
+)
+def test_a_boolean_counts_nothing(count):
+    tracker = a_tracker()
+    tracker.journeys.publish([a_journey("welcome")])
+    with pytest.raises((ConfigurationError, NotFound)):
+        count(tracker)
+
+
+@pytest.mark.parametrize("limit", [0, -1, 100_001, "5", None, True])
 def test_a_wrong_limit_is_refused(limit):
     tracker = a_tracker()
     for read in (tracker.records.events, tracker.enrollments.list, tracker.records.purge_keys):

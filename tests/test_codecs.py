@@ -74,7 +74,8 @@ def values_of(kind):
         return plain[kind]
     if attrs.has(kind):
         hints = get_type_hints(kind, localns={"JsonObject": Mapping[str, Any]})
-        return st.builds(kind, **{f.name: values_of(hints[f.name]) for f in attrs.fields(kind)})
+        given = [field.name for field in attrs.fields(kind) if field.init]
+        return st.builds(kind, **{name: values_of(hints[name]) for name in given})
     if isinstance(kind, type) and issubclass(kind, Enum):
         return st.sampled_from(kind)
     inner = get_args(kind)

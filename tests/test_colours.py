@@ -76,7 +76,7 @@ PAIRS = (
     Pair(People, AsyncPeople),
     Pair(ApiKeys, AsyncApiKeys),
     Pair(SqlStorage, AsyncSqlStorage, plain={"bound_to", "listening", "notifier"}),
-    Pair(BoundSqlStorage, AsyncBoundSqlStorage),
+    Pair(BoundSqlStorage, AsyncBoundSqlStorage, plain={"after_commit", "committed"}),
     Pair(
         MemoryStorage,
         AsyncMemoryStorage,
@@ -84,7 +84,12 @@ PAIRS = (
     ),
     Pair(Gathering, AsyncGathering, plain={"shared", "guard", "place", "begin"}),
     Pair(Client, AsyncClient),
-    Pair(Endpoint, AsyncEndpoint, plain={"max_bytes_at", "refusal", "refuse_early"}),
+    Pair(
+        Endpoint,
+        AsyncEndpoint,
+        plain={"max_bytes_at", "refusal", "refuse_early"},
+        apart={"__init__": "only the asynchronous one can do long work elsewhere"},
+    ),
     Pair(ApiKeyAuthenticator, AsyncApiKeyAuthenticator),
 )
 

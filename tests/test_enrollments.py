@@ -211,3 +211,30 @@ def test_eight_workers_that_crash_at_random_complete_ten_thousand_once_each_and_
     assert len(stored) == 10_000
     assert {e.status for e in stored} == {EnrollmentStatus.COMPLETED}
     assert set(workers.completed) <= {e.enrollment_id for e in stored}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"journey_ids": "welcome"},
+        {"journey_ids": ["welcome", 1]},
+        {"at_most": 0},
+        {"organization_id": ""},
+    ],
+)
+def test_a_backlog_is_asked_for_by_the_rules(untouched, wrong):
+    with pytest.raises(ConfigurationError):
+        untouched.enrollments.backlog(**wrong)
+
+
+def test_a_backlog_takes_a_storage_that_finds():
+    class Nowhere(MemoryStorage):
+        def run(self, work, *, reads_only=False):
+            def blind(transaction):
+                names = ("journeys", "hand_over")
+                return work(SimpleNamespace(**{n: getattr(transaction, n) for n in names}))
+
+            return super().run(blind, reads_only=reads_only)
+
+    with pytest.raises(ConfigurationError, match="finds nothing"):
+        Enrollments(Nowhere()).backlog()

@@ -124,6 +124,26 @@ def test_where_one_call_spoils_a_transaction_each_is_recorded_alone_and_told_of_
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("raises", [False, True])
+def test_it_is_told_how_many_calls_each_committed_transaction_was_of(raises):
+    told = []
+
+    def on_batch(size):
+        told.append(size)
+        if raises:
+            raise ZeroDivisionError
+
+    async def story():
+        shop = Shop(on_batch=on_batch)
+        first = await shop.begin(*of_each("first"))
+        others = await shop.begin(*of_each(*"abc"))
+        shop.storage.gate.set()
+        assert [type(answer) for answer in await answers(first + others)] == [Receipt] * 4
+
+    asyncio.run(story())
+    assert told == [1, 3]
+
+
 def test_a_store_that_fails_is_told_to_every_call_once_and_takes_the_next_one():
     async def story():
         shop = Shop()

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from segmentflow_core import AsyncPeople, People, Tracker
-from segmentflow_core.errors import ConfigurationError
-from segmentflow_core.testing import FINGERPRINT_SECRET, a_request
+from segmentflow_core.errors import ConfigurationError, NotFound
+from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey, a_request
 from segmentflow_core.wire import erasure_document, merge_document, suppression_document
 from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
 
@@ -71,7 +71,7 @@ def test_those_that_were_merged_in_count_towards_the_bound(erase, tracker, alex)
     assert all(not event.data for event in tracker.records.events())
 
 
-@pytest.mark.parametrize("at_most", [0, -1, 1.5, "1"])
+@pytest.mark.parametrize("at_most", [0, -1, 1.5, "1", True])
 def test_a_bound_is_a_positive_number(erase, tracker, alex, at_most):
     with pytest.raises(ConfigurationError, match="at_most must be"):
         erase(alex, at_most=at_most)
@@ -101,3 +101,83 @@ def test_what_was_done_is_written_as_json(tracker, alex):
         "scrubbed": 8,
         "done": True,
     }
+
+
+class HeardOnce(MemoryStorage):
+    """It commits, its answer is lost, and the work runs again."""
+
+    def run(self, work, **how):
+        super().run(work, **how)
+        return super().run(work, **how)
+
+
+class KeepsNoRecord(HeardOnce):
+    def run(self, work, **how):
+        def without(transaction):
+            transaction.audit = None
+            return work(transaction)
+
+        return super().run(without, **how)
+
+
+def lived(storage):
+    """Give People of a storage in which two Profiles have an Enrollment each that waits."""
+    tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET)
+    tracker.journeys.publish([a_journey("j", reentry={"policy": "once"})])
+    for name in ("a", "b"):
+        tracker.track(a_request(profile={"email": f"{name}@example.com"}), name)
+    return People(storage), tracker.records
+
+
+def test_what_ran_again_since_its_answer_was_lost_tells_what_was_done():
+    people, records = lived(HeardOnce())
+    profile_id = records.find_profile("a@example.com").profile_id
+    suppressed = people.suppress("a@example.com")
+    assert (suppressed.changed, suppressed.withdrawn) == (True, 1)
+    lifted = people.unsuppress("a@example.com")
+    assert (lifted.changed, lifted.withdrawn) == (True, 0)
+    again = people.unsuppress("a@example.com")
+    assert (again.changed, again.withdrawn) == (False, 0)
+    merge = people.merge("a@example.com", "b@example.com")
+    assert (merge.changed, merge.withdrawn, merge.profile.profile_id) == (True, 0, profile_id)
+    assert people.merge("a@example.com", "b@example.com").changed is False
+    # The email leads to nobody any more when the work runs again.
+    erasure = people.erase("a@example.com", block=True)
+    assert (erasure.profile_id, erasure.withdrawn, erasure.blocked) == (profile_id, 1, 2)
+    assert erasure.done
+    later = people.erase(profile_id)
+    assert (later.withdrawn, later.blocked) == (0, 0)
+    with pytest.raises(NotFound):
+        people.erase("a@example.com")
+    of_people = [r for r in records.audit() if r.action.startswith("profile")]
+    told = [(str(record.action), dict(record.counts)) for record in of_people][::-1]
+    assert told == [
+        ("profile_suppressed", {"withdrawn": 1}),
+        ("profile_unsuppressed", {"withdrawn": 0}),
+        ("profiles_merged", {"withdrawn": 0}),
+        ("profile_erased", {"profiles": 2, "withdrawn": 1, "blocked": 2}),
+        *[("profile_scrubbed", {})] * 2,
+    ]
+
+
+def test_a_storage_without_a_record_cannot_tell_what_ran_before():
+    people, _ = lived(KeepsNoRecord())
+    suppressed = people.suppress("a@example.com")
+    assert (suppressed.changed, suppressed.withdrawn) == (False, 0)
+
+
+class Counted:
+    """Ids that are no UUIDs, as a host's own may be in memory."""
+
+    def __init__(self):
+        self.made = 0
+
+    def new_id(self):
+        self.made += 1
+        return f"id-{self.made}"
+
+
+def test_ids_of_another_form_are_no_hindrance(tracker, storage, alex):
+    people = People(storage, ids=Counted())
+    assert people.suppress(alex).changed
+    assert not people.suppress(alex).changed

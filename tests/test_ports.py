@@ -8,6 +8,8 @@ from typing import get_type_hints
 from segmentflow_core.ports import FindsRecords, QuickHandOverRepository, Transaction
 from segmentflow_core.ports.api_keys import KeepsApiKeys
 from segmentflow_core.ports.audit import KeepsAudit
+from segmentflow_core.ports.history import KnowsHistory
+from segmentflow_core.ports.pausing import PausesJourneys
 from segmentflow_core.ports.people import KeepsPeople
 from segmentflow_core.ports.retention import KeepsForATime
 
@@ -15,7 +17,7 @@ PORTS = {
     get_type_hints(offered.fget)["return"]
     for offers in (
         *(Transaction, FindsRecords, KeepsApiKeys),
-        *(KeepsAudit, KeepsPeople, KeepsForATime),
+        *(KeepsAudit, KeepsPeople, KeepsForATime, PausesJourneys, KnowsHistory),
     )
     for offered in vars(offers).values()
     if isinstance(offered, property)

@@ -40,6 +40,7 @@ from segmentflow_cli.options import (
     behind_the_command,
     read_bytes,
 )
+from segmentflow_cli.pausing import activate_journey, archive_journey, pause_journey
 from segmentflow_cli.people import profiles, why
 from segmentflow_cli.people_changes import (
     check_erase,
@@ -52,6 +53,7 @@ from segmentflow_cli.printing import Printer
 from segmentflow_cli.retaining import check_retain, retain
 from segmentflow_cli.serve import serve_store
 from segmentflow_cli.stores import create_secret, opened, secret_file, secret_is_missing
+from segmentflow_cli.template_gaps import check_gaps, show_gaps
 from segmentflow_cli.work import work
 from segmentflow_core import Limits, SegmentflowError, __version__
 from segmentflow_core.gathering import MAX_TOGETHER, MAX_WRITERS
@@ -78,7 +80,7 @@ app = App(
     version=__version__,
     result_action="return_value",
 )
-journeys = App(name="journeys", help="Publish, read and count Journeys.")
+journeys = App(name="journeys", help="Publish, pause, read and count Journeys.")
 for group in (journeys, events, profiles, enrollments, keys):
     app.command(group)
 app.command(import_file, name="import")
@@ -89,6 +91,10 @@ app.command(migrate)
 app.command(work)
 app.command(retain, validator=check_retain)
 journeys.command(show_stats, name="stats")
+journeys.command(pause_journey, name="pause")
+journeys.command(activate_journey, name="activate")
+journeys.command(archive_journey, name="archive")
+journeys.command(show_gaps, name="template", validator=check_gaps)
 profiles.command(suppress_profile, name="suppress")
 profiles.command(unsuppress_profile, name="unsuppress")
 profiles.command(merge_profiles, name="merge")
@@ -259,6 +265,32 @@ def serve(
     keep_alive: Annotated[
         int, Parameter(help="Seconds to keep an idle connection open.", validator=Number(gte=0))
     ] = 5,
+    remember_keys: Annotated[
+        float,
+        Parameter(
+            help="Seconds for which a revoked API Key may still be accepted.",
+            validator=Number(gte=0, lte=5),
+        ),
+    ] = 5.0,
+    store_timeout: Annotated[
+        float,
+        Parameter(help="Seconds for the store to answer a transaction.", validator=Number(gt=0)),
+    ] = 20.0,
+    metrics_host: Annotated[str, Parameter(help="The address of metrics.")] = "127.0.0.1",
+    metrics_port: Annotated[
+        int | None,
+        Parameter(
+            help="The port of metrics, for Prometheus; 0 takes a free one; none by default.",
+            validator=Number(gte=0, lte=65_535),
+        ),
+    ] = None,
+    open_telemetry: Annotated[
+        bool,
+        Parameter(
+            help="Make spans and count through OpenTelemetry, as the process has it set up.",
+            negative="",
+        ),
+    ] = False,
     placeholder_ids: PlaceholderIds = False,
     redacted: Redacted = NOT_REDACTED,
     common: Common = COMMON,
@@ -284,6 +316,11 @@ def serve(
         max_batch_bytes=max_batch_bytes,
         read_timeout=read_timeout,
         keep_alive=keep_alive,
+        remember_keys=remember_keys,
+        store_timeout=store_timeout,
+        metrics_host=metrics_host,
+        metrics_port=metrics_port,
+        open_telemetry=open_telemetry,
     )
 
 

@@ -29,7 +29,7 @@ from segmentflow_cli.options import (
 from segmentflow_cli.printing import lined_up, print_json, visible
 from segmentflow_cli.times import MOMENT
 from segmentflow_core import Limits, SkipReason
-from segmentflow_core.explanation import SKIP_REASONS, ExplainedEvent, Rehearsal
+from segmentflow_core.explanation import GAPS, SKIP_REASONS, ExplainedEvent, Rehearsal
 from segmentflow_core.wire import explained_document, parse_request, rehearsal_document
 
 __all__ = ["add_facts", "check_explain", "explain", "withdrawal_line"]
@@ -289,6 +289,9 @@ def _described_reentry(fact: dict[str, Any]) -> str:
 
 
 def _add_condition(tree: Tree, node: dict[str, Any], prefix: str = "") -> None:
+    if node["kind"] == "did":
+        _add_history(tree, node, prefix)
+        return
     if node["kind"] in _COMBINED:
         line = f"{prefix}{_COMBINED[node['kind']]}"
     else:
@@ -300,6 +303,28 @@ def _add_condition(tree: Tree, node: dict[str, Any], prefix: str = "") -> None:
         _add_condition(branch, child)
     if "omitted" in node:
         branch.add(_text(f"… and {node['omitted']} more", "dim"))
+
+
+def _add_history(tree: Tree, node: dict[str, Any], prefix: str) -> None:
+    asked = {name: value for name, value in node["expected"].items() if name != "did"}
+    said = "".join(f", {name} {_json(value)}" for name, value in asked.items())
+    least, most = node["least"], node["most"]
+    count = f"{least}" if least == most else f"{least} to {most}"
+    if most is None:
+        count = f"{least} or more"
+    line = f"{prefix}did {node['expected']['did']}{said}: found {count}"
+    branch = tree.add(_marked(node["result"], line))
+    for path in node.get("unequal", ()):
+        branch.add(_text(f"{path} of this event equals nothing", "dim"))
+    for event in node["events"]:
+        branch.add(_marked(event["counts"], f"{event['eventId']}, occurred {event['occurredAt']}"))
+    if "omitted" in node:
+        branch.add(_text(f"… and {node['omitted']} more", "dim"))
+    for gap in node.get("gaps", ()):
+        branch.add(_text(f"not known exactly: {GAPS[gap]}", "yellow"))
+    if "removed" in node:
+        last = node["removedUntil"]
+        branch.add(_text(f"removed by retention: {node['removed']}, the last of {last}", "dim"))
 
 
 def _found(node: dict[str, Any]) -> str:

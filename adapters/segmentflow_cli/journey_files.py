@@ -1,4 +1,7 @@
-"""Reading a Journey file: YAML, TOML or JSON. Must never repeat the file's text in a message."""
+"""Reading a Journey or template file: YAML, TOML or JSON.
+
+Must never repeat the file's text in a message.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,13 @@ from typing import Any, Final, Literal, TypeAlias
 
 from segmentflow_cli.options import standard_input
 from segmentflow_cli.yaml_text import YamlFault, parse_yaml
-from segmentflow_core.errors import InvalidJourney, InvalidRequest, Violation
+from segmentflow_core.errors import InvalidJourney, InvalidRequest, InvalidTemplate, Violation
 from segmentflow_core.journeys import journey_definitions
 from segmentflow_core.ports import JourneyDefinition
 from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_core.wire import parse_json
 
-__all__ = ["JourneyFormat", "load_journeys", "read_journey_file"]
+__all__ = ["JourneyFormat", "load_journeys", "read_journey_file", "read_template_file"]
 
 JourneyFormat: TypeAlias = Literal["yaml", "toml", "json"]
 
@@ -77,9 +80,29 @@ def read_journey_file(file: str | Path, form: JourneyFormat | None = None) -> An
         InvalidJourney: the file is not in this format, or is larger than 4 MiB.
         OSError: there is no such file, or it may not be read.
     """
+    return _read_document(file, form, InvalidJourney)
+
+
+@forgets_locals
+def read_template_file(file: str | Path) -> Any:
+    """Read a template's file as a plain document, not yet checked.
+
+    Args:
+        file: the file's path, its format by the suffix, else YAML; ``-`` is standard input.
+
+    Raises:
+        InvalidTemplate: the file is not in this format, or is larger than 4 MiB.
+        OSError: there is no such file, or it may not be read.
+    """
+    return _read_document(file, None, InvalidTemplate)
+
+
+def _read_document(
+    file: str | Path, form: JourneyFormat | None, refused: type[InvalidRequest]
+) -> Any:
     raw = _read(file)
     if len(raw) > _MAX_BYTES:
-        raise _refusal(f"must not be larger than {_MAX_BYTES} bytes")
+        raise _refusal(refused, f"must not be larger than {_MAX_BYTES} bytes")
     form = form or _form_of(file, raw)
     try:
         if form == "json":
@@ -87,16 +110,16 @@ def read_journey_file(file: str | Path, form: JourneyFormat | None = None) -> An
         text = raw.decode()
         return _parse_toml(text) if form == "toml" else parse_yaml(text)
     except InvalidRequest as error:
-        refusal = InvalidJourney.from_violations(error.violations)
+        refusal = refused.from_violations(error.violations)
     except UnicodeDecodeError:
-        refusal = _refusal("is not UTF-8")
+        refusal = _refusal(refused, "is not UTF-8")
     except RecursionError:
-        refusal = _refusal("is nested too deep to read")
+        refusal = _refusal(refused, "is nested too deep to read")
     except YamlFault as fault:
-        refusal = _refusal(str(fault))
+        refusal = _refusal(refused, str(fault))
     except ValueError as error:
         where = _WHERE.search(str(error))
-        refusal = _refusal(f"is not valid TOML{f', {where[1]}' if where else ''}")
+        refusal = _refusal(refused, f"is not valid TOML{f', {where[1]}' if where else ''}")
     # Raised outside the handlers: the parsers' errors quote what they read.
     raise refusal
 
@@ -126,8 +149,8 @@ def _has_very_long_key(text: str) -> bool:
     return _DOTTED_KEY.search(_STRING_OR_COMMENT.sub("'", text)) is not None
 
 
-def _refusal(message: str) -> InvalidJourney:
-    return InvalidJourney.from_violations([Violation("", message)])
+def _refusal(refused: type[InvalidRequest], message: str) -> InvalidRequest:
+    return refused.from_violations([Violation("", message)])
 
 
 def _without_dates(value: Any) -> Any:

@@ -5,17 +5,14 @@ Must never show anything of a Profile but its id: what is erased is not to stay 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 
 from segmentflow_cli.confirming import Yes, confirm
 from segmentflow_cli.options import COMMON, By, Common
 from segmentflow_cli.people import Who
+from segmentflow_cli.progress import progress
 from segmentflow_core.wire import erasure_document, merge_document, suppression_document
 
 __all__ = [
@@ -123,7 +120,7 @@ def _erase(common: Common, who: str, *, block: bool, by: str | None, yes: bool) 
     profile_id = _profile_id(common, who)
     ends = " and refuse its identities later?" if block else "?"
     confirm(f"Erase Profile {profile_id}, with what its events say of the person{ends}", yes=yes)
-    with common.people() as people, _progress() as on_progress:
+    with common.people() as people, progress("erasing") as on_progress:
         done = people.erase(
             profile_id,
             block=block,
@@ -144,7 +141,7 @@ def _erase(common: Common, who: str, *, block: bool, by: str | None, yes: bool) 
 
 def _resume(common: Common, by: str | None) -> None:
     finished = 0
-    with common.people() as people, _progress() as on_progress:
+    with common.people() as people, progress("erasing") as on_progress:
         while count := people.finish_erasures(
             by=by, on_progress=on_progress, organization_id=common.organization
         ):
@@ -157,19 +154,6 @@ def _resume(common: Common, by: str | None) -> None:
 def _profile_id(common: Common, who: str) -> str:
     with common.records() as records:
         return records.find_profile(who, organization_id=common.organization).profile_id
-
-
-@contextmanager
-def _progress() -> Generator[Callable[[int], object] | None]:
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        # Nobody watches, and a log must not fill with progress.
-        yield None
-        return
-    columns = (TextColumn("erasing"), BarColumn(), TextColumn("{task.completed:,.0f} records"))
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("erasing", total=None)
-        yield lambda scrubbed: progress.update(task, completed=scrubbed)
 
 
 def _counted(count: int, one: str, more: str | None = None) -> str:

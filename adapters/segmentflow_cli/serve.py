@@ -9,19 +9,28 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import logging.config
 import os
 import signal
 import socket
 import threading
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
-from types import FrameType
+from contextvars import copy_context
+from functools import partial
+from importlib.util import find_spec
 from typing import Any, Final
 
+from attrs import define, field
+
+from segmentflow_cli.metrics import FOLDER_VARIABLE, add_up, check_installed, listening
+from segmentflow_cli.readiness import Readiness
+from segmentflow_cli.stopping import Stop
 from segmentflow_cli.stores import find_secret, opened, scheme_of, woken_workers
 from segmentflow_cli.threaded import ThreadedStorage
-from segmentflow_core import ApiKeys, AsyncApiKeys, AsyncTracker, Limits, RedactionPolicy
+from segmentflow_core import ApiKeys, AsyncApiKeys, AsyncTracker, Limits, RedactionPolicy, Tracker
 from segmentflow_core.errors import ConfigurationError
+from segmentflow_core.ports.observation import Observer
 from segmentflow_gathering import AsyncGathering
 from segmentflow_http import (
     AsgiApp,
@@ -30,7 +39,14 @@ from segmentflow_http import (
     Authenticator,
     KnownKeys,
 )
-from segmentflow_http.access import log_answered
+from segmentflow_http.access import Around, log_answered
+from segmentflow_observers import (
+    open_telemetry_observer,
+    open_telemetry_requests,
+    open_telemetry_storage,
+    prometheus_observer,
+    prometheus_requests,
+)
 
 __all__ = ["KEYS_VARIABLE", "READ_TIMEOUT", "create_app", "serve_store"]
 
@@ -47,8 +63,17 @@ _MAX_REQUESTS: Final = "SEGMENTFLOW_MAX_REQUESTS"
 _MAX_BYTES: Final = "SEGMENTFLOW_MAX_BYTES"
 _MAX_DEPTH: Final = "SEGMENTFLOW_MAX_DEPTH"
 _MAX_BATCH_BYTES: Final = "SEGMENTFLOW_MAX_BATCH_BYTES"
+_REMEMBER_KEYS: Final = "SEGMENTFLOW_REMEMBER_KEYS"
+_STORE_TIMEOUT: Final = "SEGMENTFLOW_STORE_TIMEOUT"
+_GRACE: Final = "SEGMENTFLOW_GRACE"
+_METRICS_HOST: Final = "SEGMENTFLOW_METRICS_HOST"
+_METRICS_PORT: Final = "SEGMENTFLOW_METRICS_PORT"
+_SPANS: Final = "SEGMENTFLOW_OPEN_TELEMETRY"
 _PLACEHOLDER_IDS: Final = "SEGMENTFLOW_ALLOW_PLACEHOLDER_IDS"
 _REDACTION: Final = "SEGMENTFLOW_REDACTION_POLICY"
+
+_BATCH_THREADS: Final = 2
+"""A batch is long work, and no event shall wait for the threads that batches take."""
 
 _LOGGING: Final[dict[str, Any]] = {
     "version": 1,
@@ -59,14 +84,15 @@ _LOGGING: Final[dict[str, Any]] = {
     },
     "handlers": {
         "stdout": {
-            "class": "logging.StreamHandler",
+            "class": "segmentflow_cli.lines.LineHandler",
             "formatter": "bare",
-            "stream": "ext://sys.stdout",
+            "fd": 1,
+            "as_json": True,
         },
         "stderr": {
-            "class": "logging.StreamHandler",
+            "class": "segmentflow_cli.lines.LineHandler",
             "formatter": "plain",
-            "stream": "ext://sys.stderr",
+            "fd": 2,
             "filters": ["cut_off"],
         },
     },
@@ -110,6 +136,11 @@ def serve_store(
     max_batch_bytes: int,
     read_timeout: float,
     keep_alive: int,
+    remember_keys: float,
+    store_timeout: float,
+    metrics_host: str,
+    metrics_port: int | None,
+    open_telemetry: bool,
 ) -> None:
     """Serve a store until the process is told to stop, by SIGTERM or SIGINT.
 
@@ -124,6 +155,10 @@ def serve_store(
         raise ConfigurationError(message) from None
     if workers < 1 or threads < 1 or grace < 0:
         raise ConfigurationError("workers and threads must be at least 1, and grace 0.")
+    if metrics_port is not None:
+        check_installed()
+    if open_telemetry:
+        _check_open_telemetry()
     os.environ |= {
         _STORE: url,
         _ORGANIZATION: organization,
@@ -135,6 +170,12 @@ def serve_store(
         _MAX_DEPTH: str(limits.max_depth),
         _MAX_BATCH_BYTES: str(max_batch_bytes),
         READ_TIMEOUT: str(read_timeout),
+        _REMEMBER_KEYS: str(remember_keys),
+        _STORE_TIMEOUT: str(store_timeout),
+        _GRACE: str(grace),
+        _METRICS_HOST: metrics_host,
+        _METRICS_PORT: "" if metrics_port is None else str(metrics_port),
+        _SPANS: str(int(open_telemetry)),
         _PLACEHOLDER_IDS: str(int(limits.allow_placeholder_ids)),
         _REDACTION: json.dumps(
             {
@@ -149,20 +190,30 @@ def serve_store(
         _build(stack)
     _check_address(host, port)
     settings = {"host": host, "port": port, "workers": workers, "timeout_keep_alive": keep_alive}
-    if not _served(uvicorn.run, timeout_graceful_shutdown=grace, **settings):
-        raise ConfigurationError("The server could not start; what it logged above says why.")
+    with ExitStack() as stack:
+        if metrics_port is not None:
+            if workers == 1:
+                os.environ.pop(FOLDER_VARIABLE, None)  # one process adds nothing up
+                _check_address(metrics_host, metrics_port)
+            else:
+                registry = stack.enter_context(add_up())
+                logging.config.dictConfig(_LOGGING)
+                stack.enter_context(_metrics_at(metrics_host, metrics_port, registry))
+        if not _served(uvicorn.run, timeout_graceful_shutdown=grace, **settings):
+            raise ConfigurationError("The server could not start; what it logged above says why.")
 
 
 def _served(run: Callable[..., object], **settings: object) -> bool:
     """Serve until the process is told to stop; say whether the server ever started."""
-    from segmentflow_cli.connections import BoundedProtocol  # noqa: PLC0415 - it needs uvicorn
+    from segmentflow_cli.connections import connection_class  # noqa: PLC0415 - it needs uvicorn
 
     with _stopped_by_sigterm():
         try:
             run(
                 f"{__name__}:create_app",
                 factory=True,
-                http=BoundedProtocol,
+                http=connection_class(),
+                ws="none",
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
@@ -212,42 +263,64 @@ def _stopped_by_sigterm() -> Generator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+@contextmanager
+def _metrics_at(host: str, port: int, registry: Any) -> Generator[None]:
+    with listening(host, port, registry) as taken:
+        logging.getLogger("segmentflow.http").info("Metrics are at port %d, /metrics.", taken)
+        yield
+
+
+def _check_open_telemetry() -> None:
+    if find_spec("opentelemetry") is None:
+        message = "For spans, install the `observers` extra: segmentflow-core[observers]."
+        raise ConfigurationError(message)
+
+
+@define
+class _Watching:
+    """What watches an app, as far as it was asked for."""
+
+    observers: list[Observer] = field(factory=list[Observer])
+    around: list[Around] = field(factory=list[Around])
+    on_batch: Callable[[int], object] | None = None
+    storage: Callable[[Any], Any] = field(default=lambda storage: storage)
+
+
+def _watching(stack: ExitStack) -> _Watching:
+    """Return what the environment asks for; serve the metrics of a process that is alone."""
+    watching = _Watching()
+    if os.environ[_SPANS] == "1":
+        watching.observers.append(open_telemetry_observer())
+        watching.around.append(open_telemetry_requests())
+        watching.storage = open_telemetry_storage
+    if os.environ[_METRICS_PORT]:
+        from prometheus_client import CollectorRegistry  # noqa: PLC0415 - only metrics need it
+
+        registry = CollectorRegistry()
+        requests = prometheus_requests(registry)
+        watching.observers.append(prometheus_observer(registry))
+        watching.around.append(requests)
+        watching.on_batch = requests.gathered
+        if FOLDER_VARIABLE not in os.environ:
+            host, port = os.environ[_METRICS_HOST], int(os.environ[_METRICS_PORT])
+            stack.enter_context(_metrics_at(host, port, registry))
+    return watching
+
+
 def create_app() -> AsgiApp:
     """Make the app of one process from the environment that `serve_store` has set."""
     stack = ExitStack()
-    endpoint = _build(stack)
+    watching = _watching(stack)
+    endpoint = _build(stack, watching)
+    stop = Stop.when_told(int(os.environ[_GRACE]))
     return AsgiApp(
         endpoint,
         max_requests=int(os.environ[_MAX_REQUESTS]),
         on_answered=log_answered,
-        closing=_told_to_stop().is_set,
-        on_shutdown=stack.close,
+        around=watching.around,
+        closing=stop.is_near,
+        on_shutdown=partial(stop.close, stack),
     )
-
-
-def _told_to_stop() -> threading.Event:
-    """Return what is set once this process is told to stop.
-
-    uvicorn handles the signals meanwhile, and is called as before. It closes the connections
-    that it has then; the clients of one that it accepts in that moment would keep it open.
-    """
-    told = threading.Event()
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT):
-            before = signal.getsignal(number)
-            if callable(before):
-                signal.signal(number, _noting(told, before))
-    return told
-
-
-def _noting(
-    told: threading.Event, before: Callable[[int, FrameType | None], Any]
-) -> Callable[[int, FrameType | None], None]:
-    def noted(number: int, frame: FrameType | None) -> None:
-        told.set()
-        before(number, frame)
-
-    return noted
 
 
 def _writers_for(url: str) -> int:
@@ -255,7 +328,8 @@ def _writers_for(url: str) -> int:
     return 2 if scheme_of(url) in ("postgres", "postgresql") else 1
 
 
-def _build(stack: ExitStack) -> AsyncEndpoint:
+def _build(stack: ExitStack, watching: _Watching | None = None) -> AsyncEndpoint:
+    watching = watching or _Watching()
     url, organization = os.environ[_STORE], os.environ[_ORGANIZATION]
     storage = stack.enter_context(opened(url))
     limits = Limits(
@@ -264,16 +338,25 @@ def _build(stack: ExitStack) -> AsyncEndpoint:
         allow_placeholder_ids=os.environ[_PLACEHOLDER_IDS] == "1",
     )
     redaction = RedactionPolicy(**json.loads(os.environ[_REDACTION]))
-    threaded = ThreadedStorage(storage, int(os.environ[_THREADS]))
-    stack.callback(threaded.close)
+
+    def in_threads(count: int) -> ThreadedStorage:
+        made = ThreadedStorage(storage, count, float(os.environ[_STORE_TIMEOUT]))
+        stack.callback(made.close)
+        return made
+
+    threaded = watching.storage(in_threads(int(os.environ[_THREADS])))
     together = int(os.environ[_TOGETHER])
+    secret = find_secret(url)
+    observers = [*stack.enter_context(woken_workers(storage)), *watching.observers]
     tracker = AsyncTracker(
         threaded,
-        fingerprint_key=find_secret(url),
+        fingerprint_key=secret,
         limits=limits,
         redaction=redaction,
-        gather=AsyncGathering(most=together, writers=int(os.environ[_WRITERS])),
-        observers=stack.enter_context(woken_workers(storage)),
+        gather=AsyncGathering(
+            most=together, writers=int(os.environ[_WRITERS]), on_batch=watching.on_batch
+        ),
+        observers=observers,
     )
     known = os.environ.get(KEYS_VARIABLE, "").replace(",", " ").split()
     authenticator: Authenticator
@@ -281,6 +364,27 @@ def _build(stack: ExitStack) -> AsyncEndpoint:
         authenticator = KnownKeys(known, organization_id=organization)
     else:
         ApiKeys(storage).list(organization_id=organization)
-        authenticator = AsyncApiKeyAuthenticator(AsyncApiKeys(threaded))
+        authenticator = AsyncApiKeyAuthenticator(
+            AsyncApiKeys(threaded), remember=float(os.environ[_REMEMBER_KEYS])
+        )
     max_batch_bytes = int(os.environ[_MAX_BATCH_BYTES])
-    return AsyncEndpoint(tracker, authenticator, max_batch_bytes=max_batch_bytes)
+    batches = in_threads(_BATCH_THREADS)
+    of_batches = Tracker(
+        watching.storage(storage),
+        fingerprint_key=secret,
+        limits=limits,
+        redaction=redaction,
+        observers=observers,
+    )
+
+    async def in_thread(track: Callable[[Tracker], dict[str, Any]]) -> dict[str, Any]:
+        # A span of the transaction is a part of what the request is.
+        return await batches.call(partial(copy_context().run, track, of_batches))
+
+    return AsyncEndpoint(
+        tracker,
+        authenticator,
+        max_batch_bytes=max_batch_bytes,
+        readiness=Readiness(in_threads(1)),
+        in_thread=in_thread,
+    )

@@ -1,7 +1,7 @@
 """An asynchronous storage over a synchronous one, whose transactions run in threads.
 
 So that one event loop serves whatever storage is installed, with one way to a thread and back for
-each transaction.
+each transaction. Nobody waits for ever: where a store hangs, its threads do.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from functools import partial
 from typing import TypeVar
 
 from segmentflow_core.colour import drive
+from segmentflow_core.errors import StorageUnavailable
 from segmentflow_core.ports import Storage, Transaction
 
 __all__ = ["ThreadedStorage"]
@@ -23,27 +24,50 @@ T = TypeVar("T")
 class ThreadedStorage:
     """As an asynchronous storage: the work of its transactions must not wait for anything else.
 
-    A call that is cancelled leaves its transaction to end by itself.
+    A call that is cancelled, or waited for too long, leaves its transaction to end by itself; one
+    that has not begun never does.
 
     Args:
         storage: where everything is kept.
         threads: how many transactions run at once; others wait.
+        seconds: how long a call waits for its thread and its answer; None for ever.
     """
 
-    def __init__(self, storage: Storage, threads: int) -> None:
+    def __init__(self, storage: Storage, threads: int, seconds: float | None = None) -> None:
         self._storage = storage
+        self._seconds = seconds
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="segmentflow")
 
     async def run(
         self, work: Callable[[Transaction], Awaitable[T]], *, reads_only: bool = False
     ) -> T:
-        """Run `work` in a transaction; as `Storage.run`."""
+        """Run `work` in a transaction; as `Storage.run`.
+
+        Raises:
+            StorageUnavailable: the store did not answer in time; what it does, it may still do.
+        """
 
         def driven(transaction: Transaction) -> T:
             return drive(_awaited(work(transaction)))
 
-        call = partial(self._storage.run, driven, reads_only=reads_only)
-        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+        return await self.call(partial(self._storage.run, driven, reads_only=reads_only))
+
+    async def call(self, call: Callable[[], T]) -> T:
+        """Make a call in a thread.
+
+        Raises:
+            StorageUnavailable: it did not end in time.
+        """
+        found = asyncio.get_running_loop().run_in_executor(self._pool, call)
+        bound = asyncio.timeout(self._seconds)
+        try:
+            async with bound:
+                return await found
+        except TimeoutError:
+            if not bound.expired():
+                raise
+        message = f"The store did not answer within {self._seconds:g} seconds. Try again."
+        raise StorageUnavailable(message, details={"error": "TIMEOUT"})
 
     def close(self) -> None:
         """Wait until every transaction has ended."""

@@ -51,6 +51,11 @@ def work(
     grace: Annotated[
         int, Parameter(help="Seconds that a stop waits for handlers.", validator=Number(gte=0))
     ] = 30,
+    measure: Annotated[
+        timedelta | None,
+        Parameter(help="Log so often how much waits, and how long, such as 30s."),
+        DURATION,
+    ] = None,
     drain: Annotated[
         bool, Parameter(help="End when nothing is available any more.", negative="")
     ] = False,
@@ -75,6 +80,7 @@ def work(
             lease=lease,
             max_attempts=max_attempts,
             grace=timedelta(seconds=grace),
+            measure=measure,
             observers=[LoggingObserver()],
         )
         completed = worker.drain() if drain else worker.run()

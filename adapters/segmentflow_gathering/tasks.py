@@ -31,6 +31,7 @@ class AsyncGathering:
     most: int = a_most()
     writers: int = a_writers()
     wait: float = a_wait()
+    on_batch: Callable[[int], object] | None = None
 
     def shared(self, make: Callable[[], L]) -> Callable[[], L]:
         """Return what gives tasks of the running loop what they share; as `Gathering.shared`."""

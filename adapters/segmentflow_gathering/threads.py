@@ -30,6 +30,8 @@ class Gathering:
             the store in memory write one at a time, whatever this says.
         wait: seconds that a shared transaction waits for what another one holds. Then each of
             its calls goes on alone and waits as long as the storage does.
+        on_batch: is called with how many calls each committed transaction was of; what it raises
+            is dropped.
 
     Raises:
         ConfigurationError: an attribute breaks its rule.
@@ -41,6 +43,7 @@ class Gathering:
     most: int = a_most()
     writers: int = a_writers()
     wait: float = a_wait()
+    on_batch: Callable[[int], object] | None = None
 
     def shared(self, make: Callable[[], L]) -> Callable[[], L]:
         """Return what gives the threads of the present process what they share."""

@@ -9,15 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from inspect import isawaitable
 from typing import Any, Final, TypeAlias, TypeVar
 
-from segmentflow_core.errors import ConfigurationError, Overloaded, PayloadTooLarge
+from segmentflow_core.errors import (
+    ConfigurationError,
+    Overloaded,
+    PayloadTooLarge,
+    StorageUnavailable,
+)
 from segmentflow_core.tracebacks import forgets_locals
-from segmentflow_http.access import AnsweredHook, tell_answered
+from segmentflow_http.access import AnsweredHook, Around, surrounded, tell_answered
+from segmentflow_http.authentication import Caller
 from segmentflow_http.endpoint import AsyncEndpoint, Endpoint
 from segmentflow_http.messages import (
     Response,
@@ -40,6 +47,10 @@ _ALWAYS_ANSWERED: Final = (HEALTH.path, READINESS.path, LIVENESS.path, OPENAPI.p
 T = TypeVar("T")
 
 
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 1
+
+
 class _Gone(Exception):
     """The client left before it had sent the whole request."""
 
@@ -53,9 +64,11 @@ class AsgiApp:
         max_requests: how many requests are answered at the same time, or wait to be; others are
             refused at once as `overloaded`, but those about the app itself. None takes them all.
         on_answered: is called with each answered request, for example `log_answered`.
-        on_shutdown: is called when the server shuts down, after the last answer.
+        around: what surrounds each request, the outermost first; for example spans and metrics.
+        on_shutdown: is called when the server shuts down, after the last answer; and awaited, if
+            it has to be.
         closing: says whether the server is about to stop: answers then tell the client to close
-            its connection.
+            its connection, and a request that the server cuts off is answered.
 
     Raises:
         ConfigurationError: `threads` or `max_requests` is less than 1.
@@ -68,18 +81,20 @@ class AsgiApp:
         threads: int = 8,
         max_requests: int | None = None,
         on_answered: AnsweredHook | None = None,
+        around: Sequence[Around] = (),
         on_shutdown: Callable[[], object] | None = None,
         closing: Callable[[], bool] = lambda: False,
     ) -> None:
-        if threads < 1:
+        if not _is_count(threads):
             raise ConfigurationError("threads must be at least 1.")
-        if max_requests is not None and max_requests < 1:
+        if not (max_requests is None or _is_count(max_requests)):
             raise ConfigurationError("max_requests must be at least 1, or None.")
         self._endpoint = endpoint
         self._threads = threads
         self._pool: ThreadPoolExecutor | None = None
         self._room = max_requests
         self._on_answered = on_answered
+        self._around = tuple(around)
         self._on_shutdown = on_shutdown
         self._closing = closing
 
@@ -94,16 +109,18 @@ class AsgiApp:
             await receive()
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
 
-    def close(self) -> None:
+    def close(self) -> object:
         """End its threads, and call `on_shutdown`.
 
         For a host that mounts the app and does not pass the lifespan on to it.
+
+        Returns:
+            What `on_shutdown` returned, for the host to await if it has to be; or None.
         """
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None
-        if self._on_shutdown is not None:
-            self._on_shutdown()
+        return None if self._on_shutdown is None else self._on_shutdown()
 
     async def _http(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
         started = time.perf_counter()
@@ -111,6 +128,62 @@ class AsgiApp:
         root_path = scope.get("root_path", "")
         path = quoted_path(scope["path"].removeprefix(root_path))
         headers = [(bytes(name), bytes(value)) for name, value in scope["headers"]]
+        request = (method, path, headers)
+        with surrounded(self._around, self._on_answered, request) as on_answered:
+            await self._respond((scope, receive, send), request, started, on_answered)
+
+    async def _respond(
+        self,
+        connection: tuple[_Scope, _Receive, _Send],
+        request: tuple[str, str, list[tuple[bytes, bytes]]],
+        started: float,
+        on_answered: AnsweredHook | None,
+    ) -> None:
+        scope, _, send = connection
+        method, path, headers = request
+        callers: list[Caller] = []
+        cut_off: asyncio.CancelledError | None = None
+        try:
+            response, length = await self._response(connection, request, callers.append)
+        except _Gone:
+            return
+        except asyncio.CancelledError as error:
+            if not self._closing():
+                raise
+            # The time of the stop is over. The caller is told, and does not have to guess.
+            response = self._endpoint.refusal(StorageUnavailable(), method, path, headers)
+            length, cut_off = 0, error
+        if self._closing() or has_two_lengths(name.decode("latin-1") for name, _ in headers):
+            response = response._replace(headers={**response.headers, "connection": "close"})
+        # A client that has left meanwhile gets its answer when it tries again.
+        with suppress(OSError):
+            await _send(send, response)
+        client = scope.get("client")
+        tell_answered(
+            on_answered,
+            request,
+            response,
+            length,
+            started,
+            caller=callers[0] if callers else None,
+            client=client[0] if client else None,
+        )
+        if cut_off is not None:
+            raise cut_off
+
+    async def _response(
+        self,
+        connection: tuple[_Scope, _Receive, _Send],
+        request: tuple[str, str, list[tuple[bytes, bytes]]],
+        on_caller: Callable[[Caller], object],
+    ) -> tuple[Response, int]:
+        """Return the answer to a request, and how long its body is.
+
+        Raises:
+            _Gone: the client left.
+        """
+        scope, receive, _ = connection
+        method, path, headers = request
         body = b""
         response = self._endpoint.refuse_early(method, path, headers)
         response = response or self._refusal(method, path, headers)
@@ -121,26 +194,18 @@ class AsgiApp:
                     response = await self._refuse_caller(method, path, headers)
                 if response is None:
                     body = await _read(first, receive, self._endpoint.max_bytes_at(path))
-            except _Gone:
-                return
             except PayloadTooLarge as error:
                 response = self._endpoint.refusal(error, method, path, headers)
         if response is None:
             target = with_query(path, bytes(scope.get("query_string", b"")).decode("latin-1"))
-            mount = mount_point(root_path)
-            try:
-                # Others may have come while the body did.
-                response = self._refusal(method, path, headers) or await _while_there(
-                    receive, self._answer(method, target, headers, body, mount)
-                )
-            except _Gone:
-                return
-        if self._closing() or has_two_lengths(name.decode("latin-1") for name, _ in headers):
-            response = response._replace(headers={**response.headers, "connection": "close"})
-        # A client that has left meanwhile gets its answer when it tries again.
-        with suppress(OSError):
-            await _send(send, response)
-        tell_answered(self._on_answered, (method, path, headers), response, len(body), started)
+            mount = mount_point(scope.get("root_path", ""))
+            call = partial(
+                self._endpoint, method, target, headers, body, mount=mount, on_caller=on_caller
+            )
+            # Others may have come while the body did.
+            response = self._refusal(method, path, headers)
+            response = response or await _while_there(receive, self._answer(call))
+        return response, len(body)
 
     def _refusal(
         self, method: str, path: str, headers: list[tuple[bytes, bytes]]
@@ -150,24 +215,20 @@ class AsgiApp:
             return self._endpoint.refusal(Overloaded(), method, path, headers)
         return None
 
-    async def _answer(
-        self, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes, mount: str
-    ) -> Response:
+    async def _answer(self, call: Callable[[], Any]) -> Response:
         if not self._room:
-            return await self._answered(method, path, headers, body, mount)
+            return await self._answered(call)
         self._room -= 1
         try:
-            return await self._answered(method, path, headers, body, mount)
+            return await self._answered(call)
         finally:
             self._room += 1
 
-    async def _answered(
-        self, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes, mount: str
-    ) -> Response:
-        endpoint = self._endpoint
-        if isinstance(endpoint, AsyncEndpoint):
-            return await endpoint(method, path, headers, body, mount=mount)
-        return await self._in_a_thread(partial(endpoint, method, path, headers, body, mount=mount))
+    async def _answered(self, call: Callable[[], Any]) -> Response:
+        if isinstance(self._endpoint, AsyncEndpoint):
+            response: Response = await call()
+            return response
+        return await self._in_a_thread(call)
 
     async def _refuse_caller(
         self, method: str, path: str, headers: list[tuple[bytes, bytes]]
@@ -186,7 +247,9 @@ class AsgiApp:
         await receive()
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        self.close()
+        ended = self.close()
+        if isawaitable(ended):
+            await ended
         await send({"type": "lifespan.shutdown.complete"})
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 
 from segmentflow_core import ApiKey, ApiKeys, AsyncApiKeys
 from segmentflow_core.api_keys import refuse_write_key
@@ -19,6 +20,7 @@ from segmentflow_core.colour import MaybeAwaitable, drive, settle
 from segmentflow_core.errors import ConfigurationError, InsufficientScope, Unauthorized
 from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_http.colours import refuse_kind
+from segmentflow_http.recognised import LONGEST, RecognisedKeys
 
 __all__ = [
     "ApiKeyAuthenticator",
@@ -39,10 +41,12 @@ class Caller:
     Attributes:
         organization_id: the Organization that the caller acts for.
         by: who that is, for the record of what is done to people; no personal data.
+        key_id: the id of the caller's API Key, for the access log.
     """
 
     organization_id: str
     by: str | None = None
+    key_id: str | None = None
 
 
 class Authenticator(Protocol):
@@ -62,24 +66,41 @@ class Authenticator(Protocol):
         ...
 
 
+def _a_time(_: object, __: object, value: object) -> None:
+    fits = isinstance(value, (int, float)) and 0 <= value <= LONGEST
+    if not fits or isinstance(value, bool):
+        raise ConfigurationError(f"remember must be a number of seconds from 0 to {LONGEST:g}.")
+
+
 @frozen
 class ApiKeyAuthenticator:
     """Knows callers by ``x-api-key`` and the API Keys of a store.
 
+    Attributes:
+        api_keys: the keys.
+        remember: for how many seconds, 5 at most, a key that was found need not be looked for
+            again. A key that is revoked is accepted for that long. 0 asks the store each time.
+        clock: tells the seconds that have passed.
+
     Raises:
-        ConfigurationError: `AsyncApiKeys` need an `AsyncApiKeyAuthenticator`.
+        ConfigurationError: `AsyncApiKeys` need an `AsyncApiKeyAuthenticator`; or `remember` is
+            not from 0 to 5.
     """
 
     api_keys: ApiKeys
+    remember: float = field(default=0.0, kw_only=True, validator=_a_time)
+    clock: Callable[[], float] = field(default=time.monotonic, kw_only=True)
+    _recognised: RecognisedKeys[Caller] = field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         message = "AsyncApiKeys need an AsyncApiKeyAuthenticator."
         refuse_kind(self.api_keys, AsyncApiKeys, message)
+        object.__setattr__(self, "_recognised", RecognisedKeys(self.remember, self.clock))
 
     @forgets_locals
     def authenticate(self, headers: Mapping[str, str], scope: str) -> Caller:
         """Return the Organization of the key; as `Authenticator.authenticate`."""
-        return drive(_caller(self.api_keys, headers, scope))
+        return drive(_caller(self.api_keys, self._recognised, headers, scope))
 
 
 @frozen
@@ -87,25 +108,38 @@ class AsyncApiKeyAuthenticator:
     """As `ApiKeyAuthenticator`, for an `AsyncEndpoint`.
 
     Raises:
-        ConfigurationError: `ApiKeys` need an `ApiKeyAuthenticator`.
+        ConfigurationError: `ApiKeys` need an `ApiKeyAuthenticator`; or `remember` is not from 0
+            to 5.
     """
 
     api_keys: AsyncApiKeys
+    remember: float = field(default=0.0, kw_only=True, validator=_a_time)
+    clock: Callable[[], float] = field(default=time.monotonic, kw_only=True)
+    _recognised: RecognisedKeys[Caller] = field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         refuse_kind(self.api_keys, ApiKeys, "ApiKeys need an ApiKeyAuthenticator.")
+        object.__setattr__(self, "_recognised", RecognisedKeys(self.remember, self.clock))
 
     @forgets_locals
     async def authenticate(self, headers: Mapping[str, str], scope: str) -> Caller:
         """Return the Organization of the key; as `Authenticator.authenticate`."""
-        return await _caller(self.api_keys, headers, scope)
+        return await _caller(self.api_keys, self._recognised, headers, scope)
 
 
 async def _caller(
-    api_keys: ApiKeys | AsyncApiKeys, headers: Mapping[str, str], scope: str
+    api_keys: ApiKeys | AsyncApiKeys,
+    recognised: RecognisedKeys[Caller],
+    headers: Mapping[str, str],
+    scope: str,
 ) -> Caller:
-    found: ApiKey = await settle(api_keys.authenticate(headers.get(_HEADER), scope))
-    return Caller(found.organization_id, f"API Key {found.key_id}")
+    secret = headers.get(_HEADER)
+
+    async def find() -> Caller:
+        found: ApiKey = await settle(api_keys.authenticate(secret, scope))
+        return Caller(found.organization_id, f"API Key {found.key_id}", found.key_id)
+
+    return await (find() if secret is None else recognised.get(secret, scope, find))
 
 
 class KnownKeys:

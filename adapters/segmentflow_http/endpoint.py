@@ -9,9 +9,9 @@ failure, into an answer or a log.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from attrs import frozen
 
@@ -63,6 +63,8 @@ from segmentflow_http.routes import (
 __all__ = ["AsyncEndpoint", "Endpoint"]
 
 _LOG: Final = logging.getLogger("segmentflow.http")
+InThread: TypeAlias = Callable[[Callable[[Tracker], dict[str, Any]]], Awaitable[dict[str, Any]]]
+
 _AWAITED: Final = "An asynchronous authenticator needs an AsyncEndpoint."
 
 
@@ -75,6 +77,7 @@ class _Asked:
     headers: AnyHeaders
     body: bytes
     mount: str
+    on_caller: Callable[[Caller], object] | None
 
 
 class _EitherEndpoint:
@@ -86,13 +89,16 @@ class _EitherEndpoint:
         authenticator: Authenticator,
         prefix: str,
         max_batch_bytes: int,
+        readiness: Callable[[], object] | None,
     ) -> None:
-        if max_batch_bytes < 1:
+        if type(max_batch_bytes) is not int or max_batch_bytes < 1:
             raise ConfigurationError("max_batch_bytes must be at least 1.")
         self._tracker = tracker
         self._authenticator = authenticator
         self._prefix = prefix.rstrip("/")
         self._max_batch_bytes = max_batch_bytes
+        self._readiness = readiness
+        self._in_thread: InThread | None = None
         self._failures = FailureLog()
         self._openapi = openapi_document(
             tracker.limits, prefix=self._prefix, max_batch_bytes=max_batch_bytes
@@ -183,17 +189,16 @@ class _EitherEndpoint:
         read = read_headers(asked.headers)
         check_length(read, len(body), self.max_bytes_at(path))
         if route is EVENTS:
-            return await self._track(read, body)
+            return await self._track(asked, read)
         if route is BATCH:
-            return await self._track_batch(read, body, request_id)
+            return await self._track_batch(asked, read, request_id)
         if route is OPENAPI:
             return json_response(200, {**self._openapi, "servers": [{"url": asked.mount or "/"}]})
         if route is LIVENESS:
             return _alive()
         if route in (HEALTH, READINESS):
             return await self._health(request_id)
-        assert route.scope is not None
-        caller: Caller = await settle(self._authenticator.authenticate(read, route.scope))
+        caller = await self._known(asked, read, route)
         query = path.partition("?")[2]
         if route is ERASURE:
             return await self._erase(below, query, caller)
@@ -213,13 +218,20 @@ class _EitherEndpoint:
         )
         return json_response(200 if document["done"] else 202, document)
 
-    async def _track(self, headers: Mapping[str, str], body: bytes) -> Response:
-        assert EVENTS.scope is not None
-        caller: Caller = await settle(self._authenticator.authenticate(headers, EVENTS.scope))
+    async def _known(self, asked: _Asked, headers: Mapping[str, str], route: Route) -> Caller:
+        """Return who calls, and tell the host."""
+        assert route.scope is not None
+        caller: Caller = await settle(self._authenticator.authenticate(headers, route.scope))
+        if asked.on_caller is not None:
+            asked.on_caller(caller)
+        return caller
+
+    async def _track(self, asked: _Asked, headers: Mapping[str, str]) -> Response:
+        caller = await self._known(asked, headers, EVENTS)
         check_media_type(headers)
         key = idempotency_key(headers)
         try:
-            request = parse_request(body, self._tracker.limits)
+            request = parse_request(asked.body, self._tracker.limits)
         except InvalidRequest as refusal:
             if key:
                 raise
@@ -237,25 +249,26 @@ class _EitherEndpoint:
         return json_response(202, receipt_document(receipt), **told)
 
     async def _track_batch(
-        self, headers: Mapping[str, str], body: bytes, request_id: str
+        self, asked: _Asked, headers: Mapping[str, str], request_id: str
     ) -> Response:
-        assert BATCH.scope is not None
-        caller: Caller = await settle(self._authenticator.authenticate(headers, BATCH.scope))
+        caller = await self._known(asked, headers, BATCH)
         check_media_type(headers)
-        document = await track_batch(
-            self._tracker,
-            headers,
-            body,
+        track = partial(
+            track_batch,
+            headers=headers,
+            body=asked.body,
             organization_id=caller.organization_id,
             max_bytes=self._max_batch_bytes,
             on_failure=partial(self._failures.failed, request_id=request_id),
         )
-        return json_response(200, document)
+        if self._in_thread is None:
+            return json_response(200, await track(self._tracker))
+        return json_response(200, await self._in_thread(lambda tracker: drive(track(tracker))))
 
     async def _health(self, request_id: str) -> Response:
         """Say whether the store takes writes: one that only answers questions tracks nothing."""
         try:
-            await settle(self._tracker.records.check_writes())
+            await settle((self._readiness or self._tracker.records.check_writes)())
         except SegmentflowError as error:
             self._failures.failed(error, request_id)
             return error_response(StorageUnavailable())
@@ -300,6 +313,8 @@ class Endpoint(_EitherEndpoint):
         authenticator: decides who calls.
         prefix: what comes before ``/api/v1/events`` and the other paths, such as ``/tracking``.
         max_batch_bytes: how many bytes a batch of events may have.
+        readiness: asks whether the store takes writes, and raises where it does not; by default
+            the tracker's `records.check_writes`.
 
     Raises:
         ConfigurationError: the tracker or the authenticator must be awaited: it needs an
@@ -313,14 +328,22 @@ class Endpoint(_EitherEndpoint):
         *,
         prefix: str = "",
         max_batch_bytes: int = DEFAULT_MAX_BATCH_BYTES,
+        readiness: Callable[[], None] | None = None,
     ) -> None:
         refuse_kind(tracker, AsyncTracker, "An AsyncTracker needs an AsyncEndpoint.")
         refuse_awaited(authenticator.authenticate, _AWAITED)
-        super().__init__(tracker, authenticator, prefix, max_batch_bytes)
+        super().__init__(tracker, authenticator, prefix, max_batch_bytes, readiness)
 
     @forgets_locals
     def __call__(
-        self, method: str, path: str, headers: AnyHeaders, body: bytes, *, mount: str = ""
+        self,
+        method: str,
+        path: str,
+        headers: AnyHeaders,
+        body: bytes,
+        *,
+        mount: str = "",
+        on_caller: Callable[[Caller], object] | None = None,
     ) -> Response:
         """Answer one request. Never raises, whatever the request.
 
@@ -332,9 +355,10 @@ class Endpoint(_EitherEndpoint):
             body: the whole body, empty for none.
             mount: the host's own mount point, percent-encoded, with no slash at its end: where
                 the OpenAPI document says that the API is.
+            on_caller: is called with who calls, once that is known: for the host's own log.
         """
         try:
-            return drive(self._answer(_Asked(method, path, headers, body, mount)))
+            return drive(self._answer(_Asked(method, path, headers, body, mount, on_caller)))
         except RuntimeError:
             # Only `drive` raises here: the authenticator returned something to wait for, which
             # nobody could see when the endpoint was made.
@@ -358,6 +382,16 @@ class Endpoint(_EitherEndpoint):
 class AsyncEndpoint(_EitherEndpoint):
     """Answers HTTP requests with an `AsyncTracker`; as `Endpoint`, awaited.
 
+    Args:
+        tracker: records the events.
+        authenticator: decides who calls.
+        prefix: as for `Endpoint`.
+        max_batch_bytes: as for `Endpoint`.
+        readiness: as for `Endpoint`, and may have to be awaited.
+        in_thread: is given what tracks a batch, calls it in a thread with a `Tracker` over the same
+            store, and returns its result, awaited: to check a long batch may take a second, in
+            which an event loop would do nothing else. By default batches are tracked on the loop.
+
     Raises:
         ConfigurationError: the tracker is a `Tracker`, which needs an `Endpoint`.
     """
@@ -369,16 +403,26 @@ class AsyncEndpoint(_EitherEndpoint):
         *,
         prefix: str = "",
         max_batch_bytes: int = DEFAULT_MAX_BATCH_BYTES,
+        readiness: Callable[[], object] | None = None,
+        in_thread: InThread | None = None,
     ) -> None:
         refuse_kind(tracker, Tracker, "A Tracker needs an Endpoint.")
-        super().__init__(tracker, authenticator, prefix, max_batch_bytes)
+        super().__init__(tracker, authenticator, prefix, max_batch_bytes, readiness)
+        self._in_thread = in_thread
 
     @forgets_locals
     async def __call__(
-        self, method: str, path: str, headers: AnyHeaders, body: bytes, *, mount: str = ""
+        self,
+        method: str,
+        path: str,
+        headers: AnyHeaders,
+        body: bytes,
+        *,
+        mount: str = "",
+        on_caller: Callable[[Caller], object] | None = None,
     ) -> Response:
         """Answer one request; as `Endpoint.__call__`."""
-        return await self._answer(_Asked(method, path, headers, body, mount))
+        return await self._answer(_Asked(method, path, headers, body, mount, on_caller))
 
     @forgets_locals
     async def refuse_caller(self, method: str, path: str, headers: AnyHeaders) -> Response | None:

@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from segmentflow_core import SegmentflowError
 from segmentflow_core.errors import InternalError
-from segmentflow_http.access import AnsweredHook
+from segmentflow_http.access import AnsweredHook, Around
 from segmentflow_http.asgi import AsgiApp
 from segmentflow_http.endpoint import AsyncEndpoint, Endpoint
 from segmentflow_http.routes import (
@@ -50,6 +50,7 @@ def events_router(
     health: bool = False,
     max_requests: int | None = None,
     on_answered: AnsweredHook | None = None,
+    around: Sequence[Around] = (),
 ) -> APIRouter:
     """Return a router that answers as the endpoint does, to be included in an app.
 
@@ -62,11 +63,12 @@ def events_router(
         health: whether ``/healthz``, ``/readyz`` and ``/livez`` are routes too.
         max_requests: how many requests are answered at the same time, as of `AsgiApp`.
         on_answered: is called with each answered request, as of `AsgiApp`.
+        around: what surrounds each request, as of `AsgiApp`.
 
     Raises:
         ConfigurationError: `max_requests` is less than 1.
     """
-    app = AsgiApp(endpoint, max_requests=max_requests, on_answered=on_answered)
+    app = AsgiApp(endpoint, max_requests=max_requests, on_answered=on_answered, around=around)
 
     @asynccontextmanager
     async def closing(_: FastAPI) -> AsyncGenerator[None]:

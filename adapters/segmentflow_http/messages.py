@@ -76,6 +76,14 @@ class Response(NamedTuple):
         code: str = json.loads(self.body)["error"]
         return code
 
+    @property
+    def event_id(self) -> str | None:
+        """Return the id of the event that was recorded, now or earlier, or None."""
+        if self.status != 202 or not self.body:
+            return None
+        event_id: str | None = json.loads(self.body).get("eventId")
+        return event_id
+
 
 def quoted_path(path: str) -> str:
     """Write a path as the endpoint reads it, when the server has decoded it and cut the query off.

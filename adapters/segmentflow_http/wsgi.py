@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
 from segmentflow_core.errors import InvalidRequest, Violation
 from segmentflow_core.tracebacks import forgets_locals
-from segmentflow_http.access import AnsweredHook, tell_answered
+from segmentflow_http.access import AnsweredHook, Around, surrounded, tell_answered
+from segmentflow_http.authentication import Caller
 from segmentflow_http.colours import refuse_kind
 from segmentflow_http.endpoint import AsyncEndpoint, Endpoint
 from segmentflow_http.messages import (
@@ -37,15 +38,23 @@ class WsgiApp:
     Args:
         endpoint: what answers.
         on_answered: is called with each answered request, for example `log_answered`.
+        around: what surrounds each request; as for `AsgiApp`.
 
     Raises:
         ConfigurationError: the endpoint is an `AsyncEndpoint`, which needs an `AsgiApp`.
     """
 
-    def __init__(self, endpoint: Endpoint, *, on_answered: AnsweredHook | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        on_answered: AnsweredHook | None = None,
+        around: Sequence[Around] = (),
+    ) -> None:
         refuse_kind(endpoint, AsyncEndpoint, "An AsyncEndpoint needs an AsgiApp.")
         self._endpoint = endpoint
         self._on_answered = on_answered
+        self._around = tuple(around)
 
     @forgets_locals
     def __call__(
@@ -67,7 +76,20 @@ class WsgiApp:
         started = time.perf_counter()
         method, path = environ["REQUEST_METHOD"], quoted_path(environ.get("PATH_INFO", ""))
         headers = _headers(environ)
+        request = (method, path, headers)
+        with surrounded(self._around, self._on_answered, request) as on_answered:
+            return self._answer(environ, request, started, on_answered)
+
+    def _answer(
+        self,
+        environ: Mapping[str, Any],
+        request: tuple[str, str, list[tuple[str, str]]],
+        started: float,
+        on_answered: AnsweredHook | None,
+    ) -> Response:
+        method, path, headers = request
         body = b""
+        callers: list[Caller] = []
         response = self._endpoint.refuse_early(method, path, headers)
         if response is None and (endless := _endless(environ)) is not None:
             response = self._endpoint.refusal(endless, method, path, headers)
@@ -77,8 +99,18 @@ class WsgiApp:
             body = _read(environ, self._endpoint.max_bytes_at(path))
             target = with_query(path, environ.get("QUERY_STRING", ""))
             mount = mount_point(_sent(environ.get("SCRIPT_NAME", "")))
-            response = self._endpoint(method, target, headers, body, mount=mount)
-        tell_answered(self._on_answered, (method, path, headers), response, len(body), started)
+            response = self._endpoint(
+                method, target, headers, body, mount=mount, on_caller=callers.append
+            )
+        tell_answered(
+            on_answered,
+            request,
+            response,
+            len(body),
+            started,
+            caller=callers[0] if callers else None,
+            client=environ.get("REMOTE_ADDR") or None,
+        )
         return response
 
 

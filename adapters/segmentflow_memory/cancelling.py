@@ -22,11 +22,12 @@ class Cancelling:
 
     def cancellable(self, organization_id: str, profile_ids: Sequence[str]) -> list[Enrollment]:
         tables = self._tables
-        return [
-            tables.enrollments.rows[organization_id, enrollment_id]
+        read = (
+            tables.read(organization_id, tables.enrollments.rows[organization_id, enrollment_id])
             for profile_id in profile_ids
             for enrollment_id in tables.cancellable.newest((organization_id, profile_id), None)
-        ]
+        )
+        return [enrollment for enrollment in read if enrollment.cancellers is not None]
 
     def recorded(
         self, organization_id: str, probes: Sequence[RecordedProbe]

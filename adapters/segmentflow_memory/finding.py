@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
+from datetime import datetime
 from itertools import islice
 
 from attrs import evolve
@@ -84,7 +85,8 @@ class Finding:
             ids = tables.enrollments_of_profile.newest((organization_id, profile_id), before)
         else:
             ids = tables.enrollment_order.newest(organization_id, before)
-        found = (tables.enrollments.rows[organization_id, each] for each in ids)
+        rows = (tables.enrollments.rows[organization_id, each] for each in ids)
+        found = (tables.read(organization_id, each) for each in rows)
         return list(islice(filter(wanted.admits, found), limit))
 
     def entries(
@@ -94,7 +96,17 @@ class Finding:
         causes = set(event_ids)
         ids = tables.enrollments_of_profile.newest((organization_id, profile_id), None)
         found = (tables.enrollments.rows[organization_id, each] for each in ids)
-        return [enrollment for enrollment in found if enrollment.event_id in causes]
+        caused = (enrollment for enrollment in found if enrollment.event_id in causes)
+        return [tables.read(organization_id, enrollment) for enrollment in caused]
+
+    def backlogs(
+        self, organization_id: str, journey_ids: Sequence[str], now: datetime, limit: int
+    ) -> dict[str, tuple[int, datetime]]:
+        tables = self._tables
+        rows = [tables.journeys.rows.get((organization_id, each)) for each in journey_ids]
+        lines = [(each.journey_id, each.era) for each in rows if each is not None]
+        found = {line[0]: tables.queue.backlog(organization_id, line, now, limit) for line in lines}
+        return {journey_id: backlog for journey_id, backlog in found.items() if backlog}
 
 
 def copied_profile(profile: Profile) -> Profile:

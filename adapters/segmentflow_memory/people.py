@@ -42,7 +42,8 @@ class People:
         return [
             enrollment
             for profile_id in profile_ids
-            for enrollment in self._enrollments(organization_id, profile_id)
+            for stored in self._enrollments(organization_id, profile_id)
+            for enrollment in [self._tables.read(organization_id, stored)]
             if enrollment.status not in FINISHED_STATUSES
         ]
 

@@ -33,6 +33,7 @@ from segmentflow_core.ports import (
 from segmentflow_core.ports.api_keys import ApiKey
 from segmentflow_memory.cancelling import Cancelling
 from segmentflow_memory.finding import Finding, copied_event, copied_profile
+from segmentflow_memory.history import History
 from segmentflow_memory.people import Audit, People
 from segmentflow_memory.retention import Retention
 from segmentflow_memory.tables import Tables
@@ -59,6 +60,8 @@ class MemoryTransaction:
         self.audit = Audit(tables)
         self.retention = Retention(tables)
         self.cancelling = Cancelling(tables)
+        self.pausing = _Pausing(tables)
+        self.history = History(tables, self.tracking)
 
 
 class _Tracking:
@@ -288,7 +291,8 @@ class _Enrollments:
         self._tables = tables
 
     def get(self, organization_id: str, enrollment_id: str) -> Enrollment | None:
-        return self._tables.enrollments.rows.get((organization_id, enrollment_id))
+        found = self._tables.enrollments.rows.get((organization_id, enrollment_id))
+        return None if found is None else self._tables.read(organization_id, found)
 
     def list(
         self,
@@ -303,7 +307,7 @@ class _Enrollments:
         for identifier in self._tables.enrollment_order.newest(organization_id, before):
             if len(found) == limit:
                 break
-            enrollment = rows[organization_id, identifier]
+            enrollment = self._tables.read(organization_id, rows[organization_id, identifier])
             if (journey_id is None or enrollment.journey_id == journey_id) and (
                 status is None or enrollment.status == status
             ):
@@ -336,12 +340,30 @@ class _ApiKeys:
         self._tables.api_keys.put((api_key.organization_id, api_key.key_id), api_key)
 
 
+class _Pausing:
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def overdue(self, organization_id: str, now: datetime, limit: int) -> list[Enrollment]:
+        tables = self._tables
+
+        def is_of_now(journey_id: str, era: int) -> bool:
+            journey = tables.journeys.rows.get((organization_id, journey_id))
+            return journey is None or journey.era == era
+
+        ids = tables.queue.stopped(organization_id, is_of_now)
+        rows = (tables.enrollments.rows[organization_id, each] for each in ids)
+        left = (each for each in rows if each.lease_until is None or each.lease_until <= now)
+        return [tables.read(organization_id, each) for each in islice(left, limit)]
+
+
 class _HandOver:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
     def waiting(self, terms: ClaimTerms) -> list[Found]:
-        return list(self._found(self._tables.queue.available(terms)))
+        tables = self._tables
+        return list(self._found(tables.queue.available(terms, tables.moves)))
 
     def lock(self, named: Sequence[tuple[str, str]]) -> list[Found]:
         return list(self._found(named))
@@ -354,4 +376,4 @@ class _HandOver:
         rows = self._tables.enrollments.rows
         for at in named:
             if at in rows:
-                yield at[0], rows[at]
+                yield at[0], self._tables.read(at[0], rows[at])

@@ -5,9 +5,11 @@ Knows what goes with an event and what a removed Enrollment leaves. Must never d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import datetime
 from itertools import islice, takewhile
+
+from attrs import evolve
 
 from segmentflow_core.ports import (
     FINISHED_STATUSES,
@@ -44,6 +46,7 @@ class Retention:
         removed = [event for event in looked_at if not self._is_held(organization_id, event)]
         for event in removed:
             tables.remove_event(organization_id, event)
+        self._leave_key_claims({(organization_id, event.event_id) for event in removed})
         for left in gone_events(removed):
             at = (organization_id, left.profile_id, left.event)
             known = tables.gone.rows.get(at)
@@ -52,6 +55,17 @@ class Retention:
         if len(looked_at) == limit:
             place = EventPlace(looked_at[-1].received_at, looked_at[-1].event_id)
         return RemovedEvents(len(removed), len(looked_at) - len(removed), place)
+
+    def _leave_key_claims(self, events: Set[tuple[str, str]]) -> None:
+        """Take from key claims what only a comparison with their events needs."""
+        claims = self._tables.key_claims
+        left = [
+            (at, evolve(claim, paths={}))
+            for at, claim in claims.rows.items()
+            if (at[0], claim.receipt.event_id) in events
+        ]
+        for at, claim in left:
+            claims.put(at, claim)
 
     def _is_held(self, organization_id: str, event: UserEvent) -> bool:
         if all(outcome.outcome != "enrolled" for outcome in event.outcomes):

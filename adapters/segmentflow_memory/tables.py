@@ -9,9 +9,9 @@ from __future__ import annotations
 import hmac
 import secrets
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from segmentflow_core.ports import (
     KEY_SEPARATOR,
@@ -19,20 +19,23 @@ from segmentflow_core.ports import (
     AuditRecord,
     Enrollment,
     GoneEvents,
+    HistoryProbe,
     IdentityKind,
     Journey,
+    JourneyStatus,
     KeyClaim,
     PriorEntries,
     Probe,
     Profile,
     UserEvent,
     answered,
+    archived,
     encode_json,
 )
 from segmentflow_core.ports.api_keys import ApiKey
 from segmentflow_memory.queue import Queue, Undo
 
-__all__ = ["EntryHistory", "ReceiptTimes", "SortedIds", "Table", "Tables"]
+__all__ = ["EntryHistory", "EventTimes", "ReceiptTimes", "SortedIds", "Table", "Tables"]
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -122,6 +125,66 @@ class ReceiptTimes:
         return sorted((identifier for _, identifier in times[low:high]), reverse=True)
 
 
+class EventTimes:
+    """The events of Profiles by name and time, of those Profiles that were asked about.
+
+    A Profile is noted when it is first asked about, so that nobody else pays for it.
+    """
+
+    def __init__(self, undo: list[Undo]) -> None:
+        self._noted: dict[tuple[str, str], dict[str, list[tuple[datetime, int, str]]]] = {}
+        self._undo = undo
+
+    def note(self, organization_id: str, profile_id: str, events: Iterable[UserEvent]) -> None:
+        """Note all events of a Profile that is not noted yet."""
+        named: dict[str, list[tuple[datetime, int, str]]] = {}
+        for event in events:
+            named.setdefault(event.event, []).append(_place(event))
+        for times in named.values():
+            times.sort()
+        self._noted[organization_id, profile_id] = named
+        if self._undo:
+            # What this transaction has written so far may be undone.
+            self._undo.append((self._noted.pop, ((organization_id, profile_id),)))
+
+    def has_noted(self, organization_id: str, profile_id: str) -> bool:
+        return (organization_id, profile_id) in self._noted
+
+    def add(self, organization_id: str, event: UserEvent) -> None:
+        named = self._noted.get((organization_id, event.profile_id))
+        if named is not None:
+            times, place = named.setdefault(event.event, []), _place(event)
+            insort(times, place)
+            self._undo.append((times.remove, (place,)))
+
+    def remove(self, organization_id: str, event: UserEvent) -> None:
+        named = self._noted.get((organization_id, event.profile_id))
+        if named is not None:
+            times, place = named[event.event], _place(event)
+            del times[bisect_left(times, place)]
+            self._undo.append((insort, (times, place)))
+
+    def newest(
+        self, organization_id: str, probe: HistoryProbe
+    ) -> Iterator[tuple[datetime, int, str]]:
+        """Yield when the events of a probe's period occurred, with number and id, latest first."""
+        times = self._noted[organization_id, probe.profile_id].get(probe.event, [])
+        low = 0 if probe.since is None else bisect_left(times, (probe.since, 0, ""))
+        high = len(times)
+        if probe.until is not None:
+            high = bisect_left(times, (probe.until, _AFTER_ALL, ""))
+        for place in range(high - 1, low - 1, -1):
+            if probe.before is None or times[place][1] < probe.before:
+                yield times[place]
+
+
+_AFTER_ALL: Final = 2**63
+
+
+def _place(event: UserEvent) -> tuple[datetime, int, str]:
+    return event.occurred_at, event.number, event.event_id
+
+
 class EntryHistory:
     """The number, time and key of each entry of a Profile into a Journey, in the order written."""
 
@@ -207,6 +270,7 @@ class Tables:
         self.events_of_name: SortedIds[tuple[str, str]] = SortedIds(undo)
         self.events_of_reference: SortedIds[tuple[str, str]] = SortedIds(undo)
         self.receipt_times = ReceiptTimes(undo)
+        self.event_times = EventTimes(undo)
         self.journeys: Table[tuple[str, str], Journey] = Table(undo)
         self.versions: Table[tuple[str, str, int], Journey] = Table(undo)
         self.listening: Table[tuple[str, str], tuple[Journey, ...]] = Table(undo)
@@ -231,6 +295,7 @@ class Tables:
         if event.reference_id is not None:
             self.events_of_reference.add((organization_id, event.reference_id), event_id)
         self.receipt_times.add(organization_id, event)
+        self.event_times.add(organization_id, event)
 
     def remove_event(self, organization_id: str, event: UserEvent) -> None:
         event_id = event.event_id
@@ -241,6 +306,7 @@ class Tables:
         if event.reference_id is not None:
             self.events_of_reference.remove((organization_id, event.reference_id), event_id)
         self.receipt_times.remove(organization_id, event)
+        self.event_times.remove(organization_id, event)
 
     def add_enrollment(self, organization_id: str, enrollment: Enrollment) -> None:
         enrollment_id = enrollment.enrollment_id
@@ -255,6 +321,20 @@ class Tables:
         self.enrollments.remove((organization_id, enrollment_id))
         self.enrollment_order.remove(organization_id, enrollment_id)
         self.enrollments_of_profile.remove((organization_id, enrollment.profile_id), enrollment_id)
+
+    def read(self, organization_id: str, enrollment: Enrollment) -> Enrollment:
+        """Return an Enrollment as everybody reads it: as its Journey leaves it."""
+        journey = self.journeys.rows.get((organization_id, enrollment.journey_id))
+        if journey is None or not journey.era:
+            return enrollment
+        return archived(enrollment, journey.era, journey.archived_at)
+
+    def moves(self, organization_id: str, journey_id: str, era: int) -> bool:
+        """Say whether what entered a Journey in an era is handed over."""
+        journey = self.journeys.rows.get((organization_id, journey_id))
+        if journey is None:
+            return False
+        return journey.era == era and journey.definition.status is JourneyStatus.ACTIVE
 
     def put_enrollment(self, organization_id: str, enrollment: Enrollment) -> None:
         at = (organization_id, enrollment.enrollment_id)

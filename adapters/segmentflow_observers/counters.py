@@ -1,4 +1,4 @@
-"""The table of counters. Both implementations and the documentation read it."""
+"""The tables of what is counted and measured. Implementations and documentation read them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import Final
 
 from attrs import frozen
 
-__all__ = ["COUNTERS", "Counter"]
+__all__ = ["COUNTERS", "WORKER_COUNTERS", "WORKER_GAUGES", "Counter"]
 
 
 @frozen
 class Counter:
-    """One counter.
+    """One counter, or gauge.
 
     Attributes:
-        meaning: what it counts.
+        meaning: what it counts, or measures.
         labels: the names of its labels.
     """
 
@@ -32,3 +32,19 @@ COUNTERS: Final[dict[str, Counter]] = {
     "journey_outcomes": Counter("What matched Journeys did with events.", ("outcome", "reason")),
 }
 """Every counter, by its name below ``segmentflow``."""
+
+WORKER_COUNTERS: Final[dict[str, Counter]] = {
+    "worker_claimed": Counter("Enrollments that were handed to the worker."),
+    "worker_completed": Counter("Enrollments that it completed."),
+    "worker_failed": Counter("Attempts that failed, by whether it was the last one.", ("dead",)),
+    "worker_leases_lost": Counter("Leases that it lost while a handler ran."),
+    "worker_given_back": Counter("Enrollments that a stop gave back."),
+    "worker_unavailable": Counter("Times the store could not be asked, by the code.", ("code",)),
+}
+"""Every counter of a worker."""
+
+WORKER_GAUGES: Final[dict[str, Counter]] = {
+    "worker_depth": Counter("Enrollments that wait for any worker now.", ("journey",)),
+    "worker_lag_seconds": Counter("How long the oldest of them has waited.", ("journey",)),
+}
+"""What a worker measures, as often as its `measure` says; of active Journeys alone."""

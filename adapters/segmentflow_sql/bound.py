@@ -19,7 +19,7 @@ from segmentflow_core.ports import Transaction
 from segmentflow_sql.commits import AfterCommit, after_commit_of
 from segmentflow_sql.drivers import database_of_connection
 from segmentflow_sql.exchange import ConnectionLost, LostRace, StalePlans
-from segmentflow_sql.installation import VERSIONS, version_and_place
+from segmentflow_sql.installation import VERSIONS, create_all, version_and_place
 from segmentflow_sql.migrations import MigrationReport
 from segmentflow_sql.migrations.running import make, moves, plan
 from segmentflow_sql.transaction import SqlTransaction
@@ -61,6 +61,17 @@ class BoundSqlStorage:
         """
         del reads_only
         return drive(self._part.run(work))
+
+    def create_all(self) -> None:
+        """Create what is missing within the host's transaction, as `SqlStorage.create_all`.
+
+        For a migration of Django's, or of another tool that gives its connection.
+
+        Raises:
+            ConfigurationError: the database has a schema of another version.
+            StorageUnavailable: the database gave an error.
+        """
+        drive(self._part.create_all())
 
     def after_commit(self, tell: Callable[[], object], /) -> None:
         """Call this once the host's transaction is committed; never where it is rolled back.
@@ -111,6 +122,10 @@ class AsyncBoundSqlStorage:
         """Run `work` within the host's transaction; as `BoundSqlStorage.run`."""
         del reads_only
         return await self._part.run(work)
+
+    async def create_all(self) -> None:
+        """Create what is missing; as `BoundSqlStorage.create_all`."""
+        await self._part.create_all()
 
     def after_commit(self, tell: Callable[[], object], /) -> None:
         """Call this once the host's transaction is committed; as `BoundSqlStorage.after_commit`."""
@@ -165,6 +180,13 @@ class _Part:
                 raise
         # Outside the handlers, so that nothing internal becomes the context.
         raise failure
+
+    async def create_all(self) -> None:
+        """Create what is missing within the host's transaction, up to one savepoint."""
+        one_creator = self._database.one_creator
+        await self._once(
+            lambda transaction: create_all(transaction.connection, one_creator, VERSIONS)
+        )
 
     async def migrate(self, to: int | None, wait: float) -> MigrationReport:
         """Make each migration within the host's transaction, up to one savepoint."""

@@ -6,13 +6,14 @@ the standard library's until it is needed.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from sqlalchemy import URL, Dialect, Engine, create_engine, event, make_url
 from sqlalchemy import Connection as SqlalchemyConnection
-from sqlalchemy import Dialect, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from segmentflow_core.errors import ConfigurationError
@@ -36,6 +37,11 @@ _DRIVERS: Final = {
 
 _OPTION: Final = "segmentflow_database"
 """An execution option of a host's engine: which of PostgreSQL's kin is behind it."""
+
+
+_CONNECT_SECONDS: Final = 10
+_SILENT_MILLISECONDS: Final = 30_000
+"""After which what a network does not deliver breaks the connection (RFC 5482)."""
 
 
 def database_of_engine(given: Any, wait: float, waiting: Waiting) -> Database:
@@ -122,11 +128,21 @@ def open_engine(url: str) -> Engine:
         parsed = parsed.difference_update_query([_OPTION])
         if parsed.drivername in ("postgresql", "postgres"):
             parsed = parsed.set(drivername="postgresql+psycopg")
-        engine = create_engine(parsed, execution_options=asked)
+        engine = create_engine(parsed, execution_options=asked, connect_args=_bounds(parsed))
     if engine is None:
         raise _unusable_url()
     event.listen(engine, "do_connect", _connected)
     return engine
+
+
+def _bounds(url: URL) -> dict[str, Any]:
+    """Return how long to wait for a server that is not there, where the URL does not say."""
+    if url.get_backend_name() == "sqlite":
+        return {}
+    bounds = {"connect_timeout": _CONNECT_SECONDS, "tcp_user_timeout": _SILENT_MILLISECONDS}
+    if "PGCONNECT_TIMEOUT" in os.environ:
+        del bounds["connect_timeout"]
+    return {name: value for name, value in bounds.items() if name not in url.query}
 
 
 @forgets_locals

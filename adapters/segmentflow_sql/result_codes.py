@@ -20,6 +20,7 @@ __all__ = [
     "busy",
     "is_busy",
     "meaning",
+    "moved",
     "place_of_file",
 ]
 
@@ -77,6 +78,15 @@ def busy(file: str) -> StorageUnavailable:
     return StorageUnavailable(
         f"Another transaction keeps writing to {place_of_file(file)}. Try again.",
         details={"error": "SQLITE_BUSY"},
+    )
+
+
+def moved(file: str) -> StorageUnavailable:
+    """Say that another file, or none, is where the store was."""
+    return StorageUnavailable(
+        f"The store's file was deleted or replaced after it had been opened: {file}. What would be "
+        "written now would be lost. Put the file back, or restart what uses it.",
+        details={"error": "SQLITE_READONLY_DBMOVED"},
     )
 
 

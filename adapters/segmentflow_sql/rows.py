@@ -35,10 +35,12 @@ from segmentflow_core.ports import (
     Outcome,
     Profile,
     ProfileVersion,
+    Reads,
     Receipt,
     SkipReason,
     UserEvent,
     Withdrawal,
+    archived,
     from_microseconds,
     journey_definition,
     journey_document,
@@ -51,6 +53,7 @@ __all__ = [
     "Row",
     "api_key_from",
     "api_key_row",
+    "as_archived",
     "audit_from",
     "audit_row",
     "claim_of_taken_key",
@@ -72,6 +75,8 @@ __all__ = [
     "profile_from",
     "profile_row",
     "profile_version_row",
+    "read_enrollment",
+    "state_from",
     "times_row",
     "version_row",
 ]
@@ -388,6 +393,23 @@ def _withdrawals(text: str) -> tuple[Withdrawal, ...]:
     return tuple([Withdrawal(*each) for each in _read_json(text)])
 
 
+def state_from(
+    reads: Reads,
+    data: str | None,
+    email: str | None,
+    external_id: str | None,
+    properties: str | None,
+) -> dict[str, Any]:
+    """Read the state document of an earlier event, as far as it was asked for."""
+    if data is None:
+        return {}
+    event = {"event": _read_json(data)}
+    if reads == "data":
+        return event
+    version = ProfileVersion("", 0, email, external_id, _properties(properties))
+    return {**event, "profile": version.state()}
+
+
 def _properties(text: str | None) -> Any:
     return {} if text is None else _read_json(text)
 
@@ -406,7 +428,7 @@ def outcomes_from(text: str) -> tuple[Outcome, ...]:
     )
 
 
-def journey_row(organization_id: str, journey: Journey) -> Row:
+def journey_row(codec: Codec, organization_id: str, journey: Journey) -> Row:
     """Return the columns of a Journey as it stands."""
     definition = journey.definition
     return (
@@ -415,6 +437,8 @@ def journey_row(organization_id: str, journey: Journey) -> Row:
         definition.trigger.event,
         str(definition.status),
         journey.version,
+        journey.era,
+        codec.maybe(journey.archived_at),
     )
 
 
@@ -449,6 +473,7 @@ def enrollment_row(codec: Codec, organization_id: str, enrollment: Enrollment) -
         enrollment.event_number,
         enrollment.entry_key,
         codec.instant(enrollment.entered_at),
+        enrollment.era,
         str(enrollment.status),
         codec.maybe(enrollment.available_at),
         enrollment.attempts,
@@ -474,7 +499,7 @@ def _cancellers_from(text: str) -> Cancellers:
 def enrollment_from(row: Sequence[Any]) -> Enrollment:
     """Read an Enrollment from its columns, in table order."""
     _, identifier, journey_id, version, profile_id, event_id, event_number, *rest = row
-    entry_key, entered_at, status, available_at, attempts, *handed_over = rest
+    entry_key, entered_at, era, status, available_at, attempts, *handed_over = rest
     lease_until, token, completed_at, last_failure, withdrawn_at, *cancelling = handed_over
     cancellers, cancelled_by = cancelling
     return Enrollment(
@@ -496,7 +521,21 @@ def enrollment_from(row: Sequence[Any]) -> Enrollment:
         _maybe_moment(withdrawn_at),
         None if cancellers is None else _cancellers_from(cancellers),
         cancelled_by,
+        era,
     )
+
+
+def read_enrollment(row: Sequence[Any]) -> Enrollment:
+    """Read an Enrollment as its Journey leaves it: when that was archived comes last in the row."""
+    *columns, archived_at = row
+    return as_archived(enrollment_from(columns), archived_at)
+
+
+def as_archived(enrollment: Enrollment, archived_at: int | None) -> Enrollment:
+    """Return an Enrollment as an archiving left it; None where there was none after it entered."""
+    if archived_at is None:
+        return enrollment
+    return archived(enrollment, enrollment.era + 1, from_microseconds(archived_at))
 
 
 def api_key_row(codec: Codec, api_key: ApiKey) -> Row:

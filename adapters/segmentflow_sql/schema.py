@@ -108,8 +108,19 @@ key_claims = Table(
     Column("key_id", _text(64)),
     Column("digest", _text(43)),
     Column("paths", _JSON),
+    # Whose event it was, once retention removed that: an erasure finds the claim by it. A column
+    # of its own, so that PostgreSQL need not write an index when a key that was taken is claimed.
+    Column("gone_profile_id", _ID),
     Index("segmentflow_claims_expiry", "expires_at"),
     sqlite_with_rowid=False,
+)
+
+Index(
+    "segmentflow_claims_of_gone_events",
+    key_claims.c.organization_id,
+    key_claims.c.gone_profile_id,
+    sqlite_where=key_claims.c.gone_profile_id.is_not(None),
+    postgresql_where=key_claims.c.gone_profile_id.is_not(None),
 )
 
 # Narrow, because every event of a Profile writes its row: the number of the latest one.
@@ -193,10 +204,19 @@ events = Table(
     _json("withdrew", nullable=True),
     # Of the digest of its key, the first characters: they lead to its key claim.
     Column("key_start", _text(4)),
-    # A page is read by one of the first three, newest first; a period by the last.
+    # A page is read by one of the first two, newest first; a period by the third. By the last it
+    # is counted what a Profile did.
     Index("segmentflow_events_of_profile", "organization_id", "profile_id", "event_id"),
     Index("segmentflow_events_of_name", "organization_id", "event", "event_id"),
     Index("segmentflow_events_received", "organization_id", "received_at"),
+    Index(
+        "segmentflow_events_occurred",
+        "organization_id",
+        "profile_id",
+        "event",
+        "occurred_at",
+        "number",
+    ),
     sqlite_with_rowid=False,
 )
 
@@ -242,8 +262,11 @@ journeys = Table(
     Column("event", _NAME, nullable=False),
     Column("status", _text(16), nullable=False),
     Column("version", Integer, nullable=False),
-    # With the version in it, this index alone answers tracking, so SQLite chooses it.
-    Index("segmentflow_journeys_listening", "organization_id", "event", "status", "version"),
+    # How often it was archived, and when it last was.
+    Column("era", Integer, nullable=False),
+    _instant("archived_at", nullable=True),
+    # With version and era in it, this index alone answers tracking, so SQLite chooses it.
+    Index("segmentflow_journeys_listening", "organization_id", "event", "status", "version", "era"),
     sqlite_with_rowid=False,
 )
 
@@ -272,6 +295,8 @@ enrollments = Table(
     # A digest, and behind a hyphen an event's id where several entries have it.
     Column("entry_key", _text(101)),
     _instant("entered_at"),
+    # Of its Journey: what entered in an earlier one than the Journey has now is withdrawn.
+    Column("era", Integer, nullable=False),
     Column("status", _text(16), nullable=False),
     _instant("available_at", nullable=True),
     Column("attempts", Integer, nullable=False),
@@ -283,11 +308,12 @@ enrollments = Table(
     # Since when which events withdraw it, by their digests; NULL where none does.
     _json("cancellers", nullable=True),
     Column("cancelled_by", _ID),
+    # Not by Journey first: a planner that knows nothing yet would read a line's history by it.
     Index(
         "segmentflow_enrollments_latest",
         "organization_id",
-        "journey_id",
         "profile_id",
+        "journey_id",
         "entered_at",
     ),
     Index("segmentflow_enrollments_of_profile", "organization_id", "profile_id", "enrollment_id"),
@@ -400,10 +426,9 @@ Index(
 
 # Finished Enrollments are in none of these, so that an index grows with what waits alone.
 for _name, _names, _part in (
-    ("available", ("available_at", "enrollment_id"), is_available(enrollments)),
     (
-        "available_of_journey",
-        ("journey_id", "available_at", "enrollment_id"),
+        "available",
+        ("journey_id", "era", "available_at", "enrollment_id"),
         is_available(enrollments),
     ),
     ("open", ("status", "enrollment_id"), is_open(enrollments)),

@@ -31,7 +31,7 @@ from segmentflow_core.errors import ConfigurationError, StorageRefused
 from segmentflow_sql import codecs
 from segmentflow_sql.exchange import Call, DatabaseKind, LostRace, Rows, Session, plain
 from segmentflow_sql.migrations.way import WAYS
-from segmentflow_sql.result_codes import busy, is_busy, meaning, place_of_file
+from segmentflow_sql.result_codes import busy, is_busy, meaning, moved, place_of_file
 from segmentflow_sql.statements import statements_for
 from segmentflow_sql.waiting import Turns, Waiting
 
@@ -66,12 +66,15 @@ class _Turn:
         turns: those of this process's transactions on the file; None for one in memory.
         seconds: how long it waits.
         waiting: the colour's ways to wait.
+        check: refuses to commit where another file is at the place of this one; None where the
+            transaction is the host's.
     """
 
     file: str
     turns: Turns | None
     seconds: float
     waiting: Waiting
+    check: Callable[[], None] | None = None
 
 
 _all_turns: WeakValueDictionary[str, Turns] = WeakValueDictionary()
@@ -118,6 +121,18 @@ class Sqlite:
             raise ConfigurationError("SQLite 3.35 or newer is needed.")
         self._wait = wait
         self._waiting = waiting
+        self._known: tuple[str, tuple[int, int] | None] | None = None
+
+    def _check_place(self) -> None:
+        """Refuse to commit where the file was deleted or replaced since it was first opened.
+
+        What is open then would be written to a file that nobody finds again.
+
+        Raises:
+            StorageUnavailable: another file, or none, is where it was.
+        """
+        if self._known is not None and _identity(self._known[0]) != self._known[1]:
+            raise moved(self._known[0])
 
     async def prepare(self, driver: Any) -> _Turn:
         """Set up a new pooled connection to survive a power cut, and to wait.
@@ -130,6 +145,7 @@ class Sqlite:
             raise ConfigurationError(
                 "An asynchronous engine's connections must not have autocommit=False."
             )
+        self._check_place()
         always_open = _hold_back(driver)
         failure: Exception
         deadline = time.monotonic() + self._wait
@@ -146,7 +162,9 @@ class Sqlite:
                 await self._waiting.sleep(_jitter())
             if always_open:
                 driver.autocommit = False
-            return self._turn(file)
+            if file and self._known is None:
+                self._known = (file, _identity(file))
+            return self._turn(file, self._check_place if file else None)
         except sqlite3.Error as error:
             failure = meaning(error, file)
         raise failure
@@ -180,9 +198,9 @@ class Sqlite:
         connection.ends_turn_at_once = True
         return connection
 
-    def _turn(self, file: str) -> _Turn:
+    def _turn(self, file: str, check: Callable[[], None] | None = None) -> _Turn:
         turns = _turns_on(file) if file else None
-        return _Turn(file, turns, self._wait, self._waiting)
+        return _Turn(file, turns, self._wait, self._waiting, check)
 
     async def _about(self, driver: Any) -> tuple[object, str]:
         """Return a driver's `autocommit`, None before Python 3.12, and its database's file.
@@ -205,6 +223,15 @@ def _facts(driver: sqlite3.Connection) -> tuple[object, str]:
     cursor.row_factory = None  # whatever a host has set
     _, _, file = cursor.execute("PRAGMA database_list").fetchone()  # the main one is the first
     return getattr(driver, "autocommit", None), os.fsdecode(file or "")
+
+
+def _identity(file: str) -> tuple[int, int] | None:
+    """Return what tells a file from another one at the same place; None where there is none."""
+    try:
+        found = os.stat(file)  # noqa: PTH116 - at each commit: a Path takes as long again
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 async def _run(driver: Any, sql: str) -> list[Any]:
@@ -316,6 +343,8 @@ class SqliteConnection(Session):
             if not turns.take_at_once():
                 await self._wait_for_turn(turns)
             self._has_turn = True
+        if sent[-1] is _COMMIT[0] and self._turn.check is not None:
+            self._turn.check()
         failure: Exception
         try:
             if self._turn.waiting.asynchronous:

@@ -15,8 +15,10 @@ from segmentflow_sql.repositories import (
     EventRepository,
     FindingRepository,
     HandOverRepository,
+    HistoryRepository,
     IdempotencyRepository,
     JourneyRepository,
+    PausingRepository,
     PeopleRepository,
     ProfileRepository,
     RetentionRepository,
@@ -99,9 +101,19 @@ class SqlTransaction:
         return CancellingRepository(self.connection)
 
     @property
+    def history(self) -> HistoryRepository:
+        """What Profiles did before."""
+        return HistoryRepository(self.connection)
+
+    @property
     def retention(self) -> RetentionRepository:
         """Old records, to be removed."""
         return RetentionRepository(self.connection)
+
+    @property
+    def pausing(self) -> PausingRepository:
+        """Journeys whose lines stand still."""
+        return PausingRepository(self.connection)
 
 
 async def _read(connection: Connection, clock: Statement) -> datetime:

@@ -11,6 +11,7 @@ from segmentflow_worker.observing import (
     Failed,
     GivenBack,
     LostLease,
+    Measured,
     Started,
     Unavailable,
 )
@@ -68,3 +69,10 @@ class LoggingObserver:
     def unavailable(self, details: Unavailable) -> None:
         """Log that the store could not be asked."""
         _LOGGER.warning("the store could not be asked: %s, %d", details.code, details.times)
+
+    def measured(self, details: Measured) -> None:
+        """Log how much waits."""
+        for each in details.backlogs:
+            if each.depth:
+                depth = f"{each.depth} or more" if each.cut else each.depth
+                _LOGGER.info("%s: %s waiting, lag %s", each.journey_id, depth, each.lag)

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
 from attrs import field, frozen
+
+from segmentflow_core import Backlog
 
 __all__ = [
     "Claimed",
@@ -18,11 +20,14 @@ __all__ = [
     "Failed",
     "GivenBack",
     "LostLease",
+    "Measured",
     "Started",
     "Telling",
     "Unavailable",
     "WorkerObserver",
 ]
+
+_NONE: Final = timedelta()
 
 
 @frozen
@@ -141,6 +146,29 @@ class GivenBack:
 
 
 @frozen
+class Measured:
+    """The worker asked how much waits, of the Journeys it has handlers for, as `measure` says.
+
+    Attributes:
+        organization_id: whose Enrollments they are.
+        backlogs: one for each active Journey, sorted by its id.
+    """
+
+    organization_id: str
+    backlogs: Sequence[Backlog]
+
+    @property
+    def depth(self) -> int:
+        """Return how many Enrollments wait; of a Journey that was cut, those that were counted."""
+        return sum(each.depth for each in self.backlogs)
+
+    @property
+    def lag(self) -> timedelta:
+        """Return how long the oldest of them has been available; nothing where none waits."""
+        return max((each.lag for each in self.backlogs if each.lag is not None), default=_NONE)
+
+
+@frozen
 class Unavailable:
     """The store could not be asked; the worker tries again.
 
@@ -185,6 +213,10 @@ class WorkerObserver(Protocol):
 
     def unavailable(self, details: Unavailable) -> None:
         """Hear that the store could not be asked."""
+        ...
+
+    def measured(self, details: Measured) -> None:
+        """Hear how much waits."""
         ...
 
 

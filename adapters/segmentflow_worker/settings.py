@@ -42,6 +42,7 @@ class Settings:
     poll: timedelta
     longest_poll: timedelta
     grace: timedelta
+    measure: timedelta | None = None
 
     def __attrs_post_init__(self) -> None:
         if not self.handlers and self.default is None:
@@ -56,6 +57,10 @@ class Settings:
         for name in ("lease", "retry_after", "longest_retry", "poll", "longest_poll"):
             _check_time(name, getattr(self, name), timedelta(microseconds=1))
         _check_time("grace", self.grace, timedelta())
+        if self.measure is not None:
+            _check_time("measure", self.measure, timedelta(microseconds=1))
+            if self.organization_id is None:
+                raise ConfigurationError("measure needs an organization_id: whose queues it reads.")
 
     @property
     def journeys(self) -> list[str | None]:
@@ -63,6 +68,11 @@ class Settings:
         if self.default is not None:
             return [None]
         return [*sorted(self.handlers)]
+
+    @property
+    def measured_journeys(self) -> list[str] | None:
+        """Return the Journeys whose queues are measured; None for each of the Organization."""
+        return None if self.default is not None else sorted(self.handlers)
 
     def handler_of(self, journey_id: str) -> Handler:
         """Return the handler of a Journey."""
@@ -94,7 +104,7 @@ def _doubled(first: timedelta, longest: timedelta, times: int) -> timedelta:
 
 
 def _check_count(name: str, value: object, most: int) -> None:
-    if not isinstance(value, int) or not 1 <= value <= most:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
         raise ConfigurationError(f"{name} must be an integer from 1 to {most}.")
 
 

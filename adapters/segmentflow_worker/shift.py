@@ -8,7 +8,7 @@ word when they end. Knows no thread and no event loop; it reads time from its wa
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
@@ -16,6 +16,7 @@ from attrs import define
 
 from segmentflow_core import (
     AsyncEnrollments,
+    Backlog,
     ClaimedEnrollment,
     Enrollments,
     EnrollmentStatus,
@@ -31,6 +32,7 @@ from segmentflow_worker.observing import (
     Failed,
     GivenBack,
     LostLease,
+    Measured,
     Started,
     Telling,
     Unavailable,
@@ -110,7 +112,7 @@ class Shift:
         self._held: dict[Lease, _Held] = {}
         # Handlers add to it from their threads.
         self._left_word: deque[tuple[Lease, BaseException | None]] = deque()
-        self._claim_at = self._resume_at = waiter.now()
+        self._claim_at = self._measure_at = self._resume_at = waiter.now()
         self._empty_claims = self._outages = 0
         self._woken = self._stopped = self._at_once = False
 
@@ -171,6 +173,7 @@ class Shift:
         await self._finish()
         await self._extend()
         if claims:
+            await self._measure()
             await self._claim()
 
     async def _wait(self, end: float | None) -> None:
@@ -179,6 +182,8 @@ class Shift:
         due = [held.extend_at for held in self._held.values() if not held.assignment.lease_lost]
         if not self._stopped and len(self._held) < self._settings.concurrency:
             due.append(self._claim_at)
+        if self._settings.measure is not None and not self._stopped:
+            due.append(self._measure_at)
         if any(held.ended for held in self._held.values()):
             due.append(now)
         until = max(min(due), self._resume_at) if due else None
@@ -317,6 +322,24 @@ class Shift:
                 self._tell_loss(held, answer)
                 if held.ended:
                     del self._held[held.lease]
+
+    # --- what waits ------------------------------------------------------------------------
+
+    async def _measure(self) -> None:
+        """Tell how much waits, before this worker takes of it."""
+        every, now = self._settings.measure, self._waiter.now()
+        organization_id = self._settings.organization_id
+        if every is None or organization_id is None or now < self._measure_at:
+            return
+        self._measure_at = now + every.total_seconds()
+        backlogs: Sequence[Backlog] | None = await self._ask(
+            lambda: self._enrollments.backlog(
+                journey_ids=self._settings.measured_journeys, organization_id=organization_id
+            )
+        )
+        if backlogs is not None:
+            told = Measured(organization_id, tuple(backlogs))
+            self._telling.tell(lambda observer: observer.measured(told))
 
     # --- claims ----------------------------------------------------------------------------
 

@@ -116,6 +116,8 @@ class Worker:
         poll: how soon it asks again when nothing was available; it doubles with each.
         longest_poll: the longest it waits.
         grace: how long a stop waits for handlers; then it gives back what they have.
+        measure: how often observers are told how much waits; None never asks the store. It takes
+            an `organization_id`, and a storage that finds.
         listen: whether to be woken by other processes where the storage can, as on PostgreSQL; say
             False behind a pooler that shares sessions.
         observers: are told what it does.
@@ -143,6 +145,7 @@ class Worker:
         poll: timedelta = _POLL,
         longest_poll: timedelta = _LONGEST_POLL,
         grace: timedelta = _GRACE,
+        measure: timedelta | None = None,
         listen: bool = True,
         observers: Sequence[WorkerObserver] = (),
         clock: Clock | None = None,
@@ -162,6 +165,7 @@ class Worker:
             poll,
             longest_poll,
             grace,
+            measure,
         )
         self._shifts = _Shifts(
             Enrollments(storage, clock=clock, ids=ids),
@@ -228,6 +232,7 @@ class AsyncWorker:
         poll: timedelta = _POLL,
         longest_poll: timedelta = _LONGEST_POLL,
         grace: timedelta = _GRACE,
+        measure: timedelta | None = None,
         listen: bool = True,
         observers: Sequence[WorkerObserver] = (),
         clock: Clock | None = None,
@@ -247,6 +252,7 @@ class AsyncWorker:
             poll,
             longest_poll,
             grace,
+            measure,
         )
         self._shifts = _Shifts(
             AsyncEnrollments(storage, clock=clock, ids=ids),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from segmentflow_core._version import __version__
 from segmentflow_core.api_keys import ApiKeys, AsyncApiKeys
 from segmentflow_core.domain.api_key import ApiKey, CreatedApiKey
+from segmentflow_core.domain.backlog import Backlog
 from segmentflow_core.domain.event import (
     Enrollment,
     EnrollmentStatus,
@@ -51,6 +52,7 @@ __all__ = [
     "AsyncPeople",
     "AsyncRecords",
     "AsyncTracker",
+    "Backlog",
     "ClaimedEnrollment",
     "CreatedApiKey",
     "Enrollment",

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar, cast
 
 from segmentflow_core.colour import is_asynchronous
 from segmentflow_core.domain.admission import text_fault
+from segmentflow_core.domain.count import is_count
 from segmentflow_core.domain.hand_over import Lease, failure_text
 from segmentflow_core.domain.identifier import is_id
 from segmentflow_core.domain.identity import IdentityKind
@@ -118,13 +119,13 @@ def check_policy(policy: object) -> None:
 
 def check_limit(limit: object) -> None:
     """Hold the size of a page or a batch against its rule."""
-    if not isinstance(limit, int) or not 1 <= limit <= _MAX_LIMIT:
+    if not is_count(limit, _MAX_LIMIT):
         raise ConfigurationError(f"limit must be an integer from 1 to {_MAX_LIMIT}.")
 
 
 def check_at_most(at_most: object) -> None:
     """Hold how much a call may do against its rule; None is everything."""
-    if at_most is not None and (not isinstance(at_most, int) or at_most < 1):
+    if not (at_most is None or is_count(at_most)):
         raise ConfigurationError("at_most must be a positive integer, or None.")
 
 
@@ -148,7 +149,7 @@ def check_delay(delay: object) -> None:
 
 def check_max_attempts(max_attempts: object) -> None:
     """Hold how many attempts there may be against its rule."""
-    if not isinstance(max_attempts, int) or not 1 <= max_attempts <= _MAX_ATTEMPTS:
+    if not is_count(max_attempts, _MAX_ATTEMPTS):
         raise ConfigurationError(f"max_attempts must be an integer from 1 to {_MAX_ATTEMPTS}.")
 
 
@@ -195,7 +196,7 @@ def check_journey_version(journey_id: object, version: object) -> None:
     """
     if not isinstance(journey_id, str) or text_fault(journey_id) is not None:
         raise NotFound
-    if version is not None and not (isinstance(version, int) and 0 < version <= _MAX_VERSION):
+    if not (version is None or is_count(version, _MAX_VERSION)):
         raise NotFound
 
 

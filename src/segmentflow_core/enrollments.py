@@ -28,6 +28,7 @@ from segmentflow_core.arguments import (
 )
 from segmentflow_core.calls import StorageCalls
 from segmentflow_core.colour import drive, settle
+from segmentflow_core.domain.backlog import Backlog
 from segmentflow_core.domain.event import Enrollment, EnrollmentStatus
 from segmentflow_core.domain.finding import EnrollmentFilter
 from segmentflow_core.domain.hand_over import (
@@ -36,7 +37,7 @@ from segmentflow_core.domain.hand_over import (
     Lease,
     ReleaseTerms,
 )
-from segmentflow_core.errors import SegmentflowError
+from segmentflow_core.errors import ConfigurationError, SegmentflowError
 from segmentflow_core.ports import (
     AsyncStorage,
     Clock,
@@ -47,6 +48,7 @@ from segmentflow_core.ports import (
 )
 from segmentflow_core.system import SystemClock, Uuid7Factory
 from segmentflow_core.usecases.audit import Actor
+from segmentflow_core.usecases.backlog import count_backlogs
 from segmentflow_core.usecases.finding import list_enrollments
 from segmentflow_core.usecases.hand_over import (
     claim_enrollments,
@@ -99,6 +101,23 @@ class _EnrollmentCalls(StorageCalls):
         check_id(enrollment_id)
         of = organization_id
         return found(await self.read(of, lambda t: t.enrollments.get(of, enrollment_id)))
+
+    async def backlog(
+        self, journey_ids: Sequence[str] | None, at_most: int, organization_id: str
+    ) -> Sequence[Backlog]:
+        check_organization(organization_id)
+        if isinstance(journey_ids, str):
+            raise ConfigurationError("journey_ids must be a list of Journey ids.")
+        for journey_id in journey_ids or ():
+            check_journey_id(journey_id)
+        check_limit(at_most)
+        named = None if journey_ids is None else frozenset(journey_ids)
+
+        async def count(transaction: Transaction) -> Sequence[Backlog]:
+            now = await self._now(transaction)
+            return await count_backlogs(transaction, organization_id, named, now, at_most)
+
+        return await self.run(count, reads_only=True)
 
     async def claim(
         self,
@@ -185,6 +204,10 @@ class _EnrollmentCalls(StorageCalls):
 
         return await self.run(timed)
 
+    async def _now(self, transaction: Transaction) -> datetime:
+        """Return the instant of this clock; without one, the store's."""
+        return await _moment_of(transaction) if self._clock is None else self._clock.now()
+
 
 async def _moment_of(transaction: Transaction) -> datetime:
     """Return the store's instant; the machine's where the store has no clock of its own."""
@@ -248,6 +271,31 @@ class Enrollments:
             NotFound: this Organization has no such Enrollment.
         """
         return drive(self._calls.get(enrollment_id, organization_id))
+
+    def backlog(
+        self,
+        *,
+        journey_ids: Sequence[str] | None = None,
+        at_most: int = 10_000,
+        organization_id: str = DEFAULT_ORGANIZATION,
+    ) -> Sequence[Backlog]:
+        """Say how many Enrollments of each active Journey wait for a worker now, and how long.
+
+        Read from the front of each queue, without a lock. It takes a storage that finds.
+
+        Args:
+            journey_ids: only of these Journeys; default each of them.
+            at_most: how many of a Journey to count, 1 to 100,000. Where more wait, the result
+                says so. How long the first has waited is exact all the same.
+            organization_id: whose Journeys.
+
+        Returns:
+            One for each active Journey that was asked about, sorted by its id.
+
+        Raises:
+            ConfigurationError: an argument breaks its rule, or the storage does not find.
+        """
+        return drive(self._calls.backlog(journey_ids, at_most, organization_id))
 
     def claim(
         self,
@@ -424,6 +472,16 @@ class AsyncEnrollments:
     ) -> Enrollment:
         """Return one Enrollment; as `Enrollments.get`."""
         return await self._calls.get(enrollment_id, organization_id)
+
+    async def backlog(
+        self,
+        *,
+        journey_ids: Sequence[str] | None = None,
+        at_most: int = 10_000,
+        organization_id: str = DEFAULT_ORGANIZATION,
+    ) -> Sequence[Backlog]:
+        """Say what waits for a worker; as `Enrollments.backlog`."""
+        return await self._calls.backlog(journey_ids, at_most, organization_id)
 
     async def claim(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from segmentflow_core.domain.condition import Explanation
+from segmentflow_core.domain.condition import GAPS, CountedEvent, Explanation, HistoryFact
 from segmentflow_core.domain.event import SKIP_REASONS
 from segmentflow_core.domain.explanation import (
     CancelFact,
@@ -21,13 +21,16 @@ from segmentflow_core.domain.rehearsal import Rehearsal, RehearsedJourney
 from segmentflow_core.domain.story import Story, ToldEvent, ToldOutcome
 
 __all__ = [
+    "GAPS",
     "SKIP_REASONS",
     "CancelFact",
     "CancelRule",
+    "CountedEvent",
     "DelayFact",
     "ExplainedEvent",
     "ExplainedJourney",
     "Explanation",
+    "HistoryFact",
     "KeyPart",
     "LatenessFact",
     "ReentryFact",

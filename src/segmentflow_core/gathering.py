@@ -10,7 +10,7 @@ See docs/reference/rules/gathering.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 
 from attrs import define
@@ -87,6 +87,7 @@ class GatheredCalls:
     def __init__(self, calls: TrackingCalls, gather: Gathers) -> None:
         self._calls = calls
         self._gather = gather
+        self._on_batch = gather.on_batch
         self._shared = gather.shared(
             lambda: _Shared(Line(gather.most, gather.writers), gather.guard())
         )
@@ -144,7 +145,9 @@ class GatheredCalls:
         began = None if observation is None else observation.began
         try:
             # Nobody else feels what becomes of it: it is not kept apart from its caller.
-            return await self._calls.run(self._calls.work(call.prepared, call.group[0], began))
+            recorded = await self._calls.run(self._calls.work(call.prepared, call.group[0], began))
+            self._tell_size(1)
+            return recorded
         finally:
             if batch is None:
                 self._change(shared, lambda: shared.line.ended(call))
@@ -156,6 +159,11 @@ class GatheredCalls:
         self._change(shared, lambda: shared.line.leave(call))
         if call.leads is not None:
             self._finish(shared, call.leads, alone=True, apart=False)
+
+    def _tell_size(self, size: int) -> None:
+        if self._on_batch is not None:
+            with suppress(Exception):
+                self._on_batch(size)
 
     async def _lead(self, shared: _Shared, batch: list[_Call]) -> None:
         """Record a batch, and call everybody in it, whatever happens."""
@@ -176,6 +184,7 @@ class GatheredCalls:
                 own = () if event is None else (event,)
                 call.recorded = Recorded([result], own, caused.get(event_id, ()))
             alone, apart = False, True
+            self._tell_size(len(batch))
         except Exception:  # noqa: BLE001 - each call is recorded alone, and told of its own failure
             apart = True
         finally:

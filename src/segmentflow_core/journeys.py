@@ -10,9 +10,11 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, TypeAlias
 
+from segmentflow_core.archiving import OnWithdrawn, finish_archiving
 from segmentflow_core.arguments import (
     DEFAULT_ORGANIZATION,
     check_actor,
+    check_at_most,
     check_journey_version,
     check_limit,
     check_moment,
@@ -25,6 +27,7 @@ from segmentflow_core.colour import drive
 from segmentflow_core.domain.duration import parse_duration
 from segmentflow_core.domain.journey import (
     Journey,
+    JourneyStatus,
     check_journey,
     journey_definition,
     journey_definitions,
@@ -40,7 +43,12 @@ from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_core.usecases.audit import Actor
 from segmentflow_core.usecases.explain import drafts, listens
 from segmentflow_core.usecases.journey_stats import JourneyCounting
-from segmentflow_core.usecases.journeys import JourneyChange, PublishedJourney, publish_journeys
+from segmentflow_core.usecases.journeys import (
+    JourneyChange,
+    PublishedJourney,
+    publish_journeys,
+    set_status,
+)
 from segmentflow_core.usecases.reading import list_journeys, read_journey
 from segmentflow_core.usecases.rehearse import Rehearsing
 
@@ -100,6 +108,30 @@ class _JourneyCalls(StorageCalls):
             ),
             reads_only=dry_run,
         )
+
+    async def set_status(
+        self, journey_id: str, status: JourneyStatus, by: str | None, organization_id: str
+    ) -> PublishedJourney:
+        check_journey_version(journey_id, None)
+        check_actor(by)
+        check_organization(organization_id)
+        return await self.run(
+            partial(
+                set_status,
+                organization_id=organization_id,
+                journey_id=journey_id,
+                status=status,
+                actor=Actor(by, self._clock.now(), self._ids.new_id()),
+            )
+        )
+
+    async def finish_archiving(
+        self, at_most: int | None, on_progress: OnWithdrawn | None, organization_id: str
+    ) -> int:
+        check_at_most(at_most)
+        check_organization(organization_id)
+        now = self._clock.now()
+        return await finish_archiving(self, now, at_most, on_progress, organization_id)
 
     async def all(self, organization_id: str) -> Sequence[Journey]:
         return await self.read(organization_id, lambda t: list_journeys(t, organization_id))
@@ -194,8 +226,89 @@ class Journeys:
 
         Raises:
             InvalidJourney: with every fault of every Journey; nothing is published.
+            ConfigurationError: a Journey counts earlier events, and the storage cannot.
         """
         return drive(self._calls.publish(journeys, organization_id, dry_run, by))
+
+    @forgets_locals
+    def pause(
+        self,
+        journey_id: str,
+        *,
+        by: str | None = None,
+        organization_id: str = DEFAULT_ORGANIZATION,
+    ) -> PublishedJourney:
+        """Let a Journey enrol nobody, and let what waits in it wait until it is active again.
+
+        Constant work, however many wait. Publishing the definition as ``paused`` does the same. A
+        worker that holds an Enrollment keeps it. Doing it twice changes nothing.
+
+        Args:
+            journey_id: the Journey.
+            by: who does it, for the record.
+            organization_id: whose Journey.
+
+        Raises:
+            NotFound: this Organization has no such Journey.
+            ConfigurationError: the storage cannot pause Journeys.
+        """
+        return drive(self._calls.set_status(journey_id, JourneyStatus.PAUSED, by, organization_id))
+
+    @forgets_locals
+    def activate(
+        self,
+        journey_id: str,
+        *,
+        by: str | None = None,
+        organization_id: str = DEFAULT_ORGANIZATION,
+    ) -> PublishedJourney:
+        """Let a Journey enrol again, and hand over what has waited; as `pause`.
+
+        Of an archived one, what was withdrawn stays withdrawn.
+        """
+        return drive(self._calls.set_status(journey_id, JourneyStatus.ACTIVE, by, organization_id))
+
+    @forgets_locals
+    def archive(
+        self,
+        journey_id: str,
+        *,
+        by: str | None = None,
+        organization_id: str = DEFAULT_ORGANIZATION,
+    ) -> PublishedJourney:
+        """Let a Journey enrol nobody, and withdraw for good what waits in it; as `pause`.
+
+        What waits reads as withdrawn at once. Its rows follow by `finish_archiving`. A worker that
+        holds an Enrollment may complete it; given back, it is withdrawn. A dead one stays dead and
+        is not revived.
+        """
+        return drive(
+            self._calls.set_status(journey_id, JourneyStatus.ARCHIVED, by, organization_id)
+        )
+
+    @forgets_locals
+    def finish_archiving(
+        self,
+        *,
+        at_most: int | None = None,
+        on_progress: OnWithdrawn | None = None,
+        organization_id: str = DEFAULT_ORGANIZATION,
+    ) -> int:
+        """Let the rows of withdrawn Enrollments say so, batch by batch; return how many did.
+
+        Nothing that is read changes by it. Until then retention takes them for Enrollments that
+        wait: `retain` begins with it. A killed call goes on when it is made again; several at once
+        share the work.
+
+        Args:
+            at_most: so many rows and no more, for a caller that has not the time for all.
+            on_progress: told after each transaction how many rows that were so far.
+            organization_id: whose Enrollments.
+
+        Raises:
+            ConfigurationError: the storage cannot pause Journeys.
+        """
+        return drive(self._calls.finish_archiving(at_most, on_progress, organization_id))
 
     def list(self, *, organization_id: str = DEFAULT_ORGANIZATION) -> Sequence[Journey]:
         """Return every Journey in its current version, by id."""
@@ -290,6 +403,50 @@ class AsyncJourneys:
     ) -> PublishedJourneys:
         """Publish Journeys; as `Journeys.publish`."""
         return await self._calls.publish(journeys, organization_id, dry_run, by)
+
+    @forgets_locals
+    async def pause(
+        self,
+        journey_id: str,
+        *,
+        by: str | None = None,
+        organization_id: str = DEFAULT_ORGANIZATION,
+    ) -> PublishedJourney:
+        """Let what waits in a Journey wait until it is active again; as `Journeys.pause`."""
+        return await self._calls.set_status(journey_id, JourneyStatus.PAUSED, by, organization_id)
+
+    @forgets_locals
+    async def activate(
+        self,
+        journey_id: str,
+        *,
+        by: str | None = None,
+        organization_id: str = DEFAULT_ORGANIZATION,
+    ) -> PublishedJourney:
+        """Let a Journey enrol again, and hand over what has waited; as `Journeys.activate`."""
+        return await self._calls.set_status(journey_id, JourneyStatus.ACTIVE, by, organization_id)
+
+    @forgets_locals
+    async def archive(
+        self,
+        journey_id: str,
+        *,
+        by: str | None = None,
+        organization_id: str = DEFAULT_ORGANIZATION,
+    ) -> PublishedJourney:
+        """Withdraw for good what waits in a Journey; as `Journeys.archive`."""
+        return await self._calls.set_status(journey_id, JourneyStatus.ARCHIVED, by, organization_id)
+
+    @forgets_locals
+    async def finish_archiving(
+        self,
+        *,
+        at_most: int | None = None,
+        on_progress: OnWithdrawn | None = None,
+        organization_id: str = DEFAULT_ORGANIZATION,
+    ) -> int:
+        """Let the rows of withdrawn Enrollments say so; as `Journeys.finish_archiving`."""
+        return await self._calls.finish_archiving(at_most, on_progress, organization_id)
 
     async def list(self, *, organization_id: str = DEFAULT_ORGANIZATION) -> Sequence[Journey]:
         """Return every Journey; as `Journeys.list`."""

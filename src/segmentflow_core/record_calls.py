@@ -32,7 +32,9 @@ from segmentflow_core.domain.profile import Profile, ProfileLimits
 from segmentflow_core.domain.redaction_policy import RedactionPolicy
 from segmentflow_core.domain.request import Limits
 from segmentflow_core.domain.story import Story
-from segmentflow_core.errors import StorageUnavailable
+from segmentflow_core.domain.template import Template, compile_template
+from segmentflow_core.domain.template_gaps import TemplateGaps
+from segmentflow_core.errors import ConfigurationError, StorageUnavailable
 from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage, Transaction
 from segmentflow_core.system import SystemClock, Uuid7Factory
 from segmentflow_core.usecases.audit import list_audit
@@ -52,6 +54,7 @@ from segmentflow_core.usecases.finding import (
 )
 from segmentflow_core.usecases.reading import list_events
 from segmentflow_core.usecases.record import AnyRequest
+from segmentflow_core.usecases.template_gaps import GapSearch
 
 __all__ = ["RecordCalls"]
 
@@ -161,6 +164,40 @@ class RecordCalls(StorageCalls):
                 t, organization_id, word, journey_id=journey_id, limit=limit, before=before
             ),
         )
+
+    async def template_gaps(
+        self,
+        template: object,
+        wanted: EventFilter,
+        journey_id: str | None,
+        *,
+        enrolled: bool,
+        at_most: int,
+        organization_id: str,
+    ) -> TemplateGaps:
+        """As `Records.template_gaps`; `wanted` has the events' name and period."""
+        check_organization(organization_id)
+        check_text("event", wanted.event)
+        check_journey_id(journey_id)
+        check_moment("since", wanted.since)
+        check_moment("until", wanted.until)
+        check_limit(at_most)
+        if wanted.event is None and journey_id is None:
+            raise ConfigurationError("Give event, or journey_id, whose event is looked at.")
+        if wanted.since and wanted.until and wanted.since > wanted.until:
+            raise ConfigurationError("since must not be later than until.")
+        if enrolled and journey_id is None:
+            raise ConfigurationError("enrolled needs journey_id: whose entries are meant.")
+        search = GapSearch(
+            partial(self.run, reads_only=True),
+            organization_id,
+            template if isinstance(template, Template) else compile_template(template),
+            wanted,
+            journey_id,
+            enrolled,
+            at_most,
+        )
+        return await search.gaps()
 
     async def explain(
         self, event_id: str, journeys: object, journey_id: str | None, organization_id: str

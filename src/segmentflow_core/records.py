@@ -18,6 +18,7 @@ from segmentflow_core.domain.profile import DEFAULT_PROFILE_LIMITS, Profile, Pro
 from segmentflow_core.domain.redaction_policy import NO_POLICY, RedactionPolicy
 from segmentflow_core.domain.request import DEFAULT_LIMITS, Limits
 from segmentflow_core.domain.story import Story
+from segmentflow_core.domain.template_gaps import TemplateGaps
 from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
 from segmentflow_core.record_calls import RecordCalls
 from segmentflow_core.tracebacks import forgets_locals
@@ -182,6 +183,52 @@ class Records:
             ConfigurationError: an argument breaks its rule, or the storage does not find.
         """
         return drive(self._calls.why(who, journey_id, limit, before, organization_id))
+
+    @forgets_locals
+    def template_gaps(
+        self,
+        template: object,
+        *,
+        event: str | None = None,
+        journey_id: str | None = None,
+        enrolled: bool = False,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        at_most: int = 1000,
+        organization_id: str = DEFAULT_ORGANIZATION,
+    ) -> TemplateGaps:
+        """Count in how many recorded events each pointer of a template found no value.
+
+        Events are looked at newest first, page by page, a transaction each. It takes a storage
+        that finds. The result holds no value of an event.
+
+        Args:
+            template: a `Template`, or what `compile_template` takes.
+            event: look at events of exactly this name; default: the one that `journey_id`
+                listens for.
+            journey_id: the Journey that the template is for; one of these two is needed.
+            enrolled: only events that enrolled their Profile in that Journey.
+            since: only received at this instant or later; an aware datetime.
+            until: only received before this instant; an aware datetime.
+            at_most: how many events to look at, 1 to 100,000. Where that is not enough, the
+                result starts later and says so.
+            organization_id: whose events.
+
+        Raises:
+            NotFound: this Organization has no such Journey.
+            InvalidTemplate: the template breaks a rule.
+            ConfigurationError: an argument breaks its rule, or the storage does not find.
+        """
+        return drive(
+            self._calls.template_gaps(
+                template,
+                EventFilter(event=event, since=since, until=until),
+                journey_id,
+                enrolled=enrolled,
+                at_most=at_most,
+                organization_id=organization_id,
+            )
+        )
 
     @forgets_locals
     def explain(
@@ -358,6 +405,29 @@ class AsyncRecords:
     ) -> Story:
         """Tell one person's story; as `Records.why`."""
         return await self._calls.why(who, journey_id, limit, before, organization_id)
+
+    @forgets_locals
+    async def template_gaps(
+        self,
+        template: object,
+        *,
+        event: str | None = None,
+        journey_id: str | None = None,
+        enrolled: bool = False,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        at_most: int = 1000,
+        organization_id: str = DEFAULT_ORGANIZATION,
+    ) -> TemplateGaps:
+        """Count what recorded events lack of a template; as `Records.template_gaps`."""
+        return await self._calls.template_gaps(
+            template,
+            EventFilter(event=event, since=since, until=until),
+            journey_id,
+            enrolled=enrolled,
+            at_most=at_most,
+            organization_id=organization_id,
+        )
 
     @forgets_locals
     async def explain(

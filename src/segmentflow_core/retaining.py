@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from attrs import evolve
 
+from segmentflow_core.archiving import finish_archiving
 from segmentflow_core.calls import StorageCalls
 from segmentflow_core.domain.retention import EventPlace, longer_ago_than
 from segmentflow_core.usecases.audit import Actor
@@ -59,6 +60,10 @@ class Run:
 
         The record is kept as well where the run is interrupted, or the storage fails.
         """
+        if events is not None or enrollments is not None:
+            # Rows of archived Journeys that still say that they wait would keep their events.
+            now, of = self._actor.now, self._organization_id
+            await finish_archiving(self._calls, now, None, None, of, demanded=False)
         try:
             await self._remove_enrollments(enrollments)
             await self._remove_events(events)

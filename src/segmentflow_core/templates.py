@@ -8,5 +8,13 @@ from segmentflow_core.domain.template import (
     check_template,
     compile_template,
 )
+from segmentflow_core.domain.template_gaps import PathGaps, TemplateGaps
 
-__all__ = ["OnMissing", "Template", "check_template", "compile_template"]
+__all__ = [
+    "OnMissing",
+    "PathGaps",
+    "Template",
+    "TemplateGaps",
+    "check_template",
+    "compile_template",
+]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from attrs import evolve
 
 from broken_storages.altered import Broken
@@ -105,3 +107,17 @@ class FoundThoughTheCallFailed(Broken):
     def finding_profile(self, call, organization_id, kind, value):
         found = call(organization_id, kind, value)
         return found or self.written.get((organization_id, kind, value))
+
+
+class BacklogOfWhatRests(Broken):
+    caught_by = "test_a_backlog_is_what_a_claim_could_have_by_journey"
+
+    def finding_backlogs(self, call, organization_id, journey_ids, now, limit):
+        return call(organization_id, journey_ids, now + timedelta(days=1), limit)
+
+
+class BacklogWithoutItsBound(Broken):
+    caught_by = "test_a_backlog_is_what_a_claim_could_have_by_journey"
+
+    def finding_backlogs(self, call, organization_id, journey_ids, now, limit):
+        return call(organization_id, journey_ids, now, min(limit, 1))

@@ -15,6 +15,7 @@ _BOUNDS = "test_an_event_goes_once_it_is_older_than_asked_for"
 _NEEDED = "test_an_event_stays_as_long_as_an_unfinished_enrollment_needs_it"
 _FINISHED = "test_a_finished_enrollment_goes_once_it_is_older_than_asked_for"
 _SAME = "test_no_event_is_decided_otherwise_than_without_retention"
+_KEY = "test_the_key_of_an_event_that_went_shows_nothing_more_and_an_erasure_finds_it"
 _COUNTED = "test_removed_events_are_counted_by_profile_and_name"
 
 
@@ -211,3 +212,53 @@ class EntriesOutliveTheErasure(Broken):
         result = call(organization_id, *how)
         self._tables.entry_keys.rows.update(keys)
         return result
+
+
+class DigestsOutliveTheirEvent(Broken):
+    caught_by = _KEY
+
+    def retention_remove_events(self, call, *asked):
+        claims = dict(self._tables.key_claims.rows)
+        result = call(*asked)
+        self._tables.key_claims.rows.update(claims)
+        return result
+
+
+class KeysOfGoneEventsAreNotFound(Broken):
+    caught_by = _KEY
+
+    def people_scrub(self, call, organization_id, *how):
+        tables = self._tables
+        gone = {
+            at: claim
+            for at, claim in tables.key_claims.rows.items()
+            if (at[0], claim.receipt.event_id) not in tables.events.rows
+        }
+        result = call(organization_id, *how)
+        tables.key_claims.rows.update(gone)
+        return result
+
+
+class KeysThatAreSomebodyElsesByNowAreScrubbed(Broken):
+    caught_by = _KEY
+
+    def retention_remove_events(self, call, organization_id, *how):
+        tables = self._tables
+        before = dict(tables.events.rows)
+        result = call(organization_id, *how)
+        self._left = {
+            **getattr(self, "_left", {}),
+            **{
+                at: claim.receipt.profile_id
+                for at, claim in tables.key_claims.rows.items()
+                if (at[0], claim.receipt.event_id) in before.keys() - tables.events.rows.keys()
+            },
+        }
+        return result
+
+    def people_scrub(self, call, organization_id, profile_id, limit):
+        claims = self._tables.key_claims
+        for at, of in getattr(self, "_left", {}).items():
+            if (at[0], of) == (organization_id, profile_id) and at in claims.rows:
+                claims.put(at, evolve(claims.rows[at], fingerprint=None, paths={}))
+        return call(organization_id, profile_id, limit)

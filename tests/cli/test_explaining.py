@@ -169,6 +169,53 @@ def test_the_policies_say_what_was_entered_before(run, write):
     assert key.endswith(", this key has entered before")
 
 
+def test_what_was_counted_is_named_and_what_is_not_known(run, write):
+    large = {"path": "/event/total", "op": "gte", "value": 40}
+    did = {"did": "order.created", "times": {"gte": 2}, "where": large}
+    wheres = {
+        "large": did,
+        "like": {"did": "order.created", "same": ["/event/sku"]},
+        "soon": {"did": "order.created", "times": {"eq": 2}, "within": "P1D"},
+    }
+    journeys = [
+        a_journey(name, trigger={"event": "order.created", "where": where})
+        for name, where in wheres.items()
+    ]
+    drafts = write("j.json", {"journeys": journeys})
+    first = tracked(run, write, "1", data={"total": 50})
+    second = tracked(run, write, "2", data={"total": 50}, redactedDataPaths=["/event/total"])
+    request = write("r.json", a_request(data={"total": 1}))
+    lines = page(run("explain", "--request", request, "--journeys", drafts))
+    shown = [line.partition(", occurred")[0] for line in lines if "re-entry" not in line]
+    (large_at, like_at, soon_at) = (
+        next(n for n, line in enumerate(shown) if line.startswith(f"{name} (draft)"))
+        for name in wheres
+    )
+    asked = json.dumps(large)
+    assert shown[large_at + 2 : like_at] == [
+        f'? condition: did order.created, times {{"gte": 2}}, where {asked}: found 1 to 2',
+        f"? {second}",
+        f"✔ {first}",
+        "not known exactly: of some of them `where` is unknown",
+    ]
+    assert shown[like_at + 2 : soon_at] == [
+        '✘ condition: did order.created, same ["/event/sku"]: found 0',
+        "/event/sku of this event equals nothing",
+    ]
+    assert shown[soon_at + 1 :] == [
+        '✔ condition: did order.created, times {"eq": 2}, within "P1D": found 2',
+        f"✔ {second}",
+        f"✔ {first}",
+    ]
+    run("retain", "--events", "PT0.000001S", "--yes")
+    lines = page(run("explain", "--request", request, "--journeys", drafts, "--journey", "large"))
+    assert "found 0 to 2" in lines[-4]
+    assert lines[-3] == "not known exactly: retention removed some that may count"
+    assert lines[-2].startswith("removed by retention: 2, the last of 2")
+    lines = page(run("explain", "--request", request, "--journeys", drafts, "--journey", "soon"))
+    assert "found 1 to 2" in lines[-4]
+
+
 def test_a_journey_that_does_not_listen_is_named_with_the_reason(run, write):
     event_id = tracked(run, write, "1", data={"items": [{}] * 101})
     drafts = [

@@ -55,6 +55,15 @@ def statuses(tracker):
     return {each.journey_id: each.status for each in tracker.enrollments.list()}
 
 
+def test_what_waits_is_logged_where_that_is_asked_for(run, tracker, folder):
+    tracker.track(a_request(), "1")
+    handlers = ("work", "mails:HANDLERS", "--drain", "--measure", "30s")
+    status, _, err = run(*handlers)
+    assert status == 0
+    assert "welcome: 1 waiting, lag 0:00:0" in err
+    assert run(*handlers, "--all-organizations")[0] == 1
+
+
 def test_what_is_available_is_worked_on_and_counted(run, tracker, folder):
     tracker.track(a_request(), "1")
     status, out, err = run("work", "mails:HANDLERS", "--drain", "--max-attempts", "1", "--json")

@@ -7,13 +7,17 @@ from datetime import timedelta
 from typing import get_args
 
 import pytest
+import yaml
 from attrs import evolve
 
 from reference_pages import REFERENCE, cells, lines, rows
 from segmentflow_cli.journey_files import read_journey_file
 from segmentflow_core import Enrollment, ReentryPolicy, Tracker
 from segmentflow_core.domain.condition import (
+    DID_MEMBERS,
+    GAPS,
     OPERATORS,
+    TIMES,
     Reason,
     ValueRule,
     compile_condition,
@@ -154,6 +158,19 @@ def test_why_a_leaf_is_unknown():
     assert [name for name, _ in rows("rules/explaining.md", "unknown because")] == list(
         get_args(Reason)
     )
+
+
+def test_the_members_of_a_leaf_that_counts_earlier_events():
+    assert [name for name, *_ in rows("rules/history.md", "member")] == list(DID_MEMBERS)
+    assert rows("rules/history.md", "times") == list(TIMES.items())
+    assert rows("rules/history.md", "not known because") == list(GAPS.items())
+
+
+def test_the_example_of_a_leaf_that_counts_earlier_events_is_right():
+    page = (REFERENCE / "rules" / "history.md").read_text(encoding="utf-8")
+    example = yaml.safe_load(page.split("```yaml\n")[1].split("```")[0])
+    (did,) = compile_condition(example["trigger"]["where"]).dids
+    assert (did.event, did.low, did.high, did.reads) == ("order.created", 3, None, "data")
 
 
 def test_where_an_enrollment_can_stand():

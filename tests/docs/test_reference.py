@@ -9,7 +9,7 @@ from pathlib import Path
 from reference_pages import REFERENCE, rows
 from segmentflow_core.errors import ERROR_CLASSES, ConfigurationError
 from segmentflow_http.routes import ERRORS
-from segmentflow_observers.counters import COUNTERS
+from segmentflow_observers.counters import COUNTERS, WORKER_COUNTERS, WORKER_GAUGES
 
 
 def test_the_errors():
@@ -33,9 +33,19 @@ def test_the_counters():
     ]
 
 
+def test_the_metrics_of_a_worker():
+    kinds = {"counter": WORKER_COUNTERS, "gauge": WORKER_GAUGES}
+    assert rows("../how-to/workers.md", "metric") == [
+        (name, kind, ", ".join(each.labels) or "–", each.meaning)
+        for kind, table in kinds.items()
+        for name, each in table.items()
+    ]
+
+
 PACKAGES = (
     "segmentflow_cli",
     "segmentflow_core",
+    "segmentflow_django",
     "segmentflow_gathering",
     "segmentflow_http",
     "segmentflow_memory",
@@ -86,9 +96,11 @@ def test_every_public_name_is_in_the_reference():
         for public in module.__all__
         if not any(getattr(module, public) is each for each in objects)
     ]
-    # How the apps tell `on_answered`; a host has no use for it.
+    # How the apps tell `on_answered` and `around`; a host has no use for it.
     assert missing == [
         "segmentflow_http.access.AnsweredHook",
+        "segmentflow_http.access.Around",
+        "segmentflow_http.access.surrounded",
         "segmentflow_http.access.tell_answered",
     ]
 
@@ -124,6 +136,8 @@ DESCRIBED = (
 DESCRIBED_WHOLE = (
     "segmentflow_core.codecs",
     "segmentflow_core.errors",
+    "segmentflow_django",
+    "segmentflow_django.operations",
     "segmentflow_observers",
     "segmentflow_worker",
 )

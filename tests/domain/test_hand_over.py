@@ -14,10 +14,12 @@ from segmentflow_core.domain.hand_over import (
     ClaimedEnrollment,
     ClaimTerms,
     EnrollmentChange,
+    archived,
     completed,
     deal,
     extended,
     failure_text,
+    followed,
     handed_over,
     released,
     revived,
@@ -245,3 +247,63 @@ def test_of_a_failure_is_kept_what_every_store_can_hold():
     assert failure_text("a\0b\ud800c\udfff\U0001f600") == "a\ufffdb\ufffdc\ufffd\U0001f600"
     assert failure_text("\U0001f600" * 1_001) == "\U0001f600" * 1_000
     assert failure_text("") is None
+
+
+# --- archived Journeys ------------------------------------------------------------------------
+
+
+LATER = NOW + 9 * MINUTE
+"""When the Journey was archived."""
+
+
+def as_archived(enrollment):
+    return archived(enrollment, 1, LATER)
+
+
+@pytest.mark.parametrize(
+    ("enrollment", "read"),
+    [
+        (PENDING, evolve(PENDING, status=EnrollmentStatus.WITHDRAWN, withdrawn_at=LATER)),
+        (RELEASED, evolve(RELEASED, status=EnrollmentStatus.WITHDRAWN, withdrawn_at=LATER)),
+        (CLAIMED, evolve(CLAIMED, archived_at=LATER)),
+        (DEAD, evolve(DEAD, archived_at=LATER)),
+        (BURIED, evolve(BURIED, archived_at=LATER)),
+        (COMPLETED, COMPLETED),
+        (withdrawn(PENDING, NOW), withdrawn(PENDING, NOW)),
+    ],
+)
+def test_what_waits_in_an_archived_journey_is_read_as_withdrawn(enrollment, read):
+    assert as_archived(enrollment) == read
+    assert as_archived(as_archived(enrollment)) == read
+    assert archived(evolve(enrollment, era=1), 1, LATER) == evolve(enrollment, era=1)
+
+
+def test_what_is_given_back_to_an_archived_journey_is_withdrawn_and_what_is_done_is_done():
+    held = as_archived(CLAIMED)
+    left = evolve(CLAIMED, status=EnrollmentStatus.WITHDRAWN, lease_until=None, withdrawn_at=LATER)
+    for failed in (True, False):
+        given_back = released(held, "first", NOW, 2, failed=failed)
+        assert given_back == evolve(left, available_at=NOW, attempts=int(failed))
+        assert released(given_back, "first", LATER, 2, failed=failed) == given_back
+    assert completed(held, "first", NOW) == COMPLETED
+    assert extended(held, "first", LATER) == evolve(held, available_at=LATER, lease_until=LATER)
+    dead = released(evolve(held, attempts=2), "first", NOW, 2, failed=True)
+    assert dead == evolve(BURIED, archived_at=LATER)
+    assert revived(dead, NOW) is None
+    assert withdrawn(held, NOW) == withdrawn(CLAIMED, NOW)
+    assert completed(given_back, "first", NOW) is None
+
+
+def test_a_row_follows_to_what_is_read_and_a_lease_that_ran_out_is_over():
+    assert followed(as_archived(PENDING)) == as_archived(PENDING)
+    left = followed(as_archived(CLAIMED))
+    assert left == evolve(
+        CLAIMED, status=EnrollmentStatus.WITHDRAWN, lease_until=None, withdrawn_at=LATER
+    )
+    assert completed(left, "first", NOW) is None
+
+
+def test_nothing_of_an_archived_journey_is_dealt():
+    assert (
+        deal([("o", as_archived(CLAIMED)), ("o", as_archived(PENDING))], a_claim(now=LATER)) == []
+    )

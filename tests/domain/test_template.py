@@ -129,6 +129,84 @@ def test_a_wrong_way_with_what_is_missing_is_refused(on_missing):
         rendered({}, on_missing)
 
 
+GREETING = {"$state": "/event/nothing", "default": "friend"}
+
+
+@pytest.mark.parametrize("on_missing", ["omit", "null", "error"])
+@pytest.mark.parametrize(
+    "default", ["friend", "", 0, 1.5, False, None, [], {}, {"a": [None, {"default": 1}]}]
+)
+def test_a_default_stands_where_nothing_is_whatever_becomes_of_what_is_missing(default, on_missing):
+    place = {"$state": "/event/nothing", "default": default}
+    result = rendered({"x": place, "y": [place]}, on_missing)
+    assert result == {"x": default, "y": [default]}
+    assert type(result["x"]) is type(default)
+    assert rendered(place, on_missing) == default
+
+
+@pytest.mark.parametrize(
+    "path", ["/event/total", "/event/note", "/event/gift", "/event/payment/token/x"]
+)
+def test_a_default_gives_way_to_null_to_false_and_to_what_is_redacted(path):
+    assert rendered({**state(path), "default": "default"}) == rendered(state(path))
+
+
+def test_a_missing_place_without_a_default_is_still_an_error_beside_one_with_it():
+    document = [GREETING, state("/event/nothing"), state("/event/items/7")]
+    with pytest.raises(TemplateStateMissing) as refusal:
+        rendered(document, "error")
+    assert refusal.value.details == {"missingPaths": ["/event/nothing", "/event/items/7"]}
+    assert rendered(document) == ["friend"]
+
+
+def test_a_template_says_which_paths_have_no_default_everywhere():
+    other = {"$state": "/event/other", "default": None}
+    template = compile_template([GREETING, other, state("/event/nothing"), state("/event/total")])
+    assert template.paths == ("/event/nothing", "/event/other", "/event/total")
+    assert template.required == ("/event/nothing", "/event/total")
+
+
+NO_PLACE = "must not hold $state: a default is taken as it is written"
+
+
+def test_a_default_is_checked_when_the_template_is_compiled():
+    def place(default):
+        return {"$state": "/event/x", "default": default}
+
+    assert faults({"x": place(state("/event/y"))}) == [("/x/default", NO_PLACE)]
+    assert faults([place([1, {"a": {"b": state("x"), "c": {"$state": 1}}}])]) == [
+        ("/0/default/1/a/b", NO_PLACE),
+        ("/0/default/1/a/c", NO_PLACE),
+    ]
+    assert faults(place([float("nan")])) == [
+        ("/default/0", "must be a finite number: NaN and infinities are not JSON")
+    ]
+    assert faults(place({1: 2}))
+    assert faults({**place(1), "else": 2, "$state": "x"}) == [
+        ("", "must have no member beside $state and default"),
+        ("/$state", NO_POINTER),
+    ]
+    assert faults({"default": state("/event/x")}) == []
+    assert len(faults(place(nested(100_000)))) == 1
+    assert faults([place("x" * 1024 * 1024)]) == [
+        ("", "must not hold more than 1048576 bytes of JSON")
+    ]
+
+
+def test_a_default_is_new_at_each_rendering():
+    default = {"tags": ["new"]}
+    template = compile_template({"$state": "/event/nothing", "default": default})
+    default["tags"].append("changed")
+    template.render(STATE)["tags"].clear()
+    assert template.render(STATE) == {"tags": ["new"]}
+
+
+@given(json_values(), st.sampled_from(["omit", "null", "error"]))
+def test_any_json_is_a_default(value, on_missing):
+    template = compile_template({"$state": "/event/nothing", "default": value})
+    assert template.render({"event": {}, "profile": {}}, on_missing) == value
+
+
 def test_a_template_says_which_paths_it_reads():
     assert compile_template(MISSING_PLACES).paths == (
         "/event/nothing",
@@ -171,7 +249,7 @@ def test_every_fault_is_named_at_once():
     assert faults(document) == [
         ("/d~1e", "must be a finite number: NaN and infinities are not JSON"),
         ("/f/$state", "must be a finite number: NaN and infinities are not JSON"),
-        ("/a/0", "must have no member beside $state"),
+        ("/a/0", "must have no member beside $state and default"),
         ("/a/0/$state", "must be a string"),
         ("/a/1/c/$state", EMAIL_SEND),
     ]

@@ -193,3 +193,8 @@ def test_an_order_and_its_event_are_both_there_or_neither_with_psycopg(postgres,
     url = postgres.url(new_database(), scheme="postgresql")
     assert output_of("order_with_psycopg.py", url) == "orders: 1 events: 1\n"
     assert output_of("order_with_psycopg.py", url) == "orders: 2 events: 2\n"
+
+
+def test_handlers_that_write_with_django_write_once(url):
+    assert output_of("work_with_django.py", url) == "completed: 2 thanks: 2\n"
+    assert output_of("work_with_django.py", url) == "completed: 2 thanks: 4\n"

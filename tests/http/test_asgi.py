@@ -327,6 +327,83 @@ def test_the_access_log_tells_what_happened_and_nothing_of_what_was_sent(endpoin
     assert headers["idempotency-key"] not in caplog.text
 
 
+@pytest.mark.parametrize("stops", [True, False])
+def test_a_request_that_a_stop_cuts_off_is_answered(held, headers, stops):
+    told, sent = [], []
+    app = AsgiApp(held, closing=lambda: stops, on_answered=told.append)
+
+    async def story():
+        answering = asyncio.create_task(collect(app, scope(headers), sent))
+        await held.entered.wait()
+        answering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await answering
+
+    async def collect(app, given, sent):
+        messages = [{"type": "http.request", "body": BODY, "more_body": False}]
+
+        async def receive():
+            return messages.pop() if messages else await asyncio.Event().wait()
+
+        async def send(message):
+            sent.append(message)
+
+        await app(given, receive, send)
+
+    asyncio.run(story())
+    if not stops:
+        assert sent == told == []
+        return
+    assert (sent[0]["status"], told[0].error) == (503, "storage_unavailable")
+    assert (b"connection", b"close") in sent[0]["headers"]
+    assert (b"x-should-retry", b"true") in sent[0]["headers"]
+
+
+def test_what_is_to_end_with_the_server_may_be_awaited(endpoint):
+    ended = []
+
+    async def end():
+        ended.append("end")
+
+    async def story():
+        messages = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+
+        async def receive():
+            return messages.pop(0)
+
+        async def send(message):
+            ended.append(message["type"])
+
+        await AsgiApp(endpoint, on_shutdown=end)({"type": "lifespan"}, receive, send)
+
+    asyncio.run(story())
+    assert ended == ["lifespan.startup.complete", "end", "lifespan.shutdown.complete"]
+
+
+@pytest.mark.parametrize("colour", ["endpoint", "async_endpoint"])
+def test_the_access_log_says_who_called_and_what_was_recorded(
+    request, api_keys, headers, caplog, colour
+):
+    caplog.set_level(logging.INFO, "segmentflow.access")
+    created = api_keys.create(["events:write"], organization_id="acme")
+    app = AsgiApp(request.getfixturevalue(colour), on_answered=log_answered)
+    given = {**headers, "x-api-key": created.secret}
+    there = {"client": ["203.0.113.7", 1234]}
+    (_, sent), _ = run(app, scope(given, **there), body(BODY))
+    run(app, scope(given, **there), body(b"{"))
+    run(app, scope({**given, "x-api-key": "canary"}, **there), body(BODY))
+    run(app, scope({}, method="GET", path="/livez"), body(b""))
+    names = ("organizationId", "apiKeyId", "eventId", "client")
+    lines = [json.loads(record.getMessage()) for record in caplog.records]
+    known = ("acme", created.api_key.key_id)
+    assert [tuple(line.get(name) for name in names) for line in lines] == [
+        (*known, json.loads(sent["body"])["eventId"], "203.0.113.7"),
+        (*known, None, "203.0.113.7"),
+        (None, None, None, "203.0.113.7"),
+        (None, None, None, None),
+    ]
+
+
 @pytest.mark.parametrize("method", ["POST", "GET"])
 def test_a_request_of_two_lengths_is_refused_and_its_connection_closed(
     app, headers, tracker, method

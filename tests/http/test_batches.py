@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from http_calls import Failing, failing, said
-from segmentflow_core import Limits, Tracker
+from segmentflow_core import AsyncApiKeys, AsyncTracker, Limits, Tracker
 from segmentflow_core.errors import (
     ConfigurationError,
     IdempotencyInProgress,
@@ -17,8 +20,15 @@ from segmentflow_core.errors import (
     StorageUnavailable,
 )
 from segmentflow_core.testing import DOCUMENTED_REQUEST, FINGERPRINT_SECRET, a_journey, a_request
-from segmentflow_http import Endpoint, KnownKeys, openapi_document
+from segmentflow_http import (
+    AsyncApiKeyAuthenticator,
+    AsyncEndpoint,
+    Endpoint,
+    KnownKeys,
+    openapi_document,
+)
 from segmentflow_http.routes import BATCH
+from segmentflow_memory import AsyncMemoryStorage
 
 KEY = "k" * 32
 GIVEN = {"x-api-key": KEY, "content-type": "application/json"}
@@ -46,6 +56,31 @@ def post(call, secret):
 def schema(name):
     document = openapi_document(Limits())
     return Draft202012Validator({**document, "$ref": f"#/components/schemas/{name}"})
+
+
+def test_a_batch_may_be_tracked_in_a_thread_by_a_tracker_of_its_own(storage, tracker, secret):
+    shared = AsyncMemoryStorage(storage)
+    names = []
+
+    async def in_thread(track):
+        def named(given):
+            names.append(threading.current_thread().name)
+            return track(given)
+
+        with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
+            return await asyncio.get_running_loop().run_in_executor(pool, named, tracker)
+
+    endpoint = AsyncEndpoint(
+        AsyncTracker(shared, fingerprint_key=FINGERPRINT_SECRET),
+        AsyncApiKeyAuthenticator(AsyncApiKeys(shared)),
+        in_thread=in_thread,
+    )
+    for body, status in (({"events": [event("1"), event("2")]}, 200), ({"events": 1}, 400)):
+        given = {**GIVEN, "x-api-key": secret}
+        raw = json.dumps(body).encode()
+        assert asyncio.run(endpoint("POST", BATCH.path, given, raw)).status == status
+    assert names == ["batches_0"] * 2
+    assert len(tracker.records.events()) == 2
 
 
 def test_each_event_gets_its_own_result_in_order(post, tracker):
@@ -157,8 +192,9 @@ def test_the_bytes_of_a_batch_and_of_each_event_are_bounded(tracker):
         "results"
     ]
     assert (result["status"], result["error"]["details"]) == (413, {"maxBytes": 100})
-    with pytest.raises(ConfigurationError):
-        Endpoint(tracker, KnownKeys([KEY]), max_batch_bytes=0)
+    for wrong in (0, True):
+        with pytest.raises(ConfigurationError):
+            Endpoint(tracker, KnownKeys([KEY]), max_batch_bytes=wrong)
 
 
 def test_a_store_that_fails_fails_the_batch_and_says_when_to_try_again():

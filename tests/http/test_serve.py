@@ -2,20 +2,22 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import select
 import signal
 import socket
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
-from http_serving import KEY, served
+from http_serving import KEY, READERS, served
 from segmentflow_cli import main
 from segmentflow_core import Tracker
 from segmentflow_core.testing import (
@@ -27,7 +29,11 @@ from segmentflow_core.testing import (
 from segmentflow_sql import open_storage
 
 # What the command leaves in its environment for the processes that serve.
-SET_BY_SERVE = ("MAX_BATCH_BYTES", "READ_TIMEOUT")
+SET_BY_SERVE = (
+    *("MAX_BATCH_BYTES", "READ_TIMEOUT", "REMEMBER_KEYS"),
+    *("STORE_TIMEOUT", "GRACE", "METRICS_HOST", "METRICS_PORT", "OPEN_TELEMETRY"),
+)
+METRICS = re.compile(r"Metrics are at port (\d+)")
 HEADERS = {"x-api-key": KEY, "idempotency-key": DOCUMENTED_KEY}
 
 
@@ -53,8 +59,9 @@ def killed(server):
     return server.process.wait(60) + signal.SIGKILL
 
 
-def test_the_documented_request_is_served_and_the_log_holds_no_part_of_it(store):
-    with served(store) as server:
+@pytest.mark.parametrize("without", READERS)
+def test_the_documented_request_is_served_and_the_log_holds_no_part_of_it(store, without):
+    with served(store, without=without) as server:
         url = f"{server.url}/api/v1/events"
         first = httpx.post(url, headers=HEADERS, json=DOCUMENTED_REQUEST)
         again = httpx.post(url, headers=HEADERS, json=DOCUMENTED_REQUEST)
@@ -73,6 +80,8 @@ def test_the_documented_request_is_served_and_the_log_holds_no_part_of_it(store)
         ("/healthz", 200, False),
         ("-", 404, False),
     ]
+    assert [line.get("organizationId") for line in lines[:3]] == ["default", "default", None]
+    assert [line["client"] for line in lines] == ["127.0.0.1"] * 5
     logged = "".join(server.out + server.err)
     for secret in ("canary", "tok_live_abc", "alex", "ord_9421", KEY):
         assert secret not in logged
@@ -85,7 +94,7 @@ def test_a_key_of_the_store_works_until_it_is_revoked(store, capsys):
 
     created = keys("create", "--scope", "events:write")
     headers = {**HEADERS, "x-api-key": created["secret"]}
-    with served(store, key="") as server:
+    with served(store, "--remember-keys", "0", key="") as server:
         url = f"{server.url}/api/v1/events"
         accepted = httpx.post(url, headers=headers, json=DOCUMENTED_REQUEST)
         assert keys("list")[0]["lastUsedAt"] is not None
@@ -200,6 +209,7 @@ def test_a_request_may_hold_256_kib_and_nest_64_deep_unless_told_otherwise(store
         ("--max-batch-bytes", "0"),
         ("--read-timeout", "0"),
         ("--keep-alive", "-1"),
+        ("--remember-keys", "6"),
         ("--together", "129"),
         ("--writers", "0"),
         ("--max-requests", "0"),
@@ -228,12 +238,32 @@ def test_a_request_that_is_cut_off_by_a_stop_is_one_line_of_the_log(store, worke
     assert "Traceback" not in logged
 
 
-def test_a_connection_that_sends_nothing_more_is_closed(store):
+@pytest.mark.skipif(os.name == "nt", reason="pipes differ there: NOT TESTED")
+def test_a_log_that_nobody_reads_stalls_neither_a_request_nor_a_stop(store):
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with suppress(BlockingIOError):
+        while os.write(writing, b" " * 4096):
+            pass
+    os.set_blocking(writing, True)
+    with served(store, stdout=writing) as server:
+        answers = [httpx.get(f"{server.url}/livez").status_code for _ in range(20)]
+        assert server.stop() == 0
+    os.close(reading)
+    os.close(writing)
+    assert answers == [200] * 20
+
+
+@pytest.mark.parametrize("without", READERS)
+def test_a_connection_that_sends_nothing_more_is_closed(store, without):
     head = f"POST /api/v1/events HTTP/1.1\r\nhost: a\r\nx-api-key: {KEY}\r\n"
     whole = "GET /livez HTTP/1.1\r\nhost: a\r\n\r\n"
     nothing, half_a_head, half_a_body = "", f"{head}x-slow", f"{head}content-length: 9\r\n\r\n{{"
     sent = (nothing, half_a_head, half_a_body, whole, f"{whole}GET /livez")
-    with served(store, "--read-timeout", "5", "--keep-alive", "1") as server, ExitStack() as stack:
+    with (
+        served(store, "--read-timeout", "5", "--keep-alive", "1", without=without) as server,
+        ExitStack() as stack,
+    ):
         address = urlsplit(server.url)
         connections = [
             stack.enter_context(socket.create_connection((address.hostname, address.port), 60))
@@ -248,6 +278,20 @@ def test_a_connection_that_sends_nothing_more_is_closed(store):
     assert not any("Traceback" in line for line in server.err), "".join(server.err)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there is no poll: NOT TESTED")
+@pytest.mark.parametrize("without", READERS)
+def test_a_connection_whose_answers_nobody_takes_away_is_closed(store, without):
+    request = b"GET /openapi.json HTTP/1.1\r\nhost: a\r\n\r\n"
+    with served(store, "--read-timeout", "2", without=without) as server, socket.socket() as one:
+        address = urlsplit(server.url)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        one.connect((address.hostname, address.port))
+        one.sendall(request * 120)  # their answers are more than any buffer takes
+        closed = select.poll()
+        closed.register(one, 0)
+        assert closed.poll(60_000)
+
+
 def test_how_long_a_batch_may_be_is_a_setting(store):
     batch = {"events": [{"idempotencyKey": str(n), **a_request()} for n in range(9)]}
     headers = {"x-api-key": KEY}
@@ -260,10 +304,11 @@ def test_how_long_a_batch_may_be_is_a_setting(store):
     assert len(stored(store)) == 2
 
 
-def test_the_connection_of_a_request_of_two_lengths_is_closed(store):
+@pytest.mark.parametrize("without", READERS)
+def test_the_connection_of_a_request_of_two_lengths_is_closed(store, without):
     start = f"POST /api/v1/events HTTP/1.1\r\nhost: a\r\nx-api-key: {KEY}\r\ncontent-length: 3\r\n"
     hidden = "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n"
-    with served(store) as server:
+    with served(store, without=without) as server:
         address = urlsplit(server.url)
         with socket.create_connection((address.hostname, address.port), timeout=60) as connection:
             request = f"{start}transfer-encoding: chunked\r\n\r\n0\r\n\r\n{hidden}"
@@ -332,3 +377,44 @@ def test_the_command_works_without_the_server_being_installed(store):
     )
     assert done.returncode == 1
     assert "segmentflow-core[http]" in done.stderr
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_metrics_are_served_at_a_port_of_their_own(store, workers):
+    options = ("--metrics-port", "0", "--open-telemetry", "--workers", workers)
+    with served(store, *options) as server:
+        sent = [
+            httpx.post(
+                f"{server.url}/api/v1/events",
+                headers={**HEADERS, "idempotency-key": str(n)},
+                json=a_request(),
+            ).status_code
+            for n in range(4)
+        ]
+        assert httpx.get(f"{server.url}/metrics").status_code == 404
+        (port,) = {found[1] for line in server.err if (found := METRICS.search(line))}
+        address = f"http://127.0.0.1:{port}"
+        metrics = httpx.get(f"{address}/metrics").text
+        assert httpx.get(f"{address}/").status_code == 404
+        assert server.stop() == 0
+    assert sent == [202] * 4
+    counted = dict(line.rsplit(" ", 1) for line in metrics.splitlines() if line[0] != "#")
+    labels = 'method="POST",route="/api/v1/events",status="202"'
+    assert counted[f"segmentflow_request_seconds_count{{{labels}}}"] == "4.0"
+    assert counted["segmentflow_tracked_total"] == "4.0"
+    assert counted["segmentflow_gathered_events_count"] == "4.0"
+    assert counted["segmentflow_requests_in_work"] == "0.0"
+    assert "alex" not in metrics
+
+
+def test_metrics_need_their_extra(store):
+    program = (
+        "import sys; sys.modules['prometheus_client'] = None\n"
+        "from segmentflow_cli import main\n"
+        f"sys.exit(main(['serve', '--store', {store!r}, '--metrics-port', '0']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "segmentflow-core[observers]" in done.stderr

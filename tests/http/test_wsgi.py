@@ -53,6 +53,16 @@ def test_the_documented_request_is_accepted_and_replayed(call, headers):
     assert [(told.status, told.replayed) for told in call.told] == [(202, False), (202, True)]
 
 
+def test_it_is_told_who_called_from_where_and_what_was_recorded(call, headers, api_keys):
+    sent = call("POST", EVENTS, headers, BODY, REMOTE_ADDR="203.0.113.7")
+    call("GET", "/livez", {}, b"", REMOTE_ADDR="")
+    (kept,) = api_keys.list()
+    event_id = json.loads(sent[2])["eventId"]
+    assert [
+        (told.organization_id, told.key_id, told.event_id, told.client) for told in call.told
+    ] == [("default", kept.key_id, event_id, "203.0.113.7"), (None, None, None, None)]
+
+
 def test_a_question_mark_that_was_sent_encoded_starts_no_query(call, headers, tracker):
     assert call("POST", f"{EVENTS}?x", headers, BODY)[0] == "404 Not Found"
     assert call("POST", EVENTS, headers, BODY, QUERY_STRING="x=%3F")[0] == "202 Accepted"

@@ -30,7 +30,7 @@ SAMPLE = 150
 LEAST = {"storages": 0.95, "core": 0.97}
 """What part is to be found: of a storage's mutants, and of those of the core without a reason."""
 
-MEMORY = ("repositories", "tables", "finding", "people", "queue", "retention", "storage")
+MEMORY = ("repositories", "tables", "finding", "history", "people", "queue", "retention", "storage")
 KIT = ("tests/memory/test_storage.py::TestMemoryStorage", "tests/memory/test_api_keys.py")
 DOMAIN_TESTS = ROOT / "tests" / "domain"
 OF_THE_MEMORY_STORAGE = ("tests/memory",)
@@ -40,10 +40,12 @@ DECIDING = (
     "admission",
     "conflict",
     "decision",
+    "earlier_events",
     "emails",
     "fingerprint",
     "gathering",
     "hand_over",
+    "history",
     "identity",
     "item",
     "journey/rules",
@@ -56,7 +58,11 @@ DECIDING = (
     "retention",
     "tracking",
 )
-NEAR = {"profiles_in_hand": ("decision",), "rules": ("decision",)}
+NEAR = {
+    "earlier_events": ("history",),
+    "profiles_in_hand": ("decision",),
+    "rules": ("decision",),
+}
 """Modules that the tests of others are near to, too."""
 
 

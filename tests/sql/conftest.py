@@ -100,10 +100,11 @@ def crowded(postgres, database):
             "events": "'default', gen_random_uuid(), gen_random_uuid(), 1, 1, 'common', '{}', n, "
             "now(), timestamptz '2025-06-01' + n * interval '20 minutes', '[]'",
             "claims (organization_id, key_digest, event_id)": "'default', n, gen_random_uuid()",
+            "journeys": "'default', 'j' || n, 'common', 'active', 1, n % 2",
             "enrollments (organization_id, enrollment_id, journey_id, version, profile_id, "
-            "event_id, event_number, entry_key, entered_at, status, attempts)": "'default', "
+            "event_id, event_number, entry_key, entered_at, era, status, attempts)": "'default', "
             "gen_random_uuid(), 'welcome', 1, gen_random_uuid(), gen_random_uuid(), 1, n, now(), "
-            "'completed', 1",
+            "0, 'completed', 1",
         }.items():
             connection.execute(
                 f"INSERT INTO segmentflow_{table} "

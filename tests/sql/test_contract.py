@@ -94,7 +94,7 @@ class TestPostgresqlAutocommit(OnPostgresql):
 
 
 # What these databases are asked in words of their own is asked of workers' rows.
-OF_WORKERS = ("HandOver", "Lease", "Stepwise")
+OF_WORKERS = ("HandOver", "Lease", "Pausing", "Stepwise")
 
 
 class OneOrganizationAtATime(OnPostgresql):
@@ -109,7 +109,7 @@ class OneOrganizationAtATime(OnPostgresql):
 
 @pytest.mark.deep
 @pytest.mark.server_side
-@pytest.mark.same_rules(*OF_WORKERS, "Batch", "People", "Retention")
+@pytest.mark.same_rules(*OF_WORKERS, "Batch", "People", "Retention", "History")
 class TestStatementsForCitus(OneOrganizationAtATime):
     database_name = "citus"
 

@@ -26,6 +26,7 @@ INDEXES = {
     "find_events_received": "segmentflow_events_received",
     "find_enrollments": "segmentflow_enrollments_of_profile",
     "find_entries": "segmentflow_enrollments_of_profile",
+    "count_backlog": "segmentflow_enrollments_available",
 }
 
 
@@ -69,7 +70,8 @@ def test_a_look_up_on_postgresql_goes_by_its_index(crowded, name):
         "reference_id": "7" if name == "find_events_by_reference_id" else None,
         "since": _PERIOD[0],
         "until": _PERIOD[1],
-        "journey_id": None,
+        "journey_id": "welcome" if name == "count_backlog" else None,
+        "now": _PERIOD[1],
         "status": None,
         "event_id": None,
         "event_ids": f"{{{_ANY_ID}}}",

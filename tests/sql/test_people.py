@@ -260,6 +260,8 @@ INDEXES = {
     "unscrubbed_enrollments": "segmentflow_enrollments_of_profile",
     "scrub_events": "segmentflow_events_pkey",
     "scrub_key_claim": "segmentflow_claims_pkey",
+    "claims_of_gone_events": "segmentflow_claims_of_gone_events",
+    "scrub_key_claims": "segmentflow_claims_pkey",
     "scrub_enrollments": "segmentflow_enrollments_pkey",
     "scrub_versions": "segmentflow_profile_versions_pkey",
     "unscrubbed_versions": "segmentflow_profile_versions_pkey",
@@ -267,7 +269,7 @@ INDEXES = {
     "unscrubbed_profiles": "segmentflow_profiles_unscrubbed",
     "blocked_identities": "segmentflow_identities_pkey",
 }
-LISTS = {"profile_ids", "event_ids", "enrollment_ids", "versions", "hashes"}
+LISTS = {"profile_ids", "event_ids", "enrollment_ids", "versions", "hashes", "digests"}
 
 
 def about_people(database):
@@ -307,6 +309,7 @@ def test_a_statement_about_people_on_postgresql_goes_by_its_index(crowded, name)
         **dict.fromkeys(("profile_ids", "event_ids", "enrollment_ids"), f"{{{one}}}"),
         "versions": "{1,2}",
         "hashes": "{a,b}",
+        "digests": "{a,b}",
         "first": "7",
         "beyond": "7~",
         "limit": 100,

@@ -132,6 +132,7 @@ def test_the_entry_of_an_enrollment_says_nothing_more(store):
 PLANS = {
     "old_events": "segmentflow_events_received",
     "caused_enrollments": "segmentflow_enrollments_latest",
+    "leave_key_claim": "segmentflow_claims_pkey",
     "superseded_entries": "segmentflow_enrollments_latest",
     **{f"old_enrollments_{n}": f"segmentflow_enrollments_{n[:-3]}" for n in FINISH_TIMES},
 }
@@ -179,6 +180,9 @@ def test_retention_on_postgresql_goes_by_indexes(crowded, name):
         "limit": 100,
         "profile_ids": [ROWS[14:50]],
         "ids": [ROWS[14:50]],
+        **dict.fromkeys(("profile_id", "event_id"), ROWS[14:50]),
+        "first": "7",
+        "beyond": "7~",
         "rows": {"caused_enrollments": PAIRS, "superseded_entries": NUMBERED}.get(name, ROWS),
     }
     cursor = psycopg.RawCursor(crowded)
@@ -201,14 +205,16 @@ def crowded(postgres):
         for table, values in {
             "profile_versions": "'default', gen_random_uuid(), n % 7, NULL, NULL, '{}', '{}', "
             "'{}', 1, 2",
+            "claims (organization_id, key_digest, event_id, scheme)": "'default', n, "
+            "gen_random_uuid(), 'x'",
             "gone_versions": "'default', gen_random_uuid(), n % 7, 1",
             "gone_events": "'default', gen_random_uuid(), 'e', 1, now(), 1",
             "events": "'default', gen_random_uuid(), gen_random_uuid(), 1, 1, 'e', '{}', n, "
             "now(), timestamptz '2025-06-01' + n * interval '20 minutes', '[]'",
             "enrollments (organization_id, enrollment_id, journey_id, version, profile_id, "
-            "event_id, event_number, entered_at, status, attempts, completed_at)": "'default', "
-            "gen_random_uuid(), 'welcome', 1, gen_random_uuid(), gen_random_uuid(), 1, now(), "
-            "'completed', 1, timestamptz '2025-06-01' + n * interval '20 minutes'",
+            "event_id, event_number, entered_at, era, status, attempts, completed_at)": ""
+            "'default', gen_random_uuid(), 'welcome', 1, gen_random_uuid(), gen_random_uuid(), 1, "
+            "now(), 0, 'completed', 1, timestamptz '2025-06-01' + n * interval '20 minutes'",
         }.items():
             connection.execute(
                 f"INSERT INTO segmentflow_{table} "

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from segmentflow_core.errors import ConfigurationError, StorageUnavailable
 from segmentflow_core.testing import a_request
 from segmentflow_sql import AsyncSqlStorage, SqlStorage, open_storage
+from segmentflow_sql.drivers import open_engine
 from store_trackers import a_tracker
 
 
@@ -21,6 +22,39 @@ def refusal_of(url):
         return refusal.value
     finally:
         storage.close()
+
+
+@pytest.mark.parametrize(
+    ("query", "environment", "bounds"),
+    [
+        ("", {}, {"connect_timeout": 10, "tcp_user_timeout": 30_000}),
+        ("", {"PGCONNECT_TIMEOUT": "3"}, {"tcp_user_timeout": 30_000}),
+        (
+            "?connect_timeout=5&tcp_user_timeout=0",
+            {},
+            {"connect_timeout": "5", "tcp_user_timeout": "0"},
+        ),
+    ],
+)
+def test_a_server_that_is_not_there_is_not_waited_for_for_ever(
+    monkeypatch, query, environment, bounds
+):
+    class Asked(Exception):
+        pass
+
+    def connect(**options):
+        asked.update(options)
+        raise Asked
+
+    monkeypatch.delenv("PGCONNECT_TIMEOUT", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    asked = {}
+    engine = open_engine(f"postgresql://u@127.0.0.1:1/shop{query}")
+    monkeypatch.setattr(engine.dialect, "connect", connect)
+    with pytest.raises(Asked):
+        engine.raw_connection()
+    assert {name: asked[name] for name in asked if name.endswith("_timeout")} == bounds
 
 
 @pytest.mark.parametrize(

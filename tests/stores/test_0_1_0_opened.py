@@ -92,6 +92,8 @@ NEWER = {
     "enrollment": {
         *("event_number", "last_failure", "withdrawn_at", "cancellers", "cancelled_by"),
     },
+    "journey": {"era", "archived_at"},
+    "journey_version": {"era", "archived_at"},
 }
 """What a record has since then."""
 
@@ -112,6 +114,11 @@ def as_0_1_0_read_it(line: dict[str, Any]) -> str:
 
 def test_every_record_reads_as_0_1_0_read_it(tracker, api_keys):
     found = read_records(tracker, api_keys, HOST["organizations"])
+    withdrawn = [line for line in found if line["record"].get("withdrawn_at") is not None]
+    assert {line["record"]["journey_id"] for line in withdrawn} == {"archived-later"}
+    for line in withdrawn:
+        # What waits in an archived Journey is withdrawn since the migration.
+        line["record"]["status"] = "pending"
     assert [as_0_1_0_read_it(line) for line in found] == [
         exact(line) for line in kept("records.ndjson")
     ]
@@ -156,12 +163,23 @@ def test_keys_that_expired_are_purged_and_no_others(tracker):
 
 
 def test_workers_are_handed_what_waited_and_what_was_claimed_too_long_ago(tracker):
+    """Of active Journeys; 0.1.0 handed over what waited in the others as well."""
     waiting = {"pending", "claimed"}
-    assert claim_all(tracker) == {
-        row["enrollment_id"]
+    active = {
+        (row["organization_id"], row["journey_id"])
+        for row in rows_of("journeys")
+        if row["status"] == "active"
+    }
+    due = [
+        row
         for row in rows_of("enrollments")
         if row["status"] in waiting and row["available_at"] <= NOW
+    ]
+    handed_over = {
+        row["enrollment_id"] for row in due if (row["organization_id"], row["journey_id"]) in active
     }
+    assert len(handed_over) < len(due)
+    assert claim_all(tracker) == handed_over
 
 
 def test_a_worker_that_held_a_lease_completes_with_it(tracker):

@@ -73,3 +73,47 @@ def test_what_is_refused_leaves_the_hosts_transaction_usable(store):
     connection.commit()
     connection.close()
     assert rows()["segmentflow_schema"] == [{"version": 2}]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty(request, tmp_path):
+    """Give functions that connect to an empty database in either colour."""
+    if request.param == "sqlite":
+        return lambda: sqlite3.connect(tmp_path / "a.db"), lambda: aiosqlite.connect(
+            tmp_path / "b.db"
+        )
+    postgres, new_database = map(request.getfixturevalue, ("postgres", "new_database"))
+    first, second = (postgres.conninfo(new_database()) for _ in range(2))
+    return lambda: psycopg.connect(first), lambda: psycopg.AsyncConnection.connect(second)
+
+
+def test_the_host_commits_or_undoes_what_was_created(empty):
+    connect, connect_async = empty
+    version = "SELECT version FROM segmentflow_schema"
+    connection = connect()
+    storage = SqlStorage.bound_to(connection)
+    storage.create_all()
+    connection.rollback()
+    with pytest.raises((sqlite3.OperationalError, psycopg.errors.UndefinedTable)):
+        connection.execute(version)
+    connection.rollback()
+    for _ in range(2):
+        storage.create_all()
+    assert storage.migrate().steps == ()
+    connection.execute("UPDATE segmentflow_schema SET version = 99")
+    with pytest.raises(ConfigurationError, match="99"):
+        storage.create_all()
+    assert connection.execute(version).fetchone() == (99,)
+    connection.rollback()
+    connection.close()
+
+    async def create():
+        connection = await connect_async()
+        await AsyncSqlStorage.bound_to(connection).create_all()
+        await connection.commit()
+        cursor = await connection.execute(version)
+        found = await cursor.fetchone()
+        await connection.close()
+        return found
+
+    assert asyncio.run(create()) == (2,)

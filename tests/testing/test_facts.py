@@ -35,6 +35,7 @@ CARRIERS = {
 """What crosses a port and is not stored: questions, and what holds records."""
 ANSWERS = {
     *("PriorEntries", "Probe"),
+    *("EarlierEvent", "EarlierEvents", "HistoryProbe"),
     *("EventPlace", "GoneEvents", "RemovedEnrollments", "RemovedEvents"),
 }
 REPOSITORIES = [

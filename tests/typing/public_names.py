@@ -17,6 +17,7 @@ from segmentflow_core import (
     AsyncPeople,
     AsyncRecords,
     AsyncTracker,
+    Backlog,
     ClaimedEnrollment,
     CreatedApiKey,
     Enrollment,
@@ -57,7 +58,7 @@ from segmentflow_core.ports import (
     Storage,
     Transaction,
 )
-from segmentflow_core.templates import compile_template
+from segmentflow_core.templates import TemplateGaps, compile_template
 from segmentflow_http import (
     ApiKeyAuthenticator,
     AsgiApp,
@@ -71,6 +72,7 @@ from segmentflow_http import (
 )
 from segmentflow_http.client import AsyncClient, Client
 from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
+from segmentflow_observers import open_telemetry_worker_observer, prometheus_worker_observer
 from segmentflow_sql import SqlStorage
 from segmentflow_worker import (
     Assignment,
@@ -143,6 +145,7 @@ assert_type(tracker.people.unsuppress("cus_123", by="carol"), Suppression)
 assert_type(People(sql).erase("cus_123", block=True, at_most=100, on_progress=print), Erasure)
 assert_type(tracker.people.finish_erasures(), int)
 assert_type(tracker.people.merge("cus_123", "cus_124"), Merge)
+assert_type(Enrollments(memory).backlog(journey_ids=["welcome"]), Sequence[Backlog])
 assert_type(Enrollments(memory).claim(), list[ClaimedEnrollment])
 records = Records(sql, profile_limits=ProfileLimits(max_bytes=1000), create_without_email=True)
 assert_type(records.find_profile(email="alex@example.com"), Profile)
@@ -159,6 +162,7 @@ moment = datetime.fromisoformat("2026-05-31T12:00:00Z")
 assert_type(tracker.journeys.rehearse([], since=moment, on_progress=print), Rehearsal)
 template = compile_template({"to": {"$state": "/profile/email"}})
 assert_type(template.paths, tuple[str, ...])
+assert_type(tracker.records.template_gaps(template, journey_id="welcome"), TemplateGaps)
 template.render({"event": {}, "profile": {}}, "error")
 
 
@@ -255,6 +259,12 @@ async def another_handler(assignment: Assignment) -> str:
 
 
 worker = Worker(MemoryStorage(), {"welcome": a_handler, "second": another_handler})
+Worker(
+    MemoryStorage(),
+    {"welcome": a_handler},
+    measure=timedelta(seconds=30),
+    observers=[prometheus_worker_observer(), open_telemetry_worker_observer()],
+)
 assert_type(worker.run(), int)
 assert_type(worker.drain(), int)
 Tracker(MemoryStorage(), fingerprint_key="key", observers=[wakes(worker)])

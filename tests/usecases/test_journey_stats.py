@@ -10,7 +10,7 @@ import pytest
 from segmentflow_core import AsyncJourneys, EnrollmentStatus, Journeys, SkipReason, Tracker
 from segmentflow_core.errors import ConfigurationError, NotFound
 from segmentflow_core.testing import FINGERPRINT_SECRET, FixedClock, a_journey, a_request
-from segmentflow_core.usecases import journey_stats
+from segmentflow_core.usecases import paging
 from segmentflow_core.wire import journey_stats_document
 from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
 
@@ -161,7 +161,7 @@ def test_only_so_many_rows_are_looked_at_and_the_answer_says_so(count, tracker, 
 
 
 def test_events_are_counted_page_by_page(count, tracker, clock, monkeypatch):
-    monkeypatch.setattr(journey_stats, "PAGE", 2)
+    monkeypatch.setattr(paging, "PAGE", 2)
     for number in range(5):
         order(tracker, clock, number, total=1)
     clock.advance(seconds=1)

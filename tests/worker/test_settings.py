@@ -86,11 +86,15 @@ def test_what_a_handler_raises_says_how_to_go_on(raised, verdict):
         ("default", {"default": "no function"}),
         ("concurrency", {"concurrency": 0}),
         ("concurrency", {"concurrency": "8"}),
+        ("concurrency", {"concurrency": True}),
         ("max_attempts", {"max_attempts": 0}),
         ("lease", {"lease": timedelta()}),
         ("retry_after", {"retry_after": 10}),
         ("longest_poll", {"longest_poll": timedelta(days=367)}),
         ("grace", {"grace": -SECOND}),
+        ("measure", {"measure": timedelta()}),
+        ("measure", {"measure": 30}),
+        ("measure needs an organization_id", {"measure": SECOND, "organization_id": None}),
     ],
 )
 def test_a_wrong_setting_is_refused_by_name(kind, named, wrong):

@@ -15,6 +15,7 @@ from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey, a_request
 from segmentflow_worker import GiveUp, LoggingObserver, TryAgain, wakes
 from stepped_time import CALL, PASS, Shop
 
+SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
 
 
@@ -426,6 +427,79 @@ def test_an_observer_that_fails_disturbs_nothing(shop):
     assert (
         shop.drain(shop.worker({"welcome": lambda _: None}, observers=[Broken(), shop.told])) == 2
     )
+
+
+def told_backlogs(shop):
+    return [
+        [(each.journey_id, each.depth, each.lag) for each in told.backlogs]
+        for told in shop.told.of("measured")
+    ]
+
+
+def test_what_waits_is_measured_as_often_as_told_while_nothing_is_claimed(shop):
+    shop.enrol(2, "a", "b")
+    gate, handle = shop.gated()
+    options = {"concurrency": 1, "measure": 30 * SECOND, "longest_poll": 10 * MINUTE}
+    worker = shop.worker({"a": handle, "unpublished": handle}, **options)
+
+    def script():
+        shop.wait_until_begun()
+        yield PASS  # to the extension of the lease, at 20 seconds
+        yield PASS  # to the measuring, at 30 seconds
+        shop.tracker.journeys.publish([{**a_journey("a"), "status": "paused"}])
+        yield PASS  # 40
+        yield PASS  # 60
+        gate.set()
+        worker.stop()
+        while True:
+            yield CALL
+
+    assert shop.run(worker, script()) == 1
+    assert told_backlogs(shop) == [
+        [("a", 2, timedelta(0))],
+        [("a", 1, 30 * SECOND)],
+        [],
+    ]
+    assert [(told.depth, told.lag) for told in shop.told.of("measured")] == [
+        (2, timedelta(0)),
+        (1, 30 * SECOND),
+        (0, timedelta(0)),
+    ]
+
+
+def test_a_worker_for_every_journey_measures_each(shop):
+    shop.enrol(1, "a", "b")
+    worker = shop.worker({}, default=lambda _: None, measure=MINUTE)
+    assert shop.drain(worker) == 2
+    assert told_backlogs(shop) == [[("a", 1, timedelta(0)), ("b", 1, timedelta(0))]]
+
+
+def test_nothing_is_measured_unless_asked_for(shop):
+    shop.enrol(1)
+    storage = Sometimes(shop.storage, StorageUnavailable(), set())
+    shop.drain(shop.worker({"welcome": lambda _: None}, storage=storage))
+    assert shop.told.of("measured") == []
+    unmeasured, storage.runs = storage.runs, 0
+    shop.enrol(1)
+    shop.drain(shop.worker({"welcome": lambda _: None}, storage=storage, measure=MINUTE))
+    assert storage.runs == unmeasured + 1
+
+
+def test_what_cannot_be_measured_now_is_measured_later_and_work_goes_on(shop):
+    shop.enrol(1)
+    storage = Sometimes(shop.storage, StorageUnavailable(), {1})
+    worker = shop.worker({"welcome": lambda _: None}, storage=storage, measure=5 * SECOND)
+    assert shop.drain(worker) == 1
+    assert [each.code for each in shop.told.of("unavailable")] == ["storage_unavailable"]
+
+
+def test_the_log_says_how_much_waits(shop, caplog):
+    caplog.set_level("INFO", logger="segmentflow.worker")
+    shop.enrol(2, "a", "b")
+    observers = [LoggingObserver(), shop.told]
+    shop.drain(shop.worker({"a": lambda _: None}, measure=MINUTE, observers=observers))
+    assert "a: 2 waiting, lag 0:00:00" in caplog.text
+    assert "b:" not in caplog.text
 
 
 def test_the_log_names_what_happened_and_shows_nothing_of_it(shop, caplog):

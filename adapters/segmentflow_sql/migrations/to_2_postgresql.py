@@ -260,7 +260,8 @@ STEPS: Final = (
     ADD COLUMN scheme VARCHAR(64) COLLATE "C",
     ADD COLUMN key_id VARCHAR(64) COLLATE "C",
     ADD COLUMN digest VARCHAR(43) COLLATE "C",
-    ADD COLUMN paths JSONB""",
+    ADD COLUMN paths JSONB,
+    ADD COLUMN gone_profile_id UUID""",
             """INSERT INTO segmentflow_claims
     (organization_id, key_digest, expires_at, taken_at, event_id, profile_id, matched, enrolled,
     scheme, key_id, digest, paths)
@@ -269,6 +270,9 @@ SELECT organization_id, key_digest, expires_at, claimed_at, event_id, profile_id
 FROM segmentflow_1_claims""",
             "ALTER TABLE segmentflow_claims ADD PRIMARY KEY (organization_id, key_digest)",
             "CREATE INDEX segmentflow_claims_expiry ON segmentflow_claims (expires_at)",
+            """CREATE INDEX segmentflow_claims_of_gone_events
+    ON segmentflow_claims (organization_id, gone_profile_id)
+    WHERE gone_profile_id IS NOT NULL""",
         ),
         rows="SELECT count(*) FROM segmentflow_claims",
     ),
@@ -320,14 +324,34 @@ WHERE e.organization_id = n.organization_id AND e.event_id = n.event_id""",
         rows="SELECT count(*) FROM segmentflow_events",
     ),
     Step(
+        "Begin the second era of archived Journeys: what waits in them is withdrawn",
+        (
+            "DROP INDEX segmentflow_journeys_listening",
+            """ALTER TABLE segmentflow_journeys
+    ADD COLUMN era INTEGER NOT NULL DEFAULT 0,
+    ADD COLUMN archived_at TIMESTAMP WITH TIME ZONE""",
+            """UPDATE segmentflow_journeys SET era = 1, archived_at = now()
+WHERE status = 'archived'""",
+            "ALTER TABLE segmentflow_journeys ALTER COLUMN era DROP DEFAULT",
+            """CREATE INDEX segmentflow_journeys_listening
+    ON segmentflow_journeys (organization_id, event, status, version, era)""",
+        ),
+        rows="SELECT count(*) FROM segmentflow_journeys",
+    ),
+    Step(
         "Give each Enrollment the number of its event",
         (
             # Built anew below: entries without a key are not in it any more, nor withdrawn ones.
             "DROP INDEX segmentflow_enrollments_entry",
             "DROP INDEX segmentflow_enrollments_open",
+            # What waits stands in the line of its Journey and era now.
+            "DROP INDEX segmentflow_enrollments_available",
+            "DROP INDEX segmentflow_enrollments_available_of_journey",
+            "DROP INDEX segmentflow_enrollments_latest",
             """ALTER TABLE segmentflow_enrollments
     ALTER COLUMN entry_key TYPE VARCHAR(101) COLLATE "C",
     ADD COLUMN event_number BIGINT NOT NULL DEFAULT 0,
+    ADD COLUMN era INTEGER NOT NULL DEFAULT 0,
     ADD COLUMN last_failure VARCHAR(1000) COLLATE "C",
     ADD COLUMN withdrawn_at TIMESTAMP WITH TIME ZONE,
     ADD COLUMN cancellers JSONB,
@@ -335,10 +359,16 @@ WHERE e.organization_id = n.organization_id AND e.event_id = n.event_id""",
             """UPDATE segmentflow_enrollments AS r SET event_number = n.number
 FROM segmentflow_1_numbers AS n
 WHERE r.organization_id = n.organization_id AND r.event_id = n.event_id""",
-            "ALTER TABLE segmentflow_enrollments ALTER COLUMN event_number DROP DEFAULT",
+            """ALTER TABLE segmentflow_enrollments
+    ALTER COLUMN event_number DROP DEFAULT, ALTER COLUMN era DROP DEFAULT""",
+            """CREATE INDEX segmentflow_enrollments_available
+    ON segmentflow_enrollments (organization_id, journey_id, era, available_at, enrollment_id)
+    WHERE status IN ('claimed', 'pending')""",
             """CREATE UNIQUE INDEX segmentflow_enrollments_entry
     ON segmentflow_enrollments (organization_id, journey_id, profile_id, entry_key)
     WHERE entry_key IS NOT NULL""",
+            """CREATE INDEX segmentflow_enrollments_latest
+    ON segmentflow_enrollments (organization_id, profile_id, journey_id, entered_at)""",
             """CREATE INDEX segmentflow_enrollments_completed
     ON segmentflow_enrollments (organization_id, completed_at)
     WHERE completed_at IS NOT NULL""",
@@ -362,6 +392,8 @@ WHERE r.organization_id = n.organization_id AND r.event_id = n.event_id""",
     WHERE reference_id IS NOT NULL""",
             """CREATE INDEX segmentflow_events_received
     ON segmentflow_events (organization_id, received_at)""",
+            """CREATE INDEX segmentflow_events_occurred
+    ON segmentflow_events (organization_id, profile_id, event, occurred_at, number)""",
         ),
         rows="SELECT count(*) FROM segmentflow_enrollments",
     ),

@@ -11,11 +11,11 @@ from segmentflow_sql.migrations.migration import Step
 
 __all__ = ["STEPS"]
 
-_REBUILT: Final = ("claims", "profiles", "events", "enrollments")
+_REBUILT: Final = ("claims", "profiles", "events", "journeys", "enrollments")
 _OLD_INDEXES: Final = (
     *("claims_expiry", "profiles_email", "profiles_external_id"),
     *("enrollments_entry", "enrollments_latest", "enrollments_available"),
-    *("enrollments_available_of_journey", "enrollments_open"),
+    *("enrollments_available_of_journey", "enrollments_open", "journeys_listening"),
 )
 
 _TABLES: Final = (
@@ -32,6 +32,7 @@ _TABLES: Final = (
     key_id VARCHAR(64),
     digest VARCHAR(43),
     paths TEXT,
+    gone_profile_id VARCHAR(36),
     PRIMARY KEY (organization_id, key_digest)
 ) WITHOUT ROWID""",
     """CREATE TABLE segmentflow_profiles (
@@ -107,6 +108,16 @@ _TABLES: Final = (
     key_start VARCHAR(4),
     PRIMARY KEY (organization_id, event_id)
 ) WITHOUT ROWID""",
+    """CREATE TABLE segmentflow_journeys (
+    organization_id VARCHAR(255) NOT NULL,
+    journey_id VARCHAR(255) NOT NULL,
+    event VARCHAR(255) NOT NULL,
+    status VARCHAR(16) NOT NULL,
+    version INTEGER NOT NULL,
+    era INTEGER NOT NULL,
+    archived_at BIGINT,
+    PRIMARY KEY (organization_id, journey_id)
+) WITHOUT ROWID""",
     """CREATE TABLE segmentflow_enrollments (
     organization_id VARCHAR(255) NOT NULL,
     enrollment_id VARCHAR(36) NOT NULL,
@@ -117,6 +128,7 @@ _TABLES: Final = (
     event_number BIGINT NOT NULL,
     entry_key VARCHAR(101),
     entered_at BIGINT NOT NULL,
+    era INTEGER NOT NULL,
     status VARCHAR(16) NOT NULL,
     available_at BIGINT,
     attempts INTEGER NOT NULL,
@@ -245,9 +257,16 @@ LEFT JOIN segmentflow_claims AS c
     ON c.organization_id = e.organization_id AND c.event_id = e.event_id
 ORDER BY e.organization_id, e.event_id"""
 
+# Microseconds since 1970 UTC, as instants are counted.
+_JOURNEYS: Final = """INSERT INTO segmentflow_journeys
+SELECT organization_id, journey_id, event, status, version, status = 'archived',
+    CASE WHEN status = 'archived' THEN CAST(strftime('%s', 'now') AS INTEGER) * 1000000 END
+FROM segmentflow_1_journeys
+ORDER BY organization_id, journey_id"""
+
 _ENROLLMENTS: Final = """INSERT INTO segmentflow_enrollments
 SELECT r.organization_id, r.enrollment_id, r.journey_id, r.version, r.profile_id, r.event_id,
-    coalesce(n.number, 0), r.entry_key, r.entered_at, r.status, r.available_at, r.attempts,
+    coalesce(n.number, 0), r.entry_key, r.entered_at, 0, r.status, r.available_at, r.attempts,
     r.lease_until, r.token, r.completed_at, NULL, NULL, NULL, NULL
 FROM segmentflow_1_enrollments AS r
 LEFT JOIN segmentflow_1_numbers AS n
@@ -262,7 +281,8 @@ SELECT c.organization_id, segmentflow_key_digest(c.organization_id, c.key, c.ope
     coalesce(json_array_length(e.outcomes), 0),
     (SELECT count(*) FROM json_each(e.outcomes) AS o
         WHERE json_extract(o.value, '$[2]') = 'enrolled'),
-    c.scheme, c.key_id, segmentflow_base64(c.digest), segmentflow_unseen(c.paths, e.data)
+    c.scheme, c.key_id, segmentflow_base64(c.digest), segmentflow_unseen(c.paths, e.data),
+    NULL
 FROM segmentflow_1_claims AS c
 LEFT JOIN segmentflow_1_events AS e
     ON e.organization_id = c.organization_id AND e.event_id = c.event_id
@@ -286,6 +306,11 @@ STEPS: Final = (
         "Keep each state of a Profile once, as a version",
         (_VERSIONS, _PROFILES, _LATEST, _LAST_NUMBERS),
         rows="SELECT count(*) FROM segmentflow_profiles",
+    ),
+    Step(
+        "Begin the second era of archived Journeys: what waits in them is withdrawn",
+        (_JOURNEYS,),
+        rows="SELECT count(*) FROM segmentflow_journeys",
     ),
     Step(
         "Give each Enrollment the number of its event",
@@ -313,6 +338,9 @@ STEPS: Final = (
         "Create the indexes of version 2",
         (
             "CREATE INDEX segmentflow_claims_expiry ON segmentflow_claims (expires_at)",
+            """CREATE INDEX segmentflow_claims_of_gone_events
+    ON segmentflow_claims (organization_id, gone_profile_id)
+    WHERE gone_profile_id IS NOT NULL""",
             """CREATE UNIQUE INDEX segmentflow_profiles_email
     ON segmentflow_profiles (organization_id, email)""",
             """CREATE UNIQUE INDEX segmentflow_profiles_external_id
@@ -320,17 +348,16 @@ STEPS: Final = (
             """CREATE INDEX segmentflow_profiles_unscrubbed
     ON segmentflow_profiles (organization_id, erased_at)
     WHERE erased_at IS NOT NULL AND scrubbed_at IS NULL""",
+            """CREATE INDEX segmentflow_journeys_listening
+    ON segmentflow_journeys (organization_id, event, status, version, era)""",
             """CREATE INDEX segmentflow_enrollments_available
-    ON segmentflow_enrollments (organization_id, available_at, enrollment_id)
-    WHERE status IN ('claimed', 'pending')""",
-            """CREATE INDEX segmentflow_enrollments_available_of_journey ON segmentflow_enrollments
-    (organization_id, journey_id, available_at, enrollment_id)
+    ON segmentflow_enrollments (organization_id, journey_id, era, available_at, enrollment_id)
     WHERE status IN ('claimed', 'pending')""",
             """CREATE UNIQUE INDEX segmentflow_enrollments_entry
     ON segmentflow_enrollments (organization_id, journey_id, profile_id, entry_key)
     WHERE entry_key IS NOT NULL""",
             """CREATE INDEX segmentflow_enrollments_latest
-    ON segmentflow_enrollments (organization_id, journey_id, profile_id, entered_at)""",
+    ON segmentflow_enrollments (organization_id, profile_id, journey_id, entered_at)""",
             """CREATE INDEX segmentflow_enrollments_completed
     ON segmentflow_enrollments (organization_id, completed_at)
     WHERE completed_at IS NOT NULL""",
@@ -354,6 +381,8 @@ STEPS: Final = (
     WHERE reference_id IS NOT NULL""",
             """CREATE INDEX segmentflow_events_received
     ON segmentflow_events (organization_id, received_at)""",
+            """CREATE INDEX segmentflow_events_occurred
+    ON segmentflow_events (organization_id, profile_id, event, occurred_at, number)""",
         ),
     ),
 )

@@ -6,8 +6,10 @@ from segmentflow_sql.repositories.api_keys import ApiKeyRepository
 from segmentflow_sql.repositories.cancelling import CancellingRepository
 from segmentflow_sql.repositories.finding import FindingRepository
 from segmentflow_sql.repositories.hand_over import HandOverRepository
+from segmentflow_sql.repositories.history import HistoryRepository
 from segmentflow_sql.repositories.journeys import JourneyRepository
 from segmentflow_sql.repositories.keys import IdempotencyRepository
+from segmentflow_sql.repositories.pausing import PausingRepository
 from segmentflow_sql.repositories.people import AuditRepository, PeopleRepository
 from segmentflow_sql.repositories.records import (
     EnrollmentRepository,
@@ -25,8 +27,10 @@ __all__ = [
     "EventRepository",
     "FindingRepository",
     "HandOverRepository",
+    "HistoryRepository",
     "IdempotencyRepository",
     "JourneyRepository",
+    "PausingRepository",
     "PeopleRepository",
     "ProfileRepository",
     "RetentionRepository",

@@ -33,7 +33,8 @@ class CancellingRepository:
             organization_id=organization_id,
             profile_ids=kind.codec.listed(profile_ids),
         )
-        return [rows.enrollment_from(row) for row in found]
+        read = map(rows.read_enrollment, found)
+        return [enrollment for enrollment in read if enrollment.cancellers is not None]
 
     async def recorded(
         self, organization_id: str, probes: Sequence[RecordedProbe]

@@ -5,7 +5,7 @@ Knows which look-up is best for what is asked for. What no row could hold is not
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -19,10 +19,11 @@ from segmentflow_core.ports import (
     IdentityKind,
     Profile,
     UserEvent,
+    from_microseconds,
 )
 from segmentflow_sql import rows
 from segmentflow_sql.codecs import may_be_stored
-from segmentflow_sql.exchange import Connection, ask
+from segmentflow_sql.exchange import Call, Connection, ask
 
 __all__ = ["FindingRepository"]
 
@@ -125,7 +126,7 @@ class FindingRepository:
             limit=limit,
             before=before,
         )
-        return [rows.enrollment_from(row) for row in found]
+        return [rows.read_enrollment(row) for row in found]
 
     async def entries(
         self, organization_id: str, profile_id: str, event_ids: Sequence[str]
@@ -141,7 +142,33 @@ class FindingRepository:
             limit=_ALL,
             before=None,
         )
-        return [rows.enrollment_from(row) for row in found]
+        return [rows.read_enrollment(row) for row in found]
+
+    async def backlogs(
+        self, organization_id: str, journey_ids: Sequence[str], now: datetime, limit: int
+    ) -> Mapping[str, tuple[int, datetime]]:
+        """Say of each Journey how many of its Enrollments are available, and since when."""
+        kind = self._connection.kind
+        statement = kind.statements.finding.backlog
+        asked = [each for each in journey_ids if may_be_stored(each)]
+        calls = [
+            Call(
+                statement,
+                statement.arguments(
+                    organization_id=organization_id,
+                    journey_id=journey_id,
+                    now=kind.codec.instant(now),
+                    limit=limit,
+                ),
+            )
+            for journey_id in asked
+        ]
+        answers = await self._connection.exchange(calls)
+        return {
+            journey_id: (count, from_microseconds(earliest))
+            for journey_id, found in zip(asked, answers, strict=True)
+            for count, earliest in found
+        }
 
     def _may_be(self, ids: Sequence[str | None] = (), texts: Sequence[str | None] = ()) -> bool:
         """Say whether a row could hold all of these; None is nothing asked for."""

@@ -27,8 +27,9 @@ from segmentflow_core.ports import (
     is_id,
 )
 from segmentflow_sql import rows
-from segmentflow_sql.exchange import Call, Connection, ask, calls_for_rows
+from segmentflow_sql.exchange import Call, Connection, Rows, ask, calls_for_rows
 from segmentflow_sql.repositories.dealing import circle, shares
+from segmentflow_sql.repositories.pausing import archivings_among
 from segmentflow_sql.rows import Row
 from segmentflow_sql.schema import enrollments
 from segmentflow_sql.statements import RowStatement, Statement
@@ -66,9 +67,18 @@ class HandOverRepository:
             Call(lock, lock.arguments(organization_id=of, enrollment_ids=listed(ids)))
             for of, ids in by_organization.items()
         ]
+        # Other statements read what was archived: they see what the locks were waited for.
+        calls += [
+            archivings_among(self._connection, of, ids) for of, ids in by_organization.items()
+        ]
         answers = await self._connection.exchange(calls)
-        found = (row for answer in answers for row in answer if row[1] is not None)
-        return [(row[0], rows.enrollment_from(row)) for row in found]
+        count = len(by_organization)
+        archived_at = _archived_at(by_organization, answers[count:])
+        found = (row for answer in answers[:count] for row in answer if row[1] is not None)
+        return [
+            (row[0], rows.as_archived(rows.enrollment_from(row), archived_at.get(row[0:2])))
+            for row in found
+        ]
 
     async def save(self, changes: Sequence[EnrollmentChange]) -> None:
         """Write what the hand-over decided; it travels with the commit."""
@@ -218,6 +228,7 @@ class HandOverRepository:
             uncounted=int(not terms.failed),
             last_failure=terms.error,
             now=kind.codec.instant(terms.now),
+            ends=False,
         )
 
     async def extend(
@@ -229,11 +240,16 @@ class HandOverRepository:
             kind.statements.hand_over.extend_enrollments,
             leases,
             lease_until=kind.codec.instant(lease_until),
+            ends=False,
         )
 
     async def _finish(
-        self, statement: RowStatement, leases: Sequence[Lease], **values: Any
+        self, statement: RowStatement, leases: Sequence[Lease], *, ends: bool = True, **values: Any
     ) -> Mapping[Lease, Enrollment]:
+        """Change what the leases hold.
+
+        What is not ended by that, is read as an archiving of its Journey leaves it.
+        """
         named = [
             (lease.organization_id, lease.enrollment_id, lease.token)
             for lease in leases
@@ -242,8 +258,20 @@ class HandOverRepository:
         if not named:
             return {}
         listed = self._connection.kind.codec.listed
-        found = await self._connection.exchange(_calls(statement, named, values, listed))
-        changed = {row[0:2]: rows.enrollment_from(row) for each in found for row in each}
+        calls = _calls(statement, named, values, listed)
+        changing = len(calls)
+        ids: dict[str, list[str]] = {}
+        if not ends:
+            for organization_id, enrollment_id, _ in named:
+                ids.setdefault(organization_id, []).append(enrollment_id)
+            calls += [archivings_among(self._connection, *each) for each in ids.items()]
+        found = await self._connection.exchange(calls)
+        archived_at = _archived_at(ids, found[changing:])
+        changed = {
+            row[0:2]: rows.as_archived(rows.enrollment_from(row), archived_at.get(row[0:2]))
+            for each in found[:changing]
+            for row in each
+        }
         # Of several leases on one Enrollment, only the one with its token holds it.
         answers = [
             (lease, changed.get((lease.organization_id, lease.enrollment_id))) for lease in leases
@@ -271,6 +299,15 @@ class HandOverRepository:
         )
         revived = [rows.enrollment_from(row) for row in found]
         return {enrollment.enrollment_id: enrollment for enrollment in revived}
+
+
+def _archived_at(named: Iterable[str], answers: Iterable[Rows]) -> dict[Row, int]:
+    """Say when the Journeys of Enrollments were archived, by Organization and id."""
+    return {
+        (organization_id, enrollment_id): archived_at
+        for organization_id, answer in zip(named, answers, strict=True)
+        for enrollment_id, archived_at in answer
+    }
 
 
 def _calls(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from segmentflow_core.ports import Journey, encode_json, from_microseconds
 from segmentflow_sql import rows
@@ -25,14 +25,19 @@ class _JourneyCache:
         self._journeys: dict[tuple[str, Row], Journey] = {}
 
     def find(self, organization_id: str, row: Row) -> Journey | None:
-        """Return the Journey of a row (id, status, version, digest, published), if it is known."""
+        """Return the Journey of a row, if it is known.
+
+        Args:
+            organization_id: whose Journey.
+            row: id, status, version, digest, when it was published, and era.
+        """
         return self._journeys.get((organization_id, row))
 
     def keep(self, organization_id: str, row: Row, definition: str) -> Journey:
         """Parse a definition, and remember it."""
-        _, status, version, digest, published_at = row
+        _, status, version, digest, published_at, era = row
         parsed = rows.definition_from(definition, status)
-        journey = Journey(parsed, version, digest, from_microseconds(published_at))
+        journey = Journey(parsed, version, digest, from_microseconds(published_at), era)
         if len(self._journeys) >= _MAX_CACHED_JOURNEYS:
             self._journeys.clear()
         self._journeys[organization_id, row] = journey
@@ -63,10 +68,12 @@ async def current_journeys(
 
 
 def _journey(organization_id: str, row: Row) -> Journey:
-    *columns, definition = row
+    *columns, archived_at, definition = row
     at = tuple(columns)
-    known = _CACHE.find(organization_id, at)
-    return known or _CACHE.keep(organization_id, at, definition)
+    known = _CACHE.find(organization_id, at) or _CACHE.keep(organization_id, at, definition)
+    if archived_at is None:
+        return known
+    return evolve(known, archived_at=from_microseconds(archived_at))
 
 
 @frozen
@@ -125,7 +132,7 @@ class JourneyRepository:
         published = sorted((*versions, *statuses), key=lambda journey: journey.journey_id)
         made_current = calls_for_rows(
             statements.publish_journeys,
-            [rows.journey_row(organization_id, journey) for journey in published],
+            [rows.journey_row(codec, organization_id, journey) for journey in published],
         )
         answers = await self._connection.exchange([*written, check, *made_current])
         stored, *made = answers[len(written) :]

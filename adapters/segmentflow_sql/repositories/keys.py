@@ -1,15 +1,46 @@
-"""The port of idempotency keys that have expired."""
+"""The port of idempotency keys that have expired, and the way from events to their key claims."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from operator import itemgetter
+from typing import Final
 
 from attrs import frozen
 
 from segmentflow_sql.exchange import Call, Connection, Rows, ask
+from segmentflow_sql.statements import Statement
 
-__all__ = ["IdempotencyRepository"]
+__all__ = ["IdempotencyRepository", "calls_for_claims"]
+
+_BEYOND: Final = "~"
+"""Behind every character of base64url."""
+
+
+def calls_for_claims(
+    statement: Statement,
+    organization_id: str,
+    events: Iterable[tuple[str | None, Mapping[str, str]]],
+) -> list[Call]:
+    """Return a call for the key claim of each event that leads to one, in the order of the keys.
+
+    Args:
+        statement: is about one claim.
+        organization_id: whose events.
+        events: the `key_start` of each, and what else the statement takes.
+    """
+    leading = [(start, values) for start, values in events if start is not None]
+    return [
+        Call(
+            statement,
+            statement.arguments(
+                organization_id=organization_id, first=start, beyond=start + _BEYOND, **values
+            ),
+        )
+        for start, values in sorted(leading, key=itemgetter(0))
+    ]
 
 
 @frozen

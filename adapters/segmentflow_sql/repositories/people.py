@@ -6,20 +6,17 @@ Knows what an erased Profile left in which table. Must never decide who is erase
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from attrs import frozen
 
-from segmentflow_core.ports import Alias, AuditRecord, Enrollment, Profile
+from segmentflow_core.ports import FINISHED_STATUSES, Alias, AuditRecord, Enrollment, Profile
 from segmentflow_sql import rows
 from segmentflow_sql.exchange import Call, Connection, ask, calls_for_rows
 from segmentflow_sql.identities import Leading, hashed, new_secret
+from segmentflow_sql.repositories.keys import calls_for_claims
 from segmentflow_sql.rows import Row
 
 __all__ = ["AuditRepository", "PeopleRepository"]
-
-_BEYOND: Final = "~"
-"""Behind every character of base64url."""
 
 
 @frozen
@@ -47,13 +44,23 @@ class PeopleRepository:
     ) -> list[Enrollment]:
         """Lock what waits for Profiles, in the order of the ids, and read it as it is then."""
         kind = self._connection.kind
-        found = await ask(
-            self._connection,
-            kind.statements.people.unfinished_enrollments,
-            organization_id=organization_id,
-            profile_ids=kind.codec.listed(filter(kind.codec.may_be_id, profile_ids)),
+        ids = kind.codec.listed(filter(kind.codec.may_be_id, profile_ids))
+        statements = kind.statements
+        # Another statement reads what was archived: it sees what a lock was waited for.
+        found, archivings = await self._connection.exchange(
+            [
+                Call(each, each.arguments(organization_id=organization_id, profile_ids=ids))
+                for each in (
+                    statements.people.unfinished_enrollments,
+                    statements.pausing.archivings_of_profiles,
+                )
+            ]
         )
-        return [rows.enrollment_from(row) for row in found]
+        archived_at: dict[str, int] = {row[0]: row[1] for row in archivings}
+        read = [
+            rows.as_archived(rows.enrollment_from(row), archived_at.get(row[1])) for row in found
+        ]
+        return [each for each in read if each.status not in FINISHED_STATUSES]
 
     async def block(
         self, organization_id: str, profile_id: str, identities: Sequence[Alias]
@@ -116,7 +123,7 @@ class PeopleRepository:
         elif events or entries:
             to = max(found[-1][0] for found in (events, entries) if found)
         else:
-            return await self._scrub_versions(organization_id, profile_id, limit), True
+            return await self._scrub_rest(organization_id, profile_id, limit)
         events = [row for row in events if row[0] <= to]
         telling = [row for row in entries if row[0] <= to and row[1:] != (None,) * len(row[1:])]
         note = statements.note_scrubbed
@@ -136,23 +143,14 @@ class PeopleRepository:
             return 0
         kind = self._connection.kind
         statements, listed = kind.statements.people, kind.codec.listed
-        claim = statements.scrub_key_claim
-        calls = [
-            Call(
-                claim,
-                claim.arguments(
-                    organization_id=organization_id,
-                    first=start,
-                    beyond=start + _BEYOND,
-                    event_id=event_id,
-                ),
-            )
-            for event_id, start, _ in events
-            if start is not None
-        ]
+        calls = calls_for_claims(
+            statements.scrub_key_claim,
+            organization_id,
+            [(start, {"event_id": event_id}) for event_id, start, _ in events],
+        )
         answers = await self._connection.exchange(
             [
-                *calls,
+                # The events first, as retention locks them.
                 Call(
                     statements.scrub_events,
                     statements.scrub_events.arguments(
@@ -161,9 +159,10 @@ class PeopleRepository:
                     ),
                 ),
                 self._versions(organization_id, profile_id, {row[2] for row in events}),
+                *calls,
             ]
         )
-        return sum(map(len, answers[: len(calls)]))
+        return sum(map(len, answers[-len(calls) :] if calls else ()))
 
     def _scrub_enrollments(self, organization_id: str, enrollment_ids: Sequence[str]) -> None:
         if not enrollment_ids:
@@ -186,22 +185,37 @@ class PeopleRepository:
             ),
         )
 
-    async def _scrub_versions(self, organization_id: str, profile_id: str, limit: int) -> int:
-        """Scrub versions that no event refers to; return how many, 0 where none is left.
+    async def _scrub_rest(
+        self, organization_id: str, profile_id: str, limit: int
+    ) -> tuple[int, bool]:
+        """Scrub what no event leads to: key claims whose events have gone, and versions.
 
-        Those that are left are told of only where another step is needed for more of them.
+        Return how many, and whether none is left. Versions are told of only where another step
+        is needed for more of them.
         """
-        found = await ask(
-            self._connection,
-            self._connection.kind.statements.people.unscrubbed_versions,
-            organization_id=organization_id,
-            profile_id=profile_id,
-            limit=limit,
+        kind = self._connection.kind
+        statements = kind.statements.people
+        claims, found = await self._connection.exchange(
+            [
+                Call(
+                    each,
+                    each.arguments(
+                        organization_id=organization_id, profile_id=profile_id, limit=limit
+                    ),
+                )
+                for each in (statements.claims_of_gone_events, statements.unscrubbed_versions)
+            ]
         )
+        if claims:
+            scrub = statements.scrub_key_claims
+            digests = kind.codec.listed(digest for (digest,) in claims)
+            arguments = scrub.arguments(organization_id=organization_id, digests=digests)
+            self._connection.pending.append(Call(scrub, arguments))
+            return len(claims), False
         if found:
             versions = {version for (version,) in found}
             self._connection.pending.append(self._versions(organization_id, profile_id, versions))
-        return len(found) if len(found) == limit else 0
+        return len(found) if len(found) == limit else 0, True
 
     async def unscrubbed(self, organization_id: str, limit: int) -> list[str]:
         """Return the ids of Profiles that are erased and not yet scrubbed, the earliest first."""

@@ -107,7 +107,7 @@ class EnrollmentRepository:
             organization_id=organization_id,
             enrollment_id=enrollment_id,
         )
-        return rows.enrollment_from(found[0]) if found else None
+        return rows.read_enrollment(found[0]) if found else None
 
     async def list(
         self,

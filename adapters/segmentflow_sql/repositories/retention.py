@@ -24,6 +24,7 @@ from segmentflow_core.ports import (
 )
 from segmentflow_sql import rows
 from segmentflow_sql.exchange import Call, Connection, Rows, ask, calls_for_rows
+from segmentflow_sql.repositories.keys import calls_for_claims
 from segmentflow_sql.statements import Statement
 
 __all__ = ["RetentionRepository"]
@@ -66,7 +67,7 @@ class RetentionRepository:
     async def _held(self, organization_id: str, found: Rows) -> set[str]:
         """Return the ids of those events to which an unfinished Enrollment refers."""
         caused: list[tuple[int, str, str, int, str]] = []
-        for event_id, profile_id, _, _, _, _, received_at, outcomes in found:
+        for event_id, profile_id, _, _, _, _, received_at, outcomes, _ in found:
             for outcome in rows.outcomes_from(outcomes):
                 if outcome.outcome == "enrolled":
                     entry = (len(caused), outcome.journey_id, profile_id, received_at, event_id)
@@ -90,7 +91,7 @@ class RetentionRepository:
         left: dict[tuple[str, str], tuple[int, int, int]] = {}
         versions: Counter[tuple[str, int]] = Counter()
         latest: dict[str, int] = {}
-        for _, profile_id, number, version, event, occurred_at, _, _ in removed:
+        for _, profile_id, number, version, event, occurred_at, _, _, _ in removed:
             count, last, highest = left.get((profile_id, event), (0, occurred_at, number))
             left[profile_id, event] = (count + 1, max(last, occurred_at), max(highest, number))
             versions[profile_id, version] += 1
@@ -98,6 +99,7 @@ class RetentionRepository:
         moment = self._connection.kind.codec.instant
         up_to = [(organization_id, *each) for each in sorted(latest.items())]
         self._connection.pending += [
+            *self._leave_key_claims(organization_id, removed),
             *calls_for_rows(
                 statements.leave_events,
                 [
@@ -113,6 +115,16 @@ class RetentionRepository:
             *calls_for_rows(statements.remove_versions, up_to),
             *calls_for_rows(statements.forget_versions, up_to),
         ]
+
+    def _leave_key_claims(self, organization_id: str, removed: Rows) -> list[Call]:
+        return calls_for_claims(
+            self._connection.kind.statements.retention.leave_key_claim,
+            organization_id,
+            [
+                (start, {"event_id": event_id, "profile_id": profile_id})
+                for event_id, profile_id, *_, start in removed
+            ],
+        )
 
     async def remove_enrollments(
         self, organization_id: str, finished_before: datetime, limit: int

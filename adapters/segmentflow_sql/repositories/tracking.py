@@ -6,7 +6,7 @@ whatever the batch, so that two crossed batches queue up and do not lock each ot
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from segmentflow_core.ports import (
@@ -27,6 +27,7 @@ from segmentflow_sql import rows
 from segmentflow_sql.exchange import (
     Call,
     Connection,
+    DatabaseKind,
     LostRace,
     Rows,
     ask,
@@ -38,7 +39,7 @@ from segmentflow_sql.repositories.journeys import current_journeys
 from segmentflow_sql.rows import Row
 from segmentflow_sql.statements import FoundBy
 
-__all__ = ["TrackingRepository"]
+__all__ = ["TrackingRepository", "asking_entries", "entries_from"]
 
 
 class TrackingRepository:
@@ -198,35 +199,8 @@ class TrackingRepository:
         self, organization_id: str, probes: Sequence[Probe]
     ) -> Mapping[Probe, PriorEntries]:
         """Answer every probe about earlier entries, of whatever version."""
-        asked = [
-            (
-                index,
-                probe.journey_id,
-                probe.profile_id,
-                probe.entry_key,
-                None if probe.entry_key is None else probe.entry_key + _BEYOND_SEPARATOR,
-                probe.before,
-                None if probe.since is None else to_microseconds(probe.since),
-            )
-            for index, probe in enumerate(probes)
-        ]
-        statements = self._statements
-        calls = [
-            Call(each, each.arguments(organization_id=organization_id, rows=encode_json(rows)))
-            for each, rows in (
-                (statements.last_entries, [row[:6] for row in asked if row[6] is None]),
-                (statements.counted_entries, [row for row in asked if row[6] is not None]),
-            )
-            if rows
-        ]
-        answers = await self._connection.exchange(calls)
-        return {
-            probes[index]: PriorEntries(
-                None if last is None else from_microseconds(last), taken > 0, *count
-            )
-            for found in answers
-            for index, last, taken, *count in found
-        }
+        asked = asking_entries(self._connection.kind, organization_id, probes)
+        return entries_from(probes, await self._connection.exchange(asked))
 
     async def write(self, organization_id: str, changes: Changes) -> None:
         """Write a decided batch; nothing is asked, so all of it travels with the commit."""
@@ -355,6 +329,43 @@ class TrackingRepository:
 
 _BEYOND_SEPARATOR: Final = chr(ord(KEY_SEPARATOR) + 1)
 """Sorted right behind everything that begins with a key and the separator."""
+
+
+def asking_entries(kind: DatabaseKind, organization_id: str, probes: Sequence[Probe]) -> list[Call]:
+    """Return the calls that answer probes about earlier entries: at most two."""
+    asked = [
+        (
+            index,
+            probe.journey_id,
+            probe.profile_id,
+            probe.entry_key,
+            None if probe.entry_key is None else probe.entry_key + _BEYOND_SEPARATOR,
+            probe.before,
+            None if probe.since is None else to_microseconds(probe.since),
+        )
+        for index, probe in enumerate(probes)
+    ]
+    statements = kind.statements.tracking
+    return [
+        Call(each, each.arguments(organization_id=organization_id, rows=encode_json(rows)))
+        for each, rows in (
+            (statements.last_entries, [row[:6] for row in asked if row[6] is None]),
+            (statements.counted_entries, [row for row in asked if row[6] is not None]),
+        )
+        if rows
+    ]
+
+
+def entries_from(probes: Sequence[Probe], answers: Iterable[Rows]) -> dict[Probe, PriorEntries]:
+    """Read what those calls found."""
+    return {
+        probes[index]: PriorEntries(
+            None if last is None else from_microseconds(last), taken > 0, *count
+        )
+        for found in answers
+        for index, last, taken, *count in found
+    }
+
 
 _NO_IDENTITIES: Final[set[tuple[Leading, str]]] = set()
 

@@ -18,12 +18,14 @@ from segmentflow_sql.statements.cancelling import CancellingStatements, cancelli
 from segmentflow_sql.statements.dialects import DIALECTS, DatabaseName
 from segmentflow_sql.statements.finding import FindingStatements, finding_statements
 from segmentflow_sql.statements.hand_over import HandOverStatements, hand_over_statements
+from segmentflow_sql.statements.history import HistoryStatements, history_statements
 from segmentflow_sql.statements.installation import (
     InstallationStatements,
     definitions,
     installation_statements,
 )
 from segmentflow_sql.statements.journeys import JourneyStatements, journey_statements
+from segmentflow_sql.statements.pausing import PausingStatements, pausing_statements
 from segmentflow_sql.statements.people import PeopleStatements, people_statements
 from segmentflow_sql.statements.records import RecordStatements, record_statements
 from segmentflow_sql.statements.retention import RetentionStatements, retention_statements
@@ -61,10 +63,12 @@ class Statements:
     journeys: JourneyStatements
     records: RecordStatements
     finding: FindingStatements
+    history: HistoryStatements
     hand_over: HandOverStatements
     retention: RetentionStatements
     cancelling: CancellingStatements
     stepwise: StepwiseStatements
+    pausing: PausingStatements
     people: PeopleStatements
     api_keys: ApiKeyStatements
     installation: InstallationStatements
@@ -80,10 +84,12 @@ def statements_for(database: DatabaseName) -> Statements:
         journeys=journey_statements(dialect),
         records=record_statements(dialect),
         finding=finding_statements(dialect),
+        history=history_statements(dialect),
         hand_over=hand_over_statements(dialect),
         retention=retention_statements(dialect),
         cancelling=cancelling_statements(dialect),
         stepwise=stepwise_statements(dialect),
+        pausing=pausing_statements(dialect),
         people=people_statements(dialect),
         api_keys=api_key_statements(dialect),
         installation=installation_statements(dialect),

@@ -29,6 +29,7 @@ from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.types import TypeEngine
 
 from segmentflow_sql.identities import Leading
+from segmentflow_sql.schema import key_claims
 from segmentflow_sql.statements.dialects import Dialect
 from segmentflow_sql.statements.statement import RowStatement, Statement
 
@@ -37,6 +38,7 @@ __all__ = [
     "Values",
     "before",
     "changing",
+    "claim_of_event",
     "columns",
     "compiled",
     "equal_to_given",
@@ -94,6 +96,16 @@ def compiled(
 def equal_to_given(table: FromClause, *names: str) -> ColumnElement[bool]:
     """Say that each of these columns equals the parameter of its name."""
     return and_(*(table.c[name] == bindparam(name, type_=table.c[name].type) for name in names))
+
+
+def claim_of_event() -> ColumnElement[bool]:
+    """Find the key claim of an event among those whose digest begins as the event says."""
+    digest = key_claims.c.key_digest
+    return and_(
+        equal_to_given(key_claims, "organization_id", "event_id"),
+        digest >= bindparam("first", type_=digest.type),
+        digest < bindparam("beyond", type_=digest.type),
+    )
 
 
 def leading(kind: Leading) -> ColumnElement[Any]:

@@ -11,6 +11,7 @@ from segmentflow_core.ports import LOOKED_AT
 from segmentflow_sql.schema import enrollments, events
 from segmentflow_sql.statements.building import NO_OFFSET, columns, compiled, equal_to_given
 from segmentflow_sql.statements.dialects import Dialect
+from segmentflow_sql.statements.lines import archived_at
 from segmentflow_sql.statements.statement import Statement
 from segmentflow_sql.statements.versions import EVENTS, event_columns
 
@@ -31,7 +32,7 @@ def cancelling_statements(dialect: Dialect) -> CancellingStatements:
         cancellable_enrollments=compiled(
             dialect,
             "cancellable_enrollments",
-            select(*columns(dialect, enrollments)).where(
+            select(*columns(dialect, enrollments), archived_at(dialect)).where(
                 equal_to_given(enrollments, "organization_id"),
                 dialect.among(enrollments.c.profile_id, "profile_ids"),
                 enrollments.c.cancellers.is_not(None),

@@ -73,6 +73,8 @@ class Sqlite:
         one_organization: whether a statement that locks or changes rows names one
             Organization, as a parameter: the database keeps Organizations on different
             machines, and locks rows on one of them alone.
+        claims_together: whether one statement claims from all Organizations; otherwise each is
+            asked by a statement of its own.
         skips_locked: whether a statement may pass over what others hold locked; otherwise
             it waits for them.
     """
@@ -85,6 +87,7 @@ class Sqlite:
     runs_each_row: bool = True
     needs_outer_join: bool = True
     one_organization: bool = False
+    claims_together: bool = False
     skips_locked: bool = True
 
     def each(self, name: str) -> Any:
@@ -172,6 +175,7 @@ class Postgresql:
     ) -> None:
         self.compiler: SqlalchemyDialect = compiler(paramstyle="numeric_dollar")
         self.one_organization = one_organization
+        self.claims_together = not one_organization
         self.skips_locked = skips_locked
         self._extracts_exactly = extracts_exactly
 

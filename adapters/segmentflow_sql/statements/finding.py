@@ -24,7 +24,15 @@ from sqlalchemy import (
 
 from segmentflow_core.ports import IdentityKind
 from segmentflow_sql.identities import ALIASES
-from segmentflow_sql.schema import enrollments, events, identities, is_listed, profiles
+from segmentflow_sql.schema import (
+    enrollments,
+    events,
+    identities,
+    is_available,
+    is_listed,
+    journeys,
+    profiles,
+)
 from segmentflow_sql.statements.building import (
     NO_OFFSET,
     before,
@@ -35,6 +43,7 @@ from segmentflow_sql.statements.building import (
     page,
 )
 from segmentflow_sql.statements.dialects import Dialect
+from segmentflow_sql.statements.lines import AS_READ, archived_at
 from segmentflow_sql.statements.statement import Statement
 from segmentflow_sql.statements.versions import (
     EVENTS,
@@ -58,6 +67,7 @@ class FindingStatements:
         enrollments: by their Profile; an event leads to its own.
         entries: those that events of one Profile caused. It is a page like the others, because
             without an order of ids SQLite reads the whole Organization instead.
+        backlog: of one Journey, from the front of its queue.
     """
 
     profile: dict[IdentityKind, Statement]
@@ -66,6 +76,7 @@ class FindingStatements:
     events_received: Statement
     enrollments: Statement
     entries: Statement
+    backlog: Statement
 
 
 _EVENT_COLUMNS: Final = ("reference_id", "profile_id", "event")
@@ -92,7 +103,7 @@ def finding_statements(dialect: Dialect) -> FindingStatements:
             dialect,
             "find_entries",
             page(
-                columns(dialect, enrollments),
+                [*columns(dialect, enrollments), archived_at(dialect)],
                 enrollments,
                 enrollments.c.enrollment_id,
                 equal_to_given(enrollments, "profile_id"),
@@ -100,6 +111,37 @@ def finding_statements(dialect: Dialect) -> FindingStatements:
             ),
             prepared=False,
         ),
+        backlog=_backlog(dialect),
+    )
+
+
+def _backlog(dialect: Dialect) -> Statement:
+    available_at = enrollments.c.available_at
+    era = (
+        select(journeys.c.era)
+        .where(equal_to_given(journeys, "organization_id", "journey_id"))
+        .scalar_subquery()
+    )
+    queue = (
+        select(available_at)
+        .where(
+            equal_to_given(enrollments, "organization_id", "journey_id"),
+            enrollments.c.era == era,
+            is_available(enrollments),
+            available_at <= bindparam("now", type_=available_at.type),
+        )
+        .order_by(available_at, enrollments.c.enrollment_id)
+    )
+    counted = (
+        queue.limit(bindparam("limit", type_=Integer)).offset(NO_OFFSET).subquery("each_counted")
+    )
+    count = select(func.count()).select_from(counted).scalar_subquery()
+    first = queue.limit(literal_column("1")).offset(NO_OFFSET).subquery("each_first")
+    return compiled(
+        dialect,
+        "count_backlog",
+        select(count.label("count"), dialect.read(first.c.available_at).label("earliest")),
+        prepared=False,
     )
 
 
@@ -201,17 +243,19 @@ def _of_profile() -> ColumnElement[bool]:
 
 
 def _enrollments(dialect: Dialect) -> Statement:
-    others = ("journey_id", "status", "event_id")
+    others = ("journey_id", "event_id")
+    status: ColumnElement[Any] = bindparam("status", type_=enrollments.c.status.type)
     return compiled(
         dialect,
         "find_enrollments",
         page(
-            columns(dialect, enrollments),
+            [*columns(dialect, enrollments), archived_at(dialect)],
             enrollments,
             enrollments.c.enrollment_id,
             _of_profile(),
             is_listed(enrollments),
             *(_if_given(enrollments.c[name]) for name in others),
+            or_(status.is_(None), status == AS_READ),
         ),
         prepared=False,
     )

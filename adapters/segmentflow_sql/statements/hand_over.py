@@ -38,17 +38,16 @@ from segmentflow_sql.schema import (
     profile_versions,
 )
 from segmentflow_sql.statements.building import Values, columns, compiled, for_rows
-from segmentflow_sql.statements.dealing import (
-    KEY,
-    choose,
+from segmentflow_sql.statements.dealing import KEY, choose, waiting_organizations
+from segmentflow_sql.statements.dialects import Dialect
+from segmentflow_sql.statements.lines import (
     count_of,
     given,
+    is_of_this_era,
     materialized,
     now,
     same,
-    waiting_organizations,
 )
-from segmentflow_sql.statements.dialects import Dialect
 from segmentflow_sql.statements.statement import RowStatement, Statement
 from segmentflow_sql.statements.versions import AS_IT_LEFT_IT, event_columns
 
@@ -105,19 +104,19 @@ def hand_over_statements(dialect: Dialect) -> HandOverStatements:
                 prepared=False,
             )
             for organization in (False, True)
-            if organization or not dialect.one_organization
+            if organization or dialect.claims_together
             for journey in (False, True)
         },
         waiting_organizations={
             journey: compiled(
                 dialect,
                 "waiting_organizations" + _of(organization=False, journey=journey),
-                waiting_organizations(journey=journey),
+                waiting_organizations(dialect, journey=journey),
                 prepared=False,
             )
             for journey in (False, True)
         }
-        if dialect.one_organization
+        if not dialect.claims_together
         else None,
         claimed_already=compiled(
             dialect, "claimed_already", _claimed_already(dialect), prepared=False
@@ -355,6 +354,7 @@ def _revive(dialect: Dialect) -> ClauseElement:
         enrollments.c.organization_id == given("organization_id"),
         dialect.among(enrollments.c.enrollment_id, "enrollment_ids"),
         where,
+        is_of_this_era(),
     )
     in_order = _locked(named).order_by(enrollments.c.enrollment_id)
     return _changed_among(dialect, values, materialized(in_order, "dead"))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from attrs import frozen
-from sqlalchemy import Select, and_, bindparam, func, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, literal_column, or_, select
 from sqlalchemy.sql.elements import ClauseElement
 
+from segmentflow_core.ports import JourneyStatus
 from segmentflow_sql.schema import journey_versions, journeys
 from segmentflow_sql.statements.building import (
     Values,
@@ -78,14 +79,28 @@ def _journey(dialect: Dialect) -> Values:
         journey_versions.c.version,
         journey_versions.c.digest,
         dialect.read(journey_versions.c.published_at),
+        journeys.c.era,
+        dialect.read(journeys.c.archived_at),
         journey_versions.c.definition,
     ]
 
 
 def _unless_newer(insert: Any) -> ClauseElement:
-    """Make versions current; where a newer one is, leave it, and give no row."""
+    """Make versions current; where what is there is newer, leave it, and give no row.
+
+    An archiving that another one has overtaken would begin no era of its own, and what entered
+    since then would wait for ever.
+    """
+    new = insert.excluded
+    archived: ColumnElement[Any] = literal_column(f"'{JourneyStatus.ARCHIVED}'")
+    same_era = and_(
+        new.era == journeys.c.era,
+        or_(new.status != archived, journeys.c.status == archived),
+    )
     published: ClauseElement = replacing(
-        journeys, insert, journeys.c.version <= insert.excluded.version
+        journeys,
+        insert,
+        and_(journeys.c.version <= new.version, or_(new.era > journeys.c.era, same_era)),
     ).returning(journeys.c.journey_id)
     return published
 

@@ -38,6 +38,7 @@ from segmentflow_sql.schema import (
 )
 from segmentflow_sql.statements.building import (
     NO_OFFSET,
+    claim_of_event,
     columns,
     compiled,
     equal_to_given,
@@ -66,6 +67,9 @@ class PeopleStatements:
     scrub_events: Statement
     scrub_key_claim: Statement
     """Of one event; gives a row where there was something to scrub."""
+    claims_of_gone_events: Statement
+    scrub_key_claims: Statement
+    """By their digests."""
     scrub_enrollments: Statement
     scrub_versions: Statement
     unscrubbed_versions: Statement
@@ -125,6 +129,12 @@ def people_statements(dialect: Dialect) -> PeopleStatements:
             key_start=null(),
         ),
         scrub_key_claim=compiled(dialect, "scrub_key_claim", _scrub_key_claim()),
+        claims_of_gone_events=compiled(
+            dialect, "claims_of_gone_events", _claims_of_gone_events(), prepared=False
+        ),
+        scrub_key_claims=scrubbing(
+            "scrub_key_claims", key_claims.c.key_digest, "digests", **_NO_DIGESTS
+        ),
         scrub_enrollments=scrubbing(
             "scrub_enrollments",
             enrollments.c.enrollment_id,
@@ -219,20 +229,34 @@ def _unscrubbed(key: Column[Any], *selected: ColumnElement[Any]) -> Select[Any]:
     )
 
 
+_NO_DIGESTS: Final[dict[str, Any]] = {
+    **dict.fromkeys(("scheme", "key_id", "digest", "gone_profile_id"), null()),
+    "paths": _NOTHING,
+}
+
+
 def _scrub_key_claim() -> ClauseElement:
-    """Scrub the key claim of an event: among those whose digest begins as the event says."""
-    digest = key_claims.c.key_digest
+    """Scrub the key claim of an event, if it is not yet."""
     return (
         update(key_claims)
+        .where(claim_of_event(), key_claims.c.scheme.is_not(None))
+        .values(_NO_DIGESTS)
+        .returning(key_claims.c.key_digest)
+    )
+
+
+def _claims_of_gone_events() -> ClauseElement:
+    """Read the key claims that the events of a Profile left which retention removed."""
+    return (
+        select(key_claims.c.key_digest)
         .where(
             equal_to_given(key_claims, "organization_id"),
-            digest >= bindparam("first", type_=digest.type),
-            digest < bindparam("beyond", type_=digest.type),
-            equal_to_given(key_claims, "event_id"),
-            key_claims.c.scheme.is_not(None),
+            key_claims.c.gone_profile_id
+            == bindparam("profile_id", type_=key_claims.c.gone_profile_id.type),
         )
-        .values(scheme=null(), key_id=null(), digest=null(), paths=_NOTHING)
-        .returning(digest)
+        .order_by(key_claims.c.key_digest)
+        .limit(bindparam("limit", type_=Integer))
+        .offset(NO_OFFSET)
     )
 
 

@@ -24,6 +24,7 @@ from segmentflow_sql.statements.building import (
     page,
 )
 from segmentflow_sql.statements.dialects import Dialect
+from segmentflow_sql.statements.lines import AS_READ, archived_at
 from segmentflow_sql.statements.statement import Statement
 from segmentflow_sql.statements.versions import (
     AS_IT_LEFT_IT,
@@ -48,7 +49,7 @@ class RecordStatements:
     get_enrollment: Statement
     list_enrollments: Statement
     list_open_enrollments: Statement
-    """By an index of those that are not completed; takes a status."""
+    """By an index of those that are not finished; takes a status."""
 
 
 def record_statements(dialect: Dialect) -> RecordStatements:
@@ -67,8 +68,7 @@ def record_statements(dialect: Dialect) -> RecordStatements:
     journey_id = bindparam("journey_id", type_=enrollments.c.journey_id.type)
     status = bindparam("status", type_=enrollments.c.status.type)
     of_journey = or_(journey_id.is_(None), enrollments.c.journey_id == journey_id)
-    of_status = enrollments.c.status == status
-    of_enrollments = columns(dialect, enrollments)
+    of_enrollments = [*columns(dialect, enrollments), archived_at(dialect)]
     return RecordStatements(
         get_profile=get("get_profile", profile_columns(dialect), PROFILES, profiles.c.profile_id),
         get_event=get("get_event", event_columns(dialect), EVENTS, events.c.event_id),
@@ -103,7 +103,7 @@ def record_statements(dialect: Dialect) -> RecordStatements:
                 enrollments.c.enrollment_id,
                 is_listed(enrollments),
                 of_journey,
-                or_(status.is_(None), of_status),
+                or_(status.is_(None), status == AS_READ),
             ),
         ),
         list_open_enrollments=compiled(
@@ -115,7 +115,8 @@ def record_statements(dialect: Dialect) -> RecordStatements:
                 enrollments.c.enrollment_id,
                 of_journey,
                 is_open(enrollments),
-                of_status,
+                enrollments.c.status == status,
+                status == AS_READ,
             ),
         ),
     )

@@ -42,11 +42,13 @@ from segmentflow_sql.schema import (
     gone_events,
     gone_versions,
     is_listed,
+    key_claims,
     profile_versions,
 )
 from segmentflow_sql.statements.building import (
     NO_OFFSET,
     Values,
+    claim_of_event,
     columns,
     compiled,
     equal_to_given,
@@ -85,6 +87,8 @@ class RetentionStatements:
     leave_events: RowStatement
     count_versions: RowStatement
     remove_events: Statement
+    leave_key_claim: Statement
+    """Of one event; takes its Profile, by which an erasure finds the claim from then on."""
     remove_versions: RowStatement
     """Takes a version, and removes it and earlier ones that no event refers to any more."""
     forget_versions: RowStatement
@@ -108,6 +112,7 @@ def retention_statements(dialect: Dialect) -> RetentionStatements:
         leave_events=inserting(dialect, "leave_events", gone_events, _joined),
         count_versions=inserting(dialect, "count_versions", gone_versions, _counted),
         remove_events=_listed(dialect, "remove_old_events", delete(events), events.c.event_id),
+        leave_key_claim=compiled(dialect, "leave_key_claim", _leave_key_claim(), prepared=False),
         remove_versions=_up_to_version(
             dialect, "remove_versions", profile_versions, _no_event_refers_to_it
         ),
@@ -176,6 +181,7 @@ def _old_events(dialect: Dialect) -> Select[Any]:
                     "occurred_at",
                     "received_at",
                     "outcomes",
+                    "key_start",
                 )
             )
         )
@@ -257,6 +263,18 @@ def _counted(insert: Any) -> ClauseElement:
         set_={"events": gone_versions.c.events + insert.excluded["events"]},
     )
     return counted
+
+
+def _leave_key_claim() -> Update:
+    """Take from the key claim of an event what only a comparison with the event needs."""
+    return (
+        update(key_claims)
+        .where(claim_of_event(), key_claims.c.scheme.is_not(None))
+        .values(
+            paths=literal_column("'{}'"),
+            gone_profile_id=bindparam("profile_id", type_=key_claims.c.gone_profile_id.type),
+        )
+    )
 
 
 _VERSION: Final = ("organization_id", "profile_id", "version")

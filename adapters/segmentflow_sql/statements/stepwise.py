@@ -56,7 +56,7 @@ def stepwise_statements(dialect: Dialect) -> StepwiseStatements:
                 prepared=False,
             )
             for organization in (False, True)
-            if organization or not dialect.one_organization
+            if organization or dialect.claims_together
             for journey in (False, True)
         },
         lock_enrollments=compiled(dialect, "lock_enrollments", _lock(dialect), prepared=False),

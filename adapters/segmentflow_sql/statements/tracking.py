@@ -78,7 +78,10 @@ LIFE: Final = (
 )
 """What a host changes of a Profile, and no event, in the order of the table's columns."""
 
-_CLAIM = tuple(each.name for each in key_claims.c if each.nullable and each.name != "expires_at")
+_GONE = "gone_profile_id"
+_CLAIM = tuple(
+    each.name for each in key_claims.c if each.nullable and each.name not in {"expires_at", _GONE}
+)
 """What a key claim says: all that is not known yet while the key is only taken."""
 
 
@@ -126,7 +129,7 @@ def tracking_statements(dialect: Dialect) -> TrackingStatements:
             compiled(
                 dialect,
                 "taken_key",
-                select(*columns(dialect, key_claims)).where(
+                select(*_claim_columns(dialect)).where(
                     equal_to_given(key_claims, "organization_id", "key_digest")
                 ),
                 takes_keys=dialect.one_writer,
@@ -134,7 +137,7 @@ def tracking_statements(dialect: Dialect) -> TrackingStatements:
             compiled(
                 dialect,
                 "taken_keys",
-                looked_up(dialect, "keys", columns(dialect, key_claims), key_claims.c.key_digest),
+                looked_up(dialect, "keys", _claim_columns(dialect), key_claims.c.key_digest),
                 prepared=False,
                 takes_keys=dialect.one_writer,
             ),
@@ -162,7 +165,12 @@ def tracking_statements(dialect: Dialect) -> TrackingStatements:
             ),
             prepared=False,
         ),
-        write_key_claims=inserting(dialect, "write_key_claims", key_claims)
+        write_key_claims=inserting(
+            dialect,
+            "write_key_claims",
+            key_claims,
+            of=[each for each in key_claims.c if each.name != _GONE],
+        )
         if dialect.one_writer
         else changing(dialect, "write_key_claims", key_claims, _CLAIM),
         free_identities=compiled(
@@ -210,6 +218,10 @@ def _now() -> ColumnElement[Any]:
 # --- keys --------------------------------------------------------------------------------
 
 
+def _claim_columns(dialect: Dialect) -> Values:
+    return columns(dialect, key_claims, without=(_GONE,))
+
+
 def _take_keys(dialect: Dialect) -> RowStatement:
     """Take keys that are new or expired; a key that is held gives no row."""
     keys = list(key_claims.primary_key.columns)
@@ -218,7 +230,7 @@ def _take_keys(dialect: Dialect) -> RowStatement:
     def finish(insert: Any) -> ClauseElement:
         taken: ClauseElement = insert.on_conflict_do_update(
             index_elements=keys,
-            set_={expires_at.name: insert.excluded[expires_at.name]},
+            set_={expires_at.name: insert.excluded[expires_at.name], _GONE: null()},
             where=expires_at <= _now(),
         ).returning(key_claims.c.key_digest)
         return taken
@@ -376,6 +388,7 @@ def _listening(dialect: Dialect) -> Values:
         journeys.c.version,
         journey_versions.c.digest,
         dialect.read(journey_versions.c.published_at),
+        journeys.c.era,
     ]
 
 

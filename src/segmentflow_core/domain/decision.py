@@ -21,6 +21,13 @@ from segmentflow_core.domain.cancelling import (
     happened_at,
     still_awaited,
 )
+from segmentflow_core.domain.earlier_events import (
+    EarlierEvent,
+    EarlierEvents,
+    HistoryProbe,
+    Question,
+    series_of,
+)
 from segmentflow_core.domain.event import (
     Enrollment,
     Outcome,
@@ -30,6 +37,7 @@ from segmentflow_core.domain.event import (
     UserEvent,
 )
 from segmentflow_core.domain.fingerprint import FingerprintKeys
+from segmentflow_core.domain.history import History
 from segmentflow_core.domain.item import Item, answer_taken_key, claim_key
 from segmentflow_core.domain.journey import Journey, PriorEntries
 from segmentflow_core.domain.json_value import JsonObject
@@ -61,6 +69,7 @@ class Decision:
         probes: questions about earlier entries that were not answered.
         disputed: the ids of recorded events that were not given: the key of each was taken for
             another request than the one sent now.
+        history_probes: questions about earlier events that were not answered.
         questions: about what events cancel, not answered; None where there are none.
         withdrawn: Enrollments of earlier batches that were withdrawn or marked, each as it was
             and as it is to be stored, sorted by id.
@@ -73,17 +82,19 @@ class Decision:
     changes: Changes
     probes: tuple[Probe, ...] = ()
     disputed: tuple[str, ...] = ()
+    history_probes: tuple[HistoryProbe, ...] = ()
     questions: Questions | None = None
     withdrawn: tuple[tuple[Enrollment, Enrollment], ...] = ()
 
     @property
     def final(self) -> bool:
         """Whether nothing is left to answer."""
-        return not (self.probes or self.disputed or self.questions)
+        return not (self.probes or self.disputed or self.history_probes or self.questions)
 
 
 _NOTHING_PRIOR: Final = PriorEntries()
 _NOTHING_RECORDED: Final[Mapping[str, UserEvent | None]] = {}
+_NOTHING_TOLD: Final[Mapping[Question, EarlierEvents]] = {}
 
 
 def decide(
@@ -91,6 +102,7 @@ def decide(
     known: Known,
     prior_entries: Mapping[Probe, PriorEntries],
     recorded: Mapping[str, UserEvent | None] = _NOTHING_RECORDED,
+    earlier: Mapping[Question, EarlierEvents] = _NOTHING_TOLD,
     *,
     keys: FingerprintKeys | None,
     now: datetime,
@@ -107,6 +119,7 @@ def decide(
         known: what the store answered; every key it does not name as taken is this batch's.
         prior_entries: answers to the probes of an earlier run.
         recorded: the disputed events of an earlier run, by id; None for one that is gone.
+        earlier: answers to the history probes of an earlier run, by question.
         keys: to compare with fingerprints made under an older key; None for a dry run, which
             takes no key and so meets none that is taken.
         now: when the batch was received.
@@ -120,6 +133,7 @@ def decide(
         known,
         prior_entries,
         recorded,
+        earlier,
         keys=keys,
         now=now,
         expires_at=expires_at,
@@ -131,9 +145,15 @@ def decide(
     results = tuple([batch.apply(item) for item in items])
     withdrawals = batch.withdrawals
     questions = None if withdrawals is None else withdrawals.questions
-    if batch.probes or batch.disputed or questions:
-        asked = (tuple(batch.probes), tuple(batch.disputed))
-        return Decision(results, Changes(), *asked, questions or None)
+    if batch.probes or batch.disputed or batch.history_probes or questions:
+        return Decision(
+            results,
+            Changes(),
+            tuple(batch.probes),
+            tuple(batch.disputed),
+            tuple(batch.history_probes.values()),
+            questions or None,
+        )
     if withdrawals is None:
         return Decision(results, batch.changes())
     changed = withdrawals.changed
@@ -149,6 +169,7 @@ class _Batch:
         known: Known,
         prior_entries: Mapping[Probe, PriorEntries],
         recorded: Mapping[str, UserEvent | None],
+        earlier: Mapping[Question, EarlierEvents],
         *,
         keys: FingerprintKeys | None,
         now: datetime,
@@ -161,6 +182,7 @@ class _Batch:
         self.taken = known.taken
         self.prior_entries = prior_entries
         self.recorded = recorded
+        self.earlier = earlier
         self.keys = keys
         self.now = now
         self.expires_at = expires_at
@@ -185,6 +207,9 @@ class _Batch:
         self.disputed: dict[str, None] = {}
         self.looked_up = looked_up
         self.withdrawals: Withdrawals | None = None
+        self.history_probes: dict[Question, HistoryProbe] = {}
+        self.named: dict[tuple[str, str], list[EarlierEvent]] = {}
+        self.named_up_to = 0
 
     def apply(self, item: Item) -> Receipt | SegmentflowError:
         """Decide one item and add its effects to the batch."""
@@ -272,8 +297,11 @@ class _Batch:
             )
             profile = self.profiles.change_awaits(profile, awaits)
         outcomes: list[Outcome] = []
+        history: History | None = None
         for journey in self.journeys.get(request.event, ()):
-            outcome = self._outcome(journey, state, profile, item)
+            if history is None and journey.rules.dids:
+                history = self._history(state, profile, occurred_at)
+            outcome = self._outcome(journey, state, profile, item, history=history)
             outcomes.append(outcome)
         event = UserEvent(
             item.event_id,
@@ -298,13 +326,16 @@ class _Batch:
         state: dict[str, Any],
         profile: Profile,
         item: Item,
+        *,
+        history: History | None,
     ) -> Outcome:
         if profile.suppressed_at is not None:
             return Outcome(journey.journey_id, journey.version, "skipped", SkipReason.SUPPRESSED)
         rules = journey.rules
         profile_id = profile.profile_id
         occurred_at = item.request.occurred_at or self.now
-        passage = rules.judge(state, occurred_at, self.now, profile_id)
+        told = history if rules.dids else None
+        passage = rules.judge(state, occurred_at, self.now, profile_id, told)
         reason = passage.reason
         if reason is None and passage.needs_history:
             since = rules.since(self.now)
@@ -321,10 +352,33 @@ class _Batch:
                 is_new=is_new,
             ):
                 reason = SkipReason.CANCELLED
-        if reason is None:
+        # What is not known yet is decided again, and enrols then.
+        if reason is None and not (told is not None and told.is_open):
             self._enroll(journey, profile, passage.entry_key, state, item)
         kind: OutcomeKind = "enrolled" if reason is None else "skipped"
         return Outcome(journey.journey_id, journey.version, kind, reason)
+
+    def _history(self, state: JsonObject, profile: Profile, occurred_at: datetime) -> History:
+        """Return what is earlier than an event: of this batch, and of what the store knows."""
+        profile_id = profile.profile_id
+        is_new = profile_id in self.profiles.created
+        return History(
+            state,
+            occurred_at,
+            self.now,
+            () if is_new else series_of(profile),
+            answers=self.earlier,
+            unanswered=self.history_probes,
+            at_hand=lambda name: self._accepted(profile_id, name),
+        )
+
+    def _accepted(self, profile_id: str, name: str) -> Sequence[EarlierEvent]:
+        """Return the events of this batch so far, of one Profile and name."""
+        for event in self.events[self.named_up_to :]:
+            named = self.named.setdefault((event.profile_id, event.event), [])
+            named.append(EarlierEvent.of(event))
+        self.named_up_to = len(self.events)
+        return self.named.get((profile_id, name), ())
 
     def _prior(self, probe: Probe, profile: Profile) -> PriorEntries:
         """Return the earlier entries: those of this batch and those the store knows."""
@@ -377,6 +431,7 @@ class _Batch:
             self.now,
             available_at=rules.available_at(occurred_at, self.now),
             cancellers=cancellers,
+            era=journey.era,
         )
         self.enrollments.append(enrollment)
         if cancellers is not None:

@@ -49,7 +49,7 @@ SKIP_REASONS: Final[dict[SkipReason, str]] = {
     SkipReason.SAMPLED_OUT: "The Profile is not in the Journey's sample.",
     SkipReason.CONDITION_NOT_MET: "The Journey's condition is false.",
     SkipReason.CONDITION_UNKNOWN: "The Journey's condition reads something missing, null, of"
-    " another type or redacted, and so is neither true nor false.",
+    " another type or redacted, or counts what is not known, and so is neither true nor false.",
     SkipReason.ENTRY_KEY_MISSING: "A part of the Journey's entry key is missing or redacted.",
     SkipReason.ALREADY_ENROLLED: "The Profile has entered before, and the Journey lets it in once.",
     SkipReason.COOLING_DOWN: "The Profile entered too short a time ago.",
@@ -155,6 +155,9 @@ class Enrollment:
         cancelled_by: the event that withdrew it. While a worker holds it, the event that will have
             withdrawn it when the worker gives it back or its lease ends; one that is completed
             first keeps this.
+        era: how often its Journey had been archived when it entered.
+        archived_at: when its Journey was last archived after it entered, while it is neither
+            completed nor withdrawn; the Journey says it, so it is not stored with the Enrollment.
     """
 
     enrollment_id: str
@@ -175,6 +178,8 @@ class Enrollment:
     withdrawn_at: datetime | None = None
     cancellers: Cancellers | None = None
     cancelled_by: str | None = None
+    era: int = 0
+    archived_at: datetime | None = None
 
     @property
     def waits_until(self) -> datetime:

@@ -17,6 +17,7 @@ from segmentflow_core.domain.cancelling import Withdrawal
 from segmentflow_core.domain.condition import Explanation, Reason, why_unknown
 from segmentflow_core.domain.condition.reading import read
 from segmentflow_core.domain.event import Outcome, OutcomeKind, SkipReason, UserEvent
+from segmentflow_core.domain.history import History, Recalls
 from segmentflow_core.domain.journey import (
     Journey,
     JourneyStatus,
@@ -308,6 +309,7 @@ def explain_journey(
     version: int | None,
     profile_exists: bool = True,
     suppressed: bool = False,
+    history: History | None = None,
     canceller: UserEvent | None = None,
 ) -> ExplainedJourney:
     """Say what comes of `event` for `journey`, and why.
@@ -321,6 +323,7 @@ def explain_journey(
             then, so a sample stays open; the rest is explained as if the Profile were in it.
         suppressed: whether the Profile is suppressed now; of a stored event its outcomes say
             whether it was.
+        history: what the Profile did before; only for a condition that asks.
         canceller: the recorded event that cancels the entry; None where there is none.
     """
     rules = journey.rules
@@ -330,7 +333,7 @@ def explain_journey(
         rules = evolve(rules, sample=None)
     reason: SkipReason | None = SkipReason.SUPPRESSED
     if not suppressed:
-        reason = outcome_of(rules, event, prior, is_cancelled=canceller is not None)
+        reason = outcome_of(rules, event, prior, history, is_cancelled=canceller is not None)
     definition = journey.definition
     lateness = event.received_at - event.occurred_at
     return ExplainedJourney(
@@ -346,7 +349,9 @@ def explain_journey(
         if rules.max_lateness is None or definition.max_lateness is None
         else LatenessFact(definition.max_lateness, lateness, lateness <= rules.max_lateness),
         sample=sample,
-        condition=None if rules.condition is None else rules.condition.explain(state),
+        condition=None
+        if rules.condition is None
+        else rules.condition.explain(state, None if history is None else history.recall),
         reentry=_reentry(rules, definition.reentry, state, prior, event.received_at),
         recorded=next((o for o in event.outcomes if o.journey_id == journey.journey_id), None),
         delay=None
@@ -357,7 +362,12 @@ def explain_journey(
 
 
 def outcome_of(
-    rules: Rules, event: UserEvent, prior: PriorEntries, *, is_cancelled: bool = False
+    rules: Rules,
+    event: UserEvent,
+    prior: PriorEntries,
+    history: Recalls | None = None,
+    *,
+    is_cancelled: bool = False,
 ) -> SkipReason | None:
     """Say why an event does not enrol its Profile, or None where it does.
 
@@ -365,13 +375,16 @@ def outcome_of(
 
     Args:
         rules: of the Journey.
-        event: the event.
-        prior: earlier entries.
+        event: as stored, or as tracking would store it.
+        prior: what is known of earlier entries.
+        history: what the Profile did before; only for a condition that asks.
         is_cancelled: whether an event that cancels the entry is recorded.
     """
     if any(outcome.reason is SkipReason.SUPPRESSED for outcome in event.outcomes):
         return SkipReason.SUPPRESSED
-    passage = rules.judge(_state(event), event.occurred_at, event.received_at, event.profile_id)
+    passage = rules.judge(
+        _state(event), event.occurred_at, event.received_at, event.profile_id, history
+    )
     reason = passage.reason
     if reason is None and passage.needs_history:
         reason = rules.readmit(prior, event.received_at)

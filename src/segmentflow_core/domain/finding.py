@@ -51,7 +51,7 @@ class EnrollmentFilter:
         profile_id: of this Profile.
         event_id: caused by this event.
         journey_id: into this Journey.
-        status: of this status, as it is stored.
+        status: of this status, as it is read.
     """
 
     profile_id: str | None = None

@@ -7,6 +7,9 @@ A worker holds the lease from its claim until it releases the Enrollment or anot
 claims it. The lease may run out in between: then others may claim the Enrollment, and
 until one does, the holder can still finish.
 
+A Journey that is not active has its queue stand still. What waits in one that is archived is
+withdrawn, whatever its row still says, see `archived`.
+
 See docs/reference/rules/hand-over.md.
 """
 
@@ -34,11 +37,13 @@ __all__ = [
     "Found",
     "Lease",
     "ReleaseTerms",
+    "archived",
     "cancelled",
     "completed",
     "deal",
     "extended",
     "failure_text",
+    "followed",
     "handed_over",
     "released",
     "revived",
@@ -186,8 +191,9 @@ def deal(waiting: Iterable[Found], terms: ClaimTerms) -> list[EnrollmentChange]:
     a circle sorted by id, from number `terms.turn` modulo how many have something available.
 
     Args:
-        waiting: in any order. What the claim may not have is passed over. At least the first
-            `terms.limit` of each Organization that are available, or just what is dealt.
+        waiting: of active Journeys, in any order. What the claim may not have is passed over. At
+            least the first `terms.limit` of each Organization that are available, or just what is
+            dealt.
         terms: what is asked for.
     """
     queues: dict[str, list[Enrollment]] = {}
@@ -215,6 +221,7 @@ def deal(waiting: Iterable[Found], terms: ClaimTerms) -> list[EnrollmentChange]:
 def _may_take(organization_id: str, enrollment: Enrollment, terms: ClaimTerms) -> bool:
     return (
         enrollment.status in AVAILABLE_STATUSES
+        and enrollment.archived_at is None
         and terms.organization_id in (None, organization_id)
         and terms.journey_id in (None, enrollment.journey_id)
         and enrollment.waits_until <= terms.now
@@ -263,6 +270,7 @@ def completed(enrollment: Enrollment, token: str, now: datetime) -> Enrollment |
         completed_at=now,
         last_failure=None,
         cancellers=None,
+        archived_at=None,
     )
 
 
@@ -290,7 +298,8 @@ def released(
     A failure keeps the attempt counted; when no attempt is left, the Enrollment is dead.
     Without a failure the attempt is not counted. A second release with the same token
     changes nothing. Without an `error`, the words of an earlier failure stay. One that an event
-    cancelled meanwhile is withdrawn, at `now`; by default when it would be available.
+    cancelled meanwhile is withdrawn, at `now`; by default when it would be available. What else is
+    given back to a Journey that was archived meanwhile is withdrawn, as `archived` says.
     """
     if enrollment.token != token or enrollment.status is EnrollmentStatus.COMPLETED:
         return None
@@ -302,7 +311,7 @@ def released(
         status = EnrollmentStatus.WITHDRAWN
     elif failed and enrollment.attempts >= max_attempts:
         status = EnrollmentStatus.DEAD
-    return evolve(
+    given_back = evolve(
         enrollment,
         status=status,
         available_at=available_at,
@@ -311,7 +320,9 @@ def released(
         last_failure=enrollment.last_failure if error is None else error,
         withdrawn_at=(now or available_at) if is_cancelled else None,
         cancellers=None if is_cancelled else enrollment.cancellers,
+        archived_at=None if is_cancelled else enrollment.archived_at,
     )
+    return _left_waiting(given_back)
 
 
 def extended(enrollment: Enrollment, token: str, lease_until: datetime) -> Enrollment | None:
@@ -327,8 +338,11 @@ def extended(enrollment: Enrollment, token: str, lease_until: datetime) -> Enrol
 
 
 def revived(enrollment: Enrollment, now: datetime) -> Enrollment | None:
-    """Return a dead Enrollment as pending, with no attempt counted; None if it is not dead."""
-    if enrollment.status is not EnrollmentStatus.DEAD:
+    """Return a dead Enrollment as pending, with no attempt counted; None if it is not dead.
+
+    One whose Journey was archived after it entered stays dead: it would be withdrawn.
+    """
+    if enrollment.status is not EnrollmentStatus.DEAD or enrollment.archived_at is not None:
         return None
     return evolve(
         enrollment,
@@ -359,6 +373,7 @@ def _ended(enrollment: Enrollment, now: datetime) -> Enrollment:
         token=None,
         withdrawn_at=now,
         cancellers=None,
+        archived_at=None,
     )
 
 
@@ -384,3 +399,47 @@ def cancelled(
     if enrollment.lease_until is None or enrollment.lease_until <= (leases_at or now):
         return _ended(marked, now)
     return None if marked is enrollment else marked
+
+
+def archived(enrollment: Enrollment, era: int, archived_at: datetime | None) -> Enrollment:
+    """Return a stored Enrollment as its Journey leaves it, which is how everybody reads it.
+
+    Where the Journey was archived after it entered, a pending one is withdrawn since then. One
+    that a worker holds stays with the worker, and a dead one stays dead: `archived_at` tells what
+    becomes of either once it is given back.
+
+    Args:
+        enrollment: as its row says.
+        era: of its Journey as it stands.
+        archived_at: of its Journey as it stands.
+    """
+    if enrollment.era >= era or enrollment.status in FINISHED_STATUSES:
+        return enrollment
+    return _left_waiting(evolve(enrollment, archived_at=archived_at))
+
+
+def _left_waiting(enrollment: Enrollment) -> Enrollment:
+    """Return an Enrollment that waits as withdrawn, where the archiving of its Journey did it.
+
+    It keeps its token, so that its holder may give it back twice.
+    """
+    at = enrollment.archived_at
+    if at is None or enrollment.status is not EnrollmentStatus.PENDING:
+        return enrollment
+    return evolve(
+        enrollment,
+        status=EnrollmentStatus.WITHDRAWN,
+        withdrawn_at=at,
+        cancellers=None,
+        archived_at=None,
+    )
+
+
+def followed(enrollment: Enrollment) -> Enrollment:
+    """Return an Enrollment that its Journey's archiving left without a worker, to be stored.
+
+    It waits, and `archived` shows it as withdrawn; or whoever held it let the lease run out.
+    """
+    if enrollment.archived_at is None:
+        return enrollment
+    return _left_waiting(evolve(enrollment, status=EnrollmentStatus.PENDING, lease_until=None))

@@ -103,7 +103,12 @@ class JourneyTally:
         self._entries.append((entry.journey_id, entry.status, entry.entered_at))
 
     def add_waiting(self, enrollment: Enrollment) -> None:
-        """Count an Enrollment that is pending, or claimed with a lease that has run out."""
+        """Count an Enrollment that is pending, or claimed with a lease that has run out.
+
+        One of an archived Journey waits no more.
+        """
+        if enrollment.archived_at is not None:
+            return
         whose, since = enrollment.journey_id, enrollment.waits_until
         due = since <= self.now
         if due or enrollment.status is EnrollmentStatus.PENDING:

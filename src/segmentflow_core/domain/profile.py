@@ -16,6 +16,7 @@ from attrs import frozen
 
 from segmentflow_core.domain.cancelling import CancelOn
 from segmentflow_core.domain.canonical import encode_json
+from segmentflow_core.domain.count import is_count
 from segmentflow_core.domain.identity import IdentityKind
 from segmentflow_core.domain.instant import to_microseconds
 from segmentflow_core.domain.json_value import JsonObject, JsonValue
@@ -215,7 +216,7 @@ class ProfileLimits:
             is refused.
 
     Raises:
-        ConfigurationError: one is not positive.
+        ConfigurationError: one is not positive, or counts and is no integer.
     """
 
     max_properties: int = 1000
@@ -231,7 +232,7 @@ class ProfileLimits:
             self.max_former_emails,
             self.max_aliases,
         )
-        if min(counts) < 1 or self.forget_removed_after <= timedelta():
+        if not all(map(is_count, counts)) or self.forget_removed_after <= timedelta():
             raise ConfigurationError("The limits of a Profile must be positive.")
 
 

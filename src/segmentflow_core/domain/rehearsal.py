@@ -20,6 +20,7 @@ from segmentflow_core.domain.cancelling import (
 )
 from segmentflow_core.domain.event import SkipReason, UserEvent
 from segmentflow_core.domain.explanation import outcome_of
+from segmentflow_core.domain.history import Recalls
 from segmentflow_core.domain.journey import Journey, PriorEntries, Rules
 from segmentflow_core.domain.tracking import Probe
 
@@ -130,6 +131,7 @@ class Tally:
         event: UserEvent,
         probes: Sequence[Probe],
         answers: Mapping[Probe, PriorEntries],
+        history: Recalls | None = None,
         *,
         is_cancelled: bool = False,
     ) -> None:
@@ -140,13 +142,14 @@ class Tally:
             probes: what the draft asks about earlier entries, of each series of the event's
                 history, its own first; none where it asks nothing.
             answers: what the store knows of entries from before the period, by probe.
+            history: what the Profile did before; only for a condition that asks.
             is_cancelled: whether an event that cancels the entry is recorded.
         """
         prior = _NOTHING_PRIOR
         for probe in probes:
             prior = prior.joined(self._prior(probe, answers[probe]))
         rules = self.journey.rules
-        reason = outcome_of(rules, event, prior, is_cancelled=is_cancelled)
+        reason = outcome_of(rules, event, prior, history, is_cancelled=is_cancelled)
         self.matched += 1
         if reason is not None:
             self.skipped[reason] += 1

@@ -1,7 +1,8 @@
 """Templates: JSON with places that a state document fills in.
 
 ``{"$state": "/event/orderId"}``, in place of any value, becomes what the state document has
-there, with its type. A template can do nothing else: it computes nothing and runs no text.
+there, with its type; where it has nothing, a ``"default"`` beside it. A template can do nothing
+else: it computes nothing and runs no text.
 Knows templates and redacted state. Must never know what the result is used for, nor put a
 value of the state into a message.
 
@@ -47,6 +48,7 @@ MAX_TEMPLATE_BYTES: Final = 1024 * 1024
 _MAX_DEPTH: Final = 64
 _MAX_PLACES: Final = 1000
 _STATE: Final = "$state"
+_DEFAULT: Final = "default"
 
 _Fill: TypeAlias = "Callable[[Any, None | Missing, dict[str, None]], Any]"
 # Takes the state, the value for a missing place, and a dict to note missing paths in.
@@ -59,10 +61,12 @@ class Template:
     Attributes:
         document: its definition, as plain JSON; a copy of what was compiled.
         paths: JSON Pointers of the state it reads, in the order it first reads them.
+        required: those of them that a place without a default reads.
     """
 
     document: JsonValue
     paths: tuple[str, ...] = field(repr=False, eq=False)
+    required: tuple[str, ...] = field(repr=False, eq=False)
     _fill: _Fill = field(alias="fill", repr=False, eq=False)
 
     @forgets_locals
@@ -70,7 +74,7 @@ class Template:
         """Return the document with every place filled in; it shares nothing with `state`.
 
         Null in the state is a value, not missing. A redacted value, or one inside a redacted
-        value, is the string ``"[REDACTED]"``.
+        value, is the string ``"[REDACTED]"``. A place with a default is never missing.
 
         Args:
             state: the state document, of admitted JSON: ``{"event": …, "profile": …}``.
@@ -114,6 +118,9 @@ def compile_template(document: object) -> Template:
     >>> template = compile_template({"order": {"$state": "/event/orderId"}, "copies": 2})
     >>> template.render({"event": {"orderId": 9421}, "profile": {}})
     {'order': 9421, 'copies': 2}
+    >>> template = compile_template({"$state": "/profile/properties/name", "default": "friend"})
+    >>> template.render({"event": {}, "profile": {}})
+    'friend'
     """
     return with_room(_compiled, document)
 
@@ -122,9 +129,10 @@ def _compiled(document: object) -> Template:
     admitted, faults = _checked(document)
     if faults.noted:
         raise faults.refusal(InvalidTemplate)
-    paths: dict[str, None] = {}
+    paths: dict[str, bool] = {}
     fill = _compile(admitted, paths)
-    return Template(document=admitted, paths=tuple(paths), fill=fill)
+    required = tuple(path for path, is_required in paths.items() if is_required)
+    return Template(document=admitted, paths=tuple(paths), required=required, fill=fill)
 
 
 def _checked(document: object) -> tuple[Any, Faults]:
@@ -160,11 +168,24 @@ class _TemplateReading:
 
     def place(self, node: dict[str, Any], at: Place) -> None:
         self.places += 1
-        if len(node) > 1:
-            self.faults.note(at, f"must have no member beside {_STATE}")
+        if node.keys() - {_STATE, _DEFAULT}:
+            self.faults.note(at, f"must have no member beside {_STATE} and {_DEFAULT}")
         fault = _path_fault(node[_STATE])
         if fault is not None:
             self.faults.note((at, _STATE), fault)
+        self.default(node.get(_DEFAULT), (at, _DEFAULT))
+
+    def default(self, node: Any, at: Place) -> None:
+        """Note each place in a default, which is taken as it is written."""
+        if type(node) is dict:
+            if _STATE in node:
+                self.faults.note(at, f"must not hold {_STATE}: a default is taken as it is written")
+                return
+            for name, inner in node.items():
+                self.default(inner, (at, name))
+        elif type(node) is list:
+            for index, inner in enumerate(node):
+                self.default(inner, (at, index))
 
 
 def _path_fault(path: Any) -> str | None:
@@ -187,12 +208,15 @@ def _path_fault(path: Any) -> str | None:
             )
 
 
-def _compile(node: Any, paths: dict[str, None]) -> _Fill:
+def _compile(node: Any, paths: dict[str, bool]) -> _Fill:
+    """Compile a node; note of each path whether a place without a default reads it."""
     if type(node) is dict:
         if _STATE in node:
             path: str = node[_STATE]
-            paths[path] = None
-            return _place(parse_pointer(path), path)
+            has_default = _DEFAULT in node
+            paths[path] = paths.get(path, False) or not has_default
+            tokens = parse_pointer(path)
+            return _place_or(tokens, node[_DEFAULT]) if has_default else _place(tokens, path)
         return _object([(name, _compile(inner, paths)) for name, inner in node.items()])
     if type(node) is list:
         return _array([_compile(inner, paths) for inner in node])
@@ -206,6 +230,14 @@ def _place(tokens: Tokens, path: str) -> _Fill:
             missing[path] = None
             return fallback
         return deepcopy(value)
+
+    return fill
+
+
+def _place_or(tokens: Tokens, default: Any) -> _Fill:
+    def fill(state: Any, _fallback: None | Missing, _missing: dict[str, None]) -> Any:
+        value = read(state, tokens)
+        return deepcopy(default if value is MISSING else value)
 
     return fill
 

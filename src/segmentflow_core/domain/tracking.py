@@ -28,7 +28,8 @@ class KeyClaim:
         key_digest: says which key, and does not show it; see `key_digest`.
         fingerprint: the fingerprint of the request; None once the event is erased: the key then
             answers with its receipt whatever the request.
-        paths: keyed digests by request path, of what the event does not show as it was sent.
+        paths: keyed digests by request path, of what the event does not show as it was sent;
+            empty once the event is erased or gone, when nothing is compared any more.
         receipt: what every later call with the key and the request is answered, whatever has
             become of the event; without unmatched paths, which each call finds for itself.
         taken_at: when the request was received.

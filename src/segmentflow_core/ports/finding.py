@@ -6,7 +6,8 @@ transactions then have no `finding`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from segmentflow_core.colour import MaybeAwaitable
@@ -64,6 +65,26 @@ class FindingRepository(Protocol):
         self, organization_id: str, profile_id: str, event_ids: Sequence[str], /
     ) -> MaybeAwaitable[Sequence[Enrollment]]:
         """Return every Enrollment that these events of one Profile caused, in any order."""
+        ...
+
+    def backlogs(
+        self, organization_id: str, journey_ids: Sequence[str], now: datetime, limit: int, /
+    ) -> MaybeAwaitable[Mapping[str, tuple[int, datetime]]]:
+        """Say of each Journey how many of its Enrollments are available, and since when.
+
+        Available as `HandOverRepository` says. Locks nothing, so that no claim waits. At most
+        `limit` of a Journey are looked at, from the one that has been available longest.
+
+        Args:
+            organization_id: whose Journeys.
+            journey_ids: the Journeys, each once.
+            now: what becomes available later does not count.
+            limit: how many of each Journey to count, at most.
+
+        Returns:
+            By Journey, how many were counted and the earliest `waits_until` of them. A Journey
+            that has nothing available has none.
+        """
         ...
 
 

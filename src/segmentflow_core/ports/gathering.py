@@ -54,6 +54,11 @@ class Gathers(Protocol):
         """How many seconds a shared transaction waits for what another one holds."""
         ...
 
+    @property
+    def on_batch(self) -> Callable[[int], object] | None:
+        """What is told how many calls each committed transaction was of, or None."""
+        ...
+
     def shared(self, make: Callable[[], L]) -> Callable[[], L]:
         """Return a function that gives what the present callers share, made on first use.
 

@@ -68,9 +68,10 @@ class PeopleRepository(Protocol):
         """Take from what an erased Profile left behind what it says of the person.
 
         Of its events the data and the referenceId: an event then has the data ``{}``. Of the key
-        claims of its events the fingerprint and the paths. Of its Enrollments the entry key and
-        the words of the last failure. Of its versions email, external id and Properties: a
-        version then has none. What is left stays: names, times, numbers, outcomes, statuses.
+        claims of its events, also of those that retention removed, the fingerprint and the
+        paths. Of its Enrollments the entry key and the words of the last failure. Of its versions
+        email, external id and Properties: a version then has none. What is left stays: names,
+        times, numbers, outcomes, statuses.
 
         Args:
             organization_id: whose Profile.

@@ -55,8 +55,10 @@ class RetentionRepository(Protocol):
 
         The next `limit` events are looked at, by receipt and then by id. One stays as long as an
         Enrollment refers to it that has none of `FINISHED_STATUSES`. With the last event that
-        refers to a version of its Profile, that version goes, except the current one. Nothing
-        else goes with an event: neither the claim of its key nor the Enrollments it caused.
+        refers to a version of its Profile, that version goes, except the current one. The claim
+        of its key stays, without `paths`, which only a comparison with the event needs; where
+        the transactions have `people`, scrubbing its Profile finds the claim all the same.
+        Nothing else goes with an event, such as the Enrollments it caused.
 
         Args:
             organization_id: whose events.

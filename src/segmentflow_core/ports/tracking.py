@@ -33,6 +33,8 @@ __all__ = [
 class TrackingRepository(Protocol):
     """The two exchanges a tracked batch costs, and a third where re-entry is limited.
 
+    Where a condition counts earlier events, `HistoryRepository` is asked in place of the third.
+
     They are batch-shaped so that an adapter can send what does not depend on each other
     together, whatever the batch's size.
     """

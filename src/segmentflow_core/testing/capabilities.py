@@ -36,6 +36,8 @@ class Capabilities:
         audit: the record of what was done is kept.
         retention: old records are removed.
         cancelling: Journeys may have `cancelOn`.
+        pausing: what waits in a Journey that is not active is not handed over.
+        history: what a Profile did before is told.
         short_waits: a transaction may wait for less than the storage would.
     """
 
@@ -78,6 +80,15 @@ class Capabilities:
     cancelling: bool = _capability(
         "Its transactions have `cancelling`: later events withdraw Enrollments, as `cancelOn` says."
         " A storage without this is complete all the same, and publishes no such Journey."
+    )
+    pausing: bool = _capability(
+        "Its transactions have `pausing`: a claim reads active Journeys alone, and what waits in an"
+        " archived one reads as withdrawn at once. A storage without this is complete all the same."
+    )
+    history: bool = _capability(
+        "Its transactions have `history`: what a Profile did before, for conditions that count it."
+        " A storage without this is complete all the same; a Journey with such a condition is"
+        " refused when it is published."
     )
     short_waits: bool = _capability(
         "A transaction waits for what others hold no longer than `Intent.wait` says. A storage"

@@ -180,6 +180,9 @@ FIELDS: Final[dict[type, dict[str, _Source]]] = {
         "withdrawn_at": _fixed(None),
         "cancellers": "cancellers",
         "cancelled_by": _fixed(None),
+        # Of a Journey that was never archived. What archiving makes of these has tests of its own.
+        "era": _fixed(0),
+        "archived_at": _fixed(None),
     },
     Trigger: {"event": "trigger", "where": "where"},
     # Its fields go together, so it is one fact.
@@ -203,6 +206,9 @@ FIELDS: Final[dict[type, dict[str, _Source]]] = {
         "version": "journey_version",
         "digest": lambda facts: definition_digest(build(JourneyDefinition, facts)),
         "published_at": "published_at",
+        # It was never archived.
+        "era": _fixed(0),
+        "archived_at": _fixed(None),
     },
     ApiKey: {
         "key_id": "api_key_id",

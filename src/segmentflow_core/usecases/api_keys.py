@@ -8,10 +8,11 @@ from datetime import datetime
 from segmentflow_core.colour import settle
 from segmentflow_core.domain.api_key import ApiKey, find_match, lookup_of
 from segmentflow_core.domain.audit import AuditAction
-from segmentflow_core.errors import ConfigurationError, NotFound
+from segmentflow_core.errors import NotFound
 from segmentflow_core.ports import Transaction
 from segmentflow_core.ports.api_keys import ApiKeyRepository
 from segmentflow_core.usecases.audit import Actor, keep_record
+from segmentflow_core.usecases.capabilities import capability
 
 __all__ = [
     "create_api_key",
@@ -83,7 +84,7 @@ async def _keep_record(
 
 
 def _repository(transaction: Transaction) -> ApiKeyRepository:
-    repository: ApiKeyRepository | None = getattr(transaction, "api_keys", None)
-    if repository is None:
-        raise ConfigurationError("This storage keeps no API Keys.")
+    repository: ApiKeyRepository = capability(
+        transaction, "api_keys", "This storage keeps no API Keys."
+    )
     return repository

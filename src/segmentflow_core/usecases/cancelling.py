@@ -23,9 +23,9 @@ from segmentflow_core.domain.withdrawals import (
     canceller_among,
     probes_of_cancellers,
 )
-from segmentflow_core.errors import ConfigurationError
 from segmentflow_core.ports import TellsTime, Transaction
 from segmentflow_core.ports.cancelling import CancellingRepository
+from segmentflow_core.usecases.capabilities import capability
 from segmentflow_core.usecases.history import merged_before
 
 __all__ = [
@@ -159,7 +159,6 @@ def _state(event: UserEvent) -> JsonObject:
 
 
 def _cancelling(transaction: Transaction) -> CancellingRepository:
-    repository: CancellingRepository | None = getattr(transaction, "cancelling", None)
-    if repository is None:
-        raise ConfigurationError("This storage keeps no Journeys with cancelOn.")
+    lacking = "This storage keeps no Journeys with cancelOn."
+    repository: CancellingRepository = capability(transaction, "cancelling", lacking)
     return repository

@@ -41,7 +41,7 @@ from segmentflow_core.domain.withdrawals import NOTHING_LOOKED_UP
 from segmentflow_core.errors import NotFound, SegmentflowError
 from segmentflow_core.ports import Clock, IdFactory, Transaction
 from segmentflow_core.usecases.cancelling import Entering, look_up, recorded_cancellers
-from segmentflow_core.usecases.history import prior_entries, probes_of_history
+from segmentflow_core.usecases.history import history_before, prior_entries, probes_of_history
 from segmentflow_core.usecases.record import AnyRequest
 
 __all__ = [
@@ -274,8 +274,8 @@ async def _explained(
     """Explain an event for the Journeys that listen, by the earlier entries they need."""
     asked: dict[str, tuple[Probe, ...]] = {}
     cancellers: dict[str, UserEvent] = {}
+    profiles: dict[str, Profile | None] = {}
     if subject.profile_exists:
-        profiles: dict[str, Profile | None] = {}
         entering = {
             journey.journey_id: Entering(journey, subject.event, subject.before)
             for journey in chosen.listening
@@ -288,6 +288,15 @@ async def _explained(
                     transaction, organization_id, probe, profiles
                 )
     answers = await prior_entries(transaction, organization_id, asked)
+    history = await history_before(
+        transaction,
+        organization_id,
+        subject.event,
+        chosen.listening,
+        profiles,
+        is_stored=subject.before is not None,
+        profile_exists=subject.profile_exists,
+    )
     explained = [
         explain_journey(
             journey,
@@ -296,6 +305,7 @@ async def _explained(
             version=chosen.versions.get(journey.journey_id),
             profile_exists=subject.profile_exists,
             suppressed=subject.suppressed,
+            history=history,
             canceller=cancellers.get(journey.journey_id),
         )
         for journey in chosen.listening

@@ -21,15 +21,17 @@ from segmentflow_core.domain.journey import Journey, PriorEntries
 from segmentflow_core.domain.profile import Profile
 from segmentflow_core.domain.story import Story, ToldEvent, ToldOutcome
 from segmentflow_core.domain.tracking import Probe
-from segmentflow_core.errors import ConfigurationError, NotFound
+from segmentflow_core.errors import NotFound
 from segmentflow_core.ports import Transaction
 from segmentflow_core.ports.finding import FindingRepository
 from segmentflow_core.usecases.cancelling import Entering, recorded_cancellers
-from segmentflow_core.usecases.history import prior_entries, probes_of_history
+from segmentflow_core.usecases.capabilities import capability
+from segmentflow_core.usecases.history import history_before, prior_entries, probes_of_history
 
 __all__ = [
     "find_events",
     "find_profile",
+    "finding_of",
     "list_enrollments",
     "list_profiles",
     "read_profile",
@@ -65,7 +67,7 @@ async def find_profile(
         found = await read_profile(transaction, organization_id, who)
         if found is not None:
             return found
-    finding = _finding(transaction)
+    finding = finding_of(transaction)
     for each in IdentityKind if kind is None else (kind,):
         value = _email(who) if each is IdentityKind.EMAIL else who
         found = await settle(finding.profile(organization_id, each, value))
@@ -85,7 +87,7 @@ async def list_profiles(
     transaction: Transaction, organization_id: str, limit: int, before: str | None
 ) -> list[Profile]:
     """Return a page of Profiles, newest first by id."""
-    found = await settle(_finding(transaction).profiles(organization_id, limit, before))
+    found = await settle(finding_of(transaction).profiles(organization_id, limit, before))
     return sorted(found, key=lambda profile: profile.profile_id, reverse=True)
 
 
@@ -100,7 +102,7 @@ async def find_events(
 
     Those of a Profile are also those of the Profiles that were merged into it.
     """
-    finding = _finding(transaction)
+    finding = finding_of(transaction)
     found: list[UserEvent] = []
     for each in await _series(transaction, organization_id, wanted.profile_id):
         asked = finding.events(organization_id, evolve(wanted, profile_id=each), limit, before)
@@ -137,7 +139,7 @@ async def list_enrollments(
         asked = transaction.enrollments.list(organization_id, limit, before, journey_id, status)
         found += await settle(asked)
     else:
-        finding = _finding(transaction)
+        finding = finding_of(transaction)
         for each in await _series(transaction, organization_id, wanted.profile_id):
             of_one = evolve(wanted, profile_id=each)
             found += await settle(finding.enrollments(organization_id, of_one, limit, before))
@@ -212,7 +214,9 @@ async def _entries(
             causes.setdefault(event.profile_id, []).append(event.event_id)
     entries: dict[tuple[str, str], Enrollment] = {}
     for profile_id, event_ids in causes.items():
-        found = await settle(_finding(transaction).entries(organization_id, profile_id, event_ids))
+        found = await settle(
+            finding_of(transaction).entries(organization_id, profile_id, event_ids)
+        )
         entries |= {(entry.event_id, entry.journey_id): entry for entry in found}
     return entries
 
@@ -243,23 +247,31 @@ async def _explained(
     answers = await prior_entries(transaction, organization_id, asked)
     entering = {e.event_id: Entering(journey, e, e.number) for e, journey in matched}
     cancellers = await recorded_cancellers(transaction, organization_id, entering, histories)
-    return {
-        event.event_id: explain_journey(
+    explained: dict[str, ExplainedJourney] = {}
+    for event, journey in matched:
+        # One event after another: what is read of each history is bounded, and then let go.
+        history = await history_before(transaction, organization_id, event, [journey], histories)
+        explained[event.event_id] = explain_journey(
             journey,
             event,
             answers.get(event.event_id, _NOTHING_PRIOR),
             version=journey.version,
+            history=history,
             canceller=cancellers.get(event.event_id),
         )
-        for event, journey in matched
-    }
+    return explained
 
 
 _NOTHING_PRIOR: Final = PriorEntries()
 
 
-def _finding(transaction: Transaction) -> FindingRepository:
-    repository: FindingRepository | None = getattr(transaction, "finding", None)
-    if repository is None:
-        raise ConfigurationError("This storage finds nothing: it reads records by their ids alone.")
+def finding_of(transaction: Transaction) -> FindingRepository:
+    """Return the look-ups of a storage that finds.
+
+    Raises:
+        ConfigurationError: it does not.
+    """
+    repository: FindingRepository = capability(
+        transaction, "finding", "This storage finds nothing: it reads records by their ids alone."
+    )
     return repository

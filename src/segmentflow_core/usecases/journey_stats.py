@@ -6,9 +6,9 @@ by id, newest first, so that a page costs as much as it holds, however long the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Final, Protocol, TypeAlias, TypeVar
+from typing import TypeVar
 
 from attrs import define
 
@@ -19,23 +19,12 @@ from segmentflow_core.domain.journey_stats import JourneyStats, JourneyTally
 from segmentflow_core.errors import NotFound
 from segmentflow_core.ports import Transaction
 from segmentflow_core.usecases.finding import list_enrollments
+from segmentflow_core.usecases.paging import Ask, Run, walk
 from segmentflow_core.usecases.reading import list_events, list_journeys, read_journey
 
 __all__ = ["JourneyCounting"]
 
-PAGE: Final = 500
-"""How many rows one transaction reads."""
-
 T = TypeVar("T")
-_Read: TypeAlias = Callable[[Transaction], Coroutine[Any, Any, T]]
-_Ask: TypeAlias = Callable[[Transaction, int, "str | None"], Coroutine[Any, Any, Sequence[T]]]
-"""Asks for a page: of how many rows at most, and below which id."""
-
-
-class _Run(Protocol):
-    """Runs a read in a transaction of its own, and returns what it returned."""
-
-    def __call__(self, work: _Read[T], /) -> Coroutine[Any, Any, T]: ...
 
 
 @define
@@ -52,7 +41,7 @@ class JourneyCounting:
         at_most: how many rows of a kind to look at.
     """
 
-    run: _Run
+    run: Run
     organization_id: str
     journey_id: str | None
     since: datetime
@@ -137,7 +126,7 @@ class JourneyCounting:
         cut = await self._walk(ask, _event_id, take)
         return (max(oldest, since) if cut else since), count, cut
 
-    def _enrollments(self, status: EnrollmentStatus | None) -> _Ask[Enrollment]:
+    def _enrollments(self, status: EnrollmentStatus | None) -> Ask[Enrollment]:
         wanted = EnrollmentFilter(journey_id=self.journey_id, status=status)
 
         async def ask(
@@ -148,25 +137,9 @@ class JourneyCounting:
         return ask
 
     async def _walk(
-        self, ask: _Ask[T], id_of: Callable[[T], str], take: Callable[[Sequence[T]], bool]
+        self, ask: Ask[T], id_of: Callable[[T], str], take: Callable[[Sequence[T]], bool]
     ) -> bool:
-        """Read page after page until `take` has had enough; say whether that was cut short."""
-        before: str | None = None
-        left = self.at_most
-        while True:
-            limit = min(PAGE, left + 1)
-            page = await self.run(_asking(ask, limit, before))
-            kept = page[:left]
-            if (kept and take(kept)) or len(page) < limit:
-                return False
-            if len(page) > left:
-                return True
-            left -= len(page)
-            before = id_of(page[-1])
-
-
-def _asking(ask: _Ask[T], limit: int, before: str | None) -> _Read[Sequence[T]]:
-    return lambda transaction: ask(transaction, limit, before)
+        return await walk(self.run, ask, id_of, take, self.at_most)
 
 
 def _event_id(event: UserEvent) -> str:

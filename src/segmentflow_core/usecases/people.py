@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Final
 
 from attrs import evolve
 
@@ -29,10 +30,11 @@ from segmentflow_core.domain.people import (
 )
 from segmentflow_core.domain.profile import Alias, Profile, ProfileLimits
 from segmentflow_core.domain.tracking import Changes, Intent
-from segmentflow_core.errors import ConfigurationError, NotFound
+from segmentflow_core.errors import NotFound
 from segmentflow_core.ports import Transaction
 from segmentflow_core.ports.people import PeopleRepository
-from segmentflow_core.usecases.audit import Actor, keep_record
+from segmentflow_core.usecases.audit import Actor, earlier_record, keep_record
+from segmentflow_core.usecases.capabilities import capability
 from segmentflow_core.usecases.finding import find_profile
 
 __all__ = [
@@ -42,6 +44,10 @@ __all__ = [
     "suppress_profile",
     "unscrubbed_profiles",
 ]
+
+
+_ERASED: Final = AuditAction.PROFILE_ERASED
+_MERGED: Final = AuditAction.PROFILES_MERGED
 
 
 async def suppress_profile(
@@ -66,8 +72,8 @@ async def suppress_profile(
         withdrawals = await _withdraw(transaction, organization_id, waiting, actor.now)
     if profile is not before:
         await _save(transaction, organization_id, [(before, profile)])
+    action = AuditAction.PROFILE_SUPPRESSED if suppress else AuditAction.PROFILE_UNSUPPRESSED
     if profile is not before or withdrawals:
-        action = AuditAction.PROFILE_SUPPRESSED if suppress else AuditAction.PROFILE_UNSUPPRESSED
         await keep_record(
             transaction,
             organization_id,
@@ -76,7 +82,12 @@ async def suppress_profile(
             profile.profile_id,
             withdrawn=withdrawals,
         )
-    return Suppression(profile, profile is not before, withdrawals)
+        return Suppression(profile, profile is not before, withdrawals)
+    earlier = await earlier_record(transaction, organization_id, actor, action)
+    if earlier is None:
+        return Suppression(profile, changed=False, withdrawn=0)
+    changed = profile.suppressed_at == (actor.now if suppress else None)
+    return Suppression(profile, changed, earlier.counts["withdrawn"])
 
 
 async def begin_erasure(
@@ -89,11 +100,20 @@ async def begin_erasure(
     Raises:
         NotFound: there is no such Profile.
     """
-    locked, (found,) = await _found(transaction, organization_id, who)
+    try:
+        locked, (found,) = await _found(transaction, organization_id, who)
+    except NotFound:
+        # Nothing leads to an erased Profile but its id.
+        earlier = await earlier_record(transaction, organization_id, actor, _ERASED)
+        if earlier is None:
+            raise
+        locked, (found,) = await _found(transaction, organization_id, earlier.subjects[0])
     profile = _survivor(locked, found)
     whose = sorted(profile.series)
     if profile.erased_at is not None:
-        return Erasure(profile.profile_id, tuple(whose), 0, 0)
+        earlier = await earlier_record(transaction, organization_id, actor, _ERASED)
+        counts = {"withdrawn": 0, "blocked": 0} if earlier is None else earlier.counts
+        return Erasure(profile.profile_id, tuple(whose), counts["withdrawn"], counts["blocked"])
     waiting = await _unfinished(transaction, organization_id, whose)
     withdrawals = await _withdraw(transaction, organization_id, waiting, actor.now)
     identities = await _to_be_blocked(transaction, organization_id, profile) if block else ()
@@ -109,7 +129,7 @@ async def begin_erasure(
         transaction,
         organization_id,
         actor,
-        AuditAction.PROFILE_ERASED,
+        _ERASED,
         profile.profile_id,
         profiles=len(whose),
         withdrawn=withdrawals,
@@ -164,7 +184,9 @@ async def merge_profiles(
     locked, ids = await _found(transaction, organization_id, stays, goes)
     one, other = (_living(locked, each) for each in ids)
     if one.profile_id == other.profile_id:
-        return Merge(one, changed=False, withdrawn=0)
+        earlier = await earlier_record(transaction, organization_id, actor, _MERGED)
+        withdrawals = 0 if earlier is None else earlier.counts["withdrawn"]
+        return Merge(one, changed=earlier is not None, withdrawn=withdrawals)
     both = merged(one, other, actor.now, limits)
     # The one that goes comes first: it gives up what the other one takes.
     await _save(transaction, organization_id, [(other, both.goes), (one, both.stays)])
@@ -175,7 +197,7 @@ async def merge_profiles(
         transaction,
         organization_id,
         actor,
-        AuditAction.PROFILES_MERGED,
+        _MERGED,
         one.profile_id,
         other.profile_id,
         withdrawn=withdrawals,
@@ -308,7 +330,7 @@ async def _save(
 
 
 def _people(transaction: Transaction) -> PeopleRepository:
-    repository: PeopleRepository | None = getattr(transaction, "people", None)
-    if repository is None:
-        raise ConfigurationError("This storage can neither erase nor merge nor suppress.")
+    repository: PeopleRepository = capability(
+        transaction, "people", "This storage can neither erase nor merge nor suppress."
+    )
     return repository

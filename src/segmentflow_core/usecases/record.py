@@ -13,6 +13,10 @@ from attrs import define, frozen
 
 from segmentflow_core.colour import settle
 from segmentflow_core.domain.decision import decide
+from segmentflow_core.domain.earlier_events import (
+    EarlierEvents,
+    Question,
+)
 from segmentflow_core.domain.event import Enrollment, Receipt, UserEvent
 from segmentflow_core.domain.fingerprint import FingerprintKeys
 from segmentflow_core.domain.item import Item, item_for
@@ -32,6 +36,7 @@ from segmentflow_core.errors import SegmentflowError
 from segmentflow_core.ports import Clock, IdFactory, Transaction
 from segmentflow_core.tracebacks import forget_locals
 from segmentflow_core.usecases.cancelling import look_up, save_withdrawn
+from segmentflow_core.usecases.history import ask_history
 
 __all__ = ["AnyRequest", "Prepared", "Recorded", "Settings", "join", "prepare", "record_batch"]
 
@@ -191,6 +196,7 @@ async def record_batch(
     known = await settle(transaction.tracking.load(organization_id, prepared.intent))
     answers: Mapping[Probe, PriorEntries] = {}
     recorded: Mapping[str, UserEvent | None] = {}
+    earlier: Mapping[Question, EarlierEvents] = {}
     looked_up = NOTHING_LOOKED_UP
     while True:
         decision = decide(
@@ -198,6 +204,7 @@ async def record_batch(
             known,
             answers,
             recorded,
+            earlier,
             keys=settings.keys,
             now=prepared.intent.now,
             expires_at=prepared.intent.expires_at,
@@ -209,8 +216,12 @@ async def record_batch(
         if decision.final:
             break
         # Asking again cannot add probes: each answer can only turn an entry into a skip.
-        if decision.probes:
-            asked = (*answers, *decision.probes)
+        asked = (*answers, *decision.probes)
+        if decision.history_probes:
+            earlier, answers = await ask_history(
+                transaction, organization_id, decision.history_probes, asked
+            )
+        elif decision.probes:
             answers = await settle(transaction.tracking.prior_entries(organization_id, asked))
         if decision.disputed:
             events = await settle(transaction.events.get_many(organization_id, decision.disputed))

@@ -21,8 +21,16 @@ from typing import Any, Final, TypeAlias
 from attrs import evolve, frozen
 
 from segmentflow_core.colour import settle
+from segmentflow_core.domain.condition import Did
+from segmentflow_core.domain.earlier_events import (
+    EarlierEvents,
+    HistoryProbe,
+    Question,
+    series_before,
+)
 from segmentflow_core.domain.event import UserEvent
 from segmentflow_core.domain.explanation import probe_for
+from segmentflow_core.domain.history import History, Told
 from segmentflow_core.domain.journey import Journey, PriorEntries
 from segmentflow_core.domain.json_value import JsonObject
 from segmentflow_core.domain.profile import MergedSeries, Profile
@@ -30,6 +38,7 @@ from segmentflow_core.domain.rehearsal import Rehearsal, Tally
 from segmentflow_core.domain.tracking import Intent, Probe
 from segmentflow_core.ports import Transaction
 from segmentflow_core.usecases.cancelling import Entering, recorded_cancellers
+from segmentflow_core.usecases.history import ask_history
 from segmentflow_core.usecases.reading import list_events
 
 __all__ = ["Rehearsing"]
@@ -37,18 +46,23 @@ __all__ = ["Rehearsing"]
 PAGE: Final = 500
 """How many events one transaction reads."""
 
+_AT_ONCE: Final = 20
+"""From how many questions about earlier events on they are asked: each answer may be 4 MiB."""
+
 
 @frozen(repr=False)
 class _Page:
     """Events as one read found them, newest first, and earlier entries that matter to them.
 
-    The probes are those of an event for a draft, by both their ids. What is cancelled are the
-    entries of an event into a draft that a recorded event keeps from being made.
+    The probes are those of an event for a draft, by both their ids; so is what a draft's condition
+    asks about earlier events. What is cancelled are the entries of an event into a draft that a
+    recorded event keeps from being made.
     """
 
     events: Sequence[UserEvent]
     probes: Mapping[tuple[str, str], tuple[Probe, ...]] = {}
     answers: Mapping[Probe, PriorEntries] = {}
+    histories: Mapping[tuple[str, str], Told] = {}
     cancelled: Collection[tuple[str, str]] = ()
 
 
@@ -103,6 +117,7 @@ class Rehearsing:
         self._merged: dict[str, tuple[MergedSeries, ...]] = {}
         self._went_into: dict[str, list[str]] = {}
         self._profiles: dict[str, Profile | None] = {}
+        self._erased: set[str] = set()
         self._before: str | None = None
         self._newest: _Page | None = None
 
@@ -156,6 +171,7 @@ class Rehearsing:
 
     async def _page(self, transaction: Transaction) -> _Page:
         events = await self._events(transaction, self._spans[-1])
+        histories = await self._histories(transaction, self._within(events))
         found: list[tuple[UserEvent, str, Probe]] = []
         for event in self._within(events):
             for tally in self._listening(event):
@@ -166,14 +182,14 @@ class Rehearsing:
         await self._read_merges(transaction, [*(event for event, _, _ in found), *cancelling])
         cancelled = await self._cancelled(transaction, cancelling)
         if not found:
-            return _Page(events, cancelled=cancelled)
+            return _Page(events, histories=histories, cancelled=cancelled)
         probes = {
             (event.event_id, journey_id): (probe, *self._of_merged(event, probe))
             for event, journey_id, probe in found
         }
         asked = list(dict.fromkeys(probe for each in probes.values() for probe in each))
         answers = transaction.tracking.prior_entries(self._organization_id, asked)
-        return _Page(events, probes, await settle(answers), cancelled)
+        return _Page(events, probes, await settle(answers), histories, cancelled)
 
     async def _cancelled(
         self, transaction: Transaction, events: Sequence[UserEvent]
@@ -186,6 +202,57 @@ class Rehearsing:
         }
         found = recorded_cancellers(transaction, self._organization_id, entering, self._profiles)
         return (await found).keys()
+
+    async def _histories(
+        self, transaction: Transaction, events: Sequence[UserEvent]
+    ) -> Mapping[tuple[str, str], Told]:
+        """Say of each event what its Profile did before, as far as the drafts ask.
+
+        It is the recorded history, so it can be told at once, whatever the rehearsal makes of it.
+        """
+        asking = [
+            (event, tally.journey.journey_id, tally.journey.rules.dids)
+            for event in events
+            for tally in self._listening(event)
+            if tally.journey.rules.asks_history
+        ]
+        await self._read_merges(transaction, [event for event, *_ in asking])
+        told: dict[tuple[str, str], Told] = {}
+        while asking:
+            unanswered: dict[Question, HistoryProbe] = {}
+            some: list[tuple[UserEvent, str, tuple[Did, ...]]] = []
+            while asking and len(unanswered) < _AT_ONCE:
+                event, _, dids = asking[-1]
+                some.append(asking.pop())
+                history = self._history(event, {}, unanswered)
+                for did in dids:
+                    history.judge(did)
+            answers: Mapping[Question, EarlierEvents] = {}
+            if unanswered:
+                answers, _ = await ask_history(
+                    transaction, self._organization_id, list(unanswered.values()), ()
+                )
+            for event, journey_id, dids in some:
+                history = self._history(event, answers, {})
+                told[event.event_id, journey_id] = Told(dids, [*map(history.judge, dids)])
+        return told
+
+    def _history(
+        self,
+        event: UserEvent,
+        answers: Mapping[Question, EarlierEvents],
+        unanswered: dict[Question, HistoryProbe],
+    ) -> History:
+        series = series_before(event, self._merged[event.profile_id])
+        is_erased = event.profile_id in self._erased
+        return History.of(
+            event,
+            series,
+            answers=answers,
+            unanswered=unanswered,
+            is_erased=is_erased,
+            thorough=False,
+        )
 
     async def _read_merges(self, transaction: Transaction, events: Sequence[UserEvent]) -> None:
         """Read what was merged into the Profiles of events, as far as it is not known yet.
@@ -213,6 +280,8 @@ class Rehearsing:
 
     def _note_merges(self, who: str, profile: Profile | None) -> None:
         self._merged[who] = () if profile is None else profile.merged
+        if profile is not None and profile.erased_at is not None:
+            self._erased.add(who)
         for series in self._merged[who]:
             self._went_into.setdefault(series.profile_id, []).append(who)
 
@@ -282,8 +351,13 @@ class Rehearsing:
             tally.cancel(event, (event.profile_id, *self._merged_before(event)))
         for tally in self._listening(event):
             at = (event.event_id, tally.journey.journey_id)
-            probes = page.probes.get(at, ())
-            tally.add(event, probes, page.answers, is_cancelled=at in page.cancelled)
+            tally.add(
+                event,
+                page.probes.get(at, ()),
+                page.answers,
+                page.histories.get(at),
+                is_cancelled=at in page.cancelled,
+            )
 
     def _judge_the_rest(self) -> None:
         """Judge what waits for an event that has gone since the survey.

@@ -9,10 +9,10 @@ from attrs import frozen
 from segmentflow_core.colour import settle
 from segmentflow_core.domain.audit import AuditAction
 from segmentflow_core.domain.retention import EventPlace, RemovedEnrollments, RemovedEvents
-from segmentflow_core.errors import ConfigurationError
 from segmentflow_core.ports import Transaction
 from segmentflow_core.ports.retention import RetentionRepository
 from segmentflow_core.usecases.audit import Actor, keep_record
+from segmentflow_core.usecases.capabilities import capability
 
 __all__ = ["Retained", "record_retention", "remove_old_enrollments", "remove_old_events"]
 
@@ -76,7 +76,7 @@ async def record_retention(
 
 
 def _retention(transaction: Transaction) -> RetentionRepository:
-    repository: RetentionRepository | None = getattr(transaction, "retention", None)
-    if repository is None:
-        raise ConfigurationError("This storage cannot forget by age.")
+    repository: RetentionRepository = capability(
+        transaction, "retention", "This storage cannot forget by age."
+    )
     return repository

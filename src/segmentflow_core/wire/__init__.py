@@ -17,6 +17,7 @@ from segmentflow_core.wire.documents import (
     published_document,
     receipt_document,
     suppression_document,
+    template_gaps_document,
 )
 from segmentflow_core.wire.explanations import (
     explained_document,
@@ -58,4 +59,5 @@ __all__ = [
     "request_json_schema",
     "story_document",
     "suppression_document",
+    "template_gaps_document",
 ]

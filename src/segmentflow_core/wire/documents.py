@@ -23,6 +23,7 @@ from segmentflow_core.domain.journey import Journey, journey_document
 from segmentflow_core.domain.journey_stats import JourneyCounts, JourneyStats
 from segmentflow_core.domain.people import Erasure, Merge, Suppression
 from segmentflow_core.domain.profile import Profile
+from segmentflow_core.domain.template_gaps import TemplateGaps
 
 __all__ = [
     "api_key_document",
@@ -38,6 +39,7 @@ __all__ = [
     "published_document",
     "receipt_document",
     "suppression_document",
+    "template_gaps_document",
     "withdrew_document",
 ]
 
@@ -70,7 +72,7 @@ def _converter() -> cattrs.Converter:
     register(Outcome)
     register(Receipt, "replayed", "unmatched_paths")
     register(UserEvent, "number", "profile", "profile_version", "withdrew")
-    register(Enrollment, "event_number", "lease_until", "token", "cancellers")
+    register(Enrollment, "event_number", "lease_until", "token", "cancellers", "era", "archived_at")
     register(ApiKey, "organization_id", "digest")
     return converter
 
@@ -216,6 +218,28 @@ def _counts(counts: JourneyCounts, at: datetime) -> dict[str, Any]:
         "waiting": counts.waiting,
         "oldestWaitingAt": _moment(oldest),
         "oldestWaitingSeconds": None if oldest is None else (at - oldest).total_seconds(),
+    }
+
+
+def template_gaps_document(gaps: TemplateGaps) -> dict[str, Any]:
+    """Write what recorded events lacked of a template, with the period that this is of."""
+    return {
+        "event": gaps.event,
+        "since": _moment(gaps.since),
+        "until": _moment(gaps.until),
+        "cut": gaps.cut,
+        "events": gaps.events,
+        "erased": gaps.erased,
+        "paths": [
+            {
+                "path": each.path,
+                "required": each.required,
+                "missing": each.missing,
+                "null": each.null,
+                "redacted": each.redacted,
+            }
+            for each in gaps.paths
+        ],
     }
 
 

@@ -115,7 +115,7 @@ NOT_FINITE = "must be a finite number: NaN and infinities are not JSON"
     [
         (None, [("", "must be an object")]),
         ([], [("", "must be an object")]),
-        ({}, [("", "must have all, any, not, or path and op")]),
+        ({}, [("", "must have all, any, not, did, or path and op")]),
         ({"all": []}, [("/all", "must be a list of one or more conditions")]),
         ({"any": {}}, [("/any", "must be a list of one or more conditions")]),
         ({"any": (GOOD,)}, [("/any", "must be a list of one or more conditions")]),
@@ -128,7 +128,7 @@ NOT_FINITE = "must be a finite number: NaN and infinities are not JSON"
         (
             {"where": 1},
             [
-                ("", "must have all, any, not, or path and op"),
+                ("", "must have all, any, not, did, or path and op"),
                 ("/where", "is not a member here; allowed: path, op, value"),
             ],
         ),

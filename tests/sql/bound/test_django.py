@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
-from pathlib import Path
 
 import django
 import pytest
@@ -21,7 +19,7 @@ from segmentflow_core.errors import (
     StorageUnavailable,
 )
 from segmentflow_core.testing import FINGERPRINT_SECRET, a_request
-from segmentflow_sql import SqlStorage, open_storage
+from segmentflow_sql import SqlStorage
 
 POSTGRESQL_OPTIONS = {
     "as it comes": {},
@@ -34,7 +32,6 @@ SQLITE_OPTIONS = {
     "SQLite": {},
     "SQLite, immediate": {"transaction_mode": "IMMEDIATE"},
 }
-DOCS = Path(__file__).parents[3] / "docs"
 _aliases = (f"shop{number}" for number in itertools.count())
 
 
@@ -270,45 +267,4 @@ def test_on_sqlite_a_transaction_that_began_by_reading_may_come_too_late_to_writ
                 other.track(a_request(), "order:2")
             track(shop, "order:1")
     assert events(shop) == 1
-    storage.close()
-
-
-@pytest.mark.parametrize("vendor", ["postgresql", "sqlite"])
-def test_a_migration_of_django_creates_the_tables_and_drops_them(request, vendor):
-    """The one that the how-to page shows."""
-    if vendor == "sqlite":
-        shop = request.getfixturevalue("on_sqlite")({})
-    else:
-        shop = request.getfixturevalue("on_postgresql")(
-            request.getfixturevalue("new_database")(), {}
-        )
-    (operation,) = migration_of_the_page().operations
-    with shop.schema_editor() as editor:
-        operation.code(None, editor)
-    with atomic(shop):
-        track(shop)
-    assert events(shop) == 1
-    assert_complete(shop)
-    with shop.schema_editor() as editor:
-        operation.reverse_code(None, editor)
-    assert shop.introspection.table_names() == []
-
-
-def migration_of_the_page():
-    page = (DOCS / "how-to" / "schema.md").read_text(encoding="utf-8")
-    (block,) = (b for b in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "RunPython" in b)
-    names = {"__name__": "migration"}
-    exec(block, names)
-    return names["Migration"]
-
-
-def assert_complete(shop):
-    """The storage of a process of its own looks at the version first."""
-    database = shop.settings_dict
-    if shop.vendor == "sqlite":
-        url = f"sqlite:///{database['NAME']}"
-    else:
-        url = f"postgresql://postgres@/{database['NAME']}?host={database['HOST']}"
-    storage = open_storage(url)
-    assert len(Tracker(storage, fingerprint_key=FINGERPRINT_SECRET).records.events()) == 1
     storage.close()

@@ -168,8 +168,8 @@ _CROWD = {
     "events": "'default', gen_random_uuid(), gen_random_uuid(), 1, 1, 'e', '{}', n, now(), now(), "
     "'[]'",
     "enrollments (organization_id, enrollment_id, journey_id, version, profile_id, event_id, "
-    "event_number, entry_key, entered_at, status, attempts)": "'default', gen_random_uuid(), "
-    "'welcome', 1, gen_random_uuid(), gen_random_uuid(), 1, n, now(), 'completed', 1",
+    "event_number, entry_key, entered_at, era, status, attempts)": "'default', gen_random_uuid(), "
+    "'welcome', 1, gen_random_uuid(), gen_random_uuid(), 1, n, now(), 0, 'completed', 1",
 }
 
 

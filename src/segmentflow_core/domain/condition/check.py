@@ -11,8 +11,17 @@ from typing import Any, Final, Literal, TypeAlias
 from attrs import define
 
 from segmentflow_core.domain.admission import text_fault
+from segmentflow_core.domain.condition.did import (
+    DID_LIMIT,
+    DID_MEMBERS,
+    MAX_EVENT_NAME,
+    MAX_SAME,
+    MAX_TIMES,
+    TIMES,
+)
 from segmentflow_core.domain.condition.operators import OPERATORS, Operator
 from segmentflow_core.domain.condition.values import ARRAY, OBJECT
+from segmentflow_core.domain.duration import parse_duration
 from segmentflow_core.domain.faults import Faults, Place
 from segmentflow_core.domain.pointer import PointerSyntaxError, Tokens, parse_pointer
 from segmentflow_core.errors import Violation
@@ -35,12 +44,18 @@ NODE_LIMIT: Final = 1000
 COMBINATIONS: Final = ("all", "any", "not")
 """The members that make a node a combination of other conditions."""
 
-Scope: TypeAlias = Literal["state", "item"]
-"""What a leaf's path starts from: the state document, or one item of an array."""
+Scope: TypeAlias = Literal["state", "item", "earlier"]
+"""What a leaf's path starts from: the state document, one item of an array, or the state document
+of an earlier event."""
 
 _LEAF_MEMBERS: Final = ("path", "op", "value")
 _OPERATOR_NAMES: Final = ", ".join(OPERATORS)
-_SHAPES: Final = "all, any, not, or path and op"
+_SHAPES: Final[dict[Scope, str]] = {
+    "state": "all, any, not, did, or path and op",
+    "item": "all, any, not, or path and op",
+    "earlier": "all, any, not, or path and op",
+}
+_COUNTS: Final = f"an integer from 0 to {MAX_TIMES}"
 
 
 def check_condition(document: object, path: str = "") -> list[Violation]:
@@ -83,6 +98,7 @@ class _ConditionReading:
     root: Place
     faults: Faults
     nodes: int = 0
+    dids: int = 0
 
     def refuse(self, at: Place, message: str) -> None:
         self.faults.note(at, message)
@@ -100,11 +116,14 @@ class _ConditionReading:
         if type(node) is not OBJECT:
             self.refuse(at, "must be an object")
             return
+        if "did" in node:
+            self.did(node, at, depth, scope)
+            return
         given = [member for member in COMBINATIONS if member in node]
         if len(given) > 1:
             self.refuse(at, f"must have only one of {', '.join(COMBINATIONS)}")
         elif not given and not any(member in node for member in _LEAF_MEMBERS):
-            self.refuse(at, f"must have {_SHAPES}")
+            self.refuse(at, f"must have {_SHAPES[scope]}")
         self.members(node, at, tuple(given) or _LEAF_MEMBERS)
         for member in given:
             inner = (at, member)
@@ -148,6 +167,52 @@ class _ConditionReading:
             return
         self.value(node, operator, (at, "value"), depth)
 
+    def did(self, node: dict[Any, Any], at: Place, depth: int, scope: Scope) -> None:
+        self.dids += 1
+        if scope != "state":
+            self.refuse((at, "did"), "must not stand here: only an event as a whole has a history")
+            return
+        if self.dids == DID_LIMIT + 1:
+            self.refuse(self.root, f"must not count earlier events more than {DID_LIMIT} times")
+        self.members(node, at, DID_MEMBERS)
+        name = node["did"]
+        if type(name) is not str or not 0 < len(name) <= MAX_EVENT_NAME:
+            self.refuse((at, "did"), f"must be a string of 1 to {MAX_EVENT_NAME} characters")
+        else:
+            self.refuse_if((at, "did"), text_fault(name))
+        if "times" in node:
+            self.times(node["times"], (at, "times"))
+        if "within" in node:
+            self.refuse_if((at, "within"), _duration_fault(node["within"]))
+        if "where" in node:
+            self.node(node["where"], (at, "where"), depth + 1, "earlier")
+        if "same" in node:
+            self.same(node["same"], (at, "same"))
+
+    def refuse_if(self, at: Place, fault: str | None) -> None:
+        if fault is not None:
+            self.refuse(at, fault)
+
+    def times(self, times: Any, at: Place) -> None:
+        if type(times) is not OBJECT or len(times) != 1 or next(iter(times)) not in TIMES:
+            self.refuse(at, f"must be an object with one of {', '.join(TIMES)}")
+            return
+        ((op, value),) = times.items()
+        if op != "between":
+            if not _is_count(value):
+                self.refuse((at, op), f"must be {_COUNTS}")
+        elif type(value) is not ARRAY or len(value) != 2 or not all(map(_is_count, value)):
+            self.refuse((at, op), f"must be a list of two counts, [low, high], each {_COUNTS}")
+        elif value[0] > value[1]:
+            self.refuse((at, op), "must have its low bound first")
+
+    def same(self, same: Any, at: Place) -> None:
+        if type(same) is not ARRAY or not 1 <= len(same) <= MAX_SAME:
+            self.refuse(at, f"must be a list of 1 to {MAX_SAME} JSON Pointers")
+            return
+        for index, path in enumerate(same):
+            self.refuse_if((at, index), _path_fault(path, "earlier"))
+
     def value(self, node: dict[Any, Any], operator: Operator, at: Place, depth: int) -> None:
         rule = operator.value
         if rule is None:
@@ -159,6 +224,19 @@ class _ConditionReading:
             self.node(node["value"], at, depth + 1, "item")
         else:
             self.faults.note_all(rule.find_faults(node["value"], at))
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value <= MAX_TIMES
+
+
+def _duration_fault(value: object) -> str | None:
+    try:
+        # A str that is a subclass is no JSON, as everywhere.
+        parse_duration(value if type(value) is str else "")
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _path_fault(path: object, scope: Scope) -> str | None:

@@ -14,7 +14,8 @@ from attrs import field, frozen
 
 from segmentflow_core.domain.condition.check import note_condition_faults
 from segmentflow_core.domain.condition.comparisons import Test
-from segmentflow_core.domain.condition.explain import Explanation, explain_node
+from segmentflow_core.domain.condition.did import Did
+from segmentflow_core.domain.condition.explain import Explanation, HistoryFact, explain_node
 from segmentflow_core.domain.condition.operators import OPERATORS
 from segmentflow_core.domain.condition.reading import read
 from segmentflow_core.domain.condition.truth import Truth, all_of, any_of, negation
@@ -25,9 +26,14 @@ from segmentflow_core.domain.pointer import Tokens, parse_pointer
 from segmentflow_core.errors import InvalidJourney
 from segmentflow_core.tracebacks import forgets_locals
 
-__all__ = ["Condition", "compile_condition"]
+__all__ = ["Condition", "Judge", "compile_condition"]
 
 _Evaluate: TypeAlias = Callable[[Any], Truth]
+
+Judge: TypeAlias = Callable[[Did], Truth]
+"""Says whether a leaf that counts earlier events is met."""
+
+_EvaluateWith: TypeAlias = Callable[[Any, Judge], Truth]
 
 
 @frozen
@@ -38,23 +44,41 @@ class Condition:
         document: its definition, as plain JSON; a copy of what was compiled.
         paths: the paths it reads, in the order it first reads them; for `any_item` and
             `all_items` the path of the array.
+        dids: its leaves that count earlier events, in the order of the definition.
     """
 
     document: JsonObject
     paths: tuple[Tokens, ...] = field(repr=False, eq=False)
-    _evaluate: _Evaluate = field(alias="evaluate", repr=False, eq=False)
+    _evaluate: _EvaluateWith | _Evaluate = field(alias="evaluate", repr=False, eq=False)
+    dids: tuple[Did, ...] = field(default=(), repr=False, eq=False)
 
-    def evaluate(self, state: JsonObject) -> bool | None:
+    def evaluate(self, state: JsonObject, judge: Judge | None = None) -> bool | None:
         """Return True or False, or None where the state does not say.
 
         Args:
             state: the state document, of admitted JSON: ``{"event": …, "profile": …}``.
+            judge: says of each of `dids` whether it is met; it is not asked where the rest of
+                the condition decides. Without it none is known.
         """
-        return self._evaluate(state)
+        evaluate: Any = self._evaluate
+        truth: Truth = evaluate(state, judge or _unknown) if self.dids else evaluate(state)
+        return truth
 
-    def explain(self, state: JsonObject) -> Explanation:
-        """Say what each part of the condition found in `state`, and its result."""
-        return explain_node(self.document, state)
+    def explain(
+        self, state: JsonObject, recall: Callable[[Did], tuple[Truth, HistoryFact]] | None = None
+    ) -> Explanation:
+        """Say what each part of the condition found in `state`, and its result.
+
+        Args:
+            state: the state document.
+            recall: says of each of `dids` whether it is met, and what was counted.
+        """
+        told = {} if recall is None else {id(did.document): recall(did) for did in self.dids}
+        return explain_node(self.document, state, told=told)
+
+
+def _unknown(_: Did) -> Truth:
+    return None
 
 
 @forgets_locals
@@ -77,7 +101,13 @@ def compile_condition(document: JsonObject) -> Condition:
     # Compile a copy: the caller may change its object after the check.
     own = _copy(document)
     paths = tuple(dict.fromkeys(_paths(own)))
-    return Condition(document=own, paths=paths, evaluate=_compile(own))
+    dids = {id(node): _did(node) for node in _did_nodes(own)}
+    return Condition(
+        document=own,
+        paths=paths,
+        evaluate=_compile_with(own, dids) if dids else _compile(own),
+        dids=tuple(dids.values()),
+    )
 
 
 def _copy(value: Any) -> Any:
@@ -91,9 +121,50 @@ def _copy(value: Any) -> Any:
 def _paths(node: Any) -> Iterator[Tokens]:
     if "op" in node:
         yield parse_pointer(node["path"])
-        return
-    for inner in [node["not"]] if "not" in node else node.get("all") or node["any"]:
+    for inner in _parts(node):
         yield from _paths(inner)
+
+
+def _parts(node: Any) -> list[Any]:
+    """Return the conditions that a node combines."""
+    if "op" in node or "did" in node:
+        return []
+    parts: list[Any] = [node["not"]] if "not" in node else node.get("all") or node["any"]
+    return parts
+
+
+def _did_nodes(node: Any) -> Iterator[Any]:
+    if "did" in node:
+        yield node
+    for inner in _parts(node):
+        yield from _did_nodes(inner)
+
+
+def _did(node: Any) -> Did:
+    where = node.get("where")
+    if where is None:
+        return Did.of(node, None, ())
+    return Did.of(node, _compile(where), tuple(_paths(where)))
+
+
+def _compile_with(node: Any, dids: dict[int, Did]) -> _EvaluateWith:
+    """Compile a node that may have leaves that count earlier events.
+
+    Those come last in what they are combined with, so that none is asked where the others decide.
+    """
+    if "did" in node:
+        did = dids[id(node)]
+        return lambda _, judge: judge(did)
+    if not any(True for _ in _did_nodes(node)):
+        evaluate = _compile(node)
+        return lambda state, _: evaluate(state)
+    if "not" in node:
+        inner = _compile_with(node["not"], dids)
+        return lambda state, judge: negation(inner(state, judge))
+    combine = all_of if "all" in node else any_of
+    in_order = sorted(_parts(node), key=lambda part: any(True for _ in _did_nodes(part)))
+    parts = [_compile_with(part, dids) for part in in_order]
+    return lambda state, judge: combine(part(state, judge) for part in parts)
 
 
 def _compile(node: Any) -> _Evaluate:

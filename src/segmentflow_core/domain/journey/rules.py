@@ -15,9 +15,10 @@ from typing import Final
 from attrs import frozen
 
 from segmentflow_core.domain.cancelling import CancelOn, happened_at, same_values_digest
-from segmentflow_core.domain.condition import Condition, compile_condition
+from segmentflow_core.domain.condition import Condition, Did, compile_condition
 from segmentflow_core.domain.duration import parse_duration
 from segmentflow_core.domain.event import SkipReason
+from segmentflow_core.domain.history import Recalls
 from segmentflow_core.domain.journey.definition import (
     JourneyDefinition,
     ReentryPolicy,
@@ -101,12 +102,16 @@ class Journey:
         digest: SHA-256 of the definition without its status, in hex; equal digests mean an
             unchanged definition.
         published_at: when this version was published.
+        era: how often the Journey has been archived. What entered in an earlier era is withdrawn.
+        archived_at: when it was last archived, as `JourneyRepository` reads it; None if never.
     """
 
     definition: JourneyDefinition
     version: int
     digest: str
     published_at: datetime
+    era: int = 0
+    archived_at: datetime | None = None
 
     @property
     def journey_id(self) -> str:
@@ -125,7 +130,8 @@ class Rules:
 
     policy: ReentryPolicy
     condition: Condition | None
-    evaluate: Callable[[JsonObject], bool | None] | None
+    evaluate: Callable[..., bool | None] | None
+    dids: tuple[Did, ...]
     key: tuple[Tokens, ...]
     cooldown: timedelta | None
     times: int | None
@@ -146,6 +152,7 @@ class Rules:
             policy=reentry.policy,
             condition=condition,
             evaluate=None if condition is None else condition.evaluate,
+            dids=() if condition is None else condition.dids,
             key=tuple(map(parse_pointer, reentry.key)),
             cooldown=None if reentry.duration is None else parse_duration(reentry.duration),
             times=reentry.times,
@@ -159,13 +166,31 @@ class Rules:
             cancel_on=definition.cancel_on,
         )
 
+    @property
+    def asks_history(self) -> bool:
+        """Whether the condition counts earlier events."""
+        return bool(self.dids)
+
     def judge(
-        self, state: JsonObject, occurred_at: datetime, received_at: datetime, profile_id: str
+        self,
+        state: JsonObject,
+        occurred_at: datetime,
+        received_at: datetime,
+        profile_id: str,
+        history: Recalls | None = None,
     ) -> Passage:
         """Apply every rule that does not need the Profile's earlier entries.
 
         The order is fixed and documented: window, lateness, sample, condition, entry key.
         The first rule that skips the event gives the reason.
+
+        Args:
+            state: the state document.
+            occurred_at: when the event happened.
+            received_at: when it was received.
+            profile_id: whose event it is.
+            history: what the Profile did before, for a condition that asks. Where that is not
+                known yet and may decide, the condition counts as met for now.
         """
         if self.window is not None and not is_within(self.window, occurred_at):
             return Passage(SkipReason.OUTSIDE_WINDOW)
@@ -174,10 +199,14 @@ class Rules:
         if self.sample is not None and not in_sample(self.sample, profile_id):
             return Passage(SkipReason.SAMPLED_OUT)
         if self.evaluate is not None:
-            truth = self.evaluate(state)
-            if truth is None:
+            if history is None:
+                truth = self.evaluate(state)
+            else:
+                history.is_open = False
+                truth = self.evaluate(state, history.judge)
+            if truth is None and (history is None or not history.is_open):
                 return _UNKNOWN
-            if not truth:
+            if truth is False:
                 return _NOT_MET
         if self.policy is ReentryPolicy.EVERY_EVENT:
             return _OPEN

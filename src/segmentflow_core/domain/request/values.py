@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from attrs import define, frozen
 
+from segmentflow_core.domain.count import is_count
 from segmentflow_core.domain.json_value import JsonObject, JsonValue
 from segmentflow_core.domain.redaction import Redaction
 from segmentflow_core.errors import ConfigurationError
@@ -105,10 +106,7 @@ class Limits:
     allow_placeholder_ids: bool = False
 
     def __attrs_post_init__(self) -> None:
-        numbers = (self.max_bytes, self.max_depth)
-        if not all(type(number) is int for number in numbers) or not (
-            self.max_bytes >= 1 and 1 <= self.max_depth <= 128
-        ):
+        if not (is_count(self.max_bytes) and is_count(self.max_depth, 128)):
             raise ConfigurationError("max_bytes must be at least 1 and max_depth 1 to 128.")
 
 

@@ -31,6 +31,7 @@ from segmentflow_core.testing.contract.exchanges import ExchangeContract
 from segmentflow_core.testing.contract.finding import FindingContract
 from segmentflow_core.testing.contract.given import Given
 from segmentflow_core.testing.contract.hand_over import HandOverContract
+from segmentflow_core.testing.contract.history import HistoryContract, HistoryRaceContract
 from segmentflow_core.testing.contract.idempotency import IdempotencyContract
 from segmentflow_core.testing.contract.identities import IdentityContract
 from segmentflow_core.testing.contract.journeys import JourneyContract
@@ -43,6 +44,7 @@ from segmentflow_core.testing.contract.numbers import NumberContract
 from segmentflow_core.testing.contract.organizations import OrganizationContract
 from segmentflow_core.testing.contract.outages import OutageContract
 from segmentflow_core.testing.contract.overlaps import OverlapContract
+from segmentflow_core.testing.contract.pausing import PausingContract, PausingRaceContract
 from segmentflow_core.testing.contract.people import PeopleContract, PeopleRaceContract
 from segmentflow_core.testing.contract.processes import ProcessContract
 from segmentflow_core.testing.contract.profiles import ProfileContract
@@ -74,6 +76,8 @@ class StorageContract(
     LookingContract,
     FindingContract,
     RetentionContract,
+    HistoryContract,
+    HistoryRaceContract,
     BatchContract,
     OrganizationContract,
     NeighbourContract,
@@ -90,6 +94,8 @@ class StorageContract(
     CancellingContract,
     CancellingRaceContract,
     AuditContract,
+    PausingContract,
+    PausingRaceContract,
     StatefulContract,
     Given,
 ):

@@ -245,6 +245,62 @@ class FindingContract:
         assert list(tracker.enrollments.list(journey_id=long, profile_id=_NOBODY)) == []
 
     @needs("finding")
+    def test_a_backlog_is_what_a_claim_could_have_by_journey(
+        self, tracker: Any, clock: FixedClock
+    ) -> None:
+        names = ("a", "A", "b", "idle", "paused")
+        triggers = {"a": "order.created", "idle": "never", "paused": "order.created"}
+        journeys = [
+            a_journey(each, trigger={"event": triggers.get(each, "order.paid")}) for each in names
+        ]
+        tracker.journeys.publish(journeys)
+        began = clock.now()
+        for number in range(3):
+            tracker.track(a_request(profile={"email": f"{number}@example.com"}), f"{number}")
+            clock.advance(seconds=10)
+        tracker.track(a_request("order.paid"), "paid")
+        elsewhere = "another Organization"
+        tracker.journeys.publish([a_journey("a")], organization_id=elsewhere)
+        tracker.track(a_request(), "elsewhere", organization_id=elsewhere)
+        tracker.journeys.publish([{**journeys[-1], "status": "paused"}])
+
+        def backlog(**asked: Any) -> list[tuple[str, int, bool, float | None]]:
+            return [
+                (each.journey_id, each.depth, each.cut, _seconds(each.lag))
+                for each in tracker.enrollments.backlog(**asked)
+            ]
+
+        def of(journey_id: str) -> tuple[int, float | None]:
+            ((_, depth, _, lag),) = backlog(journey_ids=[journey_id])
+            return depth, lag
+
+        clock.advance(seconds=5)
+        assert backlog() == [
+            ("A", 1, False, 5.0),
+            ("a", 3, False, _seconds(clock.now() - began)),
+            ("b", 1, False, 5.0),
+            ("idle", 0, False, None),
+        ]
+        assert backlog(journey_ids=["a", "unheard-of", "paused"], at_most=2) == [
+            ("a", 2, True, 35.0)
+        ]
+        assert backlog(at_most=3)[1] == ("a", 3, False, 35.0)
+        assert backlog(organization_id=elsewhere) == [("a", 1, False, 5.0)]
+        lease = timedelta(seconds=60)
+        first, second = tracker.enrollments.claim(journey_id="a", limit=2, lease=lease)
+        assert of("a") == (1, 15.0)
+        tracker.enrollments.complete(first.lease)
+        tracker.enrollments.release(second.lease, delay=timedelta(seconds=30), error="no answer")
+        (third,) = tracker.enrollments.claim(journey_id="a", lease=lease)
+        assert of("a") == (0, None)
+        clock.advance(seconds=30)  # what failed may be handed over from this instant on
+        assert of("a") == (1, 0.0)
+        clock.advance(seconds=40)  # the third one's lease ran out 10 seconds ago
+        assert of("a") == (2, 40.0)
+        tracker.enrollments.complete(third.lease)
+        assert of("a") == (1, 40.0)
+
+    @needs("finding")
     def test_what_is_found_is_a_copy(self, tracker: Any) -> None:
         who = {"email": "alex@example.com", "properties": {"tags": ["a"]}}
         tracker.track(a_request(profile=who, data={"items": [1]}), "key")
@@ -328,6 +384,10 @@ class FindingContract:
         page = tracker.records.why("alex@example.com", journey_id="welcome", limit=2)
         assert [each.event.event_id for each in page.events] == [sent[3]]
         assert page.before == sent[3]
+
+
+def _seconds(span: timedelta | None) -> float | None:
+    return None if span is None else span.total_seconds()
 
 
 class MixedIds:

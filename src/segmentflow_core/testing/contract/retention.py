@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 import pytest
+from attrs import evolve
 
 from segmentflow_core import EnrollmentStatus
 from segmentflow_core.colour import settle
@@ -21,9 +22,12 @@ from segmentflow_core.errors import IdempotencyKeyReuse, NotFound
 from segmentflow_core.ports import (
     EnrollmentChange,
     GoneEvents,
+    Intent,
+    KeyClaim,
     MaybeAwaitable,
     Probe,
     gone_events,
+    key_digest,
 )
 from segmentflow_core.testing.builders import FixedClock, a_journey, a_request
 from segmentflow_core.testing.callers import AtOnce
@@ -358,6 +362,79 @@ class RetentionContract:
         # Her events go by their age like all others.
         clock.advance(hours=1)
         assert tracker.people.retain(events=_MOMENT).events == 1
+
+    @needs("retention", "people")
+    def test_the_key_of_an_event_that_went_shows_nothing_more_and_an_erasure_finds_it(
+        self, tracker: Any, clock: FixedClock, in_transaction: InTransaction
+    ) -> None:
+        """It keeps what recognises the request, until its person is erased."""
+        names = ("gone 0", "gone 1", "stays", "other's", "expired")
+        requests = {
+            name: a_request(
+                profile={
+                    "email": f"{name if name in names[3:] else 'alex'}@example.com",
+                    "properties": {name: "x"},
+                },
+                data={"n": name},
+            )
+            for name in names
+        }
+
+        def claims(*, organization_id: str = "default") -> dict[str, KeyClaim]:
+            async def work(transaction: Any) -> Any:
+                digests = {key_digest(organization_id, name): name for name in names}
+                intent = Intent(tuple(sorted(digests)), (), (), (), clock.now())
+                known = await settle(transaction.tracking.load(organization_id, intent))
+                return {digests[digest]: claim for digest, claim in known.taken.items()}
+
+            found: dict[str, KeyClaim] = in_transaction(work)
+            return found
+
+        def repeat(name: str) -> Any:
+            """Send another request with a key: the paths that differ, or the receipt again."""
+            try:
+                return tracker.track({**requests[name], "data": {"n": "another"}}, name)
+            except IdempotencyKeyReuse as conflict:
+                return conflict.details["changedPaths"]
+
+        for whose in ("default", "acme"):
+            tracker.track(requests["expired"], "expired", organization_id=whose)
+        clock.advance(days=29)
+        receipts = {}
+        for name in ("gone 0", "gone 1", "other's", "stays"):
+            clock.advance(seconds=1)
+            for whose in ("acme", "default"):
+                receipts[name] = tracker.track(requests[name], name, organization_id=whose)
+        before, elsewhere = claims(), claims(organization_id="acme")
+        clock.advance(microseconds=1)
+        retained = tracker.people.retain(events=timedelta(seconds=1), limit=3)
+        assert retained.events == 4
+        went = {name: evolve(before[name], paths={}) for name in names if name != "stays"}
+        assert claims() == {**before, **went}
+        assert [repeat(name) for name in names] == [[""], [""], ["/data/n"], [""], [""]]
+        for name, receipt in receipts.items():
+            assert tracker.track(requests[name], name) == receipt
+        # A key that is free again is somebody else's.
+        clock.advance(days=2)
+        requests["expired"] = a_request(profile={"email": "new@example.com"}, data={"n": 1})
+        tracker.track(requests["expired"], "expired")
+        taken = claims()["expired"]
+        for erased in ("expired@example.com", "alex@example.com"):
+            erasure = tracker.people.erase(erased, at_most=1)
+            for _ in range(20):
+                if not erasure.done:
+                    erasure = tracker.people.erase(erasure.profile_id, at_most=1)
+            assert erasure.done
+        bare = {
+            name: evolve(before[name], fingerprint=None, paths={})
+            for name in ("gone 0", "gone 1", "stays")
+        }
+        assert claims() == {**bare, "other's": went["other's"], "expired": taken}
+        for name in bare:
+            assert repeat(name) == receipts[name]
+        assert (repeat("other's"), repeat("expired")) == ([""], ["/data/n"])
+        del elsewhere["expired"]
+        assert claims(organization_id="acme") == elsewhere
 
     @needs("retention", "concurrent_writers")
     def test_runs_at_once_with_events_remove_each_record_once(

@@ -36,8 +36,10 @@ MARKERS: Final[dict[str, str]] = {
     "Outage": "outages",
     "Lease": "leases",
     "SharedClaim": "leases",
+    "PausingRace": "pausing",
     "PeopleRace": "people",
     "CancellingRace": "cancelling",
+    "HistoryRace": "history",
     "ApiKey": "api_keys",
 }
 """The marker of each subject whose name it is not: `HandOver` has the marker `hand_over`."""

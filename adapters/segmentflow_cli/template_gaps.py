@@ -1,0 +1,115 @@
+"""`segmentflow journeys template`: what recorded events lack of what a template reads."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+from rich.text import Text
+
+from segmentflow_cli.journey_files import read_template_file
+from segmentflow_cli.options import COMMON, Common
+from segmentflow_cli.printing import lined_up, visible
+from segmentflow_cli.times import MOMENT
+from segmentflow_core.wire import template_gaps_document
+
+__all__ = ["check_gaps", "show_gaps"]
+
+_MOST: Final = 100_000
+
+
+def check_gaps(**given: Any) -> None:
+    """Check that the options go together.
+
+    Raises:
+        ValueError: they do not; this is wrong usage.
+    """
+    if given.get("journey") is None and given.get("event") is None:
+        raise ValueError("give --journey, or the --event whose data the template reads.")
+    if given.get("enrolled") and given.get("journey") is None:
+        raise ValueError("--enrolled needs --journey: whose entries are meant.")
+
+
+def show_gaps(
+    file: Annotated[
+        str,
+        Parameter(
+            help="The template: YAML, TOML or JSON, by its suffix; - reads standard input.",
+            allow_leading_hyphen=True,
+        ),
+    ],
+    *,
+    journey: Annotated[
+        str | None, Parameter(help="The Journey it is for, whose event is looked at.")
+    ] = None,
+    event: Annotated[str | None, Parameter(help="Look at events of exactly this name.")] = None,
+    enrolled: Annotated[
+        bool, Parameter(help="Only events that enrolled in that Journey.", negative="")
+    ] = False,
+    since: Annotated[
+        datetime | None,
+        Parameter(help="Only events received at this instant or later, or so long ago."),
+        MOMENT,
+    ] = None,
+    until: Annotated[
+        datetime | None,
+        Parameter(help="Only events received before this instant."),
+        MOMENT,
+    ] = None,
+    at_most: Annotated[
+        int,
+        Parameter(
+            help="How many events to look at, newest first.", validator=Number(gte=1, lte=_MOST)
+        ),
+    ] = 1000,
+    common: Common = COMMON,
+) -> None:
+    """Count in how many recorded events each pointer of a template found no value."""
+    template = read_template_file(file)
+    with common.records() as records:
+        gaps = records.template_gaps(
+            template,
+            event=event,
+            journey_id=journey,
+            enrolled=enrolled,
+            since=since,
+            until=until,
+            at_most=at_most,
+            organization_id=common.organization,
+        )
+    document = template_gaps_document(gaps)
+    if common.json:
+        common.printer.document(document)
+    else:
+        _print(common, document, at_most)
+
+
+def _print(common: Common, gaps: dict[str, Any], at_most: int) -> None:
+    console = common.printer.console
+    bounds = [
+        f"{word} {gaps[name]}"
+        for word, name in (("since", "since"), ("before", "until"))
+        if gaps[name] is not None
+    ]
+    period = " and ".join(bounds) or "so far"
+    name = visible(gaps["event"]).replace("\n", "\\u000a")
+    console.print(Text(f"{gaps['events']:,} {name} events received {period}"))
+    rows = [
+        (
+            each["path"],
+            each["missing"],
+            each["null"],
+            each["redacted"],
+            "" if each["required"] else "yes",
+        )
+        for each in gaps["paths"]
+    ]
+    console.print(lined_up(("pointer", "missing", "null", "redacted", "default"), rows))
+    if gaps["erased"]:
+        line = f"{gaps['erased']:,} more were erased, and say nothing any more."
+        console.print(Text(line, "yellow"))
+    if gaps["cut"]:
+        line = f"The period was cut: only the newest {at_most:,} events were looked at."
+        console.print(Text(line, "yellow"))

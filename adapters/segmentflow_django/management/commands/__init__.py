@@ -1,0 +1,1 @@
+"""`segmentflow_work` and `segmentflow_retain`."""
