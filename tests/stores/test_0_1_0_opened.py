@@ -91,6 +91,7 @@ NEWER = {
     "event": {"number", "profile_version", "withdrew"},
     "enrollment": {
         *("event_number", "last_failure", "withdrawn_at", "cancellers", "cancelled_by"),
+        *("era", "archived_at"),
     },
     "journey": {"era", "archived_at"},
     "journey_version": {"era", "archived_at"},
