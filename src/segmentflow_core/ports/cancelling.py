@@ -41,6 +41,9 @@ class CancellingRepository(Protocol):
     ) -> MaybeAwaitable[Iterable[Enrollment]]:
         """Return the Enrollments of these Profiles that have `cancellers`, in any order.
 
+        Where the storage pauses Journeys, as `archived` gives them: what an archiving withdrew has
+        none.
+
         One exchange, however many they are; by an index of such Enrollments alone. Nothing is
         locked but the Profiles themselves, by `load`: no new ones come meanwhile, and a worker
         may finish one of these.

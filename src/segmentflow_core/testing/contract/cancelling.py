@@ -19,6 +19,7 @@ from segmentflow_core.errors import LeaseLost
 from segmentflow_core.testing.builders import FixedClock, a_journey, a_request
 from segmentflow_core.testing.callers import AtOnce, Client
 from segmentflow_core.testing.capabilities import needs
+from segmentflow_core.testing.contract.comparing import exact
 from segmentflow_core.testing.contract.overlaps import Hold
 from segmentflow_core.testing.contract.reading import everything
 from segmentflow_core.testing.faults import FaultyStorage, InjectedFault
@@ -273,6 +274,70 @@ class CancellingContract:
         assert _statuses(tracker) == ["withdrawn", "pending"]
         tracker.track(_event("order.lost"), "lost")
         assert _statuses(tracker) == ["withdrawn", "withdrawn"]
+
+    @needs("cancelling", "pausing")
+    def test_an_event_withdraws_what_stands_still_and_leaves_what_an_archiving_withdrew(
+        self, tracker: Any, clock: FixedClock
+    ) -> None:
+        """Nothing that is read changes once rows have followed; a delay ends in a pause as well."""
+        tracker.journeys.publish([_CART, {**_CART, "id": "still", "delay": "PT1H"}])
+        ids: dict[str, str] = {}
+        leases: dict[str, Any] = {}
+        for way in ("dead", "ran out", "held", "by hand", "waits"):
+            tracker.track(_event("cart.updated", "A"), way)
+            (entry,) = [e for e in tracker.enrollments.list(limit=2) if e.journey_id == "cart"]
+            ids[way] = entry.enrollment_id
+            if way in ("dead", "ran out", "held"):
+                lease = _MINUTE if way == "ran out" else _HOUR
+                leases[way] = tracker.enrollments.claim(lease=lease)[0].lease
+        tracker.track(_event("cart.updated", "B"), "B")
+        tracker.enrollments.release(leases["dead"], max_attempts=1)
+        clock.advance(minutes=1)
+        archived_at = clock.now()
+        tracker.journeys.archive("cart")
+        tracker.journeys.pause("still")
+        clock.advance(minutes=1)
+        waits = tracker.enrollments.get(ids["waits"])
+        assert (waits.status, waits.withdrawn_at) == ("withdrawn", archived_at)
+        assert (waits.cancellers, waits.cancelled_by) == (None, None)
+        by_hand = tracker.enrollments.get(ids["by hand"])
+        assert tracker.enrollments.withdraw(ids["by hand"]) == by_hand
+        foreseen = tracker.explain(_event("order.paid", "B")).withdrew
+        assert [each.journey_id for each in foreseen] == ["still"]
+        paid = tracker.track(_event("order.paid", "A"), "paid")
+        withdrew = tracker.records.event(paid.event_id).withdrew
+        assert {
+            each.enrollment_id: each.marked for each in withdrew if each.journey_id == "cart"
+        } == {
+            ids["dead"]: False,
+            ids["ran out"]: False,
+            ids["held"]: True,
+        }
+        assert [each.marked for each in withdrew if each.journey_id == "still"] == [False] * 5
+        for way in ("dead", "ran out"):
+            gone = tracker.enrollments.get(ids[way])
+            assert (gone.status, gone.withdrawn_at) == ("withdrawn", clock.now())
+            assert (gone.cancelled_by, gone.archived_at) == (paid.event_id, None)
+        clock.advance(minutes=1)
+        back = tracker.enrollments.release(leases["held"], failed=False)
+        assert back == tracker.enrollments.get(ids["held"])
+        assert (back.status, back.withdrawn_at) == ("withdrawn", clock.now())
+        assert (back.cancelled_by, back.archived_at) == (paid.event_id, None)
+        assert tracker.enrollments.get(ids["waits"]) == waits
+        read = exact(tracker.enrollments.list())
+        assert tracker.journeys.finish_archiving() == 3
+        assert exact(tracker.enrollments.list()) == read
+        # What is left waits in the paused Journey, for its delay and for the other rule's event.
+        clock.advance(hours=1)
+        assert tracker.enrollments.claim() == []
+        tracker.journeys.activate("cart")
+        tracker.journeys.activate("still")
+        (claimed,) = tracker.enrollments.claim()
+        assert claimed.enrollment.journey_id == "still"
+        assert tracker.track(_event("cart.updated", "C"), "C").enrolled_journeys == 2
+        left = tracker.track(_event("unsubscribed"), "left")
+        marked = [each.marked for each in tracker.records.event(left.event_id).withdrew]
+        assert sorted(marked) == [False, False, True]
 
     @needs("cancelling", "people")
     def test_what_was_entered_before_a_merge_is_withdrawn_by_events_after_it(
