@@ -18,7 +18,7 @@ from segmentflow_core.domain.cancelling import (
     still_awaited,
 )
 from segmentflow_core.domain.event import Enrollment, EnrollmentStatus
-from segmentflow_core.domain.hand_over import cancelled
+from segmentflow_core.domain.hand_over import archived, cancelled, followed, released
 from segmentflow_core.domain.withdrawals import LookedUp
 from segmentflow_core.testing import a_journey
 
@@ -123,6 +123,29 @@ def a_waiting_profile():
 def paid(occurred_at=None, **data):
     times = {} if occurred_at is None else {"occurredAt": occurred_at.isoformat()}
     return an_item(event="order.paid", data=data, **times)
+
+
+def test_what_an_archiving_withdrew_waits_for_no_event_and_what_a_worker_held_does():
+    """Given back, it is withdrawn by the event; with its worker gone, by the archiving."""
+    at = NOW - MINUTE
+    left = archived(WAITING, 1, at)
+    assert (left.withdrawn_at, left.cancellers, left.cancelled_by) == (at, None, None)
+    assert cancelled(left, "e", NOW) is None
+    held = evolve(
+        WAITING,
+        status=EnrollmentStatus.CLAIMED,
+        attempts=1,
+        lease_until=NOW + MINUTE,
+        token="t",
+    )
+    marked = cancelled(archived(held, 1, at), "e", NOW)
+    assert marked == archived(evolve(held, cancelled_by="e"), 1, at)
+    back = released(marked, "t", NOW + MINUTE, 1, failed=True, now=NOW)
+    assert (back.status, back.withdrawn_at, back.cancelled_by) == ("withdrawn", NOW, "e")
+    assert (back.cancellers, back.archived_at) == (None, None)
+    gone = followed(marked)
+    assert (gone.status, gone.withdrawn_at, gone.cancelled_by) == ("withdrawn", at, "e")
+    assert (gone.cancellers, gone.archived_at) == (None, None)
 
 
 def test_an_event_asks_only_for_what_it_may_cancel():
