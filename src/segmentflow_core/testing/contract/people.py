@@ -29,10 +29,12 @@ from segmentflow_core.ports import (
     FINISHED_STATUSES,
     Alias,
     EnrollmentStatus,
+    EventFilter,
     IdentityKind,
     PriorEntries,
     Probe,
     Profile,
+    key_digest,
 )
 from segmentflow_core.testing import specimens
 from segmentflow_core.testing.builders import FixedClock, a_journey, a_request
@@ -263,6 +265,7 @@ class PeopleContract:
             many = doors.ask("events", "get_many", "default", [event_id])
             for after in (doors.ask("events", "get", "default", event_id), many[event_id]):
                 assert exact(after) == exact(expected)
+        _check_what_claims_and_references_tell(doors, her, him)
         for entry in tracker.enrollments.list(limit=100):
             kept = entries[entry.enrollment_id]
             if entry.profile_id == her:
@@ -753,17 +756,35 @@ def _two_of_the_same_values(tracker: Any, clock: FixedClock) -> list[str]:
             profile = {
                 "email": f"{'married' if married else who}@example.com",
                 "externalId": f"external id of {who}",
-                "properties": {"canary": f"{who} {number}"},
+                # The last events share a version, and each of them says something else.
+                "properties": {"canary": f"{who} {min(number, 5)}"},
             }
-            request = a_request(
-                profile=profile,
-                data={"orderId": f"canary {number}"},
-                referenceId=f"canary {number}",
-            )
+            says: dict[str, Any] = {
+                "data": {"orderId": f"canary {number}"},
+                "referenceId": f"canary {number}",
+            }
+            if number > 5:
+                del says["data" if number == 6 else "referenceId"]
+            request = a_request(profile=profile, **says)
             ids.append(tracker.track(request, f"{who} {number}").profile_id)
             clock.advance(seconds=1)
             tracker.track(request, f"{who} {number}", organization_id="acme")
     return ids[:2]
+
+
+def _check_what_claims_and_references_tell(doors: Doors, her: str, him: str) -> None:
+    """Of the erased person neither a key nor a reference says anything any more."""
+    keys = [key_digest("default", f"{who} {n}") for who in ("her", "him") for n in range(8)]
+    claims = doors.load("default", keys=tuple(sorted(keys))).taken.values()
+    assert len(claims) == 16
+    for claim in claims:
+        is_hers = claim.receipt.profile_id == her
+        assert (claim.fingerprint is None, not claim.paths) == (is_hers, is_hers)
+    if doors.offers("finding"):
+        for number in range(8):
+            wanted = EventFilter(reference_id=f"canary {number}")
+            found = doors.ask("finding", "events", "default", wanted, 10, None)
+            assert [event.profile_id for event in found] == [him] * (number != 7)
 
 
 class _In:
