@@ -184,6 +184,18 @@ def test_what_is_given_back_holds_no_lease(model, claimed):
     assert claim(model, NOW) == [claimed]
 
 
+@pytest.mark.parametrize("pauses", [True, False])
+@pytest.mark.parametrize("status", ["paused", "draft"])
+def test_what_waits_in_a_journey_that_is_not_active_is_kept_where_a_storage_can(status, pauses):
+    model = Model(HOUR, HOUR, 2, pauses=pauses)
+    model.publish("o", a_journey())
+    track(model, "k")
+    model.publish("o", a_journey(status=status))
+    assert len(claim(model, NOW)) == (not pauses)
+    model.publish("o", a_journey())
+    assert len(claim(model, NOW + HOUR)) == 1
+
+
 def test_what_is_used_up_dies_and_is_revived(model, claimed):
     assert claim(model, NOW + HOUR) == [claimed]
     assert claim(model, NOW + 2 * HOUR, limit=1) == []

@@ -76,18 +76,18 @@ class StorageMachine(RuleBasedStateMachine):
         self._storage = storage
         self._new_tracker = new_tracker
         self._clock = clock
-        self._model = Model(_LIFETIME, _COOLDOWN, _ATTEMPTS)
         self._example = next(_examples)
         self._ids: dict[tuple[str, int], str] = {}
         self._leases: list[tuple[str, int, Any]] = []
         self._sent: list[tuple[str, list[tuple[Row, str]]]] = []
         self._keys = FingerprintKeys(_fingerprint_key(0))
         records, people = self._tracker(storage).records, self._tracker(storage).people
+        journeys = self._tracker(storage).journeys
         # What a storage lacks it says, whoever asks.
         cancelling = {**_CANCELLING, "id": "cancelling"}
-        self._cancels = _is_offered(
-            lambda: self._tracker(storage).journeys.publish([cancelling], dry_run=True)
-        )
+        self._cancels = _is_offered(lambda: journeys.publish([cancelling], dry_run=True))
+        pauses = _is_offered(lambda: _found(lambda: journeys.pause("nothing")))
+        self._model = Model(_LIFETIME, _COOLDOWN, _ATTEMPTS, pauses=pauses)
         self._finds = _is_offered(lambda: records.profiles(limit=1))
         self._keeps_people = _is_offered(people.finish_erasures)
 

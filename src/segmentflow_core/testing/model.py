@@ -28,6 +28,7 @@ class Model:
         cooldown: the cooldown of every Journey that has one, its delay, and how long an entry
             counts where a Journey counts entries.
         max_attempts: how many attempts an Enrollment has before it is dead.
+        pauses: whether what waits in a Journey that is not active is kept from workers.
 
     Attributes:
         claims: by Organization and key.
@@ -38,7 +39,15 @@ class Model:
         blocked: identities by Organization, each with its kind.
     """
 
-    def __init__(self, key_lifetime: timedelta, cooldown: timedelta, max_attempts: int) -> None:
+    def __init__(
+        self,
+        key_lifetime: timedelta,
+        cooldown: timedelta,
+        max_attempts: int,
+        *,
+        pauses: bool = True,
+    ) -> None:
+        self._pauses = pauses
         self._key_lifetime = key_lifetime
         self._cooldown = cooldown
         self._max_attempts = max_attempts
@@ -422,6 +431,7 @@ class Model:
                     if of == organization
                     and row["status"] in ("pending", "claimed")
                     and row["available"] <= now
+                    and self._moves(organization, row["journey"])
                 ),
                 key=lambda row: (row["available"], order[row["number"]]),
             )[:limit]
@@ -437,6 +447,9 @@ class Model:
                 row.update(available=until, until=until)
             if taken or len(available) < limit:
                 return [row["number"] for row in taken]
+
+    def _moves(self, organization: str, journey_id: str) -> bool:
+        return not self._pauses or self.journeys[organization, journey_id]["status"] == "active"
 
     def hold(self, organization: str, number: int, token: str) -> None:
         """Note the token of a claim."""
