@@ -106,6 +106,8 @@ def exactly(value):
         return {exactly(name): exactly(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return (type(value).__name__, [exactly(item) for item in value])
+    if isinstance(value, frozenset):
+        return (type(value).__name__, sorted(map(str, map(exactly, value))))
     return (type(value).__name__, repr(value))
 
 

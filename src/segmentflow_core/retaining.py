@@ -60,10 +60,9 @@ class Run:
 
         The record is kept as well where the run is interrupted, or the storage fails.
         """
-        if events is not None or enrollments is not None:
-            # Rows of archived Journeys that still say that they wait would keep their events.
-            now, of = self._actor.now, self._organization_id
-            await finish_archiving(self._calls, now, None, None, of, demanded=False)
+        # Rows of archived Journeys that still say that they wait would keep their events.
+        now, of = self._actor.now, self._organization_id
+        await finish_archiving(self._calls, now, None, None, of, demanded=False)
         try:
             await self._remove_enrollments(enrollments)
             await self._remove_events(events)

@@ -13,7 +13,7 @@ from segmentflow_sql import open_storage
 from stores.made_by_0_1_0 import MADE
 from stores.plain_rows import exact, postgresql_rows, sqlite_rows
 
-STEPS = 9
+STEPS = 10
 
 
 @pytest.fixture

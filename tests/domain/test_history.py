@@ -85,6 +85,23 @@ def told(leaf: Did, *answers: EarlierEvents, **how: Any) -> Any:
     return truth, fact
 
 
+def test_what_is_answered_already_is_not_asked_again() -> None:
+    leaf = a_leaf(times={"gte": 1})
+    state = {"event": {}, "profile": {"properties": {}}}
+    series = (Series("p"), Series("q"))
+
+    def asked(answers: dict[Question, EarlierEvents]) -> set[Question]:
+        unanswered: dict[Question, Any] = {}
+        history = History(state, NOW, NOW, series, answers=answers, unanswered=unanswered)
+        history.judge(leaf)
+        return set(unanswered)
+
+    both = asked({})
+    (of_p,) = (question for question in both if question[0] == "p")
+    assert asked({of_p: EarlierEvents()}) == both - {of_p}
+    assert asked(dict.fromkeys(both, EarlierEvents())) == set()
+
+
 def test_no_more_events_are_looked_at_than_promised() -> None:
     events = [an_event(n, total=n) for n in range(MAX_EVENTS + 1, 0, -1)]
     of_all = EarlierEvents(events)

@@ -72,7 +72,9 @@ def test_of_twenty_threads_only_the_one_waits_whose_key_is_held_elsewhere(
     hold, commit = elsewhere
     hold(somebody(HELD), HELD)
     storage = SqlStorage(create_engine(postgres.url(database), pool_size=25), wait=600)
-    tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET, gather=Gathering())
+    # Where it comes first it is no batch, and has a writer for as long as it waits.
+    gather = Gathering(writers=2)
+    tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET, gather=gather)
     start = threading.Barrier(20)
 
     def track(name):

@@ -201,6 +201,18 @@ def test_three_lines_in_an_empty_folder_are_enough(pytester):
     result.assert_outcomes(passed=8)
 
 
+def test_what_needs_another_process_says_so_where_nobody_opens_the_store_there(pytester):
+    source = """
+    class TestIt(StorageContract):
+        @pytest.fixture
+        def storage(self):
+            return MemoryStorage()
+    """
+    result = run(pytester, source, "-k", "workers_of_two_processes")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["*no open_elsewhere is given*"])
+
+
 def test_every_promise_is_printed():
     command = [sys.executable, "-m", "segmentflow_core.testing"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -18,7 +18,10 @@ MOST_LINES = {"the page's storage": 157, "the Redis example": 1079, "LMDB, by th
 """How many lines an author writes, blank ones left out; before the core decided, 263 and 1242."""
 
 
-LACKING = ("finding", "people", "audit", "retention", "cancelling", "history", "short_waits")
+LACKING = (
+    *("finding", "people", "audit", "retention", "cancelling", "pausing", "history"),
+    "short_waits",
+)
 """What the page's storage leaves out, and says so."""
 
 

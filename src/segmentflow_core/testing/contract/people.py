@@ -780,11 +780,10 @@ def _check_what_claims_and_references_tell(doors: Doors, her: str, him: str) -> 
     for claim in claims:
         is_hers = claim.receipt.profile_id == her
         assert (claim.fingerprint is None, not claim.paths) == (is_hers, is_hers)
-    if doors.offers("finding"):
-        for number in range(8):
-            wanted = EventFilter(reference_id=f"canary {number}")
-            found = doors.ask("finding", "events", "default", wanted, 10, None)
-            assert [event.profile_id for event in found] == [him] * (number != 7)
+    for number in range(8) if doors.offers("finding") else ():
+        wanted = EventFilter(reference_id=f"canary {number}")
+        found = doors.ask("finding", "events", "default", wanted, 10, None)
+        assert [event.profile_id for event in found] == [him] * (number != 7)
 
 
 class _In:
