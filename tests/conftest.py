@@ -25,6 +25,7 @@ _OF_VALUES = {"Value", "Key", "List", "Boundary", "Neighbour"}
 # What depends on who else is there, and on how work is run.
 _OF_OTHERS = {
     "Atomicity",
+    "CancellingRace",
     "Exchange",
     "HistoryRace",
     "Idempotency",

@@ -39,6 +39,8 @@ policies = st.sampled_from(
         {"policy": "once"},
         {"policy": "once_per_key", "key": ["/event/total", "/profile/email"]},
         {"policy": "cooldown", "duration": "PT2H"},
+        {"policy": "at_most", "times": 2, "within": "PT3H"},
+        {"policy": "at_most", "times": 1, "within": "PT3H", "key": ["/event/total"]},
     ]
 )
 limits = st.sampled_from(
@@ -49,11 +51,32 @@ limits = st.sampled_from(
         {"sample": {"percent": 50, "seed": "s"}},
     ]
 )
+SAME_TOTAL = {"event": "order.created", "same": ["/event/total"]}
+cancelling = st.sampled_from(
+    [
+        {},
+        {"cancelOn": [SAME_TOTAL], "delay": "P9D"},
+        {"cancelOn": [{"event": "order.created"}]},
+        {
+            "cancelOn": [
+                {"event": "other"},
+                {"event": "order.created", "same": ["/profile/properties/plan", "/event/total"]},
+            ],
+            "delay": "P9D",
+        },
+    ]
+)
 definitions = st.builds(
-    lambda condition, reentry, limit: {**where(condition), "reentry": reentry, **limit},
+    lambda condition, reentry, limit, cancelling: {
+        **where(condition),
+        "reentry": reentry,
+        **limit,
+        **cancelling,
+    },
     conditions,
     policies,
     limits,
+    cancelling,
 )
 sendings = st.lists(
     st.tuples(st.integers(0, 3), st.sampled_from(["a", "b"]), values, st.integers(-4, 1)),

@@ -139,7 +139,7 @@ def places(of, record, tail):
             whose, nth = (of, record.journey_id, record.profile_id), number(record.event_number)
             yield at("entry", *whose) + instant(record.entered_at) + nth
             if record.entry_key is not None:
-                yield at("entry key", *whose, record.entry_key) + nth
+                yield at("entry key", *whose, record.entry_key.split(ports.KEY_SEPARATOR)[0]) + nth
         case ApiKey():
             yield at("api keys", of) + tail
             yield at("lookup", record.lookup, of) + tail
@@ -291,12 +291,13 @@ class LmdbTransaction:
         return {each: ports.answer(each, self._decisive(organization_id, each)) for each in probes}
 
     def _decisive(self, organization_id, probe):
-        """Return the latest entry that counts, and the first with the probe's key."""
+        """Return the latest entry that counts, or all of them, and the first with the key."""
         whose = (organization_id, probe.journey_id, probe.profile_id)
         end = _END if probe.before is None else number(probe.before)
         latest = (row for row in self.enrollments.newest(at("entry", *whose)) if row[0][-8:] < end)
         with_key = self.enrollments.under(at("entry key", *whose, probe.entry_key or ""))
-        return self.enrollments.read_all((*islice(latest, 1), *islice(with_key, 1)))
+        some = (*islice(latest, 1), *islice(with_key, 1)) if probe.since is None else latest
+        return self.enrollments.read_all(some)
 
     def write(self, organization_id, changes):
         self.rows.put(at("organization", organization_id), organization_id.encode())

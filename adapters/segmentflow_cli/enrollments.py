@@ -13,7 +13,8 @@ from typing import Annotated, Final
 
 from cyclopts import App, Parameter
 
-from segmentflow_cli.options import COMMON, Before, Common, Limit
+from segmentflow_cli.confirming import Yes, confirm
+from segmentflow_cli.options import COMMON, Before, By, Common, Limit
 from segmentflow_cli.times import DURATION
 from segmentflow_core import Enrollment, EnrollmentStatus, Lease, SegmentflowError
 from segmentflow_core.wire import claimed_document, enrollment_document
@@ -170,6 +171,16 @@ def revive(ids: Ids, /, *, common: Common = COMMON) -> None:
     """Make dead Enrollments available again, with all their attempts before them."""
     with common.enrollments() as enrollments:
         answers = enrollments.revive_many(ids, organization_id=common.organization)
+    _print(common, answers)
+
+
+@enrollments.command(name="withdraw")
+def withdraw(ids: Ids, /, *, by: By = None, yes: Yes = False, common: Common = COMMON) -> None:
+    """Withdraw Enrollments that are not finished: no worker is handed them any more."""
+    counted = "this Enrollment" if len(ids) == 1 else f"these {len(ids)} Enrollments"
+    confirm(f"Withdraw {counted}?", yes=yes)
+    with common.enrollments() as enrollments:
+        answers = enrollments.withdraw_many(ids, by=by, organization_id=common.organization)
     _print(common, answers)
 
 

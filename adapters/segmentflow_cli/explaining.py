@@ -32,7 +32,7 @@ from segmentflow_core import Limits, SkipReason
 from segmentflow_core.explanation import GAPS, SKIP_REASONS, ExplainedEvent, Rehearsal
 from segmentflow_core.wire import explained_document, parse_request, rehearsal_document
 
-__all__ = ["add_facts", "check_explain", "explain"]
+__all__ = ["add_facts", "check_explain", "explain", "withdrawal_line"]
 
 _SHOWN: Final = 80
 _MARKS: Final = {True: ("✔", "green"), False: ("✘", "red"), None: ("?", "yellow")}
@@ -177,6 +177,8 @@ def _event_tree(event: dict[str, Any]) -> Tree:
         tree.add(_text("No Journey listens for this event.", "yellow"))
     for journey in event["journeys"]:
         _add_journey(tree, journey)
+    for each in event.get("withdrew", ()):
+        tree.add(_text(withdrawal_line(each), "yellow"))
     for journey in event["silent"]:
         why = f"is {journey['status']}"
         if journey["reason"] == "event":
@@ -214,8 +216,30 @@ def add_facts(branch: Tree, journey: dict[str, Any]) -> None:
         _add_condition(branch, journey["where"], "condition: ")
     reentry = journey["reentry"]
     line = branch.add(_marked(reentry["result"], _described_reentry(reentry)))
-    for part in reentry.get("key", ()):
-        line.add(_marked("reason" not in part, f"{part['path']}: {_found(part)}"))
+    _add_parts(line, reentry.get("key", ()))
+    if "cancelOn" in journey:
+        cancelling = journey["cancelOn"]
+        by = cancelling["cancelledBy"]
+        told = "" if by is None else f": event {by}, which is recorded already"
+        line = branch.add(_marked(cancelling["result"], f"cancelled by a later event{told}"))
+        for rule in cancelling["rules"]:
+            _add_parts(line.add(_text(rule["event"])), rule["same"])
+    if "delay" in journey:
+        delay = journey["delay"]
+        branch.add(_text(f"delay: {delay['delay']}, available from {delay['availableAt']}"))
+
+
+def withdrawal_line(withdrawal: dict[str, Any]) -> str:
+    """Say on one line what an event did to an Enrollment."""
+    of = f"Enrollment {withdrawal['enrollmentId']} of {withdrawal['journeyId']}"
+    if withdrawal["marked"]:
+        return f"cancels {of}: withdrawn once no worker holds it, unless completed first"
+    return f"withdraws {of}"
+
+
+def _add_parts(branch: Tree, parts: Iterable[dict[str, Any]]) -> None:
+    for part in parts:
+        branch.add(_marked("reason" not in part, f"{part['path']}: {_found(part)}"))
 
 
 def _outcome(document: dict[str, Any]) -> str:
@@ -255,6 +279,10 @@ def _described_reentry(fact: dict[str, Any]) -> str:
         parts.append(f"last entered {fact['lastEnteredAt']}")
     if "freeAt" in fact:
         parts.append(f"free at {fact['freeAt']}")
+    if "times" in fact:
+        parts.append(f"{fact['times']} times within {fact['within']}")
+    if "entries" in fact:
+        parts.append(f"entered {fact['entries']} times in that period")
     if fact.get("keyTaken"):
         parts.append("this key has entered before")
     return ", ".join(parts)
@@ -311,9 +339,9 @@ def _rehearsal_page(rehearsal: dict[str, Any]) -> Iterable[Any]:
     rows: list[tuple[Any, ...]] = []
     for journey in rehearsal["journeys"]:
         skipped = [f"{count} {reason}" for reason, count in journey["skipped"].items()]
-        counts = (journey[name] for name in ("matched", "entered", "profiles"))
+        counts = (journey[name] for name in ("matched", "entered", "profiles", "withdrawn"))
         rows.append((journey["journeyId"], *counts, ", ".join(skipped)))
-    yield lined_up(("journey", "matched", "would enter", "Profiles", "skipped"), rows)
+    yield lined_up(("journey", "matched", "would enter", "Profiles", "withdrawn", "skipped"), rows)
 
 
 def _marked(result: bool | None, line: str) -> Text:

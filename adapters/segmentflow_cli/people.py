@@ -13,11 +13,12 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from segmentflow_cli.explaining import add_facts
+from segmentflow_cli.explaining import add_facts, withdrawal_line
 from segmentflow_cli.options import COMMON, Before, Common, Limit
 from segmentflow_cli.printing import print_json, told_end, visible
 from segmentflow_core import SkipReason
 from segmentflow_core.explanation import SKIP_REASONS
+from segmentflow_core.ports import parse_instant
 from segmentflow_core.wire import profile_document, story_document
 
 __all__ = ["Who", "profiles", "why"]
@@ -100,6 +101,8 @@ def _add_event(tree: Tree, event: dict[str, Any]) -> None:
         branch.add(_text("No Journey listened for this event.", "dim"))
     for outcome in event["outcomes"]:
         _add_outcome(branch, outcome)
+    for each in event.get("withdrew", ()):
+        branch.add(_text(withdrawal_line(each), "yellow"))
 
 
 def _add_outcome(branch: Tree, outcome: dict[str, Any]) -> None:
@@ -124,15 +127,19 @@ def _standing(enrollment: dict[str, Any]) -> tuple[str, str]:
     attempts = enrollment["attempts"]
     counted = "1 attempt" if attempts == 1 else f"{attempts} attempts"
     since = enrollment["availableAt"] or enrollment["enteredAt"]
+    is_delayed = parse_instant(since) > parse_instant(enrollment["enteredAt"])
+    waiting = "waiting, available from" if is_delayed else "waiting since"
+    by = enrollment["cancelledBy"]
     told = {
-        "pending": f"waiting since {since}" if attempts == 0 else f"waiting after {counted}",
+        "pending": f"{waiting} {since}" if attempts == 0 else f"waiting after {counted}",
         "claimed": f"claimed until {enrollment['availableAt']}",
         "completed": f"completed at {enrollment['completedAt']}",
         "dead": f"dead after {counted}",
         "withdrawn": f"withdrawn at {enrollment['withdrawnAt']}",
     }
     status = enrollment["status"]
-    return told[status], _COLOURS[status]
+    line = told[status] if by is None else f"{told[status]}, cancelled by event {by}"
+    return line, _COLOURS[status]
 
 
 _COLOURS: Final = {

@@ -51,6 +51,11 @@ _OUTCOME: Final[dict[str, Any]] = {
     "outcome": {"type": "string", "enum": ["enrolled", "skipped"]},
     "reason": _or_null({"type": "string", "enum": [str(reason) for reason in SKIP_REASONS]}),
 }
+_WITHDREW: Final[dict[str, Any]] = {
+    **_listed(_all_of({"enrollmentId": _ID, "journeyId": _TEXT, "marked": {"type": "boolean"}})),
+    "description": "Enrollments that it withdrew; those that a worker held were marked. Left out"
+    " where there are none.",
+}
 _EVENT: Final[dict[str, Any]] = {
     "eventId": _ID,
     "profileId": _ID,
@@ -59,6 +64,7 @@ _EVENT: Final[dict[str, Any]] = {
     "referenceId": _or_null(_TEXT),
     "occurredAt": _MOMENT,
     "receivedAt": _MOMENT,
+    "withdrew": _WITHDREW,
 }
 
 READING_SCHEMAS: Final[dict[str, Any]] = {
@@ -95,7 +101,7 @@ READING_SCHEMAS: Final[dict[str, Any]] = {
             },
         }
     ),
-    "Event": _all_of({**_EVENT, "outcomes": _listed(_all_of(_OUTCOME))}),
+    "Event": _all_of({**_EVENT, "outcomes": _listed(_all_of(_OUTCOME))}, "withdrew"),
     "Enrollment": _all_of(
         {
             "enrollmentId": _ID,
@@ -111,6 +117,7 @@ READING_SCHEMAS: Final[dict[str, Any]] = {
             "completedAt": _or_null(_MOMENT),
             "lastFailure": _or_null(_TEXT),
             "withdrawnAt": _or_null(_MOMENT),
+            "cancelledBy": {**_or_null(_ID), "description": "The event that withdraws it."},
         }
     ),
     "Story": _all_of(
@@ -129,7 +136,8 @@ READING_SCHEMAS: Final[dict[str, Any]] = {
                                 "explanation",
                             )
                         ),
-                    }
+                    },
+                    "withdrew",
                 )
             ),
             "before": {**_or_null(_ID), "description": "Where the next page starts."},
@@ -145,7 +153,9 @@ READING_SCHEMAS: Final[dict[str, Any]] = {
             "unmatchedPaths": _listed(_TEXT),
             "journeys": _listed(_OBJECT),
             "silent": _listed(_OBJECT),
-        }
+            "withdrew": _WITHDREW,
+        },
+        "withdrew",
     ),
 }
 """The documents that reading answers with, by name."""

@@ -75,7 +75,7 @@ class People:
         for enrollment in entries:
             if enrollment.entry_key is not None:
                 pair = (organization_id, enrollment.journey_id, profile_id)
-                tables.entry_keys.remove((*pair, enrollment.entry_key))
+                tables.remove_entry_key(pair, enrollment.entry_key)
                 tables.history.forget_key(organization_id, enrollment)
             scrubbed = evolve(enrollment, entry_key=None, last_failure=None)
             tables.put_enrollment(organization_id, scrubbed)
@@ -83,7 +83,7 @@ class People:
         left = tables.history.left(organization_id, profile_id)[: limit - done]
         for journey_id, key in left:
             pair = (organization_id, journey_id, profile_id)
-            tables.entry_keys.remove((*pair, key))
+            tables.remove_entry_key(pair, key)
             tables.history.forget_left_key(pair, key)
         return done + len(left)
 

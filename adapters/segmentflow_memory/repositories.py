@@ -31,6 +31,7 @@ from segmentflow_core.ports import (
     UserEvent,
 )
 from segmentflow_core.ports.api_keys import ApiKey
+from segmentflow_memory.cancelling import Cancelling
 from segmentflow_memory.finding import Finding, copied_event, copied_profile
 from segmentflow_memory.history import History
 from segmentflow_memory.people import Audit, People
@@ -58,6 +59,7 @@ class MemoryTransaction:
         self.people = People(tables)
         self.audit = Audit(tables)
         self.retention = Retention(tables)
+        self.cancelling = Cancelling(tables)
         self.pausing = _Pausing(tables)
         self.history = History(tables, self.tracking)
 
@@ -131,8 +133,8 @@ class _Tracking:
         tables = self._tables
         answers: dict[Probe, PriorEntries] = {}
         for probe in probes:
-            if probe.before is not None:
-                answers[probe] = tables.history.prior(organization_id, probe, probe.before)
+            if probe.before is not None or probe.since is not None:
+                answers[probe] = tables.history.prior(organization_id, probe)
                 continue
             pair = (organization_id, probe.journey_id, probe.profile_id)
             taken = probe.entry_key is not None and (
@@ -172,7 +174,7 @@ class _Tracking:
         for enrollment in changes.enrollments:
             pair = (organization_id, enrollment.journey_id, enrollment.profile_id)
             if enrollment.entry_key is not None:
-                tables.entry_keys.put((*pair, enrollment.entry_key), enrollment.enrollment_id)
+                tables.put_entry_key(pair, enrollment.entry_key)
             latest = tables.entries.rows.get(pair, enrollment.entered_at)
             tables.entries.put(pair, max(latest, enrollment.entered_at))
             tables.add_enrollment(organization_id, enrollment)

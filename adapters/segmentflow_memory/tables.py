@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Final, Generic, TypeVar
 
 from segmentflow_core.ports import (
+    KEY_SEPARATOR,
     Alias,
     AuditRecord,
     Enrollment,
@@ -27,6 +28,7 @@ from segmentflow_core.ports import (
     Probe,
     Profile,
     UserEvent,
+    answered,
     archived,
     encode_json,
 )
@@ -238,13 +240,11 @@ class EntryHistory:
         self._undo.append((self._entries.__setitem__, (pair, entries)))
         self._entries[pair] = [(n, at, None if k == key else k) for n, at, k in entries]
 
-    def prior(self, organization_id: str, probe: Probe, before: int) -> PriorEntries:
+    def prior(self, organization_id: str, probe: Probe) -> PriorEntries:
         entries = self._entries.get((organization_id, probe.journey_id, probe.profile_id), ())
-        earlier = [entry for entry in entries if entry[0] < before]
-        return PriorEntries(
-            max((entered_at for _, entered_at, _ in earlier), default=None),
-            probe.entry_key is not None and any(key == probe.entry_key for *_, key in earlier),
-        )
+        before = probe.before
+        earlier = [(at, key) for number, at, key in entries if before is None or number < before]
+        return answered(probe, earlier)
 
 
 class Tables:
@@ -277,9 +277,10 @@ class Tables:
         self.enrollments: Table[tuple[str, str], Enrollment] = Table(undo)
         self.enrollment_order: SortedIds[str] = SortedIds(undo)
         self.enrollments_of_profile: SortedIds[tuple[str, str]] = SortedIds(undo)
+        self.cancellable: SortedIds[tuple[str, str]] = SortedIds(undo)
         self.queue = Queue(undo)
         self.entries: Table[tuple[str, str, str], datetime] = Table(undo)
-        self.entry_keys: Table[tuple[str, str, str, str], str] = Table(undo)
+        self.entry_keys: Table[tuple[str, str, str, str], int] = Table(undo)
         self.api_keys: Table[tuple[str, str], ApiKey] = Table(undo)
         self.api_key_lookups: Table[str, tuple[tuple[str, str], ...]] = Table(undo)
         self.history = EntryHistory(undo)
@@ -337,8 +338,30 @@ class Tables:
 
     def put_enrollment(self, organization_id: str, enrollment: Enrollment) -> None:
         at = (organization_id, enrollment.enrollment_id)
-        self.queue.move(organization_id, self.enrollments.rows.get(at), enrollment)
+        before = self.enrollments.rows.get(at)
+        self.queue.move(organization_id, before, enrollment)
         self.enrollments.put(at, enrollment)
+        was_cancellable = before is not None and before.cancellers is not None
+        if was_cancellable is not (enrollment.cancellers is not None):
+            change = self.cancellable.remove if was_cancellable else self.cancellable.add
+            change((organization_id, enrollment.profile_id), enrollment.enrollment_id)
+
+    def put_entry_key(self, pair: tuple[str, str, str], entry_key: str) -> None:
+        """Note the key that an entry is kept with, and the key that it was made with."""
+        made_with, _, _ = entry_key.partition(KEY_SEPARATOR)
+        for key in {entry_key, made_with}:
+            at = (*pair, key)
+            self.entry_keys.put(at, self.entry_keys.rows.get(at, 0) + 1)
+
+    def remove_entry_key(self, pair: tuple[str, str, str], entry_key: str) -> None:
+        made_with, _, _ = entry_key.partition(KEY_SEPARATOR)
+        for key in {entry_key, made_with}:
+            at = (*pair, key)
+            left = self.entry_keys.rows[at] - 1
+            if left:
+                self.entry_keys.put(at, left)
+            else:
+                self.entry_keys.remove(at)
 
     def hashed(self, organization_id: str, identity: Alias) -> bytes:
         """Return what is kept of a blocked identity: a keyed hash."""

@@ -28,6 +28,7 @@ COUNTERS: Final[dict[str, Counter]] = {
     "refused": Counter("Events refused, or failed, by the error's code.", ("code",)),
     "reruns": Counter("Transactions that ran again after a lost race, each time."),
     "unmatched_paths": Counter("Redaction paths that named nothing."),
+    "withdrawn": Counter("Enrollments that later events cancelled."),
     "journey_outcomes": Counter("What matched Journeys did with events.", ("outcome", "reason")),
 }
 """Every counter, by its name below ``segmentflow``."""

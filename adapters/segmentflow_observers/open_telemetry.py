@@ -45,6 +45,7 @@ class OpenTelemetryObserver:
         """Count an event."""
         self._counters["tracked"].add(1)
         self._counters["unmatched_paths"].add(details.unmatched_paths)
+        self._counters["withdrawn"].add(details.withdrawn)
 
     def replayed(self, details: Replayed) -> None:
         """Count a replay."""

@@ -33,6 +33,7 @@ class PrometheusObserver:
         """Count an event."""
         self._counters["tracked"].inc()
         self._counters["unmatched_paths"].inc(details.unmatched_paths)
+        self._counters["withdrawn"].inc(details.withdrawn)
 
     def replayed(self, details: Replayed) -> None:
         """Count a replay."""

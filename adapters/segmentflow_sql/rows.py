@@ -20,6 +20,8 @@ from segmentflow_core.ports import (
     Alias,
     AuditAction,
     AuditRecord,
+    Cancellers,
+    CancelOn,
     EmailTimes,
     Enrollment,
     EnrollmentStatus,
@@ -37,10 +39,12 @@ from segmentflow_core.ports import (
     Receipt,
     SkipReason,
     UserEvent,
+    Withdrawal,
     archived,
     from_microseconds,
     journey_definition,
     journey_document,
+    to_microseconds,
 )
 from segmentflow_core.ports.api_keys import ApiKey
 from segmentflow_sql.codecs import Codec
@@ -170,6 +174,9 @@ def _life(codec: Codec, profile: Profile) -> Row:
         codec.maybe(profile.scrubbed_at),
         profile.merged_into,
         joined,
+        codec.json([[rule.event, *rule.same] for rule in profile.awaits])
+        if profile.awaits
+        else None,
     )
 
 
@@ -187,6 +194,7 @@ life_of: Final = attrgetter(
     "merged_into",
     "aliases",
     "merged",
+    "awaits",
 )
 
 
@@ -264,7 +272,7 @@ def profile_from(row: Sequence[Any]) -> Profile:
     """Read a Profile from its row, then the Properties and times of its version."""
     _, profile_id, number, version, email, external_id, first, last, last_received = row[:9]
     created_at, updated_at = row[9:11]
-    properties, former, times = row[16:19]
+    properties, former, times = row[17:20]
     profile = Profile(
         profile_id,
         email,
@@ -278,9 +286,9 @@ def profile_from(row: Sequence[Any]) -> Profile:
         (first, last, last_received),
         {} if former == NO_TIMES else _email_times(former),
     )
-    if row[11:16] == _UNTOUCHED:
+    if row[11:17] == _UNTOUCHED:
         return profile
-    suppressed, erased, scrubbed, merged_into, joined = row[11:16]
+    suppressed, erased, scrubbed, merged_into, joined, awaits = row[11:17]
     aliases, merged = _joined(joined)
     return evolve(
         profile,
@@ -290,11 +298,16 @@ def profile_from(row: Sequence[Any]) -> Profile:
         merged_into=merged_into,
         aliases=aliases,
         merged=merged,
+        awaits=() if awaits is None else _rules(awaits),
     )
 
 
-_UNTOUCHED: Final = (None,) * 5
-"""What is kept of a Profile that no host has changed."""
+_UNTOUCHED: Final = (None,) * 6
+"""What is kept of a Profile that no host has changed, and that waits for no event."""
+
+
+def _rules(text: str) -> tuple[CancelOn, ...]:
+    return tuple([CancelOn(event, tuple(same)) for event, *same in _read_json(text)])
 
 
 def _joined(text: str | None) -> tuple[tuple[Alias, ...], tuple[MergedSeries, ...]]:
@@ -345,6 +358,9 @@ def event_row(
         codec.instant(event.occurred_at),
         codec.instant(event.received_at),
         codec.json([_outcome_document(outcome) for outcome in event.outcomes]),
+        codec.json([_withdrawal_document(each) for each in event.withdrew])
+        if event.withdrew
+        else None,
         None if key_digest is None else key_digest[:KEY_START],
     )
 
@@ -352,7 +368,7 @@ def event_row(
 def event_from(row: Sequence[Any]) -> UserEvent:
     """Read an event from its row, then what its version says of its Profile."""
     _, event_id, profile_id, number, version, event, data, reference_id, *rest = row
-    occurred, received, outcomes, email, external_id, properties = rest
+    occurred, received, outcomes, withdrew, email, external_id, properties = rest
     return UserEvent(
         event_id,
         profile_id,
@@ -365,7 +381,16 @@ def event_from(row: Sequence[Any]) -> UserEvent:
         from_microseconds(occurred),
         from_microseconds(received),
         outcomes_from(outcomes),
+        () if withdrew is None else _withdrawals(withdrew),
     )
+
+
+def _withdrawal_document(withdrawal: Withdrawal) -> list[Any]:
+    return [withdrawal.enrollment_id, withdrawal.journey_id, withdrawal.marked]
+
+
+def _withdrawals(text: str) -> tuple[Withdrawal, ...]:
+    return tuple([Withdrawal(*each) for each in _read_json(text)])
 
 
 def state_from(
@@ -457,14 +482,26 @@ def enrollment_row(codec: Codec, organization_id: str, enrollment: Enrollment) -
         codec.maybe(enrollment.completed_at),
         enrollment.last_failure,
         codec.maybe(enrollment.withdrawn_at),
+        None if enrollment.cancellers is None else codec.json(_cancellers(enrollment.cancellers)),
+        enrollment.cancelled_by,
     )
+
+
+def _cancellers(cancellers: Cancellers) -> list[Any]:
+    return [to_microseconds(cancellers.since), *cancellers.digests]
+
+
+def _cancellers_from(text: str) -> Cancellers:
+    since, *digests = _read_json(text)
+    return Cancellers(from_microseconds(since), tuple(digests))
 
 
 def enrollment_from(row: Sequence[Any]) -> Enrollment:
     """Read an Enrollment from its columns, in table order."""
     _, identifier, journey_id, version, profile_id, event_id, event_number, *rest = row
     entry_key, entered_at, era, status, available_at, attempts, *handed_over = rest
-    lease_until, token, completed_at, last_failure, withdrawn_at = handed_over
+    lease_until, token, completed_at, last_failure, withdrawn_at, *cancelling = handed_over
+    cancellers, cancelled_by = cancelling
     return Enrollment(
         identifier,
         journey_id,
@@ -482,6 +519,8 @@ def enrollment_from(row: Sequence[Any]) -> Enrollment:
         _maybe_moment(completed_at),
         last_failure,
         _maybe_moment(withdrawn_at),
+        None if cancellers is None else _cancellers_from(cancellers),
+        cancelled_by,
         era,
     )
 

@@ -146,6 +146,8 @@ profiles = Table(
     Column("merged_into", _ID),
     # The aliases and the series that merges brought.
     _json("joined", nullable=True),
+    # The rules by which an event may withdraw an Enrollment; NULL where none may.
+    _json("awaits", nullable=True),
     # The last of the ids of events and Enrollments that are scrubbed already.
     Column("scrubbed_to", _ID),
     Index("segmentflow_profiles_email", "organization_id", "email", unique=True),
@@ -198,6 +200,8 @@ events = Table(
     _instant("occurred_at"),
     _instant("received_at"),
     _json("outcomes"),
+    # The Enrollments that it withdrew; NULL where it withdrew none.
+    _json("withdrew", nullable=True),
     # Of the digest of its key, the first characters: they lead to its key claim.
     Column("key_start", _text(4)),
     # A page is read by one of the first two, newest first; a period by the third. By the last it
@@ -288,7 +292,8 @@ enrollments = Table(
     Column("profile_id", _ID, nullable=False),
     Column("event_id", _ID, nullable=False),
     Column("event_number", BigInteger, nullable=False),
-    Column("entry_key", _text(64)),
+    # A digest, and behind a hyphen an event's id where several entries have it.
+    Column("entry_key", _text(101)),
     _instant("entered_at"),
     # Of its Journey: what entered in an earlier one than the Journey has now is withdrawn.
     Column("era", Integer, nullable=False),
@@ -300,6 +305,9 @@ enrollments = Table(
     _instant("completed_at", nullable=True),
     Column("last_failure", _text(1_000)),
     _instant("withdrawn_at", nullable=True),
+    # Since when which events withdraw it, by their digests; NULL where none does.
+    _json("cancellers", nullable=True),
+    Column("cancelled_by", _ID),
     # Not by Journey first: a planner that knows nothing yet would read a line's history by it.
     Index(
         "segmentflow_enrollments_latest",
@@ -397,6 +405,15 @@ for _name in FINISH_TIMES:
         sqlite_where=enrollments.c[_name].is_not(None),
         postgresql_where=enrollments.c[_name].is_not(None),
     )
+
+# What an event of a Profile may withdraw.
+Index(
+    "segmentflow_enrollments_cancellable",
+    enrollments.c.organization_id,
+    enrollments.c.profile_id,
+    sqlite_where=enrollments.c.cancellers.is_not(None),
+    postgresql_where=enrollments.c.cancellers.is_not(None),
+)
 
 # Entries that are not limited carry no key, and are not in it.
 Index(

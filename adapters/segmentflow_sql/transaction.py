@@ -10,6 +10,7 @@ from segmentflow_sql.exchange import Connection, ask
 from segmentflow_sql.repositories import (
     ApiKeyRepository,
     AuditRepository,
+    CancellingRepository,
     EnrollmentRepository,
     EventRepository,
     FindingRepository,
@@ -93,6 +94,11 @@ class SqlTransaction:
     def audit(self) -> AuditRepository:
         """The record of what was done."""
         return AuditRepository(self.connection)
+
+    @property
+    def cancelling(self) -> CancellingRepository:
+        """What events cancel."""
+        return CancellingRepository(self.connection)
 
     @property
     def history(self) -> HistoryRepository:

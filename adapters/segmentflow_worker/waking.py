@@ -25,7 +25,7 @@ class _Wakes:
         self._worker = worker
 
     def tracked(self, details: Tracked) -> None:
-        if details.enrolled_journeys:
+        if details.enrolled_journeys > details.delayed:
             self._worker.wake()
 
     def replayed(self, details: Replayed) -> None:
@@ -44,7 +44,7 @@ class _Wakes:
 def wakes(worker: _Wakeable) -> Observer:
     """Return an observer for a tracker, which wakes a worker of the same process.
 
-    It wakes it for each event that enrolled, once that is committed:
+    It wakes it for each event with an Enrollment that is available, once that is committed:
 
         Tracker(storage, fingerprint_key=secret, observers=[wakes(worker)])
     """

@@ -11,6 +11,7 @@ from segmentflow_core.arguments import (
     DEFAULT_MAX_ATTEMPTS,
     DEFAULT_ORGANIZATION,
     NO_DELAY,
+    check_actor,
     check_before,
     check_delay,
     check_filter_id,
@@ -30,7 +31,12 @@ from segmentflow_core.colour import drive, settle
 from segmentflow_core.domain.backlog import Backlog
 from segmentflow_core.domain.event import Enrollment, EnrollmentStatus
 from segmentflow_core.domain.finding import EnrollmentFilter
-from segmentflow_core.domain.hand_over import ClaimedEnrollment, ClaimTerms, Lease
+from segmentflow_core.domain.hand_over import (
+    ClaimedEnrollment,
+    ClaimTerms,
+    Lease,
+    ReleaseTerms,
+)
 from segmentflow_core.errors import ConfigurationError, SegmentflowError
 from segmentflow_core.ports import (
     AsyncStorage,
@@ -41,6 +47,7 @@ from segmentflow_core.ports import (
     Transaction,
 )
 from segmentflow_core.system import SystemClock, Uuid7Factory
+from segmentflow_core.usecases.audit import Actor
 from segmentflow_core.usecases.backlog import count_backlogs
 from segmentflow_core.usecases.finding import list_enrollments
 from segmentflow_core.usecases.hand_over import (
@@ -49,6 +56,7 @@ from segmentflow_core.usecases.hand_over import (
     extend_enrollments,
     release_enrollments,
     revive_enrollments,
+    withdraw_enrollments,
 )
 
 __all__ = ["AsyncEnrollments", "Enrollments"]
@@ -153,7 +161,7 @@ class _EnrollmentCalls(StorageCalls):
         words = checked_failure(error, failed=failed)
         return await self._run_at(
             lambda t, now: release_enrollments(
-                t, leases, now + delay, max_attempts, failed=failed, error=words
+                t, leases, ReleaseTerms(now, now + delay, max_attempts, failed, words)
             )
         )
 
@@ -166,6 +174,18 @@ class _EnrollmentCalls(StorageCalls):
         check_organization(organization_id)
         return await self._run_at(
             lambda t, now: revive_enrollments(t, organization_id, enrollment_ids, now)
+        )
+
+    async def withdraw(
+        self, enrollment_ids: Sequence[str], organization_id: str, by: str | None
+    ) -> Finished:
+        check_organization(organization_id)
+        check_actor(by)
+        audit_id = self._ids.new_id()
+        return await self._run_at(
+            lambda t, now: withdraw_enrollments(
+                t, organization_id, enrollment_ids, Actor(by, now, audit_id)
+            )
         )
 
     async def _run_at(self, work: Callable[[Transaction, datetime], Coroutine[Any, Any, T]]) -> T:
@@ -390,6 +410,39 @@ class Enrollments:
         """Revive a batch in one transaction; one Enrollment or error per id, in order."""
         return drive(self._calls.revive(enrollment_ids, organization_id))
 
+    def withdraw(
+        self,
+        enrollment_id: str,
+        *,
+        organization_id: str = DEFAULT_ORGANIZATION,
+        by: str | None = None,
+    ) -> Enrollment:
+        """Withdraw an Enrollment by hand, once and for all; a finished one does not change.
+
+        A worker that holds it has lost it. It still counts as an entry. That it was withdrawn is
+        kept on record.
+
+        Args:
+            enrollment_id: the Enrollment.
+            organization_id: whose Enrollment.
+            by: who withdraws it, for the record.
+
+        Raises:
+            ConfigurationError: an argument breaks its rule.
+            NotFound: there is no such Enrollment.
+        """
+        return only(drive(self._calls.withdraw([enrollment_id], organization_id, by)))
+
+    def withdraw_many(
+        self,
+        enrollment_ids: Sequence[str],
+        *,
+        organization_id: str = DEFAULT_ORGANIZATION,
+        by: str | None = None,
+    ) -> Finished:
+        """Withdraw a batch in one transaction; one Enrollment or error per id, in order."""
+        return drive(self._calls.withdraw(enrollment_ids, organization_id, by))
+
 
 class AsyncEnrollments:
     """As `Enrollments`, over an asynchronous storage; every call is awaited."""
@@ -495,3 +548,23 @@ class AsyncEnrollments:
     ) -> Finished:
         """Revive a batch in one transaction; as `Enrollments.revive_many`."""
         return await self._calls.revive(enrollment_ids, organization_id)
+
+    async def withdraw(
+        self,
+        enrollment_id: str,
+        *,
+        organization_id: str = DEFAULT_ORGANIZATION,
+        by: str | None = None,
+    ) -> Enrollment:
+        """Withdraw an Enrollment by hand; as `Enrollments.withdraw`."""
+        return only(await self._calls.withdraw([enrollment_id], organization_id, by))
+
+    async def withdraw_many(
+        self,
+        enrollment_ids: Sequence[str],
+        *,
+        organization_id: str = DEFAULT_ORGANIZATION,
+        by: str | None = None,
+    ) -> Finished:
+        """Withdraw a batch in one transaction; as `Enrollments.withdraw_many`."""
+        return await self._calls.withdraw(enrollment_ids, organization_id, by)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from segmentflow_core.domain.condition import GAPS, CountedEvent, Explanation, HistoryFact
 from segmentflow_core.domain.event import SKIP_REASONS
 from segmentflow_core.domain.explanation import (
+    CancelFact,
+    CancelRule,
+    DelayFact,
     ExplainedEvent,
     ExplainedJourney,
     KeyPart,
@@ -20,7 +23,10 @@ from segmentflow_core.domain.story import Story, ToldEvent, ToldOutcome
 __all__ = [
     "GAPS",
     "SKIP_REASONS",
+    "CancelFact",
+    "CancelRule",
     "CountedEvent",
+    "DelayFact",
     "ExplainedEvent",
     "ExplainedJourney",
     "Explanation",

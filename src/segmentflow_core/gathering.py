@@ -17,7 +17,7 @@ from attrs import define
 
 from segmentflow_core.arguments import check_organization
 from segmentflow_core.colour import settle
-from segmentflow_core.domain.event import Receipt
+from segmentflow_core.domain.event import Enrollment, Receipt
 from segmentflow_core.domain.gathering import MAX_TOGETHER, MAX_WRITERS, Line
 from segmentflow_core.errors import ConfigurationError, SegmentflowError
 from segmentflow_core.observation import Observation, code_of
@@ -120,7 +120,7 @@ class GatheredCalls:
                 observation.failed(code_of(error))
             raise
         if observation is not None:
-            observation.ended(recorded.results, recorded.written)
+            observation.ended(recorded.results, recorded.written, recorded.enrollments)
         return recorded.results
 
     async def _recorded(self, shared: _Shared, call: _Call) -> Recorded:
@@ -175,9 +175,14 @@ class GatheredCalls:
             work = self._calls.work(prepared, batch[0].group[0], began)
             recorded = await self._calls.run(work)
             written = {event.event_id: event for event in recorded.written}
+            caused: dict[str, list[Enrollment]] = {}
+            for enrollment in recorded.enrollments if told else ():
+                caused.setdefault(enrollment.event_id, []).append(enrollment)
             for call, result in zip(batch, recorded.results, strict=True):
-                event = written.get(call.prepared.items[0][1].event_id)
-                call.recorded = Recorded([result], () if event is None else (event,))
+                event_id = call.prepared.items[0][1].event_id
+                event = written.get(event_id)
+                own = () if event is None else (event,)
+                call.recorded = Recorded([result], own, caused.get(event_id, ()))
             alone, apart = False, True
             self._tell_size(len(batch))
         except Exception:  # noqa: BLE001 - each call is recorded alone, and told of its own failure

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from segmentflow_core.domain.event import Outcome, Receipt, UserEvent
+from segmentflow_core.domain.event import Enrollment, EnrollmentStatus, Outcome, Receipt, UserEvent
 from segmentflow_core.errors import InternalError, SegmentflowError
 from segmentflow_core.ports.observation import (
     JourneyOutcome,
@@ -44,22 +45,29 @@ class Observation:
         self._runs += 1
 
     def ended(
-        self, results: Sequence[Receipt | SegmentflowError], written: Sequence[UserEvent]
+        self,
+        results: Sequence[Receipt | SegmentflowError],
+        written: Sequence[UserEvent],
+        enrollments: Sequence[Enrollment],
     ) -> None:
         """Tell what came of each event, once that is committed.
 
         Args:
             results: of the calls, in order.
             written: the events that the last run of the transaction wrote.
+            enrollments: those that they caused.
         """
         self._tell_runs()
+        withdrew = {event.event_id: len(event.withdrew) for event in written if event.withdrew}
+        delayed = Counter(each.event_id for each in enrollments if not _is_available(each))
         for result in results:
             if isinstance(result, SegmentflowError):
                 self._tell_refusal(result.code)
             elif result.replayed:
                 self._tell_replay(result)
             else:
-                self._tell_event(result)
+                of = result.event_id
+                self._tell_event(result, withdrew.get(of, 0), delayed[of])
         for event in written:
             for outcome in event.outcomes:
                 self._tell_outcome(event.event_id, outcome)
@@ -70,13 +78,15 @@ class Observation:
         for _ in range(self._calls):
             self._tell_refusal(code)
 
-    def _tell_event(self, receipt: Receipt) -> None:
+    def _tell_event(self, receipt: Receipt, withdrawn: int, delayed: int) -> None:
         details = Tracked(
             self._organization_id,
             receipt.event_id,
             receipt.matched_journeys,
             receipt.enrolled_journeys,
             len(receipt.unmatched_paths),
+            withdrawn,
+            delayed,
         )
         self._tell(lambda observer: observer.tracked(details))
 
@@ -108,3 +118,8 @@ class Observation:
         for observer in self._observers:
             with suppress(Exception):
                 tell(observer)
+
+
+def _is_available(enrollment: Enrollment) -> bool:
+    is_pending = enrollment.status is EnrollmentStatus.PENDING
+    return is_pending and enrollment.waits_until <= enrollment.entered_at

@@ -17,7 +17,7 @@ from segmentflow_core.arguments import (
 )
 from segmentflow_core.calls import StorageCalls, Work
 from segmentflow_core.colour import settle
-from segmentflow_core.domain.event import Receipt, UserEvent
+from segmentflow_core.domain.event import Enrollment, Receipt, UserEvent
 from segmentflow_core.domain.fingerprint import FingerprintKeys, FingerprintKeySource
 from segmentflow_core.domain.profile import ProfileLimits
 from segmentflow_core.domain.redaction_policy import RedactionPolicy
@@ -26,6 +26,7 @@ from segmentflow_core.errors import SegmentflowError, StorageRefused
 from segmentflow_core.observation import Observation, code_of
 from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
 from segmentflow_core.ports.observation import Observer
+from segmentflow_core.system import SystemClock
 from segmentflow_core.usecases.record import (
     AnyRequest,
     Prepared,
@@ -68,6 +69,8 @@ class TrackingCalls(StorageCalls):
         super().__init__(storage, face, asynchronous=asynchronous)
         self.settings = settings
         self._clock = clock
+        # Where the host gives no clock, workers' leases go by the store's.
+        self._leases_by_store = isinstance(clock, SystemClock)
         self._ids = ids
         self.observers = tuple(observers)
         self._after_commit: Callable[[Callable[[], object]], object] = getattr(
@@ -105,7 +108,9 @@ class TrackingCalls(StorageCalls):
                 self._after_commit(partial(observation.failed, code_of(error)))
             raise
         if observation is not None:
-            ended = partial(observation.ended, recorded.results, recorded.written)
+            ended = partial(
+                observation.ended, recorded.results, recorded.written, recorded.enrollments
+            )
             self._after_commit(ended)
         return recorded.results
 
@@ -155,6 +160,7 @@ class TrackingCalls(StorageCalls):
             settings=self.settings,
             ids=self._ids,
             began=began,
+            leases_by_store=self._leases_by_store,
         )
 
     async def _record(
@@ -187,6 +193,7 @@ class TrackingCalls(StorageCalls):
         """
         results: list[Receipt | SegmentflowError] = []
         written: list[UserEvent] = []
+        enrollments: list[Enrollment] = []
         middle = len(calls) // 2
         for half in (calls[:middle], calls[middle:]):
             try:
@@ -196,7 +203,8 @@ class TrackingCalls(StorageCalls):
             else:
                 results += recorded.results
                 written += recorded.written
-        return Recorded(results, written)
+                enrollments += recorded.enrollments
+        return Recorded(results, written, enrollments)
 
 
 def _at_once(tell: Callable[[], object]) -> None:

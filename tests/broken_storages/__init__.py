@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from broken_storages import (
+    cancelling,
     entries,
     finding,
     history,
@@ -31,6 +32,7 @@ __all__ = [
     "Distant",
     "Locked",
     "Unlocked",
+    "cancelling",
     "entries",
     "finding",
     "history",

@@ -72,18 +72,17 @@ TAKEN = "test_an_identity_that_is_given_up_may_be_taken_in_the_same_batch"
 LATEST = "test_the_latest_of_entries_a_microsecond_apart_is_told"
 
 
-def delayed(self, call, leases, available_at, *others):
-    return call(leases, available_at + STEP, *others)
+def delayed(self, call, leases, terms):
+    return call(leases, evolve(terms, available_at=terms.available_at + STEP))
 
 
 def extended_in_milliseconds(self, call, leases, lease_until):
     return call(leases, in_milliseconds(lease_until))
 
 
-def last_words_alone(self, call, leases, *others):
+def last_words_alone(self, call, leases, terms):
     """Forget the words of an earlier failure where the later one has none."""
-    *others, error = others
-    return call(leases, *others, error or "nothing said")
+    return call(leases, evolve(terms, error=terms.error or "nothing said"))
 
 
 def revived_later(self, call, organization_id, ids, now):

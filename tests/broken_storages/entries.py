@@ -103,5 +103,5 @@ class LargestBacklogFirst(Broken):
 class AQuickCallOfItsOwnMind(Broken):
     caught_by = "test_a_call_does_what_it_does_in_steps"
 
-    def hand_over_release(self, call, leases, available_at, max_attempts, *others):
-        return call(leases, available_at, max_attempts + 1, *others)
+    def hand_over_release(self, call, leases, terms):
+        return call(leases, evolve(terms, max_attempts=terms.max_attempts + 1))

@@ -170,9 +170,12 @@ class NoKeyIsLeft(Broken):
     def retention_remove_enrollments(self, call, organization_id, *how):
         tables = self._tables
         result = call(organization_id, *how)
-        for key, enrollment_id in list(tables.entry_keys.rows.items()):
-            if (key[0], enrollment_id) not in tables.enrollments.rows:
-                tables.entry_keys.remove(key)
+        there = {
+            (at[0], e.journey_id, e.profile_id, e.entry_key)
+            for at, e in tables.enrollments.rows.items()
+        }
+        for key in set(tables.entry_keys.rows) - there:
+            tables.entry_keys.remove(key)
         return result
 
 

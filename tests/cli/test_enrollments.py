@@ -153,3 +153,42 @@ def test_a_lease_too_long_is_refused(run):
     status, _, err = run("claim", "--lease", "P1000D")
     assert status == 1
     assert "lease" in err
+
+
+def test_what_is_not_finished_is_withdrawn_once_that_is_confirmed(run, entered, tracker):
+    status, _, told = run("withdraw", *entered[:2])
+    assert (status, "not_confirmed" in told or "--yes" in told) == (1, True)
+    assert {entry.status for entry in tracker.enrollments.list()} == {"pending"}
+    gone = answer(run("withdraw", *entered[:2], "--yes", "--by", "Kim", "--json"))
+    assert [(item["enrollmentId"], item["status"]) for item in gone] == [
+        (entered[0], "withdrawn"),
+        (entered[1], "withdrawn"),
+    ]
+    assert [item["enrollmentId"] for item in answer(run("claim", "--json"))] == [entered[2]]
+    (record, *_) = tracker.records.audit()
+    assert (record.action, record.by, record.counts) == (
+        "enrollments_withdrawn",
+        "Kim",
+        {"withdrawn": 2},
+    )
+    assert record.subjects == tuple(sorted(entered[:2]))
+
+
+def test_what_an_event_cancelled_is_told_with_the_event(run, tracker, capsys):
+    rules = [{"event": "order.paid", "same": ["/event/cart"]}]
+    tracker.journeys.publish([a_journey(cancelOn=rules, delay="PT1H")])
+    tracker.track(a_request(data={"cart": "A"}), "1")
+    (entry,) = tracker.enrollments.list()
+    assert main(["why", "alex@example.com"]) == 0
+    assert "waiting, available from" in capsys.readouterr().out
+    paid = tracker.track(a_request("order.paid", data={"cart": "A"}), "2").event_id
+    assert answer(run("show", entry.enrollment_id, "--json"))["cancelledBy"] == paid
+    for command in (["why", "alex@example.com"], ["explain", "--event", paid]):
+        assert main(command) == 0
+        told = " ".join(capsys.readouterr().out.split())
+        assert f"withdraws Enrollment {entry.enrollment_id} of welcome" in told
+    assert main(["why", "alex@example.com", "--journey", "welcome"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"cancelled by event {paid}" in told
+    assert "cancelled by a later event" in told
+    assert "delay: PT1H, available from" in told

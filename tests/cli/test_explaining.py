@@ -299,7 +299,7 @@ def test_a_period_is_rehearsed_against_a_draft(run, write):
     assert (status, err) == (0, "")
     assert "3 events received since 2020-01-01T00:00:00.000Z" in out
     assert [line.split() for line in out.splitlines() if line.startswith("big")] == [
-        ["big", "3", "2", "1", "1", "condition_not_met"]
+        ["big", "3", "2", "1", "0", "1", "condition_not_met"]
     ]
     assert answer(run(*asked, "--until", "2021-01-01T00:00Z", "--json")) == {
         "since": "2020-01-01T00:00:00.000Z",
@@ -313,6 +313,7 @@ def test_a_period_is_rehearsed_against_a_draft(run, write):
                 "entered": 0,
                 "profiles": 0,
                 "skipped": {},
+                "withdrawn": 0,
             }
         ],
     }

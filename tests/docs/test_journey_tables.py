@@ -27,7 +27,7 @@ from segmentflow_core.domain.condition.operators import STATE_KINDS
 from segmentflow_core.domain.condition.truth import all_of, any_of, negation
 from segmentflow_core.domain.event import SKIP_REASONS
 from segmentflow_core.domain.hand_over import ENROLLMENT_STATUSES
-from segmentflow_core.domain.journey import REENTRY_MEMBERS
+from segmentflow_core.domain.journey import OPTIONAL_REENTRY_MEMBERS, REENTRY_MEMBERS
 from segmentflow_core.journeys import journey_definitions, journey_file_json_schema
 from segmentflow_core.ports import completed, extended, parse_instant, released
 from segmentflow_core.templates import OnMissing
@@ -96,12 +96,19 @@ def test_the_examples_of_comparisons():
         assert WORDS[truth] == answer, (found, op, value)
 
 
-LETTERS = {None: "●", "already_enrolled": "a", "cooling_down": "c", "entry_key_missing": "k"}
+LETTERS = {
+    None: "●",
+    "already_enrolled": "a",
+    "cooling_down": "c",
+    "entry_key_missing": "k",
+    "limit_reached": "l",
+}
 REENTRY = {
     "every_event": {},
     "once": {},
     "once_per_key": {"key": "/event/order"},
     "cooldown": {"duration": "PT24H"},
+    "at_most": {"times": 2, "within": "PT30H"},
 }
 
 
@@ -125,9 +132,13 @@ def test_the_diagram_of_coming_back():
 
 
 def test_what_each_policy_needs():
+    def needs(policy):
+        members = "`, `".join(REENTRY_MEMBERS[policy]) or "nothing"
+        optional = OPTIONAL_REENTRY_MEMBERS.get(policy, ())
+        return members if not optional else f"{members}`, and `{optional[0]}` if it counts by key"
+
     assert [row[:2] for row in rows("rules/reentry.md", "policy")] == [
-        (policy, ", ".join(f"`{name}`" for name in members).strip("`") or "nothing")
-        for policy, members in REENTRY_MEMBERS.items()
+        (policy, needs(policy)) for policy in REENTRY_MEMBERS
     ]
 
 
@@ -201,7 +212,7 @@ def test_the_members_of_a_journey_file():
         *(
             f"{name}.{inner}"
             for name, member in schema.items()
-            for inner in member.get("properties", ())
+            for inner in member.get("items", member).get("properties", ())
         ),
         *(f"reentry.{name}" for name in reentry),
     }

@@ -17,6 +17,7 @@ from observed import Stumbling, a_tracker
 from segmentflow_core import AsyncTracker, Backlog, Tracker
 from segmentflow_core.errors import StorageUnavailable
 from segmentflow_core.testing import (
+    a_journey,
     a_request,
 )
 from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
@@ -65,6 +66,16 @@ def test_prometheus_counts_and_shows_no_value():
     assert b"canary" not in generate_latest(registry)
 
 
+def test_what_events_cancel_is_counted():
+    registry, reader = CollectorRegistry(), InMemoryMetricReader()
+    observers = prometheus_observer(registry), open_telemetry_observer(MeterProvider([reader]))
+    tracker = a_tracker(*observers)
+    tracker.journeys.publish([a_journey(cancelOn=[{"event": "other"}])])
+    tracker.track_many([(a_request(), "1"), (a_request(), "2"), (a_request("other"), "3")])
+    assert registry.get_sample_value("segmentflow_withdrawn_total") == 2
+    assert '"name": "segmentflow.withdrawn"' in reader.get_metrics_data().to_json()
+
+
 def test_open_telemetry_counts_and_shows_no_value():
     reader = InMemoryMetricReader()
     a_busy_day(open_telemetry_observer(MeterProvider([reader])))
@@ -81,6 +92,7 @@ def test_open_telemetry_counts_and_shows_no_value():
         ("segmentflow.replayed",): 1,
         ("segmentflow.reruns",): 1,
         ("segmentflow.unmatched_paths",): 1,
+        ("segmentflow.withdrawn",): 0,
         ("segmentflow.refused", "invalid_request"): 1,
         ("segmentflow.journey_outcomes", "", "enrolled"): 2,
         ("segmentflow.journey_outcomes", "condition_unknown", "skipped"): 2,

@@ -86,9 +86,13 @@ NEWER = {
     "profile": {
         *("number", "version", "email_times", "former_emails"),
         *("aliases", "merged", "merged_into", "suppressed_at", "erased_at", "scrubbed_at"),
+        "awaits",
     },
-    "event": {"number", "profile_version"},
-    "enrollment": {"event_number", "last_failure", "withdrawn_at", "era", "archived_at"},
+    "event": {"number", "profile_version", "withdrew"},
+    "enrollment": {
+        *("event_number", "last_failure", "withdrawn_at", "cancellers", "cancelled_by"),
+        *("era", "archived_at"),
+    },
     "journey": {"era", "archived_at"},
     "journey_version": {"era", "archived_at"},
 }
@@ -99,6 +103,13 @@ def as_0_1_0_read_it(line: dict[str, Any]) -> str:
     newer = NEWER.get(line["kind"], set())
     assert newer <= line["record"].keys()
     record = {name: value for name, value in line["record"].items() if name not in newer}
+    if line["kind"] in ("journey", "journey_version"):
+        definition = record["definition"]
+        assert (definition.pop("delay"), definition.pop("cancel_on")) == (None, [])
+        assert (definition["reentry"].pop("times"), definition["reentry"].pop("within")) == (
+            None,
+            None,
+        )
     return exact({**line, "record": record})
 
 

@@ -30,7 +30,7 @@ from segmentflow_memory import MemoryStorage
 
 CARRIERS = {
     *("Changes", "ClaimTerms", "ClaimedEnrollment", "EnrollmentChange", "Intent", "Known", "Lease"),
-    *("EnrollmentFilter", "EventFilter"),
+    *("EnrollmentFilter", "EventFilter", "RecordedProbe", "ReleaseTerms"),
 }
 """What crosses a port and is not stored: questions, and what holds records."""
 ANSWERS = {

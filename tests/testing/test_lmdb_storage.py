@@ -53,7 +53,13 @@ class OneEnvironment:
 @pytest.mark.once
 class TestLmdbStorage(OneEnvironment, ApiKeyContract, StorageContract):
     capabilities = Capabilities(
-        finding=False, people=False, audit=False, retention=False, pausing=False, history=False
+        finding=False,
+        people=False,
+        audit=False,
+        retention=False,
+        cancelling=False,
+        pausing=False,
+        history=False,
     )
 
     opened = LmdbStorage
@@ -63,7 +69,13 @@ class TestLmdbStorage(OneEnvironment, ApiKeyContract, StorageContract):
 @pytest.mark.same_rules
 class TestAsyncLmdbStorage(OneEnvironment, ApiKeyContract, StorageContract):
     capabilities = Capabilities(
-        finding=False, people=False, audit=False, retention=False, pausing=False, history=False
+        finding=False,
+        people=False,
+        audit=False,
+        retention=False,
+        cancelling=False,
+        pausing=False,
+        history=False,
     )
 
     opened = AsyncLmdbStorage

@@ -19,11 +19,15 @@ def model():
 
 def a_journey(policy="every_event", **fields):
     trigger = {"event": "e", **({"where": {"value": 40}} if fields.pop("where", None) else {})}
+    reentry = policy
+    if isinstance(policy, str):
+        keys = {"key": "/event/orderId"} if policy == "once_per_key" else {}
+        reentry = {"policy": policy, **keys}
     return {
         "id": "j",
         "status": "active",
         "trigger": trigger,
-        "reentry": {"policy": policy},
+        "reentry": reentry,
         **fields,
     }
 
@@ -62,6 +66,16 @@ def reasons(model, *calls):
             "cooldown",
             [{}, {"now": NOW + HOUR / 2}, {"now": NOW + HOUR}],
             [None, "cooling_down", None],
+        ),
+        (
+            {"policy": "at_most", "times": 2},
+            [{}, {"now": NOW}, {"now": NOW + HOUR / 2}, {"now": NOW + HOUR}],
+            [None, None, "limit_reached", None],
+        ),
+        (
+            {"policy": "at_most", "times": 1, "key": "/event/orderId"},
+            [{"data": {"orderId": order}, "now": NOW} for order in "AAB"] + [{}],
+            [None, "limit_reached", None, "entry_key_missing"],
         ),
     ],
 )
@@ -154,20 +168,32 @@ def test_a_lease_holds_until_another_takes_it(model, claimed):
     assert claim(model, NOW + 2 * HOUR) == [claimed]
     model.hold("o", claimed, "second")
     assert not model.complete("o", claimed, "first")
-    assert not model.release("o", claimed, "first", NOW, failed=True)
+    assert not model.release("o", claimed, "first", NOW, NOW, failed=True)
     assert not model.extend("o", claimed, "first", NOW)
     assert model.complete("o", claimed, "second")
     assert model.complete("o", claimed, "second")
-    assert not model.release("o", claimed, "second", NOW, failed=True)
+    assert not model.release("o", claimed, "second", NOW, NOW, failed=True)
 
 
 def test_what_is_given_back_holds_no_lease(model, claimed):
-    assert model.release("o", claimed, "first", NOW, failed=False)
-    assert model.release("o", claimed, "first", NOW, failed=False)
+    assert model.release("o", claimed, "first", NOW, NOW, failed=False)
+    assert model.release("o", claimed, "first", NOW, NOW, failed=False)
     assert not model.complete("o", claimed, "first")
     assert model.entries["o", claimed]["attempts"] == 0
     model.revive("o", claimed, NOW)
     assert claim(model, NOW) == [claimed]
+
+
+@pytest.mark.parametrize("pauses", [True, False])
+@pytest.mark.parametrize("status", ["paused", "draft"])
+def test_what_waits_in_a_journey_that_is_not_active_is_kept_where_a_storage_can(status, pauses):
+    model = Model(HOUR, HOUR, 2, pauses=pauses)
+    model.publish("o", a_journey())
+    track(model, "k")
+    model.publish("o", a_journey(status=status))
+    assert len(claim(model, NOW)) == (not pauses)
+    model.publish("o", a_journey())
+    assert len(claim(model, NOW + HOUR)) == 1
 
 
 def test_what_is_used_up_dies_and_is_revived(model, claimed):
@@ -178,7 +204,7 @@ def test_what_is_used_up_dies_and_is_revived(model, claimed):
     assert claim(model, NOW) == [claimed]
     assert claim(model, NOW + HOUR) == [claimed]
     model.hold("o", claimed, "last")
-    assert model.release("o", claimed, "last", NOW, failed=True)
+    assert model.release("o", claimed, "last", NOW, NOW, failed=True)
     assert model.entries["o", claimed]["status"] == "dead"
 
 
@@ -339,7 +365,7 @@ def test_of_equal_entries_one_is_left_and_never_what_a_worker_has(model, claims,
         model.hold("o", number, "t")
         if dead:
             model.entries["o", number]["attempts"] = 2
-            model.release("o", number, "t", now, failed=True)
+            model.release("o", number, "t", now, now, failed=True)
     model.merge("o", one, other, ORDER, now)
     assert statuses(model) == expected
 

@@ -14,11 +14,14 @@ PAGE = ROOT / "docs" / "how-to" / "storage-adapter.md"
 REDIS = ROOT / "examples" / "custom_adapter" / "src" / "segmentflow_redis"
 LMDB = ROOT / "tests" / "lmdb_storage.py"
 
-MOST_LINES = {"the page's storage": 157, "the Redis example": 1077, "LMDB, by the page": 250}
+MOST_LINES = {"the page's storage": 157, "the Redis example": 1079, "LMDB, by the page": 251}
 """How many lines an author writes, blank ones left out; before the core decided, 263 and 1242."""
 
 
-LACKING = ("finding", "people", "audit", "retention", "pausing", "history", "short_waits")
+LACKING = (
+    *("finding", "people", "audit", "retention", "cancelling", "pausing", "history"),
+    "short_waits",
+)
 """What the page's storage leaves out, and says so."""
 
 

@@ -155,6 +155,29 @@ def test_what_re_entry_asks_goes_with_it():
     assert heard.tracker.records.events()[0].outcomes[0].reason == "already_enrolled"
 
 
+def test_what_counts_limits_and_cancels_is_decided_together():
+    """What waits and what may cancel is asked beside it, and locked once it is known to matter."""
+    limit = {"policy": "at_most", "times": 2, "within": "P1D"}
+    paid = a_request("order.paid")
+    heard = Heard(counting("one", DID, reentry=limit, cancelOn=[{"event": "order.paid"}]))
+    tracker = heard.tracker
+    tracker.track(a_request(), "0")
+    assert heard.asked(tracker.track, a_request(), "1") == ["load", "earlier", "write"]
+    late = a_request(occurredAt="2020-01-01T00:00:00Z")
+    batch = [(late, "2"), (paid, "3"), (late, "4"), (a_request(), "5")]
+    asked = heard.asked(tracker.track_many, batch)
+    assert asked == ["load", "earlier", "cancellable", "recorded", "lock", "write", "save"]
+    first, second, third, fourth, fifth, sixth = tracker.records.events()[::-1]
+    entered = tracker.enrollments.list()[::-1]
+    assert [(e.event_id, e.status) for e in entered] == [
+        (second.event_id, "withdrawn"),
+        (third.event_id, "withdrawn"),
+    ]
+    assert [each.enrollment_id for each in fourth.withdrew] == [e.enrollment_id for e in entered]
+    reasons = [o.reason for event in (first, fifth, sixth) for o in event.outcomes]
+    assert reasons == ["condition_not_met", "limit_reached", "limit_reached"]
+
+
 class WithoutHistory(MemoryStorage):
     """A storage whose transactions tell nothing of what came before."""
 

@@ -155,6 +155,44 @@ def test_rows_follow_in_batches(tracker, storage, monkeypatch):
     assert (told, len(rests)) == ([3, 6, 7], 2)
 
 
+def test_entries_are_counted_over_eras_and_however_they_were_withdrawn(tracker, clock):
+    """The Journey lets two in; an archiving, a host and an event each withdraw what entered."""
+    limit = {"policy": "at_most", "times": 2, "within": "PT1H"}
+    again = a_journey(reentry=limit, cancelOn=[{"event": "other"}])
+    tracker.journeys.publish([again])
+    enter(tracker, 1)
+    tracker.journeys.archive("welcome")
+    tracker.journeys.activate("welcome")
+    enter(tracker, 2)
+    assert statuses(tracker) == ["withdrawn", "pending"]
+    tracker.enrollments.withdraw(tracker.enrollments.list()[0].enrollment_id)
+    tracker.track(a_request("other"), "other")
+    enter(tracker, 1)
+    assert statuses(tracker) == ["withdrawn", "withdrawn"]
+    reasons = [o.reason for event in tracker.records.events() for o in event.outcomes]
+    assert reasons == ["limit_reached", "limit_reached", None, None]
+    clock.advance(hours=1)
+    enter(tracker, 1)
+    assert [(e.status, e.era) for e in tracker.enrollments.list(limit=1)] == [("pending", 1)]
+
+
+def test_a_delay_goes_on_while_its_journey_is_paused(tracker, clock):
+    """It is over when it is over; the pause holds up what is available."""
+    tracker.journeys.publish([a_journey(delay="PT1H")])
+    enter(tracker, 2)
+    (first, second) = (each.enrollment_id for each in tracker.enrollments.list())
+    tracker.journeys.pause("welcome")
+    assert tracker.enrollments.withdraw(first).status == "withdrawn"
+    clock.advance(minutes=59)
+    tracker.journeys.activate("welcome")
+    assert tracker.enrollments.claim() == []
+    tracker.journeys.pause("welcome")
+    clock.advance(minutes=1)
+    assert tracker.enrollments.claim() == []
+    tracker.journeys.activate("welcome")
+    assert [each.enrollment.enrollment_id for each in tracker.enrollments.claim()] == [second]
+
+
 def test_suppressing_withdraws_what_an_archiving_has_not(tracker):
     """What was withdrawn keeps the time it was withdrawn at."""
     tracker.journeys.publish([a_journey("other")])

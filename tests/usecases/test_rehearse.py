@@ -93,6 +93,10 @@ def test_a_rehearsal_agrees_with_having_published_the_draft_before(definitions, 
         assert (journey.entered, journey.profiles) == (len(entered), len(set(entered)))
         reasons = [outcome.reason for _, outcome in outcomes if outcome.reason]
         assert journey.skipped == {reason: reasons.count(reason) for reason in set(reasons)}
+        # Nobody claims meanwhile: without a delay, somebody might have.
+        gone = published.enrollments.list(journey_id=journey.journey_id, status="withdrawn")
+        is_delayed = any(d["id"] == journey.journey_id and "delay" in d for d in drafts)
+        assert journey.withdrawn == (len(gone) if is_delayed else 0)
 
 
 def rehearsed(
@@ -132,6 +136,7 @@ def test_a_rehearsal_counts_who_would_have_entered_and_why_others_would_not(trac
                 "entered": 2,
                 "profiles": 2,
                 "skipped": {"condition_not_met": 1, "condition_unknown": 1},
+                "withdrawn": 0,
             }
         ],
     }
@@ -264,6 +269,8 @@ EACH_POLICY = [
     a_journey("once", reentry={"policy": "once"}),
     a_journey("per-order", reentry={"policy": "once_per_key", "key": "/event/orderId"}),
     a_journey("cooldown", reentry={"policy": "cooldown", "duration": "PT3H"}),
+    a_journey("at-most", reentry={"policy": "at_most", "times": 2, "within": "PT5H"}),
+    a_journey("cancelled", cancelOn=[{"event": "order.created", "same": ["/event/orderId"]}]),
 ]
 
 
@@ -369,3 +376,28 @@ def test_the_events_of_an_erased_person_are_rehearsed_as_one_history(tracker, cl
     tracker.people.erase(ids[0])
     (once,) = tracker.journeys.rehearse(EACH_POLICY[:1], since=since).journeys
     assert (once.entered, once.skipped) == (2, {"already_enrolled": 1})
+
+
+def test_a_rehearsal_counts_what_events_would_have_withdrawn_for_certain(tracker, clock):
+    """Only before a worker could have had it; an entry without the values is never cancelled."""
+    since = clock.now()
+    for cart, minutes, paid in (("A", 59, "A"), ("B", 60, "B"), ("C", 1, "A"), (None, 1, None)):
+        data = {} if cart is None else {"cart": cart}
+        tracker.track(a_request(data=data), f"left {cart}")
+        clock.advance(minutes=minutes)
+        data = {} if paid is None else {"cart": paid}
+        tracker.track(a_request("order.paid", data=data), f"paid {cart}")
+    rules = [{"event": "order.paid", "same": ["/event/cart"]}]
+    drafts = [
+        a_journey("at-once", cancelOn=rules),
+        a_journey("hour", cancelOn=rules, delay="PT1H"),
+        a_journey("none", delay="PT1H"),
+    ]
+    for page in (1, 3, 100):
+        found = rehearsed(tracker, drafts, since, page).journeys
+        assert [(j.entered, j.withdrawn) for j in found] == [(4, 0), (4, 1), (4, 0)]
+    late = a_request(data={"cart": "B"}, occurredAt=since.isoformat())
+    tracker.track(late, "late")
+    _, hour, none = rehearsed(tracker, drafts, since, 2).journeys
+    assert (hour.entered, hour.skipped) == (4, {"cancelled": 1})
+    assert (none.entered, none.skipped) == (5, {})

@@ -8,6 +8,7 @@ from attrs import evolve
 
 from segmentflow_core import Enrollment, EnrollmentStatus, Lease
 from segmentflow_core.colour import drive
+from segmentflow_core.domain.hand_over import ReleaseTerms
 from segmentflow_core.testing import FixedClock
 from segmentflow_core.usecases.stepwise import Stepwise, hand_over_of
 
@@ -64,5 +65,5 @@ def test_an_enrollment_is_locked_once_whoever_claims_to_hold_it():
 def test_what_changes_nothing_is_not_saved():
     hand_over = Recording()
     assert drive(Stepwise(hand_over, None).revive("a", ["e2"], NOW)) == {}
-    assert drive(Stepwise(hand_over, None).release([], NOW, 1, True, None)) == {}
+    assert drive(Stepwise(hand_over, None).release([], ReleaseTerms(NOW, NOW, 1, True))) == {}
     assert [asked for asked, _ in hand_over.asked] == ["lock"]

@@ -292,7 +292,8 @@ FROM segmentflow_1_claims""",
     ADD COLUMN suppressed_at TIMESTAMP WITH TIME ZONE,
     ADD COLUMN erased_at TIMESTAMP WITH TIME ZONE,
     ADD COLUMN scrubbed_at TIMESTAMP WITH TIME ZONE,
-    ADD COLUMN merged_into UUID, ADD COLUMN joined JSONB, ADD COLUMN scrubbed_to UUID""",
+    ADD COLUMN merged_into UUID, ADD COLUMN joined JSONB, ADD COLUMN awaits JSONB,
+    ADD COLUMN scrubbed_to UUID""",
             _PROFILES,
             """ALTER TABLE segmentflow_profiles
     ALTER COLUMN number SET NOT NULL, ALTER COLUMN version SET NOT NULL,
@@ -310,7 +311,7 @@ FROM segmentflow_1_claims""",
             # The column goes first, so that no row is written with it once more.
             """ALTER TABLE segmentflow_events
     DROP COLUMN profile, ADD COLUMN number BIGINT, ADD COLUMN profile_version INTEGER,
-    ADD COLUMN key_start VARCHAR(4) COLLATE "C" """,
+    ADD COLUMN withdrew JSONB, ADD COLUMN key_start VARCHAR(4) COLLATE "C" """,
             """UPDATE segmentflow_events AS e
 SET number = n.number, profile_version = n.version, key_start = left(c.key_digest, 4)
 FROM segmentflow_1_numbers AS n
@@ -348,10 +349,13 @@ WHERE status = 'archived'""",
             "DROP INDEX segmentflow_enrollments_available_of_journey",
             "DROP INDEX segmentflow_enrollments_latest",
             """ALTER TABLE segmentflow_enrollments
+    ALTER COLUMN entry_key TYPE VARCHAR(101) COLLATE "C",
     ADD COLUMN event_number BIGINT NOT NULL DEFAULT 0,
     ADD COLUMN era INTEGER NOT NULL DEFAULT 0,
     ADD COLUMN last_failure VARCHAR(1000) COLLATE "C",
-    ADD COLUMN withdrawn_at TIMESTAMP WITH TIME ZONE""",
+    ADD COLUMN withdrawn_at TIMESTAMP WITH TIME ZONE,
+    ADD COLUMN cancellers JSONB,
+    ADD COLUMN cancelled_by UUID""",
             """UPDATE segmentflow_enrollments AS r SET event_number = n.number
 FROM segmentflow_1_numbers AS n
 WHERE r.organization_id = n.organization_id AND r.event_id = n.event_id""",
@@ -371,6 +375,9 @@ WHERE r.organization_id = n.organization_id AND r.event_id = n.event_id""",
             """CREATE INDEX segmentflow_enrollments_withdrawn
     ON segmentflow_enrollments (organization_id, withdrawn_at)
     WHERE withdrawn_at IS NOT NULL""",
+            """CREATE INDEX segmentflow_enrollments_cancellable
+    ON segmentflow_enrollments (organization_id, profile_id)
+    WHERE cancellers IS NOT NULL""",
             """CREATE INDEX segmentflow_enrollments_open
     ON segmentflow_enrollments (organization_id, status, enrollment_id)
     WHERE status != 'completed' AND status != 'withdrawn'""",

@@ -52,6 +52,7 @@ _TABLES: Final = (
     scrubbed_at BIGINT,
     merged_into VARCHAR(36),
     joined TEXT,
+    awaits TEXT,
     scrubbed_to VARCHAR(36),
     PRIMARY KEY (organization_id, profile_id)
 ) WITHOUT ROWID""",
@@ -103,6 +104,7 @@ _TABLES: Final = (
     occurred_at BIGINT NOT NULL,
     received_at BIGINT NOT NULL,
     outcomes TEXT NOT NULL,
+    withdrew TEXT,
     key_start VARCHAR(4),
     PRIMARY KEY (organization_id, event_id)
 ) WITHOUT ROWID""",
@@ -124,7 +126,7 @@ _TABLES: Final = (
     profile_id VARCHAR(36) NOT NULL,
     event_id VARCHAR(36) NOT NULL,
     event_number BIGINT NOT NULL,
-    entry_key VARCHAR(64),
+    entry_key VARCHAR(101),
     entered_at BIGINT NOT NULL,
     era INTEGER NOT NULL,
     status VARCHAR(16) NOT NULL,
@@ -135,6 +137,8 @@ _TABLES: Final = (
     completed_at BIGINT,
     last_failure VARCHAR(1000),
     withdrawn_at BIGINT,
+    cancellers TEXT,
+    cancelled_by VARCHAR(36),
     PRIMARY KEY (organization_id, enrollment_id)
 ) WITHOUT ROWID""",
     """CREATE TABLE segmentflow_audit (
@@ -195,7 +199,7 @@ SELECT p.organization_id, p.profile_id, coalesce(l.number, 0),
     coalesce(g.first, iif(p.email IS NULL, 0, p.updated_at)),
     coalesce(g.last, iif(p.email IS NULL, 0, p.updated_at)),
     coalesce(g.received, iif(p.email IS NULL, 0, p.updated_at)),
-    p.created_at, p.updated_at, NULL, NULL, NULL, NULL, NULL, NULL
+    p.created_at, p.updated_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM segmentflow_1_profiles AS p
 LEFT JOIN (
     SELECT organization_id, profile_id, max(number) AS number, max(version) AS version
@@ -245,7 +249,7 @@ WHERE p.organization_id = v.organization_id AND p.profile_id = v.profile_id
 # SQLite makes an index for itself, by which an event leads to its claim.
 _EVENTS: Final = """INSERT INTO segmentflow_events
 SELECT e.organization_id, e.event_id, e.profile_id, n.number, n.version, e.event, e.data,
-    e.reference_id, e.occurred_at, e.received_at, e.outcomes, substr(c.key_digest, 1, 4)
+    e.reference_id, e.occurred_at, e.received_at, e.outcomes, NULL, substr(c.key_digest, 1, 4)
 FROM segmentflow_1_events AS e
 JOIN segmentflow_1_numbers AS n
     ON n.organization_id = e.organization_id AND n.event_id = e.event_id
@@ -263,7 +267,7 @@ ORDER BY organization_id, journey_id"""
 _ENROLLMENTS: Final = """INSERT INTO segmentflow_enrollments
 SELECT r.organization_id, r.enrollment_id, r.journey_id, r.version, r.profile_id, r.event_id,
     coalesce(n.number, 0), r.entry_key, r.entered_at, 0, r.status, r.available_at, r.attempts,
-    r.lease_until, r.token, r.completed_at, NULL, NULL
+    r.lease_until, r.token, r.completed_at, NULL, NULL, NULL, NULL
 FROM segmentflow_1_enrollments AS r
 LEFT JOIN segmentflow_1_numbers AS n
     ON n.organization_id = r.organization_id AND n.event_id = r.event_id
@@ -360,6 +364,9 @@ STEPS: Final = (
             """CREATE INDEX segmentflow_enrollments_withdrawn
     ON segmentflow_enrollments (organization_id, withdrawn_at)
     WHERE withdrawn_at IS NOT NULL""",
+            """CREATE INDEX segmentflow_enrollments_cancellable
+    ON segmentflow_enrollments (organization_id, profile_id)
+    WHERE cancellers IS NOT NULL""",
             """CREATE INDEX segmentflow_enrollments_open
     ON segmentflow_enrollments (organization_id, status, enrollment_id)
     WHERE status != 'completed' AND status != 'withdrawn'""",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from segmentflow_sql.repositories.api_keys import ApiKeyRepository
+from segmentflow_sql.repositories.cancelling import CancellingRepository
 from segmentflow_sql.repositories.finding import FindingRepository
 from segmentflow_sql.repositories.hand_over import HandOverRepository
 from segmentflow_sql.repositories.history import HistoryRepository
@@ -21,6 +22,7 @@ from segmentflow_sql.repositories.tracking import TrackingRepository
 __all__ = [
     "ApiKeyRepository",
     "AuditRepository",
+    "CancellingRepository",
     "EnrollmentRepository",
     "EventRepository",
     "FindingRepository",

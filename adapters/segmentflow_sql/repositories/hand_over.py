@@ -22,6 +22,7 @@ from segmentflow_core.ports import (
     EnrollmentChange,
     Found,
     Lease,
+    ReleaseTerms,
     encode_json,
     is_id,
 )
@@ -215,20 +216,18 @@ class HandOverRepository:
     async def release(
         self,
         leases: Sequence[Lease],
-        available_at: datetime,
-        max_attempts: int,
-        failed: bool,
-        error: str | None,
+        terms: ReleaseTerms,
     ) -> Mapping[Lease, Enrollment]:
         """Give back what the leases hold, as failed or not; return what was given back."""
         kind = self._connection.kind
         return await self._finish(
             kind.statements.hand_over.release_enrollments,
             leases,
-            available_at=kind.codec.instant(available_at),
-            max_attempts=max_attempts,
-            uncounted=int(not failed),
-            last_failure=error,
+            available_at=kind.codec.instant(terms.available_at),
+            max_attempts=terms.max_attempts,
+            uncounted=int(not terms.failed),
+            last_failure=terms.error,
+            now=kind.codec.instant(terms.now),
             ends=False,
         )
 

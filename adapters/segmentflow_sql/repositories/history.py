@@ -57,9 +57,7 @@ class HistoryRepository:
         calls: list[Call] = []
         for reads, positions in asked.items():
             calls += self._calls(organization_id, probes, reads, positions)
-        of_entries = []
-        if entries:
-            of_entries = [asking_entries(self._connection.kind, organization_id, entries)]
+        of_entries = asking_entries(self._connection.kind, organization_id, entries)
         answers = await self._connection.exchange([*calls, *of_entries])
         found: dict[int, list[Row]] = {}
         for answer in answers[: len(calls)]:
@@ -69,7 +67,7 @@ class HistoryRepository:
             probe: _answered(probe, found.get(position, ()))
             for position, probe in enumerate(probes)
         }
-        return earlier, entries_from(entries, answers[-1]) if entries else {}
+        return earlier, entries_from(entries, answers[len(calls) :])
 
     def _calls(
         self,

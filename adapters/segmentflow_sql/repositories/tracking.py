@@ -6,10 +6,11 @@ whatever the batch, so that two crossed batches queue up and do not lock each ot
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from segmentflow_core.ports import (
+    KEY_SEPARATOR,
     Changes,
     Intent,
     JourneyStatus,
@@ -20,6 +21,7 @@ from segmentflow_core.ports import (
     Profile,
     encode_json,
     from_microseconds,
+    to_microseconds,
 )
 from segmentflow_sql import rows
 from segmentflow_sql.exchange import (
@@ -198,8 +200,7 @@ class TrackingRepository:
     ) -> Mapping[Probe, PriorEntries]:
         """Answer every probe about earlier entries, of whatever version."""
         asked = asking_entries(self._connection.kind, organization_id, probes)
-        (found,) = await self._connection.exchange([asked])
-        return entries_from(probes, found)
+        return entries_from(probes, await self._connection.exchange(asked))
 
     async def write(self, organization_id: str, changes: Changes) -> None:
         """Write a decided batch; nothing is asked, so all of it travels with the commit."""
@@ -326,24 +327,43 @@ class TrackingRepository:
         return calls
 
 
-def asking_entries(kind: DatabaseKind, organization_id: str, probes: Sequence[Probe]) -> Call:
-    """Return the call that answers probes about earlier entries."""
-    statement = kind.statements.tracking.last_entries
+_BEYOND_SEPARATOR: Final = chr(ord(KEY_SEPARATOR) + 1)
+"""Sorted right behind everything that begins with a key and the separator."""
+
+
+def asking_entries(kind: DatabaseKind, organization_id: str, probes: Sequence[Probe]) -> list[Call]:
+    """Return the calls that answer probes about earlier entries: at most two."""
     asked = [
-        (index, probe.journey_id, probe.profile_id, probe.entry_key, probe.before)
+        (
+            index,
+            probe.journey_id,
+            probe.profile_id,
+            probe.entry_key,
+            None if probe.entry_key is None else probe.entry_key + _BEYOND_SEPARATOR,
+            probe.before,
+            None if probe.since is None else to_microseconds(probe.since),
+        )
         for index, probe in enumerate(probes)
     ]
-    arguments = statement.arguments(organization_id=organization_id, rows=encode_json(asked))
-    return Call(statement, arguments)
+    statements = kind.statements.tracking
+    return [
+        Call(each, each.arguments(organization_id=organization_id, rows=encode_json(rows)))
+        for each, rows in (
+            (statements.last_entries, [row[:6] for row in asked if row[6] is None]),
+            (statements.counted_entries, [row for row in asked if row[6] is not None]),
+        )
+        if rows
+    ]
 
 
-def entries_from(probes: Sequence[Probe], found: Rows) -> dict[Probe, PriorEntries]:
-    """Read what that call found."""
+def entries_from(probes: Sequence[Probe], answers: Iterable[Rows]) -> dict[Probe, PriorEntries]:
+    """Read what those calls found."""
     return {
         probes[index]: PriorEntries(
-            None if last is None else from_microseconds(last), key_taken=taken > 0
+            None if last is None else from_microseconds(last), taken > 0, *count
         )
-        for index, last, taken in found
+        for found in answers
+        for index, last, taken, *count in found
     }
 
 

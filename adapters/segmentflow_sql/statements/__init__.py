@@ -14,6 +14,7 @@ import attrs
 from attrs import frozen
 
 from segmentflow_sql.statements.api_keys import ApiKeyStatements, api_key_statements
+from segmentflow_sql.statements.cancelling import CancellingStatements, cancelling_statements
 from segmentflow_sql.statements.dialects import DIALECTS, DatabaseName
 from segmentflow_sql.statements.finding import FindingStatements, finding_statements
 from segmentflow_sql.statements.hand_over import HandOverStatements, hand_over_statements
@@ -65,6 +66,7 @@ class Statements:
     history: HistoryStatements
     hand_over: HandOverStatements
     retention: RetentionStatements
+    cancelling: CancellingStatements
     stepwise: StepwiseStatements
     pausing: PausingStatements
     people: PeopleStatements
@@ -85,6 +87,7 @@ def statements_for(database: DatabaseName) -> Statements:
         history=history_statements(dialect),
         hand_over=hand_over_statements(dialect),
         retention=retention_statements(dialect),
+        cancelling=cancelling_statements(dialect),
         stepwise=stepwise_statements(dialect),
         pausing=pausing_statements(dialect),
         people=people_statements(dialect),

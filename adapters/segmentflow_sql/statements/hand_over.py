@@ -45,6 +45,7 @@ from segmentflow_sql.statements.lines import (
     given,
     is_of_this_era,
     materialized,
+    now,
     same,
 )
 from segmentflow_sql.statements.statement import RowStatement, Statement
@@ -57,6 +58,9 @@ _Change: TypeAlias = tuple[ColumnElement[bool], dict[str, Any]]
 
 _LEASE: Final = (*KEY, "token")
 """The columns that a `Lease` names an Enrollment by."""
+
+
+_CANCELLED: Final = enrollments.c.cancelled_by.is_not(None)
 
 
 @frozen
@@ -156,17 +160,28 @@ def _read_clock(dialect: Dialect) -> ClauseElement:
 def _claim(dialect: Dialect, *, organization: bool, journey: bool) -> ClauseElement:
     """Build the claim for one Organization or all, for one Journey or any."""
     taken = choose(dialect, organization=organization, journey=journey)
-    used_up = enrollments.c.attempts >= count_of("max_attempts")
+    column = enrollments.c
+    used_up = column.attempts >= count_of("max_attempts")
     lease_until = given("lease_until")
+    # Withdrawn, dead, claimed.
     after = {
-        "status": (_status(EnrollmentStatus.DEAD), _status(EnrollmentStatus.CLAIMED)),
-        "available_at": (enrollments.c.available_at, lease_until),
-        "attempts": (enrollments.c.attempts, enrollments.c.attempts + literal_column("1")),
-        "lease_until": (enrollments.c.lease_until, lease_until),
-        "token": (enrollments.c.token, given("token")),
+        "status": (
+            _status(EnrollmentStatus.WITHDRAWN),
+            _status(EnrollmentStatus.DEAD),
+            _status(EnrollmentStatus.CLAIMED),
+        ),
+        "available_at": (column.available_at, column.available_at, lease_until),
+        "attempts": (column.attempts, column.attempts, column.attempts + literal_column("1")),
+        "lease_until": (null(), column.lease_until, lease_until),
+        "token": (null(), column.token, given("token")),
+        "withdrawn_at": (now(), column.withdrawn_at, column.withdrawn_at),
+        "cancellers": (null(), column.cancellers, column.cancellers),
     }
     statement = update(enrollments).values(
-        {name: case((used_up, dead), else_=alive) for name, (dead, alive) in after.items()}
+        {
+            name: case((_CANCELLED, gone), (used_up, dead), else_=alive)
+            for name, (gone, dead, alive) in after.items()
+        }
     )
     changed = columns(dialect, enrollments)
     if not dialect.has_lateral:
@@ -240,6 +255,7 @@ def _claimed_events(dialect: Dialect) -> ClauseElement:
 
 
 _HELD: Final = enrollments.c.lease_until.is_not(None)
+_ENDS: Final = and_(_HELD, _CANCELLED)
 _IS_COMPLETED: Final = enrollments.c.status == _status(EnrollmentStatus.COMPLETED)
 _NO_MORE: Final = and_(
     count_of("uncounted") < literal_column("1"),
@@ -253,6 +269,7 @@ _COMPLETED: Final[_Change] = (
         "lease_until": null(),
         "completed_at": func.coalesce(enrollments.c.completed_at, given("completed_at")),
         "last_failure": null(),
+        "cancellers": null(),
     },
 )
 _RELEASED: Final[_Change] = (
@@ -260,6 +277,7 @@ _RELEASED: Final[_Change] = (
     {
         "status": case(
             (~_HELD, enrollments.c.status),
+            (_CANCELLED, _status(EnrollmentStatus.WITHDRAWN)),
             (_NO_MORE, _status(EnrollmentStatus.DEAD)),
             else_=_status(EnrollmentStatus.PENDING),
         ),
@@ -272,6 +290,8 @@ _RELEASED: Final[_Change] = (
             (_HELD, func.coalesce(given("last_failure"), enrollments.c.last_failure)),
             else_=enrollments.c.last_failure,
         ),
+        "withdrawn_at": case((_ENDS, now()), else_=enrollments.c.withdrawn_at),
+        "cancellers": case((_ENDS, null()), else_=enrollments.c.cancellers),
     },
 )
 _EXTENDED: Final[_Change] = (

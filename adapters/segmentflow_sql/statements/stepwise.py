@@ -29,6 +29,8 @@ DECIDED: Final = (
     "completed_at",
     "last_failure",
     "withdrawn_at",
+    "cancellers",
+    "cancelled_by",
 )
 """What the hand-over decides of an Enrollment, in the order of the table's columns."""
 

@@ -74,6 +74,7 @@ LIFE: Final = (
     "scrubbed_at",
     "merged_into",
     "joined",
+    "awaits",
 )
 """What a host changes of a Profile, and no event, in the order of the table's columns."""
 
@@ -99,6 +100,8 @@ class TrackingStatements:
     """By hashes; gives the secrets of the hashes as well."""
     listening_journeys: FoundBy
     last_entries: Statement
+    counted_entries: Statement
+    """As `last_entries`, for probes that ask how many entries were made since an instant."""
     free_keys: Statement
     write_key_claims: RowStatement
     free_identities: Statement
@@ -151,7 +154,8 @@ def tracking_statements(dialect: Dialect) -> TrackingStatements:
             ),
             compiled(dialect, "listening_journeys", _listening_to_events(dialect), prepared=False),
         ),
-        last_entries=compiled(dialect, "last_entries", _last_entries(dialect)),
+        last_entries=compiled(dialect, "last_entries", _last_entries(dialect, counted=False)),
+        counted_entries=compiled(dialect, "counted_entries", _last_entries(dialect, counted=True)),
         free_keys=compiled(
             dialect,
             "free_keys",
@@ -411,14 +415,19 @@ def _listening_to_events(dialect: Dialect) -> Select[Any]:
     return select(*_listening(dialect)).select_from(source)
 
 
-def _last_entries(dialect: Dialect) -> Select[Any, Any, Any]:
-    """Answer probes: each row of the list is a position, then what a probe holds."""
+def _last_entries(dialect: Dialect, *, counted: bool) -> Select[Any]:
+    """Answer probes: each row of the list is a position, then what a probe holds.
+
+    A key is asked for as a range: what is behind it tells entries apart that share it.
+    """
     each = dialect.each("rows")
 
     def given(index: int, like: Column[Any]) -> ColumnElement[Any]:
         return dialect.typed(dialect.item(each.c.value, index), like)
 
-    key, before = given(3, enrollments.c.entry_key), given(4, enrollments.c.event_number)
+    key, beyond = (given(index, enrollments.c.entry_key) for index in (3, 4))
+    before = given(5, enrollments.c.event_number)
+    with_key = and_(enrollments.c.entry_key >= key, enrollments.c.entry_key < beyond)
     entries = and_(
         equal_to_given(enrollments, "organization_id"),
         enrollments.c.journey_id == given(1, enrollments.c.journey_id),
@@ -426,11 +435,15 @@ def _last_entries(dialect: Dialect) -> Select[Any, Any, Any]:
         or_(before.is_(None), enrollments.c.event_number < before),
     )
     last = select(func.max(enrollments.c.entered_at)).where(entries).scalar_subquery()
-    taken = (
-        select(func.count())
-        .select_from(enrollments)
-        .where(entries, enrollments.c.entry_key == key)
-        .scalar_subquery()
-    )
+    taken = select(func.count()).select_from(enrollments).where(entries, with_key).scalar_subquery()
     position = cast(dialect.item(each.c.value, 0), Integer)
-    return select(position, dialect.read(last), taken).select_from(each)
+    answers: Values = [position, dialect.read(last), taken]
+    if counted:
+        since = given(6, enrollments.c.entered_at)
+        recent = (
+            select(func.count())
+            .select_from(enrollments)
+            .where(entries, enrollments.c.entered_at > since, or_(key.is_(None), with_key))
+        )
+        answers = [*answers, recent.scalar_subquery()]
+    return select(*answers).select_from(each)

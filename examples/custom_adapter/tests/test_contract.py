@@ -20,7 +20,13 @@ from segmentflow_redis import AsyncRedisStorage, RedisStorage, open_storage
 
 # Its records are found by their ids alone.
 CAPABILITIES = Capabilities(
-    finding=False, people=False, audit=False, retention=False, pausing=False, history=False
+    finding=False,
+    people=False,
+    audit=False,
+    retention=False,
+    cancelling=False,
+    pausing=False,
+    history=False,
 )
 
 

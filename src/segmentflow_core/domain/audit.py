@@ -28,6 +28,7 @@ class AuditAction(StrEnum):
     PROFILE_UNSUPPRESSED = "profile_unsuppressed"
     RETAINED = "retained"
     JOURNEYS_PUBLISHED = "journeys_published"
+    ENROLLMENTS_WITHDRAWN = "enrollments_withdrawn"
     API_KEY_CREATED = "api_key_created"
     API_KEY_REVOKED = "api_key_revoked"
 
@@ -41,6 +42,7 @@ AUDIT_ACTIONS: Final[dict[AuditAction, str]] = {
     AuditAction.PROFILE_UNSUPPRESSED: "The suppression of a Profile was lifted.",
     AuditAction.RETAINED: "Old events or finished Enrollments were removed.",
     AuditAction.JOURNEYS_PUBLISHED: "Journeys were published, or their status was changed.",
+    AuditAction.ENROLLMENTS_WITHDRAWN: "Enrollments were withdrawn by hand.",
     AuditAction.API_KEY_CREATED: "An API Key was created.",
     AuditAction.API_KEY_REVOKED: "An API Key was revoked.",
 }
@@ -55,7 +57,7 @@ class AuditRecord:
         audit_id: UUIDv7.
         at: when.
         action: what.
-        subjects: the ids of what it was done to: of Profiles, Journeys or an API Key.
+        subjects: the ids of what it was done to: of Profiles, Journeys, Enrollments or an API Key.
         counts: how many, by what they are, such as ``{"withdrawn": 2}``.
         by: who did it, in the host's words; None where the host does not say.
     """

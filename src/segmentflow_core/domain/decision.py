@@ -13,8 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from attrs import define
+from attrs import define, evolve
 
+from segmentflow_core.domain.cancelling import (
+    Withdrawal,
+    cancellers_of,
+    happened_at,
+    still_awaited,
+)
 from segmentflow_core.domain.earlier_events import (
     EarlierEvent,
     EarlierEvents,
@@ -42,6 +48,12 @@ from segmentflow_core.domain.profile import (
 )
 from segmentflow_core.domain.profiles_in_hand import ProfilesInHand
 from segmentflow_core.domain.tracking import Changes, KeyClaim, Known, Probe
+from segmentflow_core.domain.withdrawals import (
+    NOTHING_LOOKED_UP,
+    LookedUp,
+    Questions,
+    Withdrawals,
+)
 from segmentflow_core.errors import IdempotencyKeyReuse, SegmentflowError
 
 __all__ = ["Decision", "decide"]
@@ -58,9 +70,12 @@ class Decision:
         disputed: the ids of recorded events that were not given: the key of each was taken for
             another request than the one sent now.
         history_probes: questions about earlier events that were not answered.
+        questions: about what events cancel, not answered; None where there are none.
+        withdrawn: Enrollments of earlier batches that were withdrawn or marked, each as it was
+            and as it is to be stored, sorted by id.
 
-    While there are probes or disputed events the rest is provisional: answer them and decide
-    the batch again.
+    While there are probes, disputed events or questions the rest is provisional: answer them and
+    decide the batch again.
     """
 
     results: tuple[Receipt | SegmentflowError, ...]
@@ -68,11 +83,13 @@ class Decision:
     probes: tuple[Probe, ...] = ()
     disputed: tuple[str, ...] = ()
     history_probes: tuple[HistoryProbe, ...] = ()
+    questions: Questions | None = None
+    withdrawn: tuple[tuple[Enrollment, Enrollment], ...] = ()
 
     @property
     def final(self) -> bool:
         """Whether nothing is left to answer."""
-        return not (self.probes or self.disputed or self.history_probes)
+        return not (self.probes or self.disputed or self.history_probes or self.questions)
 
 
 _NOTHING_PRIOR: Final = PriorEntries()
@@ -93,6 +110,7 @@ def decide(
     new_id: Callable[[], str],
     create_without_email: bool = False,
     profile_limits: ProfileLimits = DEFAULT_PROFILE_LIMITS,
+    looked_up: LookedUp = NOTHING_LOOKED_UP,
 ) -> Decision:
     """Decide a batch.
 
@@ -109,6 +127,7 @@ def decide(
         new_id: gives a fresh id on every call.
         create_without_email: whether a new external id alone creates a Profile.
         profile_limits: how much a Profile may hold.
+        looked_up: answers to the questions of an earlier run.
     """
     batch = _Batch(
         known,
@@ -121,17 +140,25 @@ def decide(
         new_id=new_id,
         create_without_email=create_without_email,
         profile_limits=profile_limits,
+        looked_up=looked_up,
     )
     results = tuple([batch.apply(item) for item in items])
-    if batch.probes or batch.disputed or batch.history_probes:
+    withdrawals = batch.withdrawals
+    questions = None if withdrawals is None else withdrawals.questions
+    if batch.probes or batch.disputed or batch.history_probes or questions:
         return Decision(
             results,
             Changes(),
             tuple(batch.probes),
             tuple(batch.disputed),
             tuple(batch.history_probes.values()),
+            questions or None,
         )
-    return Decision(results, batch.changes())
+    if withdrawals is None:
+        return Decision(results, batch.changes())
+    changed = withdrawals.changed
+    withdrawn = tuple([changed[enrollment_id] for enrollment_id in sorted(changed)])
+    return Decision(results, batch.changes(), withdrawn=withdrawn)
 
 
 class _Batch:
@@ -150,6 +177,7 @@ class _Batch:
         new_id: Callable[[], str],
         create_without_email: bool,
         profile_limits: ProfileLimits,
+        looked_up: LookedUp,
     ) -> None:
         self.taken = known.taken
         self.prior_entries = prior_entries
@@ -174,9 +202,11 @@ class _Batch:
         self.accepted: dict[str, tuple[Item, UserEvent, Receipt]] = {}
         self.events: list[UserEvent] = []
         self.enrollments: list[Enrollment] = []
-        self.entered: dict[tuple[str, str], set[str | None]] = {}
+        self.entered: dict[tuple[str, str], dict[str | None, int]] = {}
         self.probes: dict[Probe, None] = {}
         self.disputed: dict[str, None] = {}
+        self.looked_up = looked_up
+        self.withdrawals: Withdrawals | None = None
         self.history_probes: dict[Question, HistoryProbe] = {}
         self.named: dict[tuple[str, str], list[EarlierEvent]] = {}
         self.named_up_to = 0
@@ -216,8 +246,19 @@ class _Batch:
             previous_profiles=profiles.previous(),
             new_versions=tuple(profiles.new_versions),
             events=tuple(self.events),
-            enrollments=tuple(self.enrollments),
+            enrollments=tuple(
+                self.enrollments
+                if self.withdrawals is None
+                else self.withdrawals.final(self.enrollments)
+            ),
         )
+
+    def _withdrawals(self) -> Withdrawals:
+        """Return what this batch withdraws; few batches have to do with it."""
+        if self.withdrawals is None:
+            locks = self.keys is not None
+            self.withdrawals = Withdrawals(self.looked_up, self.now, locks=locks)
+        return self.withdrawals
 
     def _claim(self, item: Item, receipt: Receipt) -> KeyClaim:
         assert self.keys is not None
@@ -244,14 +285,23 @@ class _Batch:
         redacted = request.redaction.apply(request.data)
         profile_state = profile.state()
         state = {"event": redacted.data, "profile": profile_state}
+        withdrew: tuple[Withdrawal, ...] = ()
+        if profile.awaits:
+            withdrew, awaits = self._withdrawals().cancel(
+                profile,
+                request.event,
+                state,
+                request.occurred_at,
+                item.event_id,
+                is_new=profile.profile_id in self.profiles.created,
+            )
+            profile = self.profiles.change_awaits(profile, awaits)
         outcomes: list[Outcome] = []
         history: History | None = None
         for journey in self.journeys.get(request.event, ()):
             if history is None and journey.rules.dids:
                 history = self._history(state, profile, occurred_at)
-            outcome = self._outcome(
-                journey, state, profile, occurred_at, item.event_id, history=history
-            )
+            outcome = self._outcome(journey, state, profile, item, history=history)
             outcomes.append(outcome)
         event = UserEvent(
             item.event_id,
@@ -265,6 +315,7 @@ class _Batch:
             occurred_at,
             self.now,
             tuple(outcomes),
+            withdrew,
         )
         self.events.append(event)
         return event, redacted.unmatched
@@ -274,8 +325,7 @@ class _Batch:
         journey: Journey,
         state: dict[str, Any],
         profile: Profile,
-        occurred_at: datetime,
-        event_id: str,
+        item: Item,
         *,
         history: History | None,
     ) -> Outcome:
@@ -283,15 +333,28 @@ class _Batch:
             return Outcome(journey.journey_id, journey.version, "skipped", SkipReason.SUPPRESSED)
         rules = journey.rules
         profile_id = profile.profile_id
+        occurred_at = item.request.occurred_at or self.now
         told = history if rules.dids else None
         passage = rules.judge(state, occurred_at, self.now, profile_id, told)
         reason = passage.reason
         if reason is None and passage.needs_history:
-            prior = self._prior(journey.journey_id, profile, passage.entry_key)
-            reason = rules.readmit(prior, self.now)
+            since = rules.since(self.now)
+            probe = Probe(journey.journey_id, profile_id, passage.entry_key, None, since)
+            reason = rules.readmit(self._prior(probe, profile), self.now)
+        if reason is None and rules.cancel_on:
+            is_new = profile_id in self.profiles.created
+            if self._withdrawals().is_cancelled(
+                rules.cancel_on,
+                profile,
+                state,
+                item.request.occurred_at,
+                self.events,
+                is_new=is_new,
+            ):
+                reason = SkipReason.CANCELLED
         # What is not known yet is decided again, and enrols then.
         if reason is None and not (told is not None and told.is_open):
-            self._enroll(journey, profile, passage.entry_key, event_id)
+            self._enroll(journey, profile, passage.entry_key, state, item)
         kind: OutcomeKind = "enrolled" if reason is None else "skipped"
         return Outcome(journey.journey_id, journey.version, kind, reason)
 
@@ -317,17 +380,19 @@ class _Batch:
         self.named_up_to = len(self.events)
         return self.named.get((profile_id, name), ())
 
-    def _prior(self, journey_id: str, profile: Profile, entry_key: str | None) -> PriorEntries:
+    def _prior(self, probe: Probe, profile: Profile) -> PriorEntries:
         """Return the earlier entries: those of this batch and those the store knows."""
         prior = _NOTHING_PRIOR
-        profile_id = profile.profile_id
+        profile_id, key = profile.profile_id, probe.entry_key
         if profile_id not in self.profiles.created:
-            prior = self._known(Probe(journey_id, profile_id, entry_key))
+            prior = self._known(probe)
             for series in profile.merged:
-                prior = prior.joined(self._known(Probe(journey_id, series.profile_id, entry_key)))
-        entered = self.entered.get((journey_id, profile_id))
+                prior = prior.joined(self._known(evolve(probe, profile_id=series.profile_id)))
+        entered = self.entered.get((probe.journey_id, profile_id))
         if entered is not None:
-            prior = PriorEntries(self.now, prior.key_taken or entry_key in entered)
+            same = entered.get(key, 0)
+            count = prior.count + same if probe.since is not None else 0
+            prior = PriorEntries(self.now, prior.key_taken or same > 0, count)
         return prior
 
     def _known(self, probe: Probe) -> PriorEntries:
@@ -339,21 +404,39 @@ class _Batch:
         return answer
 
     def _enroll(
-        self, journey: Journey, profile: Profile, entry_key: str | None, event_id: str
+        self,
+        journey: Journey,
+        profile: Profile,
+        entry_key: str | None,
+        state: JsonObject,
+        item: Item,
     ) -> None:
+        rules, event_id = journey.rules, item.event_id
+        occurred_at = item.request.occurred_at or self.now
         profile_id = profile.profile_id
-        self.entered.setdefault((journey.journey_id, profile_id), set()).add(entry_key)
-        self.enrollments.append(
-            Enrollment(
-                self.new_id(),
-                journey.journey_id,
-                journey.version,
-                profile_id,
-                event_id,
-                profile.number,
-                entry_key,
-                self.now,
-                available_at=self.now,
-                era=journey.era,
-            )
+        entered = self.entered.setdefault((journey.journey_id, profile_id), {})
+        entered[entry_key] = entered.get(entry_key, 0) + 1
+        cancellers = None
+        if rules.cancel_on:
+            since = happened_at(occurred_at, self.now)
+            cancellers = cancellers_of(rules.cancel_on, state, since)
+        enrollment = Enrollment(
+            self.new_id(),
+            journey.journey_id,
+            journey.version,
+            profile_id,
+            event_id,
+            profile.number,
+            rules.kept_key(entry_key, event_id),
+            self.now,
+            available_at=rules.available_at(occurred_at, self.now),
+            cancellers=cancellers,
+            era=journey.era,
         )
+        self.enrollments.append(enrollment)
+        if cancellers is not None:
+            self._withdrawals().add(enrollment)
+            current = self.profiles.current(profile_id)
+            met = still_awaited(rules.cancel_on, cancellers.digests)
+            awaits = tuple(dict.fromkeys((*current.awaits, *met)))
+            self.profiles.change_awaits(current, awaits)

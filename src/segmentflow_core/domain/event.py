@@ -12,6 +12,8 @@ from typing import Any, Final, Literal, TypeAlias
 
 from attrs import field, frozen
 
+from segmentflow_core.domain.cancelling import Cancellers, Withdrawal
+
 __all__ = [
     "SKIP_REASONS",
     "Enrollment",
@@ -31,6 +33,8 @@ class SkipReason(StrEnum):
     CONDITION_UNKNOWN = "condition_unknown"
     ALREADY_ENROLLED = "already_enrolled"
     COOLING_DOWN = "cooling_down"
+    LIMIT_REACHED = "limit_reached"
+    CANCELLED = "cancelled"
     ENTRY_KEY_MISSING = "entry_key_missing"
     TOO_LATE = "too_late"
     OUTSIDE_WINDOW = "outside_window"
@@ -49,6 +53,8 @@ SKIP_REASONS: Final[dict[SkipReason, str]] = {
     SkipReason.ENTRY_KEY_MISSING: "A part of the Journey's entry key is missing or redacted.",
     SkipReason.ALREADY_ENROLLED: "The Profile has entered before, and the Journey lets it in once.",
     SkipReason.COOLING_DOWN: "The Profile entered too short a time ago.",
+    SkipReason.LIMIT_REACHED: "The Profile has entered as often as the Journey lets it for now.",
+    SkipReason.CANCELLED: "An event that cancels the entry was recorded already.",
 }
 """Every reason, in the order the rules are applied, with its explanation."""
 
@@ -88,6 +94,7 @@ class UserEvent:
         occurred_at: when it happened.
         received_at: when it was received.
         outcomes: one for every matched Journey, sorted by Journey id.
+        withdrew: what it did to Enrollments of earlier events, sorted by their ids.
     """
 
     event_id: str
@@ -101,6 +108,7 @@ class UserEvent:
     occurred_at: datetime
     received_at: datetime
     outcomes: tuple[Outcome, ...]
+    withdrew: tuple[Withdrawal, ...] = ()
 
     def __repr__(self) -> str:
         """Name the event without showing what it holds."""
@@ -129,7 +137,8 @@ class Enrollment:
         event_id: the UserEvent that caused it.
         event_number: the number of that event.
         entry_key: the key re-entry is counted by: ``""`` for once, a digest of the key parts
-            for once_per_key, None for the other policies. Unique per Journey and Profile.
+            for once_per_key; for at_most that digest, if any, a hyphen and the id of the event;
+            None for the other policies. Unique per Journey and Profile.
         entered_at: when the event was received.
         status: where it stands in its hand-over.
         available_at: it is not handed over before this instant, which is the end of its lease
@@ -141,6 +150,11 @@ class Enrollment:
         last_failure: what a worker said of the latest failure that it had words for, at most 1,000
             characters; None before any, and again once it is completed or revived.
         withdrawn_at: when it was withdrawn: it is handed over no more.
+        cancellers: by which later events it is withdrawn; None where by none, and once it is
+            finished.
+        cancelled_by: the event that withdrew it. While a worker holds it, the event that will have
+            withdrawn it when the worker gives it back or its lease ends; one that is completed
+            first keeps this.
         era: how often its Journey had been archived when it entered.
         archived_at: when its Journey was last archived after it entered, while it is neither
             completed nor withdrawn; the Journey says it, so it is not stored with the Enrollment.
@@ -162,6 +176,8 @@ class Enrollment:
     completed_at: datetime | None = None
     last_failure: str | None = None
     withdrawn_at: datetime | None = None
+    cancellers: Cancellers | None = None
+    cancelled_by: str | None = None
     era: int = 0
     archived_at: datetime | None = None
 

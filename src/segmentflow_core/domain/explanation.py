@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 from attrs import evolve, field, frozen
 
+from segmentflow_core.domain.cancelling import Withdrawal
 from segmentflow_core.domain.condition import Explanation, Reason, why_unknown
 from segmentflow_core.domain.condition.reading import read
 from segmentflow_core.domain.event import Outcome, OutcomeKind, SkipReason, UserEvent
@@ -21,6 +22,7 @@ from segmentflow_core.domain.journey import (
     Journey,
     JourneyStatus,
     PriorEntries,
+    Reentry,
     ReentryPolicy,
     Rules,
     Sample,
@@ -29,11 +31,14 @@ from segmentflow_core.domain.journey import (
     is_within,
 )
 from segmentflow_core.domain.json_value import JsonObject, JsonValue, Missing
-from segmentflow_core.domain.pointer import format_pointer
+from segmentflow_core.domain.pointer import Tokens, format_pointer, parse_pointer
 from segmentflow_core.domain.redaction import REDACTED
 from segmentflow_core.domain.tracking import Probe
 
 __all__ = [
+    "CancelFact",
+    "CancelRule",
+    "DelayFact",
     "ExplainedEvent",
     "ExplainedJourney",
     "KeyPart",
@@ -114,12 +119,15 @@ class ReentryFact:
 
     Attributes:
         policy: the definition's.
-        key: the parts of the entry key; only for `once_per_key`.
+        key: the parts of the entry key; only where the policy has one.
         duration: the cooldown as an ISO 8601 duration; only for `cooldown`.
         last_entered_at: when the latest earlier entry was made, with any key; None for
             `every_event`, which does not look at earlier entries.
         key_taken: whether an earlier entry has the same key.
         free_at: when the running cooldown ends; None where none is running.
+        times: how many entries `at_most` lets in; None for the other policies.
+        within: for how long an entry counts, as an ISO 8601 duration; only for `at_most`.
+        entries: how many earlier entries counted; only for `at_most`.
         met: whether the policy lets the Profile in; None where a part of the key is missing.
     """
 
@@ -130,6 +138,54 @@ class ReentryFact:
     key_taken: bool = False
     free_at: datetime | None = None
     met: bool | None = True
+    times: int | None = None
+    within: str | None = None
+    entries: int | None = None
+
+
+@frozen
+class DelayFact:
+    """The delay, and from when on an entry would be handed over.
+
+    Attributes:
+        delay: the definition's ISO 8601 duration.
+        available_at: not before this instant.
+    """
+
+    delay: str
+    available_at: datetime
+
+
+@frozen
+class CancelRule:
+    """One rule of what cancels an entry, and the values that this event has for it.
+
+    Attributes:
+        event: the name of the events that cancel.
+        same: where their values must be equal to these; one that equals nothing has a reason, and
+            then no event cancels by this rule.
+    """
+
+    event: str
+    same: tuple[KeyPart, ...]
+
+
+@frozen
+class CancelFact:
+    """What cancels an entry, and whether that has happened already.
+
+    Attributes:
+        rules: the definition's.
+        cancelled_by: a recorded event that cancels the entry; None where there is none.
+    """
+
+    rules: tuple[CancelRule, ...]
+    cancelled_by: str | None
+
+    @property
+    def met(self) -> bool:
+        """Whether nothing that is recorded cancels the entry."""
+        return self.cancelled_by is None
 
 
 @frozen(repr=False)
@@ -149,6 +205,8 @@ class ExplainedJourney:
         condition: the condition's tree; None where the definition has none.
         reentry: the policy and the earlier entries.
         recorded: the outcome stored with the event for this Journey; None where there is none.
+        delay: how long an entry waits; None where the definition has no delay.
+        cancelling: what cancels an entry; None where the definition has no such rules.
     """
 
     journey_id: str
@@ -162,6 +220,8 @@ class ExplainedJourney:
     condition: Explanation | None
     reentry: ReentryFact
     recorded: Outcome | None
+    delay: DelayFact | None = None
+    cancelling: CancelFact | None = None
 
     def __repr__(self) -> str:
         """Name the Journey and the outcome; the facts hold the event's values and are not shown."""
@@ -211,6 +271,7 @@ class ExplainedEvent:
         unmatched_paths: redaction paths of a request that match nothing in its data, sorted.
         journeys: one for each Journey that listens, sorted by Journey id.
         silent: Journeys the caller asked about, by id or as drafts, that do not listen.
+        withdrew: the Enrollments that a stored event withdrew, or that a request would withdraw.
     """
 
     event_id: str | None
@@ -221,6 +282,7 @@ class ExplainedEvent:
     unmatched_paths: tuple[str, ...]
     journeys: tuple[ExplainedJourney, ...]
     silent: tuple[SilentJourney, ...] = ()
+    withdrew: tuple[Withdrawal, ...] = ()
 
     def __repr__(self) -> str:
         """Name the event without showing what it holds."""
@@ -233,9 +295,10 @@ def probe_for(journey: Journey, event: UserEvent, before: int | None) -> Probe |
     if rules.policy is ReentryPolicy.EVERY_EVENT:
         return None
     entry_key = rules.entry_key(_state(event))
-    if entry_key is None and rules.policy is ReentryPolicy.ONCE_PER_KEY:
+    if entry_key is None and rules.key:
         return None
-    return Probe(journey.journey_id, event.profile_id, entry_key, before)
+    since = rules.since(event.received_at)
+    return Probe(journey.journey_id, event.profile_id, entry_key, before, since)
 
 
 def explain_journey(
@@ -247,6 +310,7 @@ def explain_journey(
     profile_exists: bool = True,
     suppressed: bool = False,
     history: History | None = None,
+    canceller: UserEvent | None = None,
 ) -> ExplainedJourney:
     """Say what comes of `event` for `journey`, and why.
 
@@ -260,13 +324,16 @@ def explain_journey(
         suppressed: whether the Profile is suppressed now; of a stored event its outcomes say
             whether it was.
         history: what the Profile did before; only for a condition that asks.
+        canceller: the recorded event that cancels the entry; None where there is none.
     """
     rules = journey.rules
     state = _state(event)
     sample = _sample(rules.sample, event.profile_id, profile_exists=profile_exists)
     if sample is not None and sample.met is None:
         rules = evolve(rules, sample=None)
-    reason = SkipReason.SUPPRESSED if suppressed else outcome_of(rules, event, prior, history)
+    reason: SkipReason | None = SkipReason.SUPPRESSED
+    if not suppressed:
+        reason = outcome_of(rules, event, prior, history, is_cancelled=canceller is not None)
     definition = journey.definition
     lateness = event.received_at - event.occurred_at
     return ExplainedJourney(
@@ -285,13 +352,22 @@ def explain_journey(
         condition=None
         if rules.condition is None
         else rules.condition.explain(state, None if history is None else history.recall),
-        reentry=_reentry(rules, definition.reentry.duration, state, prior, event.received_at),
+        reentry=_reentry(rules, definition.reentry, state, prior, event.received_at),
         recorded=next((o for o in event.outcomes if o.journey_id == journey.journey_id), None),
+        delay=None
+        if definition.delay is None
+        else DelayFact(definition.delay, rules.available_at(event.occurred_at, event.received_at)),
+        cancelling=_cancelling(rules, state, canceller) if rules.cancel_on else None,
     )
 
 
 def outcome_of(
-    rules: Rules, event: UserEvent, prior: PriorEntries, history: Recalls | None = None
+    rules: Rules,
+    event: UserEvent,
+    prior: PriorEntries,
+    history: Recalls | None = None,
+    *,
+    is_cancelled: bool = False,
 ) -> SkipReason | None:
     """Say why an event does not enrol its Profile, or None where it does.
 
@@ -302,15 +378,17 @@ def outcome_of(
         event: as stored, or as tracking would store it.
         prior: what is known of earlier entries.
         history: what the Profile did before; only for a condition that asks.
+        is_cancelled: whether an event that cancels the entry is recorded.
     """
     if any(outcome.reason is SkipReason.SUPPRESSED for outcome in event.outcomes):
         return SkipReason.SUPPRESSED
     passage = rules.judge(
         _state(event), event.occurred_at, event.received_at, event.profile_id, history
     )
-    if passage.reason is None and passage.needs_history:
-        return rules.readmit(prior, event.received_at)
-    return passage.reason
+    reason = passage.reason
+    if reason is None and passage.needs_history:
+        reason = rules.readmit(prior, event.received_at)
+    return SkipReason.CANCELLED if reason is None and is_cancelled else reason
 
 
 def _state(event: UserEvent) -> JsonObject:
@@ -332,30 +410,49 @@ def _after(moment: datetime, duration: timedelta) -> datetime:
         return _END
 
 
+def _part(state: JsonObject, tokens: Tokens) -> KeyPart:
+    found = read(state, tokens)
+    usable = type(found) in (str, int, float, bool) and found != REDACTED
+    return KeyPart(format_pointer(*tokens), found, None if usable else why_unknown(found))
+
+
+def _cancelling(rules: Rules, state: JsonObject, canceller: UserEvent | None) -> CancelFact:
+    return CancelFact(
+        tuple(
+            [
+                CancelRule(
+                    rule.event, tuple([_part(state, parse_pointer(each)) for each in rule.same])
+                )
+                for rule in rules.cancel_on
+            ]
+        ),
+        None if canceller is None else canceller.event_id,
+    )
+
+
 def _reentry(
     rules: Rules,
-    duration: str | None,
+    reentry: Reentry,
     state: JsonObject,
     prior: PriorEntries,
     received_at: datetime,
 ) -> ReentryFact:
-    parts: list[KeyPart] = []
-    for tokens in rules.key:
-        found = read(state, tokens)
-        usable = type(found) in (str, int, float, bool) and found != REDACTED
-        parts.append(
-            KeyPart(format_pointer(*tokens), found, None if usable else why_unknown(found))
-        )
+    parts = [_part(state, tokens) for tokens in rules.key]
     if any(part.reason is not None for part in parts):
-        return ReentryFact(rules.policy, tuple(parts), met=None)
+        return ReentryFact(
+            rules.policy, tuple(parts), met=None, times=reentry.times, within=reentry.within
+        )
     last = prior.last_entered_at
     free_at = None if last is None or rules.cooldown is None else _after(last, rules.cooldown)
     return ReentryFact(
         rules.policy,
         tuple(parts),
-        duration,
+        reentry.duration,
         last,
         prior.key_taken,
         free_at if free_at is not None and free_at > received_at else None,
         rules.readmit(prior, received_at) is None,
+        reentry.times,
+        reentry.within,
+        None if reentry.times is None else prior.count,
     )

@@ -36,7 +36,9 @@ __all__ = [
     "EnrollmentChange",
     "Found",
     "Lease",
+    "ReleaseTerms",
     "archived",
+    "cancelled",
     "completed",
     "deal",
     "extended",
@@ -114,6 +116,25 @@ class ClaimTerms:
         claim takes few Enrollments.
         """
         return crc32(self.token.encode())
+
+
+@frozen
+class ReleaseTerms:
+    """What a worker says when it gives Enrollments back.
+
+    Attributes:
+        now: when it gives them back.
+        available_at: they are not handed over before this instant.
+        max_attempts: a failed attempt that is the last one allowed makes an Enrollment dead.
+        failed: whether the attempt counts.
+        error: the failure in words, at most 1,000 characters; None leaves the earlier ones.
+    """
+
+    now: datetime
+    available_at: datetime
+    max_attempts: int
+    failed: bool
+    error: str | None = None
 
 
 @frozen
@@ -214,8 +235,11 @@ def _place(enrollment: Enrollment) -> tuple[datetime, str]:
 def handed_over(enrollment: Enrollment, terms: ClaimTerms) -> Enrollment:
     """Return an available Enrollment as claimed, or as dead where its attempts are used up.
 
-    A dead one keeps its lease: its last holder may have done the work and still complete it.
+    A dead one keeps its lease: its last holder may have done the work and still complete it. One
+    that an event cancelled while a worker held it is withdrawn: nobody holds it any more.
     """
+    if enrollment.cancelled_by is not None:
+        return _ended(enrollment, terms.now)
     if enrollment.attempts >= terms.max_attempts:
         return evolve(enrollment, status=EnrollmentStatus.DEAD)
     return evolve(
@@ -245,6 +269,7 @@ def completed(enrollment: Enrollment, token: str, now: datetime) -> Enrollment |
         lease_until=None,
         completed_at=now,
         last_failure=None,
+        cancellers=None,
         archived_at=None,
     )
 
@@ -266,26 +291,36 @@ def released(
     *,
     failed: bool,
     error: str | None = None,
+    now: datetime | None = None,
 ) -> Enrollment | None:
     """Return the Enrollment as given back, or None where `token` does not hold it.
 
     A failure keeps the attempt counted; when no attempt is left, the Enrollment is dead.
     Without a failure the attempt is not counted. A second release with the same token
-    changes nothing. Without an `error`, the words of an earlier failure stay. What is given back to
-    a Journey that was archived meanwhile is withdrawn, as `archived` says.
+    changes nothing. Without an `error`, the words of an earlier failure stay. One that an event
+    cancelled meanwhile is withdrawn, at `now`; by default when it would be available. What else is
+    given back to a Journey that was archived meanwhile is withdrawn, as `archived` says.
     """
     if enrollment.token != token or enrollment.status is EnrollmentStatus.COMPLETED:
         return None
     if enrollment.lease_until is None:
         return enrollment
-    dead = failed and enrollment.attempts >= max_attempts
+    is_cancelled = enrollment.cancelled_by is not None
+    status = EnrollmentStatus.PENDING
+    if is_cancelled:
+        status = EnrollmentStatus.WITHDRAWN
+    elif failed and enrollment.attempts >= max_attempts:
+        status = EnrollmentStatus.DEAD
     given_back = evolve(
         enrollment,
-        status=EnrollmentStatus.DEAD if dead else EnrollmentStatus.PENDING,
+        status=status,
         available_at=available_at,
         attempts=enrollment.attempts - (not failed),
         lease_until=None,
         last_failure=enrollment.last_failure if error is None else error,
+        withdrawn_at=(now or available_at) if is_cancelled else None,
+        cancellers=None if is_cancelled else enrollment.cancellers,
+        archived_at=None if is_cancelled else enrollment.archived_at,
     )
     return _left_waiting(given_back)
 
@@ -327,14 +362,43 @@ def withdrawn(enrollment: Enrollment, now: datetime) -> Enrollment | None:
     """
     if enrollment.status in FINISHED_STATUSES:
         return None
+    return _ended(enrollment, now)
+
+
+def _ended(enrollment: Enrollment, now: datetime) -> Enrollment:
     return evolve(
         enrollment,
         status=EnrollmentStatus.WITHDRAWN,
         lease_until=None,
         token=None,
         withdrawn_at=now,
+        cancellers=None,
         archived_at=None,
     )
+
+
+def cancelled(
+    enrollment: Enrollment, event_id: str, now: datetime, leases_at: datetime | None = None
+) -> Enrollment | None:
+    """Return an Enrollment as an event that cancels it leaves it; None where nothing changes.
+
+    It is withdrawn, unless a worker's lease on it has not run out: then it is marked. The event
+    that cancelled it first is the one that it keeps.
+
+    Args:
+        enrollment: as it is stored.
+        event_id: the event.
+        now: when that was received.
+        leases_at: the same instant by the clock that leases go by, if that is another one.
+    """
+    if enrollment.status in FINISHED_STATUSES:
+        return None
+    marked = enrollment
+    if enrollment.cancelled_by is None:
+        marked = evolve(enrollment, cancelled_by=event_id)
+    if enrollment.lease_until is None or enrollment.lease_until <= (leases_at or now):
+        return _ended(marked, now)
+    return None if marked is enrollment else marked
 
 
 def archived(enrollment: Enrollment, era: int, archived_at: datetime | None) -> Enrollment:
@@ -366,6 +430,7 @@ def _left_waiting(enrollment: Enrollment) -> Enrollment:
         enrollment,
         status=EnrollmentStatus.WITHDRAWN,
         withdrawn_at=at,
+        cancellers=None,
         archived_at=None,
     )
 

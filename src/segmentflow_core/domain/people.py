@@ -161,6 +161,7 @@ def _emptied(profile: Profile) -> Profile:
         email_times=NEVER_GIVEN,
         former_emails={},
         aliases=(),
+        awaits=(),
     )
 
 
@@ -222,6 +223,7 @@ def merged(stays: Profile, goes: Profile, now: datetime, limits: ProfileLimits) 
         former_emails=former,
         aliases=_sorted(aliases),
         merged=history,
+        awaits=tuple(dict.fromkeys((*stays.awaits, *goes.awaits))),
         suppressed_at=min(since, default=None),
     )
     gone = evolve(_emptied(goes), suppressed_at=None, updated_at=now, merged_into=stays.profile_id)

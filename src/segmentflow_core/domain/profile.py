@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 
 from attrs import frozen
 
+from segmentflow_core.domain.cancelling import CancelOn
 from segmentflow_core.domain.canonical import encode_json
 from segmentflow_core.domain.count import is_count
 from segmentflow_core.domain.identity import IdentityKind
@@ -104,6 +105,8 @@ class Profile:
         suppressed_at: since when no Journey enrols it; None where it is not suppressed.
         erased_at: when it was erased; what it held is gone from then on.
         scrubbed_at: when the last of what its events held was gone too; None until then.
+        awaits: the rules by which one of its events may withdraw an Enrollment of it: those of
+            every Enrollment that is not finished, and perhaps of some that are.
     """
 
     profile_id: str
@@ -123,6 +126,7 @@ class Profile:
     suppressed_at: datetime | None = None
     erased_at: datetime | None = None
     scrubbed_at: datetime | None = None
+    awaits: tuple[CancelOn, ...] = ()
 
     @property
     def series(self) -> tuple[str, ...]:

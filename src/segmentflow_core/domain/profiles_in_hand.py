@@ -13,6 +13,7 @@ from datetime import datetime
 
 from attrs import evolve
 
+from segmentflow_core.domain.cancelling import CancelOn
 from segmentflow_core.domain.emails import given_again, leads_before, with_email
 from segmentflow_core.domain.identity import (
     REFUSALS,
@@ -211,6 +212,7 @@ class ProfilesInHand:
             profile.aliases,
             profile.merged,
             suppressed_at=profile.suppressed_at,
+            awaits=profile.awaits,
         )
         if is_new:
             self.new_versions.append(
@@ -224,6 +226,20 @@ class ProfilesInHand:
             self.created[kept.profile_id] = kept
         else:
             self.changed[kept.profile_id] = kept
+        return kept
+
+    def current(self, profile_id: str) -> Profile:
+        """Return a Profile as the last event leaves it."""
+        return self._by_id[profile_id]
+
+    def change_awaits(self, profile: Profile, awaits: tuple[CancelOn, ...]) -> Profile:
+        """Make a Profile that an event was taken for wait for other events from now on."""
+        if awaits == profile.awaits:
+            return profile
+        kept = evolve(profile, awaits=awaits)
+        self._by_id[kept.profile_id] = kept
+        self._index(kept, profile)
+        (self.created if kept.profile_id in self.created else self.changed)[kept.profile_id] = kept
         return kept
 
     def _index(self, kept: Profile, before: Profile | None) -> None:

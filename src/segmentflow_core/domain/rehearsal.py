@@ -12,10 +12,16 @@ from typing import Final
 
 from attrs import define, field, frozen
 
+from segmentflow_core.domain.cancelling import (
+    Cancellers,
+    cancellers_of,
+    digests_of,
+    happened_at,
+)
 from segmentflow_core.domain.event import SkipReason, UserEvent
 from segmentflow_core.domain.explanation import outcome_of
 from segmentflow_core.domain.history import Recalls
-from segmentflow_core.domain.journey import Journey, PriorEntries
+from segmentflow_core.domain.journey import Journey, PriorEntries, Rules
 from segmentflow_core.domain.tracking import Probe
 
 __all__ = ["Rehearsal", "RehearsedJourney", "Tally"]
@@ -34,6 +40,8 @@ class RehearsedJourney:
         entered: how many of them would have enrolled their Profile.
         profiles: how many Profiles that would have been.
         skipped: how many it would have skipped, by reason, in the order the rules are applied.
+        withdrawn: how many of those that entered an event would have withdrawn for certain: it was
+            received before any worker could have been handed the Enrollment.
     """
 
     journey_id: str
@@ -42,6 +50,7 @@ class RehearsedJourney:
     entered: int
     profiles: int
     skipped: Mapping[SkipReason, int]
+    withdrawn: int = 0
 
 
 @frozen
@@ -72,6 +81,9 @@ class Tally:
         skipped: events skipped so far, by reason.
         last_entered_at: the latest entry of each Profile that entered.
         keys: entry keys taken, each with its Profile.
+        withdrawn: entries that were withdrawn so far.
+        waiting: by Profile, by which events an entry is withdrawn, and until when it waits.
+        times: when each Profile entered, with which key; only where the draft counts entries.
     """
 
     journey: Journey
@@ -80,6 +92,39 @@ class Tally:
     skipped: dict[SkipReason, int] = field(factory=lambda: dict.fromkeys(SkipReason, 0))
     last_entered_at: dict[str, datetime] = field(factory=dict[str, datetime])
     keys: set[tuple[str, str]] = field(factory=set[tuple[str, str]])
+    times: dict[tuple[str, str | None], list[datetime]] = field(
+        factory=dict[tuple[str, str | None], list[datetime]]
+    )
+
+    withdrawn: int = 0
+    waiting: dict[str, list[tuple[Cancellers, datetime]]] = field(
+        factory=dict[str, list[tuple[Cancellers, datetime]]]
+    )
+
+    def hears(self, name: str) -> bool:
+        """Say whether an event of this name enrols or withdraws."""
+        definition = self.journey.definition
+        return name == definition.trigger.event or name in [r.event for r in definition.cancel_on]
+
+    def cancel(self, event: UserEvent, series: Sequence[str]) -> None:
+        """Withdraw the entries that an event cancels, as far as they still wait.
+
+        Args:
+            event: the next one of its Profile.
+            series: the ids that the Profile's earlier events go by.
+        """
+        state = {"event": event.data, "profile": event.profile}
+        digests = digests_of(self.journey.rules.cancel_on, state, event.event)
+        at = happened_at(event.occurred_at, event.received_at)
+        for profile_id in series if digests else ():
+            kept: list[tuple[Cancellers, datetime]] = []
+            for cancellers, available_at in self.waiting.get(profile_id, ()):
+                is_met = not digests.isdisjoint(cancellers.digests) and at >= cancellers.since
+                if is_met and event.received_at < available_at:
+                    self.withdrawn += 1
+                else:
+                    kept.append((cancellers, available_at))
+            self.waiting[profile_id] = kept
 
     def add(
         self,
@@ -87,6 +132,8 @@ class Tally:
         probes: Sequence[Probe],
         answers: Mapping[Probe, PriorEntries],
         history: Recalls | None = None,
+        *,
+        is_cancelled: bool = False,
     ) -> None:
         """Judge one event and count its outcome.
 
@@ -96,25 +143,44 @@ class Tally:
                 history, its own first; none where it asks nothing.
             answers: what the store knows of entries from before the period, by probe.
             history: what the Profile did before; only for a condition that asks.
+            is_cancelled: whether an event that cancels the entry is recorded.
         """
         prior = _NOTHING_PRIOR
         for probe in probes:
             prior = prior.joined(self._prior(probe, answers[probe]))
-        reason = outcome_of(self.journey.rules, event, prior, history)
+        rules = self.journey.rules
+        reason = outcome_of(rules, event, prior, history, is_cancelled=is_cancelled)
         self.matched += 1
         if reason is not None:
             self.skipped[reason] += 1
             return
         self.entered += 1
         self.last_entered_at[event.profile_id] = event.received_at
+        if rules.cancel_on:
+            self._wait(event, rules)
         if probes and probes[0].entry_key is not None:
             self.keys.add((event.profile_id, probes[0].entry_key))
+        if probes and probes[0].since is not None:
+            at = (event.profile_id, probes[0].entry_key)
+            self.times.setdefault(at, []).append(event.received_at)
+
+    def _wait(self, event: UserEvent, rules: Rules) -> None:
+        occurred_at, received_at = event.occurred_at, event.received_at
+        state = {"event": event.data, "profile": event.profile}
+        since = happened_at(occurred_at, received_at)
+        cancellers = cancellers_of(rules.cancel_on, state, since)
+        if cancellers is not None:
+            entry = (cancellers, rules.available_at(occurred_at, received_at))
+            self.waiting.setdefault(event.profile_id, []).append(entry)
 
     def _prior(self, probe: Probe, stored: PriorEntries) -> PriorEntries:
         """Add to the entries from before the period those of the rehearsal, of one series."""
         last = self.last_entered_at.get(probe.profile_id, stored.last_entered_at)
         taken = (probe.profile_id, probe.entry_key or "") in self.keys
-        return PriorEntries(last, stored.key_taken or taken)
+        times = self.times.get((probe.profile_id, probe.entry_key), ())
+        since = probe.since
+        counted = 0 if since is None else sum(at > since for at in times)
+        return PriorEntries(last, stored.key_taken or taken, stored.count + counted)
 
     def result(self) -> RehearsedJourney:
         """Return the counts."""
@@ -125,4 +191,5 @@ class Tally:
             entered=self.entered,
             profiles=len(self.last_entered_at),
             skipped={reason: count for reason, count in self.skipped.items() if count},
+            withdrawn=self.withdrawn,
         )

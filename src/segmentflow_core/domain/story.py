@@ -39,7 +39,7 @@ class ToldEvent:
     """One event of the person, with what every Journey made of it.
 
     Attributes:
-        event: as it was recorded.
+        event: as it was recorded, with what it withdrew.
         outcomes: one for each Journey that matched, sorted by Journey id.
     """
 
@@ -57,7 +57,8 @@ class Story:
 
     Attributes:
         profile: who she is today.
-        events: those that were looked at; of a story about one Journey, those it matched.
+        events: those that were looked at; of a story about one Journey, those it matched and those
+            that withdrew an Enrollment of it.
         before: where the next page of the story starts; None where it is told to its end.
     """
 

@@ -106,12 +106,14 @@ class Probe:
         entry_key: the key that may be taken already; None where keys do not matter.
         before: count only entries caused by events of the Profile with numbers below this one;
             None counts all.
+        since: how many entries were made after this instant is asked as well; None does not ask.
     """
 
     journey_id: str
     profile_id: str
     entry_key: str | None
     before: int | None = None
+    since: datetime | None = None
 
 
 @define(repr=False)

@@ -22,9 +22,19 @@ from segmentflow_core.domain.instant import (
     parse_instant,
     to_microseconds,
 )
-from segmentflow_core.domain.journey import journey_definition, journey_document
-from segmentflow_core.domain.prior_entries import answer
+from segmentflow_core.domain.journey import KEY_SEPARATOR, journey_definition, journey_document
+from segmentflow_core.domain.prior_entries import answer, answered
 from segmentflow_core.ports.audit import AuditAction, AuditRecord, AuditRepository, KeepsAudit
+from segmentflow_core.ports.cancelling import (
+    LOOKED_AT,
+    Cancellers,
+    CancellingRepository,
+    CancelOn,
+    Cancels,
+    RecordedProbe,
+    Withdrawal,
+    happened_at,
+)
 from segmentflow_core.ports.finding import (
     EnrollmentFilter,
     EventFilter,
@@ -41,6 +51,7 @@ from segmentflow_core.ports.hand_over import (
     HandOverRepository,
     Lease,
     QuickHandOverRepository,
+    ReleaseTerms,
     archived,
     completed,
     deal,
@@ -114,11 +125,17 @@ from segmentflow_core.ports.tracking import (
 __all__ = [
     "AVAILABLE_STATUSES",
     "FINISHED_STATUSES",
+    "KEY_SEPARATOR",
+    "LOOKED_AT",
     "Alias",
     "AsyncStorage",
     "AuditAction",
     "AuditRecord",
     "AuditRepository",
+    "CancelOn",
+    "Cancellers",
+    "CancellingRepository",
+    "Cancels",
     "Changes",
     "ClaimTerms",
     "ClaimedEnrollment",
@@ -172,6 +189,8 @@ __all__ = [
     "QuickHandOverRepository",
     "Reads",
     "Receipt",
+    "RecordedProbe",
+    "ReleaseTerms",
     "RemovedEnrollments",
     "RemovedEvents",
     "Rests",
@@ -183,7 +202,9 @@ __all__ = [
     "TrackingRepository",
     "Transaction",
     "UserEvent",
+    "Withdrawal",
     "answer",
+    "answered",
     "archived",
     "completed",
     "deal",
@@ -194,6 +215,7 @@ __all__ = [
     "from_microseconds",
     "gone_events",
     "handed_over",
+    "happened_at",
     "is_id",
     "joined",
     "journey_definition",

@@ -16,6 +16,7 @@ from segmentflow_core.domain.hand_over import (
     EnrollmentChange,
     Found,
     Lease,
+    ReleaseTerms,
     archived,
     completed,
     deal,
@@ -35,6 +36,7 @@ __all__ = [
     "HandOverRepository",
     "Lease",
     "QuickHandOverRepository",
+    "ReleaseTerms",
     "archived",
     "completed",
     "deal",
@@ -99,8 +101,8 @@ class QuickHandOverRepository(Protocol):
     def claim(self, terms: ClaimTerms, /) -> MaybeAwaitable[Sequence[ClaimedEnrollment]]:
         """Hand over what `deal` says, and return it in any order.
 
-        Those whose attempts are used up are returned as well, dead; they count towards
-        the limit.
+        Those whose attempts are used up are returned as well, dead, and those that an event
+        cancelled while a worker held them, withdrawn; they count towards the limit.
 
         Args:
             terms: what is asked for, and what the claim marks.
@@ -125,20 +127,14 @@ class QuickHandOverRepository(Protocol):
     def release(
         self,
         leases: Sequence[Lease],
-        available_at: datetime,
-        max_attempts: int,
-        failed: bool,
-        error: str | None,
+        terms: ReleaseTerms,
         /,
     ) -> MaybeAwaitable[Mapping[Lease, Enrollment]]:
         """Give back what the leases hold, as failed or not; return what was given back.
 
         Args:
             leases: of whatever Organizations.
-            available_at: not handed over before this instant.
-            max_attempts: a failed attempt that is the last one allowed makes it dead.
-            failed: whether the attempt counts.
-            error: the failure in words, at most 1,000 characters; None leaves the earlier ones.
+            terms: what becomes of them. One that an event cancelled meanwhile is withdrawn.
         """
         ...
 

@@ -25,6 +25,10 @@ class Tracked:
         matched_journeys: active Journeys that listen for it.
         enrolled_journeys: how many of them the Profile entered.
         unmatched_paths: how many redaction paths named nothing: each may be a typing error.
+        withdrawn: how many Enrollments of earlier events it withdrew, or will have withdrawn once
+            no worker holds them.
+        delayed: how many of the Enrollments that it caused no worker is handed yet: they wait for
+            their Journey's delay, or are withdrawn already.
     """
 
     organization_id: str
@@ -32,6 +36,8 @@ class Tracked:
     matched_journeys: int
     enrolled_journeys: int
     unmatched_paths: int
+    withdrawn: int = 0
+    delayed: int = 0
 
 
 @frozen

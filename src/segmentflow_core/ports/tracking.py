@@ -84,6 +84,12 @@ class TrackingRepository(Protocol):
         with `before` is answered from the entries alone whose `event_number` is below it:
         what was known when the Profile's event of that number was decided.
 
+        An entry was made with a key that begins its `entry_key`: that is the key itself, or the
+        key, `KEY_SEPARATOR` and what tells this entry from others with it. `count` is asked for by
+        a probe with `since`: of the entries whose `entered_at` is later, those made with the
+        probe's key, and all of them where it has none. `domain.prior_entries` has all this as a
+        function over entries, `answered`.
+
         Args:
             organization_id: whose entries.
             probes: each once.

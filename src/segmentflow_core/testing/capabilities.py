@@ -35,6 +35,7 @@ class Capabilities:
         people: Profiles are suppressed, erased and merged.
         audit: the record of what was done is kept.
         retention: old records are removed.
+        cancelling: Journeys may have `cancelOn`.
         pausing: what waits in a Journey that is not active is not handed over.
         history: what a Profile did before is told.
         short_waits: a transaction may wait for less than the storage would.
@@ -75,6 +76,10 @@ class Capabilities:
     retention: bool = _capability(
         "Its transactions have `retention`: old events and finished Enrollments are removed. A"
         " storage without this is complete all the same."
+    )
+    cancelling: bool = _capability(
+        "Its transactions have `cancelling`: later events withdraw Enrollments, as `cancelOn` says."
+        " A storage without this is complete all the same, and publishes no such Journey."
     )
     pausing: bool = _capability(
         "Its transactions have `pausing`: a claim reads active Journeys alone, and what waits in an"

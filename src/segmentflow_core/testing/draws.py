@@ -71,15 +71,24 @@ _REENTRY: Final = [
     {"policy": "once"},
     {"policy": "once_per_key", "key": ["/event/orderId"]},
     {"policy": "cooldown", "duration": "PT1H"},
+    {"policy": "at_most", "times": 2, "within": "PT1H"},
+    {"policy": "at_most", "times": 1, "within": "PT1H", "key": ["/event/orderId"]},
 ]
 _WHERE: Final = {"path": "/event/total", "op": "gte", "value": 40}
+_BY_ORDER: Final = ["/event/orderId"]
+_CANCEL_ON: Final[list[list[Row]]] = [
+    [{"event": "other"}],
+    [{"event": "other", "same": _BY_ORDER}],
+    [{"event": "order.created", "same": _BY_ORDER}, {"event": "other", "same": _BY_ORDER}],
+]
 JOURNEYS: Final = st.builds(
-    lambda journey_id, name, status, event, where, reentry: {
+    lambda journey_id, name, status, event, where, reentry, more: {
         "id": journey_id,
         "name": name,
         "status": status,
         "trigger": {"event": event, **({"where": _WHERE} if where else {})},
         "reentry": reentry,
+        **more,
     },
     st.sampled_from(["one", "two", "three"]),
     st.sampled_from(["First", "Second"]),
@@ -87,6 +96,7 @@ JOURNEYS: Final = st.builds(
     st.sampled_from(["order.created", "order.created", "other"]),
     st.booleans(),
     st.sampled_from(_REENTRY),
+    _members({}, delay=st.just("PT1H"), cancelOn=st.sampled_from(_CANCEL_ON)),
 )
 BLOCKS: Final = st.sampled_from([False, False, False, True])
 LIFTS: Final = st.booleans()

@@ -20,6 +20,7 @@ from attrs import Attribute, fields, has
 
 from segmentflow_core.domain.api_key import ApiKey
 from segmentflow_core.domain.audit import AuditAction, AuditRecord
+from segmentflow_core.domain.cancelling import Cancellers, CancelOn, Withdrawal
 from segmentflow_core.domain.event import (
     Enrollment,
     EnrollmentStatus,
@@ -124,10 +125,14 @@ FIELDS: Final[dict[type, dict[str, _Source]]] = {
         "suppressed_at": "suppressed_at",
         "erased_at": "erased_at",
         "scrubbed_at": "scrubbed_at",
+        "awaits": "awaits",
     },
     # The fields of these two go together, so a Profile's are one fact each.
     Alias: dict.fromkeys(("kind", "value"), _fixed(None)),
     MergedSeries: dict.fromkeys(("profile_id", "before"), _fixed(None)),
+    CancelOn: dict.fromkeys(("event", "same"), _fixed(None)),
+    Cancellers: dict.fromkeys(("since", "digests"), _fixed(None)),
+    Withdrawal: dict.fromkeys(("enrollment_id", "journey_id", "marked"), _fixed(None)),
     ProfileVersion: {
         "profile_id": "profile_id",
         "version": "version",
@@ -153,6 +158,7 @@ FIELDS: Final[dict[type, dict[str, _Source]]] = {
         "occurred_at": "occurred_at",
         "received_at": "received_at",
         "outcomes": _outcomes,
+        "withdrew": "withdrew",
     },
     Enrollment: {
         "enrollment_id": "enrollment_id",
@@ -172,13 +178,15 @@ FIELDS: Final[dict[type, dict[str, _Source]]] = {
         "completed_at": _fixed(None),
         "last_failure": _fixed(None),
         "withdrawn_at": _fixed(None),
+        "cancellers": "cancellers",
+        "cancelled_by": _fixed(None),
         # Of a Journey that was never archived. What archiving makes of these has tests of its own.
         "era": _fixed(0),
         "archived_at": _fixed(None),
     },
     Trigger: {"event": "trigger", "where": "where"},
     # Its fields go together, so it is one fact.
-    Reentry: dict.fromkeys(("policy", "key", "duration"), _fixed(None)),
+    Reentry: dict.fromkeys(("policy", "key", "duration", "times", "within"), _fixed(None)),
     Window: {"starts_at": "starts_at", "ends_at": "ends_at"},
     Sample: {"percent": "percent", "seed": "seed"},
     JourneyDefinition: {
@@ -190,6 +198,8 @@ FIELDS: Final[dict[type, dict[str, _Source]]] = {
         "window": _window,
         "max_lateness": "max_lateness",
         "sample": Sample,
+        "delay": "delay",
+        "cancel_on": "awaits",
     },
     Journey: {
         "definition": JourneyDefinition,
@@ -228,9 +238,12 @@ OWN_VALUES: Final[Mapping[str, tuple[Any, ...]]] = {
     "api_key_id": specimens.IDS,
     "audit_id": specimens.IDS,
     "available_at": specimens.INSTANTS,
+    "awaits": specimens.CANCEL_RULES,
     "by": specimens.NAMES,
+    "cancellers": specimens.CANCELLERS,
     "counts": specimens.AUDIT_COUNTS,
     "data": specimens.JSON_OBJECTS,
+    "delay": specimens.DURATIONS,
     "email": specimens.EMAILS,
     "enrolled": specimens.COUNTS,
     "enrollment_id": specimens.IDS,
@@ -273,6 +286,7 @@ OWN_VALUES: Final[Mapping[str, tuple[Any, ...]]] = {
     "trigger": specimens.NAMES,
     "version": specimens.VERSIONS,
     "where": specimens.CONDITIONS,
+    "withdrew": specimens.WITHDRAWALS,
 }
 """What is tried where the type of a field does not say it: of every text and every number."""
 
@@ -321,9 +335,12 @@ def facts_of(number: int, /, **known: Any) -> Facts:
         "api_key_digest": digest,
         "api_key_id": specimens.an_id(2**64 + 8 * number + 4),
         "audit_id": specimens.an_id(2**64 + 8 * number + 5),
+        "awaits": (),
         "by": None,
+        "cancellers": None,
         "counts": {},
         "data": {"n": number},
+        "delay": None,
         "email": f"p{number}@example.org",
         "ends_at": None,
         "enrolled": 1,
@@ -371,6 +388,7 @@ def facts_of(number: int, /, **known: Any) -> Facts:
         "trigger": f"trigger {number}",
         "version": 1,
         "where": None,
+        "withdrew": (),
     }
     moments = ("available_at", "created_at", "done_at", "entered_at", "occurred_at")
     facts |= dict.fromkeys((*moments, "published_at", "received_at", "taken_at"), _MOMENT)

@@ -51,6 +51,12 @@ _LEASE: Final = timedelta(minutes=30)
 _ATTEMPTS: Final = 3
 _LONG_AFTER: Final = timedelta(days=400)
 
+_CANCELLING: Final = {
+    "status": "draft",
+    "trigger": {"event": "order.created"},
+    "cancelOn": [{"event": "other"}],
+}
+
 _examples = itertools.count()
 
 
@@ -70,14 +76,18 @@ class StorageMachine(RuleBasedStateMachine):
         self._storage = storage
         self._new_tracker = new_tracker
         self._clock = clock
-        self._model = Model(_LIFETIME, _COOLDOWN, _ATTEMPTS)
         self._example = next(_examples)
         self._ids: dict[tuple[str, int], str] = {}
         self._leases: list[tuple[str, int, Any]] = []
         self._sent: list[tuple[str, list[tuple[Row, str]]]] = []
         self._keys = FingerprintKeys(_fingerprint_key(0))
         records, people = self._tracker(storage).records, self._tracker(storage).people
+        journeys = self._tracker(storage).journeys
         # What a storage lacks it says, whoever asks.
+        cancelling = {**_CANCELLING, "id": "cancelling"}
+        self._cancels = _is_offered(lambda: journeys.publish([cancelling], dry_run=True))
+        pauses = _is_offered(lambda: _found(lambda: journeys.pause("nothing")))
+        self._model = Model(_LIFETIME, _COOLDOWN, _ATTEMPTS, pauses=pauses)
         self._finds = _is_offered(lambda: records.profiles(limit=1))
         self._keeps_people = _is_offered(people.finish_erasures)
 
@@ -128,6 +138,8 @@ class StorageMachine(RuleBasedStateMachine):
     def publish(self, where: str, journey: Row, crash: Any) -> None:
         """Publish a Journey: a new one, a new version, or another status."""
         of = self._organization(where)
+        if not self._cancels:
+            journey = {name: value for name, value in journey.items() if name != "cancelOn"}
         published = self._call(lambda t: t.journeys.publish([journey], organization_id=of), crash)
         if published is not None:
             assert published[0].change == self._model.publish(of, journey)
@@ -186,8 +198,8 @@ class StorageMachine(RuleBasedStateMachine):
             crash,
         )
         if held is not None:
-            available = self._clock.now() + _LEASE
-            assert held is self._model.release(of, number, lease.token, available, **said)
+            now = self._clock.now()
+            assert held is self._model.release(of, number, lease.token, now, now + _LEASE, **said)
 
     @precondition(lambda self: self._leases)
     @rule(choice=st.integers(0, 99), crash=CRASHES)
@@ -208,6 +220,18 @@ class StorageMachine(RuleBasedStateMachine):
         done = self._call(lambda t: t.enrollments.revive(enrollment_id, organization_id=of), crash)
         if done is not None:
             self._model.revive(of, number, self._clock.now())
+
+    @precondition(lambda self: self._leases)
+    @rule(choice=st.integers(0, 99), crash=CRASHES)
+    def withdraw(self, choice: int, crash: Any) -> None:
+        """Withdraw an Enrollment by hand, finished or not."""
+        of, number, lease = self._lease(choice)
+        enrollment_id = lease.enrollment_id
+        done = self._call(
+            lambda t: t.enrollments.withdraw(enrollment_id, organization_id=of), crash
+        )
+        if done is not None:
+            self._model.withdraw(of, number, self._clock.now())
 
     @precondition(lambda self: self._keeps_people and self._model.profiles)
     @rule(choice=st.integers(0, 99), word=st.integers(0, 99), lift=LIFTS, crash=CRASHES)
@@ -341,6 +365,12 @@ class StorageMachine(RuleBasedStateMachine):
                 row["failure"],
             )
             assert entry.withdrawn_at == row["withdrawn"]
+            cancelled = row["cancelled"]
+            assert entry.cancelled_by == (None if cancelled is None else self._ids[of, cancelled])
+        for event in listed:
+            number = self._number(of, event.event_id)
+            told = {(self._number(of, each.enrollment_id), each.marked) for each in event.withdrew}
+            assert told == model.events[of, number]["withdrew"]
 
     def _compare_profile(self, of: str, stored: Any, row: Row) -> None:
         assert (stored.email, stored.external_id) == (row["email"], row["external_id"])

@@ -25,8 +25,10 @@ class Model:
 
     Args:
         key_lifetime: how long an idempotency key is remembered.
-        cooldown: the cooldown of every Journey that has one.
+        cooldown: the cooldown of every Journey that has one, its delay, and how long an entry
+            counts where a Journey counts entries.
         max_attempts: how many attempts an Enrollment has before it is dead.
+        pauses: whether what waits in a Journey that is not active is kept from workers.
 
     Attributes:
         claims: by Organization and key.
@@ -37,7 +39,15 @@ class Model:
         blocked: identities by Organization, each with its kind.
     """
 
-    def __init__(self, key_lifetime: timedelta, cooldown: timedelta, max_attempts: int) -> None:
+    def __init__(
+        self,
+        key_lifetime: timedelta,
+        cooldown: timedelta,
+        max_attempts: int,
+        *,
+        pauses: bool = True,
+    ) -> None:
+        self._pauses = pauses
         self._key_lifetime = key_lifetime
         self._cooldown = cooldown
         self._max_attempts = max_attempts
@@ -67,7 +77,15 @@ class Model:
         self._add_event(profile)
         event = self._number()
         state = _redacted(request)
-        entry = {"organization": organization, "event": event, "now": now}
+        happened = min(request.get("occurredAt", now), now)
+        entry = {
+            "organization": organization,
+            "event": event,
+            "now": now,
+            "happened": happened,
+            "late": "occurredAt" in request and happened < now,
+        }
+        withdrew = self._cancel(organization, profile, request, state, entry)
         outcomes = [
             (journey_id, len(journey["versions"]), self._outcome(journey_id, state, profile, entry))
             for (of, journey_id), journey in sorted(self.journeys.items())
@@ -83,6 +101,7 @@ class Model:
             "left": profile["left"],
             "data": state,
             "outcomes": outcomes,
+            "withdrew": withdrew,
             "occurred": request.get("occurredAt", now),
             "received": now,
         }
@@ -185,7 +204,8 @@ class Model:
                 return "condition_not_met"
         policy = definition["reentry"]["policy"]
         entry_key: Any = None
-        if policy == "once_per_key":
+        reentry = definition["reentry"]
+        if "key" in reentry:
             order = state.get("orderId")
             if order is None or order == "[REDACTED]":
                 return "entry_key_missing"
@@ -200,11 +220,30 @@ class Model:
         ]
         if policy == "once" and earlier:
             return "already_enrolled"
+        if policy == "at_most":
+            same = [row for row in earlier if entry_key in (None, row["entry_key"])]
+            if sum(now - row["entered"] < self._cooldown for row in same) >= reentry["times"]:
+                return "limit_reached"
         if policy == "once_per_key" and any(row["entry_key"] == entry_key for row in earlier):
             return "already_enrolled"
         if policy == "cooldown" and any(now - row["entered"] < self._cooldown for row in earlier):
             return "cooling_down"
+        rules = [
+            (each["event"], order if "same" in each else "any")
+            for each in definition.get("cancelOn", ())
+            for order in [_order(state)]
+            if order is not None or "same" not in each
+        ]
+        if entry["late"] and any(
+            self._meets(rules, row["event"], row["data"])
+            for (of, _), row in self.events.items()
+            if of == organization
+            and row["profile"] in _series(profile)
+            and min(row["occurred"], row["received"]) > entry["happened"]
+        ):
+            return "cancelled"
         number = self._number()
+        delay = self._cooldown if "delay" in definition else timedelta()
         self.entries[organization, number] = {
             "number": number,
             "journey": journey_id,
@@ -212,9 +251,13 @@ class Model:
             "profile": profile["number"],
             "event": entry["event"],
             "entry_key": entry_key,
+            "counted": policy == "at_most",
             "entered": now,
             "status": "pending",
-            "available": now,
+            "available": max(now, entry["happened"] + delay),
+            "rules": rules,
+            "happened": entry["happened"],
+            "cancelled": None,
             "attempts": 0,
             "until": None,
             "failure": None,
@@ -222,6 +265,26 @@ class Model:
             "withdrawn": None,
         }
         return None
+
+    def _cancel(
+        self, organization: str, profile: Row, request: Row, state: Row, event: Row
+    ) -> set[tuple[int, bool]]:
+        """Withdraw what an event cancels; say what it withdrew, and what it only marked."""
+        done: set[tuple[int, bool]] = set()
+        for row in self._waiting(organization, profile):
+            is_later = "occurredAt" not in request or event["happened"] >= row["happened"]
+            if not (is_later and self._meets(row["rules"], request["event"], state)):
+                continue
+            held = row["until"] is not None and row["until"] > event["now"]
+            if row["cancelled"] is None:
+                row["cancelled"] = event["event"]
+                done.add((row["number"], held))
+            if not held:
+                _withdraw([row], event["now"])
+        return done
+
+    def _meets(self, rules: Sequence[tuple[str, Any]], name: str, state: Row) -> bool:
+        return any(each == name and order in ("any", _order(state)) for each, order in rules)
 
     # --- people ------------------------------------------------------------------------------
 
@@ -368,18 +431,25 @@ class Model:
                     if of == organization
                     and row["status"] in ("pending", "claimed")
                     and row["available"] <= now
+                    and self._moves(organization, row["journey"])
                 ),
                 key=lambda row: (row["available"], order[row["number"]]),
             )[:limit]
-            dead = [row for row in available if row["attempts"] >= self._max_attempts]
-            for row in dead:
-                row["status"] = "dead"
-            taken = [row for row in available if row["status"] != "dead"]
+            cancelled = [row for row in available if row["cancelled"] is not None]
+            _withdraw(cancelled, now)
+            taken = [row for row in available if row["cancelled"] is None]
+            for row in taken:
+                if row["attempts"] >= self._max_attempts:
+                    row["status"] = "dead"
+            taken = [row for row in taken if row["status"] != "dead"]
             for row in taken:
                 row.update(status="claimed", attempts=row["attempts"] + 1)
                 row.update(available=until, until=until)
             if taken or len(available) < limit:
                 return [row["number"] for row in taken]
+
+    def _moves(self, organization: str, journey_id: str) -> bool:
+        return not self._pauses or self.journeys[organization, journey_id]["status"] == "active"
 
     def hold(self, organization: str, number: int, token: str) -> None:
         """Note the token of a claim."""
@@ -402,6 +472,7 @@ class Model:
         organization: str,
         number: int,
         token: str,
+        now: datetime,
         available: datetime,
         *,
         failed: bool,
@@ -416,6 +487,8 @@ class Model:
             row.update(status="dead" if used_up else "pending", until=None, available=available)
             row["attempts"] -= not failed
             row["failure"] = error or row["failure"]
+            if row["cancelled"] is not None:
+                row.update(status="withdrawn", withdrawn=now)
         return True
 
     def extend(self, organization: str, number: int, token: str, until: datetime) -> bool:
@@ -432,6 +505,12 @@ class Model:
         if row["status"] == "dead":
             row.update(status="pending", attempts=0, available=now)
             row.update(until=None, token=None, failure=None)
+
+    def withdraw(self, organization: str, number: int, now: datetime) -> None:
+        """Withdraw an Enrollment that is not finished."""
+        row = self.entries[organization, number]
+        if row["status"] not in ("completed", "withdrawn"):
+            _withdraw([row], now)
 
     def _number(self) -> int:
         self._count += 1
@@ -469,6 +548,12 @@ def _leading(profile: Row) -> set[tuple[str, str | None]]:
     return leading | {(kind, value) for kind, value in own if value is not None}
 
 
+def _order(state: Row) -> Any:
+    """Return what an event says of its order, comparable; None where that equals nothing."""
+    order = state.get("orderId")
+    return None if order in (None, "[REDACTED]") else ("order", _comparable(order))
+
+
 def _series(profile: Row) -> set[int]:
     """Return whose events are one history with those of a Profile, itself included."""
     return {profile["number"], *(number for number, _ in profile["merged"])}
@@ -498,6 +583,8 @@ def _doubled(waiting: Sequence[Row], order: Mapping[int, str], now: datetime) ->
     later: list[Row] = []
     for row in sorted(waiting, key=place):
         entry = (row["journey"], row["entry_key"])
+        if row["counted"]:
+            continue
         if row["entry_key"] is not None and entry in seen and place(row)[0]:
             later.append(row)
         seen.add(entry)

@@ -14,6 +14,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from segmentflow_core.domain.admission import MAX_INTEGER, MIN_INTEGER
+from segmentflow_core.domain.cancelling import Cancellers, CancelOn, Withdrawal
 from segmentflow_core.domain.identity import IdentityKind
 from segmentflow_core.domain.journey import Reentry, ReentryPolicy
 from segmentflow_core.domain.profile import Alias, MergedSeries
@@ -21,6 +22,8 @@ from segmentflow_core.domain.profile import Alias, MergedSeries
 __all__ = [
     "ALIASES",
     "AUDIT_COUNTS",
+    "CANCELLERS",
+    "CANCEL_RULES",
     "CONDITIONS",
     "COUNTS",
     "DIGESTS",
@@ -48,6 +51,7 @@ __all__ = [
     "REENTRIES",
     "SUBJECTS",
     "VERSIONS",
+    "WITHDRAWALS",
     "an_id",
     "digest_text",
 ]
@@ -111,7 +115,6 @@ def digest_text(digest: bytes) -> str:
 
 
 DIGEST_TEXTS: Final = tuple(map(digest_text, DIGESTS))
-ENTRY_KEYS: Final = ("", "0" * 64, f"1e{'0' * 62}", sha256(b"").hexdigest())
 
 
 def an_id(number: int) -> str:
@@ -119,6 +122,11 @@ def an_id(number: int) -> str:
     digits = f"{number:030x}"
     return f"{digits[:8]}-{digits[8:12]}-7{digits[12:15]}-8{digits[15:18]}-{digits[18:]}"
 
+
+ENTRY_KEYS: Final = (
+    *("", "0" * 64, f"1e{'0' * 62}", sha256(b"").hexdigest()),
+    *(f"-{an_id(1)}", f"{'0' * 64}-{an_id(1)}", f"{'0' * 64}-{an_id(2)}"),
+)
 
 IDS: Final = (
     "00000000-0000-7000-8000-000000000000",
@@ -256,6 +264,24 @@ REENTRIES: Final = (
     Reentry(ReentryPolicy.ONCE),
     *(Reentry(ReentryPolicy.ONCE_PER_KEY, key=pointers) for pointers in POINTERS),
     *(Reentry(ReentryPolicy.COOLDOWN, duration=duration) for duration in DURATIONS),
+    *(Reentry(ReentryPolicy.AT_MOST, times=n, within=each) for n, each in enumerate(DURATIONS, 1)),
+    Reentry(ReentryPolicy.AT_MOST, POINTERS[0], times=1_000, within=DURATIONS[0]),
+)
+CANCEL_RULES: Final = (
+    (CancelOn("order.paid"),),
+    tuple(CancelOn(name, POINTERS[place % 4]) for place, name in enumerate(NAMES[:8])),
+    tuple(CancelOn(name) for name in NAMES[-8:]),
+)
+CANCELLERS: Final = tuple(
+    Cancellers(
+        since, tuple(sorted(sha256(b"%d" % n).hexdigest()[:40] for n in range(place % 8 + 1)))
+    )
+    for place, since in enumerate(INSTANTS)
+)
+WITHDRAWALS: Final = (
+    tuple(Withdrawal(each, NAMES[place], bool(place % 2)) for place, each in enumerate(IDS)),
+    (Withdrawal(IDS[0], LONGEST),),
+    tuple(Withdrawal(an_id(2**83 + place), name) for place, name in enumerate(NAMES)),
 )
 PERCENTS: Final = (0, 0.0, 1, 1.0, 12.5, 0.1, 1e-7, 33.333333333333336, 100, 100.0)
 CONDITIONS: Final[tuple[dict[str, Any], ...]] = (

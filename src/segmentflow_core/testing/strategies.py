@@ -79,6 +79,11 @@ def journeys() -> st.SearchStrategy[dict[str, Any]]:
             st.lists(pointers(), min_size=1, max_size=3, unique=True),
         ),
         st.builds(lambda length: {"policy": "cooldown", "duration": length}, durations),
+        st.builds(
+            lambda times, length: {"policy": "at_most", "times": times, "within": length},
+            st.integers(1, 1_000),
+            durations,
+        ),
     )
     window = st.tuples(_moments(), _moments()).filter(lambda ends: ends[0] < ends[1])
     return st.fixed_dictionaries(

@@ -14,6 +14,7 @@ from typing import Final
 from attrs import evolve, frozen
 
 from segmentflow_core.colour import settle
+from segmentflow_core.domain.cancelling import Withdrawal
 from segmentflow_core.domain.decision import decide
 from segmentflow_core.domain.event import UserEvent
 from segmentflow_core.domain.explanation import (
@@ -36,8 +37,10 @@ from segmentflow_core.domain.profile import Profile, ProfileLimits
 from segmentflow_core.domain.redaction_policy import RedactionPolicy
 from segmentflow_core.domain.request import Limits, check_request
 from segmentflow_core.domain.tracking import Intent, Probe
+from segmentflow_core.domain.withdrawals import NOTHING_LOOKED_UP
 from segmentflow_core.errors import NotFound, SegmentflowError
 from segmentflow_core.ports import Clock, IdFactory, Transaction
+from segmentflow_core.usecases.cancelling import Entering, look_up, recorded_cancellers
 from segmentflow_core.usecases.history import history_before, prior_entries, probes_of_history
 from segmentflow_core.usecases.record import AnyRequest
 
@@ -66,6 +69,7 @@ class _Subject:
     before: int | None
     profile_exists: bool
     suppressed: bool = False
+    withdrew: tuple[Withdrawal, ...] = ()
 
 
 @frozen(repr=False)
@@ -144,23 +148,31 @@ async def explain_request(
     """
     intent = dry_run.intent
     known = await settle(transaction.tracking.load(organization_id, intent))
-    decision = decide(
-        [dry_run.item],
-        evolve(known, journeys=()),
-        {},
-        keys=None,
-        now=intent.now,
-        new_id=new_id,
-        create_without_email=create_without_email,
-        profile_limits=profile_limits,
-    )
+    looked_up = NOTHING_LOOKED_UP
+    while True:
+        decision = decide(
+            [dry_run.item],
+            evolve(known, journeys=()),
+            {},
+            keys=None,
+            now=intent.now,
+            new_id=new_id,
+            create_without_email=create_without_email,
+            profile_limits=profile_limits,
+            looked_up=looked_up,
+        )
+        if decision.questions is None:
+            break
+        looked_up = await look_up(
+            transaction, organization_id, decision.questions, looked_up, by_store=False
+        )
     (receipt,) = decision.results
     if isinstance(receipt, SegmentflowError):
         raise receipt
     (event,) = decision.changes.events
     exists = not decision.changes.created_profiles
     is_suppressed = any(p.suppressed_at is not None for p in decision.changes.changed_profiles)
-    subject = _Subject(event, None, exists, is_suppressed)
+    subject = _Subject(event, None, exists, is_suppressed, event.withdrew)
     explained = await _explain(transaction, organization_id, subject, asked, known.journeys)
     return evolve(
         explained,
@@ -191,7 +203,7 @@ async def explain_stored(
     if asked.drafts is None:
         intent = Intent((), (), (), (event.event,), event.received_at)
         published = (await settle(transaction.tracking.load(organization_id, intent))).journeys
-    subject = _Subject(event, event.number, profile_exists=True)
+    subject = _Subject(event, event.number, profile_exists=True, withdrew=event.withdrew)
     return await _explain(transaction, organization_id, subject, asked, published)
 
 
@@ -235,6 +247,7 @@ async def _explain(
         unmatched_paths=(),
         journeys=explained,
         silent=tuple(SilentJourney.of(journey, event.event) for journey in chosen.silent),
+        withdrew=subject.withdrew,
     )
 
 
@@ -260,8 +273,14 @@ async def _explained(
 ) -> tuple[ExplainedJourney, ...]:
     """Explain an event for the Journeys that listen, by the earlier entries they need."""
     asked: dict[str, tuple[Probe, ...]] = {}
+    cancellers: dict[str, UserEvent] = {}
     profiles: dict[str, Profile | None] = {}
     if subject.profile_exists:
+        entering = {
+            journey.journey_id: Entering(journey, subject.event, subject.before)
+            for journey in chosen.listening
+        }
+        cancellers = await recorded_cancellers(transaction, organization_id, entering, profiles)
         for journey in chosen.listening:
             probe = probe_for(journey, subject.event, subject.before)
             if probe is not None:
@@ -287,6 +306,7 @@ async def _explained(
             profile_exists=subject.profile_exists,
             suppressed=subject.suppressed,
             history=history,
+            canceller=cancellers.get(journey.journey_id),
         )
         for journey in chosen.listening
     ]

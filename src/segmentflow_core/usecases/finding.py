@@ -24,6 +24,7 @@ from segmentflow_core.domain.tracking import Probe
 from segmentflow_core.errors import NotFound
 from segmentflow_core.ports import Transaction
 from segmentflow_core.ports.finding import FindingRepository
+from segmentflow_core.usecases.cancelling import Entering, recorded_cancellers
 from segmentflow_core.usecases.capabilities import capability
 from segmentflow_core.usecases.history import history_before, prior_entries, probes_of_history
 
@@ -175,9 +176,14 @@ async def tell(
     told = [_told(event, entries, journey_id, explained) for event in events]
     return Story(
         profile,
-        tuple(each for each in told if journey_id is None or each.outcomes),
+        tuple(each for each in told if journey_id is None or _is_about(each, journey_id)),
         events[-1].event_id if len(events) == limit else None,
     )
+
+
+def _is_about(told: ToldEvent, journey_id: str) -> bool:
+    withdrew = told.event.withdrew
+    return bool(told.outcomes) or any(each.journey_id == journey_id for each in withdrew)
 
 
 def _told(
@@ -239,6 +245,8 @@ async def _explained(
                 transaction, organization_id, probe, histories
             )
     answers = await prior_entries(transaction, organization_id, asked)
+    entering = {e.event_id: Entering(journey, e, e.number) for e, journey in matched}
+    cancellers = await recorded_cancellers(transaction, organization_id, entering, histories)
     explained: dict[str, ExplainedJourney] = {}
     for event, journey in matched:
         # One event after another: what is read of each history is bounded, and then let go.
@@ -249,6 +257,7 @@ async def _explained(
             answers.get(event.event_id, _NOTHING_PRIOR),
             version=journey.version,
             history=history,
+            canceller=cancellers.get(event.event_id),
         )
     return explained
 

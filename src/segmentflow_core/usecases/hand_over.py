@@ -10,11 +10,20 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from segmentflow_core.colour import settle
+from segmentflow_core.domain.audit import AuditAction
 from segmentflow_core.domain.event import Enrollment, EnrollmentStatus
-from segmentflow_core.domain.hand_over import ClaimedEnrollment, ClaimTerms, Lease
+from segmentflow_core.domain.hand_over import (
+    ClaimedEnrollment,
+    ClaimTerms,
+    EnrollmentChange,
+    Lease,
+    ReleaseTerms,
+    withdrawn,
+)
 from segmentflow_core.domain.identifier import is_id
 from segmentflow_core.errors import LeaseLost, NotFound, SegmentflowError
 from segmentflow_core.ports import Transaction
+from segmentflow_core.usecases.audit import Actor, keep_record
 from segmentflow_core.usecases.stepwise import hand_over_of
 
 __all__ = [
@@ -23,16 +32,20 @@ __all__ = [
     "extend_enrollments",
     "release_enrollments",
     "revive_enrollments",
+    "withdraw_enrollments",
 ]
 
 
 async def claim_enrollments(transaction: Transaction, terms: ClaimTerms) -> list[ClaimedEnrollment]:
-    """Claim available Enrollments, sorted by id. Those without attempts left become dead."""
+    """Claim available Enrollments, sorted by id.
+
+    Those without attempts left become dead, those that were cancelled meanwhile are withdrawn.
+    """
     hand_over = hand_over_of(transaction)
     while True:
         taken = await settle(hand_over.claim(terms))
         claimed = [c for c in taken if c.enrollment.status is EnrollmentStatus.CLAIMED]
-        # An empty answer says that nothing is available, not that the first ones died.
+        # An empty answer says that nothing is available, not that the first ones have ended.
         if claimed or len(taken) < terms.limit:
             return sorted(claimed, key=lambda c: c.enrollment.enrollment_id)
 
@@ -48,17 +61,10 @@ async def complete_enrollments(
 async def release_enrollments(
     transaction: Transaction,
     leases: Sequence[Lease],
-    available_at: datetime,
-    max_attempts: int,
-    *,
-    failed: bool,
-    error: str | None,
+    terms: ReleaseTerms,
 ) -> list[Enrollment | SegmentflowError]:
     """Give back what the leases hold; one Enrollment or refusal per lease, in order."""
-    hand_over = hand_over_of(transaction)
-    done = await settle(
-        hand_over.release(_ordered(leases), available_at, max_attempts, failed, error)
-    )
+    done = await settle(hand_over_of(transaction).release(_ordered(leases), terms))
     return await _answers(transaction, leases, done)
 
 
@@ -83,6 +89,33 @@ async def revive_enrollments(
             enrollment = await settle(transaction.enrollments.get(organization_id, enrollment_id))
         answers.append(NotFound() if enrollment is None else enrollment)
     return answers
+
+
+async def withdraw_enrollments(
+    transaction: Transaction, organization_id: str, enrollment_ids: Sequence[str], actor: Actor
+) -> list[Enrollment | SegmentflowError]:
+    """Withdraw Enrollments that are not finished, by hand, and keep a record of it."""
+    named = [(organization_id, each) for each in sorted(set(filter(is_id, enrollment_ids)))]
+    locked = await settle(transaction.hand_over.lock(named)) if named else ()
+    stored = {enrollment.enrollment_id: enrollment for _, enrollment in locked}
+    changes: list[EnrollmentChange] = []
+    for enrollment_id in sorted(stored):
+        before = stored[enrollment_id]
+        after = withdrawn(before, actor.now)
+        if after is not None:
+            changes.append(EnrollmentChange(organization_id, before, after))
+            stored[enrollment_id] = after
+    if changes:
+        await settle(transaction.hand_over.save(changes))
+        await keep_record(
+            transaction,
+            organization_id,
+            actor,
+            AuditAction.ENROLLMENTS_WITHDRAWN,
+            *(change.after.enrollment_id for change in changes),
+            withdrawn=len(changes),
+        )
+    return [stored.get(enrollment_id) or NotFound() for enrollment_id in enrollment_ids]
 
 
 def _ordered(leases: Sequence[Lease]) -> list[Lease]:

@@ -32,6 +32,7 @@ __all__ = [
     "ask_history",
     "check_history",
     "history_before",
+    "merged_before",
     "prior_entries",
     "probes_of_history",
 ]
@@ -142,13 +143,36 @@ async def probes_of_history(
         probe: of the Profile's own series; `Probe.before` says which merges count.
         profiles: those that were read already, by id; filled here.
     """
-    profile = await _profile(transaction, organization_id, probe.profile_id, profiles)
-    earlier = [
-        evolve(probe, profile_id=series.profile_id, before=None)
-        for series in (() if profile is None else profile.merged)
-        if probe.before is None or series.before <= probe.before
-    ]
-    return (probe, *earlier)
+    earlier = await merged_before(
+        transaction, organization_id, probe.profile_id, probe.before, profiles
+    )
+    return (probe, *(evolve(probe, profile_id=each, before=None) for each in earlier))
+
+
+async def merged_before(
+    transaction: Transaction,
+    organization_id: str,
+    profile_id: str,
+    before: int | None,
+    profiles: dict[str, Profile | None],
+) -> tuple[str, ...]:
+    """Return the ids of the series that were merged into a Profile before one of its numbers.
+
+    Args:
+        transaction: to read the Profile in.
+        organization_id: whose Profile.
+        profile_id: the Profile.
+        before: the number; None counts every merge.
+        profiles: those that were read already, by id; filled here.
+    """
+    profile = await _profile(transaction, organization_id, profile_id, profiles)
+    return tuple(
+        [
+            series.profile_id
+            for series in (() if profile is None else profile.merged)
+            if before is None or series.before <= before
+        ]
+    )
 
 
 async def prior_entries(

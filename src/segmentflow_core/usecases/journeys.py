@@ -27,6 +27,7 @@ from segmentflow_core.errors import ConfigurationError, NotFound
 from segmentflow_core.ports import Transaction
 from segmentflow_core.ports.pausing import PausingRepository
 from segmentflow_core.usecases.audit import Actor, keep_record
+from segmentflow_core.usecases.cancelling import can_cancel
 from segmentflow_core.usecases.history import check_history
 
 __all__ = [
@@ -69,8 +70,14 @@ async def publish_journeys(
     What changed is kept on record.
 
     Raises:
-        ConfigurationError: a condition counts earlier events, and this storage cannot.
+        ConfigurationError: the storage cannot do what a definition asks for.
     """
+    if not can_cancel(transaction):
+        refused = sorted(each.journey_id for each in definitions if each.cancel_on)
+        if refused:
+            raise ConfigurationError(
+                f"This storage keeps no Journeys with cancelOn: {', '.join(refused)}."
+            )
     stored = await settle(transaction.journeys.list(organization_id))
     current = {journey.journey_id: journey for journey in stored}
     published = [_published(current.get(d.journey_id), d, actor.now) for d in definitions]

@@ -17,7 +17,7 @@ from segmentflow_core.domain.earlier_events import (
     EarlierEvents,
     Question,
 )
-from segmentflow_core.domain.event import Receipt, UserEvent
+from segmentflow_core.domain.event import Enrollment, Receipt, UserEvent
 from segmentflow_core.domain.fingerprint import FingerprintKeys
 from segmentflow_core.domain.item import Item, item_for
 from segmentflow_core.domain.journey import PriorEntries
@@ -31,9 +31,11 @@ from segmentflow_core.domain.request import (
     request_or_refusal,
 )
 from segmentflow_core.domain.tracking import Intent, Probe
+from segmentflow_core.domain.withdrawals import NOTHING_LOOKED_UP
 from segmentflow_core.errors import SegmentflowError
 from segmentflow_core.ports import Clock, IdFactory, Transaction
 from segmentflow_core.tracebacks import forget_locals
+from segmentflow_core.usecases.cancelling import look_up, save_withdrawn
 from segmentflow_core.usecases.history import ask_history
 
 __all__ = ["AnyRequest", "Prepared", "Recorded", "Settings", "join", "prepare", "record_batch"]
@@ -159,10 +161,12 @@ class Recorded:
     Attributes:
         results: a receipt or a refusal for each call, in order.
         written: the events that were written.
+        enrollments: those that they caused.
     """
 
     results: list[Receipt | SegmentflowError]
     written: Sequence[UserEvent] = ()
+    enrollments: Sequence[Enrollment] = ()
 
 
 async def record_batch(
@@ -173,6 +177,7 @@ async def record_batch(
     settings: Settings,
     ids: IdFactory,
     began: Callable[[], object] | None = None,
+    leases_by_store: bool = False,
 ) -> Recorded:
     """Record a prepared batch within one transaction.
 
@@ -183,6 +188,7 @@ async def record_batch(
         settings: how the host wants its events tracked.
         ids: makes the ids of Profiles and Enrollments.
         began: is called first, in each run of the transaction.
+        leases_by_store: whether leases go by the store's own clock, where it has one.
     """
     if began is not None:
         began()
@@ -191,6 +197,7 @@ async def record_batch(
     answers: Mapping[Probe, PriorEntries] = {}
     recorded: Mapping[str, UserEvent | None] = {}
     earlier: Mapping[Question, EarlierEvents] = {}
+    looked_up = NOTHING_LOOKED_UP
     while True:
         decision = decide(
             items,
@@ -204,6 +211,7 @@ async def record_batch(
             new_id=ids.new_id,
             create_without_email=settings.create_without_email,
             profile_limits=settings.profile_limits,
+            looked_up=looked_up,
         )
         if decision.final:
             break
@@ -218,12 +226,23 @@ async def record_batch(
         if decision.disputed:
             events = await settle(transaction.events.get_many(organization_id, decision.disputed))
             recorded = {event_id: events.get(event_id) for event_id in decision.disputed}
+        if decision.questions:
+            looked_up = await look_up(
+                transaction,
+                organization_id,
+                decision.questions,
+                looked_up,
+                by_store=leases_by_store,
+            )
     if not decision.changes.empty:
         await settle(transaction.tracking.write(organization_id, decision.changes))
+    if decision.withdrawn:
+        await save_withdrawn(transaction, organization_id, decision.withdrawn)
     results: dict[int, Receipt | SegmentflowError] = dict(prepared.refused)
     for (index, _), result in zip(prepared.items, decision.results, strict=True):
         if isinstance(result, SegmentflowError):
             # It is an item of the answer: the frames that it has passed hold the request.
             forget_locals(result)
         results[index] = result
-    return Recorded([results[index] for index in range(len(results))], decision.changes.events)
+    answers_in_order = [results[index] for index in range(len(results))]
+    return Recorded(answers_in_order, decision.changes.events, decision.changes.enrollments)

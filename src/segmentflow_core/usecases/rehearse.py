@@ -14,7 +14,7 @@ before it count as they are. Nothing is written.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
@@ -37,6 +37,7 @@ from segmentflow_core.domain.profile import MergedSeries, Profile
 from segmentflow_core.domain.rehearsal import Rehearsal, Tally
 from segmentflow_core.domain.tracking import Intent, Probe
 from segmentflow_core.ports import Transaction
+from segmentflow_core.usecases.cancelling import Entering, recorded_cancellers
 from segmentflow_core.usecases.history import ask_history
 from segmentflow_core.usecases.reading import list_events
 
@@ -54,13 +55,15 @@ class _Page:
     """Events as one read found them, newest first, and earlier entries that matter to them.
 
     The probes are those of an event for a draft, by both their ids; so is what a draft's condition
-    asks about earlier events.
+    asks about earlier events. What is cancelled are the entries of an event into a draft that a
+    recorded event keeps from being made.
     """
 
     events: Sequence[UserEvent]
     probes: Mapping[tuple[str, str], tuple[Probe, ...]] = {}
     answers: Mapping[Probe, PriorEntries] = {}
     histories: Mapping[tuple[str, str], Told] = {}
+    cancelled: Collection[tuple[str, str]] = ()
 
 
 @frozen
@@ -113,6 +116,7 @@ class Rehearsing:
         # By Profile: the series that were merged into it; and by such a series into whom.
         self._merged: dict[str, tuple[MergedSeries, ...]] = {}
         self._went_into: dict[str, list[str]] = {}
+        self._profiles: dict[str, Profile | None] = {}
         self._erased: set[str] = set()
         self._before: str | None = None
         self._newest: _Page | None = None
@@ -131,7 +135,7 @@ class Rehearsing:
             return
         self._spans.pop()
         for event in reversed(self._within(page.events)):
-            if self._listening(event):
+            if self._hearing(event):
                 self._take(event, page)
             self.done += 1
         if not self._spans:
@@ -174,16 +178,30 @@ class Rehearsing:
                 probe = probe_for(tally.journey, event, self._first(event))
                 if probe is not None:
                     found.append((event, tally.journey.journey_id, probe))
+        cancelling = [e for e in self._within(events) if self._cancelling(e)]
+        await self._read_merges(transaction, [*(event for event, _, _ in found), *cancelling])
+        cancelled = await self._cancelled(transaction, cancelling)
         if not found:
-            return _Page(events, histories=histories)
-        await self._read_merges(transaction, [event for event, _, _ in found])
+            return _Page(events, histories=histories, cancelled=cancelled)
         probes = {
             (event.event_id, journey_id): (probe, *self._of_merged(event, probe))
             for event, journey_id, probe in found
         }
         asked = list(dict.fromkeys(probe for each in probes.values() for probe in each))
         answers = transaction.tracking.prior_entries(self._organization_id, asked)
-        return _Page(events, probes, await settle(answers), histories)
+        return _Page(events, probes, await settle(answers), histories, cancelled)
+
+    async def _cancelled(
+        self, transaction: Transaction, events: Sequence[UserEvent]
+    ) -> Collection[tuple[str, str]]:
+        """Return which entries of events into which drafts a recorded event cancels."""
+        entering = {
+            (event.event_id, tally.journey.journey_id): Entering(tally.journey, event, event.number)
+            for event in events
+            for tally in self._listening(event)
+        }
+        found = recorded_cancellers(transaction, self._organization_id, entering, self._profiles)
+        return (await found).keys()
 
     async def _histories(
         self, transaction: Transaction, events: Sequence[UserEvent]
@@ -258,6 +276,7 @@ class Rehearsing:
                         transaction.profiles.get(self._organization_id, who)
                     )
                 self._note_merges(who, profiles[who])
+            self._profiles |= profiles
 
     def _note_merges(self, who: str, profile: Profile | None) -> None:
         self._merged[who] = () if profile is None else profile.merged
@@ -268,10 +287,13 @@ class Rehearsing:
 
     def _of_merged(self, event: UserEvent, probe: Probe) -> Iterator[Probe]:
         """Yield the probes of the series that were merged into an event's before it."""
+        for profile_id in self._merged_before(event):
+            yield evolve(probe, profile_id=profile_id, before=self._firsts.get(profile_id))
+
+    def _merged_before(self, event: UserEvent) -> Iterator[str]:
         for series in self._merged[event.profile_id]:
             if series.before <= event.number:
-                before = self._firsts.get(series.profile_id)
-                yield evolve(probe, profile_id=series.profile_id, before=before)
+                yield series.profile_id
 
     async def _events(self, transaction: Transaction, span: _Span) -> Sequence[UserEvent]:
         if len(self._spans) == 1 and self._newest is not None:
@@ -289,7 +311,7 @@ class Rehearsing:
     def _await(self, event: UserEvent) -> None:
         who, number = event.profile_id, event.number
         self._firsts[who] = min(self._firsts.get(who, number), number)
-        if self._listening(event):
+        if self._hearing(event):
             self._awaited.setdefault(who, []).append(-number)
 
     def _first(self, event: UserEvent) -> int:
@@ -325,10 +347,17 @@ class Rehearsing:
         )
 
     def _judge(self, event: UserEvent, page: _Page) -> None:
+        for tally in self._cancelling(event):
+            tally.cancel(event, (event.profile_id, *self._merged_before(event)))
         for tally in self._listening(event):
-            probes = page.probes.get((event.event_id, tally.journey.journey_id), ())
-            history = page.histories.get((event.event_id, tally.journey.journey_id))
-            tally.add(event, probes, page.answers, history)
+            at = (event.event_id, tally.journey.journey_id)
+            tally.add(
+                event,
+                page.probes.get(at, ()),
+                page.answers,
+                page.histories.get(at),
+                is_cancelled=at in page.cancelled,
+            )
 
     def _judge_the_rest(self) -> None:
         """Judge what waits for an event that has gone since the survey.
@@ -352,6 +381,13 @@ class Rehearsing:
     def _listening(self, event: UserEvent) -> list[Tally]:
         name = event.event
         return [t for t in self._tallies if t.journey.definition.trigger.event == name]
+
+    def _hearing(self, event: UserEvent) -> list[Tally]:
+        return [tally for tally in self._tallies if tally.hears(event.event)]
+
+    def _cancelling(self, event: UserEvent) -> list[Tally]:
+        """Return the drafts with rules of what cancels that the event has to do with."""
+        return [tally for tally in self._hearing(event) if tally.journey.rules.cancel_on]
 
 
 def _shown(profiles: Iterable[JsonObject], name: str) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from segmentflow_core.domain.hand_over import (
     ClaimTerms,
     EnrollmentChange,
     Lease,
+    ReleaseTerms,
     completed,
     deal,
     extended,
@@ -81,16 +82,19 @@ class Stepwise:
     async def release(
         self,
         leases: Sequence[Lease],
-        available_at: datetime,
-        max_attempts: int,
-        failed: bool,
-        error: str | None,
+        terms: ReleaseTerms,
     ) -> Mapping[Lease, Enrollment]:
         """Give back what the leases hold."""
         return await self._held(
             leases,
             lambda found, token: released(
-                found, token, available_at, max_attempts, failed=failed, error=error
+                found,
+                token,
+                terms.available_at,
+                terms.max_attempts,
+                failed=terms.failed,
+                error=terms.error,
+                now=terms.now,
             ),
         )
 

@@ -5,6 +5,7 @@ cattrs unstructures, with one converter configured once. Must never see a reques
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, TypeVar
@@ -14,6 +15,7 @@ from cattrs.gen import make_dict_unstructure_fn, override
 
 from segmentflow_core.domain.api_key import ApiKey
 from segmentflow_core.domain.audit import AuditRecord
+from segmentflow_core.domain.cancelling import Withdrawal
 from segmentflow_core.domain.event import Enrollment, Outcome, Receipt, UserEvent
 from segmentflow_core.domain.hand_over import ClaimedEnrollment
 from segmentflow_core.domain.instant import format_instant
@@ -38,6 +40,7 @@ __all__ = [
     "receipt_document",
     "suppression_document",
     "template_gaps_document",
+    "withdrew_document",
 ]
 
 T = TypeVar("T")
@@ -68,8 +71,8 @@ def _converter() -> cattrs.Converter:
 
     register(Outcome)
     register(Receipt, "replayed", "unmatched_paths")
-    register(UserEvent, "number", "profile", "profile_version")
-    register(Enrollment, "event_number", "lease_until", "token", "era", "archived_at")
+    register(UserEvent, "number", "profile", "profile_version", "withdrew")
+    register(Enrollment, "event_number", "lease_until", "token", "cancellers", "era", "archived_at")
     register(ApiKey, "organization_id", "digest")
     return converter
 
@@ -84,10 +87,27 @@ def receipt_document(receipt: Receipt) -> dict[str, Any]:
 
 
 def event_document(event: UserEvent) -> dict[str, Any]:
-    """Write an event with its outcomes; its data is already redacted."""
+    """Write an event with its outcomes, and with what it withdrew, if anything.
+
+    Its data is already redacted.
+    """
     document: dict[str, Any] = _CONVERTER.unstructure(event)
     document["data"] = event.data
+    if event.withdrew:
+        document["withdrew"] = withdrew_document(event.withdrew)
     return document
+
+
+def withdrew_document(withdrew: Sequence[Withdrawal]) -> list[dict[str, Any]]:
+    """Write what an event did to Enrollments of earlier ones."""
+    return [
+        {
+            "enrollmentId": each.enrollment_id,
+            "journeyId": each.journey_id,
+            "marked": each.marked,
+        }
+        for each in withdrew
+    ]
 
 
 def profile_document(profile: Profile) -> dict[str, Any]:

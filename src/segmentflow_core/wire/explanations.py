@@ -11,6 +11,7 @@ from typing import Any
 from segmentflow_core.domain.condition import explanation_document
 from segmentflow_core.domain.event import Outcome
 from segmentflow_core.domain.explanation import (
+    CancelFact,
     ExplainedEvent,
     ExplainedJourney,
     KeyPart,
@@ -23,13 +24,19 @@ from segmentflow_core.domain.instant import format_instant
 from segmentflow_core.domain.json_value import MISSING
 from segmentflow_core.domain.rehearsal import Rehearsal
 from segmentflow_core.domain.story import Story, ToldOutcome
-from segmentflow_core.wire.documents import enrollment_document, event_document, profile_document
+from segmentflow_core.wire.documents import (
+    enrollment_document,
+    event_document,
+    profile_document,
+    withdrew_document,
+)
 
 __all__ = ["explained_document", "rehearsal_document", "story_document"]
 
 
 def explained_document(explained: ExplainedEvent) -> dict[str, Any]:
-    """Write an explanation; an unknown answer is null."""
+    """Write an explanation; an unknown answer is null. `withdrew` is left out where it is empty."""
+    withdrew = {"withdrew": withdrew_document(explained.withdrew)} if explained.withdrew else {}
     return {
         "eventId": explained.event_id,
         "profileId": explained.profile_id,
@@ -47,6 +54,7 @@ def explained_document(explained: ExplainedEvent) -> dict[str, Any]:
             }
             for journey in explained.silent
         ],
+        **withdrew,
     }
 
 
@@ -64,6 +72,7 @@ def rehearsal_document(rehearsal: Rehearsal) -> dict[str, Any]:
                 "entered": journey.entered,
                 "profiles": journey.profiles,
                 "skipped": {str(reason): count for reason, count in journey.skipped.items()},
+                "withdrawn": journey.withdrawn,
             }
             for journey in rehearsal.journeys
         ],
@@ -98,6 +107,12 @@ def _told(told: ToldOutcome) -> dict[str, Any]:
 
 def _journey(journey: ExplainedJourney) -> dict[str, Any]:
     condition, recorded = journey.condition, journey.recorded
+    more: dict[str, Any] = {}
+    if journey.delay is not None:
+        available_at = format_instant(journey.delay.available_at)
+        more["delay"] = {"delay": journey.delay.delay, "availableAt": available_at}
+    if journey.cancelling is not None:
+        more["cancelOn"] = _cancelling(journey.cancelling)
     return {
         "journeyId": journey.journey_id,
         "name": journey.name,
@@ -110,6 +125,18 @@ def _journey(journey: ExplainedJourney) -> dict[str, Any]:
         "sample": None if journey.sample is None else _sample(journey.sample),
         "where": None if condition is None else explanation_document(condition),
         "reentry": _reentry(journey.reentry),
+        **more,
+    }
+
+
+def _cancelling(fact: CancelFact) -> dict[str, Any]:
+    return {
+        "result": fact.met,
+        "cancelledBy": fact.cancelled_by,
+        "rules": [
+            {"event": rule.event, "same": [_key_part(part) for part in rule.same]}
+            for rule in fact.rules
+        ],
     }
 
 
@@ -148,6 +175,10 @@ def _reentry(fact: ReentryFact) -> dict[str, Any]:
         document["keyTaken"] = fact.key_taken
     if fact.duration is not None:
         document["duration"] = fact.duration
+    if fact.times is not None:
+        document |= {"times": fact.times, "within": fact.within}
+    if fact.entries is not None:
+        document["entries"] = fact.entries
     for name, moment in (("lastEnteredAt", fact.last_entered_at), ("freeAt", fact.free_at)):
         if moment is not None:
             document[name] = format_instant(moment)

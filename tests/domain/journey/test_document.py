@@ -32,6 +32,12 @@ FULL = {
     [
         FULL,
         a_journey(reentry={"policy": "cooldown", "duration": "P1D"}),
+        a_journey(reentry={"policy": "at_most", "times": 2, "within": "P1D"}),
+        a_journey(
+            reentry={"policy": "at_most", "times": 2, "within": "P1D", "key": ["/event/a"]},
+            delay="PT1H",
+            cancelOn=[{"event": "a", "same": ["/event/a", "/profile/email"]}, {"event": "b"}],
+        ),
         a_journey(window={"from": "2026-01-01T00:00:00.000Z"}),
     ],
 )

@@ -12,6 +12,7 @@ from datetime import datetime
 from attrs import frozen
 
 from segmentflow_core.ports import (
+    KEY_SEPARATOR,
     Changes,
     Enrollment,
     Intent,
@@ -20,6 +21,7 @@ from segmentflow_core.ports import (
     PriorEntries,
     Probe,
     Profile,
+    answered,
 )
 from segmentflow_redis import documents
 from segmentflow_redis.enrollments import put_enrollment
@@ -85,27 +87,26 @@ class Tracking:
     ) -> Mapping[Probe, PriorEntries]:
         ledger = self.ledger
         answers: dict[Probe, PriorEntries] = {}
-        current = [probe for probe in probes if probe.before is None]
+        current = [probe for probe in probes if probe.before is None and probe.since is None]
         await ledger.values([k for p in current for k in _prior_keys(organization_id, p)])
         for probe in current:
             last, *entry = await ledger.values(_prior_keys(organization_id, probe))
             answers[probe] = PriorEntries(
                 None if last is None else instant(last), key_taken=any(entry)
             )
-        past = [(probe, probe.before) for probe in probes if probe.before is not None]
+        past = [probe for probe in probes if probe not in current]
         histories = await ledger.members(
             [
-                Range(_history_key(organization_id, probe), limit=None, below=_number(before))
-                for probe, before in past
+                Range(
+                    _history_key(organization_id, probe),
+                    limit=None,
+                    below=None if probe.before is None else _number(probe.before),
+                )
+                for probe in past
             ]
         )
-        for (probe, _), members in zip(past, histories, strict=True):
-            earlier = list(map(_read_entry, members))
-            answers[probe] = PriorEntries(
-                max((entered_at for entered_at, _ in earlier), default=None),
-                key_taken=probe.entry_key is not None
-                and any(entry_key == probe.entry_key for _, entry_key in earlier),
-            )
+        for probe, members in zip(past, histories, strict=True):
+            answers[probe] = answered(probe, list(map(_read_entry, members)))
         return answers
 
     async def write(self, organization_id: str, changes: Changes) -> None:
@@ -203,7 +204,8 @@ def _prior_keys(organization_id: str, entry: Probe | Enrollment) -> list[str]:
     pair = (entry.profile_id, entry.journey_id)
     entered = [key(organization_id, "entered", *pair)]
     if entry.entry_key is not None:
-        entered.append(key(organization_id, "entry", *pair, entry.entry_key))
+        made_with, _, _ = entry.entry_key.partition(KEY_SEPARATOR)
+        entered.append(key(organization_id, "entry", *pair, made_with))
     return entered
 
 

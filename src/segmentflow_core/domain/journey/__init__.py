@@ -11,9 +11,13 @@ from __future__ import annotations
 
 from segmentflow_core.domain.journey.check import check_journey
 from segmentflow_core.domain.journey.definition import (
+    MAX_CANCEL_RULES,
     MAX_KEY_PARTS,
     MAX_NAME,
+    MAX_TIMES,
+    OPTIONAL_REENTRY_MEMBERS,
     REENTRY_MEMBERS,
+    CancelOn,
     JourneyDefinition,
     JourneyStatus,
     Reentry,
@@ -33,21 +37,28 @@ from segmentflow_core.domain.journey.document import (
 from segmentflow_core.domain.journey.json_schema import journey_file_json_schema
 from segmentflow_core.domain.journey.rules import (
     ENTRY_KEY_FOR_ONCE,
+    KEY_SEPARATOR,
     Journey,
     Passage,
     PriorEntries,
     Rules,
     entry_key_of,
+    has_key,
     in_sample,
     is_within,
 )
 
 __all__ = [
     "ENTRY_KEY_FOR_ONCE",
+    "KEY_SEPARATOR",
+    "MAX_CANCEL_RULES",
     "MAX_JOURNEYS_BYTES",
     "MAX_KEY_PARTS",
     "MAX_NAME",
+    "MAX_TIMES",
+    "OPTIONAL_REENTRY_MEMBERS",
     "REENTRY_MEMBERS",
+    "CancelOn",
     "Journey",
     "JourneyDefinition",
     "JourneyStatus",
@@ -63,6 +74,7 @@ __all__ = [
     "definition_changes",
     "definition_digest",
     "entry_key_of",
+    "has_key",
     "in_sample",
     "is_within",
     "journey_definition",

@@ -15,8 +15,11 @@ from segmentflow_core.domain.duration import parse_duration
 from segmentflow_core.domain.faults import Faults, Place
 from segmentflow_core.domain.instant import parse_instant
 from segmentflow_core.domain.journey.definition import (
+    MAX_CANCEL_RULES,
     MAX_KEY_PARTS,
     MAX_NAME,
+    MAX_TIMES,
+    OPTIONAL_REENTRY_MEMBERS,
     REENTRY_MEMBERS,
     JourneyStatus,
     ReentryPolicy,
@@ -34,6 +37,8 @@ _MEMBERS: Final = (
     "window",
     "maxLateness",
     "sample",
+    "delay",
+    "cancelOn",
 )
 _STATUSES: Final = ", ".join(JourneyStatus)
 _POLICIES: Final = ", ".join(ReentryPolicy)
@@ -89,9 +94,13 @@ class _JourneyReading:
             self.duration(document["maxLateness"], "maxLateness")
         if "sample" in document:
             self.sample(document["sample"])
+        if "delay" in document:
+            self.duration(document["delay"], "delay")
+        if "cancelOn" in document:
+            self.cancel_on(document["cancelOn"])
 
     def members(
-        self, value: Any, known: tuple[str, ...], required: tuple[str, ...], *at: str
+        self, value: Any, known: tuple[str, ...], required: tuple[str, ...], *at: str | int
     ) -> bool:
         if type(value) is not dict:
             if value is not INADMISSIBLE:
@@ -105,7 +114,23 @@ class _JourneyReading:
                 self.refuse("is required", *at, name)
         return True
 
-    def name(self, document: dict[str, Any], *at: str) -> None:
+    def cancel_on(self, rules: Any) -> None:
+        if type(rules) is not list or not 1 <= len(rules) <= MAX_CANCEL_RULES:
+            self.refuse(f"must be a list of 1 to {MAX_CANCEL_RULES} rules", "cancelOn")
+            return
+        for index, rule in enumerate(rules):
+            at: tuple[str | int, ...] = ("cancelOn", index)
+            if not self.members(rule, ("event", "same"), ("event",), *at):
+                continue
+            self.name(rule, *at, "event")
+            same = rule.get("same", [""])
+            if type(same) is not list or not 1 <= len(same) <= MAX_KEY_PARTS:
+                self.refuse(f"must be a list of 1 to {MAX_KEY_PARTS} JSON Pointers", *at, "same")
+            elif "same" in rule:
+                for place, pointer in enumerate(same):
+                    self.pointer(pointer, *at, "same", place)
+
+    def name(self, document: dict[str, Any], *at: str | int) -> None:
         if at[-1] in document:
             value = document[at[-1]]
             if type(value) is not str or not 0 < len(value) <= MAX_NAME:
@@ -128,13 +153,22 @@ class _JourneyReading:
                 "policy",
             )
             return
-        own = REENTRY_MEMBERS[ReentryPolicy(policy)] if policy else ()
-        if not self.members(reentry, ("policy", *own), own, "reentry"):
+        needed: tuple[str, ...] = ()
+        own = needed
+        if policy:
+            needed = REENTRY_MEMBERS[ReentryPolicy(policy)]
+            own = (*needed, *OPTIONAL_REENTRY_MEMBERS.get(ReentryPolicy(policy), ()))
+        if not self.members(reentry, ("policy", *own), needed, "reentry"):
             return
         if "key" in own and "key" in reentry:
             self.entry_key(reentry["key"])
-        if "duration" in own and "duration" in reentry:
-            self.duration(reentry["duration"], "reentry", "duration")
+        for name in ("duration", "within"):
+            if name in own and name in reentry:
+                self.duration(reentry[name], "reentry", name)
+        if "times" in own and "times" in reentry:
+            times = reentry["times"]
+            if type(times) is not int or not 1 <= times <= MAX_TIMES:
+                self.refuse(f"must be a whole number from 1 to {MAX_TIMES}", "reentry", "times")
 
     def entry_key(self, key: Any) -> None:
         if type(key) is str:

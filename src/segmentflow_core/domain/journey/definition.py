@@ -11,12 +11,17 @@ from typing import Final
 
 from attrs import frozen
 
+from segmentflow_core.domain.cancelling import CancelOn
 from segmentflow_core.domain.json_value import JsonObject
 
 __all__ = [
+    "MAX_CANCEL_RULES",
     "MAX_KEY_PARTS",
     "MAX_NAME",
+    "MAX_TIMES",
+    "OPTIONAL_REENTRY_MEMBERS",
     "REENTRY_MEMBERS",
+    "CancelOn",
     "JourneyDefinition",
     "JourneyStatus",
     "Reentry",
@@ -31,6 +36,12 @@ MAX_NAME: Final = 255
 
 MAX_KEY_PARTS: Final = 8
 """How many parts an entry key may have."""
+
+MAX_CANCEL_RULES: Final = 8
+"""How many rules of what cancels an Enrollment a Journey may have."""
+
+MAX_TIMES: Final = 1_000
+"""How many entries `at_most` may let in."""
 
 
 class JourneyStatus(StrEnum):
@@ -49,6 +60,7 @@ class ReentryPolicy(StrEnum):
     ONCE = "once"
     ONCE_PER_KEY = "once_per_key"
     COOLDOWN = "cooldown"
+    AT_MOST = "at_most"
 
 
 REENTRY_MEMBERS: Final[dict[ReentryPolicy, tuple[str, ...]]] = {
@@ -56,8 +68,14 @@ REENTRY_MEMBERS: Final[dict[ReentryPolicy, tuple[str, ...]]] = {
     ReentryPolicy.ONCE: (),
     ReentryPolicy.ONCE_PER_KEY: ("key",),
     ReentryPolicy.COOLDOWN: ("duration",),
+    ReentryPolicy.AT_MOST: ("times", "within"),
 }
-"""The members each policy takes beside `policy`: all are required, no other is allowed."""
+"""The members each policy needs beside `policy`."""
+
+OPTIONAL_REENTRY_MEMBERS: Final[dict[ReentryPolicy, tuple[str, ...]]] = {
+    ReentryPolicy.AT_MOST: ("key",),
+}
+"""The members a policy takes besides; no other is allowed."""
 
 
 @frozen
@@ -75,18 +93,23 @@ class Trigger:
 
 @frozen
 class Reentry:
-    """The re-entry policy with its own member: key pointers, or an ISO 8601 duration.
+    """The re-entry policy with its own members.
 
     Attributes:
         policy: when a Profile may enter again.
         key: JSON Pointers into the state document, the parts of the entry key; only for
-            `once_per_key`.
-        duration: how long after an entry the Profile may enter again; only for `cooldown`.
+            `once_per_key` and, where it counts by key, `at_most`.
+        duration: ISO 8601; how long after an entry the Profile may enter again; only for
+            `cooldown`.
+        times: how many entries are let in; only for `at_most`.
+        within: ISO 8601; for how long an entry counts; only for `at_most`.
     """
 
     policy: ReentryPolicy = ReentryPolicy.EVERY_EVENT
     key: tuple[str, ...] = ()
     duration: str | None = None
+    times: int | None = None
+    within: str | None = None
 
 
 @frozen
@@ -128,6 +151,9 @@ class JourneyDefinition:
         window: when the event must have happened, or None.
         max_lateness: ISO 8601 duration from occurrence to receipt, or None.
         sample: the share of Profiles it takes, or None for all.
+        delay: ISO 8601 duration from when the event occurred, or was received if that is earlier,
+            until its Enrollment is handed over; None for at once.
+        cancel_on: which later events withdraw its Enrollments.
     """
 
     journey_id: str
@@ -138,3 +164,5 @@ class JourneyDefinition:
     window: Window | None = None
     max_lateness: str | None = None
     sample: Sample | None = None
+    delay: str | None = None
+    cancel_on: tuple[CancelOn, ...] = ()

@@ -16,6 +16,7 @@ from segmentflow_core.domain.faults import Faults, Place
 from segmentflow_core.domain.instant import format_instant, parse_instant
 from segmentflow_core.domain.journey.check import note_journey_faults
 from segmentflow_core.domain.journey.definition import (
+    CancelOn,
     JourneyDefinition,
     JourneyStatus,
     Reentry,
@@ -112,6 +113,9 @@ def journey_document(definition: JourneyDefinition) -> dict[str, Any]:
         reentry["key"] = list(definition.reentry.key)
     if definition.reentry.duration is not None:
         reentry["duration"] = definition.reentry.duration
+    if definition.reentry.times is not None:
+        reentry["times"] = definition.reentry.times
+        reentry["within"] = definition.reentry.within
     document: dict[str, Any] = {
         "id": definition.journey_id,
         "name": definition.name,
@@ -131,6 +135,13 @@ def journey_document(definition: JourneyDefinition) -> dict[str, Any]:
             "percent": definition.sample.percent,
             "seed": definition.sample.seed,
         }
+    if definition.delay is not None:
+        document["delay"] = definition.delay
+    if definition.cancel_on:
+        document["cancelOn"] = [
+            {"event": rule.event, **({"same": list(rule.same)} if rule.same else {})}
+            for rule in definition.cancel_on
+        ]
     return document
 
 
@@ -178,12 +189,21 @@ def _built(document: dict[str, Any]) -> JourneyDefinition:
             policy=ReentryPolicy(reentry.get("policy", ReentryPolicy.EVERY_EVENT)),
             key=(key,) if isinstance(key, str) else tuple(key),
             duration=reentry.get("duration"),
+            times=reentry.get("times"),
+            within=reentry.get("within"),
         ),
         window=None
         if window is None
         else Window(_moment(window.get("from")), _moment(window.get("until"))),
         max_lateness=document.get("maxLateness"),
         sample=None if sample is None else Sample(sample["percent"], sample["seed"]),
+        delay=document.get("delay"),
+        cancel_on=tuple(
+            [
+                CancelOn(rule["event"], tuple(rule.get("same", ())))
+                for rule in document.get("cancelOn", ())
+            ]
+        ),
     )
 
 

@@ -12,8 +12,11 @@ from typing import Any, Final
 from segmentflow_core.domain.condition import condition_json_schema
 from segmentflow_core.domain.duration import DURATION_PATTERN
 from segmentflow_core.domain.journey.definition import (
+    MAX_CANCEL_RULES,
     MAX_KEY_PARTS,
     MAX_NAME,
+    MAX_TIMES,
+    OPTIONAL_REENTRY_MEMBERS,
     REENTRY_MEMBERS,
     JourneyStatus,
     ReentryPolicy,
@@ -68,12 +71,20 @@ _REENTRY_MEMBERS: Final[dict[str, Any]] = {
         ],
     },
     "duration": _duration("How long after an entry the next one is let in."),
+    "times": {
+        "description": "How many entries are let in.",
+        "type": "integer",
+        "minimum": 1,
+        "maximum": MAX_TIMES,
+    },
+    "within": _duration("For how long an entry counts."),
 }
 _POLICIES: Final[dict[ReentryPolicy, str]] = {
     ReentryPolicy.EVERY_EVENT: "Every event enrols.",
     ReentryPolicy.ONCE: "A Profile enters once.",
     ReentryPolicy.ONCE_PER_KEY: "A Profile enters once for each entry key.",
     ReentryPolicy.COOLDOWN: "A Profile enters again only when the duration is over.",
+    ReentryPolicy.AT_MOST: "A Profile enters so many times within a period, or so many with a key.",
 }
 
 
@@ -83,11 +94,13 @@ def _reentry() -> dict[str, Any]:
             _object(
                 {
                     "policy": {"const": str(policy)},
-                    **{name: _REENTRY_MEMBERS[name] for name in own},
+                    **{name: _REENTRY_MEMBERS[name] for name in (*needed, *optional)},
                 },
+                *optional,
                 description=_POLICIES[policy],
             )
-            for policy, own in REENTRY_MEMBERS.items()
+            for policy, needed in REENTRY_MEMBERS.items()
+            for optional in [OPTIONAL_REENTRY_MEMBERS.get(policy, ())]
         ]
     }
 
@@ -130,11 +143,33 @@ _JOURNEY: Final = _object(
             },
             description="The share of Profiles that may enter.",
         ),
+        "delay": _duration("How long after it happened an Enrollment waits to be handed over."),
+        "cancelOn": {
+            "description": "Which later events of the Profile withdraw an Enrollment.",
+            "type": "array",
+            "items": _object(
+                {
+                    "event": _name("The event's name, matched exactly."),
+                    "same": {
+                        "description": "Where both events must have equal values.",
+                        "type": "array",
+                        "items": _PATH,
+                        "minItems": 1,
+                        "maxItems": MAX_KEY_PARTS,
+                    },
+                },
+                "same",
+            ),
+            "minItems": 1,
+            "maxItems": MAX_CANCEL_RULES,
+        },
     },
     "name",
     "reentry",
     "window",
     "maxLateness",
     "sample",
+    "delay",
+    "cancelOn",
     description="An automation with a trigger.",
 )

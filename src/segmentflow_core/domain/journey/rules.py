@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Any, Final
+from typing import Final
 
 from attrs import frozen
 
-from segmentflow_core.domain.canonical import canonical_json
+from segmentflow_core.domain.cancelling import CancelOn, happened_at, same_values_digest
 from segmentflow_core.domain.condition import Condition, Did, compile_condition
 from segmentflow_core.domain.duration import parse_duration
 from segmentflow_core.domain.event import SkipReason
@@ -25,17 +25,18 @@ from segmentflow_core.domain.journey.definition import (
     Sample,
     Window,
 )
-from segmentflow_core.domain.json_value import MISSING, JsonObject
-from segmentflow_core.domain.pointer import Tokens, parse_pointer, resolve
-from segmentflow_core.domain.redaction import REDACTED
+from segmentflow_core.domain.json_value import JsonObject
+from segmentflow_core.domain.pointer import Tokens, parse_pointer
 
 __all__ = [
     "ENTRY_KEY_FOR_ONCE",
+    "KEY_SEPARATOR",
     "Journey",
     "Passage",
     "PriorEntries",
     "Rules",
     "entry_key_of",
+    "has_key",
     "in_sample",
     "is_within",
 ]
@@ -48,15 +49,22 @@ class PriorEntries:
     Attributes:
         last_entered_at: when the latest entry was made; None where there is none.
         key_taken: whether an earlier entry has the same entry key.
+        count: how many were made since the instant that was asked about, those with the same
+            entry key alone where one was asked about; 0 where no instant was.
     """
 
     last_entered_at: datetime | None = None
     key_taken: bool = False
+    count: int = 0
 
     def joined(self, others: PriorEntries) -> PriorEntries:
         """Return what is known of these entries and of others together."""
         times = [t for t in (self.last_entered_at, others.last_entered_at) if t is not None]
-        return PriorEntries(max(times, default=None), self.key_taken or others.key_taken)
+        return PriorEntries(
+            max(times, default=None),
+            self.key_taken or others.key_taken,
+            self.count + others.count,
+        )
 
 
 @frozen
@@ -65,7 +73,7 @@ class Passage:
 
     Attributes:
         reason: why it skips the event already, or None.
-        entry_key: the key that re-entry is counted by; None where the policy uses none.
+        entry_key: the key that earlier entries are asked for by; None where the policy uses none.
         needs_history: whether `Rules.readmit` must still look at earlier entries.
     """
 
@@ -76,6 +84,12 @@ class Passage:
 
 ENTRY_KEY_FOR_ONCE: Final = ""
 """The entry key of every entry under `once`: all of them count as one key."""
+
+KEY_SEPARATOR: Final = "-"
+"""Stands between a key and what tells entries with it apart; sorted before every hex digit."""
+
+_BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
+_END: Final = datetime.max.replace(tzinfo=UTC)
 
 
 @frozen
@@ -120,9 +134,13 @@ class Rules:
     dids: tuple[Did, ...]
     key: tuple[Tokens, ...]
     cooldown: timedelta | None
+    times: int | None
+    within: timedelta | None
     window: Window | None
     max_lateness: timedelta | None
     sample: Sample | None
+    delay: timedelta | None
+    cancel_on: tuple[CancelOn, ...]
 
     @classmethod
     def of(cls, definition: JourneyDefinition) -> Rules:
@@ -137,11 +155,15 @@ class Rules:
             dids=() if condition is None else condition.dids,
             key=tuple(map(parse_pointer, reentry.key)),
             cooldown=None if reentry.duration is None else parse_duration(reentry.duration),
+            times=reentry.times,
+            within=None if reentry.within is None else parse_duration(reentry.within),
             window=definition.window,
             max_lateness=None
             if definition.max_lateness is None
             else parse_duration(definition.max_lateness),
             sample=definition.sample,
+            delay=None if definition.delay is None else parse_duration(definition.delay),
+            cancel_on=definition.cancel_on,
         )
 
     @property
@@ -188,8 +210,8 @@ class Rules:
                 return _NOT_MET
         if self.policy is ReentryPolicy.EVERY_EVENT:
             return _OPEN
-        if self.policy is ReentryPolicy.COOLDOWN:
-            return Passage(None, None, needs_history=True)
+        if not self.key and self.policy is not ReentryPolicy.ONCE:
+            return _ASKING
         entry_key = self.entry_key(state)
         if entry_key is None:
             return Passage(SkipReason.ENTRY_KEY_MISSING)
@@ -197,14 +219,47 @@ class Rules:
 
     def entry_key(self, state: JsonObject) -> str | None:
         """Return the entry key; None where a part is missing or the policy uses no key."""
-        if self.policy is ReentryPolicy.ONCE_PER_KEY:
+        if self.key:
             return entry_key_of(state, self.key)
         return ENTRY_KEY_FOR_ONCE if self.policy is ReentryPolicy.ONCE else None
+
+    def kept_key(self, entry_key: str | None, event_id: str) -> str | None:
+        """Return the key that an entry is kept with, which no other one of the Profile has.
+
+        Under `at_most` several entries share a key, so the event's id stands behind it.
+        """
+        if self.policy is not ReentryPolicy.AT_MOST:
+            return entry_key
+        return f"{entry_key or ''}{KEY_SEPARATOR}{event_id}"
+
+    def available_at(self, occurred_at: datetime, received_at: datetime) -> datetime:
+        """Return from when on an entry is handed over.
+
+        A delay runs from when the event happened, or was received if that is earlier; none ends
+        before the receipt.
+        """
+        if self.delay is None:
+            return received_at
+        try:
+            return max(received_at, happened_at(occurred_at, received_at) + self.delay)
+        except OverflowError:
+            return _END
+
+    def since(self, received_at: datetime) -> datetime | None:
+        """Return after which instant entries count; None where the policy does not count them."""
+        if self.within is None:
+            return None
+        try:
+            return received_at - self.within
+        except OverflowError:
+            return _BEGINNING
 
     def readmit(self, prior: PriorEntries, received_at: datetime) -> SkipReason | None:
         """Say why the Profile's earlier entries keep it out now, or None if it may enter."""
         if self.policy is ReentryPolicy.ONCE_PER_KEY:
             return SkipReason.ALREADY_ENROLLED if prior.key_taken else None
+        if self.times is not None:
+            return SkipReason.LIMIT_REACHED if prior.count >= self.times else None
         if prior.last_entered_at is None:
             return None
         if self.policy is ReentryPolicy.ONCE:
@@ -215,6 +270,7 @@ class Rules:
 
 
 _OPEN: Final = Passage(None)
+_ASKING: Final = Passage(None, None, needs_history=True)
 _NOT_MET: Final = Passage(SkipReason.CONDITION_NOT_MET)
 _UNKNOWN: Final = Passage(SkipReason.CONDITION_UNKNOWN)
 
@@ -232,6 +288,13 @@ def in_sample(sample: Sample, profile_id: str) -> bool:
     return int.from_bytes(digest[:8]) < sample.percent / 100 * 2**64
 
 
+def has_key(kept_key: str | None, entry_key: str) -> bool:
+    """Say whether an entry that is kept with a key was made with the key that is asked for."""
+    return kept_key is not None and (
+        kept_key == entry_key or kept_key.startswith(entry_key + KEY_SEPARATOR)
+    )
+
+
 def entry_key_of(state: JsonObject, key: tuple[Tokens, ...]) -> str | None:
     """Return the entry key that a state document gives, or None where a part is missing.
 
@@ -239,10 +302,4 @@ def entry_key_of(state: JsonObject, key: tuple[Tokens, ...]) -> str | None:
     count as missing. The key is the SHA-256 of the parts as canonical JSON, in hex: its
     length is fixed, and 1 and 1.0 give the same key.
     """
-    parts: list[Any] = []
-    for tokens in key:
-        part = resolve(state, tokens)
-        if part is MISSING or part is None or part == REDACTED or isinstance(part, (dict, list)):
-            return None
-        parts.append(part)
-    return hashlib.sha256(canonical_json(parts)).hexdigest()
+    return same_values_digest(state, key)

@@ -25,6 +25,7 @@ from segmentflow_core.testing.contract.atomicity import AtomicityContract
 from segmentflow_core.testing.contract.audit import AuditContract
 from segmentflow_core.testing.contract.batches import BatchContract
 from segmentflow_core.testing.contract.boundaries import BoundaryContract
+from segmentflow_core.testing.contract.cancelling import CancellingContract, CancellingRaceContract
 from segmentflow_core.testing.contract.doors import Doors
 from segmentflow_core.testing.contract.exchanges import ExchangeContract
 from segmentflow_core.testing.contract.finding import FindingContract
@@ -90,6 +91,8 @@ class StorageContract(
     SharedClaimContract,
     PeopleContract,
     PeopleRaceContract,
+    CancellingContract,
+    CancellingRaceContract,
     AuditContract,
     PausingContract,
     PausingRaceContract,

@@ -69,6 +69,7 @@ class HandOverContract(LeaseContract, StepwiseContract):
             "completedAt": None,
             "lastFailure": None,
             "withdrawnAt": None,
+            "cancelledBy": None,
             "leaseUntil": "2026-06-01T12:01:00.123456Z",
             "event": "order.created",
             "referenceId": "ord_9421",

@@ -121,6 +121,36 @@ class JourneyContract:
             enrolled.append(receipt.enrolled_journeys)
         assert enrolled == [1, 0, 1, 0, 1]
 
+    def test_at_most_so_many_entries_are_let_in_within_a_period(
+        self, tracker: Any, clock: FixedClock
+    ) -> None:
+        """Counted by key or not; whatever let them in, entries count until their period is over."""
+        twice = {"policy": "at_most", "times": 2, "within": "PT1H"}
+        by_order = {"policy": "at_most", "times": 1, "within": "PT1H", "key": "/event/orderId"}
+        once_per_order = {"policy": "once_per_key", "key": "/event/orderId"}
+        by_id = {"any": twice, "order": by_order, "earlier": once_per_order, "later": by_order}
+        tracker.journeys.publish([a_journey(name, reentry=r) for name, r in by_id.items()])
+
+        def told(order: str) -> tuple[str | None, ...]:
+            clock.advance(minutes=20)
+            receipt = tracker.track(a_request(data={"orderId": order}), f"{clock.now()}")
+            outcomes = tracker.records.event(receipt.event_id).outcomes
+            return tuple(o.reason and str(o.reason) for o in outcomes)
+
+        full, taken = "limit_reached", "already_enrolled"
+        # By Journey id: any, earlier, later, order.
+        assert told("a") == (None, None, None, None)
+        assert told("a") == (None, taken, full, full)
+        assert told("b") == (full, None, None, None)
+        # The first entries of all are exactly an hour old.
+        assert told("a") == (None, taken, None, None)
+        tracker.journeys.publish(
+            [a_journey("earlier", reentry=by_order), a_journey("later", reentry=once_per_order)]
+        )
+        assert told("b") == (None, full, taken, full)
+        assert told("c") == (full, None, None, None)
+        assert told("c") == (None, full, taken, full)
+
     def test_a_paused_journey_stops_matching_at_once_and_an_active_one_begins(
         self, tracker: Any
     ) -> None:
@@ -182,6 +212,7 @@ class JourneyContract:
             "once": {"policy": "once"},
             "order": {"policy": "once_per_key", "key": "/event/orderId"},
             "cooldown": {"policy": "cooldown", "duration": "P1D"},
+            "limit": {"policy": "at_most", "times": 1, "within": "P1D"},
         }
         for name in ("First", "Second"):
             tracker.journeys.publish(
@@ -195,6 +226,7 @@ class JourneyContract:
             "once": "already_enrolled",
             "order": "already_enrolled",
             "cooldown": "cooling_down",
+            "limit": "limit_reached",
         }
 
     def test_every_reason_to_skip_is_stored(self, tracker: Any, clock: FixedClock) -> None:
@@ -209,6 +241,7 @@ class JourneyContract:
             {"reentry": {"policy": "once_per_key", "key": "/event/none"}},
             {"reentry": {"policy": "once"}},
             {"reentry": {"policy": "cooldown", "duration": "P1D"}},
+            {"reentry": {"policy": "at_most", "times": 1, "within": "P1D"}},
         )
         tracker.journeys.publish(
             [a_journey(str(number), **fields) for number, fields in enumerate(journeys)]
@@ -220,6 +253,6 @@ class JourneyContract:
         assert [outcome.reason for outcome in stored.outcomes] == [
             reason
             for reason in SKIP_REASONS
-            # Its Profile is suppressed by a call of its own: see `people`.
-            if reason is not SkipReason.SUPPRESSED
+            # These take what not every storage has: see `people` and `cancelling`.
+            if reason not in (SkipReason.SUPPRESSED, SkipReason.CANCELLED)
         ]

@@ -101,8 +101,9 @@ class OverlapContract:
             {"policy": "once"},
             {"policy": "once_per_key", "key": "/event/orderId"},
             {"policy": "cooldown", "duration": "PT1H"},
+            {"policy": "at_most", "times": 1, "within": "PT1H", "key": "/event/orderId"},
         ],
-        ids=["once", "once-per-key", "cooldown"],
+        ids=["once", "once-per-key", "cooldown", "at-most"],
     )
     def test_two_events_at_once_enter_a_journey_once(
         self, hold: Hold, tracker: Any, reentry: dict[str, Any]

@@ -25,6 +25,7 @@ from segmentflow_core.ports import (
     FINISHED_STATUSES,
     ClaimTerms,
     Found,
+    ReleaseTerms,
     archived,
     deal,
 )
@@ -164,10 +165,12 @@ class PausingContract:
 
         left = EnrollmentStatus.WITHDRAWN if status == "archived" else EnrollmentStatus.PENDING
         in_order = sorted(leases, key=lambda lease: lease.enrollment_id)
+        terms = ReleaseTerms(now, later, 9, failed=True, error="no answer")
+        again = evolve(terms, error="again")
         completed = call("complete", in_order[:1], now)
         extended = call("extend", in_order[1:2], later + _MINUTE)
-        failed = call("release", in_order[2:3], later, 9, True, "no answer")
-        given_back = call("release", in_order[3:4], later, 9, False, None)
+        failed = call("release", in_order[2:3], terms)
+        given_back = call("release", in_order[3:4], evolve(terms, failed=False, error=None))
         revived = call("revive", "default", [in_order[4].enrollment_id], later)
         answers = [*completed.values(), *extended.values(), *failed.values(), *given_back.values()]
         assert [each.status for each in answers] == ["completed", "claimed", left, left]
@@ -175,10 +178,10 @@ class PausingContract:
         for answer in (*answers, *revived.values()):
             assert exact(tracker.enrollments.get(answer.enrollment_id)) == exact(answer)
         # A second time changes nothing, before rows follow and after it.
-        assert exact(call("release", in_order[2:3], later, 9, True, "again")) == exact(failed)
+        assert exact(call("release", in_order[2:3], again)) == exact(failed)
         if follow:
             tracker.journeys.finish_archiving()
-            assert exact(call("release", in_order[2:3], later, 9, True, "again")) == exact(failed)
+            assert exact(call("release", in_order[2:3], again)) == exact(failed)
         listed = {each.enrollment_id: each.status for each in tracker.enrollments.list()}
         assert listed[in_order[4].enrollment_id] == ("dead" if status == "archived" else "pending")
         clock.advance(minutes=9)

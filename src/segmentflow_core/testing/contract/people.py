@@ -387,6 +387,7 @@ class PeopleContract:
             [
                 *journeys,
                 a_journey("rest", reentry={"policy": "cooldown", "duration": "P1D"}),
+                a_journey("thrice", reentry={"policy": "at_most", "times": 3, "within": "P1D"}),
             ]
         )
         sent: list[Any] = []
@@ -445,6 +446,7 @@ class PeopleContract:
             "already_enrolled",
             "cooling_down",
             "entry_key_missing",
+            "limit_reached",
         }
 
     # --- all or nothing ----------------------------------------------------------------------

@@ -74,6 +74,35 @@ class RaceContract:
         assert contradictions(history.calls, stored) == []
 
     @needs("concurrent_writers")
+    def test_callers_at_once_at_a_limit_enter_so_many_times_and_no_more(
+        self, at_once: AtOnce, tracker: Any
+    ) -> None:
+        """Of one Profile, for several keys, by single calls and by batches."""
+        three = {"policy": "at_most", "times": 3, "within": "P1D"}
+        tracker.journeys.publish(
+            [
+                a_journey("any", reentry=three),
+                a_journey("order", reentry={**three, "times": 2, "key": "/event/orderId"}),
+            ]
+        )
+
+        def client(number: int) -> Client:
+            async def calls(tracker: Any) -> None:
+                orders = [a_request(data={"orderId": order}) for order in "AB"]
+                await _again_and_again(tracker.track, orders[number % 2], f"{number}")
+                batch = [(order, f"{number} {place}") for place, order in enumerate(orders)]
+                await _again_and_again(tracker.track_many, batch)
+
+            return calls
+
+        at_once([client(number) for number in range(_CLIENTS)])
+        events = {event.event_id: event for event in tracker.records.events(limit=1000)}
+        entries = tracker.enrollments.list(limit=1000)
+        entered = [(e.journey_id, events[e.event_id].data["orderId"]) for e in entries]
+        assert [journey_id for journey_id, _ in entered].count("any") == 3
+        assert [entered.count(("order", order)) for order in "AB"] == [2, 2]
+
+    @needs("concurrent_writers")
     @pytest.mark.parametrize("seed", range(2))
     def test_explaining_what_a_race_recorded_agrees_with_it(
         self, at_once: AtOnce, tracker: Any, seed: int

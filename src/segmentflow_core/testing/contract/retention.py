@@ -62,6 +62,12 @@ _ONCE_EACH: Final = {
 }
 """The same Journeys with other policies, which ask about the same entries otherwise."""
 
+_AT_MOST: Final = {"policy": "at_most", "times": 2, "within": "PT9H"}
+_LIMITED: Final = [
+    a_journey("twice", reentry=_AT_MOST),
+    a_journey("twice-an-order", reentry={**_AT_MOST, "key": "/event/orderId"}),
+]
+
 
 class RetentionContract:
     """What is old goes, what is needed stays, and no event is decided otherwise than before."""
@@ -232,6 +238,7 @@ class RetentionContract:
         both = ("default", "acme")
         for whose in both:
             tracker.journeys.publish(_POLICIES, organization_id=whose)
+            tracker.journeys.publish(_LIMITED, organization_id=whose)
 
         def outcomes(whose: str, receipt: Any) -> Any:
             stored = tracker.records.event(receipt.event_id, organization_id=whose)

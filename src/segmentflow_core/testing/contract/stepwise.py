@@ -6,7 +6,7 @@ A part of `StorageContract`, whose fixtures it uses.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any, Final
 
@@ -15,13 +15,14 @@ from attrs import evolve
 
 from segmentflow_core import Lease
 from segmentflow_core.colour import settle
-from segmentflow_core.domain.hand_over import ClaimTerms
+from segmentflow_core.domain.hand_over import ClaimTerms, EnrollmentChange, ReleaseTerms, cancelled
 from segmentflow_core.testing.builders import FixedClock, SequentialIds, a_journey, a_request
 from segmentflow_core.usecases.stepwise import Stepwise, hand_over_of
 
 __all__ = ["StepwiseContract"]
 
 _MINUTE: Final = timedelta(minutes=1)
+_CANCELLER: Final = "019bf964-302b-7000-8000-00000000ca7e"
 _ORGANIZATIONS: Final = ("a", "b", "c")
 
 
@@ -33,6 +34,7 @@ class StepwiseContract:
     ) -> None:
         """A storage without calls of its own has only the steps, and passes."""
         leases = _every_standing(tracker, clock)
+        _mark(in_transaction, leases)
         for call in (*_claims(clock.now()), *_changes(leases, clock.now())):
             outcomes = [
                 _outcome(in_transaction, call, way)
@@ -70,7 +72,9 @@ def _outcome(
 
 def _sorted(answer: Any) -> Any:
     if isinstance(answer, list | tuple):
-        return sorted(answer, key=lambda each: (each.organization_id, each.lease.enrollment_id))
+        return sorted(
+            answer, key=lambda each: (each.organization_id, each.enrollment.enrollment_id)
+        )
     return dict(answer)
 
 
@@ -102,6 +106,23 @@ def _every_standing(tracker: Any, clock: FixedClock) -> list[Lease]:
     return leases
 
 
+def _mark(in_transaction: Callable[..., Any], leases: list[Lease]) -> None:
+    """Mark what is held, every second one, as an event does that cancels it."""
+    named = sorted({(lease.organization_id, lease.enrollment_id) for lease in leases})
+
+    async def work(transaction: Any) -> None:
+        changes = [
+            EnrollmentChange(whose, before, after)
+            for whose, before in await settle(transaction.hand_over.lock(named))
+            for after in [cancelled(before, _CANCELLER, datetime.min.replace(tzinfo=UTC))]
+            if after is not None and before.lease_until is not None and before.attempts
+        ]
+        changes.sort(key=lambda each: (each.organization_id, each.after.enrollment_id))
+        await settle(transaction.hand_over.save(changes[::2]))
+
+    in_transaction(work)
+
+
 def _claims(now: datetime) -> list[Callable[[Any], Any]]:
     ids = SequentialIds()
     later = now + timedelta(hours=1)
@@ -124,9 +145,9 @@ def _changes(leases: list[Lease], now: datetime) -> list[Callable[[Any], Any]]:
     return [
         lambda way: way.complete(ordered, now),
         lambda way: way.extend(ordered, later),
-        lambda way: way.release(ordered, later, 9, True, None),
-        lambda way: way.release(ordered, later, 1, True, "second"),
-        lambda way: way.release(ordered, later, 9, False, None),
+        lambda way: way.release(ordered, ReleaseTerms(now, later, 9, True)),
+        lambda way: way.release(ordered, ReleaseTerms(now, later, 1, True, "second")),
+        lambda way: way.release(ordered, ReleaseTerms(now, later, 9, False)),
         lambda way: way.revive("a", ids, now),
         lambda way: way.complete([], now),
         lambda way: way.revive("a", [], now),

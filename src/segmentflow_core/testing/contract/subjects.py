@@ -38,6 +38,7 @@ MARKERS: Final[dict[str, str]] = {
     "SharedClaim": "leases",
     "PausingRace": "pausing",
     "PeopleRace": "people",
+    "CancellingRace": "cancelling",
     "HistoryRace": "history",
     "ApiKey": "api_keys",
 }

@@ -1,0 +1,73 @@
+"""What events cancel: Enrollments that wait for them, and events that were recorded already."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import frozen
+from sqlalchemy import BigInteger, ColumnElement, Select, bindparam, func, literal_column, select
+
+from segmentflow_core.ports import LOOKED_AT
+from segmentflow_sql.schema import enrollments, events
+from segmentflow_sql.statements.building import NO_OFFSET, columns, compiled, equal_to_given
+from segmentflow_sql.statements.dialects import Dialect
+from segmentflow_sql.statements.lines import archived_at
+from segmentflow_sql.statements.statement import Statement
+from segmentflow_sql.statements.versions import EVENTS, event_columns
+
+__all__ = ["CancellingStatements", "cancelling_statements"]
+
+
+@frozen
+class CancellingStatements:
+    """The statements of cancelling; planned anew each time."""
+
+    cancellable_enrollments: Statement
+    recorded_since: Statement
+
+
+def cancelling_statements(dialect: Dialect) -> CancellingStatements:
+    """Build and compile the statements of cancelling."""
+    return CancellingStatements(
+        cancellable_enrollments=compiled(
+            dialect,
+            "cancellable_enrollments",
+            select(*columns(dialect, enrollments), archived_at(dialect)).where(
+                equal_to_given(enrollments, "organization_id"),
+                dialect.among(enrollments.c.profile_id, "profile_ids"),
+                enrollments.c.cancellers.is_not(None),
+            ),
+            prepared=False,
+        ),
+        recorded_since=compiled(
+            dialect, "recorded_since", _recorded_since(dialect), prepared=False
+        ),
+    )
+
+
+def _recorded_since(dialect: Dialect) -> Select[Any]:
+    """Look through a Profile's newest events for those that happened since an instant."""
+    newest = events.alias("newest")
+    limit: ColumnElement[Any] = literal_column(str(LOOKED_AT))
+    before = func.coalesce(
+        bindparam("before", type_=BigInteger), literal_column(str(2**63 - 1), BigInteger)
+    )
+    looked_at = (
+        select(*(newest.c[name] for name in ("event_id", "event", "occurred_at", "received_at")))
+        .where(equal_to_given(newest, "organization_id", "profile_id"), newest.c.number < before)
+        .order_by(newest.c.event_id.desc())
+        .limit(limit)
+        .offset(NO_OFFSET)
+        .subquery("looked_at")
+    )
+    since = bindparam("since", type_=events.c.occurred_at.type)
+    ids = select(looked_at.c.event_id).where(
+        looked_at.c.event == bindparam("event", type_=events.c.event.type),
+        looked_at.c.occurred_at > since,
+        looked_at.c.received_at > since,
+    )
+    return (
+        select(*event_columns(dialect))
+        .select_from(EVENTS)
+        .where(equal_to_given(events, "organization_id"), dialect.one_of(events.c.event_id, ids))
+    )

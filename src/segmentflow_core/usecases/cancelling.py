@@ -1,0 +1,164 @@
+"""Asking a store what events cancel: what waits for a Profile, and what is recorded already.
+
+Knows in which order it is asked. What an answer means, `domain.withdrawals` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeVar, cast
+
+from attrs import frozen
+
+from segmentflow_core.colour import settle
+from segmentflow_core.domain.event import Enrollment, UserEvent
+from segmentflow_core.domain.hand_over import EnrollmentChange
+from segmentflow_core.domain.journey import Journey
+from segmentflow_core.domain.json_value import JsonObject
+from segmentflow_core.domain.profile import Profile
+from segmentflow_core.domain.withdrawals import (
+    LookedUp,
+    Questions,
+    RecordedProbe,
+    canceller_among,
+    probes_of_cancellers,
+)
+from segmentflow_core.ports import TellsTime, Transaction
+from segmentflow_core.ports.cancelling import CancellingRepository
+from segmentflow_core.usecases.capabilities import capability
+from segmentflow_core.usecases.history import merged_before
+
+__all__ = [
+    "Entering",
+    "can_cancel",
+    "look_up",
+    "recorded_cancellers",
+    "recorded_events",
+    "save_withdrawn",
+]
+
+K = TypeVar("K")
+
+
+def can_cancel(transaction: Transaction) -> bool:
+    """Say whether a store keeps what cancels Enrollments."""
+    return getattr(transaction, "cancelling", None) is not None
+
+
+async def look_up(
+    transaction: Transaction,
+    organization_id: str,
+    questions: Questions,
+    known: LookedUp,
+    *,
+    by_store: bool,
+) -> LookedUp:
+    """Answer questions, and return the answers with those that were known.
+
+    Args:
+        transaction: in which the batch is decided.
+        organization_id: whose batch.
+        questions: to be answered.
+        known: earlier answers.
+        by_store: whether leases go by the store's own clock, where it has one.
+    """
+    leases_at = known.leases_at
+    waiting, locked, recorded = dict(known.waiting), dict(known.locked), dict(known.recorded)
+    if questions.waiting:
+        of_series = {each: who for who, series in questions.waiting.items() for each in series}
+        asked = _cancelling(transaction).cancellable(organization_id, sorted(of_series))
+        found: dict[str, list[Enrollment]] = {who: [] for who in questions.waiting}
+        for enrollment in await settle(asked):
+            found[of_series[enrollment.profile_id]].append(enrollment)
+        waiting |= found
+    if questions.locks:
+        named = [(organization_id, enrollment_id) for enrollment_id in sorted(questions.locks)]
+        locked |= dict.fromkeys(questions.locks)
+        for _, enrollment in await settle(transaction.hand_over.lock(named)):
+            locked[enrollment.enrollment_id] = enrollment
+            is_held = enrollment.lease_until is not None
+            if is_held and by_store and leases_at is None and hasattr(transaction, "now"):
+                leases_at = await settle(cast("TellsTime", transaction).now())
+    if questions.recorded:
+        recorded |= await recorded_events(transaction, organization_id, list(questions.recorded))
+    return LookedUp(waiting, locked, recorded, leases_at)
+
+
+async def recorded_events(
+    transaction: Transaction, organization_id: str, probes: Sequence[RecordedProbe]
+) -> dict[RecordedProbe, Sequence[UserEvent]]:
+    """Answer probes about recorded events; without any, nothing is asked."""
+    if not probes:
+        return {}
+    return dict(await settle(_cancelling(transaction).recorded(organization_id, probes)))
+
+
+async def save_withdrawn(
+    transaction: Transaction,
+    organization_id: str,
+    withdrawn: Sequence[tuple[Enrollment, Enrollment]],
+) -> None:
+    """Save what events withdrew or marked, which is locked, sorted by id."""
+    changes = [EnrollmentChange(organization_id, *change) for change in withdrawn]
+    await settle(transaction.hand_over.save(changes))
+
+
+@frozen(repr=False)
+class Entering:
+    """An event that is recorded, or might be, as one that enters a Journey.
+
+    Attributes:
+        journey: the Journey.
+        event: the event.
+        before: its number, where only what was recorded earlier counts; None counts everything.
+    """
+
+    journey: Journey
+    event: UserEvent
+    before: int | None
+
+
+async def recorded_cancellers(
+    transaction: Transaction,
+    organization_id: str,
+    asked: Mapping[K, Entering],
+    profiles: dict[str, Profile | None],
+) -> dict[K, UserEvent]:
+    """Return the event that cancels each entry already; those that nothing cancels are not named.
+
+    Args:
+        transaction: to ask in.
+        organization_id: whose events.
+        asked: entries by what they are asked for.
+        profiles: those that were read already, by id; filled here.
+    """
+    probes: dict[K, list[RecordedProbe]] = {}
+    for key, entering in asked.items():
+        event, rules = entering.event, entering.journey.rules.cancel_on
+        # An event that happened when it was received is later than all that is recorded.
+        if rules and event.occurred_at < event.received_at:
+            who, before = event.profile_id, entering.before
+            merged = await merged_before(transaction, organization_id, who, before, profiles)
+            probes[key] = probes_of_cancellers(
+                rules, _state(event), (who, *merged), event.occurred_at, before
+            )
+    together = dict.fromkeys(probe for each in probes.values() for probe in each)
+    answers = await recorded_events(transaction, organization_id, list(together))
+    found: dict[K, UserEvent] = {}
+    for key, own in probes.items():
+        event, rules = asked[key].event, asked[key].journey.rules.cancel_on
+        recorded = [each for probe in own for each in answers[probe]]
+        canceller = canceller_among(rules, _state(event), event.occurred_at, recorded)
+        if canceller is not None:
+            found[key] = canceller
+    return found
+
+
+def _state(event: UserEvent) -> JsonObject:
+    return {"event": event.data, "profile": event.profile}
+
+
+def _cancelling(transaction: Transaction) -> CancellingRepository:
+    lacking = "This storage keeps no Journeys with cancelOn."
+    repository: CancellingRepository = capability(transaction, "cancelling", lacking)
+    return repository

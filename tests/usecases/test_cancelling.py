@@ -1,0 +1,93 @@
+"""What a storage must be able to do for Journeys with `cancelOn`, and whose clock leases go by."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from segmentflow_core import Tracker
+from segmentflow_core.errors import ConfigurationError, NotFound
+from segmentflow_core.testing import FINGERPRINT_SECRET, FixedClock, a_journey, a_request
+from segmentflow_memory import MemoryStorage
+
+CANCELLED = a_journey("cancelled", cancelOn=[{"event": "other"}])
+HOUR = timedelta(hours=1)
+
+
+class Without:
+    """A storage that keeps nothing of what cancels, or one that has a clock of its own."""
+
+    def __init__(self, *lacks, clock=None):
+        self.within = MemoryStorage()
+        self.lacks = lacks
+        self.clock = clock
+
+    def run(self, work, *, reads_only=False):
+        return self.within.run(lambda t: work(_Part(t, self)), reads_only=reads_only)
+
+
+class _Part:
+    def __init__(self, transaction, of):
+        self._transaction, self._of = transaction, of
+        if of.clock is not None:
+            self.now = of.clock.now
+
+    def __getattr__(self, name):
+        if name in self._of.lacks:
+            raise AttributeError(name)
+        return getattr(self._transaction, name)
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_storage_that_cannot_cancel_refuses_such_journeys_by_name(dry_run):
+    tracker = Tracker(Without("cancelling"), fingerprint_key=FINGERPRINT_SECRET)
+    with pytest.raises(ConfigurationError, match="cancelOn: cancelled, second"):
+        tracker.journeys.publish(
+            [a_journey(), {**CANCELLED, "id": "second"}, CANCELLED], dry_run=dry_run
+        )
+    assert tracker.journeys.list() == []
+    tracker.journeys.publish([a_journey(delay="PT1H")], dry_run=dry_run)
+
+
+def test_a_storage_that_cannot_cancel_explains_no_late_event_for_such_a_draft():
+    clock = FixedClock()
+    tracker = Tracker(Without("cancelling"), fingerprint_key=FINGERPRINT_SECRET, clock=clock)
+    now = tracker.track(a_request(), "1").event_id
+    late = tracker.track(a_request(occurredAt=(clock.now() - HOUR).isoformat()), "2").event_id
+    (explained,) = tracker.records.explain(now, journeys=[CANCELLED]).journeys
+    assert explained.outcome == "enrolled"
+    with pytest.raises(ConfigurationError, match="cancelOn"):
+        tracker.records.explain(late, journeys=[CANCELLED])
+
+
+@pytest.mark.parametrize(("ahead", "status"), [(0, "claimed"), (2, "withdrawn")])
+def test_leases_go_by_the_clock_of_the_store_where_the_host_gives_none(ahead, status):
+    """The machine's own clock is years away from either."""
+    clock = FixedClock()
+    storage = Without(clock=clock)
+    tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET)
+    tracker.journeys.publish([CANCELLED])
+    tracker.track(a_request(), "1")
+    clock.advance(days=9_999)
+    (claimed,) = tracker.enrollments.claim(lease=HOUR)
+    clock.advance(hours=ahead)
+    tracker.track(a_request("other"), "2")
+    assert tracker.enrollments.get(claimed.enrollment.enrollment_id).status == status
+
+
+def test_a_host_that_gives_a_clock_lets_leases_go_by_it():
+    clock = FixedClock()
+    tracker = Tracker(Without(clock=FixedClock()), fingerprint_key=FINGERPRINT_SECRET, clock=clock)
+    tracker.journeys.publish([CANCELLED])
+    tracker.track(a_request(), "1")
+    tracker.enrollments.claim(lease=HOUR)
+    clock.advance(hours=1)
+    tracker.track(a_request("other"), "2")
+    assert [entry.status for entry in tracker.enrollments.list()] == ["withdrawn"]
+
+
+def test_an_enrollment_that_is_not_there_is_not_withdrawn(tracker):
+    answers = tracker.enrollments.withdraw_many(["nothing", "019bf964-302b-7000-8000-00000000dead"])
+    assert [type(answer) for answer in answers] == [NotFound, NotFound]
+    assert tracker.enrollments.withdraw_many([]) == []
