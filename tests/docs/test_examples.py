@@ -4,6 +4,9 @@ An example is a fenced ``python`` block. The blocks of one page run in order, in
 namespace, in an empty directory. A block that cannot run says why in its info string::
 
     ```python no-run: needs a PostgreSQL server
+
+A block that is a file to write, ``python file: shop.py``, is run by test_quickstarts.py with all of
+its page.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ PAGES = [
     ROOT / "README.md",
     *(page for page in sorted((ROOT / "docs").rglob("*.md")) if "_build" not in page.parts),
 ]
-INFO = re.compile(r"python(?:\s+no-run:\s*(?P<reason>\S.*))?")
+INFO = re.compile(r"python(?:\s+(?:no-run:\s*|(?=(?:file|append): ))(?P<reason>\S.*))?")
 OTHER_SPELLINGS = {"py", "python3", "pycon", "python-console", "ipython"}
 
 

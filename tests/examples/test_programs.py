@@ -31,7 +31,7 @@ def test_the_order_is_the_documented_request():
     assert json.loads((EXAMPLES / "order.json").read_text("utf-8")) == DOCUMENTED_REQUEST
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/tutorial/index.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial/first-event.md"])
 def test_the_commands_of_a_page_run_from_the_root(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(EXAMPLES.parent)
     monkeypatch.setenv("SEGMENTFLOW_STORE", f"sqlite:///{tmp_path / 'segmentflow.db'}")
