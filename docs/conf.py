@@ -13,10 +13,18 @@ author = "the segmentflow-core contributors"
 copyright = author  # noqa: A001  # the name Sphinx reads
 release = version = importlib.metadata.version(project)
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"{project} {version}"
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
+pygments_dark_style = "github-dark"
+
+# Of a conversation with the shell, what is typed is copied, and what is printed is not.
+copybutton_prompt_text = r"\$ "
+copybutton_prompt_is_regexp = True
+copybutton_line_continuation_character = "\\"
 
 # A name in single backticks, as docstrings have them.
 default_role = "code"
