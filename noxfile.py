@@ -176,7 +176,7 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def deep(session: nox.Session) -> None:
-    """Run what takes minutes: planted mistakes, interleavings, statements for other engines."""
+    """Run what takes minutes: planted mistakes, interleavings, quickstarts, other engines."""
     session.install("-e", ".[test]")
     session.run("pytest", *IN_PARALLEL, "-m", "deep", "tests", *session.posargs)
 
