@@ -87,7 +87,6 @@ def profile(asked: Asked, profile: Profile) -> Page:
                     "Created": profile.created_at,
                     "Changed": profile.updated_at,
                     "Suppressed": profile.suppressed_at,
-                    "Merged into": asked.link(models.Profile, profile.merged_into),
                     "Erased": profile.erased_at,
                     "Scrubbed": profile.scrubbed_at,
                 },

@@ -218,7 +218,7 @@ def test_the_story_about_one_journey_shows_the_leaves_of_its_condition(project, 
     assert see(client, "profile", f"{alex}/why/", journey="other").status == 404
 
 
-def test_records_are_found_by_who_what_and_when(project, tracker):
+def test_records_are_found_by_who_and_what(project, tracker):
     client = browser(*KINDS)
     events, entries = tracker.records.events(), tracker.enrollments.list()
     alex = tracker.records.find_profile(ALEX).profile_id
@@ -345,6 +345,26 @@ def no_organizations(_request):
 
 
 @pytest.mark.parametrize("vendor", ["sqlite"])
+def test_who_was_merged_or_erased_is_shown_as_what_became_of_her(project, tracker):
+    alex, bea = (tracker.records.find_profile(who).profile_id for who in (ALEX, "cus_bea"))
+    client = browser(*KINDS)
+    tracker.people.merge(alex, bea)
+    merged = see(client, "profile", f"{bea}/change/")
+    assert "bea@example.com" not in merged.html
+    assert f"/admin/segmentflow_django/profile/{alex}/why/" in merged.links
+    assert len(see(client, "userevent", q="cus_bea").rows) == 3
+    tracker.people.erase(alex)
+    for page in (f"{alex}/change/", f"{alex}/why/", ""):
+        shown = see(client, "profile", page)
+        assert shown.status == 200
+        assert "erased" in shown.words.lower()
+        assert ALEX not in shown.html
+    (newest, *_) = tracker.records.events()
+    event = see(client, "userevent", f"{newest.event_id}/change/")
+    assert (event.status, "90" in event.words) == (200, False)
+
+
+@pytest.mark.parametrize("vendor", ["sqlite"])
 def test_nothing_is_written_and_nothing_else_is_answered(project, tracker):
     from django.contrib.auth.models import User
 
@@ -392,6 +412,7 @@ def test_the_models_are_names_that_no_table_stands_behind(project):
     out = StringIO()
     call_command("makemigrations", check=True, dry_run=True, stdout=out)
     assert "No changes detected" in out.getvalue()
+    call_command("check", "segmentflow_django", fail_level="WARNING")
     call_command("dumpdata", "segmentflow_django", database=project.alias, use_base_manager=True)
     assert list(Profile.objects.using(project.alias)) == []
     assert not [table for table in project.tables if table.startswith("segmentflow_django_")]
