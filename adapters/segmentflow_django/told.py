@@ -143,7 +143,7 @@ def event(asked: Asked, event: UserEvent) -> Page:
                 (asked.link(models.Journey, each.journey_id), each.version, _outcome(each))
                 for each in event.outcomes
             ],
-            "No active Journey listened for it.",
+            "No Journey listened for this event.",
         ),
     ]
     if event.withdrew:
@@ -326,5 +326,5 @@ def _told(asked: Asked, told: ToldEvent) -> list[tuple[Any, ...]]:
         journey, withdrawn, became = _withdrawal(asked, withdrawal)
         rows.append((journey, f"withdrew: {became}", withdrawn, None, None))
     if not rows:
-        rows.append((None, "No active Journey listened for it.", None, None, None))
+        rows.append((None, "No Journey listened for this event.", None, None, None))
     return [(event.received_at, name, *row) for row in rows]
