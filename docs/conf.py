@@ -31,6 +31,10 @@ default_role = "code"
 
 myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
 myst_heading_anchors = 3
+myst_html_meta = {
+    "description": "events.track for any Python backend: one call records one business event, exactly once",
+    "keywords": "idempotency, duplicate, exactly once, outbox, GDPR, erase, upgrade, Django, FastAPI, Flask",
+}
 
 autodoc_default_options = {"members": True}
 autodoc_member_order = "bysource"
