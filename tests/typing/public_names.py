@@ -49,7 +49,7 @@ from segmentflow_core.explanation import (
     Story,
     ToldEvent,
 )
-from segmentflow_core.journeys import JourneyCounts, JourneyStats
+from segmentflow_core.journeys import JourneyCounts, JourneyDay, JourneyStats
 from segmentflow_core.people import AuditRecord, Erasure, Merge, Suppression
 from segmentflow_core.ports import (
     AsyncStorage,
@@ -138,6 +138,7 @@ assert_type(tracker.enrollments, Enrollments)
 assert_type(tracker.records, Records)
 assert_type(Journeys(sql).publish([], by="carol"), list[PublishedJourney])
 assert_type(tracker.journeys.stats("welcome").journeys, tuple[JourneyCounts, ...])
+assert_type(tracker.journeys.stats("welcome").journeys[0].days, tuple[JourneyDay, ...])
 assert_type(tracker.records.audit(), Sequence[AuditRecord])
 assert_type(tracker.people, People)
 assert_type(tracker.people.suppress("cus_123"), Suppression)
