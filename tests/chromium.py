@@ -56,12 +56,13 @@ class Tab:
 
     def open(self, url):
         """Open a URL, and wait until it is loaded."""
-        with self._loading():
+        with self.loading():
             answer = self.do("Page.navigate", url=url)
             assert "errorText" not in answer, answer
 
     @contextmanager
-    def _loading(self):
+    def loading(self):
+        """Wait until the page that the block leads to is loaded."""
         self._send.forget("Page.loadEventFired")
         yield
         self._send.wait("Page.loadEventFired")
@@ -74,16 +75,12 @@ class Tab:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def submit(self, script):
-        """Run what leads to another page, and wait until that is loaded."""
-        with self._loading():
-            self.run(script)
-
     def press(self, key, code):
-        for kind in ("keyDown", "keyUp"):
-            self.do(
-                "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code
-            )
+        """Press a key and let it go."""
+        named = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+        text = {"text": "\r"} if key == "Enter" else {}
+        self.do("Input.dispatchKeyEvent", type="keyDown", **named, **text)
+        self.do("Input.dispatchKeyEvent", type="keyUp", **named)
 
     def photograph(self, path):
         """Write the whole page as a picture."""

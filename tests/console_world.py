@@ -122,7 +122,8 @@ def a_world(storage, clock):
     tracker.people.merge("cus_alex", "cus_person5", by="support")
     clock.advance(hours=2)
     (waiting, *_) = tracker.enrollments.list(
-        journey_id="order-confirmation", status=EnrollmentStatus.PENDING
+        profile_id=tracker.records.find_profile("cus_person1").profile_id,
+        status=EnrollmentStatus.PENDING,
     )
     return World(
         tracker, alex.profile_id, alex.event_id, entry.enrollment_id, waiting.enrollment_id

@@ -20,9 +20,10 @@ __all__ = ["Bar", "Chart", "Kind", "Tick", "chart_of"]
 
 WIDTH: Final = 720
 HEIGHT: Final = 220
-_LEFT, _TOP, _BOTTOM = 44, 10, 24
+_LEFT, _TOP, _BOTTOM = 52, 14, 28
 _NAMED: Final = 4
 """How many reasons have a colour of their own; the rarer ones share one."""
+_LABELS: Final = 8
 
 
 @frozen
@@ -54,10 +55,11 @@ class Bar:
 
 @frozen
 class Tick:
-    """A label beside an axis."""
+    """A label beside an axis; on a narrow screen only what is major is shown."""
 
     at: float
     label: str
+    is_major: bool = True
 
 
 @frozen
@@ -133,13 +135,15 @@ def _bars(
 
 
 def _across(shown: Sequence[date]) -> tuple[Tick, ...]:
+    """Label some of the days, counted from the last one."""
     slot = (WIDTH - _LEFT) / len(shown)
-    step = -(-len(shown) // 8)
-    return tuple(
-        Tick(round(_LEFT + (n + 0.5) * slot, 2), f"{day:%b} {day.day}")
-        for n, day in enumerate(shown)
-        if (len(shown) - 1 - n) % step == 0
-    )
+    step = -(-len(shown) // _LABELS)
+    ticks: list[Tick] = []
+    for n, day in enumerate(reversed(shown)):
+        if n % step == 0:
+            at = round(WIDTH - (n + 0.5) * slot, 2)
+            ticks.append(Tick(at, f"{day:%b} {day.day}", n // step % 2 == 0))
+    return tuple(ticks)
 
 
 def _up(top: int) -> tuple[Tick, ...]:
@@ -155,4 +159,5 @@ def _round_up(most: int) -> int:
     power = 1
     while power * 10 <= most:
         power *= 10
-    return next(step * power for step in (1, 2, 4, 6, 8, 10) if step * power >= most)
+    step = max(power // 5, 1)
+    return max(-(-most // step) * step, 1)
