@@ -70,12 +70,12 @@ def console(
         page = LocalConsole(StoreFacades(storage), operator, port=server.server_port)
         server.show(page)
         url = server.url_of(page)
-        common.printer.told({"url": url}, f"The page, for one browser, once: {url}")
-        sys.stdout.flush()
-        if browser:
-            webbrowser.open(url)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with suppress(KeyboardInterrupt):
+            common.printer.told({"url": url}, f"The page, for one browser, once: {url}")
+            sys.stdout.flush()
+            if browser:
+                webbrowser.open(url)
             server.serve_forever()
 
 

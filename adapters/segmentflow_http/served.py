@@ -48,7 +48,7 @@ class Served(Protocol):
 
 
 class AsyncServed(Protocol):
-    """Answers requests, awaited; as `AsyncEndpoint`."""
+    """Answers requests, awaited; as `Served`."""
 
     def max_bytes_at(self, path: str) -> int:
         """Return the longest body that a path accepts."""
