@@ -91,7 +91,7 @@ class _Quiet(WSGIRequestHandler):
 
     timeout = _TIMEOUT
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as it is overridden
         """Log nothing."""
 
 

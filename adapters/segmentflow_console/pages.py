@@ -36,6 +36,10 @@ HEADERS: Final[Mapping[str, str]] = {
 }
 """What every answer says: no script, nothing of a third party, no frame, no copy kept."""
 
+_TURNED: Final = {
+    code: f"\\u{code:04x}"
+    for code in (0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+}
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
@@ -96,7 +100,8 @@ def _machine(moment: datetime) -> str:
 
 
 def _pretty(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=2, default=dict)
+    """Write a value as JSON, with what would turn its text around written as escapes."""
+    return json.dumps(value, ensure_ascii=False, indent=2, default=dict).translate(_TURNED)
 
 
 def _words(code: str) -> str:

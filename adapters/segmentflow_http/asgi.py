@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from inspect import isawaitable
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from segmentflow_core.colour import is_asynchronous
 from segmentflow_core.errors import (
@@ -235,7 +235,9 @@ class AsgiApp:
     async def _refuse_caller(
         self, method: str, path: str, headers: list[tuple[bytes, bytes]]
     ) -> Response | None:
-        refuse: Callable[[], Any] = partial(self._endpoint.refuse_caller, method, path, headers)
+        refuse = cast(
+            "Callable[[], Any]", partial(self._endpoint.refuse_caller, method, path, headers)
+        )
         refused: Response | None = await (refuse() if self._awaited else self._in_a_thread(refuse))
         return refused
 
