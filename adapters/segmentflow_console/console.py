@@ -44,6 +44,7 @@ __all__ = ["AsyncConsole", "Console"]
 
 _MAX_BYTES: Final = 16 * 1024
 _SHORTEST_KEY: Final = 32
+_TITLES: Final = {401: "Not signed in", 403: "Not allowed", 404: "Not found"}
 _AWAITED: Final = "What has to be awaited needs an AsyncConsole."
 
 
@@ -213,7 +214,7 @@ class _EitherConsole:
             shown = shown_error(known)
             status, message, code = shown.status, shown.message, shown.code
         values = {
-            **_frame("Refused" if status < 500 else "Failed", mount, operator),
+            **_frame(_TITLES.get(status, "Refused" if status < 500 else "Failed"), mount, operator),
             "status": status,
             "message": message,
             "code": code,

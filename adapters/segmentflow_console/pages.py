@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -40,6 +41,7 @@ _TURNED: Final = {
     code: f"\\u{code:04x}"
     for code in (0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 }
+_CAPITAL: Final = re.compile("[A-Z]")
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
@@ -105,7 +107,8 @@ def _pretty(value: Any) -> str:
 
 
 def _words(code: str) -> str:
-    return str(code).replace("_", " ")
+    """Write a code, or a name as it is on the wire, as words."""
+    return _CAPITAL.sub(r" \g<0>", str(code)).replace("_", " ").lower()
 
 
 def _short(identifier: str) -> str:
