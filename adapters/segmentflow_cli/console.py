@@ -67,7 +67,10 @@ def console(
     scopes = ["read"] if read_only else ["read", "act", "erase"]
     operator = Operator(by or _account(), scopes, common.organization)
     with opened(common.store) as storage, ConsoleServer(port) as server:
-        page = LocalConsole(StoreFacades(storage), operator, port=server.server_port)
+        facades = StoreFacades(storage)
+        # A store that cannot be read is told of here rather than in the browser.
+        facades.journeys.list(organization_id=common.organization)
+        page = LocalConsole(facades, operator, port=server.server_port)
         server.show(page)
         url = server.url_of(page)
         signal.signal(signal.SIGTERM, signal.default_int_handler)

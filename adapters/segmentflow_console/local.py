@@ -6,7 +6,7 @@ import hmac
 import re
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -27,6 +27,7 @@ __all__ = ["SIGN_IN", "LocalConsole"]
 SIGN_IN: Final = "/sign-in"
 _LIFETIME: Final = timedelta(hours=12)
 _HOST: Final = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]{1,5})?")
+_UNKNOWN: Final = "Open the address that was printed: it lets one browser in, once."
 _AGAIN: Final = (
     "This address was used already, or is not the one that was printed. Start the page again."
 )
@@ -114,12 +115,13 @@ class LocalConsole:
         cookie = f"{self._cookie}={secret}; HttpOnly; SameSite=Strict; Path={mount or '/'}"
         return go_to(mount, "/", {}, set_cookie=cookie)
 
-    def _who(self, headers: AnyHeaders) -> Operator | None:
+    def _who(self, headers: Mapping[str, str]) -> Operator:
         session = self._session
-        if session is None or self._clock.now() >= session[1]:
-            return None
-        given = _cookie(read_headers(headers).get("cookie", ""), self._cookie)
-        return self._operator if _same(given, session[0]) else None
+        if session is not None and self._clock.now() < session[1]:
+            given = _cookie(headers.get("cookie", ""), self._cookie)
+            if _same(given, session[0]):
+                return self._operator
+        raise Unauthorized(_UNKNOWN)
 
 
 def _same(given: str, secret: str) -> bool:

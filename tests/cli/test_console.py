@@ -76,6 +76,12 @@ def test_the_browser_is_opened_unless_told_otherwise(run, store, served):
     assert len(opened) == 1
 
 
+def test_a_store_without_tables_is_refused_before_anything_is_served(run, folder, served):
+    status, _, err = run("console")
+    assert (status, "segmentflow init" in err or "create_all" in err) == (1, True)
+    assert served == ([], [])
+
+
 def test_what_is_missing_is_named(run, store, served, monkeypatch):
     with ConsoleServer(0) as taken:
         status, _, err = run("console", "--port", taken.server_port)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -142,27 +143,28 @@ ACCESSIBILITY = r"""
 """
 
 
-@pytest.mark.parametrize("screen", SCREENS)
-def test_every_page_fits_the_screen_and_is_accessible(shown, screen):
+def test_every_page_fits_the_screen_and_is_accessible(shown):
     tab, world, address = shown
-    width, dark = SCREENS[screen]
-    tab.screen(width, dark=dark)
     axe = os.environ.get("SEGMENTFLOW_AXE")
-    for path in paths(world):
+    for (screen, (width, dark)), path in product(SCREENS.items(), paths(world)):
+        tab.screen(width, dark=dark)
         tab.open(address + path)
         assert tab.run("document.styleSheets[0].cssRules.length") > 50
-        assert tab.run("[innerWidth, document.documentElement.scrollWidth]") == [width, width], path
+        assert tab.run("[innerWidth, document.documentElement.scrollWidth]") == [width, width], (
+            screen,
+            path,
+        )
         background = tab.run("getComputedStyle(document.body).backgroundColor")
         assert (int(re.findall(r"\d+", background)[0]) < 60) is dark
         tab.run("document.querySelectorAll('details').forEach(each => each.open = true)")
-        assert tab.run("document.documentElement.scrollWidth") == width, path
-        assert tab.run(ACCESSIBILITY) == [], path
+        assert tab.run("document.documentElement.scrollWidth") == width, (screen, path)
+        assert tab.run(ACCESSIBILITY) == [], (screen, path)
         if axe:
             tab.run(Path(axe).read_text(encoding="utf-8") + "; 0")
             found = (
                 "axe.run().then(all => all.violations.map(each => [each.id, each.nodes[0].html]))"
             )
-            assert tab.run(found) == [], path
+            assert tab.run(found) == [], (screen, path)
 
 
 def focused(tab):
