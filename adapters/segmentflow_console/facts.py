@@ -22,6 +22,7 @@ _WHY_UNKNOWN: Final = {
     "wrong_type": "it is of another type",
     "redacted": "it is redacted",
 }
+_COUNTS: Final = {True: "counts", False: "does not count", None: "may count"}
 _COMBINED: Final = {"all": "All of", "any": "Any of", "not": "Not"}
 
 
@@ -151,7 +152,7 @@ def _history(node: dict[str, Any], mark: str) -> Fact:
     parts += [
         Fact(
             _mark(event["counts"]),
-            "counted" if event["counts"] else "not counted",
+            _COUNTS[event["counts"]],
             f"occurred {event['occurredAt']}",
             (),
             event["eventId"],

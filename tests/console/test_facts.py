@@ -13,6 +13,7 @@ from segmentflow_core.wire import explained_document
 from segmentflow_memory import MemoryStorage
 
 FROM, UNTIL = "2020-01-01T00:00:00.000Z", "2030-01-01T00:00:00.000Z"
+ENTERED, FREE = "2026-06-01T12:00:00.000Z", "2026-06-08T12:00:00.000Z"
 WHERE = {
     "any": [
         {"not": {"path": "/event/total", "op": "exists"}},
@@ -99,3 +100,47 @@ def test_days_are_laid_out_with_the_rare_reasons_together():
     assert round(sum(bar.height for bar in of_the_second) + tops[-1], 1) == chart.floor
     nothing = chart_of([], date(2026, 6, 1), date(2026, 6, 1))
     assert (nothing.bars, [tick.label for tick in nothing.up]) == ((), ["0", "1"])
+
+
+def test_what_is_not_known_exactly_is_told():
+    counted = {"eventId": "e1", "occurredAt": "2026-06-01T12:00:00.000Z", "counts": True}
+    history = {
+        "kind": "did",
+        "result": None,
+        "expected": {"did": "order.created", "within": "P30D"},
+        "least": 1,
+        "most": None,
+        "events": [counted, {**counted, "counts": None}],
+        "omitted": 2,
+        "gaps": ["removed"],
+        "removed": 3,
+        "removedUntil": "2026-05-01T12:00:00.000Z",
+    }
+    items = {"kind": "items", "result": False, "path": "/event/a", "op": "any_item"}
+    where = {"kind": "all", "result": None, "children": [history, {**items, "omitted": 4}]}
+    cooldown = {
+        "result": False,
+        "policy": "cooldown",
+        "duration": "P7D",
+        "lastEnteredAt": ENTERED,
+        "freeAt": FREE,
+    }
+    cancelled = {"result": False, "cancelledBy": "e2", "rules": []}
+    limits = dict.fromkeys(("window", "maxLateness", "sample"))
+    journey = {**limits, "where": where, "reentry": cooldown, "cancelOn": cancelled}
+    facts = facts_of(journey)
+    assert list(lines(facts)) == [
+        "unknown Condition",
+        "  unknown All of",
+        '    unknown did order.created, within "P30D": found 1 or more',
+        "      yes counts: occurred 2026-06-01T12:00:00.000Z",
+        "      unknown may count: occurred 2026-06-01T12:00:00.000Z",
+        "      - … and 2 more",
+        "      unknown not known exactly: retention removed some that may count",
+        "      - 3 removed by retention: the last of 2026-05-01T12:00:00.000Z",
+        "    no /event/a any_item",
+        "      - … and 4 more",
+        f"no Re-entry: cooldown of P7D: last entered {ENTERED}, free at {FREE}",
+        "no No later event cancels it: one is recorded already",
+    ]
+    assert facts[-1].event_id == "e2"

@@ -186,6 +186,14 @@ def test_a_person_is_found_by_whatever_leads_to_her_and_no_url_holds_it(ask, wor
     assert f'value="{MARKUP}"' in nobody.text
 
 
+def test_a_profile_that_was_merged_leads_to_the_one_that_stayed(ask, world):
+    (gone,) = [each for each in world.tracker.records.profiles() if each.merged_into]
+    text = ask.get(f"/people/{gone.profile_id}").text
+    assert "was merged into this one" in text
+    assert "alex@example.com" in text
+    assert "was merged" not in ask.get(f"/people/{world.alex}").text
+
+
 def test_lists_are_paged_and_a_mistyped_address_is_not_found(ask, world):
     seen, path = [], "/enrollments"
     while path:
