@@ -1,7 +1,6 @@
 """`segmentflow console`: the operator's page on this machine, for whoever runs the command.
 
-Serves one person at a time from the standard library's server, on 127.0.0.1 alone. Must never log
-a path: the first one holds the token that lets somebody in.
+What serves it is imported when it is served: other commands need none of it.
 """
 
 from __future__ import annotations
@@ -12,9 +11,7 @@ import sys
 import webbrowser
 from contextlib import suppress
 from importlib.util import find_spec
-from socketserver import ThreadingMixIn
-from typing import TYPE_CHECKING, Annotated, Any, Final
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+from typing import Annotated, Final
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -22,15 +19,9 @@ from cyclopts.validators import Number
 from segmentflow_cli.options import COMMON, Common
 from segmentflow_cli.stores import opened
 from segmentflow_core.errors import ConfigurationError
-from segmentflow_http import WsgiApp
 
-if TYPE_CHECKING:
-    from segmentflow_console import LocalConsole
+__all__ = ["console"]
 
-__all__ = ["ConsoleServer", "console"]
-
-HOST: Final = "127.0.0.1"
-_TIMEOUT: Final = 30
 _NOBODY: Final = "console"
 _LONGEST: Final = 255
 
@@ -62,6 +53,7 @@ def console(
             "The page needs Jinja2: install segmentflow-core with the extra console.",
             details={"missing": "jinja2", "extra": "console"},
         )
+    from segmentflow_cli.console_server import ConsoleServer  # noqa: PLC0415 - as the module says
     from segmentflow_console import LocalConsole, Operator, StoreFacades  # noqa: PLC0415 - as above
 
     scopes = ["read"] if read_only else ["read", "act", "erase"]
@@ -87,55 +79,3 @@ def _account() -> str:
     with suppress(OSError, KeyError, ImportError):
         return getpass.getuser()[:_LONGEST] or _NOBODY
     return _NOBODY
-
-
-class _Quiet(WSGIRequestHandler):
-    """Logs no request, and waits for nobody for ever."""
-
-    timeout = _TIMEOUT
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as it is overridden
-        """Log nothing."""
-
-
-class ConsoleServer(ThreadingMixIn, WSGIServer):
-    """Serves a page on 127.0.0.1, each connection in a thread.
-
-    Args:
-        port: the port; 0 takes a free one.
-
-    Raises:
-        ConfigurationError: the port cannot be had.
-    """
-
-    daemon_threads = True
-    # Else two runs of the command on one port would share its connections, on some systems.
-    allow_reuse_address = False
-
-    def __init__(self, port: int) -> None:
-        try:
-            super().__init__((HOST, port), _Quiet)
-        except OSError as error:
-            failed = error.strerror or "failed"
-        else:
-            return
-        raise ConfigurationError(f"Cannot listen on {HOST}:{port}: {failed}.")
-
-    def server_bind(self) -> None:
-        """Bind the port, and ask nobody what this machine is called."""
-        self.socket.bind(self.server_address)
-        host, self.server_port = self.socket.getsockname()[:2]
-        self.server_address = (host, self.server_port)
-        self.server_name = host
-        self.setup_environ()
-
-    def show(self, page: LocalConsole) -> None:
-        """Serve a page from now on."""
-        self.set_app(WsgiApp(page))
-
-    def url_of(self, page: LocalConsole) -> str:
-        """Return the URL that lets somebody in, once."""
-        return f"http://{HOST}:{self.server_port}{page.path}"
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of a connection that broke off."""

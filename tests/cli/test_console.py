@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from segmentflow_cli import console as command
-from segmentflow_cli.console import ConsoleServer
+from segmentflow_cli.console_server import ConsoleServer
 
 
 def get(address, path, **headers):

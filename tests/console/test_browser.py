@@ -17,7 +17,7 @@ import pytest
 
 import chromium as browser
 from console_world import a_world
-from segmentflow_cli.console import ConsoleServer
+from segmentflow_cli.console_server import ConsoleServer
 from segmentflow_console import LocalConsole, Operator
 from segmentflow_core.testing import FixedClock
 from segmentflow_memory import MemoryStorage
