@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import select
 import shutil
 import subprocess
 from collections import deque
@@ -120,6 +121,8 @@ class _Pipes:
 
     def _next(self):
         while b"\0" not in self._read:
+            # So that a browser that hangs ends its test and not the run.
+            assert select.select([self._answers], [], [], 300)[0], "Chromium hangs"
             part = os.read(self._answers, 1 << 16)
             assert part, "Chromium ended"
             self._read += part
