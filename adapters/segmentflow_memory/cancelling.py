@@ -8,7 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
-from segmentflow_core.ports import LOOKED_AT, Enrollment, RecordedProbe, UserEvent
+from segmentflow_core.ports import (
+    LOOKED_AT,
+    Enrollment,
+    HistoryProbe,
+    RecordedProbe,
+    UserEvent,
+)
 from segmentflow_memory.tables import Tables
 
 __all__ = ["Cancelling"]
@@ -33,18 +39,13 @@ class Cancelling:
         self, organization_id: str, probes: Sequence[RecordedProbe]
     ) -> Mapping[RecordedProbe, list[UserEvent]]:
         return {
-            probe: [
-                event
-                for event in islice(self._newest(organization_id, probe), LOOKED_AT)
-                if event.event == probe.event
-                and min(event.occurred_at, event.received_at) > probe.since
-            ]
-            for probe in probes
+            probe: list(islice(self._later(organization_id, probe), LOOKED_AT)) for probe in probes
         }
 
-    def _newest(self, organization_id: str, probe: RecordedProbe) -> Iterator[UserEvent]:
-        tables = self._tables
-        for event_id in tables.events_of_profile.newest((organization_id, probe.profile_id), None):
-            event = tables.events.rows[organization_id, event_id]
-            if probe.before is None or event.number < probe.before:
+    def _later(self, organization_id: str, probe: RecordedProbe) -> Iterator[UserEvent]:
+        rows, since = self._tables.events.rows, probe.since
+        named = HistoryProbe(probe.profile_id, probe.event, since=since, before=probe.before)
+        for occurred_at, _, event_id in self._tables.newest_events(organization_id, named):
+            event = rows[organization_id, event_id]
+            if occurred_at > since and event.received_at > since:
                 yield event

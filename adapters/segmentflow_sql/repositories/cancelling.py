@@ -39,7 +39,7 @@ class CancellingRepository:
     async def recorded(
         self, organization_id: str, probes: Sequence[RecordedProbe]
     ) -> Mapping[RecordedProbe, list[UserEvent]]:
-        """Look through Profiles' newest events, for each probe by a statement of its own."""
+        """Read what happened later, for each probe by a statement of its own."""
         kind = self._connection.kind
         statement = kind.statements.cancelling.recorded_since
         answers = await self._connection.exchange(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import BigInteger, ColumnElement, Select, bindparam, func, literal_column, select
+from sqlalchemy import BigInteger, Select, bindparam, func, literal_column, select
 
 from segmentflow_core.ports import LOOKED_AT
 from segmentflow_sql.schema import enrollments, events
@@ -46,25 +46,23 @@ def cancelling_statements(dialect: Dialect) -> CancellingStatements:
 
 
 def _recorded_since(dialect: Dialect) -> Select[Any]:
-    """Look through a Profile's newest events for those that happened since an instant."""
-    newest = events.alias("newest")
-    limit: ColumnElement[Any] = literal_column(str(LOOKED_AT))
+    """Read the latest events of a Profile and name that happened after an instant."""
+    later = events.alias("later")
+    since = bindparam("since", type_=events.c.occurred_at.type)
     before = func.coalesce(
         bindparam("before", type_=BigInteger), literal_column(str(2**63 - 1), BigInteger)
     )
-    looked_at = (
-        select(*(newest.c[name] for name in ("event_id", "event", "occurred_at", "received_at")))
-        .where(equal_to_given(newest, "organization_id", "profile_id"), newest.c.number < before)
-        .order_by(newest.c.event_id.desc())
-        .limit(limit)
+    ids = (
+        select(later.c.event_id)
+        .where(
+            equal_to_given(later, "organization_id", "profile_id", "event"),
+            later.c.occurred_at > since,
+            later.c.received_at > since,
+            later.c.number < before,
+        )
+        .order_by(later.c.occurred_at.desc(), later.c.number.desc())
+        .limit(literal_column(str(LOOKED_AT)))
         .offset(NO_OFFSET)
-        .subquery("looked_at")
-    )
-    since = bindparam("since", type_=events.c.occurred_at.type)
-    ids = select(looked_at.c.event_id).where(
-        looked_at.c.event == bindparam("event", type_=events.c.event.type),
-        looked_at.c.occurred_at > since,
-        looked_at.c.received_at > since,
     )
     return (
         select(*event_columns(dialect))

@@ -15,6 +15,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from segmentflow_core.domain.cancelling import (
+    LOOKED_AT,
     CancelOn,
     Withdrawal,
     cancel_digest,
@@ -238,15 +239,37 @@ class Withdrawals:
         """
         if occurred_at is None or occurred_at >= self._now:
             return False
-        recorded = [event for event in events if event.profile_id == profile.profile_id]
-        if not is_new:
-            for probe in probes_of_cancellers(rules, state, profile.series, occurred_at):
-                answer = self._looked_up.recorded.get(probe)
-                if answer is None:
-                    self.questions.recorded[probe] = None
-                else:
-                    recorded += answer
+        own = [event for event in events if event.profile_id == profile.profile_id]
+        recorded: list[UserEvent] = []
+        for probe in probes_of_cancellers(rules, state, profile.series, occurred_at):
+            answer = () if is_new else self._looked_up.recorded.get(probe)
+            if answer is None:
+                self.questions.recorded[probe] = None
+                answer = ()
+            recorded += _latest(probe, own, answer)
         return canceller_among(rules, state, occurred_at, recorded) is not None
+
+
+def _latest(
+    probe: RecordedProbe, own: Iterable[UserEvent], answer: Sequence[UserEvent]
+) -> Sequence[UserEvent]:
+    """Return what a store would answer once the events of a batch are recorded, too.
+
+    So an explanation, for which they are, looks at the same events.
+    """
+    made = [
+        event
+        for event in own
+        if (event.profile_id, event.event) == (probe.profile_id, probe.event)
+        and happened_at(event.occurred_at, event.received_at) > probe.since
+    ]
+    if not made:
+        return answer
+    return sorted((*answer, *made), key=_when, reverse=True)[:LOOKED_AT]
+
+
+def _when(event: UserEvent) -> tuple[datetime, int]:
+    return event.occurred_at, event.number
 
 
 def probes_of_cancellers(
@@ -279,7 +302,7 @@ def canceller_among(
     occurred_at: datetime,
     events: Iterable[UserEvent],
 ) -> UserEvent | None:
-    """Return an event that cancels an entry, if there is one: the first given that is later.
+    """Return the event that cancels an entry, if there is one: of several the latest.
 
     Args:
         rules: of the version that would be entered.
@@ -288,7 +311,7 @@ def canceller_among(
         events: recorded before it.
     """
     digests = {cancel_digest(rule, state) for rule in rules} - {None}
-    for event in events:
+    for event in sorted(events, key=_when, reverse=True):
         if happened_at(event.occurred_at, event.received_at) <= occurred_at:
             continue
         its_state = {"event": event.data, "profile": event.profile}

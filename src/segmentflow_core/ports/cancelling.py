@@ -59,9 +59,9 @@ class CancellingRepository(Protocol):
     ) -> MaybeAwaitable[Mapping[RecordedProbe, Sequence[UserEvent]]]:
         """Answer each probe with events of a Profile, in any order; one exchange.
 
-        Of the `LOOKED_AT` newest events of the Profile by id, those with lower numbers than
-        `RecordedProbe.before`, as far as that is given, the ones that have the name and whose
-        `occurred_at` and `received_at` are both later than `RecordedProbe.since`.
+        Those of the name whose `occurred_at` and `received_at` are both later than
+        `RecordedProbe.since`, with lower numbers than `RecordedProbe.before`, as far as that is
+        given. Of more than `LOOKED_AT` the ones that occurred last, then those of higher numbers.
 
         Args:
             organization_id: whose events.

@@ -6,7 +6,7 @@ Knows in which order it is asked. What an answer means, `domain.withdrawals` say
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypeVar, cast
+from typing import Final, TypeVar, cast
 
 from attrs import frozen
 
@@ -38,6 +38,9 @@ __all__ = [
 ]
 
 K = TypeVar("K")
+
+_AT_ONCE: Final = 20
+"""For how many entries cancellers are looked for at once: each may find 1,000 events of a name."""
 
 
 def can_cancel(transaction: Transaction) -> bool:
@@ -142,15 +145,18 @@ async def recorded_cancellers(
             probes[key] = probes_of_cancellers(
                 rules, _state(event), (who, *merged), event.occurred_at, before
             )
-    together = dict.fromkeys(probe for each in probes.values() for probe in each)
-    answers = await recorded_events(transaction, organization_id, list(together))
     found: dict[K, UserEvent] = {}
-    for key, own in probes.items():
-        event, rules = asked[key].event, asked[key].journey.rules.cancel_on
-        recorded = [each for probe in own for each in answers[probe]]
-        canceller = canceller_among(rules, _state(event), event.occurred_at, recorded)
-        if canceller is not None:
-            found[key] = canceller
+    keys = list(probes)
+    for place in range(0, len(keys), _AT_ONCE):
+        some = keys[place : place + _AT_ONCE]
+        together = dict.fromkeys(probe for key in some for probe in probes[key])
+        answers = await recorded_events(transaction, organization_id, list(together))
+        for key in some:
+            event, rules = asked[key].event, asked[key].journey.rules.cancel_on
+            recorded = [each for probe in probes[key] for each in answers[probe]]
+            canceller = canceller_among(rules, _state(event), event.occurred_at, recorded)
+            if canceller is not None:
+                found[key] = canceller
     return found
 
 
