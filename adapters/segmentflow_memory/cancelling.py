@@ -10,6 +10,8 @@ from itertools import islice
 
 from segmentflow_core.ports import (
     LOOKED_AT,
+    OTHERS_TOLD,
+    Cancellable,
     Enrollment,
     HistoryProbe,
     RecordedProbe,
@@ -26,14 +28,25 @@ class Cancelling:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    def cancellable(self, organization_id: str, profile_ids: Sequence[str]) -> list[Enrollment]:
-        tables = self._tables
-        read = (
-            tables.read(organization_id, tables.enrollments.rows[organization_id, enrollment_id])
-            for profile_id in profile_ids
-            for enrollment_id in tables.cancellable.newest((organization_id, profile_id), None)
-        )
-        return [enrollment for enrollment in read if enrollment.cancellers is not None]
+    def cancellable(
+        self, organization_id: str, profile_ids: Sequence[str], digests: Sequence[str]
+    ) -> Cancellable:
+        tables, asked = self._tables, frozenset(digests)
+        found: list[Enrollment] = []
+        room = OTHERS_TOLD * len(profile_ids)
+        complete = True
+        for profile_id in profile_ids:
+            for enrollment_id in tables.cancellable.newest((organization_id, profile_id), None):
+                row = tables.enrollments.rows[organization_id, enrollment_id]
+                if row.cancellers is None or asked.isdisjoint(row.cancellers.digests):
+                    room -= 1
+                    if room < 0:
+                        complete = False
+                        continue
+                enrollment = tables.read(organization_id, row)
+                if enrollment.cancellers is not None:
+                    found.append(enrollment)
+        return Cancellable(found, complete)
 
     def recorded(
         self, organization_id: str, probes: Sequence[RecordedProbe]

@@ -180,6 +180,23 @@ def test_what_is_withdrawn_is_what_stands_once_it_is_locked(locked, withdrew):
     assert profile.awaits == (() if withdrew else (CART,))
 
 
+def test_what_is_not_told_of_may_wait_for_what_it_waited_for():
+    """And is asked about for each digest that an event of the batch has."""
+    standing = known(profiles=[a_waiting_profile()])
+    items = [paid(cart="A"), an_item("2", "second", event="order.paid", data={"cart": "B"})]
+    digests = [cancel_digest(CART, state(cart=cart)) for cart in "AB"]
+    asked = decided(*items, known=standing).questions
+    assert asked.digests == set(digests)
+    answered = LookedUp(
+        {"p": [WAITING]}, {"1": WAITING}, complete=False, digests=frozenset(digests[:1])
+    )
+    assert decided(*items, known=standing, looked_up=answered).questions.digests == {digests[1]}
+    decision = decided(items[0], known=standing, looked_up=answered)
+    assert [event.withdrew for event in decision.changes.events] == [(Withdrawal("1", "cart"),)]
+    (profile,) = decision.changes.changed_profiles
+    assert profile.awaits == (CART,)
+
+
 @pytest.mark.parametrize(
     ("since", "occurred_at", "is_met"),
     [

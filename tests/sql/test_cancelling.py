@@ -58,26 +58,44 @@ def test_of_many_later_events_those_that_occurred_last_are_read(storage):
     assert latest == {1, 2, LOOKED_AT + 3}
 
 
-def test_cancellers_are_found_on_sqlite_by_their_index(tmp_path):
+ASKED = [
+    ("recorded_since", "segmentflow_events_occurred"),
+    ("cancellable_enrollments", "segmentflow_enrollments_cancellable"),
+    ("other_cancellable", "segmentflow_enrollments_cancellable"),
+]
+
+
+@pytest.mark.parametrize(("name", "index"), ASKED)
+def test_what_events_cancel_is_found_on_sqlite_by_an_index(tmp_path, name, index):
     storage = SqlStorage(create_engine(f"sqlite:///{tmp_path / 'store.db'}"))
     storage.create_all()
     storage.close()
-    statement = statements_for("sqlite").cancelling.recorded_since
+    statement = getattr(statements_for("sqlite").cancelling, name)
     connection = sqlite3.connect(tmp_path / "store.db")
-    given = [1 for _ in statement.parameters]
+    given = ["[]" for _ in statement.parameters]
     plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement.text}", given)]
     connection.close()
-    assert [step for step in plan if "segmentflow_events_occurred" in step], plan
+    assert [step for step in plan if f"INDEX {index} " in step], plan
     assert not [step for step in plan if step.startswith("SCAN segmentflow")], plan
 
 
 @pytest.mark.server_side
-def test_cancellers_are_found_on_postgresql_by_their_index(crowded):
-    statement = statements_for("postgresql").cancelling.recorded_since
-    given = {"organization_id": "default", "profile_id": ANY_ID, "event": "paid"}
+@pytest.mark.parametrize(("name", "index"), ASKED)
+def test_what_events_cancel_is_found_on_postgresql_by_an_index(crowded, name, index):
+    statement = getattr(statements_for("postgresql").cancelling, name)
+    told = statement.arguments(
+        organization_id="default",
+        profile_id=ANY_ID,
+        profile_ids=[ANY_ID],
+        digests="[]",
+        event="paid",
+        since="2026-01-01T00:00:00Z",
+        before=None,
+        limit=1,
+    )
     cursor = psycopg.RawCursor(crowded)
-    told = statement.arguments(**given, since="2026-01-01T00:00:00Z", before=None)
     cursor.execute(f"EXPLAIN {statement.text}", told)
     plan = "\n".join(row[0] for row in cursor.fetchall())
-    assert "segmentflow_events_occurred" in plan, plan
-    assert "Seq Scan on segmentflow_events" not in plan, plan
+    assert index in plan, plan
+    assert "Seq Scan on segmentflow_en" not in plan, plan
+    assert "Seq Scan on segmentflow_ev" not in plan, plan

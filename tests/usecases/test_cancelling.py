@@ -94,7 +94,7 @@ def test_an_enrollment_that_is_not_there_is_not_withdrawn(tracker):
 
 
 def test_explanations_look_at_the_cancellers_that_the_decision_looked_at():
-    """However many other events there are, of its batch and from before; and of 1,000 and one none."""
+    """Of however many other events, of its batch and from before; but of a name only of 1,000."""
     clock = FixedClock()
     tracker = Tracker(MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET, clock=clock)
     rule = {"event": "paid", "same": ["/event/cart"]}

@@ -63,6 +63,9 @@ class LookedUp:
     Attributes:
         waiting: by Profile, the Enrollments of it and of what was merged into it that an event may
             withdraw.
+        complete: whether all of them are there; otherwise those that `digests` are of are.
+        digests: of the events that were asked about.
+        series: by Profile, the ids that its Enrollments go by, of those in `waiting`.
         locked: Enrollments as they are, now that they are locked; None for one that is gone.
         recorded: events, by probe.
         leases_at: the instant by the clock that leases go by; None where that is the batch's.
@@ -74,6 +77,9 @@ class LookedUp:
         factory=dict[RecordedProbe, Sequence[UserEvent]]
     )
     leases_at: datetime | None = None
+    complete: bool = True
+    digests: frozenset[str] = frozenset()
+    series: Mapping[str, tuple[str, ...]] = field(factory=dict[str, "tuple[str, ...]"])
 
 
 NOTHING_LOOKED_UP: Final = LookedUp()
@@ -85,6 +91,7 @@ class Questions:
 
     Attributes:
         waiting: what waits for these Profiles: by Profile, the ids its Enrollments go by.
+        digests: of the events that may withdraw it.
         locks: ids of Enrollments to lock.
         recorded: probes.
     """
@@ -92,6 +99,7 @@ class Questions:
     waiting: dict[str, tuple[str, ...]] = field(factory=dict[str, "tuple[str, ...]"])
     locks: dict[str, None] = field(factory=dict[str, None])
     recorded: dict[RecordedProbe, None] = field(factory=dict[RecordedProbe, None])
+    digests: set[str] = field(factory=set[str])
 
     def __bool__(self) -> bool:
         """Say whether there are any."""
@@ -159,7 +167,7 @@ class Withdrawals:
         at = None if occurred_at is None else happened_at(occurred_at, self._now)
         done: list[Withdrawal] = []
         left: set[str] = set()
-        for each in self._waiting(profile, is_new=is_new):
+        for each in self._waiting(profile, digests, is_new=is_new):
             cancellers = each.cancellers
             if cancellers is None:
                 continue
@@ -172,18 +180,23 @@ class Withdrawals:
             if after is not None and after.cancelled_by == event_id:
                 is_marked = after.status is not EnrollmentStatus.WITHDRAWN
                 done.append(Withdrawal(each.enrollment_id, each.journey_id, is_marked))
-        if self.questions.waiting or self.questions.locks:
-            return tuple(done), profile.awaits
         done.sort(key=lambda each: each.enrollment_id)
+        is_known = is_new or self._looked_up.complete
+        if not is_known or self.questions.waiting or self.questions.locks:
+            return tuple(done), profile.awaits
         return tuple(done), still_awaited(profile.awaits, left)
 
-    def _waiting(self, profile: Profile, *, is_new: bool) -> Iterator[Enrollment]:
+    def _waiting(
+        self, profile: Profile, digests: set[str], *, is_new: bool
+    ) -> Iterator[Enrollment]:
         """Yield what an event of the Profile may withdraw, as it stands in this batch."""
         profile_id = profile.profile_id
         if not is_new:
-            known = self._looked_up.waiting.get(profile_id)
-            if known is None:
+            looked_up = self._looked_up
+            known = looked_up.waiting.get(profile_id)
+            if known is None or not (looked_up.complete or digests <= looked_up.digests):
                 self.questions.waiting[profile_id] = profile.series
+                self.questions.digests |= digests
                 known = ()
             for each in known:
                 change = self.changed.get(each.enrollment_id)

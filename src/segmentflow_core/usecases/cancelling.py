@@ -66,14 +66,22 @@ async def look_up(
         by_store: whether leases go by the store's own clock, where it has one.
     """
     leases_at = known.leases_at
-    waiting, locked, recorded = dict(known.waiting), dict(known.locked), dict(known.recorded)
+    waiting, locked, recorded = known.waiting, dict(known.locked), dict(known.recorded)
+    complete, digests, series = known.complete, known.digests, known.series
     if questions.waiting:
-        of_series = {each: who for who, series in questions.waiting.items() for each in series}
-        asked = _cancelling(transaction).cancellable(organization_id, sorted(of_series))
-        found: dict[str, list[Enrollment]] = {who: [] for who in questions.waiting}
-        for enrollment in await settle(asked):
-            found[of_series[enrollment.profile_id]].append(enrollment)
-        waiting |= found
+        # All of them again, so that one answer is complete, or is not.
+        series = {**series, **questions.waiting}
+        digests = digests | questions.digests
+        whose = {each: who for who, ids in series.items() for each in ids}
+        asked = _cancelling(transaction).cancellable(
+            organization_id, sorted(whose), sorted(digests)
+        )
+        answer = await settle(asked)
+        complete = answer.complete
+        found: dict[str, list[Enrollment]] = {who: [] for who in series}
+        for enrollment in answer.enrollments:
+            found[whose[enrollment.profile_id]].append(enrollment)
+        waiting = found
     if questions.locks:
         named = [(organization_id, enrollment_id) for enrollment_id in sorted(questions.locks)]
         locked |= dict.fromkeys(questions.locks)
@@ -84,7 +92,7 @@ async def look_up(
                 leases_at = await settle(cast("TellsTime", transaction).now())
     if questions.recorded:
         recorded |= await recorded_events(transaction, organization_id, list(questions.recorded))
-    return LookedUp(waiting, locked, recorded, leases_at)
+    return LookedUp(waiting, locked, recorded, leases_at, complete, digests, series)
 
 
 async def recorded_events(
