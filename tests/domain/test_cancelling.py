@@ -116,6 +116,13 @@ def test_what_a_lease_holds_is_marked_by_the_clock_that_leases_go_by():
     assert cancelled(held, "e", NOW, NOW + MINUTE).status == "withdrawn"
 
 
+def test_what_a_claim_found_dead_no_lease_holds_by_whatever_clock():
+    """So none that is marked stays dead, where no claim would ever withdraw it."""
+    dead = evolve(WAITING, status=EnrollmentStatus.DEAD, lease_until=NOW + MINUTE, token="t")
+    gone = cancelled(dead, "e", NOW)
+    assert (gone.status, gone.cancelled_by, gone.lease_until) == ("withdrawn", "e", None)
+
+
 def a_waiting_profile():
     return evolve(a_profile(), awaits=(CART,))
 
