@@ -124,6 +124,7 @@ class Withdrawals:
         self._now = now
         self._locks = locks
         self._made: dict[str, dict[str, Enrollment]] = {}
+        self._seen: dict[tuple[CancelOn, ...], dict[str, set[str]]] = {}
         self.questions = Questions()
         self.changed: dict[str, tuple[Enrollment, Enrollment]] = {}
 
@@ -260,7 +261,17 @@ class Withdrawals:
                 self.questions.recorded[probe] = None
                 answer = ()
             recorded += _latest(probe, own, answer)
-        return canceller_among(rules, state, occurred_at, recorded) is not None
+        later = _happened_after(recorded, occurred_at)
+        digests = {cancel_digest(rule, state) for rule in rules}
+        # An event of a batch may be later than each of the others.
+        seen = self._seen.setdefault(tuple(rules), {})
+        for event in later:
+            its_digests = seen.get(event.event_id)
+            if its_digests is None:
+                its_digests = seen[event.event_id] = _digests_of_event(rules, event)
+            if not digests.isdisjoint(its_digests):
+                return True
+        return False
 
 
 def _latest(
@@ -272,9 +283,8 @@ def _latest(
     """
     made = [
         event
-        for event in own
+        for event in _happened_after(own, probe.since)
         if (event.profile_id, event.event) == (probe.profile_id, probe.event)
-        and happened_at(event.occurred_at, event.received_at) > probe.since
     ]
     if not made:
         return answer
@@ -323,11 +333,16 @@ def canceller_among(
         occurred_at: when that event happened.
         events: recorded before it.
     """
-    digests = {cancel_digest(rule, state) for rule in rules} - {None}
-    for event in sorted(events, key=_when, reverse=True):
-        if happened_at(event.occurred_at, event.received_at) <= occurred_at:
-            continue
-        its_state = {"event": event.data, "profile": event.profile}
-        if not digests.isdisjoint(digests_of(rules, its_state, event.event)):
+    digests = {cancel_digest(rule, state) for rule in rules}
+    for event in sorted(_happened_after(events, occurred_at), key=_when, reverse=True):
+        if not digests.isdisjoint(_digests_of_event(rules, event)):
             return event
     return None
+
+
+def _happened_after(events: Iterable[UserEvent], moment: datetime) -> Iterator[UserEvent]:
+    return (e for e in events if happened_at(e.occurred_at, e.received_at) > moment)
+
+
+def _digests_of_event(rules: Sequence[CancelOn], event: UserEvent) -> set[str]:
+    return digests_of(rules, {"event": event.data, "profile": event.profile}, event.event)
