@@ -123,3 +123,15 @@ def test_explanations_look_at_the_cancellers_that_the_decision_looked_at():
     rehearsed = tracker.journeys.rehearse([draft], since=clock.now() - HOUR).journeys[0]
     assert (rehearsed.entered, rehearsed.skipped) == (1, {"cancelled": 3})
     assert tracker.records.event(paid.event_id).withdrew == ()
+
+
+def test_one_event_of_a_batch_keeps_each_late_entry_from_being_made():
+    clock = FixedClock()
+    tracker = Tracker(MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET, clock=clock)
+    rule = {"event": "paid", "same": ["/event/cart"]}
+    tracker.journeys.publish([a_journey("cart", cancelOn=[rule])])
+    late = (clock.now() - HOUR).isoformat()
+    requests = [a_request("paid", data={"cart": "A"})]
+    requests += [a_request(occurredAt=late, data={"cart": cart}) for cart in "ABA"]
+    receipts = tracker.track_many([(each, f"{n}") for n, each in enumerate(requests)])
+    assert [receipt.enrolled_journeys for receipt in receipts] == [0, 0, 1, 0]
