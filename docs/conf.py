@@ -32,8 +32,8 @@ default_role = "code"
 myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
 myst_heading_anchors = 3
 myst_html_meta = {
-    "description": "events.track for any Python backend: one call records one business event, exactly once",
-    "keywords": "idempotency, duplicate, exactly once, outbox, GDPR, erase, upgrade, Django, FastAPI, Flask",
+    "description": "events.track for any Python backend: one business event, recorded once",
+    "keywords": "idempotency, duplicate, exactly once, outbox, GDPR, erase, upgrade, Django, FastAPI",
 }
 
 autodoc_default_options = {"members": True}
