@@ -33,7 +33,7 @@ myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
 myst_heading_anchors = 3
 myst_html_meta = {
     "description": "events.track for any Python backend: one business event, recorded once",
-    "keywords": "idempotency, duplicate, exactly once, outbox, GDPR, erase, upgrade, Django, FastAPI",
+    "keywords": "idempotency, duplicate, exactly once, outbox, GDPR, erase, upgrade",
 }
 
 autodoc_default_options = {"members": True}
