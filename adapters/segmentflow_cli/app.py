@@ -40,6 +40,7 @@ from segmentflow_cli.options import (
     behind_the_command,
     read_bytes,
 )
+from segmentflow_cli.pages import journey_page
 from segmentflow_cli.pausing import activate_journey, archive_journey, pause_journey
 from segmentflow_cli.people import profiles, why
 from segmentflow_cli.people_changes import (
@@ -207,7 +208,7 @@ def show_journey(
     """Show one Journey."""
     with common.journeys() as journeys:
         journey = journeys.get(journey_id, version, organization_id=common.organization)
-    common.printer.document(published_document(journey))
+    common.printer.page(published_document(journey), journey_page)
 
 
 @journeys.command(name="schema")

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
-from segmentflow_cli.printing import visible
+from segmentflow_cli.tables import visible
 from segmentflow_core import SegmentflowError
 
 __all__ = ["NotConfirmed", "Yes", "confirm"]

@@ -7,7 +7,9 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from segmentflow_cli.ids import whole_events, whole_profile
 from segmentflow_cli.options import COMMON, Before, Common, Limit
+from segmentflow_cli.pages import event_page
 from segmentflow_cli.times import MOMENT
 from segmentflow_core.wire import event_document
 
@@ -39,7 +41,10 @@ def list_events(
     with common.records() as records:
         profile_id: str | None = None
         if profile is not None:
-            profile_id = records.find_profile(profile, organization_id=whose).profile_id
+            who = whole_profile(records, profile, whose)
+            profile_id = records.find_profile(who, organization_id=whose).profile_id
+        if before is not None:
+            (before,) = whole_events(records, [before], whose)
         found = records.events(
             profile_id=profile_id,
             event=event,
@@ -50,7 +55,7 @@ def list_events(
             before=before,
             organization_id=whose,
         )
-    common.printer.events([event_document(event) for event in found])
+    common.printer.events([event_document(event) for event in found], limit)
 
 
 @events.command(name="show")
@@ -62,5 +67,6 @@ def show_event(
 ) -> None:
     """Show one event with what each Journey did with it."""
     with common.records() as records:
+        (event_id,) = whole_events(records, [event_id], common.organization)
         event = records.event(event_id, organization_id=common.organization)
-    common.printer.document(event_document(event))
+    common.printer.page(event_document(event), event_page)

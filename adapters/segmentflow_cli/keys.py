@@ -7,6 +7,7 @@ from typing import Annotated, Final
 from cyclopts import App, Parameter
 
 from segmentflow_cli.confirming import Yes, confirm
+from segmentflow_cli.ids import whole_key
 from segmentflow_cli.options import COMMON, By, Common
 from segmentflow_core.wire import api_key_document
 
@@ -50,7 +51,8 @@ def revoke_key(
     common: Common = COMMON,
 ) -> None:
     """Refuse an API Key from now on. Doing it twice changes nothing."""
-    confirm(f"Revoke the API Key {key_id}?", yes=yes)
     with common.api_keys() as api_keys:
+        key_id = whole_key(api_keys, key_id, common.organization)
+        confirm(f"Revoke the API Key {key_id}?", yes=yes)
         revoked = api_keys.revoke(key_id, by=by, organization_id=common.organization)
     common.printer.api_key_revoked(api_key_document(revoked))
