@@ -125,7 +125,7 @@ def _show_next(console: Console, store: str | None) -> None:
     where = "" if named == DEFAULT_STORE else f" --store {named}"
     email = DOCUMENTED_REQUEST["profile"]["email"]
     steps = [
-        (f"segmentflow demo --store {named}", "the same, in a store that stays"),
+        (f"segmentflow demo --store {named}", "the same, to stay"),
         (f"segmentflow why {email}{where}", "her story"),
         (f"segmentflow journeys show order-confirmation{where}", "what she entered"),
         ("segmentflow --help", "all there is"),

@@ -23,7 +23,7 @@ __all__ = ["Column", "laid_out", "room", "say", "short_id", "shortened_ids", "vi
 Kind: TypeAlias = Literal["text", "word", "id", "ids", "time", "day"]
 
 _GAP: Final = 2
-_LONGEST_WORD: Final = 24
+_LONGEST_WORD: Final = 40
 """Before a longer word is folded, a spare column is left out."""
 
 _ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -77,6 +77,8 @@ class _Page:
             table.add_column(column.name, no_wrap=not folded, overflow="fold", width=width)
         for row in self.rows:
             table.add_row(*(Text(cell) for cell in row))
+        # However wide the console is: who lays out the page has measured the room.
+        table.width = sum(widths) + _GAP * (len(widths) - 1)
         return table
 
     def natural(self) -> list[int]:
