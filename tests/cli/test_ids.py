@@ -14,10 +14,6 @@ from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey, a_request
 TAIL = "589343ef9f32"
 
 
-def an_id(number, tail):
-    return f"019bf964-302b-7a7f-8000-{number:08x}"[:24] + tail if tail else f"{number}"
-
-
 class Ids:
     """Makes ids that count up, and end as a test says."""
 
@@ -42,14 +38,14 @@ def tracker(storage):
     return tracker
 
 
-def test_every_command_that_takes_an_id_takes_a_short_one(run, tracker):
+def test_every_command_that_takes_an_id_takes_a_short_one(run, storage, tracker):
     receipts = [
         tracker.track(a_request(profile={"email": f"{each}@example.com"}), each) for each in "abc"
     ]
     event, profile = receipts[0].event_id, receipts[0].profile_id
     entered = {each.event_id: each.enrollment_id for each in tracker.enrollments.list()}
     enrollment = entered[event]
-    key = ApiKeys(tracker_storage(tracker)).create(["events:write"]).api_key.key_id
+    key = ApiKeys(storage).create(["events:write"]).api_key.key_id
     same = [
         (["events", "show"], event),
         (["events", "list", "--before"], receipts[1].event_id),
@@ -72,11 +68,52 @@ def test_every_command_that_takes_an_id_takes_a_short_one(run, tracker):
     for command in ("extend", "complete"):
         assert run("enrollments", command, *holds)[0] == 0
     (other, *_) = answer(run("enrollments", "list", "--status", "pending", "--json"))
-    (gone,) = answer(run("enrollments", "withdraw", short(other["enrollmentId"]), "--yes", "--json"))
+    given = (short(other["enrollmentId"]), "--yes", "--json")
+    (gone,) = answer(run("enrollments", "withdraw", *given))
     assert gone["enrollmentId"] == other["enrollmentId"]
     assert answer(run("keys", "revoke", short(key), "--yes", "--json"))["keyId"] == key
     assert answer(run("profiles", "suppress", short(profile), "--json"))["profileId"] == profile
     (record, *_) = answer(run("audit", "--json"))
     older = answer(run("audit", "--before", record["auditId"], "--json"))
     assert answer(run("audit", "--before", short(record["auditId"]), "--json")) == older
-    assert answer(run("profiles", "erase", short(profile), "--yes", "--json"))["profileId"] == profile
+    erased = answer(run("profiles", "erase", short(profile), "--yes", "--json"))
+    assert erased["profileId"] == profile
+
+
+def test_a_short_id_of_two_records_is_refused_and_names_them(run, storage):
+    ids = Ids(TAIL, "000000000001", TAIL)
+    tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET, ids=ids)
+    events = [tracker.track(a_request(), key).event_id for key in "ab"]
+    status, out, err = run("events", "show", TAIL, "--json")
+    refusal = json.loads(err)
+    assert (status, out, refusal["error"]) == (1, "", "ambiguous_id")
+    assert refusal["details"]["ids"] == events[::-1]
+    page = run("events", "show", TAIL)[2]
+    assert [line.strip() for line in page.splitlines()[1:]] == events[::-1]
+    # More of the id than its last group tells them apart.
+    for event in events:
+        assert answer(run("events", "show", event[19:], "--json"))["eventId"] == event
+
+
+def test_a_short_id_is_looked_for_among_the_newest_alone(run, storage):
+    tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET)
+    first, second, *_ = tracker.track_many([(a_request(), f"{each}") for each in range(1001)])
+    assert run("events", "show", short(second.event_id))[0] == 0
+    status, _, err = run("events", "show", short(first.event_id))
+    assert (status, err.startswith("not_found: ")) == (1, True)
+    assert "newest 1,000 events" in err
+    assert run("events", "show", first.event_id)[0] == 0
+
+
+def test_what_a_person_is_called_comes_before_the_end_of_an_id(run, tracker):
+    one = tracker.track(a_request(profile={"email": "a@example.com"}), "a").profile_id
+    sent = a_request(profile={"email": "b@example.com", "externalId": short(one)})
+    other = tracker.track(sent, "b").profile_id
+    shown = answer(run("profiles", "show", short(one), "--json"))
+    assert shown["profileId"] == other
+
+
+def test_a_short_form_that_two_ids_share_is_that_of_neither():
+    ids = Ids(TAIL, TAIL, "000000000001")
+    one, two, other = (ids.new_id() for _ in range(3))
+    assert shortened_ids([one, two, other]) == {one: one, two: two, other: "000000000001"}
