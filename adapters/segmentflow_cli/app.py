@@ -55,8 +55,9 @@ from segmentflow_cli.retaining import check_retain, retain
 from segmentflow_cli.serve import serve_store
 from segmentflow_cli.stores import create_secret, opened, secret_file, secret_is_missing
 from segmentflow_cli.template_gaps import check_gaps, show_gaps
+from segmentflow_cli.unheard import unheard
 from segmentflow_cli.work import work
-from segmentflow_core import Limits, SegmentflowError, __version__
+from segmentflow_core import Journeys, Limits, Records, SegmentflowError, __version__
 from segmentflow_core.gathering import MAX_TOGETHER, MAX_WRITERS
 from segmentflow_core.journeys import journey_file_json_schema
 from segmentflow_core.tracebacks import forgets_locals
@@ -178,15 +179,21 @@ def apply_journeys(
     by: By = None,
     common: Common = COMMON,
 ) -> None:
-    """Publish the Journeys of a file; those it does not name stay as they are."""
+    """Publish the Journeys of a file; those it does not name stay as they are.
+
+    An event name or a path that a changed Journey reads, and no recorded event has, is pointed out.
+    """
     definitions = load_journeys(file, form)
     whose = common.organization
-    with common.journeys() as journeys:
+    with opened(common.store, organization=whose) as storage:
+        journeys = Journeys(storage)
         plan = journeys.publish(definitions, organization_id=whose, dry_run=True)
         common.printer.plan(plan)
         if not dry_run:
             plan = journeys.publish(definitions, by=by, organization_id=whose)
+        missed = unheard(Records(storage), plan, whose)
     common.printer.published(plan, dry_run=dry_run)
+    common.printer.unheard(missed)
 
 
 @journeys.command(name="list")

@@ -109,7 +109,10 @@ class Common:
     def tracker(self, redacted: Redacted, limits: Limits = _LIMITS) -> Generator[Tracker]:
         """Open the store, give a tracker with the store's secret, and close it afterwards."""
         policy = redacted.policy
-        with opened(self.store) as storage, woken_workers(storage) as observers:
+        with (
+            opened(self.store, organization=self.organization) as storage,
+            woken_workers(storage) as observers,
+        ):
             yield Tracker(
                 storage,
                 fingerprint_key=find_secret(self.store),
@@ -121,13 +124,13 @@ class Common:
     @contextmanager
     def journeys(self) -> Generator[Journeys]:
         """Open the store, give its Journeys, and close it afterwards."""
-        with opened(self.store) as storage:
+        with opened(self.store, organization=self.organization) as storage:
             yield Journeys(storage)
 
     @contextmanager
     def enrollments(self) -> Generator[Enrollments]:
         """Open the store, give its Enrollments, and close it afterwards."""
-        with opened(self.store) as storage:
+        with opened(self.store, organization=self.organization) as storage:
             yield Enrollments(storage)
 
     @contextmanager
@@ -136,19 +139,19 @@ class Common:
     ) -> Generator[Records]:
         """Open the store, give its records, and close it afterwards."""
         policy = RedactionPolicy() if redacted is None else redacted.policy
-        with opened(self.store) as storage:
+        with opened(self.store, organization=self.organization) as storage:
             yield Records(storage, limits=limits, redaction=policy)
 
     @contextmanager
     def people(self) -> Generator[People]:
         """Open the store, give its people, and close it afterwards."""
-        with opened(self.store) as storage:
+        with opened(self.store, organization=self.organization) as storage:
             yield People(storage)
 
     @contextmanager
     def api_keys(self) -> Generator[ApiKeys]:
         """Open the store, give its API Keys, and close it afterwards."""
-        with opened(self.store) as storage:
+        with opened(self.store, organization=self.organization) as storage:
             yield ApiKeys(storage)
 
     @property

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from segmentflow_cli.pages import receipt_page
 from segmentflow_cli.tables import Column, laid_out, room, say, visible
+from segmentflow_cli.unheard import Unheard
 from segmentflow_core import PublishedJourney, SegmentflowError
 from segmentflow_core.wire import published_document
 
@@ -31,6 +32,9 @@ _CHANGES: Final = {
     "new_status": "now {status}",
     "unchanged": "unchanged",
 }
+_OF_THE_STORE: Final = ("invalid_configuration", "not_found", "storage_unavailable")
+"""Refusals that another store, or another Organization in it, may answer."""
+
 _SHOWN_IDS: Final = 3
 _FAILURE: Final = 60
 
@@ -175,6 +179,14 @@ class Printer:
             self.say(f"{changed} of {len(plan)} would change.")
         else:
             self.say(f"{changed} of {len(plan)} changed.")
+
+    def unheard(self, missed: Sequence[Unheard]) -> None:
+        """Point out on stderr what Journeys read and no recorded event has."""
+        if self.as_json and missed:
+            print_json({"unheard": [each.document() for each in missed]}, sys.stderr)
+            return
+        for each in missed:
+            self.warned(each.line())
 
     def journeys(self, found: Sequence[dict[str, Any]]) -> None:
         """Print a list of Journeys."""
@@ -370,6 +382,9 @@ class Printer:
         say(console, Text(error.code, "bold red").append(f": {error.message}", "default"))
         for fault in faults(error, "the document"):
             say(console, fault)
+        if error.code in _OF_THE_STORE:
+            for note in getattr(error, "__notes__", ()):
+                say(console, f"  {note}")
 
     def unreadable(self, name: object, why: str) -> None:
         """Say on stderr that a file cannot be used."""
