@@ -87,7 +87,8 @@ def place_of(url: str) -> str:
         parsed = make_url(url)
     scheme = scheme_of(url)
     if parsed is not None and _OTHER_SPELLINGS.get(scheme, scheme) in _OF_SQL:
-        return f"{scheme}, {place_of_url(parsed)}"
+        place = place_of_url(parsed)
+        return f"{scheme}, {place}" if place.isprintable() else f"{scheme}:"
     told = _told_scheme(url)
     # An @ that is no part of a user's name is one of a password that was not quoted.
     if parsed is None or "@" in f"{parsed.host}{parsed.database}":
