@@ -25,6 +25,7 @@ from segmentflow_cli.demo import run_demo
 from segmentflow_cli.enrollments import enrollments
 from segmentflow_cli.events import events
 from segmentflow_cli.explaining import check_explain, explain
+from segmentflow_cli.flags import FLAG
 from segmentflow_cli.import_command import import_file
 from segmentflow_cli.journey_files import JourneyFormat, load_journeys
 from segmentflow_cli.journey_stats import show_stats
@@ -55,6 +56,7 @@ from segmentflow_cli.retaining import check_retain, retain
 from segmentflow_cli.serve import serve_store
 from segmentflow_cli.stores import create_secret, opened, secret_file, secret_is_missing
 from segmentflow_cli.template_gaps import check_gaps, show_gaps
+from segmentflow_cli.times import SECONDS
 from segmentflow_cli.unheard import unheard
 from segmentflow_cli.work import work
 from segmentflow_core import Journeys, Limits, Records, SegmentflowError, __version__
@@ -102,6 +104,10 @@ profiles.command(unsuppress_profile, name="unsuppress")
 profiles.command(merge_profiles, name="merge")
 profiles.command(erase_profile, name="erase", validator=check_erase)
 
+app.register_install_completion_command(
+    help="Let the shell complete commands and options, from its next start on."
+)
+
 _LIMITS: Final = Limits()
 
 
@@ -112,7 +118,7 @@ def demo(
         str | None, Parameter(help="Use this store in place of a temporary one.")
     ] = None,
     organization: Annotated[str, Parameter(help="Whose data it is.")] = COMMON.organization,
-    json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False,
+    json: Annotated[bool, Parameter(help="Print one JSON document."), FLAG] = False,
 ) -> None:
     """Take the documented request through `events.track`, end to end, and show what is stored."""
     run_demo(store, Printer(as_json=json), organization)
@@ -175,7 +181,7 @@ def apply_journeys(
             "it starts with a brace, else YAML.",
         ),
     ] = None,
-    dry_run: Annotated[bool, Parameter(help="Only say what would change.", negative="")] = False,
+    dry_run: Annotated[bool, Parameter(help="Only say what would change."), FLAG] = False,
     by: By = None,
     common: Common = COMMON,
 ) -> None:
@@ -257,7 +263,9 @@ def serve(
             validator=Number(gte=1),
         ),
     ] = 128,
-    grace: Annotated[int, Parameter(help="Seconds to finish in what was accepted.")] = 30,
+    grace: Annotated[
+        int, Parameter(help="Seconds to finish in what was accepted, or as 1m."), SECONDS
+    ] = 30,
     max_bytes: Annotated[
         int, Parameter(help="How many bytes a request may hold.", validator=Number(gte=1))
     ] = _LIMITS.max_bytes,
@@ -268,10 +276,16 @@ def serve(
         int, Parameter(help="How many bytes a batch may have.", validator=Number(gte=1))
     ] = DEFAULT_MAX_BATCH_BYTES,
     read_timeout: Annotated[
-        float, Parameter(help="Seconds for a request to arrive.", validator=Number(gt=0))
+        float,
+        Parameter(help="Seconds for a request to arrive, or as 1m.", validator=Number(gt=0)),
+        SECONDS,
     ] = 30.0,
     keep_alive: Annotated[
-        int, Parameter(help="Seconds to keep an idle connection open.", validator=Number(gte=0))
+        int,
+        Parameter(
+            help="Seconds to keep an idle connection open, or as 1m.", validator=Number(gte=0)
+        ),
+        SECONDS,
     ] = 5,
     remember_keys: Annotated[
         float,
@@ -279,10 +293,15 @@ def serve(
             help="Seconds for which a revoked API Key may still be accepted.",
             validator=Number(gte=0, lte=5),
         ),
+        SECONDS,
     ] = 5.0,
     store_timeout: Annotated[
         float,
-        Parameter(help="Seconds for the store to answer a transaction.", validator=Number(gt=0)),
+        Parameter(
+            help="Seconds for the store to answer a transaction, or as 1m.",
+            validator=Number(gt=0),
+        ),
+        SECONDS,
     ] = 20.0,
     metrics_host: Annotated[str, Parameter(help="The address of metrics.")] = "127.0.0.1",
     metrics_port: Annotated[
@@ -294,10 +313,8 @@ def serve(
     ] = None,
     open_telemetry: Annotated[
         bool,
-        Parameter(
-            help="Make spans and count through OpenTelemetry, as the process has it set up.",
-            negative="",
-        ),
+        Parameter(help="Make spans and count through OpenTelemetry, as the process has it set up."),
+        FLAG,
     ] = False,
     placeholder_ids: PlaceholderIds = False,
     redacted: Redacted = NOT_REDACTED,

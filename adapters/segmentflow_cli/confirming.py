@@ -9,12 +9,13 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
+from segmentflow_cli.flags import FLAG
 from segmentflow_cli.tables import visible
 from segmentflow_core import SegmentflowError
 
 __all__ = ["NotConfirmed", "Yes", "confirm"]
 
-Yes = Annotated[bool, Parameter(name="--yes", help="Do it without asking.", negative="")]
+Yes = Annotated[bool, Parameter(name="--yes", help="Do it without asking."), FLAG]
 
 
 class NotConfirmed(SegmentflowError):

@@ -14,6 +14,7 @@ from typing import Annotated, Final
 from cyclopts import App, Parameter
 
 from segmentflow_cli.confirming import Yes, confirm
+from segmentflow_cli.flags import FLAG
 from segmentflow_cli.ids import whole_enrollments, whole_events, whole_profile
 from segmentflow_cli.options import COMMON, Before, By, Common, Limit
 from segmentflow_cli.pages import enrollment_page
@@ -103,7 +104,7 @@ def claim(
     max_attempts: MaxAttempts = 10,
     journey: Journey = None,
     all_organizations: Annotated[
-        bool, Parameter(help="Whatever Organization they are of.", negative="")
+        bool, Parameter(help="Whatever Organization they are of."), FLAG
     ] = False,
     common: Common = COMMON,
 ) -> None:
@@ -145,7 +146,9 @@ def release(
         DURATION,
     ] = _NO_DELAY,
     uncounted: Annotated[
-        bool, Parameter(help="As if never handed over: nothing failed.", negative="")
+        bool,
+        Parameter(help="As if never handed over: nothing failed."),
+        FLAG,
     ] = False,
     error: Annotated[
         str | None, Parameter(help="The failure in words; 1,000 characters are kept.")

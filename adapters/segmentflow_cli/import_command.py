@@ -22,6 +22,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from segmentflow_cli.flags import FLAG
 from segmentflow_cli.importing import (
     Checks,
     ImportReport,
@@ -79,10 +80,8 @@ def import_file(
     ] = None,
     dry_run: Annotated[
         bool,
-        Parameter(
-            help="Only check each line for itself, and write nothing: it asks no store.",
-            negative="",
-        ),
+        Parameter(help="Only check each line for itself, and write nothing: it asks no store."),
+        FLAG,
     ] = False,
     rejects: Annotated[
         Path | None,

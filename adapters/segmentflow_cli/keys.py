@@ -7,6 +7,7 @@ from typing import Annotated, Final
 from cyclopts import App, Parameter
 
 from segmentflow_cli.confirming import Yes, confirm
+from segmentflow_cli.flags import FLAG
 from segmentflow_cli.ids import whole_key
 from segmentflow_cli.options import COMMON, By, Common
 from segmentflow_core.wire import api_key_document
@@ -21,7 +22,7 @@ def create_key(
     *,
     scope: Annotated[list[str], Parameter(help="What its bearer may do; may be repeated.")],
     label: Annotated[str | None, Parameter(help="What people call it.")] = None,
-    test: Annotated[bool, Parameter(help="Make an sk_test_ key.", negative="")] = False,
+    test: Annotated[bool, Parameter(help="Make an sk_test_ key."), FLAG] = False,
     by: By = None,
     common: Common = COMMON,
 ) -> None:

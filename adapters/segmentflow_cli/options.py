@@ -13,6 +13,7 @@ from typing import Annotated, Any, BinaryIO, Final, cast
 from attrs import frozen
 from cyclopts import App, Parameter
 
+from segmentflow_cli.flags import FLAG
 from segmentflow_cli.printing import Printer
 from segmentflow_cli.stores import find_secret, opened, woken_workers
 from segmentflow_core import (
@@ -59,20 +60,19 @@ class Redacted:
         tuple[str, ...],
         Parameter(
             help="Never store what is at this path, such as /event/items/*/token or "
-            "/profile/properties/ssn. Repeatable; SEGMENTFLOW_REDACT lists more.",
-            negative="",
+            "/profile/properties/ssn. Repeatable; SEGMENTFLOW_REDACT lists more."
         ),
+        FLAG,
     ] = ()
     redact_name: Annotated[
         tuple[str, ...],
-        Parameter(help="Never store a member of this name. Repeatable.", negative=""),
+        Parameter(help="Never store a member of this name. Repeatable."),
+        FLAG,
     ] = ()
     refuse_unmatched: Annotated[
         bool,
-        Parameter(
-            help="Refuse a request where one of its redactedDataPaths names nothing.",
-            negative="",
-        ),
+        Parameter(help="Refuse a request where one of its redactedDataPaths names nothing."),
+        FLAG,
     ] = False
 
     @property
@@ -103,7 +103,7 @@ class Common:
         DEFAULT_STORE
     )
     organization: Annotated[str, Parameter(help="Whose data it is.")] = "default"
-    json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False
+    json: Annotated[bool, Parameter(help="Print one JSON document."), FLAG] = False
 
     @contextmanager
     def tracker(self, redacted: Redacted, limits: Limits = _LIMITS) -> Generator[Tracker]:
@@ -216,8 +216,8 @@ PlaceholderIds = Annotated[
     Parameter(
         name="--allow-placeholder-ids",
         help="Take external ids such as undefined, which only a broken client sends.",
-        negative="",
     ),
+    FLAG,
 ]
 
 

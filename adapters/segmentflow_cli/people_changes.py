@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 from cyclopts import Parameter
 
 from segmentflow_cli.confirming import Yes, confirm
+from segmentflow_cli.flags import FLAG
 from segmentflow_cli.ids import whole_profile
 from segmentflow_cli.options import COMMON, By, Common
 from segmentflow_cli.people import Who
@@ -94,10 +95,13 @@ def erase_profile(
     *,
     block: Annotated[
         bool,
-        Parameter(help="Refuse events with the same email or external id later.", negative=""),
+        Parameter(help="Refuse events with the same email or external id later."),
+        FLAG,
     ] = False,
     resume: Annotated[
-        bool, Parameter(help="Go on with every erasure that was begun and not done.", negative="")
+        bool,
+        Parameter(help="Go on with every erasure that was begun and not done."),
+        FLAG,
     ] = False,
     by: By = None,
     yes: Yes = False,

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from segmentflow_cli.counting import MOST_COUNTED, told_counts, told_period
+from segmentflow_cli.flags import FLAG
 from segmentflow_cli.journey_files import read_template_file
 from segmentflow_cli.options import COMMON, Common
 from segmentflow_cli.tables import Column
@@ -44,7 +45,9 @@ def show_gaps(
     ] = None,
     event: Annotated[str | None, Parameter(help="Look at events of exactly this name.")] = None,
     enrolled: Annotated[
-        bool, Parameter(help="Only events that enrolled in that Journey.", negative="")
+        bool,
+        Parameter(help="Only events that enrolled in that Journey."),
+        FLAG,
     ] = False,
     since: Annotated[
         datetime | None,
