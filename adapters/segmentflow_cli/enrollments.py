@@ -30,7 +30,7 @@ enrollments = App(name="enrollments", help="Read Enrollments, and hand them over
 _LEASE: Final = timedelta(minutes=5)
 _NO_DELAY: Final = timedelta()
 
-Ids = Annotated[list[str], Parameter(name="ID", help="The Enrollments' ids.")]
+Ids = Annotated[list[str], Parameter(name="ID", help="The Enrollments' ids, whole or short.")]
 Journey = Annotated[str | None, Parameter(help="Only of this Journey.")]
 LeaseLength = Annotated[
     timedelta,
@@ -49,9 +49,7 @@ def list_enrollments(
     *,
     journey: Journey = None,
     status: Annotated[EnrollmentStatus | None, Parameter(help="Only of this status.")] = None,
-    profile: Annotated[
-        str | None, Parameter(help="Only of this Profile: an id, an email or an external id.")
-    ] = None,
+    profile: Annotated[str | None, Parameter(help="Only of this Profile, as WHO.")] = None,
     event: Annotated[str | None, Parameter(help="Only those that this event caused.")] = None,
     limit: Limit = 20,
     before: Before = None,
@@ -84,7 +82,7 @@ def list_enrollments(
 
 @enrollments.command(name="show")
 def show_enrollment(
-    enrollment_id: Annotated[str, Parameter(name="ID", help="The Enrollment's id.")],
+    enrollment_id: Annotated[str, Parameter(name="ID", help="Its id, whole or short.")],
     /,
     *,
     common: Common = COMMON,

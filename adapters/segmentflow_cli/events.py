@@ -21,16 +21,16 @@ events = App(name="events", help="Read recorded events.")
 @events.command(name="list")
 def list_events(
     *,
-    profile: Annotated[
-        str | None, Parameter(help="Only of this Profile: an id, an email or an external id.")
-    ] = None,
+    profile: Annotated[str | None, Parameter(help="Only of this Profile, as WHO.")] = None,
     event: Annotated[str | None, Parameter(help="Only of exactly this name.")] = None,
     reference: Annotated[str | None, Parameter(help="Only of exactly this referenceId.")] = None,
     since: Annotated[
-        datetime | None, Parameter(help="Only received at this instant or later."), MOMENT
+        datetime | None,
+        Parameter(help="Only received since, as 2026-05-31 or 7d."),
+        MOMENT,
     ] = None,
     until: Annotated[
-        datetime | None, Parameter(help="Only received before this instant."), MOMENT
+        datetime | None, Parameter(help="Only received before, as --since."), MOMENT
     ] = None,
     limit: Limit = 20,
     before: Before = None,
@@ -60,7 +60,7 @@ def list_events(
 
 @events.command(name="show")
 def show_event(
-    event_id: Annotated[str, Parameter(name="ID", help="The event's id.")],
+    event_id: Annotated[str, Parameter(name="ID", help="The event's id, whole or short.")],
     /,
     *,
     common: Common = COMMON,

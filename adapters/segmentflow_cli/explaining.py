@@ -71,7 +71,7 @@ def check_explain(**given: Any) -> None:
 def explain(
     *,
     event: Annotated[
-        str | None, Parameter(group=_SUBJECT, help="The id of a stored event.")
+        str | None, Parameter(group=_SUBJECT, help="The id of a stored event, whole or short.")
     ] = None,
     request: Annotated[
         str | None,
@@ -83,7 +83,7 @@ def explain(
     ] = None,
     since: Annotated[
         datetime | None,
-        Parameter(group=_SUBJECT, help="Rehearse over the events received since this instant."),
+        Parameter(group=_SUBJECT, help="Rehearse over events received since, as 2026-05-31 or 7d."),
         MOMENT,
     ] = None,
     until: Annotated[

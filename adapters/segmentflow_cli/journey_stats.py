@@ -29,14 +29,14 @@ def show_stats(
     since: Annotated[
         datetime | None,
         Parameter(
-            help="Count events received at this instant or later, or so long ago.",
+            help="Count events received since, as 2026-05-31 or 7d.",
             show_default=lambda _: "7d",
         ),
         MOMENT,
     ] = None,
     until: Annotated[
         datetime | None,
-        Parameter(help="And before this instant.", show_default=lambda _: "now"),
+        Parameter(help="And before, as --since.", show_default=lambda _: "now"),
         MOMENT,
     ] = None,
     at_most: Annotated[

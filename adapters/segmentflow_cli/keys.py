@@ -20,7 +20,7 @@ keys: Final = App(name="keys", help="Make, list and revoke API Keys.")
 @keys.command(name="create")
 def create_key(
     *,
-    scope: Annotated[list[str], Parameter(help="What its bearer may do; may be repeated.")],
+    scope: Annotated[list[str], Parameter(help="What its bearer may do. Repeatable."), FLAG],
     label: Annotated[str | None, Parameter(help="What people call it.")] = None,
     test: Annotated[bool, Parameter(help="Make an sk_test_ key."), FLAG] = False,
     by: By = None,
@@ -44,7 +44,7 @@ def list_keys(*, common: Common = COMMON) -> None:
 
 @keys.command(name="revoke")
 def revoke_key(
-    key_id: Annotated[str, Parameter(name="ID", help="The key's id, as listed.")],
+    key_id: Annotated[str, Parameter(name="ID", help="The key's id, whole or short.")],
     /,
     *,
     by: By = None,

@@ -29,7 +29,8 @@ __all__ = ["Who", "profiles", "why"]
 profiles = App(name="profiles", help="Read, suppress, merge and erase Profiles.")
 
 Who = Annotated[
-    str, Parameter(name="WHO", help="An id, an email or an external id, tried in that order.")
+    str,
+    Parameter(name="WHO", help="An id, an email, an external id or a short id, in that order."),
 ]
 
 

@@ -89,7 +89,7 @@ def check_erase(**given: Any) -> None:
 def erase_profile(
     who: Annotated[
         str | None,
-        Parameter(name="WHO", help="An id, an email or an external id, tried in that order."),
+        Parameter(name="WHO", help="An id, an email, an external id or a short id, in that order."),
     ] = None,
     /,
     *,

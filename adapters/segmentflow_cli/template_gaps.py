@@ -51,12 +51,12 @@ def show_gaps(
     ] = False,
     since: Annotated[
         datetime | None,
-        Parameter(help="Only events received at this instant or later, or so long ago."),
+        Parameter(help="Only events received since, as 2026-05-31 or 7d."),
         MOMENT,
     ] = None,
     until: Annotated[
         datetime | None,
-        Parameter(help="Only events received before this instant."),
+        Parameter(help="Only events received before, as --since."),
         MOMENT,
     ] = None,
     at_most: Annotated[
