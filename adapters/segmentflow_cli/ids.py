@@ -33,7 +33,9 @@ NEWEST: Final = 1000
 
 _AT_ONCE: Final = 100
 _LISTED: Final = 10
-_SHORT: Final = re.compile(r"[0-9a-f-]{12,35}")
+_LAST_GROUP: Final = 12
+_ZERO: Final = "00000000-0000-0000-0000-000000000000"
+_ID: Final = re.compile(_ZERO.replace("0", "[0-9a-f]"))
 
 Page: TypeAlias = Callable[[int, str | None], Sequence[str]]
 """Gives so many ids at most, newest first, below an id."""
@@ -54,7 +56,8 @@ def is_short(given: str) -> bool:
     >>> is_short("589343ef9f32"), is_short("019bf964-302b-7a7f-add2-589343ef9f32")
     (True, False)
     """
-    return _SHORT.fullmatch(given) is not None
+    missing = len(_ZERO) - len(given)
+    return 0 < missing <= len(_ZERO) - _LAST_GROUP and bool(_ID.fullmatch(_ZERO[:missing] + given))
 
 
 def whole_ids(given: Sequence[str], page: Page, kind: str) -> list[str]:

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from command_answers import answer
+from segmentflow_cli.ids import is_short
 from segmentflow_cli.tables import shortened_ids
 from segmentflow_core import ApiKeys, Tracker
 from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey, a_request
@@ -117,3 +118,22 @@ def test_a_short_form_that_two_ids_share_is_that_of_neither():
     ids = Ids(TAIL, TAIL, "000000000001")
     one, two, other = (ids.new_id() for _ in range(3))
     assert shortened_ids([one, two, other]) == {one: one, two: two, other: "000000000001"}
+
+
+@pytest.mark.parametrize(
+    ("given", "is_one"),
+    [
+        (TAIL, True),
+        (f"add2-{TAIL}", True),
+        (f"-{TAIL}", True),
+        (TAIL[1:], False),
+        (f"2{TAIL}", False),
+        (TAIL.upper(), False),
+        ("507f1f77bcf86cd799439011", False),
+        (f"019bf964-302b-7a7f-add2-{TAIL}", False),
+        ("nothing", False),
+        ("", False),
+    ],
+)
+def test_a_word_that_ends_no_id_is_not_looked_for(given, is_one):
+    assert is_short(given) is is_one
