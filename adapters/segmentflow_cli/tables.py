@@ -112,15 +112,15 @@ def room(console: Console) -> int | None:
     return console.width if console.is_terminal or os.environ.get("COLUMNS") else None
 
 
-def say(console: Console, line: str | Text, style: str = "default") -> None:
+def say(console: Console, line: str | Text, style: str = "default", *, end: str = "\n") -> None:
     """Print a sentence, folded between words where there is little room; no word is broken."""
     text = Text(visible(line), style) if isinstance(line, str) else line
     width = room(console)
     if width is None:
-        console.print(text, soft_wrap=True)
+        console.print(text, soft_wrap=True, end=end)
         return
     longest = max(map(cell_len, text.plain.split()), default=0)
-    console.print(text, width=max(width, longest), crop=False)
+    console.print(text, width=max(width, longest), crop=False, end=end)
 
 
 def laid_out(columns: Sequence[Column], rows: Iterable[Sequence[Any]], width: int | None) -> Table:
