@@ -135,9 +135,10 @@ def test_no_line_is_wider_than_the_terminal_and_no_id_is_cut(store, width):
         ["audit"],
         ["keys", "create", "--scope", "events:write"],
         ["events", "show", "0" * 12],
-        ["demo"],
-        *([*path, "--help"] for path in every_command(app)),
     ]
+    if width == 80:
+        # What fits here fits where there is more room.
+        commands += [["demo"], *([*path, "--help"] for path in every_command(app))]
     lines = on_a_terminal(folder, url, width, commands)
     assert {line for line in lines if len(line.rstrip()) > width} == set()
     words = set(re.split(r"[\s:,]+", "\n".join(lines)))
