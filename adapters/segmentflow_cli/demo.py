@@ -16,7 +16,7 @@ from segmentflow_cli.options import DEFAULT_STORE
 from segmentflow_cli.pages import event_page, facts
 from segmentflow_cli.printing import Printer
 from segmentflow_cli.stores import create_secret, find_secret, opened, scheme_of
-from segmentflow_cli.tables import say
+from segmentflow_cli.tables import room, say, visible
 from segmentflow_core import Receipt, Tracker, UserEvent
 from segmentflow_core.errors import IdempotencyKeyReuse
 from segmentflow_core.wire import event_document, receipt_document
@@ -132,4 +132,9 @@ def _show_next(console: Console, store: str | None) -> None:
     ]
     console.print()
     say(console, "Next", "bold cyan")
-    facts(console, steps if store is None else steps[1:])
+    for command, what in steps if store is None else steps[1:]:
+        line = Text(visible(command))
+        told = f"  # {what}"
+        # On a line of its own it would be typed as well.
+        fits = line.cell_len + len(told) <= (room(console) or console.width)
+        say(console, line.append(told, "dim") if fits else line)

@@ -337,8 +337,14 @@ def _rehearsal_page(rehearsal: dict[str, Any]) -> Iterable[Any]:
         skipped = [f"{count} {reason}" for reason, count in journey["skipped"].items()]
         counts = (journey[name] for name in ("matched", "entered", "profiles", "withdrawn"))
         rows.append((journey["journeyId"], *counts, ", ".join(skipped)))
-    counted = (Column(name, "word") for name in ("matched", "would enter", "Profiles", "withdrawn"))
-    columns = (Column("journey"), *counted, Column("skipped"))
+    columns = (
+        Column("journey"),
+        Column("matched", "word", spare=True),
+        Column("would enter", "word"),
+        Column("Profiles", "word", spare=True),
+        Column("withdrawn", "word", spare=True),
+        Column("skipped"),
+    )
     yield laid_out(columns, rows, room(Console()))
 
 

@@ -23,6 +23,9 @@ __all__ = ["Column", "laid_out", "room", "say", "short_id", "shortened_ids", "vi
 Kind: TypeAlias = Literal["text", "word", "id", "ids", "time", "day"]
 
 _GAP: Final = 2
+_NARROWEST: Final = 80
+"""A terminal that is narrower folds lines itself."""
+
 _LONGEST_WORD: Final = 40
 """Before a longer word is folded, a spare column is left out."""
 
@@ -128,11 +131,13 @@ def laid_out(columns: Sequence[Column], rows: Iterable[Sequence[Any]], width: in
 
     What does not fit gets shorter in this order: times lose their fractions, ids all but their
     last group, then texts are folded, once days and spare columns have made room for that. No id
-    is ever cut or folded.
+    of a record is ever cut or folded, nor any other word that is not longer than `_LONGEST_WORD`
+    where there is room for it.
     """
     page = _Page(tuple(columns), tuple(tuple(_cell(cell) for cell in row) for row in rows))
     if width is None:
         return page.table(page.natural())
+    width = max(width, _NARROWEST)
     page = _fitted(page, width)
     return page.table(_widths(page, page.room(width)))
 
