@@ -22,9 +22,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from segmentflow_cli.checking import Checks
 from segmentflow_cli.flags import FLAG
 from segmentflow_cli.importing import (
-    Checks,
     ImportReport,
     Line,
     Refusal,

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Final, Protocol
 
 from attrs import define, field, frozen
 
-from segmentflow_core import Limits, Receipt, RedactionPolicy, SegmentflowError, Tracker
+from segmentflow_core import Limits, Receipt, RedactionPolicy, SegmentflowError
 from segmentflow_core.errors import (
     IdempotencyInProgress,
     InvalidRequest,
@@ -28,12 +28,10 @@ from segmentflow_core.errors import (
 )
 from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_core.wire import parse_json
-from segmentflow_memory import MemoryStorage
 
 __all__ = [
     "MAX_LISTED",
     "MAX_LISTED_BYTES",
-    "Checks",
     "ImportReport",
     "Line",
     "Refusal",
@@ -58,7 +56,6 @@ _MAX_BATCH: Final = 16 * 1024 * 1024
 
 _CHUNK: Final = 64 * 1024
 _SOURCE_DIGITS: Final = 32
-_FORGOTTEN: Final = "of a store that is forgotten at once"
 _FIELDS: Final = frozenset({"event", "profile", "data", "referenceId", "occurredAt"})
 """The members of a request that redacts nothing."""
 _MAX_RUNS: Final = 6
@@ -204,36 +201,6 @@ class Tracks(Protocol):
     ) -> list[Receipt | SegmentflowError]:
         """Track a batch; one receipt or error per call, in order."""
         ...
-
-
-@frozen
-class Checks:
-    """Checks each line for itself, in a store of its own that is forgotten: nothing is written.
-
-    What only the host's store knows is not found out: a key that is taken by another request,
-    and a Profile that is not there yet, or that is another's.
-    """
-
-    limits: Limits
-    redaction: RedactionPolicy
-
-    def track_many(
-        self, calls: Sequence[tuple[Any, Any]], *, organization_id: str, match_journeys: bool
-    ) -> list[Receipt | SegmentflowError]:
-        """Return for each call the receipt of a first event, or its refusal."""
-        results: list[Receipt | SegmentflowError] = []
-        for call in calls:
-            tracker = Tracker(
-                MemoryStorage(),
-                fingerprint_key=_FORGOTTEN,
-                limits=self.limits,
-                redaction=self.redaction,
-                create_without_email=True,
-            )
-            results += tracker.track_many(
-                [call], organization_id=organization_id, match_journeys=match_journeys
-            )
-        return results
 
 
 @forgets_locals
