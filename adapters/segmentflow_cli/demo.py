@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from segmentflow_cli.journey_files import read_journey_file
-from segmentflow_cli.options import DEFAULT_STORE
+from segmentflow_cli.options import COMMON, DEFAULT_STORE
 from segmentflow_cli.pages import event_page, facts
 from segmentflow_cli.printing import Printer
 from segmentflow_cli.stores import create_secret, find_secret, opened, scheme_of
@@ -59,7 +59,7 @@ def _tell(url: str, store: str | None, printer: Printer, whose: str) -> None:
         )
     else:
         _show(printer.console, first, again, refusal, event)
-        _show_next(printer.console, store)
+        _show_next(printer.console, store, whose)
 
 
 def _refusal_of(tracker: Tracker, request: dict[str, Any], whose: str) -> IdempotencyKeyReuse:
@@ -118,14 +118,17 @@ def _show(
     event_page(console, event_document(event))
 
 
-def _show_next(console: Console, store: str | None) -> None:
+def _show_next(console: Console, store: str | None, organization: str) -> None:
     """Say what to type next; of a store, nothing that its URL may keep secret."""
     kept = "sqlite:///segmentflow.db" if store is None else store
     named = shlex.quote(kept) if scheme_of(kept) == "sqlite" else "URL"
-    where = "" if named == DEFAULT_STORE else f" --store {named}"
+    whose = ""
+    if organization != COMMON.organization:
+        whose = f" --organization {shlex.quote(organization)}"
+    where = f"{'' if named == DEFAULT_STORE else f' --store {named}'}{whose}"
     email = DOCUMENTED_REQUEST["profile"]["email"]
     steps = [
-        (f"segmentflow demo --store {named}", "the same, to stay"),
+        (f"segmentflow demo --store {named}{whose}", "the same, to stay"),
         (f"segmentflow why {email}{where}", "her story"),
         (f"segmentflow journeys show order-confirmation{where}", "what she entered"),
         ("segmentflow --help", "all there is"),

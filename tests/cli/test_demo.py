@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 
@@ -64,14 +65,18 @@ def test_the_demo_is_told_for_any_organization(run):
     assert len(answer(run("journeys", "list", "--json", *acme, *url))) == 3
 
 
-@pytest.mark.parametrize("store", [(), ("--store", "sqlite:///demo.db")], ids=["none", "one"])
+@pytest.mark.parametrize(
+    "store",
+    [(), ("--store", "sqlite:///demo.db", "--organization", "a shop")],
+    ids=["none", "one"],
+)
 def test_the_demo_is_short_and_ends_with_what_to_type_next(run, monkeypatch, store):
     monkeypatch.setenv("COLUMNS", "80")
     for _ in range(2):
         lines = run("demo", *store)[1].splitlines()
         assert len(lines) <= 40
         assert max(map(len, lines)) <= 80
-    steps = [line.partition("#")[0].split() for line in lines[lines.index("Next") + 1 :]]
+    steps = [shlex.split(line, comments=True) for line in lines[lines.index("Next") + 1 :]]
     assert len(steps) == (3 if store else 4)
     for program, *step in steps:
         assert program == "segmentflow"
