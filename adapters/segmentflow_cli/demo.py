@@ -138,6 +138,6 @@ def _show_next(console: Console, store: str | None, organization: str) -> None:
     for command, what in steps if store is None else steps[1:]:
         line = Text(visible(command))
         told = f"  # {what}"
-        # On a line of its own it would be typed as well.
+        # A terminal folds a line that is copied whole; what is said of it is left out first.
         fits = line.cell_len + len(told) <= (room(console) or console.width)
-        say(console, line.append(told, "dim") if fits else line)
+        console.print(line.append(told, "dim") if fits else line, soft_wrap=True)
