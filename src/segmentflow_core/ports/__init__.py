@@ -119,6 +119,7 @@ from segmentflow_core.ports.tracking import (
     Probe,
     ProfileVersion,
     PropertyTime,
+    StillHeld,
     TrackingRepository,
 )
 
@@ -196,6 +197,7 @@ __all__ = [
     "Rests",
     "RetentionRepository",
     "SkipReason",
+    "StillHeld",
     "Storage",
     "TellsCommits",
     "TellsTime",
