@@ -201,8 +201,8 @@ def test_what_is_held_elsewhere_keeps_nobody_but_its_own_call_waiting(names, err
     async def story():
         shop = Shop()
         elsewhere = Elsewhere(shop, "h", error=error)
-        shop.storage.gate.set()
         tasks = dict(zip(names, await shop.begin(*of_each(*names)), strict=True))
+        shop.storage.gate.set()
         held = tasks.pop("h")
         assert codes(await answers(tasks.values())) == ["Receipt"] * 3
         # Meanwhile others share transactions, and who needs the same key waits behind it.

@@ -156,9 +156,10 @@ def test_so_many_wait_aside_and_the_others_for_a_place_in_order():
     assert aside.leave("d") == []
     assert aside.ended("b", in_vain=False) == ["c"]
     assert [aside.has_place(name) for name in "abcde"] == [True, False, True, False, False]
-    assert aside.leave("a") == ["e"]
-    assert aside.leave("a") == []
-    assert [aside.ended(name, in_vain=True) for name in "ce"] == [[], []]
+    assert aside.leave("c") == ["e"]
+    assert aside.has_place("e")  # who leaves has not waited in vain
+    assert aside.leave("c") == []
+    assert [aside.ended(name, in_vain=True) for name in "ae"] == [[], []]
     assert [aside.enter(name) for name in "fgh"] == [True, True, False]
 
 
