@@ -10,6 +10,7 @@ how many events a second are accepted.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import re
@@ -51,6 +52,7 @@ async def bare(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 
 _hands = threading.local()
+_threads = itertools.count()
 
 
 async def by_hand(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -64,7 +66,11 @@ async def by_hand(scope: dict[str, Any], receive: Any, send: Any) -> None:
 def _write() -> None:
     if not hasattr(_hands, "own"):
         kind, _, place = os.environ["BENCH_BY_HAND"].partition(" ")
-        _hands.own = sqlite.ByHand(Path(place)) if kind == "SQLite" else postgresql.ByHand(place)
+        # On PostgreSQL each thread has a Profile of its own, or they would wait for one row.
+        email = f"p{next(_threads)}@example.com"
+        _hands.own = (
+            sqlite.ByHand(Path(place)) if kind == "SQLite" else postgresql.ByHand(place, email)
+        )
     _hands.own.one()
 
 
