@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from attrs import frozen
 from sqlalchemy import create_engine
 from tests.servers import Postgres
 
@@ -33,7 +34,7 @@ from segmentflow_core import Tracker
 from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey
 from segmentflow_sql import SqlStorage
 
-__all__ = ["bare", "by_hand", "measure"]
+__all__ = ["Served", "bare", "by_hand", "measure", "running"]
 
 _CONNECTIONS = (1, 8, 64)
 _CROWDS = (64, 256, 1000)
@@ -116,23 +117,23 @@ def _measure(kind: str, url: str, place: str, requests: int, seconds: float) -> 
     ours = [sys.executable, "-m", "segmentflow_cli", "serve", "--port", "0", "--store", url]
     plain = [sys.executable, "-m", "uvicorn", "--port", "0", "--no-access-log", "--lifespan", "off"]
     with (
-        _running(ours) as served,
-        _running([*plain, "bench.http:bare"]) as nothing,
-        _running([*plain, "bench.http:by_hand"], BENCH_BY_HAND=f"{kind} {place}") as hand,
+        running(ours) as served,
+        running([*plain, "bench.http:bare"]) as nothing,
+        running([*plain, "bench.http:by_hand"], BENCH_BY_HAND=f"{kind} {place}") as hand,
     ):
         for connections in _CONNECTIONS:
-            for address in (served, nothing, hand):
-                asyncio.run(call(address, connections, requests // 10))
+            for server in (served, nothing, hand):
+                asyncio.run(call(server.address, connections, requests // 10))
             own, most, theirs = (
-                asyncio.run(call(address, connections, requests))
-                for address in (served, nothing, hand)
+                asyncio.run(call(server.address, connections, requests))
+                for server in (served, nothing, hand)
             )
             yield _steady(
                 kind, connections, own, f"by hand {theirs.rate:,.0f} /s, bare {most.rate:,.0f} /s"
             )
         fewest: Answers | None = None
         for connections in _CROWDS:
-            answers = asyncio.run(call_for(served, connections, seconds))
+            answers = asyncio.run(call_for(served.address, connections, seconds))
             yield _crowded(kind, connections, answers, fewest)
             fewest = fewest or answers
 
@@ -175,8 +176,17 @@ def _crowded(kind: str, connections: int, answers: Answers, fewest: Answers | No
     )
 
 
+@frozen
+class Served:
+    """A server that runs: where it listens, and which process it is."""
+
+    address: tuple[str, int]
+    pid: int
+
+
 @contextmanager
-def _running(command: list[str], **more: str) -> Generator[tuple[str, int]]:
+def running(command: list[str], **more: str) -> Generator[Served]:
+    """Run a server until the block ends; it is there once the block begins."""
     environment = {
         **os.environ,
         **more,
@@ -193,6 +203,6 @@ def _running(command: list[str], **more: str) -> Generator[tuple[str, int]]:
         assert process.stderr is not None
         try:
             found = next(filter(None, map(_RUNNING.search, process.stderr)))
-            yield found[1], int(found[2])
+            yield Served((found[1], int(found[2])), process.pid)
         finally:
             process.terminate()
