@@ -208,14 +208,14 @@ def serve_store(
 
 def _served(run: Callable[..., object], **settings: object) -> bool:
     """Serve until the process is told to stop; say whether the server ever started."""
-    from segmentflow_cli.connections import connection_class  # noqa: PLC0415 - it needs uvicorn
+    from segmentflow_cli.connections import new_connection  # noqa: PLC0415 - it needs uvicorn
 
     with _stopped_by_sigterm():
         try:
             run(
                 f"{__name__}:create_app",
                 factory=True,
-                http=connection_class(),
+                http=new_connection,
                 ws="none",
                 access_log=False,
                 server_header=False,
