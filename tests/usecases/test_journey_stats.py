@@ -7,32 +7,20 @@ from datetime import timedelta
 
 import pytest
 
-from segmentflow_core import AsyncJourneys, EnrollmentStatus, Journeys, SkipReason, Tracker
+from journey_shop import LARGE, WELCOME, a_shop, order
+from segmentflow_core import AsyncJourneys, EnrollmentStatus, Journeys, SkipReason
 from segmentflow_core.errors import ConfigurationError, NotFound
-from segmentflow_core.testing import FINGERPRINT_SECRET, FixedClock, a_journey, a_request
+from segmentflow_core.testing import FixedClock, a_journey
 from segmentflow_core.usecases import paging
 from segmentflow_core.wire import journey_stats_document
-from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
+from segmentflow_memory import AsyncMemoryStorage
 
-LARGE = {"event": "order.created", "where": {"path": "/event/total", "op": "gte", "value": 40}}
 DAY = timedelta(days=1)
 
 
 @pytest.fixture
-def storage():
-    return MemoryStorage()
-
-
-@pytest.fixture
-def clock():
-    return FixedClock()
-
-
-@pytest.fixture
 def tracker(storage, clock):
-    tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET, clock=clock)
-    tracker.journeys.publish([a_journey(), a_journey("large", trigger=LARGE)])
-    return tracker
+    return a_shop(storage, clock, WELCOME, LARGE)
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -42,12 +30,6 @@ def count(request, storage, clock):
         return Journeys(storage, clock=clock).stats
     stats = AsyncJourneys(AsyncMemoryStorage(storage), clock=clock).stats
     return lambda *args, **kwargs: asyncio.run(stats(*args, **kwargs))
-
-
-def order(tracker, clock, number, total=50, **profile):
-    who = {"email": f"{number}@example.com", **profile}
-    clock.advance(hours=1)
-    return tracker.track(a_request(profile=who, data={"total": total}), f"key {number}")
 
 
 def by_id(stats):
@@ -90,6 +72,21 @@ def test_outcomes_and_entries_of_the_period_are_counted(count, tracker, clock):
     assert next(iter(large.skipped)) is SkipReason.SUPPRESSED
     # The one that was claimed and completed is the oldest, of before the period.
     assert known(large.enrollments) == {"pending": 1}
+
+
+def test_each_day_that_matched_anything_has_its_counts(count, tracker, clock):
+    begun = clock.now()
+    order(tracker, clock, 1)
+    order(tracker, clock, 2, total=30)
+    clock.advance(days=2)
+    order(tracker, clock, 3, total=30)
+    clock.advance(seconds=1)
+    large = by_id(count(since=begun))["large"]
+    first, last = large.days
+    assert (first.day, last.day) == (begun.date(), (begun + 2 * DAY).date())
+    assert (first.enrolled, first.skipped) == (1, {SkipReason.CONDITION_NOT_MET: 1})
+    assert (last.enrolled, last.skipped) == (0, {SkipReason.CONDITION_NOT_MET: 1})
+    assert by_id(count(until=begun))["large"].days == ()
 
 
 def test_one_journey_is_counted_alone(count, tracker, clock):
