@@ -1,4 +1,4 @@
-"""Sixty-four callers of one process over 1,000 Profiles, gathered, against events by hand.
+"""Callers of one process over 1,000 Profiles, gathered, and 64 of them against events by hand.
 
 The hand-written side is that of `bench.sqlite` and `bench.postgresql`: its values are made
 beforehand, and it checks, hashes, redacts and matches nothing. Its 64 threads share as many
@@ -27,17 +27,18 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from tests.servers import Postgres
 
 from bench import postgresql, sqlite
-from bench.report import Line, compared
+from bench.clients import PROFILES, request_about
+from bench.report import Line, Point, compared
 from bench.timing import alternate
 from segmentflow_core import AsyncTracker, Tracker
-from segmentflow_core.testing import DOCUMENTED_REQUEST, FINGERPRINT_SECRET, a_journey
+from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey
 from segmentflow_gathering import AsyncGathering, Gathering
 from segmentflow_sql import AsyncSqlStorage, SqlStorage
 
 __all__ = ["measure"]
 
 _CALLERS = 64
-_PROFILES = 1000
+_MANY = (1, 8, 64, 256, 1000)
 _P99 = 0.060
 _numbers = itertools.count()
 
@@ -45,14 +46,7 @@ _numbers = itertools.count()
 def _call() -> tuple[dict[str, Any], str]:
     """Return a request about the next of the Profiles, whose time moves on, and its key."""
     number = next(_numbers)
-    return _about(number % _PROFILES), f"{os.getpid()} {number}"
-
-
-def _about(profile: int) -> dict[str, Any]:
-    identities = {"email": f"p{profile}@example.com", "externalId": f"p{profile}"}
-    request = {**DOCUMENTED_REQUEST, "profile": {**DOCUMENTED_REQUEST["profile"], **identities}}
-    del request["occurredAt"]
-    return request
+    return request_about(number % PROFILES), f"{os.getpid()} {number}"
 
 
 @frozen
@@ -84,20 +78,22 @@ def _with_threads(step: Callable[[], object], calls: int) -> _Load:
     began = time.perf_counter()
     for thread in threads:
         thread.join()
-    return _Load(len(latencies) / (time.perf_counter() - began), sorted(latencies))
+    taken = time.perf_counter() - began
+    assert len(latencies) == calls // _CALLERS * _CALLERS, "a caller failed"
+    return _Load(len(latencies) / taken, sorted(latencies))
 
 
-async def _with_tasks(tracker: AsyncTracker, calls: int) -> _Load:
+async def _with_tasks(tracker: AsyncTracker, calls: int, callers: int = _CALLERS) -> _Load:
     latencies: list[float] = []
 
     async def caller() -> None:
-        for _ in range(calls // _CALLERS):
+        for _ in range(max(calls // callers, 1)):
             began = time.perf_counter()
             await tracker.track(*_call())
             latencies.append(time.perf_counter() - began)
 
     began = time.perf_counter()
-    await asyncio.gather(*(caller() for _ in range(_CALLERS)))
+    await asyncio.gather(*(caller() for _ in range(callers)))
     return _Load(len(latencies) / (time.perf_counter() - began), sorted(latencies))
 
 
@@ -141,8 +137,10 @@ def _measure(
 
     def by_hand() -> None:
         mine = free.get()
-        mine.one()
-        free.put(mine)
+        try:
+            mine.one()
+        finally:
+            free.put(mine)
 
     gather = Gathering(writers=writers)
     tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET, gather=gather)
@@ -159,6 +157,9 @@ def _measure(
             loads["threads"].append(_with_threads(lambda: tracker.track(*_call()), calls))
             loads["hand"].append(_with_threads(by_hand, max(calls // 4, _CALLERS)))
             loads["tasks"].append(runner.run(_with_tasks(async_tracker, calls)))
+        for many in _MANY:
+            of_all = [runner.run(_with_tasks(async_tracker, calls, many)) for _ in range(rounds)]
+            yield _with_many(kind, many, of_all)
         runner.run(async_storage.close())
     theirs = statistics.median(load.rate for load in loads["hand"])
     for callers in ("threads", "tasks"):
@@ -181,11 +182,30 @@ def _measure(
     storage.close()
 
 
+def _with_many(kind: str, callers: int, loads: Sequence[_Load]) -> Line:
+    rate = statistics.median(load.rate for load in loads)
+    p50, p99 = (statistics.median(load.at(q) for load in loads) for q in (0.5, 0.99))
+    return Line(
+        f"  {callers:,} task{'s'[: callers > 1]} on {kind}, gathered",
+        f"{rate:,.0f} a second",
+        f"p50 {p50 * 1e3:.1f} ms, p99 {p99 * 1e3:.1f} ms",
+        "",
+        None,
+        (
+            Point("latency by load", f"tasks on {kind}, median", callers, p50),
+            Point("latency by load", f"tasks on {kind}, p99", callers, p99),
+            Point("rate by load", f"tasks on {kind}", callers, rate),
+        ),
+    )
+
+
 def _fill(storage: SqlStorage, engine: Engine) -> None:
     storage.create_all()
     tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET)
     tracker.journeys.publish([a_journey()])
-    tracker.track_many([(_about(number), f"first of {number}") for number in range(_PROFILES)])
+    tracker.track_many(
+        [(request_about(number), f"first of {number}") for number in range(PROFILES)]
+    )
     with engine.begin() as connection:
         # As the server does by itself, a minute later.
         connection.execute(text("ANALYZE"))

@@ -1,9 +1,10 @@
 """`segmentflow serve` beside a bare uvicorn app, and beside one that writes its rows by hand.
 
-Each runs in a process of its own and is asked by the same plain sockets over kept-alive
-connections. Where one machine runs all sides, the caller's own work is in the figures. The
+Each runs in a process of its own and is asked by `bench.clients` about 1,000 Profiles. The
 bare app answers 202 and does nothing; the other does the same writes as `bench.sqlite` and
-`bench.postgresql` do by hand, in threads, and checks, hashes, redacts and matches nothing.
+`bench.postgresql` do by hand, in threads, and checks, hashes, redacts and matches nothing. With
+more connections than requests are worked on, callers wait for a second only, and what counts is
+how many events a second are accepted.
 """
 
 from __future__ import annotations
@@ -17,27 +18,31 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from attrs import frozen
 from sqlalchemy import create_engine
 from tests.servers import Postgres
 
 from bench import postgresql, sqlite
-from bench.report import Line
+from bench.clients import KEY, PROFILES, Answers, call, call_for, request_about
+from bench.report import Line, Point
 from segmentflow_core import Tracker
-from segmentflow_core.testing import DOCUMENTED_REQUEST, FINGERPRINT_SECRET, a_journey
+from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey
 from segmentflow_sql import SqlStorage
 
-__all__ = ["bare", "by_hand", "measure"]
+__all__ = ["Served", "bare", "by_hand", "measure", "running"]
 
-_KEY = "sk_test_" + "0123456789" * 4 + "012"
 _CONNECTIONS = (1, 8, 64)
+_CROWDS = (64, 256, 1000)
+"""Connections whose callers wait for a second only; the first is what the others compare with."""
+
+_RATES = {"SQLite": 2000, "PostgreSQL": 1500}
+_P99 = 60.0
 _RUNNING = re.compile(r"running on http://([0-9.]+):([0-9]+)")
-_keys = itertools.count()
 
 
 async def bare(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -48,6 +53,7 @@ async def bare(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 
 _hands = threading.local()
+_threads = itertools.count()
 
 
 async def by_hand(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -61,7 +67,11 @@ async def by_hand(scope: dict[str, Any], receive: Any, send: Any) -> None:
 def _write() -> None:
     if not hasattr(_hands, "own"):
         kind, _, place = os.environ["BENCH_BY_HAND"].partition(" ")
-        _hands.own = sqlite.ByHand(Path(place)) if kind == "SQLite" else postgresql.ByHand(place)
+        # On PostgreSQL each thread has a Profile of its own, or they would wait for one row.
+        email = f"p{next(_threads)}@example.com"
+        _hands.own = (
+            sqlite.ByHand(Path(place)) if kind == "SQLite" else postgresql.ByHand(place, email)
+        )
     _hands.own.one()
 
 
@@ -83,53 +93,104 @@ async def _accept(send: Any) -> None:
 
 def measure(*, quick: bool) -> Iterator[Line]:
     """Yield one line per store and number of connections."""
-    requests = 400 if quick else 2000
+    requests, seconds = (400, 1.0) if quick else (4000, 10.0)
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR", ".")) as folder:
         path = Path(folder).resolve() / "bench.db"
-        yield from _measure("SQLite", f"sqlite:///{path}", str(path), requests)
+        yield from _measure("SQLite", f"sqlite:///{path}", str(path), requests, seconds)
     server = Postgres()
     try:
         with server.connect() as connection:
             connection.execute("CREATE DATABASE bench")
         url, conninfo = server.url("bench"), server.conninfo("bench")
-        yield from _measure("PostgreSQL", url, conninfo, requests)
+        yield from _measure("PostgreSQL", url, conninfo, requests, seconds)
     finally:
         server.stop()
 
 
-def _measure(kind: str, url: str, place: str, requests: int) -> Iterator[Line]:
+def _measure(kind: str, url: str, place: str, requests: int, seconds: float) -> Iterator[Line]:
     storage = SqlStorage(create_engine(url))
     storage.create_all()
     tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET)
     tracker.journeys.publish([a_journey()])
-    tracker.track(DOCUMENTED_REQUEST, "first")
+    tracker.track_many([(request_about(number), f"first {number}") for number in range(PROFILES)])
     storage.close()
     ours = [sys.executable, "-m", "segmentflow_cli", "serve", "--port", "0", "--store", url]
     plain = [sys.executable, "-m", "uvicorn", "--port", "0", "--no-access-log", "--lifespan", "off"]
     with (
-        _running(ours) as served,
-        _running([*plain, "bench.http:bare"]) as nothing,
-        _running([*plain, "bench.http:by_hand"], BENCH_BY_HAND=f"{kind} {place}") as hand,
+        running(ours) as served,
+        running([*plain, "bench.http:bare"]) as nothing,
+        running([*plain, "bench.http:by_hand"], BENCH_BY_HAND=f"{kind} {place}") as hand,
     ):
         for connections in _CONNECTIONS:
-            for address in (served, nothing, hand):
-                asyncio.run(_load(address, connections, requests // 10))
-            rate, latencies = asyncio.run(_load(served, connections, requests))
-            most, _ = asyncio.run(_load(nothing, connections, requests))
-            theirs, _ = asyncio.run(_load(hand, connections, requests))
-            p50, p99 = (latencies[int(len(latencies) * q)] * 1000 for q in (0.5, 0.99))
-            name = f"serve on {kind}, {connections} connection{'s'[: connections > 1]}"
-            beside = f"by hand {theirs:,.0f} /s, bare {most:,.0f} /s"
-            detail = f"p50 {p50:.1f} ms, p99 {p99:.1f} ms; {beside}"
-            yield Line(name, f"{rate:,.0f} /s", detail, "", met=None)
+            for server in (served, nothing, hand):
+                asyncio.run(call(server.address, connections, requests // 10))
+            own, most, theirs = (
+                asyncio.run(call(server.address, connections, requests))
+                for server in (served, nothing, hand)
+            )
+            yield _steady(
+                kind, connections, own, f"by hand {theirs.rate:,.0f} /s, bare {most.rate:,.0f} /s"
+            )
+        fewest: Answers | None = None
+        for connections in _CROWDS:
+            answers = asyncio.run(call_for(served.address, connections, seconds))
+            yield _crowded(kind, connections, answers, fewest)
+            fewest = fewest or answers
+
+
+def _steady(kind: str, connections: int, answers: Answers, beside: str) -> Line:
+    rate, p50, p99 = answers.rate, answers.at(0.5), answers.at(0.99)
+    target, met = "", None
+    if connections == _CONNECTIONS[-1]:
+        target = f"≥ {_RATES[kind]:,} /s, p99 ≤ {_P99:g} ms"
+        met = rate >= _RATES[kind] and p99 <= _P99
+    return Line(
+        f"serve on {kind}, {connections} connection{'s'[: connections > 1]}",
+        f"{rate:,.0f} /s",
+        f"p50 {p50:.1f} ms, p99 {p99:.1f} ms; {beside}",
+        target,
+        met,
+        (
+            Point("latency by load", f"serve on {kind}, median", connections, p50 / 1000),
+            Point("latency by load", f"serve on {kind}, p99", connections, p99 / 1000),
+            Point("rate by load", f"serve on {kind}", connections, rate),
+        ),
+    )
+
+
+def _crowded(kind: str, connections: int, answers: Answers, fewest: Answers | None) -> Line:
+    rate, p99 = answers.rate, answers.at(0.99)
+    others = {name: count for name, count in sorted(answers.counts.items()) if name != "202"}
+    told = ", ".join(f"{count:,} × {name}" for name, count in others.items()) or "no other answer"
+    target, met = "", None
+    if connections == _CROWDS[-1]:
+        assert fewest is not None
+        target = f"≥ that of {_CROWDS[0]}, {fewest.rate:,.0f} /s"
+        met = rate >= fewest.rate
+    name = f"serve on {kind}, {connections:,} callers who wait 1 s"
+    points = [Point("rate by load", f"serve on {kind}, callers who wait 1 s", connections, rate)]
+    if fewest is not None:
+        points.append(Point("latency by load", f"serve on {kind}, p99", connections, p99 / 1000))
+    return Line(
+        name, f"{rate:,.0f} accepted /s", f"p99 {p99:.0f} ms; {told}", target, met, tuple(points)
+    )
+
+
+@frozen
+class Served:
+    """A server that runs: where it listens, and which process it is."""
+
+    address: tuple[str, int]
+    pid: int
 
 
 @contextmanager
-def _running(command: list[str], **more: str) -> Generator[tuple[str, int]]:
+def running(command: list[str], **more: str) -> Generator[Served]:
+    """Run a server until the block ends; it is there once the block begins."""
     environment = {
         **os.environ,
         **more,
-        "SEGMENTFLOW_API_KEYS": _KEY,
+        "SEGMENTFLOW_API_KEYS": KEY,
         "SEGMENTFLOW_FINGERPRINT_KEY": FINGERPRINT_SECRET,
     }
     with subprocess.Popen(
@@ -142,44 +203,6 @@ def _running(command: list[str], **more: str) -> Generator[tuple[str, int]]:
         assert process.stderr is not None
         try:
             found = next(filter(None, map(_RUNNING.search, process.stderr)))
-            yield found[1], int(found[2])
+            yield Served((found[1], int(found[2])), process.pid)
         finally:
             process.terminate()
-
-
-async def _load(
-    address: tuple[str, int], connections: int, requests: int
-) -> tuple[float, list[float]]:
-    """Send requests over so many connections; return the rate, and the latencies, sorted."""
-    latencies: list[float] = []
-    left = iter(range(requests))
-
-    async def one_connection() -> None:
-        reader, writer = await asyncio.open_connection(*address)
-        for _ in left:
-            message = _message()
-            started = time.perf_counter()
-            writer.write(message)
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = re.search(rb"content-length: ([0-9]+)", head)
-            assert head.startswith(b"HTTP/1.1 202"), head
-            assert length is not None
-            await reader.readexactly(int(length[1]))
-            latencies.append(time.perf_counter() - started)
-        writer.close()
-
-    started = time.perf_counter()
-    async with asyncio.TaskGroup() as group:
-        for _ in range(connections):
-            group.create_task(one_connection())
-    return requests / (time.perf_counter() - started), sorted(latencies)
-
-
-def _message() -> bytes:
-    body = json.dumps(DOCUMENTED_REQUEST).encode()
-    head = (
-        "POST /api/v1/events HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n"
-        f"x-api-key: {_KEY}\r\nidempotency-key: {next(_keys)}\r\n"
-        f"content-length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body

@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from typing import Any
 
-__all__ = ["Line", "absent", "compared", "limited", "rated", "related", "told"]
+from attrs import asdict, frozen
+
+__all__ = ["Line", "Point", "absent", "as_json", "compared", "limited", "rated", "related", "told"]
+
+
+@frozen
+class Point:
+    """One dot of a plot; `bench.plots` knows the plots, and what their axes are.
+
+    Attributes:
+        plot: which one.
+        series: the dots of one name are joined.
+        x: what was varied, such as how many callers there were.
+        y: what was measured: seconds, or events a second.
+    """
+
+    plot: str
+    series: str
+    x: float
+    y: float
 
 
 @frozen
@@ -16,6 +35,12 @@ class Line:
     detail: str
     target: str
     met: bool | None
+    points: tuple[Point, ...] = ()
+
+
+def as_json(line: Line) -> dict[str, Any]:
+    """Return a line as `python -m bench --json` prints it."""
+    return asdict(line)
 
 
 def limited(name: str, seconds: float, limit: float) -> Line:
@@ -24,9 +49,9 @@ def limited(name: str, seconds: float, limit: float) -> Line:
     return Line(name, figure, "", f"≤ {limit * 1e6:g} µs", seconds <= limit)
 
 
-def told(name: str, seconds: float) -> Line:
+def told(name: str, seconds: float, *points: Point) -> Line:
     """Report a time that has no target."""
-    return Line(name, f"{seconds * 1e6:.2f} µs", "", "", None)
+    return Line(name, f"{seconds * 1e6:.2f} µs", "", "", None, points)
 
 
 def absent(name: str, distribution: str) -> Line:

@@ -20,6 +20,7 @@ from segmentflow_core.errors import (
     StorageRefused,
     StorageUnavailable,
 )
+from segmentflow_core.ports import StillHeld
 from segmentflow_core.ports.observation import JourneyOutcome, Refused, Replayed, Retried, Tracked
 from segmentflow_core.testing import FINGERPRINT_SECRET, InjectedInterrupt, a_request
 from segmentflow_gathering import AsyncGathering, Gathering
@@ -48,7 +49,7 @@ def test_calls_that_come_while_one_is_recorded_share_the_next_transaction():
         shop.storage.gate.set()
         receipts = await answers(first + others)
         assert shop.sizes() == [1, 8]
-        assert [intent.wait for intent in shop.storage.store.intents] == [None, 0.05]
+        assert [intent.wait for intent in shop.storage.store.intents] == [0.05, 0.05]
         assert len({receipt.event_id for receipt in receipts}) == 9
         for name, receipt in zip(["first", *"abcdefgh"], receipts, strict=True):
             profile = await shop.tracker.records.profile(receipt.profile_id)
@@ -117,7 +118,7 @@ def test_where_one_call_spoils_a_transaction_each_is_recorded_alone_and_told_of_
         assert [receipt.replayed for receipt in found if receipt is not found[2]] == [False] * 3
         began = [asked for name, asked in shop.storage.store.asked if name == "began"]
         assert [len(intent.keys) for intent in began] == [1, 3, 1, 1, 1]
-        assert [intent.wait for intent in began] == [None, 0.05, None, None, None]
+        assert {intent.wait for intent in began} == {0.05}
         shop.storage.store.first = lambda intent: None
         assert not (await shop.tracker.track(*of_each("b")[0])).replayed
 
@@ -162,35 +163,106 @@ def test_a_store_that_fails_is_told_to_every_call_once_and_takes_the_next_one():
     asyncio.run(story())
 
 
-def test_a_key_that_is_held_elsewhere_keeps_nobody_but_its_own_call_waiting():
+class Elsewhere:
+    """Another process, that holds some keys of a shop's store until they are let go."""
+
+    def __init__(self, shop, *names, error=IdempotencyInProgress):
+        self.held, self.error = {digest(name) for name in names}, error
+        self.waiting, self.free = [], {key: asyncio.Event() for key in self.held}
+        self._inner = shop.storage.run
+        shop.storage.store.first = self._refuse
+        shop.tracker._calls.run_in_storage = self._run
+
+    def _refuse(self, intent):
+        if self.held & {*intent.keys}:
+            raise self.error
+
+    async def _run(self, work, **how):
+        intent = work.keywords["prepared"].intent
+        if intent.wait is None:
+            (key,) = intent.keys
+            self.waiting.append(key)
+            await self.free[key].wait()
+        return await self._inner(work, **how)
+
+    def let_go(self, name):
+        """End the transaction that holds a key."""
+        self.held.discard(digest(name))
+        self.free[digest(name)].set()
+
+    def give_up(self, name):
+        """Let whoever waits for a key have waited long enough; it stays held."""
+        self.free[digest(name)].set()
+
+
+@pytest.mark.parametrize("error", [IdempotencyInProgress, StillHeld])
+@pytest.mark.parametrize("names", ["habc", "ahbc"], ids=["starts at once", "among others"])
+def test_what_is_held_elsewhere_keeps_nobody_but_its_own_call_waiting(names, error):
     async def story():
         shop = Shop()
-        held = asyncio.Event()
-
-        def hold(intent):
-            if digest("held") in intent.keys and intent.wait is not None:
-                raise IdempotencyInProgress
-
-        shop.storage.store.first = hold
-        inner = shop.storage.run
-
-        async def run(work, **how):
-            if work.keywords["prepared"].intent.keys == (digest("held"),):
-                await held.wait()
-            return await inner(work, **how)
-
-        shop.tracker._calls.run_in_storage = run
-        tasks = await shop.begin(*of_each("first", "a", "held", "b"))
+        elsewhere = Elsewhere(shop, "h", error=error)
+        tasks = dict(zip(names, await shop.begin(*of_each(*names)), strict=True))
         shop.storage.gate.set()
-        found = await answers([tasks[0], tasks[1], tasks[3]])
-        assert codes(found) == ["Receipt"] * 3
+        held = tasks.pop("h")
+        assert codes(await answers(tasks.values())) == ["Receipt"] * 3
         # Meanwhile others share transactions, and who needs the same key waits behind it.
-        later = await shop.begin(*of_each("c", "held", "d"))
+        later = await shop.begin(*of_each("d", "h", "e"))
         assert codes(await answers([later[0], later[2]])) == ["Receipt"] * 2
-        assert not tasks[2].done()
-        held.set()
-        mine, repeated = await answers([tasks[2], later[1]])
+        assert (held.done(), elsewhere.waiting) == (False, [digest("h")])
+        elsewhere.let_go("h")
+        mine, repeated = await answers([held, later[1]])
         assert (mine, mine.replayed, repeated.replayed) == (repeated, False, True)
+
+    asyncio.run(story())
+
+
+def test_no_more_calls_wait_aside_than_the_bound_says_and_the_others_in_order():
+    async def story():
+        shop = Shop(aside=2)
+        elsewhere = Elsewhere(shop, *"vwxyz")
+        shop.storage.gate.set()
+        v, w, x, y, z = await shop.begin(*of_each(*"vwxyz"))
+        assert isinstance(await shop.tracker.track(*of_each("a")[0]), Receipt)
+        assert elsewhere.waiting == [digest("v"), digest("w")]
+        y.cancel()  # while it waits for a place
+        w.cancel()  # while it has one
+        await turns(10)
+        assert elsewhere.waiting[2:] == [digest("x")]
+        elsewhere.let_go("v")
+        assert isinstance(await v, Receipt)
+        await turns(10)
+        assert elsewhere.waiting[3:] == [digest("z")]
+        for name in "xz":
+            elsewhere.let_go(name)
+        assert codes(await answers([w, x, y, z])) == [
+            "CancelledError",
+            "Receipt",
+            "CancelledError",
+            "Receipt",
+        ]
+
+    asyncio.run(story())
+
+
+def test_who_has_waited_for_a_place_as_long_as_another_in_vain_looks_once_more():
+    async def story():
+        shop = Shop(aside=1)
+        elsewhere = Elsewhere(shop, *"wxyz")
+        shop.storage.gate.set()
+        w, x = await shop.begin(*of_each(*"wx"))
+        elsewhere.give_up("w")
+        assert codes(await answers([w])) == ["idempotency_in_progress"]
+        await turns(10)
+        assert elsewhere.waiting == [digest("w"), digest("x")]  # x came after w began
+        y, z = await shop.begin(*of_each(*"yz"))
+        elsewhere.let_go("x")
+        assert isinstance(await x, Receipt)
+        await turns(10)
+        assert elsewhere.waiting[2:] == [digest("y")]
+        elsewhere.held.discard(digest("z"))
+        elsewhere.give_up("y")  # z came before y began, and has waited as long
+        assert codes(await answers([y, z])) == ["idempotency_in_progress", "Receipt"]
+        assert elsewhere.waiting[3:] == []
 
     asyncio.run(story())
 
@@ -505,6 +577,8 @@ def test_a_forked_process_does_not_wait_for_the_threads_it_has_left(monkeypatch)
         {"wait": 61},
         {"wait": float("nan")},
         {"wait": "1"},
+        {"aside": 0},
+        {"aside": 65},
     ],
 )
 def test_a_bound_beyond_its_rule_is_refused(kind, bounds):

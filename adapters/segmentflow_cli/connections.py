@@ -21,10 +21,17 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from segmentflow_cli.serve import READ_TIMEOUT
 
-__all__ = ["H11Connection", "TimedConnection", "connection_class"]
+__all__ = ["H11Connection", "SlowlyRead", "TimedConnection", "new_connection"]
 
 _AT_ONCE: Final = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 """Of a socket's SO_LINGER: closing it drops what was not taken away."""
+
+
+_MOST_READ: Final = 8 * 1024
+"""How many bytes are read at a time; and, of a body, before the app asks for it."""
+
+_read_into: Final = bytearray(_MOST_READ)
+"""Each read is taken out of it at once, so one is enough for every connection."""
 
 
 class TimedConnection(asyncio.Protocol):
@@ -35,6 +42,7 @@ class TimedConnection(asyncio.Protocol):
 
     loop: asyncio.AbstractEventLoop
     transport: asyncio.Transport
+    flow: Any
     cycle: Any
     """What answers the request that arrived last, or arrives; None before the first."""
 
@@ -50,8 +58,14 @@ class TimedConnection(asyncio.Protocol):
         self._start()
 
     def data_received(self, data: bytes) -> None:
-        """Start the time of a request with its first byte, and end it with its last."""
+        """Start the time of a request with its first byte, and end it with its last.
+
+        Of a body that is longer, no more is read until the app asks for it, or has answered.
+        """
         self._read(data)
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete and len(cycle.body) >= _MOST_READ:
+            self.flow.pause_reading()
         if not self._waits():
             self._end()
         elif self._deadline is None:
@@ -132,7 +146,54 @@ class H11Connection(TimedConnection, H11Protocol):
         """Say nothing: the request is answered as any other."""
 
 
-def connection_class() -> type[asyncio.Protocol]:
+class SlowlyRead(asyncio.BufferedProtocol):
+    """A connection of which an event loop reads a little at a time.
+
+    It would otherwise read a quarter of a megabyte, of each connection that has so much, before
+    anybody could say that its caller is unknown. It stands before the connection and is none
+    itself, since uvloop lets no `asyncio.Protocol` say how much is read.
+    """
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: TimedConnection) -> None:
+        self._connection = connection
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """As the connection."""
+        self._connection.connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """As the connection."""
+        self._connection.connection_lost(exc)
+
+    def eof_received(self) -> bool | None:
+        """As the connection."""
+        return self._connection.eof_received()
+
+    def pause_writing(self) -> None:
+        """As the connection."""
+        self._connection.pause_writing()
+
+    def resume_writing(self) -> None:
+        """As the connection."""
+        self._connection.resume_writing()
+
+    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - the loop's name for it
+        """Return what to read into."""
+        return _read_into
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take what was read."""
+        self._connection.data_received(bytes(memoryview(_read_into)[:nbytes]))
+
+
+def new_connection(**options: Any) -> asyncio.BaseProtocol:
+    """Return a new connection to serve, as uvicorn asks for one."""
+    return SlowlyRead(_connection_class()(**options))
+
+
+def _connection_class() -> type[TimedConnection]:
     """Return the class of connections to serve."""
     if find_spec("httptools") is None:
         return H11Connection

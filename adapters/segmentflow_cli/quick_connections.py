@@ -48,7 +48,7 @@ class HttptoolsConnection(TimedConnection, _Protocol):  # type: ignore[misc]  # 
         self._in_request = False
         self._unread = self._is_offered = False
         self._surplus = 0
-        self._unanswered: deque[Any] = deque()
+        self._unanswered: list[Any] = []  # a deque takes half a kilobyte, empty
 
     def _read(self, data: bytes) -> None:
         """Read requests; of a connection that broke a rule, nothing more."""
@@ -160,5 +160,5 @@ class HttptoolsConnection(TimedConnection, _Protocol):  # type: ignore[misc]  # 
     def _left(self) -> list[Any]:
         """Return the answers that are to come, in order."""
         while self._unanswered and self._unanswered[0].response_complete:
-            self._unanswered.popleft()
+            del self._unanswered[0]
         return list(self._unanswered)

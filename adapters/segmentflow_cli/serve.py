@@ -75,6 +75,9 @@ _REDACTION: Final = "SEGMENTFLOW_REDACTION_POLICY"
 _BATCH_THREADS: Final = 2
 """A batch is long work, and no event shall wait for the threads that batches take."""
 
+_MOST_ASIDE: Final = 4
+"""What waits for another process keeps its thread for long."""
+
 _LOGGING: Final[dict[str, Any]] = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -205,14 +208,14 @@ def serve_store(
 
 def _served(run: Callable[..., object], **settings: object) -> bool:
     """Serve until the process is told to stop; say whether the server ever started."""
-    from segmentflow_cli.connections import connection_class  # noqa: PLC0415 - it needs uvicorn
+    from segmentflow_cli.connections import new_connection  # noqa: PLC0415 - it needs uvicorn
 
     with _stopped_by_sigterm():
         try:
             run(
                 f"{__name__}:create_app",
                 factory=True,
-                http=connection_class(),
+                http=new_connection,
                 ws="none",
                 access_log=False,
                 server_header=False,
@@ -345,7 +348,8 @@ def _build(stack: ExitStack, watching: _Watching | None = None) -> AsyncEndpoint
         return made
 
     threaded = watching.storage(in_threads(int(os.environ[_THREADS])))
-    together = int(os.environ[_TOGETHER])
+    together, writers = int(os.environ[_TOGETHER]), int(os.environ[_WRITERS])
+    free_threads = int(os.environ[_THREADS]) - writers
     secret = find_secret(url)
     observers = [*stack.enter_context(woken_workers(storage)), *watching.observers]
     tracker = AsyncTracker(
@@ -354,7 +358,11 @@ def _build(stack: ExitStack, watching: _Watching | None = None) -> AsyncEndpoint
         limits=limits,
         redaction=redaction,
         gather=AsyncGathering(
-            most=together, writers=int(os.environ[_WRITERS]), on_batch=watching.on_batch
+            most=together,
+            writers=writers,
+            # One thread is left for those who ask whether a caller is known.
+            aside=max(1, min(_MOST_ASIDE, free_threads - 1)),
+            on_batch=watching.on_batch,
         ),
         observers=observers,
     )

@@ -7,9 +7,9 @@ from typing import Any, Final
 from attrs import field
 
 from segmentflow_core.errors import ConfigurationError
-from segmentflow_core.gathering import MAX_TOGETHER, MAX_WRITERS
+from segmentflow_core.gathering import MAX_ASIDE, MAX_TOGETHER, MAX_WRITERS
 
-__all__ = ["a_most", "a_wait", "a_writers"]
+__all__ = ["a_most", "a_number_aside", "a_wait", "a_writers"]
 
 _MAX_WAIT: Final = 60.0
 
@@ -36,6 +36,11 @@ def a_writers() -> Any:
     return field(default=1, validator=_within("writers", 1, MAX_WRITERS, whole=True))
 
 
+def a_number_aside() -> Any:
+    """Return the field of how many transactions wait aside at the same time."""
+    return field(default=4, validator=_within("aside", 1, MAX_ASIDE, whole=True))
+
+
 def a_wait() -> Any:
-    """Return the field of how long a shared transaction waits."""
+    """Return the field of how long a writer's transaction waits."""
     return field(default=0.05, validator=_within("wait", 0.001, _MAX_WAIT, whole=False))

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 from attrs import frozen
 
-from segmentflow_gathering.bounds import a_most, a_wait, a_writers
+from segmentflow_gathering.bounds import a_most, a_number_aside, a_wait, a_writers
 
 __all__ = ["AsyncGathering"]
 
@@ -31,6 +31,7 @@ class AsyncGathering:
     most: int = a_most()
     writers: int = a_writers()
     wait: float = a_wait()
+    aside: int = a_number_aside()
     on_batch: Callable[[int], object] | None = None
 
     def shared(self, make: Callable[[], L]) -> Callable[[], L]:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 
 from attrs import frozen
 
-from segmentflow_gathering.bounds import a_most, a_wait, a_writers
+from segmentflow_gathering.bounds import a_most, a_number_aside, a_wait, a_writers
 
 __all__ = ["Gathering"]
 
@@ -28,8 +28,11 @@ class Gathering:
         most: how many calls share a transaction, 128 at most.
         writers: how many transactions of the tracker write at the same time, 1 to 4. SQLite and
             the store in memory write one at a time, whatever this says.
-        wait: seconds that a shared transaction waits for what another one holds. Then each of
-            its calls goes on alone and waits as long as the storage does.
+        wait: seconds that a writer's transaction waits for a key or a Profile that another one
+            holds. Then it gives the writer back, and the call that needs it waits aside, as long
+            as the storage does.
+        aside: how many transactions wait aside at the same time, 1 to 64. Each takes a
+            connection, as a writer does.
         on_batch: is called with how many calls each committed transaction was of; what it raises
             is dropped.
 
@@ -43,6 +46,7 @@ class Gathering:
     most: int = a_most()
     writers: int = a_writers()
     wait: float = a_wait()
+    aside: int = a_number_aside()
     on_batch: Callable[[int], object] | None = None
 
     def shared(self, make: Callable[[], L]) -> Callable[[], L]:

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Generator, Sequence
 from datetime import datetime
 from enum import Enum, auto
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -83,8 +84,12 @@ _ROLLBACK_TO: Final = [
 ]
 
 
+_SET_LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = "
+
+
+@lru_cache
 def _lock_timeout(seconds: float) -> Call:
-    return plain(f"SET LOCAL lock_timeout = {max(round(seconds * 1000), 1)}")
+    return plain(f"{_SET_LOCK_TIMEOUT}{max(round(seconds * 1000), 1)}")
 
 
 class Postgresql:
@@ -222,6 +227,8 @@ class PsycopgConnection(Session):
 
     def hurry(self, seconds: float) -> None:
         """Wait no longer for what another transaction holds, nor run again because of it."""
+        if self.pending and self.pending[-1].statement.text.startswith(_SET_LOCK_TIMEOUT):
+            self.pending.pop()  # how long it would wait otherwise
         self.pending.append(_lock_timeout(seconds))
         self._hurries = True
 

@@ -16,6 +16,7 @@ from segmentflow_core.errors import (
     StorageRefused,
     StorageUnavailable,
 )
+from segmentflow_core.ports import StillHeld
 from segmentflow_sql.exchange import ConnectionLost, Deadlock, LostRace, StalePlans
 from segmentflow_sql.server import Driver, place_of
 
@@ -87,7 +88,7 @@ def meaning(refused: Refused, driver: Driver, *, hurries: bool = False) -> Excep
     if sqlstate == LOCK_NOT_AVAILABLE:
         if refused.takes_keys:
             return IdempotencyInProgress()
-        return StorageUnavailable(details={"error": sqlstate}) if hurries else LostRace()
+        return StillHeld(details={"error": sqlstate}) if hurries else LostRace()
     if sqlstate in PREPARED_ELSEWHERE or (sqlstate == CHANGED_RESULT and refused.prepared):
         return StalePlans()
     details = {"error": sqlstate}

@@ -2,7 +2,7 @@
 
 Written once for both colours. Who goes together, `domain.gathering` says; how callers wait, a
 port. Must never let one call feel what becomes of another: what fails as a whole is recorded
-call by call.
+call by call, and what needs something that is held elsewhere waits for it without a writer.
 
 See docs/reference/rules/gathering.md.
 """
@@ -13,19 +13,25 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 
-from attrs import define
+from attrs import define, evolve
 
 from segmentflow_core.arguments import check_organization
 from segmentflow_core.colour import settle
 from segmentflow_core.domain.event import Enrollment, Receipt
-from segmentflow_core.domain.gathering import MAX_TOGETHER, MAX_WRITERS, Line
-from segmentflow_core.errors import ConfigurationError, SegmentflowError
+from segmentflow_core.domain.gathering import MAX_ASIDE, MAX_TOGETHER, MAX_WRITERS, Aside, Line
+from segmentflow_core.errors import (
+    ConfigurationError,
+    IdempotencyInProgress,
+    SegmentflowError,
+    StorageUnavailable,
+)
 from segmentflow_core.observation import Observation, code_of
+from segmentflow_core.ports import StillHeld
 from segmentflow_core.ports.gathering import Gathers, Place
 from segmentflow_core.tracking import TrackingCalls
 from segmentflow_core.usecases.record import AnyRequest, Prepared, Recorded, join
 
-__all__ = ["MAX_TOGETHER", "MAX_WRITERS", "GatheredCalls", "check_gathering"]
+__all__ = ["MAX_ASIDE", "MAX_TOGETHER", "MAX_WRITERS", "GatheredCalls", "check_gathering"]
 
 
 def check_gathering(gather: Gathers, storage: object, *, asynchronous: bool) -> None:
@@ -70,9 +76,10 @@ class _Call:
 
 @define
 class _Shared:
-    """What callers share: their line, which one of them at a time changes."""
+    """What callers share, and one of them at a time changes: their line, and who waits aside."""
 
     line: Line[_Call]
+    aside: Aside[_Call]
     guard: AbstractContextManager[object]
 
 
@@ -89,7 +96,7 @@ class GatheredCalls:
         self._gather = gather
         self._on_batch = gather.on_batch
         self._shared = gather.shared(
-            lambda: _Shared(Line(gather.most, gather.writers), gather.guard())
+            lambda: _Shared(Line(gather.most, gather.writers), Aside(gather.aside), gather.guard())
         )
 
     async def track_many(
@@ -106,6 +113,7 @@ class GatheredCalls:
             prepared = self._calls.prepared(calls, organization_id, match_journeys)
             if prepared.items:
                 intent = prepared.intent
+                intent.wait = self._gather.wait
                 call = _Call(
                     (organization_id, bool(match_journeys)),
                     (*intent.keys, *intent.emails, *intent.external_ids),
@@ -143,9 +151,17 @@ class GatheredCalls:
             return call.recorded
         observation = call.observation
         began = None if observation is None else observation.began
+        recorded: Recorded | None = None
         try:
-            # Nobody else feels what becomes of it: it is not kept apart from its caller.
-            recorded = await self._calls.run(self._calls.work(call.prepared, call.group[0], began))
+            with suppress(IdempotencyInProgress, StillHeld):
+                # Nobody else feels what becomes of it: it is not kept apart from its caller.
+                work = self._calls.work(call.prepared, call.group[0], began)
+                recorded = await self._calls.run(work)
+            if recorded is None:
+                if batch is not None:
+                    writing, batch = batch, None
+                    self._change(shared, lambda: shared.line.finish(writing, alone=True))
+                recorded = await self._record_aside(shared, call, began)
             self._tell_size(1)
             return recorded
         finally:
@@ -153,6 +169,34 @@ class GatheredCalls:
                 self._change(shared, lambda: shared.line.ended(call))
             else:
                 self._change(shared, lambda: shared.line.finish(batch, alone=False))
+
+    async def _record_aside(
+        self, shared: _Shared, call: _Call, began: Callable[[], object] | None
+    ) -> Recorded:
+        """Record a call that needs what another transaction holds, without a writer."""
+        place: Place | None = None
+        with shared.guard:
+            if not shared.aside.enter(call):
+                call.place = place = self._gather.place()
+        if place is not None:
+            try:
+                await settle(place.wait())
+            except BaseException:
+                _call_all(shared, lambda: shared.aside.leave(call))
+                raise
+        prepared = call.prepared
+        if not shared.aside.has_place(call):
+            # It has waited as long as others do; what it needs may be free by now.
+            return await self._calls.run(self._calls.work(prepared, call.group[0], began))
+        patient = evolve(prepared, intent=evolve(prepared.intent, wait=None))
+        in_vain = False
+        try:
+            return await self._calls.run(self._calls.work(patient, call.group[0], began))
+        except (IdempotencyInProgress, StorageUnavailable):
+            in_vain = True
+            raise
+        finally:
+            _call_all(shared, lambda: shared.aside.ended(call, in_vain=in_vain))
 
     def _leave(self, shared: _Shared, call: _Call) -> None:
         """Let a caller go; a batch that waits for it to be led is recorded call by call."""
@@ -221,6 +265,13 @@ class GatheredCalls:
                 _go_on(batch[0])
             else:
                 self._gather.begin(partial(self._lead, shared, batch))
+
+
+def _call_all(shared: _Shared, change: Callable[[], list[_Call]]) -> None:
+    with shared.guard:
+        called = change()
+    for call in called:
+        _go_on(call)
 
 
 def _go_on(call: _Call) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import define, field
 
-from segmentflow_core.domain.gathering import Line
+from segmentflow_core.domain.gathering import Aside, Line
 
 
 @define(eq=False)
@@ -148,3 +148,29 @@ def test_who_leaves_before_going_alone_holds_nothing_afterwards():
     line.enter(Call("4", names=("2",)))
     assert line.finish(batch, alone=True) == []
     assert names_of(line.leave(gone)) == [["4"]]
+
+
+def test_so_many_wait_aside_and_the_others_for_a_place_in_order():
+    aside = Aside(2)
+    assert [aside.enter(name) for name in "abcde"] == [True, True, False, False, False]
+    assert aside.leave("d") == []
+    assert aside.ended("b", in_vain=False) == ["c"]
+    assert [aside.has_place(name) for name in "abcde"] == [True, False, True, False, False]
+    assert aside.leave("c") == ["e"]
+    assert aside.has_place("e")  # who leaves has not waited in vain
+    assert aside.leave("c") == []
+    assert [aside.ended(name, in_vain=True) for name in "ae"] == [[], []]
+    assert [aside.enter(name) for name in "fgh"] == [True, True, False]
+
+
+def test_who_came_before_what_waited_in_vain_began_does_not_wait_as_long_again():
+    aside = Aside(1)
+    assert [aside.enter(name) for name in "abc"] == [True, False, False]
+    assert aside.ended("a", in_vain=True) == ["b"]  # they came after it began
+    assert [aside.enter(name) for name in "de"] == [False, False]
+    assert aside.ended("b", in_vain=True) == ["c", "d"]
+    assert [aside.has_place(name) for name in "cde"] == [False, True, False]
+    assert aside.leave("c") == []
+    assert aside.ended("d", in_vain=True) == ["e"]
+    assert not aside.has_place("e")
+    assert aside.enter("f")

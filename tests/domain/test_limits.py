@@ -37,6 +37,7 @@ PROMISED = {
     "faults.MAX_PATH": 1024,
     "fingerprint.MIN_SECRET_BYTES": 32,
     "fingerprint._KEY_ID_BYTES": 8,
+    "gathering.MAX_ASIDE": 64,
     "gathering.MAX_TOGETHER": 128,
     "gathering.MAX_WRITERS": 4,
     "hand_over.MAX_FAILURE": 1_000,

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import json
 import re
 import socket
 from urllib.parse import urlsplit
 
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
 from http_serving import KEY, READERS, served
+from segmentflow_cli import connections
+from segmentflow_cli.serve import READ_TIMEOUT
 from segmentflow_core.testing import DOCUMENTED_REQUEST
 from segmentflow_sql import open_storage
 
@@ -159,3 +165,62 @@ def test_a_caller_who_takes_no_answer_away_stops_nobody(connection, server):
     with socket.create_connection((address.hostname, address.port), timeout=60) as another:
         another.sendall(LIVE + LAST)
         assert all_of(another) == [200]
+
+
+class Pauses(asyncio.Transport):
+    """A transport of nothing, that notes whether it is read from."""
+
+    reads = True
+
+    def pause_reading(self):
+        self.reads = False
+
+    def resume_reading(self):
+        self.reads = True
+
+    def is_closing(self):
+        return False
+
+    def close(self):
+        self.reads = False
+
+
+@pytest.mark.parametrize("without", READERS)
+def test_of_a_body_no_more_is_read_than_a_little_until_somebody_asks(without, monkeypatch):
+    monkeypatch.setenv(READ_TIMEOUT, "60")
+    monkeypatch.setattr(connections, "find_spec", lambda name: None if name in without else name)
+
+    async def story():
+        asks, asked, left = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        answers = []
+
+        async def app(scope, receive, send):
+            await asks.wait()
+            answers.append(await receive())
+            asked.set()
+            answers.append(await receive())
+            left.set()
+
+        config = uvicorn.Config(app, lifespan="off", log_config=None)
+        config.load()
+        connection = connections.new_connection(
+            config=config, server_state=ServerState(), app_state={}
+        )
+        connection.connection_made(transport := Pauses())
+        sent = iter(post(b"content-length: 100000\r\n\r\n", b" " * 50_000))
+        taken = 0
+        while transport.reads:
+            into = connection.get_buffer(-1)
+            into[:] = part = bytes(itertools.islice(sent, len(into)))
+            connection.buffer_updated(len(part))
+            taken += len(part)
+        assert taken < 20_000
+        asks.set()
+        await asked.wait()
+        assert transport.reads
+        assert len(answers[0]["body"]) < 20_000
+        connection.connection_lost(None)
+        await left.wait()
+        assert answers[1]["type"] == "http.disconnect"
+
+    asyncio.run(story())

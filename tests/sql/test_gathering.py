@@ -26,13 +26,14 @@ def somebody(name):
 
 @pytest.fixture
 def elsewhere(postgres, database):
-    """Give a tracker in a host's transaction on another connection, and what commits it."""
+    """Give `track` in a host's transaction, what commits it, and the database that it is in."""
     engine = create_engine(postgres.url(database))
     storage = SqlStorage(engine)
     Tracker(storage, fingerprint_key=FINGERPRINT_SECRET).track(somebody(HELD), "known")
     with engine.connect() as connection:
         bound = SqlStorage.bound_to(connection)
-        yield Tracker(bound, fingerprint_key=FINGERPRINT_SECRET).track, connection.commit
+        track = Tracker(bound, fingerprint_key=FINGERPRINT_SECRET).track
+        yield track, connection.commit, database
     storage.close()
 
 
@@ -41,20 +42,25 @@ def together(tracker, calls):
 
 
 @pytest.mark.server_side
-@pytest.mark.parametrize("what", ["key", "profile"])
+@pytest.mark.parametrize(
+    ("what", "before"),
+    [("key", 0), ("profile", 0), ("key", 1), ("profile", 1)],
+    ids=["a key, at once", "a Profile, at once", "a key, among others", "a Profile, among others"],
+)
 def test_of_twenty_tasks_only_the_one_waits_whose_key_or_profile_is_held_elsewhere(
-    postgres, database, runner, elsewhere, what
+    postgres, runner, elsewhere, what, before
 ):
-    hold, commit = elsewhere
+    hold, commit, database = elsewhere
     hold(somebody(HELD), HELD if what == "key" else "another")
     storage = AsyncSqlStorage(create_async_engine(postgres.url(database), pool_size=25), wait=600)
     tracker = AsyncTracker(storage, fingerprint_key=FINGERPRINT_SECRET, gather=AsyncGathering())
 
     async def story():
-        calls = [(somebody(name), name) for name in (OTHERS[0], HELD, *OTHERS[1:])]
-        first, held, *others = together(tracker, calls)
+        names = [*OTHERS[:before], HELD, *OTHERS[before:]]
+        others = together(tracker, [(somebody(name), name) for name in names])
+        held = others.pop(before)
         async with asyncio.timeout(60):
-            receipts = await asyncio.gather(first, *others)
+            receipts = await asyncio.gather(*others)
         assert not held.done()
         commit()
         return [*receipts, await held]
@@ -66,15 +72,11 @@ def test_of_twenty_tasks_only_the_one_waits_whose_key_or_profile_is_held_elsewhe
 
 
 @pytest.mark.server_side
-def test_of_twenty_threads_only_the_one_waits_whose_key_is_held_elsewhere(
-    postgres, database, elsewhere
-):
-    hold, commit = elsewhere
+def test_of_twenty_threads_only_the_one_waits_whose_key_is_held_elsewhere(postgres, elsewhere):
+    hold, commit, database = elsewhere
     hold(somebody(HELD), HELD)
     storage = SqlStorage(create_engine(postgres.url(database), pool_size=25), wait=600)
-    # Where it comes first it is no batch, and has a writer for as long as it waits.
-    gather = Gathering(writers=2)
-    tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET, gather=gather)
+    tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET, gather=Gathering())
     start = threading.Barrier(20)
 
     def track(name):

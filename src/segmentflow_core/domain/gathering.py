@@ -1,6 +1,7 @@
 """Who shares a transaction with whom: calls in queues, and batches of them for free writers.
 
-Knows which calls wait, which are being recorded, and what those are about. Must never know how
+Knows which calls wait, which are being recorded, and what those are about; and which of them wait
+aside, for what a transaction elsewhere holds. Must never know how
 a call waits or what records a batch, nor be used by two threads at once.
 
 See docs/reference/rules/gathering.md.
@@ -12,13 +13,16 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable
 from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 
-__all__ = ["MAX_TOGETHER", "MAX_WRITERS", "GatheredCall", "Line"]
+__all__ = ["MAX_ASIDE", "MAX_TOGETHER", "MAX_WRITERS", "Aside", "GatheredCall", "Line"]
 
 MAX_TOGETHER: Final = 128
 """How many calls share a transaction at most."""
 
 MAX_WRITERS: Final = 4
 """How many transactions of one tracker write at the same time at most."""
+
+MAX_ASIDE: Final = 64
+"""How many transactions of one tracker wait aside at the same time at most."""
 
 _Group: TypeAlias = tuple[str, bool]
 _Name: TypeAlias = tuple[str, str]
@@ -42,6 +46,7 @@ class GatheredCall(Protocol):
 
 
 C = TypeVar("C", bound=GatheredCall)
+T = TypeVar("T")
 
 
 class Line(Generic[C]):
@@ -83,7 +88,8 @@ class Line(Generic[C]):
 
         Args:
             batch: what was recorded, or failed.
-            alone: whether it failed as a whole, so that each call is recorded alone.
+            alone: whether it failed as a whole, so that each call is recorded alone; a call by
+                itself fails so where it is to wait aside.
         """
         self._free_writers += 1
         for call in batch:
@@ -142,6 +148,69 @@ class Line(Generic[C]):
             else:
                 for waiting in reversed(self._behind.pop(name, ())):
                     self._queue(waiting).appendleft(waiting)
+
+
+class Aside(Generic[T]):
+    """Calls that need what a transaction elsewhere holds: so many wait for it at the same time.
+
+    A writer is for calls that write, so these have none. Each of those that wait has a transaction,
+    and so a connection; the others wait for their place, in order. Where one has waited in vain,
+    those that came before it began have waited for as long, and are called as well: they look once
+    more, and wait no longer.
+
+    Args:
+        places: how many wait at the same time.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._free_places = places
+        self._entered = 0
+        # How many had entered when a call came, or when it began.
+        self._queue: dict[T, int] = {}
+        self._began: dict[T, int] = {}
+
+    def enter(self, call: T) -> bool:
+        """Return whether a call may wait at once; otherwise it has to wait for its place."""
+        self._entered += 1
+        if self._free_places:
+            self._begin(call)
+            return True
+        self._queue[call] = self._entered
+        return False
+
+    def has_place(self, call: T) -> bool:
+        """Return whether a call that was called may wait, or is to look once more."""
+        return call in self._began
+
+    def leave(self, call: T) -> list[T]:
+        """Forget a call whose caller has left; return who is called."""
+        self._queue.pop(call, None)
+        return self.ended(call, in_vain=False) if call in self._began else []
+
+    def ended(self, call: T, *, in_vain: bool) -> list[T]:
+        """Set the place of a call free; return who is called.
+
+        Args:
+            call: had a place.
+            in_vain: whether what it waited for is still held.
+        """
+        began = self._began.pop(call)
+        self._free_places += 1
+        called: list[T] = []
+        if in_vain:
+            called = [waiting for waiting, came in self._queue.items() if came <= began]
+            for waiting in called:
+                del self._queue[waiting]
+        if self._queue:
+            following = next(iter(self._queue))
+            del self._queue[following]
+            self._begin(following)
+            called.append(following)
+        return called
+
+    def _begin(self, call: T) -> None:
+        self._free_places -= 1
+        self._began[call] = self._entered
 
 
 def _names(call: GatheredCall) -> Iterable[_Name]:

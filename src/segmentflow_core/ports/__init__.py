@@ -121,6 +121,7 @@ from segmentflow_core.ports.tracking import (
     Probe,
     ProfileVersion,
     PropertyTime,
+    StillHeld,
     TrackingRepository,
 )
 
@@ -200,6 +201,7 @@ __all__ = [
     "Rests",
     "RetentionRepository",
     "SkipReason",
+    "StillHeld",
     "Storage",
     "TellsCommits",
     "TellsTime",

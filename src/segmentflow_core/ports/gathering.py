@@ -51,7 +51,12 @@ class Gathers(Protocol):
 
     @property
     def wait(self) -> float:
-        """How many seconds a shared transaction waits for what another one holds."""
+        """How many seconds a writer's transaction waits for what another one holds."""
+        ...
+
+    @property
+    def aside(self) -> int:
+        """How many transactions wait longer than that at the same time, beside the writers."""
         ...
 
     @property

@@ -12,6 +12,7 @@ from segmentflow_core.domain.identity import IdentityKind
 from segmentflow_core.domain.journey import PriorEntries
 from segmentflow_core.domain.profile import EmailTimes, ProfileVersion, PropertyTime
 from segmentflow_core.domain.tracking import Changes, Intent, KeyClaim, Known, Probe
+from segmentflow_core.errors import StorageUnavailable
 
 __all__ = [
     "Changes",
@@ -26,8 +27,17 @@ __all__ = [
     "Probe",
     "ProfileVersion",
     "PropertyTime",
+    "StillHeld",
     "TrackingRepository",
 ]
+
+
+class StillHeld(StorageUnavailable):
+    """A transaction has waited for as long as its `Intent.wait`: what it needs is still held.
+
+    A key that is held is `IdempotencyInProgress`; anything else, such as a Profile, is this. It
+    tells what may pass once somebody waits longer from a store that cannot be reached.
+    """
 
 
 class TrackingRepository(Protocol):
@@ -59,8 +69,8 @@ class TrackingRepository(Protocol):
         `people` has none. Journeys are read, not locked.
 
         Where the intent says how long the transaction waits, it waits no longer for a key or a
-        Profile that a concurrent one holds, nor does the work run again because of that. A store
-        may make nothing of it.
+        Profile that a concurrent one holds, nor does the work run again because of that: it is
+        refused. A store may make nothing of it.
 
         An intent without keys only reads: nothing is taken and no Profile is locked, and
         the Profiles and Journeys it asks for are returned as they stand.
@@ -71,6 +81,7 @@ class TrackingRepository(Protocol):
 
         Raises:
             IdempotencyInProgress: a concurrent call with one of the keys did not finish in time.
+            StillHeld: what else it needs was held for longer than the intent's `wait`.
         """
         ...
 

@@ -21,7 +21,7 @@ from segmentflow_core.errors import (
     IdempotencyKeyReuse,
     StorageUnavailable,
 )
-from segmentflow_core.ports import Intent, key_digest
+from segmentflow_core.ports import Intent, StillHeld, key_digest
 from segmentflow_core.testing.builders import a_journey, a_request
 from segmentflow_core.testing.callers import AtOnce, Client, Gate, is_asynchronous
 from segmentflow_core.testing.capabilities import needs
@@ -253,7 +253,7 @@ class OverlapContract:
                 leave.open()
 
         first, second, refused = at_once([holder, patient, hurried])
-        assert isinstance(refused, (IdempotencyInProgress, StorageUnavailable))
+        assert isinstance(refused, (IdempotencyInProgress, StillHeld))
         assert {type(first), type(second)} == {Receipt}
         assert len(tracker.records.events()) == (2 if held == "key" else 3)
 
