@@ -135,7 +135,7 @@ class ByHand:
             now,
             event_id,
             *receipt_and_fingerprint,
-            Jsonb(paths),
+            paths,
             gone,
         )
 
