@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import platform
 import sqlite3
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench import conditions, core, gathering, hand_over, http, postgresql, sqlite
+from bench import conditions, core, gathering, hand_over, http, postgresql, sqlite, stored
+from bench.interpreter import described
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
         "times compared",
         "target",
         "met",
-        title=f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}",
+        title=f"{described()}; SQLite {sqlite3.sqlite_version}",
     )
     console = Console()
     with console.status("measuring"):
@@ -34,6 +34,7 @@ def main() -> None:
             *conditions.measure(quick=options.quick),
             *sqlite.measure(quick=options.quick),
             *postgresql.measure(quick=options.quick),
+            *stored.measure(quick=options.quick),
             *gathering.measure(quick=options.quick),
             *http.measure(quick=options.quick),
             *hand_over.measure(quick=options.quick),
