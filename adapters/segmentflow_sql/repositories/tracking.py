@@ -171,6 +171,9 @@ class TrackingRepository:
             answer: to what takes the keys: the digests of those taken now, or the claims found.
         """
         if self._statements.take_keys is None:
+            self._expired = []
+            if not answer:
+                return {}
             # A key that was not found gives a row of NULLs, or none.
             claims = [key_claim_from(row) for row in answer if row[1] is not None]
             now = intent.now
