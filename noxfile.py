@@ -53,6 +53,7 @@ BEYOND_THE_CORE = (
     "tests/sql/postgresql",
     "tests/stores",
 )
+OF_A_PROJECT = ("admin", "models", "told")
 
 
 @nox.session
@@ -135,7 +136,9 @@ def docs(session: nox.Session) -> None:
     """Build the documentation, warnings being errors, and run the docstrings' examples."""
     session.install("-e", ".[all,docs]")
     session.run("sphinx-build", "-W", "--keep-going", "-n", "-q", "-E", "docs", "docs/_build/html")
-    session.run("pytest", "--doctest-modules", "--pyargs", *PACKAGES, *session.posargs)
+    # Models, and what knows them, are imported by a project of Django's alone.
+    left_out = [f"--ignore-glob=*/segmentflow_django/{name}.py" for name in OF_A_PROJECT]
+    session.run("pytest", "--doctest-modules", *left_out, "--pyargs", *PACKAGES, *session.posargs)
 
 
 @nox.session(python=OLDEST)

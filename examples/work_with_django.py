@@ -5,44 +5,17 @@ python work_with_django.py [sqlite:///shop.db | postgresql://user@host/shop]
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from functools import wraps
 
-import django
-from django.conf import settings
 from django.db import close_old_connections, connection, models, transaction
-from sqlalchemy import make_url
 
 from segmentflow_core import Tracker
-from segmentflow_sql import SqlStorage, open_storage
+from segmentflow_sql import SqlStorage
 from segmentflow_worker import Assignment, Worker, wakes
+from shop_in_django import SECRET, Order, create_tables, order_created
 
-SECRET = "only for this example: no secret at all"
-URL = make_url(sys.argv[1] if len(sys.argv) > 1 else "sqlite:///shop.db")
-SQLITE = URL.get_backend_name() == "sqlite"
 JOURNEY = {"id": "thanks", "status": "active", "trigger": {"event": "order.created"}}
-
-DATABASE = {
-    "ENGINE": f"django.db.backends.{'sqlite3' if SQLITE else 'postgresql'}",
-    "NAME": URL.database,
-    "USER": URL.username,
-    "PASSWORD": URL.password,
-    "HOST": URL.host or URL.query.get("host"),
-    "PORT": URL.port,
-    "OPTIONS": {"transaction_mode": "IMMEDIATE"} if SQLITE else {},
-}
-settings.configure(DATABASES={"default": DATABASE})
-django.setup()
-
-
-class Order(models.Model):
-    """One order of a customer."""
-
-    total: models.IntegerField[int, int] = models.IntegerField()
-
-    class Meta:
-        app_label = "shop"
 
 
 class Thanks(models.Model):
@@ -84,23 +57,14 @@ def place_order(total: int, worker: Worker) -> None:
         number = Order.objects.create(total=total).pk
         bound = SqlStorage.bound_to(connection.connection)
         tracker = Tracker(bound, fingerprint_key=SECRET, observers=[wakes(worker)])
-        request = {
-            "event": "order.created",
-            "profile": {"email": f"customer-{number}@example.com"},
-            "data": {"orderId": number, "total": total},
-        }
-        tracker.track(request, idempotency_key=f"order.created:{number}")
+        event = order_created(number, total, f"customer-{number}@example.com")
+        tracker.track(event, idempotency_key=f"order.created:{number}")
         transaction.on_commit(bound.committed)
 
 
 def main() -> None:
     """Place two orders, and let a worker thank each customer once."""
-    storage = open_storage(URL.render_as_string(hide_password=False))
-    storage.create_all()  # or a migration of the host's own
-    for model in (Order, Thanks):
-        if model._meta.db_table not in connection.introspection.table_names():
-            with connection.schema_editor() as editor:
-                editor.create_model(model)
+    storage = create_tables(Order, Thanks)
     Tracker(storage, fingerprint_key=SECRET).journeys.publish([JOURNEY])
     worker = Worker(storage, {"thanks": thank})
     for total in (49, 12):

@@ -7,11 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from segmentflow_core import AsyncPeople, People, Tracker
+from journey_shop import a_shop
+from segmentflow_core import AsyncPeople, People
 from segmentflow_core.domain.retention import finished_at, longer_ago_than
 from segmentflow_core.errors import ConfigurationError, StorageUnavailable
 from segmentflow_core.ports import EnrollmentStatus
-from segmentflow_core.testing import FINGERPRINT_SECRET, FixedClock, a_journey, a_request
+from segmentflow_core.testing import FixedClock, a_request
 from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
 
 DAY = timedelta(days=1)
@@ -43,8 +44,7 @@ def clock():
 @pytest.fixture
 def tracker(storage, clock):
     """Give a tracker on a store with ten events of a day and more ago."""
-    tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET, clock=clock)
-    tracker.journeys.publish([a_journey()])
+    tracker = a_shop(storage, clock)
     for number in range(10):
         tracker.track(a_request("other"), f"{number}")
     clock.advance(days=1, seconds=1)

@@ -8,7 +8,7 @@ __all__ = ["SegmentflowConfig"]
 
 
 class SegmentflowConfig(AppConfig):
-    """Names the app. It has no models: its tables are the storage's own."""
+    """Names the app. Its models are names alone: the tables are the storage's own."""
 
     name = "segmentflow_django"
     verbose_name = "segmentflow"

@@ -5,20 +5,22 @@ Knows the names and what each becomes. See docs/how-to/django.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
 from django import conf
 from django.db import DEFAULT_DB_ALIAS, connections
+from django.http import HttpRequest
 from django.utils.module_loading import import_string
 
 from segmentflow_core.errors import ConfigurationError
 
-__all__ = ["database", "tracker_arguments"]
+__all__ = ["database", "given", "organizations_of", "tracker_arguments"]
 
 _DATABASE: Final = "DATABASE"
 _KEY: Final = "FINGERPRINT_KEY"
 _OBSERVERS: Final = "OBSERVERS"
+_ORGANIZATIONS: Final = "ORGANIZATIONS"
 _ARGUMENTS: Final = (
     _KEY,
     _OBSERVERS,
@@ -32,10 +34,13 @@ _ARGUMENTS: Final = (
 )
 """What is passed to a `Tracker`, by its names in small letters."""
 
+_NAMES: Final = (_DATABASE, *_ARGUMENTS, _ORGANIZATIONS)
+_DEFAULT_ORGANIZATION: Final = "default"
+
 
 def database() -> str:
     """Return the alias of the database that has the tables."""
-    alias = _given().get(_DATABASE, DEFAULT_DB_ALIAS)
+    alias = _setting().get(_DATABASE, DEFAULT_DB_ALIAS)
     if alias not in list(connections):
         raise ConfigurationError(
             f"{_DATABASE} of the setting SEGMENTFLOW must be one of DATABASES: "
@@ -50,31 +55,61 @@ def tracker_arguments() -> dict[str, Any]:
     Raises:
         ConfigurationError: there is no fingerprint key, or a text names nothing.
     """
-    given = _given()
-    if _KEY not in given:
+    setting = _setting()
+    if _KEY not in setting:
         raise ConfigurationError(
             f"Tracking needs {_KEY} in the setting SEGMENTFLOW: at least 32 bytes, kept secret."
         )
-    arguments = {name.lower(): given[name] for name in _ARGUMENTS if name in given}
+    arguments = {name.lower(): setting[name] for name in _ARGUMENTS if name in setting}
     for name in arguments.keys() - {_KEY.lower(), _OBSERVERS.lower()}:
         arguments[name] = _named(arguments[name])
-    observers = given.get(_OBSERVERS, ())
+    observers = setting.get(_OBSERVERS, ())
     if not isinstance(observers, (list, tuple)):
         raise ConfigurationError(f"{_OBSERVERS} of the setting SEGMENTFLOW must be a list.")
     arguments[_OBSERVERS.lower()] = [_named(each) for each in cast("list[Any]", observers)]
     return arguments
 
 
-def _given() -> Mapping[str, Any]:
-    given: Any = getattr(conf.settings, "SEGMENTFLOW", {})
-    if not isinstance(given, Mapping):
+def given(name: str) -> Any:
+    """Return what the setting says under a name; a text names an object. None where it is silent.
+
+    Raises:
+        ConfigurationError: the text names nothing.
+    """
+    return _named(_setting().get(name))
+
+
+def organizations_of(request: HttpRequest) -> tuple[str, ...]:
+    """Return the Organizations whose records the admin shows to who asks, the first by default.
+
+    Raises:
+        ConfigurationError: the setting says neither a list of them nor a function of requests.
+    """
+    found = given(_ORGANIZATIONS)
+    if callable(found):
+        found = found(request)
+    if found is None:
+        return (_DEFAULT_ORGANIZATION,)
+    if isinstance(found, Iterable) and not isinstance(found, str):
+        organizations = tuple(found)
+        if all(isinstance(each, str) for each in organizations):
+            return organizations
+    raise ConfigurationError(
+        f"{_ORGANIZATIONS} of the setting SEGMENTFLOW must be a list of Organizations, or a "
+        "function that gives one for a request."
+    )
+
+
+def _setting() -> Mapping[str, Any]:
+    setting: Any = getattr(conf.settings, "SEGMENTFLOW", {})
+    if not isinstance(setting, Mapping):
         raise ConfigurationError("The setting SEGMENTFLOW must be a dict.")
-    found = cast("Mapping[str, Any]", given)
-    unknown = [name for name in found if name not in (_DATABASE, *_ARGUMENTS)]
+    found = cast("Mapping[str, Any]", setting)
+    unknown = [name for name in found if name not in _NAMES]
     if unknown:
         raise ConfigurationError(
             f"The setting SEGMENTFLOW knows no {', '.join(map(str, unknown))}, but "
-            f"{', '.join((_DATABASE, *_ARGUMENTS))}."
+            f"{', '.join(_NAMES)}."
         )
     return found
 

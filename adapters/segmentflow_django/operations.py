@@ -59,7 +59,7 @@ class BringTables(Operation):
         return f"segmentflow_version_{self.version}"
 
     def state_forwards(self, app_label: str, state: Any) -> None:
-        """Change no model: there is none."""
+        """Change no model: none has a table."""
 
     def database_forwards(
         self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any

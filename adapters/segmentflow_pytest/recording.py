@@ -16,7 +16,7 @@ from segmentflow_core.ports import Enrollment, Outcome, SkipReason, UserEvent
 from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
 from segmentflow_worker import Assignment, GiveUp, Handler, TryAgain, Worker
 
-__all__ = ["Segmentflow", "StoppedClock"]
+__all__ = ["Recording", "Segmentflow", "StoppedClock"]
 
 _SECRET: Final = "for tests only: this secret protects nothing"
 _MOST: Final = 100_000
@@ -38,25 +38,18 @@ class StoppedClock:
         self._now += timedelta(**length)
 
 
-class Segmentflow:
-    """A store in memory with its trackers. The clock stands still until the test moves it.
+class Recording:
+    """What a tracker recorded, wherever it is stored, and what Journeys made of it.
 
     Args:
-        options: arguments of the trackers, such as `redaction` or `observers`.
+        tracker: that the host's code is given.
 
     Attributes:
-        storage: the store, which both trackers share.
-        clock: what both read; `clock.advance(days=1)` moves it.
-        tracker: to be given to the host's code.
-        async_tracker: the same, to be awaited.
+        tracker: the same.
     """
 
-    def __init__(self, **options: Any) -> None:
-        self.storage = MemoryStorage()
-        self.clock = StoppedClock()
-        given: dict[str, Any] = {"fingerprint_key": _SECRET, "clock": self.clock, **options}
-        self.tracker = Tracker(self.storage, **given)
-        self.async_tracker = AsyncTracker(AsyncMemoryStorage(self.storage), **given)
+    def __init__(self, tracker: Tracker) -> None:
+        self.tracker = tracker
 
     @property
     def journeys(self) -> Journeys:
@@ -173,22 +166,6 @@ class Segmentflow:
             message = f"{journey_id} did not skip for {reason}. {why}"
             raise AssertionError(message)
 
-    def work(self, handlers: Mapping[str, Handler]) -> int:
-        """Let a worker do what is available now, and return how many Enrollments it completed.
-
-        What a handler raises fails the test, once the worker has ended, but for `TryAgain` and
-        `GiveUp`, which a worker is told.
-
-        Args:
-            handlers: what to do, by Journey, as of `segmentflow_worker.Worker`.
-        """
-        failures: list[Exception] = []
-        noting = {name: _noting(handler, failures) for name, handler in handlers.items()}
-        completed = Worker(self.storage, noting, clock=self.clock).drain()
-        if failures:
-            raise failures[0]
-        return completed
-
     def _outcomes(self, who: str, journey_id: str, organization_id: str) -> list[Any]:
         try:
             story = self.records.why(
@@ -213,6 +190,43 @@ class Segmentflow:
         if not hers:
             return f"{listens} Nothing is recorded of such a person."
         return f"{listens} Of her there is: {_counted(hers)}."
+
+
+class Segmentflow(Recording):
+    """A store in memory with its trackers. The clock stands still until the test moves it.
+
+    Args:
+        options: arguments of the trackers, such as `redaction` or `observers`.
+
+    Attributes:
+        storage: the store, which both trackers share.
+        clock: what both read; `clock.advance(days=1)` moves it.
+        tracker: to be given to the host's code.
+        async_tracker: the same, to be awaited.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self.storage = MemoryStorage()
+        self.clock = StoppedClock()
+        given: dict[str, Any] = {"fingerprint_key": _SECRET, "clock": self.clock, **options}
+        super().__init__(Tracker(self.storage, **given))
+        self.async_tracker = AsyncTracker(AsyncMemoryStorage(self.storage), **given)
+
+    def work(self, handlers: Mapping[str, Handler]) -> int:
+        """Let a worker do what is available now, and return how many Enrollments it completed.
+
+        What a handler raises fails the test, once the worker has ended, but for `TryAgain` and
+        `GiveUp`, which a worker is told.
+
+        Args:
+            handlers: what to do, by Journey, as of `segmentflow_worker.Worker`.
+        """
+        failures: list[Exception] = []
+        noting = {name: _noting(handler, failures) for name, handler in handlers.items()}
+        completed = Worker(self.storage, noting, clock=self.clock).drain()
+        if failures:
+            raise failures[0]
+        return completed
 
 
 def _noting(handler: Handler, failures: list[Exception]) -> Handler:

@@ -138,6 +138,7 @@ DESCRIBED_WHOLE = (
     "segmentflow_core.errors",
     "segmentflow_django",
     "segmentflow_django.operations",
+    "segmentflow_django.testing",
     "segmentflow_observers",
     "segmentflow_worker",
 )

@@ -66,7 +66,7 @@ def project_settings():
     from django.utils.functional import empty
 
     before, settings._wrapped = settings._wrapped, empty
-    settings.configure(LOGGING_CONFIG=None, USE_TZ=True)
+    settings.configure(LOGGING_CONFIG=None, USE_TZ=True, SECRET_KEY="for tests alone")
     django.setup()
     apps.set_installed_apps(["segmentflow_django"])
     yield

@@ -174,7 +174,7 @@ class InAHostsTransaction:
 
 
 @pytest.mark.server_side
-@pytest.mark.same_values
+@pytest.mark.same_rules("Batch", "People", *OF_WORKERS)
 class TestPostgresqlBound(OnTheServer):
     capabilities = Capabilities(reruns=False, short_waits=True)
 
@@ -248,7 +248,7 @@ class OnPostgresqlAsync(OnTheServerAsync):
         return open_storage(30, over(line, database))
 
 
-@pytest.mark.same_values
+@pytest.mark.same_rules("Batch", *OF_WORKERS)
 class TestPostgresqlAsync(OnPostgresqlAsync):
     @pytest.fixture
     def line(self, postgres):
@@ -261,18 +261,21 @@ class TestPostgresqlAsync(OnPostgresqlAsync):
         return opened_elsewhere.asynchronous(postgres.url(database))
 
 
+@pytest.mark.deep
 @pytest.mark.server_side
 @pytest.mark.same_rules
 class TestPostgresqlAsyncRepeatableRead(OnPostgresqlAsync):
     isolation_level = "REPEATABLE READ"
 
 
+@pytest.mark.deep
 @pytest.mark.server_side
 @pytest.mark.same_rules
 class TestPostgresqlAsyncSerializable(OnPostgresqlAsync):
     isolation_level = "SERIALIZABLE"
 
 
+@pytest.mark.deep
 @pytest.mark.server_side
 @pytest.mark.same_rules
 class TestPostgresqlAsyncThroughPgBouncer(OnTheServerAsync):

@@ -48,6 +48,7 @@ def run(storage, how=REPEATABLE):
     run_storage_machine(storage, trackers(storage, clock), clock, how)
 
 
+@pytest.mark.deep
 def test_a_storage_that_keeps_its_promises_agrees_with_the_model():
     run(MemoryStorage())
 
@@ -60,6 +61,7 @@ def test_a_planted_mistake_disagrees_with_the_model(kind):
         run(kind(), PATIENT)
 
 
+@pytest.mark.deep
 def test_a_failure_is_made_shorter_for_a_bounded_time_and_stays_one():
     """With no time at all, the first failure is shown as it was found."""
     shrinking = settings(REPEATABLE, phases=[Phase.generate, Phase.shrink])

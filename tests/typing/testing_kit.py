@@ -6,11 +6,12 @@ from collections.abc import Coroutine
 from typing import Any, assert_type
 
 import pytest
+from django.test import TestCase
 from hypothesis import given
 from hypothesis.strategies import SearchStrategy
 
 from segmentflow_core import Tracker
-from segmentflow_core.ports import Clock, IdFactory
+from segmentflow_core.ports import Clock, Enrollment, IdFactory, UserEvent
 from segmentflow_core.testing import (
     FINGERPRINT_SECRET,
     Call,
@@ -33,6 +34,7 @@ from segmentflow_core.testing import (
     run_storage_machine,
     switch,
 )
+from segmentflow_django.testing import RecordingMixin
 from segmentflow_memory import MemoryStorage
 
 
@@ -88,3 +90,10 @@ for interleaving in interleavings(start, count=10, seed=1):
     assert_type(interleaving.order, tuple[int, ...])
 
 run_storage_machine(MemoryStorage(), lambda over, **options: tracker, FixedClock())
+
+
+class OfADjangoProject(RecordingMixin, TestCase):
+    def test_an_order(self) -> None:
+        assert_type(self.segmentflow.recorded("order.created"), UserEvent)
+        assert_type(self.segmentflow.assert_enrolled("1", "thank-you"), list[Enrollment])
+        assert_type(self.segmentflow.work({"thank-you": print}), int)

@@ -7,32 +7,20 @@ from datetime import timedelta
 
 import pytest
 
-from segmentflow_core import AsyncJourneys, EnrollmentStatus, Journeys, SkipReason, Tracker
+from journey_shop import LARGE, WELCOME, a_shop, order
+from segmentflow_core import AsyncJourneys, EnrollmentStatus, Journeys, SkipReason
 from segmentflow_core.errors import ConfigurationError, NotFound
-from segmentflow_core.testing import FINGERPRINT_SECRET, FixedClock, a_journey, a_request
+from segmentflow_core.testing import FixedClock, a_journey
 from segmentflow_core.usecases import paging
 from segmentflow_core.wire import journey_stats_document
-from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
+from segmentflow_memory import AsyncMemoryStorage
 
-LARGE = {"event": "order.created", "where": {"path": "/event/total", "op": "gte", "value": 40}}
 DAY = timedelta(days=1)
 
 
 @pytest.fixture
-def storage():
-    return MemoryStorage()
-
-
-@pytest.fixture
-def clock():
-    return FixedClock()
-
-
-@pytest.fixture
 def tracker(storage, clock):
-    tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET, clock=clock)
-    tracker.journeys.publish([a_journey(), a_journey("large", trigger=LARGE)])
-    return tracker
+    return a_shop(storage, clock, WELCOME, LARGE)
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -42,12 +30,6 @@ def count(request, storage, clock):
         return Journeys(storage, clock=clock).stats
     stats = AsyncJourneys(AsyncMemoryStorage(storage), clock=clock).stats
     return lambda *args, **kwargs: asyncio.run(stats(*args, **kwargs))
-
-
-def order(tracker, clock, number, total=50, **profile):
-    who = {"email": f"{number}@example.com", **profile}
-    clock.advance(hours=1)
-    return tracker.track(a_request(profile=who, data={"total": total}), f"key {number}")
 
 
 def by_id(stats):

@@ -7,29 +7,18 @@ from datetime import timedelta
 
 import pytest
 
-from segmentflow_core import AsyncJourneys, EnrollmentStatus, Journeys, People, Tracker
+from journey_shop import a_shop
+from segmentflow_core import AsyncJourneys, EnrollmentStatus, Journeys, People
 from segmentflow_core.errors import ConfigurationError, NotFound
-from segmentflow_core.testing import FINGERPRINT_SECRET, FixedClock, a_journey, a_request
+from segmentflow_core.testing import a_journey, a_request
 from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
 
 MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture
-def storage():
-    return MemoryStorage()
-
-
-@pytest.fixture
-def clock():
-    return FixedClock()
-
-
-@pytest.fixture
 def tracker(storage, clock):
-    tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET, clock=clock)
-    tracker.journeys.publish([a_journey()])
-    return tracker
+    return a_shop(storage, clock)
 
 
 def enter(tracker, count):

@@ -7,16 +7,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from segmentflow_core import AsyncRecords, Records, Tracker
+from journey_shop import LARGE, WELCOME, a_shop, order
+from segmentflow_core import AsyncRecords, Records
 from segmentflow_core.errors import ConfigurationError, InvalidTemplate, NotFound
 from segmentflow_core.templates import compile_template
-from segmentflow_core.testing import FINGERPRINT_SECRET, FixedClock, a_journey, a_request
+from segmentflow_core.testing import FixedClock
 from segmentflow_core.usecases import paging
 from segmentflow_core.wire import template_gaps_document
-from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
+from segmentflow_memory import AsyncMemoryStorage
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
-LARGE = {"event": "order.created", "where": {"path": "/event/total", "op": "gte", "value": 40}}
 TEMPLATE = {
     "to": {"$state": "/profile/email"},
     "name": {"$state": "/profile/properties/firstName", "default": "friend"},
@@ -27,20 +27,8 @@ TEMPLATE = {
 
 
 @pytest.fixture
-def storage():
-    return MemoryStorage()
-
-
-@pytest.fixture
-def clock():
-    return FixedClock()
-
-
-@pytest.fixture
 def tracker(storage, clock):
-    tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET, clock=clock)
-    tracker.journeys.publish([a_journey(), a_journey("large", trigger=LARGE)])
-    return tracker
+    return a_shop(storage, clock, WELCOME, LARGE)
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -50,15 +38,6 @@ def gaps(request, storage, clock):
         return Records(storage, clock=clock).template_gaps
     look = AsyncRecords(AsyncMemoryStorage(storage), clock=clock).template_gaps
     return lambda *args, **kwargs: asyncio.run(look(*args, **kwargs))
-
-
-def order(tracker, clock, key, *, event="order.created", properties=None, **data):
-    clock.advance(hours=1)
-    who = {"email": f"{key}@example.com", "properties": properties or {}}
-    paths = ["/event/payment"] if "payment" in data else []
-    return tracker.track(
-        a_request(event=event, profile=who, data=data, redactedDataPaths=paths), f"key {key}"
-    )
 
 
 def counts(found):

@@ -9,6 +9,31 @@ import pytest
 
 from redis_server import RedisServer
 
+# What is written once for both colours keeps values alike: the synchronous class tries those.
+ALIKE = (
+    "boundaries",
+    "journeys",
+    "keys",
+    "lists",
+    "numbers",
+    "organizations",
+    "profiles",
+    "values",
+)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out of the asynchronous class what the synchronous one has tried."""
+    left_out = [
+        item
+        for item in items
+        if "TestRedisAsync" in item.nodeid
+        and any(item.get_closest_marker(marker) for marker in ALIKE)
+    ]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
 
 @pytest.fixture(scope="session")
 def shared_server() -> Iterator[RedisServer]:

@@ -120,10 +120,9 @@ class Tracking:
             ledger.move(key(organization_id, "events"), identifier.encode(), present=True)
         for enrollment in changes.enrollments:
             put_enrollment(ledger, organization_id, None, enrollment)
-            entered, *entry = _prior_keys(organization_id, enrollment)
-            ledger.raise_to(entered, stamp(enrollment.entered_at))
-            for entry_key in entry:
-                ledger.put(entry_key, enrollment.enrollment_id.encode())
+            # Under `at_most` entries share a key; where they may not, it was read as absent.
+            for place in _prior_keys(organization_id, enrollment):
+                ledger.raise_to(place, stamp(enrollment.entered_at))
             ledger.move(_history_key(organization_id, enrollment), _entry(enrollment), present=True)
 
     async def _write_claims(self, organization_id: str, changes: Changes) -> None:
