@@ -65,13 +65,15 @@ def _fingerprint_row(fingerprint: Fingerprint | None) -> Row:
 
 def _paths_text(paths: Mapping[str, str]) -> str:
     """Write digests by path, as JSON."""
-    return encode_json({_shortened(pointer): digest for pointer, digest in paths.items()})
+    return encode_json(
+        {_SHORT.get(pointer) or _shortened(pointer): digest for pointer, digest in paths.items()}
+    )
 
 
 def _shortened(pointer: str) -> str:
     if pointer.startswith(_PROPERTY):
         return _SHORT_PROPERTY + pointer.removeprefix(_PROPERTY)
-    return _SHORT.get(pointer, pointer)
+    return pointer
 
 
 def _written_out(name: str) -> str:
