@@ -31,6 +31,7 @@ PACKAGES = (
     "segmentflow_worker",
     "segmentflow_pytest",
     "segmentflow_django",
+    "segmentflow_console",
     "segmentflow_cli",
 )
 ROOT = Path(__file__).parent
@@ -45,6 +46,7 @@ IN_A_LANE = (*IN_PARALLEL, "-m", " and ".join(f"not {mark}" for mark in LEFT_OUT
 # No line of the core is reached by these alone.
 BEYOND_THE_CORE = (
     "tests/cli",
+    "tests/console",
     "tests/docs",
     "tests/examples",
     "tests/http/test_serve.py",
@@ -161,6 +163,20 @@ def typescript(session: nox.Session) -> None:
     """Generate a TypeScript client from the OpenAPI document and run it; needs npm's registry."""
     session.install("-e", ".[test]")
     session.run("pytest", "tests/http/test_typescript.py", env={"SEGMENTFLOW_TYPESCRIPT": "1"})
+
+
+@nox.session(python=OLDEST)
+def browser(session: nox.Session) -> None:
+    """Look at the operator's page in Chromium, with axe as well; needs npm's registry."""
+    session.install("-e", ".[test]")
+    with TemporaryDirectory() as place:
+        with session.chdir(place):
+            session.run("npm", "pack", "--silent", "axe-core@4", external=True, silent=True)
+        (packed,) = Path(place).glob("axe-core-*.tgz")
+        shutil.unpack_archive(packed, place, filter="data")
+        axe = str(Path(place) / "package" / "axe.min.js")
+        tests = session.posargs or ("tests/console/test_browser.py",)
+        session.run("pytest", *tests, env={"SEGMENTFLOW_AXE": axe})
 
 
 @nox.session(python=OLDEST)

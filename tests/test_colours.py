@@ -17,11 +17,13 @@ import anyio
 import pytest
 from attrs import field, frozen
 
+import segmentflow_console
 import segmentflow_core
 import segmentflow_gathering
 import segmentflow_http
 import segmentflow_memory
 import segmentflow_sql
+from segmentflow_console import AsyncConsole, Console
 from segmentflow_core import (
     ApiKeys,
     AsyncApiKeys,
@@ -45,6 +47,7 @@ from segmentflow_http import (
     Endpoint,
 )
 from segmentflow_http.client import AsyncClient, Client
+from segmentflow_http.served import AsyncServed, Served
 from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
 from segmentflow_sql import AsyncBoundSqlStorage, AsyncSqlStorage, BoundSqlStorage, SqlStorage
 
@@ -91,6 +94,8 @@ PAIRS = (
         apart={"__init__": "only the asynchronous one can do long work elsewhere"},
     ),
     Pair(ApiKeyAuthenticator, AsyncApiKeyAuthenticator),
+    Pair(Served, AsyncServed, plain={"max_bytes_at", "refusal", "refuse_early"}),
+    Pair(Console, AsyncConsole, plain={"max_bytes_at", "refusal", "refuse_early"}),
 )
 
 # What a synchronous annotation becomes in the other colour: names, and what is called back.
@@ -109,7 +114,7 @@ SPECIAL = {
     "__exit__": "__aexit__",
 }
 
-DOORS = (segmentflow_gathering, segmentflow_memory, segmentflow_sql)
+DOORS = (segmentflow_console, segmentflow_gathering, segmentflow_memory, segmentflow_sql)
 """Packages whose only public module is the package itself."""
 OPEN = (segmentflow_core, segmentflow_http)
 """Packages whose modules may each be public."""

@@ -21,6 +21,7 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
 
 from segmentflow_cli.auditing import audit
+from segmentflow_cli.console import console
 from segmentflow_cli.demo import run_demo
 from segmentflow_cli.enrollments import enrollments
 from segmentflow_cli.events import events
@@ -89,6 +90,7 @@ app.command(why)
 app.command(audit)
 app.command(migrate)
 app.command(work)
+app.command(console)
 app.command(retain, validator=check_retain)
 journeys.command(show_stats, name="stats")
 journeys.command(pause_journey, name="pause")

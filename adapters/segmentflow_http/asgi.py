@@ -14,8 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from inspect import isawaitable
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
+from segmentflow_core.colour import is_asynchronous
 from segmentflow_core.errors import (
     ConfigurationError,
     Overloaded,
@@ -25,7 +26,6 @@ from segmentflow_core.errors import (
 from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_http.access import AnsweredHook, Around, surrounded, tell_answered
 from segmentflow_http.authentication import Caller
-from segmentflow_http.endpoint import AsyncEndpoint, Endpoint
 from segmentflow_http.messages import (
     Response,
     has_two_lengths,
@@ -34,6 +34,7 @@ from segmentflow_http.messages import (
     with_query,
 )
 from segmentflow_http.routes import HEALTH, LIVENESS, OPENAPI, READINESS, shown_path
+from segmentflow_http.served import AsyncServed, Served
 
 __all__ = ["AsgiApp"]
 
@@ -59,7 +60,7 @@ class AsgiApp:
     """Serves an endpoint to an ASGI server, or mounted in an ASGI framework.
 
     Args:
-        endpoint: what answers.
+        endpoint: what answers: an `Endpoint` or an `AsyncEndpoint`, or the page of an operator.
         threads: how many calls of an `Endpoint` run at the same time; others wait.
         max_requests: how many requests are answered at the same time, or wait to be; others are
             refused at once as `overloaded`, but those about the app itself. None takes them all.
@@ -76,7 +77,7 @@ class AsgiApp:
 
     def __init__(
         self,
-        endpoint: Endpoint | AsyncEndpoint,
+        endpoint: Served | AsyncServed,
         *,
         threads: int = 8,
         max_requests: int | None = None,
@@ -90,6 +91,7 @@ class AsgiApp:
         if not (max_requests is None or _is_count(max_requests)):
             raise ConfigurationError("max_requests must be at least 1, or None.")
         self._endpoint = endpoint
+        self._awaited = is_asynchronous(endpoint.__call__)
         self._threads = threads
         self._pool: ThreadPoolExecutor | None = None
         self._room = max_requests
@@ -225,7 +227,7 @@ class AsgiApp:
             self._room += 1
 
     async def _answered(self, call: Callable[[], Any]) -> Response:
-        if isinstance(self._endpoint, AsyncEndpoint):
+        if self._awaited:
             response: Response = await call()
             return response
         return await self._in_a_thread(call)
@@ -233,10 +235,11 @@ class AsgiApp:
     async def _refuse_caller(
         self, method: str, path: str, headers: list[tuple[bytes, bytes]]
     ) -> Response | None:
-        endpoint = self._endpoint
-        if isinstance(endpoint, AsyncEndpoint):
-            return await endpoint.refuse_caller(method, path, headers)
-        return await self._in_a_thread(partial(endpoint.refuse_caller, method, path, headers))
+        refuse = cast(
+            "Callable[[], Any]", partial(self._endpoint.refuse_caller, method, path, headers)
+        )
+        refused: Response | None = await (refuse() if self._awaited else self._in_a_thread(refuse))
+        return refused
 
     async def _in_a_thread(self, call: Callable[[], T]) -> T:
         if self._pool is None:

@@ -71,7 +71,7 @@ class Response(NamedTuple):
     @property
     def code(self) -> str | None:
         """Return the error's code, or None for a response that is no error."""
-        if self.status < 400 or not self.body:
+        if self.status < 400 or not self.body or not self._is_json:
             return None
         code: str = json.loads(self.body)["error"]
         return code
@@ -79,10 +79,14 @@ class Response(NamedTuple):
     @property
     def event_id(self) -> str | None:
         """Return the id of the event that was recorded, now or earlier, or None."""
-        if self.status != 202 or not self.body:
+        if self.status != 202 or not self.body or not self._is_json:
             return None
         event_id: str | None = json.loads(self.body).get("eventId")
         return event_id
+
+    @property
+    def _is_json(self) -> bool:
+        return self.headers.get("content-type") == "application/json"
 
 
 def quoted_path(path: str) -> str:

@@ -11,14 +11,14 @@ from segmentflow_core.errors import InvalidRequest, Violation
 from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_http.access import AnsweredHook, Around, surrounded, tell_answered
 from segmentflow_http.authentication import Caller
-from segmentflow_http.colours import refuse_kind
-from segmentflow_http.endpoint import AsyncEndpoint, Endpoint
+from segmentflow_http.colours import refuse_awaited
 from segmentflow_http.messages import (
     Response,
     mount_point,
     quoted_path,
     with_query,
 )
+from segmentflow_http.served import Served
 
 __all__ = ["WsgiApp"]
 
@@ -36,7 +36,7 @@ class WsgiApp:
     (keys may hold commas): the event is recorded a second time.
 
     Args:
-        endpoint: what answers.
+        endpoint: what answers: an `Endpoint`, or the page of an operator.
         on_answered: is called with each answered request, for example `log_answered`.
         around: what surrounds each request; as for `AsgiApp`.
 
@@ -46,12 +46,12 @@ class WsgiApp:
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        endpoint: Served,
         *,
         on_answered: AnsweredHook | None = None,
         around: Sequence[Around] = (),
     ) -> None:
-        refuse_kind(endpoint, AsyncEndpoint, "An AsyncEndpoint needs an AsgiApp.")
+        refuse_awaited(endpoint.__call__, "An AsyncEndpoint needs an AsgiApp.")
         self._endpoint = endpoint
         self._on_answered = on_answered
         self._around = tuple(around)

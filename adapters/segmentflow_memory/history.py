@@ -43,13 +43,7 @@ class History:
 
     def _answer(self, organization_id: str, probe: HistoryProbe) -> EarlierEvents:
         tables = self._tables
-        profile_id = probe.profile_id
-        rows = tables.events.rows
-        if not tables.event_times.has_noted(organization_id, profile_id):
-            ids = tables.events_of_profile.newest((organization_id, profile_id), None)
-            events = (rows[organization_id, event_id] for event_id in ids)
-            tables.event_times.note(organization_id, profile_id, events)
-        newest = tables.event_times.newest(organization_id, probe)
+        newest = tables.newest_events(organization_id, probe)
         found = list(islice(newest, probe.limit + 1))
         return EarlierEvents(
             tuple(
@@ -57,7 +51,7 @@ class History:
                 for at, number, event_id in found[: probe.limit]
             ),
             len(found) > probe.limit,
-            tables.gone.rows.get((organization_id, profile_id, probe.event)),
+            tables.gone.rows.get((organization_id, probe.profile_id, probe.event)),
         )
 
     def _state(self, organization_id: str, probe: HistoryProbe, event_id: str) -> Mapping[str, Any]:

@@ -307,6 +307,18 @@ class Tables:
         self.receipt_times.add(organization_id, event)
         self.event_times.add(organization_id, event)
 
+    def newest_events(
+        self, organization_id: str, probe: HistoryProbe
+    ) -> Iterator[tuple[datetime, int, str]]:
+        """Yield when the events of a probe occurred, with number and id, latest first."""
+        whose = (organization_id, probe.profile_id)
+        if not self.event_times.has_noted(*whose):
+            rows = self.events.rows
+            ids = self.events_of_profile.newest(whose, None)
+            events = (rows[organization_id, event_id] for event_id in ids)
+            self.event_times.note(*whose, events)
+        return self.event_times.newest(organization_id, probe)
+
     def remove_event(self, organization_id: str, event: UserEvent) -> None:
         event_id = event.event_id
         self.events.remove((organization_id, event_id))

@@ -34,7 +34,7 @@ from segmentflow_core.domain.journey import (
     journey_document,
 )
 from segmentflow_core.domain.journey.json_schema import journey_file_json_schema
-from segmentflow_core.domain.journey_stats import JourneyCounts, JourneyStats
+from segmentflow_core.domain.journey_stats import JourneyCounts, JourneyDay, JourneyStats
 from segmentflow_core.domain.rehearsal import Rehearsal
 from segmentflow_core.errors import ConfigurationError
 from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
@@ -56,6 +56,7 @@ __all__ = [
     "AsyncJourneys",
     "JourneyChange",
     "JourneyCounts",
+    "JourneyDay",
     "JourneyStats",
     "Journeys",
     "PublishedJourney",

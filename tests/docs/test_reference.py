@@ -44,6 +44,7 @@ def test_the_metrics_of_a_worker():
 
 PACKAGES = (
     "segmentflow_cli",
+    "segmentflow_console",
     "segmentflow_core",
     "segmentflow_django",
     "segmentflow_gathering",
@@ -108,6 +109,7 @@ def test_every_public_name_is_in_the_reference():
 DESCRIBED = (
     "segmentflow_cli.journey_files",
     "segmentflow_pytest.recording",
+    "segmentflow_console",
     "segmentflow_core",
     "segmentflow_core.api_keys",
     "segmentflow_core.colour",
@@ -129,6 +131,7 @@ DESCRIBED = (
     "segmentflow_http.access",
     "segmentflow_http.client",
     "segmentflow_http.fastapi",
+    "segmentflow_http.served",
     "segmentflow_memory",
     "segmentflow_sql",
     "segmentflow_sql.alembic",

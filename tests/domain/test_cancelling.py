@@ -116,6 +116,13 @@ def test_what_a_lease_holds_is_marked_by_the_clock_that_leases_go_by():
     assert cancelled(held, "e", NOW, NOW + MINUTE).status == "withdrawn"
 
 
+def test_what_a_claim_found_dead_no_lease_holds_by_whatever_clock():
+    """So none that is marked stays dead, where no claim would ever withdraw it."""
+    dead = evolve(WAITING, status=EnrollmentStatus.DEAD, lease_until=NOW + MINUTE, token="t")
+    gone = cancelled(dead, "e", NOW)
+    assert (gone.status, gone.cancelled_by, gone.lease_until) == ("withdrawn", "e", None)
+
+
 def a_waiting_profile():
     return evolve(a_profile(), awaits=(CART,))
 
@@ -178,6 +185,23 @@ def test_what_is_withdrawn_is_what_stands_once_it_is_locked(locked, withdrew):
     assert [before for before, _ in decision.withdrawn] == ([locked] if withdrew else [])
     (profile,) = decision.changes.changed_profiles
     assert profile.awaits == (() if withdrew else (CART,))
+
+
+def test_what_is_not_told_of_may_wait_for_what_it_waited_for():
+    """And is asked about for each digest that an event of the batch has."""
+    standing = known(profiles=[a_waiting_profile()])
+    items = [paid(cart="A"), an_item("2", "second", event="order.paid", data={"cart": "B"})]
+    digests = [cancel_digest(CART, state(cart=cart)) for cart in "AB"]
+    asked = decided(*items, known=standing).questions
+    assert asked.digests == set(digests)
+    answered = LookedUp(
+        {"p": [WAITING]}, {"1": WAITING}, complete=False, digests=frozenset(digests[:1])
+    )
+    assert decided(*items, known=standing, looked_up=answered).questions.digests == {digests[1]}
+    decision = decided(items[0], known=standing, looked_up=answered)
+    assert [event.withdrew for event in decision.changes.events] == [(Withdrawal("1", "cart"),)]
+    (profile,) = decision.changes.changed_profiles
+    assert profile.awaits == (CART,)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ CARRIERS = {
 ANSWERS = {
     *("PriorEntries", "Probe"),
     *("EarlierEvent", "EarlierEvents", "HistoryProbe"),
-    *("EventPlace", "GoneEvents", "RemovedEnrollments", "RemovedEvents"),
+    *("Cancellable", "EventPlace", "GoneEvents", "RemovedEnrollments", "RemovedEvents"),
 }
 REPOSITORIES = [
     *(getattr(ports, name) for name in ports.__all__ if name.endswith("Repository")),

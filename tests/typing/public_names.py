@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, TypeVar, assert_type
 
 from sqlalchemy import create_engine
 
+from segmentflow_console import AsyncConsole, Console, Operator, StoreFacades
 from segmentflow_core import (
     ApiKey,
     ApiKeys,
@@ -49,7 +50,7 @@ from segmentflow_core.explanation import (
     Story,
     ToldEvent,
 )
-from segmentflow_core.journeys import JourneyCounts, JourneyStats
+from segmentflow_core.journeys import JourneyCounts, JourneyDay, JourneyStats
 from segmentflow_core.people import AuditRecord, Erasure, Merge, Suppression
 from segmentflow_core.ports import (
     AsyncStorage,
@@ -138,6 +139,7 @@ assert_type(tracker.enrollments, Enrollments)
 assert_type(tracker.records, Records)
 assert_type(Journeys(sql).publish([], by="carol"), list[PublishedJourney])
 assert_type(tracker.journeys.stats("welcome").journeys, tuple[JourneyCounts, ...])
+assert_type(tracker.journeys.stats("welcome").journeys[0].days, tuple[JourneyDay, ...])
 assert_type(tracker.records.audit(), Sequence[AuditRecord])
 assert_type(tracker.people, People)
 assert_type(tracker.people.suppress("cus_123"), Suppression)
@@ -274,3 +276,23 @@ async def work_on(storage: AsyncStorage) -> None:
     awaited = AsyncWorker(storage, {}, default=another_handler, observers=[LoggingObserver()])
     assert_type(await awaited.run(), int)
     assert_type(await awaited.drain(), int)
+
+
+def who_asks(headers: Mapping[str, str]) -> Operator | None:
+    return Operator(headers["x-user"], ["read"], "acme")
+
+
+async def who_asks_awaited(headers: Mapping[str, str]) -> Operator | None:
+    return who_asks(headers)
+
+
+console = Console(tracker, who_asks, key=b"k" * 32, origins=["https://ops.example.com"])
+assert_type(console("GET", "/", {}, b"", mount="/ops"), Response)
+WsgiApp(console)
+AsgiApp(Console(StoreFacades(MemoryStorage())))
+
+
+async def operate(tracked: AsyncTracker) -> None:
+    asynchronous = AsyncConsole(tracked, who_asks_awaited)
+    assert_type(await asynchronous("GET", "/", {}, b""), Response)
+    AsgiApp(asynchronous)

@@ -91,3 +91,47 @@ def test_an_enrollment_that_is_not_there_is_not_withdrawn(tracker):
     answers = tracker.enrollments.withdraw_many(["nothing", "019bf964-302b-7000-8000-00000000dead"])
     assert [type(answer) for answer in answers] == [NotFound, NotFound]
     assert tracker.enrollments.withdraw_many([]) == []
+
+
+def test_explanations_look_at_the_cancellers_that_the_decision_looked_at():
+    """Of however many other events, of its batch and from before; but of a name only of 1,000."""
+    clock = FixedClock()
+    tracker = Tracker(MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET, clock=clock)
+    rule = {"event": "paid", "same": ["/event/cart"]}
+    draft = a_journey("cart", cancelOn=[rule])
+    tracker.journeys.publish([draft])
+    late = (clock.now() - HOUR).isoformat()
+
+    def batch(prefix, *, views=0, paid=0, enters="A"):
+        entry = a_request(occurredAt=late, data={"cart": enters})
+        requests = [a_request("viewed")] * views
+        requests += [a_request("paid", data={"cart": "other"})] * paid
+        calls = [(each, f"{prefix} {n}") for n, each in enumerate([*requests, entry])]
+        event = tracker.records.event(tracker.track_many(calls)[-1].event_id)
+        (explained,) = tracker.records.explain(event.event_id).journeys
+        assert (explained.outcome, explained.reason) == (
+            event.outcomes[0].outcome,
+            event.outcomes[0].reason,
+        )
+        return explained.reason
+
+    paid = tracker.track(a_request("paid", data={"cart": "A"}), "paid")
+    clock.advance(seconds=1)
+    found = [batch("1", views=600), batch("2", views=600), batch("3", paid=999)]
+    assert found == ["cancelled"] * 3
+    assert batch("4", paid=1) is None
+    rehearsed = tracker.journeys.rehearse([draft], since=clock.now() - HOUR).journeys[0]
+    assert (rehearsed.entered, rehearsed.skipped) == (1, {"cancelled": 3})
+    assert tracker.records.event(paid.event_id).withdrew == ()
+
+
+def test_one_event_of_a_batch_keeps_each_late_entry_from_being_made():
+    clock = FixedClock()
+    tracker = Tracker(MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET, clock=clock)
+    rule = {"event": "paid", "same": ["/event/cart"]}
+    tracker.journeys.publish([a_journey("cart", cancelOn=[rule])])
+    late = (clock.now() - HOUR).isoformat()
+    requests = [a_request("paid", data={"cart": "A"})]
+    requests += [a_request(occurredAt=late, data={"cart": cart}) for cart in "ABA"]
+    receipts = tracker.track_many([(each, f"{n}") for n, each in enumerate(requests)])
+    assert [receipt.enrolled_journeys for receipt in receipts] == [0, 0, 1, 0]

@@ -74,6 +74,21 @@ def test_outcomes_and_entries_of_the_period_are_counted(count, tracker, clock):
     assert known(large.enrollments) == {"pending": 1}
 
 
+def test_each_day_that_matched_anything_has_its_counts(count, tracker, clock):
+    begun = clock.now()
+    order(tracker, clock, 1)
+    order(tracker, clock, 2, total=30)
+    clock.advance(days=2)
+    order(tracker, clock, 3, total=30)
+    clock.advance(seconds=1)
+    large = by_id(count(since=begun))["large"]
+    first, last = large.days
+    assert (first.day, last.day) == (begun.date(), (begun + 2 * DAY).date())
+    assert (first.enrolled, first.skipped) == (1, {SkipReason.CONDITION_NOT_MET: 1})
+    assert (last.enrolled, last.skipped) == (0, {SkipReason.CONDITION_NOT_MET: 1})
+    assert by_id(count(until=begun))["large"].days == ()
+
+
 def test_one_journey_is_counted_alone(count, tracker, clock):
     order(tracker, clock, 1)
     clock.advance(seconds=1)

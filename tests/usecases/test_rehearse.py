@@ -401,3 +401,22 @@ def test_a_rehearsal_counts_what_events_would_have_withdrawn_for_certain(tracker
     _, hour, none = rehearsed(tracker, drafts, since, 2).journeys
     assert (hour.entered, hour.skipped) == (4, {"cancelled": 1})
     assert (none.entered, none.skipped) == (5, {})
+
+
+def test_an_entry_of_a_rehearsal_is_withdrawn_once_by_the_first_event_that_is_later(tracker, clock):
+    since = clock.now()
+    clock.advance(minutes=1)
+    tracker.track(a_request(data={"cart": "A"}), "1")
+    paid = a_request("order.paid", data={"cart": "A"})
+    tracker.track({**paid, "occurredAt": since.isoformat()}, "2")
+    rules = [{"event": "order.paid", "same": ["/event/cart"]}, {"event": "left"}]
+    draft = a_journey("hour", cancelOn=rules, delay="PT1H")
+
+    def withdrawn():
+        (found,) = rehearsed(tracker, [draft], since, 100).journeys
+        return found.withdrawn
+
+    assert withdrawn() == 0
+    tracker.track(paid, "3")
+    tracker.track(a_request("left"), "4")
+    assert withdrawn() == 1

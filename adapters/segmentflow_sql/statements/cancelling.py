@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import BigInteger, ColumnElement, Select, bindparam, func, literal_column, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Select,
+    bindparam,
+    func,
+    literal_column,
+    select,
+)
 
 from segmentflow_core.ports import LOOKED_AT
 from segmentflow_sql.schema import enrollments, events
@@ -23,6 +32,9 @@ class CancellingStatements:
     """The statements of cancelling; planned anew each time."""
 
     cancellable_enrollments: Statement
+    """Those that one of some digests is of."""
+    other_cancellable: Statement
+    """Some of those that none of them is of."""
     recorded_since: Statement
 
 
@@ -30,13 +42,14 @@ def cancelling_statements(dialect: Dialect) -> CancellingStatements:
     """Build and compile the statements of cancelling."""
     return CancellingStatements(
         cancellable_enrollments=compiled(
+            dialect, "cancellable_enrollments", _cancellable(dialect, met=True), prepared=False
+        ),
+        other_cancellable=compiled(
             dialect,
-            "cancellable_enrollments",
-            select(*columns(dialect, enrollments), archived_at(dialect)).where(
-                equal_to_given(enrollments, "organization_id"),
-                dialect.among(enrollments.c.profile_id, "profile_ids"),
-                enrollments.c.cancellers.is_not(None),
-            ),
+            "other_cancellable",
+            _cancellable(dialect, met=False)
+            .limit(bindparam("limit", type_=Integer))
+            .offset(NO_OFFSET),
             prepared=False,
         ),
         recorded_since=compiled(
@@ -45,26 +58,51 @@ def cancelling_statements(dialect: Dialect) -> CancellingStatements:
     )
 
 
+def _cancellable(dialect: Dialect, *, met: bool) -> Select[Any]:
+    """Read what waits for events of Profiles, where one of some digests is in it, or none.
+
+    What none is in is passed over in the database: it is many times as much.
+    """
+    theirs = dialect.each_of(enrollments.c.cancellers, "cancellers")
+    asked = dialect.each("digests")
+    met_digests = (
+        select(func.count())
+        .select_from(theirs)
+        .where(theirs.c.value.in_(select(asked.c.value)))
+        .scalar_subquery()
+    )
+    none: ColumnElement[Any] = literal_column("0")
+    return (
+        select(*columns(dialect, enrollments), archived_at(dialect))
+        .where(
+            equal_to_given(enrollments, "organization_id"),
+            dialect.among(enrollments.c.profile_id, "profile_ids"),
+            enrollments.c.cancellers.is_not(None),
+            met_digests > none if met else met_digests == none,
+        )
+        # Without statistics SQLite would rather read all Enrollments of the Organization.
+        .with_hint(enrollments, "INDEXED BY segmentflow_enrollments_cancellable", "sqlite")
+    )
+
+
 def _recorded_since(dialect: Dialect) -> Select[Any]:
-    """Look through a Profile's newest events for those that happened since an instant."""
-    newest = events.alias("newest")
-    limit: ColumnElement[Any] = literal_column(str(LOOKED_AT))
+    """Read the latest events of a Profile and name that happened after an instant."""
+    later = events.alias("later")
+    since = bindparam("since", type_=events.c.occurred_at.type)
     before = func.coalesce(
         bindparam("before", type_=BigInteger), literal_column(str(2**63 - 1), BigInteger)
     )
-    looked_at = (
-        select(*(newest.c[name] for name in ("event_id", "event", "occurred_at", "received_at")))
-        .where(equal_to_given(newest, "organization_id", "profile_id"), newest.c.number < before)
-        .order_by(newest.c.event_id.desc())
-        .limit(limit)
+    ids = (
+        select(later.c.event_id)
+        .where(
+            equal_to_given(later, "organization_id", "profile_id", "event"),
+            later.c.occurred_at > since,
+            later.c.received_at > since,
+            later.c.number < before,
+        )
+        .order_by(later.c.occurred_at.desc(), later.c.number.desc())
+        .limit(literal_column(str(LOOKED_AT)))
         .offset(NO_OFFSET)
-        .subquery("looked_at")
-    )
-    since = bindparam("since", type_=events.c.occurred_at.type)
-    ids = select(looked_at.c.event_id).where(
-        looked_at.c.event == bindparam("event", type_=events.c.event.type),
-        looked_at.c.occurred_at > since,
-        looked_at.c.received_at > since,
     )
     return (
         select(*event_columns(dialect))

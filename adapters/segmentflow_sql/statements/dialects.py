@@ -31,8 +31,9 @@ from sqlalchemy import Dialect as SqlalchemyDialect
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.postgresql.psycopg import dialect as postgresql_dialect
-from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from segmentflow_sql.schema import INSTANT
 from segmentflow_sql.statements.statement import Reader
@@ -52,6 +53,21 @@ DatabaseName: TypeAlias = Literal[
 `python -m segmentflow_sql` takes these names, and so does an engine's execution option
 `segmentflow_database`, but the one at SERIALIZABLE, which follows from the engine's level.
 """
+
+
+class _SqliteCompiler(SQLiteCompiler):
+    """SQLAlchemy's own, which passes over hints, but for them."""
+
+    def get_from_hint_text(self, table: Any, text: str | None) -> str | None:
+        """Return what is written behind a table: ``INDEXED BY`` and the index."""
+        del table
+        return text
+
+
+class _SqliteDialect(SQLiteDialect_pysqlite):
+    """SQLite's SQL with hints."""
+
+    statement_compiler = _SqliteCompiler
 
 
 class Sqlite:
@@ -79,7 +95,7 @@ class Sqlite:
             it waits for them.
     """
 
-    compiler: SqlalchemyDialect = sqlite_dialect(paramstyle="qmark")
+    compiler: SqlalchemyDialect = _SqliteDialect(paramstyle="qmark")
     insert: Any = staticmethod(sqlite_insert)
     one_writer: bool = True
     has_lateral: bool = False
@@ -92,8 +108,11 @@ class Sqlite:
 
     def each(self, name: str) -> Any:
         """Return a FROM item with the items of a list as its column ``value``."""
-        given = bindparam(name, type_=Text)
-        return func.json_each(given).table_valued("value", name=f"each_{name}")
+        return self.each_of(bindparam(name, type_=Text), name)
+
+    def each_of(self, listed: ColumnElement[Any], name: str) -> Any:
+        """Return a FROM item with the items of a column that is a JSON array, as ``value``."""
+        return func.json_each(listed).table_valued("value", name=f"each_{name}")
 
     def item(self, row: ColumnElement[Any], index: int) -> ColumnElement[Any]:
         """Return one value of a row that came as a JSON array."""
@@ -181,8 +200,11 @@ class Postgresql:
 
     def each(self, name: str) -> Any:
         """Return a FROM item with the items of a JSON array as its column ``value``."""
-        given = cast(bindparam(name, type_=Text), JSONB)
-        items = func.jsonb_array_elements(given)
+        return self.each_of(cast(bindparam(name, type_=Text), JSONB), name)
+
+    def each_of(self, listed: ColumnElement[Any], name: str) -> Any:
+        """Return a FROM item with the items of a column that is a JSON array, as ``value``."""
+        items = func.jsonb_array_elements(listed)
         # The column is named as well: without, an engine may name it after the FROM item.
         return items.table_valued(column("value", JSONB)).render_derived(name=f"each_{name}")
 

@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 LOOKED_AT: Final = 1_000
-"""How many of a Profile's newest events are looked through for one that cancels an entry."""
+"""How many later events of one name are looked through for one that cancels an entry."""
 
 _RULE_DIGITS: Final = 8
 _VALUE_DIGITS: Final = 32

@@ -396,7 +396,9 @@ def cancelled(
     marked = enrollment
     if enrollment.cancelled_by is None:
         marked = evolve(enrollment, cancelled_by=event_id)
-    if enrollment.lease_until is None or enrollment.lease_until <= (leases_at or now):
+    # A dead one was found without a live lease, maybe by a clock that is ahead of this one.
+    is_dead = enrollment.status is EnrollmentStatus.DEAD
+    if is_dead or enrollment.lease_until is None or enrollment.lease_until <= (leases_at or now):
         return _ended(marked, now)
     return None if marked is enrollment else marked
 

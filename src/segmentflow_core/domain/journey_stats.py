@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, date, datetime
 
 from attrs import define, field, frozen
 
@@ -23,7 +23,22 @@ from segmentflow_core.domain.event import (
 )
 from segmentflow_core.domain.journey import Journey, JourneyStatus
 
-__all__ = ["JourneyCounts", "JourneyStats", "JourneyTally"]
+__all__ = ["JourneyCounts", "JourneyDay", "JourneyStats", "JourneyTally"]
+
+
+@frozen
+class JourneyDay:
+    """What became of the events of one day that a Journey matched.
+
+    Attributes:
+        day: the day in UTC.
+        enrolled: how many of its events enrolled their Profile.
+        skipped: how many did not, by the reason, in the order the rules are applied.
+    """
+
+    day: date
+    enrolled: int
+    skipped: Mapping[SkipReason, int]
 
 
 @frozen
@@ -42,6 +57,7 @@ class JourneyCounts:
             has run out.
         oldest_waiting: since when the one of these may be handed over that waits the longest;
             None where none may be yet.
+        days: the same for each day of the period on which it matched anything, in order.
     """
 
     journey_id: str
@@ -53,6 +69,7 @@ class JourneyCounts:
     enrollments: Mapping[EnrollmentStatus, int]
     waiting: int
     oldest_waiting: datetime | None
+    days: tuple[JourneyDay, ...] = ()
 
 
 @frozen
@@ -89,14 +106,17 @@ class JourneyTally:
     """
 
     now: datetime
-    _outcomes: Counter[tuple[str, SkipReason | None]] = field(factory=Counter, init=False)
+    _outcomes: dict[str, dict[date, Counter[SkipReason | None]]] = field(factory=dict, init=False)
     _entries: list[tuple[str, EnrollmentStatus, datetime]] = field(factory=list, init=False)
     _waiting: Counter[str] = field(factory=Counter, init=False)
     _oldest: dict[str, datetime] = field(factory=dict, init=False)
 
     def add_event(self, event: UserEvent) -> None:
         """Count the outcomes of an event of the period."""
-        self._outcomes.update((each.journey_id, each.reason) for each in event.outcomes)
+        day = event.received_at.astimezone(UTC).date()
+        for each in event.outcomes:
+            days = self._outcomes.setdefault(each.journey_id, {})
+            days.setdefault(day, Counter())[each.reason] += 1
 
     def add_entry(self, entry: Enrollment) -> None:
         """Keep an Enrollment that may have entered in the period."""
@@ -129,20 +149,22 @@ class JourneyTally:
         self, journey: Journey, entered: Counter[tuple[str, EnrollmentStatus]]
     ) -> JourneyCounts:
         whose, definition = journey.journey_id, journey.definition
-        skipped = {
-            reason: self._outcomes[whose, reason]
-            for reason in SKIP_REASONS
-            if self._outcomes[whose, reason]
-        }
-        enrolled = self._outcomes[whose, None]
+        days = self._outcomes.get(whose, {})
+        total = sum(days.values(), Counter[SkipReason | None]())
+        skipped = _skipped(total)
         return JourneyCounts(
             whose,
             definition.name,
             definition.status,
-            enrolled + sum(skipped.values()),
-            enrolled,
+            total[None] + sum(skipped.values()),
+            total[None],
             skipped,
             {status: entered[whose, status] for status in EnrollmentStatus},
             self._waiting[whose],
             self._oldest.get(whose),
+            tuple(JourneyDay(day, days[day][None], _skipped(days[day])) for day in sorted(days)),
         )
+
+
+def _skipped(counts: Counter[SkipReason | None]) -> dict[SkipReason, int]:
+    return {reason: counts[reason] for reason in SKIP_REASONS if counts[reason]}

@@ -6,6 +6,7 @@ never read a store, nor count an entry that a published Journey made during the 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
@@ -13,7 +14,6 @@ from typing import Final
 from attrs import define, field, frozen
 
 from segmentflow_core.domain.cancelling import (
-    Cancellers,
     cancellers_of,
     digests_of,
     happened_at,
@@ -71,6 +71,21 @@ class Rehearsal:
 
 
 @define
+class _Waiting:
+    """An entry of a rehearsal that an event may withdraw.
+
+    Attributes:
+        since: when the event that enrolled happened.
+        available_at: from when on a worker could have had it.
+        is_withdrawn: whether an event withdrew it.
+    """
+
+    since: datetime
+    available_at: datetime
+    is_withdrawn: bool = False
+
+
+@define
 class Tally:
     """The counts of one draft so far, event by event, in the order of each Profile's numbers.
 
@@ -82,7 +97,7 @@ class Tally:
         last_entered_at: the latest entry of each Profile that entered.
         keys: entry keys taken, each with its Profile.
         withdrawn: entries that were withdrawn so far.
-        waiting: by Profile, by which events an entry is withdrawn, and until when it waits.
+        waiting: entries, by Profile and digest of what withdraws them.
         times: when each Profile entered, with which key; only where the draft counts entries.
     """
 
@@ -97,8 +112,8 @@ class Tally:
     )
 
     withdrawn: int = 0
-    waiting: dict[str, list[tuple[Cancellers, datetime]]] = field(
-        factory=dict[str, list[tuple[Cancellers, datetime]]]
+    waiting: dict[tuple[str, str], list[_Waiting]] = field(
+        factory=dict[tuple[str, str], list[_Waiting]]
     )
 
     def hears(self, name: str) -> bool:
@@ -116,15 +131,19 @@ class Tally:
         state = {"event": event.data, "profile": event.profile}
         digests = digests_of(self.journey.rules.cancel_on, state, event.event)
         at = happened_at(event.occurred_at, event.received_at)
-        for profile_id in series if digests else ():
-            kept: list[tuple[Cancellers, datetime]] = []
-            for cancellers, available_at in self.waiting.get(profile_id, ()):
-                is_met = not digests.isdisjoint(cancellers.digests) and at >= cancellers.since
-                if is_met and event.received_at < available_at:
+        for place in itertools.product(series, digests):
+            kept: list[_Waiting] = []
+            for entry in self.waiting.pop(place, ()):
+                # From then on a worker may have it, so that no later event is sure to be first.
+                if entry.is_withdrawn or event.received_at >= entry.available_at:
+                    continue
+                if at >= entry.since:
+                    entry.is_withdrawn = True
                     self.withdrawn += 1
                 else:
-                    kept.append((cancellers, available_at))
-            self.waiting[profile_id] = kept
+                    kept.append(entry)
+            if kept:
+                self.waiting[place] = kept
 
     def add(
         self,
@@ -170,8 +189,9 @@ class Tally:
         since = happened_at(occurred_at, received_at)
         cancellers = cancellers_of(rules.cancel_on, state, since)
         if cancellers is not None:
-            entry = (cancellers, rules.available_at(occurred_at, received_at))
-            self.waiting.setdefault(event.profile_id, []).append(entry)
+            entry = _Waiting(since, rules.available_at(occurred_at, received_at))
+            for digest in cancellers.digests:
+                self.waiting.setdefault((event.profile_id, digest), []).append(entry)
 
     def _prior(self, probe: Probe, stored: PriorEntries) -> PriorEntries:
         """Add to the entries from before the period those of the rehearsal, of one series."""

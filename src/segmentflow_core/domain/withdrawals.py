@@ -15,6 +15,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from segmentflow_core.domain.cancelling import (
+    LOOKED_AT,
     CancelOn,
     Withdrawal,
     cancel_digest,
@@ -62,6 +63,9 @@ class LookedUp:
     Attributes:
         waiting: by Profile, the Enrollments of it and of what was merged into it that an event may
             withdraw.
+        complete: whether all of them are there; otherwise those that `digests` are of are.
+        digests: of the events that were asked about.
+        series: by Profile, the ids that its Enrollments go by, of those in `waiting`.
         locked: Enrollments as they are, now that they are locked; None for one that is gone.
         recorded: events, by probe.
         leases_at: the instant by the clock that leases go by; None where that is the batch's.
@@ -73,6 +77,9 @@ class LookedUp:
         factory=dict[RecordedProbe, Sequence[UserEvent]]
     )
     leases_at: datetime | None = None
+    complete: bool = True
+    digests: frozenset[str] = frozenset()
+    series: Mapping[str, tuple[str, ...]] = field(factory=dict[str, "tuple[str, ...]"])
 
 
 NOTHING_LOOKED_UP: Final = LookedUp()
@@ -84,6 +91,7 @@ class Questions:
 
     Attributes:
         waiting: what waits for these Profiles: by Profile, the ids its Enrollments go by.
+        digests: of the events that may withdraw it.
         locks: ids of Enrollments to lock.
         recorded: probes.
     """
@@ -91,6 +99,7 @@ class Questions:
     waiting: dict[str, tuple[str, ...]] = field(factory=dict[str, "tuple[str, ...]"])
     locks: dict[str, None] = field(factory=dict[str, None])
     recorded: dict[RecordedProbe, None] = field(factory=dict[RecordedProbe, None])
+    digests: set[str] = field(factory=set[str])
 
     def __bool__(self) -> bool:
         """Say whether there are any."""
@@ -115,6 +124,7 @@ class Withdrawals:
         self._now = now
         self._locks = locks
         self._made: dict[str, dict[str, Enrollment]] = {}
+        self._seen: dict[tuple[CancelOn, ...], dict[str, set[str]]] = {}
         self.questions = Questions()
         self.changed: dict[str, tuple[Enrollment, Enrollment]] = {}
 
@@ -158,7 +168,7 @@ class Withdrawals:
         at = None if occurred_at is None else happened_at(occurred_at, self._now)
         done: list[Withdrawal] = []
         left: set[str] = set()
-        for each in self._waiting(profile, is_new=is_new):
+        for each in self._waiting(profile, digests, is_new=is_new):
             cancellers = each.cancellers
             if cancellers is None:
                 continue
@@ -171,18 +181,23 @@ class Withdrawals:
             if after is not None and after.cancelled_by == event_id:
                 is_marked = after.status is not EnrollmentStatus.WITHDRAWN
                 done.append(Withdrawal(each.enrollment_id, each.journey_id, is_marked))
-        if self.questions.waiting or self.questions.locks:
-            return tuple(done), profile.awaits
         done.sort(key=lambda each: each.enrollment_id)
+        is_known = is_new or self._looked_up.complete
+        if not is_known or self.questions.waiting or self.questions.locks:
+            return tuple(done), profile.awaits
         return tuple(done), still_awaited(profile.awaits, left)
 
-    def _waiting(self, profile: Profile, *, is_new: bool) -> Iterator[Enrollment]:
+    def _waiting(
+        self, profile: Profile, digests: set[str], *, is_new: bool
+    ) -> Iterator[Enrollment]:
         """Yield what an event of the Profile may withdraw, as it stands in this batch."""
         profile_id = profile.profile_id
         if not is_new:
-            known = self._looked_up.waiting.get(profile_id)
-            if known is None:
+            looked_up = self._looked_up
+            known = looked_up.waiting.get(profile_id)
+            if known is None or not (looked_up.complete or digests <= looked_up.digests):
                 self.questions.waiting[profile_id] = profile.series
+                self.questions.digests |= digests
                 known = ()
             for each in known:
                 change = self.changed.get(each.enrollment_id)
@@ -238,15 +253,46 @@ class Withdrawals:
         """
         if occurred_at is None or occurred_at >= self._now:
             return False
-        recorded = [event for event in events if event.profile_id == profile.profile_id]
-        if not is_new:
-            for probe in probes_of_cancellers(rules, state, profile.series, occurred_at):
-                answer = self._looked_up.recorded.get(probe)
-                if answer is None:
-                    self.questions.recorded[probe] = None
-                else:
-                    recorded += answer
-        return canceller_among(rules, state, occurred_at, recorded) is not None
+        own = [event for event in events if event.profile_id == profile.profile_id]
+        recorded: list[UserEvent] = []
+        for probe in probes_of_cancellers(rules, state, profile.series, occurred_at):
+            answer = () if is_new else self._looked_up.recorded.get(probe)
+            if answer is None:
+                self.questions.recorded[probe] = None
+                answer = ()
+            recorded += _latest(probe, own, answer)
+        later = _happened_after(recorded, occurred_at)
+        digests = {cancel_digest(rule, state) for rule in rules}
+        # An event of a batch may be later than each of the others.
+        seen = self._seen.setdefault(tuple(rules), {})
+        for event in later:
+            its_digests = seen.get(event.event_id)
+            if its_digests is None:
+                its_digests = seen[event.event_id] = _digests_of_event(rules, event)
+            if not digests.isdisjoint(its_digests):
+                return True
+        return False
+
+
+def _latest(
+    probe: RecordedProbe, own: Iterable[UserEvent], answer: Sequence[UserEvent]
+) -> Sequence[UserEvent]:
+    """Return what a store would answer once the events of a batch are recorded, too.
+
+    So an explanation, for which they are, looks at the same events.
+    """
+    made = [
+        event
+        for event in _happened_after(own, probe.since)
+        if (event.profile_id, event.event) == (probe.profile_id, probe.event)
+    ]
+    if not made:
+        return answer
+    return sorted((*answer, *made), key=_when, reverse=True)[:LOOKED_AT]
+
+
+def _when(event: UserEvent) -> tuple[datetime, int]:
+    return event.occurred_at, event.number
 
 
 def probes_of_cancellers(
@@ -279,7 +325,7 @@ def canceller_among(
     occurred_at: datetime,
     events: Iterable[UserEvent],
 ) -> UserEvent | None:
-    """Return an event that cancels an entry, if there is one: the first given that is later.
+    """Return the event that cancels an entry, if there is one: of several the latest.
 
     Args:
         rules: of the version that would be entered.
@@ -287,11 +333,16 @@ def canceller_among(
         occurred_at: when that event happened.
         events: recorded before it.
     """
-    digests = {cancel_digest(rule, state) for rule in rules} - {None}
-    for event in events:
-        if happened_at(event.occurred_at, event.received_at) <= occurred_at:
-            continue
-        its_state = {"event": event.data, "profile": event.profile}
-        if not digests.isdisjoint(digests_of(rules, its_state, event.event)):
+    digests = {cancel_digest(rule, state) for rule in rules}
+    for event in sorted(_happened_after(events, occurred_at), key=_when, reverse=True):
+        if not digests.isdisjoint(_digests_of_event(rules, event)):
             return event
     return None
+
+
+def _happened_after(events: Iterable[UserEvent], moment: datetime) -> Iterator[UserEvent]:
+    return (e for e in events if happened_at(e.occurred_at, e.received_at) > moment)
+
+
+def _digests_of_event(rules: Sequence[CancelOn], event: UserEvent) -> set[str]:
+    return digests_of(rules, {"event": event.data, "profile": event.profile}, event.event)

@@ -27,6 +27,8 @@ from segmentflow_core.domain.prior_entries import answer, answered
 from segmentflow_core.ports.audit import AuditAction, AuditRecord, AuditRepository, KeepsAudit
 from segmentflow_core.ports.cancelling import (
     LOOKED_AT,
+    OTHERS_TOLD,
+    Cancellable,
     Cancellers,
     CancellingRepository,
     CancelOn,
@@ -127,12 +129,14 @@ __all__ = [
     "FINISHED_STATUSES",
     "KEY_SEPARATOR",
     "LOOKED_AT",
+    "OTHERS_TOLD",
     "Alias",
     "AsyncStorage",
     "AuditAction",
     "AuditRecord",
     "AuditRepository",
     "CancelOn",
+    "Cancellable",
     "Cancellers",
     "CancellingRepository",
     "Cancels",

@@ -7,8 +7,10 @@ withdraws is locked and saved as the hand-over does it, by `HandOverRepository.l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
+
+from attrs import frozen
 
 from segmentflow_core.colour import MaybeAwaitable
 from segmentflow_core.domain.cancelling import (
@@ -23,7 +25,9 @@ from segmentflow_core.domain.withdrawals import RecordedProbe
 
 __all__ = [
     "LOOKED_AT",
+    "OTHERS_TOLD",
     "CancelOn",
+    "Cancellable",
     "Cancellers",
     "CancellingRepository",
     "Cancels",
@@ -33,16 +37,35 @@ __all__ = [
 ]
 
 
+OTHERS_TOLD: Final = 100
+"""How many Enrollments that none of the digests is of are told at most, for each Profile."""
+
+
+@frozen
+class Cancellable:
+    """The Enrollments of Profiles that events may withdraw.
+
+    Attributes:
+        enrollments: those that one of the digests asked about is of, and perhaps others.
+        complete: whether all others are there, too. Otherwise nobody knows for which events these
+            Profiles wait no longer, so that their next ones ask again.
+    """
+
+    enrollments: Sequence[Enrollment]
+    complete: bool = True
+
+
 class CancellingRepository(Protocol):
     """What may be withdrawn, and what may have happened already. Both calls only read."""
 
     def cancellable(
-        self, organization_id: str, profile_ids: Sequence[str], /
-    ) -> MaybeAwaitable[Iterable[Enrollment]]:
+        self, organization_id: str, profile_ids: Sequence[str], digests: Sequence[str], /
+    ) -> MaybeAwaitable[Cancellable]:
         """Return the Enrollments of these Profiles that have `cancellers`, in any order.
 
-        Where the storage pauses Journeys, as `archived` gives them: what an archiving withdrew has
-        none.
+        All that have one of the digests. The others, too, where no more than `OTHERS_TOLD` of each
+        Profile wait; of more, no more are read. Where the storage pauses Journeys, as `archived`
+        gives them: what an archiving withdrew has none.
 
         One exchange, however many they are; by an index of such Enrollments alone. Nothing is
         locked but the Profiles themselves, by `load`: no new ones come meanwhile, and a worker
@@ -51,6 +74,7 @@ class CancellingRepository(Protocol):
         Args:
             organization_id: whose Profiles.
             profile_ids: sorted, each once.
+            digests: of `Cancellers.digests`, sorted, each once.
         """
         ...
 
@@ -59,9 +83,9 @@ class CancellingRepository(Protocol):
     ) -> MaybeAwaitable[Mapping[RecordedProbe, Sequence[UserEvent]]]:
         """Answer each probe with events of a Profile, in any order; one exchange.
 
-        Of the `LOOKED_AT` newest events of the Profile by id, those with lower numbers than
-        `RecordedProbe.before`, as far as that is given, the ones that have the name and whose
-        `occurred_at` and `received_at` are both later than `RecordedProbe.since`.
+        Those of the name whose `occurred_at` and `received_at` are both later than
+        `RecordedProbe.since`, with lower numbers than `RecordedProbe.before`, as far as that is
+        given. Of more than `LOOKED_AT` the ones that occurred last, then those of higher numbers.
 
         Args:
             organization_id: whose events.

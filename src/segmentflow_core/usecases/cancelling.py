@@ -6,7 +6,7 @@ Knows in which order it is asked. What an answer means, `domain.withdrawals` say
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypeVar, cast
+from typing import Final, TypeVar, cast
 
 from attrs import frozen
 
@@ -39,6 +39,9 @@ __all__ = [
 
 K = TypeVar("K")
 
+_AT_ONCE: Final = 20
+"""For how many entries cancellers are looked for at once: each may find 1,000 events of a name."""
+
 
 def can_cancel(transaction: Transaction) -> bool:
     """Say whether a store keeps what cancels Enrollments."""
@@ -63,14 +66,22 @@ async def look_up(
         by_store: whether leases go by the store's own clock, where it has one.
     """
     leases_at = known.leases_at
-    waiting, locked, recorded = dict(known.waiting), dict(known.locked), dict(known.recorded)
+    waiting, locked, recorded = known.waiting, dict(known.locked), dict(known.recorded)
+    complete, digests, series = known.complete, known.digests, known.series
     if questions.waiting:
-        of_series = {each: who for who, series in questions.waiting.items() for each in series}
-        asked = _cancelling(transaction).cancellable(organization_id, sorted(of_series))
-        found: dict[str, list[Enrollment]] = {who: [] for who in questions.waiting}
-        for enrollment in await settle(asked):
-            found[of_series[enrollment.profile_id]].append(enrollment)
-        waiting |= found
+        # All of them again, so that one answer is complete, or is not.
+        series = {**series, **questions.waiting}
+        digests = digests | questions.digests
+        whose = {each: who for who, ids in series.items() for each in ids}
+        asked = _cancelling(transaction).cancellable(
+            organization_id, sorted(whose), sorted(digests)
+        )
+        answer = await settle(asked)
+        complete = answer.complete
+        found: dict[str, list[Enrollment]] = {who: [] for who in series}
+        for enrollment in answer.enrollments:
+            found[whose[enrollment.profile_id]].append(enrollment)
+        waiting = found
     if questions.locks:
         named = [(organization_id, enrollment_id) for enrollment_id in sorted(questions.locks)]
         locked |= dict.fromkeys(questions.locks)
@@ -81,7 +92,7 @@ async def look_up(
                 leases_at = await settle(cast("TellsTime", transaction).now())
     if questions.recorded:
         recorded |= await recorded_events(transaction, organization_id, list(questions.recorded))
-    return LookedUp(waiting, locked, recorded, leases_at)
+    return LookedUp(waiting, locked, recorded, leases_at, complete, digests, series)
 
 
 async def recorded_events(
@@ -142,15 +153,18 @@ async def recorded_cancellers(
             probes[key] = probes_of_cancellers(
                 rules, _state(event), (who, *merged), event.occurred_at, before
             )
-    together = dict.fromkeys(probe for each in probes.values() for probe in each)
-    answers = await recorded_events(transaction, organization_id, list(together))
     found: dict[K, UserEvent] = {}
-    for key, own in probes.items():
-        event, rules = asked[key].event, asked[key].journey.rules.cancel_on
-        recorded = [each for probe in own for each in answers[probe]]
-        canceller = canceller_among(rules, _state(event), event.occurred_at, recorded)
-        if canceller is not None:
-            found[key] = canceller
+    keys = list(probes)
+    for place in range(0, len(keys), _AT_ONCE):
+        some = keys[place : place + _AT_ONCE]
+        together = dict.fromkeys(probe for key in some for probe in probes[key])
+        answers = await recorded_events(transaction, organization_id, list(together))
+        for key in some:
+            event, rules = asked[key].event, asked[key].journey.rules.cancel_on
+            recorded = [each for probe in probes[key] for each in answers[probe]]
+            canceller = canceller_among(rules, _state(event), event.occurred_at, recorded)
+            if canceller is not None:
+                found[key] = canceller
     return found
 
 

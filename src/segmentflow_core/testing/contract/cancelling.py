@@ -16,6 +16,7 @@ import pytest
 from segmentflow_core import EnrollmentStatus
 from segmentflow_core.colour import settle
 from segmentflow_core.errors import LeaseLost
+from segmentflow_core.ports import OTHERS_TOLD
 from segmentflow_core.testing.builders import FixedClock, a_journey, a_request
 from segmentflow_core.testing.callers import AtOnce, Client
 from segmentflow_core.testing.capabilities import needs
@@ -119,6 +120,27 @@ class CancellingContract:
             tracker.enrollments.complete(leases["ran out"])
         clock.advance(days=1)
         assert tracker.enrollments.claim() == []
+
+    @needs("cancelling")
+    def test_of_many_that_wait_an_event_withdraws_its_own_and_the_others_wait_on(
+        self, tracker: Any
+    ) -> None:
+        """More than a store tells of at once; each is found by its own digest all the same."""
+        visit = a_journey("visit", trigger={"event": "visited"}, cancelOn=[{"event": "left"}])
+        tracker.journeys.publish([_CART, visit])
+        carts = [(_event("cart.updated", f"{n}"), f"cart {n}") for n in range(OTHERS_TOLD + 2)]
+        tracker.track_many([(_event("visited"), "visited"), *carts])
+        paid = [("order.paid", "7"), ("order.paid", "none"), ("order.paid", "50")]
+        calls = [(_event(name, cart), f"{name} {cart}") for name, cart in paid]
+        receipts = [tracker.track(*calls[0]), *tracker.track_many(calls[1:])]
+        receipts += [tracker.track(_event("left"), "left")]
+        events = [tracker.records.event(receipt.event_id) for receipt in receipts]
+        assert [len(event.withdrew) for event in events] == [1, 0, 1, 1]
+        gone = [place for place, each in enumerate(_statuses(tracker)) if each == "withdrawn"]
+        assert gone == [0, 8, 51]
+        last = tracker.track(_event("unsubscribed"), "unsubscribed")
+        assert len(tracker.records.event(last.event_id).withdrew) == OTHERS_TOLD
+        assert set(_statuses(tracker)) == {"withdrawn"}
 
     @needs("cancelling")
     def test_nothing_is_withdrawn_by_another_value_name_person_or_organization(

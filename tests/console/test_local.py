@@ -1,0 +1,40 @@
+"""The page for one person on this machine: a token once, then the cookie of a session."""
+
+from __future__ import annotations
+
+import pytest
+
+from segmentflow_console import LocalConsole, Operator
+
+HOST = {"host": "127.0.0.1:8123"}
+
+
+@pytest.fixture
+def local(world, clock):
+    return LocalConsole(world.tracker, Operator("carol", ["read"]), port=8123, clock=clock)
+
+
+def test_the_token_lets_in_once_and_the_cookie_from_then_on(local, clock):
+    assert local("GET", "/", HOST, b"").status == 401
+    assert local("GET", "/sign-in?token=x", HOST, b"").status == 401
+    assert local("HEAD", local.path, HOST, b"").status == 404
+    assert local("GET", local.path, {"host": "evil.example.com"}, b"").status == 403
+    entered = local("GET", local.path, HOST, b"")
+    assert (entered.status, entered.headers["location"]) == (303, "/")
+    cookie, *flags = entered.headers["set-cookie"].split("; ")
+    assert sorted(flags) == ["HttpOnly", "Path=/", "SameSite=Strict"]
+    assert cookie.startswith("segmentflow_console_8123=")
+    assert local.path not in cookie
+
+    again = local("GET", local.path, HOST, b"")
+    assert (again.status, "set-cookie" in again.headers) == (401, False)
+    assert b"used already" in again.body
+    known = {**HOST, "cookie": f"other=[; {cookie}"}
+    assert local("GET", "/", known, b"").status == 200
+    assert local("GET", "/", {**HOST, "cookie": f"{cookie}x"}, b"").status == 401
+    assert local("GET", "/", {**known, "host": "evil.example.com"}, b"").status == 403
+    assert local("GET", "/", {**known, "host": "127.0.0.1.evil.com"}, b"").status == 403
+    assert local.refuse_caller("GET", "/", known) is None
+    assert local.refuse_caller("GET", "/", HOST).status == 401
+    clock.advance(hours=12)
+    assert local("GET", "/", known, b"").status == 401
