@@ -26,6 +26,7 @@ from segmentflow_cli.demo import run_demo
 from segmentflow_cli.enrollments import enrollments
 from segmentflow_cli.events import events
 from segmentflow_cli.explaining import check_explain, explain
+from segmentflow_cli.flags import FLAG
 from segmentflow_cli.import_command import import_file
 from segmentflow_cli.journey_files import JourneyFormat, load_journeys
 from segmentflow_cli.journey_stats import show_stats
@@ -41,6 +42,7 @@ from segmentflow_cli.options import (
     behind_the_command,
     read_bytes,
 )
+from segmentflow_cli.pages import journey_page
 from segmentflow_cli.pausing import activate_journey, archive_journey, pause_journey
 from segmentflow_cli.people import profiles, why
 from segmentflow_cli.people_changes import (
@@ -55,8 +57,10 @@ from segmentflow_cli.retaining import check_retain, retain
 from segmentflow_cli.serve import serve_store
 from segmentflow_cli.stores import create_secret, opened, secret_file, secret_is_missing
 from segmentflow_cli.template_gaps import check_gaps, show_gaps
+from segmentflow_cli.times import SECONDS
+from segmentflow_cli.unheard import unheard
 from segmentflow_cli.work import work
-from segmentflow_core import Limits, SegmentflowError, __version__
+from segmentflow_core import Journeys, Limits, Records, SegmentflowError, __version__
 from segmentflow_core.gathering import MAX_TOGETHER, MAX_WRITERS
 from segmentflow_core.journeys import journey_file_json_schema
 from segmentflow_core.tracebacks import forgets_locals
@@ -102,6 +106,10 @@ profiles.command(unsuppress_profile, name="unsuppress")
 profiles.command(merge_profiles, name="merge")
 profiles.command(erase_profile, name="erase", validator=check_erase)
 
+app.register_install_completion_command(
+    help="Let the shell complete commands and options, from its next start on."
+)
+
 _LIMITS: Final = Limits()
 
 
@@ -112,7 +120,7 @@ def demo(
         str | None, Parameter(help="Use this store in place of a temporary one.")
     ] = None,
     organization: Annotated[str, Parameter(help="Whose data it is.")] = COMMON.organization,
-    json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False,
+    json: Annotated[bool, Parameter(help="Print one JSON document."), FLAG] = False,
 ) -> None:
     """Take the documented request through `events.track`, end to end, and show what is stored."""
     run_demo(store, Printer(as_json=json), organization)
@@ -175,19 +183,25 @@ def apply_journeys(
             "it starts with a brace, else YAML.",
         ),
     ] = None,
-    dry_run: Annotated[bool, Parameter(help="Only say what would change.", negative="")] = False,
+    dry_run: Annotated[bool, Parameter(help="Only say what would change."), FLAG] = False,
     by: By = None,
     common: Common = COMMON,
 ) -> None:
-    """Publish the Journeys of a file; those it does not name stay as they are."""
+    """Publish the Journeys of a file; those it does not name stay as they are.
+
+    An event name or a path that a changed Journey reads, and no recorded event has, is pointed out.
+    """
     definitions = load_journeys(file, form)
     whose = common.organization
-    with common.journeys() as journeys:
+    with opened(common.store, organization=whose) as storage:
+        journeys = Journeys(storage)
         plan = journeys.publish(definitions, organization_id=whose, dry_run=True)
         common.printer.plan(plan)
         if not dry_run:
             plan = journeys.publish(definitions, by=by, organization_id=whose)
+        missed = unheard(Records(storage), plan, whose)
     common.printer.published(plan, dry_run=dry_run)
+    common.printer.unheard(missed)
 
 
 @journeys.command(name="list")
@@ -209,7 +223,7 @@ def show_journey(
     """Show one Journey."""
     with common.journeys() as journeys:
         journey = journeys.get(journey_id, version, organization_id=common.organization)
-    common.printer.document(published_document(journey))
+    common.printer.page(published_document(journey), journey_page)
 
 
 @journeys.command(name="schema")
@@ -251,7 +265,9 @@ def serve(
             validator=Number(gte=1),
         ),
     ] = 128,
-    grace: Annotated[int, Parameter(help="Seconds to finish in what was accepted.")] = 30,
+    grace: Annotated[
+        int, Parameter(help="Seconds to finish in what was accepted, or as 1m."), SECONDS
+    ] = 30,
     max_bytes: Annotated[
         int, Parameter(help="How many bytes a request may hold.", validator=Number(gte=1))
     ] = _LIMITS.max_bytes,
@@ -262,10 +278,16 @@ def serve(
         int, Parameter(help="How many bytes a batch may have.", validator=Number(gte=1))
     ] = DEFAULT_MAX_BATCH_BYTES,
     read_timeout: Annotated[
-        float, Parameter(help="Seconds for a request to arrive.", validator=Number(gt=0))
+        float,
+        Parameter(help="Seconds for a request to arrive, or as 1m.", validator=Number(gt=0)),
+        SECONDS,
     ] = 30.0,
     keep_alive: Annotated[
-        int, Parameter(help="Seconds to keep an idle connection open.", validator=Number(gte=0))
+        int,
+        Parameter(
+            help="Seconds to keep an idle connection open, or as 1m.", validator=Number(gte=0)
+        ),
+        SECONDS,
     ] = 5,
     remember_keys: Annotated[
         float,
@@ -273,10 +295,15 @@ def serve(
             help="Seconds for which a revoked API Key may still be accepted.",
             validator=Number(gte=0, lte=5),
         ),
+        SECONDS,
     ] = 5.0,
     store_timeout: Annotated[
         float,
-        Parameter(help="Seconds for the store to answer a transaction.", validator=Number(gt=0)),
+        Parameter(
+            help="Seconds for the store to answer a transaction, or as 1m.",
+            validator=Number(gt=0),
+        ),
+        SECONDS,
     ] = 20.0,
     metrics_host: Annotated[str, Parameter(help="The address of metrics.")] = "127.0.0.1",
     metrics_port: Annotated[
@@ -288,10 +315,8 @@ def serve(
     ] = None,
     open_telemetry: Annotated[
         bool,
-        Parameter(
-            help="Make spans and count through OpenTelemetry, as the process has it set up.",
-            negative="",
-        ),
+        Parameter(help="Make spans and count through OpenTelemetry, as the process has it set up."),
+        FLAG,
     ] = False,
     placeholder_ids: PlaceholderIds = False,
     redacted: Redacted = NOT_REDACTED,

@@ -7,14 +7,14 @@ from typing import Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
-from rich.text import Text
 
-from segmentflow_cli.printing import visible
+from segmentflow_cli.flags import FLAG
+from segmentflow_cli.tables import say
 from segmentflow_core import SegmentflowError
 
 __all__ = ["NotConfirmed", "Yes", "confirm"]
 
-Yes = Annotated[bool, Parameter(name="--yes", help="Do it without asking.", negative="")]
+Yes = Annotated[bool, Parameter(name="--yes", help="Do it without asking."), FLAG]
 
 
 class NotConfirmed(SegmentflowError):
@@ -40,7 +40,7 @@ def confirm(question: str, *, yes: bool) -> None:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise NotConfirmed("This cannot be undone, and there is no terminal to ask on: give --yes.")
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(Text(f"{visible(question)} This cannot be undone. [y/N] "), end="")
+    console = Console(stderr=True, highlight=False)
+    say(console, f"{question} This cannot be undone. [y/N] ", end="")
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise NotConfirmed

@@ -16,6 +16,7 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from segmentflow_cli.flags import FLAG
 from segmentflow_cli.options import COMMON, Common
 from segmentflow_cli.stores import opened
 from segmentflow_core.errors import ConfigurationError
@@ -33,7 +34,7 @@ def console(
     ] = 0,
     browser: Annotated[bool, Parameter(help="Open the page in the browser.")] = True,
     read_only: Annotated[
-        bool, Parameter(help="Show everything, and change nothing.", negative="")
+        bool, Parameter(help="Show everything, and change nothing."), FLAG
     ] = False,
     by: Annotated[
         str | None,

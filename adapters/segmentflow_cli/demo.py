@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import shlex
 import tempfile
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -12,8 +12,11 @@ from rich.console import Console
 from rich.text import Text
 
 from segmentflow_cli.journey_files import read_journey_file
-from segmentflow_cli.printing import Printer, shown_json
-from segmentflow_cli.stores import create_secret, find_secret, opened
+from segmentflow_cli.options import COMMON, DEFAULT_STORE
+from segmentflow_cli.pages import event_page, facts
+from segmentflow_cli.printing import Printer
+from segmentflow_cli.stores import create_secret, find_secret, opened, scheme_of
+from segmentflow_cli.tables import room, say, visible
 from segmentflow_core import Receipt, Tracker, UserEvent
 from segmentflow_core.errors import IdempotencyKeyReuse
 from segmentflow_core.wire import event_document, receipt_document
@@ -27,13 +30,14 @@ _JOURNEYS: Final = "demo-journeys.yaml"
 def run_demo(store: str | None, printer: Printer, organization: str) -> None:
     """Tell the story on `store`, or on a temporary SQLite file that is removed afterwards."""
     if store is not None:
-        _tell(store, printer, organization)
+        _tell(store, store, printer, organization)
         return
     with tempfile.TemporaryDirectory(prefix="segmentflow-") as folder:
-        _tell(f"sqlite:///{Path(folder) / 'segmentflow.db'}", printer, organization)
+        url = f"sqlite:///{Path(folder) / 'segmentflow.db'}"
+        _tell(url, None, printer, organization)
 
 
-def _tell(url: str, printer: Printer, whose: str) -> None:
+def _tell(url: str, store: str | None, printer: Printer, whose: str) -> None:
     with opened(url, create=True) as storage:
         create_secret(url)
         tracker = Tracker(storage, fingerprint_key=find_secret(url))
@@ -55,6 +59,7 @@ def _tell(url: str, printer: Printer, whose: str) -> None:
         )
     else:
         _show(printer.console, first, again, refusal, event)
+        _show_next(printer.console, store, whose)
 
 
 def _refusal_of(tracker: Tracker, request: dict[str, Any], whose: str) -> IdempotencyKeyReuse:
@@ -74,34 +79,65 @@ def _show(
 ) -> None:
     def heading(number: int, text: str) -> None:
         console.print()
-        console.print(Text(f"{number}. {text}", "bold cyan"))
+        say(console, f"{number}. {text}", "bold cyan")
 
-    console.print(Text("segmentflow: one business event, exactly once", "bold"))
+    profile = DOCUMENTED_REQUEST["profile"]
+    say(console, "segmentflow: one business event, exactly once", "bold")
     heading(1, "A shop tracks an order, with a card token it wants kept out of storage")
-    # The page must not show the token either.
-    data = {**DOCUMENTED_REQUEST["data"], "payment": {"token": "…"}}
-    console.print(shown_json({**DOCUMENTED_REQUEST, "data": data}))
+    facts(
+        console,
+        [
+            ("event", DOCUMENTED_REQUEST["event"]),
+            ("profile", f"{profile['email']}, {profile['externalId']}"),
+            # The page must not show the token either.
+            ("data", "orderId ord_9421, total 49, payment.token …"),
+            ("redact", ", ".join(DOCUMENTED_REQUEST["redactedDataPaths"])),
+            ("key", DOCUMENTED_KEY),
+        ],
+    )
     if first.replayed:
-        console.print(Text("   This store has seen the demo before: its receipt again.", "yellow"))
-    console.print(Text(json.dumps(receipt_document(first), indent=2)))
+        say(console, "This store has seen the demo before: its receipt again.", "yellow")
+    counts = f"{first.matched_journeys} Journeys matched: {first.enrolled_journeys} enrolled"
+    say(
+        console,
+        Text("Recorded: ", "green")
+        .append(f"event {first.event_id}", "default")
+        .append(f", {counts}, {first.skipped_journeys} skipped.", "default"),
+    )
     heading(2, "The network fails and the shop sends it again, with the same key")
     same = receipt_document(again) == receipt_document(first)
-    console.print(
-        Text("   Replayed: ", "green").append(
-            "the very same receipt; nothing was written." if same else "another receipt!", "default"
-        )
-    )
+    told = "the very same receipt; nothing was written." if same else "another receipt!"
+    say(console, Text("Replayed: ", "green").append(told, "default"))
     heading(3, "A bug sends another total under the same key")
-    console.print(
-        Text(f"   Refused: {refusal.code}", "red").append(
-            f"; changed: {', '.join(refusal.details['changedPaths'])}", "default"
-        )
+    changed = ", ".join(refusal.details["changedPaths"])
+    say(
+        console,
+        Text(f"Refused: {refusal.code}", "red").append(f"; changed: {changed}", "default"),
     )
     heading(4, "What the store holds: one event, its token gone, and what each Journey did")
-    console.print(shown_json(event_document(event)))
-    for outcome in event.outcomes:
-        colour = "green" if outcome.outcome == "enrolled" else "yellow"
-        reason = "" if outcome.reason is None else f" ({outcome.reason})"
-        console.print(
-            Text(f"   {outcome.journey_id}: ").append(f"{outcome.outcome}{reason}", colour)
-        )
+    event_page(console, event_document(event))
+
+
+def _show_next(console: Console, store: str | None, organization: str) -> None:
+    """Say what to type next; of a store, nothing that its URL may keep secret."""
+    kept = "sqlite:///segmentflow.db" if store is None else store
+    named = shlex.quote(kept) if scheme_of(kept) == "sqlite" else "URL"
+    whose = ""
+    if organization != COMMON.organization:
+        whose = f" --organization {shlex.quote(organization)}"
+    where = f"{'' if named == DEFAULT_STORE else f' --store {named}'}{whose}"
+    email = DOCUMENTED_REQUEST["profile"]["email"]
+    steps = [
+        (f"segmentflow demo --store {named}{whose}", "the same, to stay"),
+        (f"segmentflow why {email}{where}", "her story"),
+        (f"segmentflow journeys show order-confirmation{where}", "what she entered"),
+        ("segmentflow --help", "all there is"),
+    ]
+    console.print()
+    say(console, "Next", "bold cyan")
+    for command, what in steps if store is None else steps[1:]:
+        line = Text(visible(command))
+        told = f"  # {what}"
+        # A terminal folds a line that is copied whole; what is said of it is left out first.
+        fits = line.cell_len + len(told) <= (room(console) or console.width)
+        console.print(line.append(told, "dim") if fits else line, soft_wrap=True)

@@ -14,9 +14,12 @@ from typing import Annotated, Final
 from cyclopts import App, Parameter
 
 from segmentflow_cli.confirming import Yes, confirm
+from segmentflow_cli.flags import FLAG
+from segmentflow_cli.ids import whole_enrollments, whole_events, whole_profile
 from segmentflow_cli.options import COMMON, Before, By, Common, Limit
+from segmentflow_cli.pages import enrollment_page
 from segmentflow_cli.times import DURATION
-from segmentflow_core import Enrollment, EnrollmentStatus, Lease, SegmentflowError
+from segmentflow_core import Enrollment, Enrollments, EnrollmentStatus, Lease, SegmentflowError
 from segmentflow_core.wire import claimed_document, enrollment_document
 
 __all__ = ["enrollments"]
@@ -27,7 +30,7 @@ enrollments = App(name="enrollments", help="Read Enrollments, and hand them over
 _LEASE: Final = timedelta(minutes=5)
 _NO_DELAY: Final = timedelta()
 
-Ids = Annotated[list[str], Parameter(name="ID", help="The Enrollments' ids.")]
+Ids = Annotated[list[str], Parameter(name="ID", help="The Enrollments' ids, whole or short.")]
 Journey = Annotated[str | None, Parameter(help="Only of this Journey.")]
 LeaseLength = Annotated[
     timedelta,
@@ -46,21 +49,25 @@ def list_enrollments(
     *,
     journey: Journey = None,
     status: Annotated[EnrollmentStatus | None, Parameter(help="Only of this status.")] = None,
-    profile: Annotated[
-        str | None, Parameter(help="Only of this Profile: an id, an email or an external id.")
-    ] = None,
+    profile: Annotated[str | None, Parameter(help="Only of this Profile, as WHO.")] = None,
     event: Annotated[str | None, Parameter(help="Only those that this event caused.")] = None,
     limit: Limit = 20,
     before: Before = None,
     common: Common = COMMON,
 ) -> None:
     """List Enrollments, newest first; those that all of the options are true of."""
+    whose = common.organization
     profile_id: str | None = None
-    if profile is not None:
+    if profile is not None or event is not None:
         with common.records() as records:
-            found_profile = records.find_profile(profile, organization_id=common.organization)
-        profile_id = found_profile.profile_id
+            if profile is not None:
+                who = whole_profile(records, profile, whose)
+                profile_id = records.find_profile(who, organization_id=whose).profile_id
+            if event is not None:
+                (event,) = whole_events(records, [event], whose)
     with common.enrollments() as enrollments:
+        if before is not None:
+            (before,) = whole_enrollments(enrollments, [before], whose)
         found = enrollments.list(
             profile_id=profile_id,
             event_id=event,
@@ -68,22 +75,23 @@ def list_enrollments(
             status=status,
             limit=limit,
             before=before,
-            organization_id=common.organization,
+            organization_id=whose,
         )
-    common.printer.enrollments([enrollment_document(enrollment) for enrollment in found])
+    common.printer.enrollments([enrollment_document(each) for each in found], limit)
 
 
 @enrollments.command(name="show")
 def show_enrollment(
-    enrollment_id: Annotated[str, Parameter(name="ID", help="The Enrollment's id.")],
+    enrollment_id: Annotated[str, Parameter(name="ID", help="Its id, whole or short.")],
     /,
     *,
     common: Common = COMMON,
 ) -> None:
     """Show one Enrollment."""
     with common.enrollments() as enrollments:
+        (enrollment_id,) = whole_enrollments(enrollments, [enrollment_id], common.organization)
         found = enrollments.get(enrollment_id, organization_id=common.organization)
-    common.printer.document(enrollment_document(found))
+    common.printer.page(enrollment_document(found), enrollment_page)
 
 
 @enrollments.command(name="claim")
@@ -94,7 +102,7 @@ def claim(
     max_attempts: MaxAttempts = 10,
     journey: Journey = None,
     all_organizations: Annotated[
-        bool, Parameter(help="Whatever Organization they are of.", negative="")
+        bool, Parameter(help="Whatever Organization they are of."), FLAG
     ] = False,
     common: Common = COMMON,
 ) -> None:
@@ -117,7 +125,7 @@ def claim(
 def complete(ids: Ids, /, *, token: TokenOption, common: Common = COMMON) -> None:
     """Complete claimed Enrollments; with the same token again, nothing changes."""
     with common.enrollments() as enrollments:
-        answers = enrollments.complete_many(_leases(common, ids, token))
+        answers = enrollments.complete_many(_leases(enrollments, common, ids, token))
     _print(common, answers)
 
 
@@ -136,7 +144,9 @@ def release(
         DURATION,
     ] = _NO_DELAY,
     uncounted: Annotated[
-        bool, Parameter(help="As if never handed over: nothing failed.", negative="")
+        bool,
+        Parameter(help="As if never handed over: nothing failed."),
+        FLAG,
     ] = False,
     error: Annotated[
         str | None, Parameter(help="The failure in words; 1,000 characters are kept.")
@@ -147,7 +157,7 @@ def release(
     """Give claimed Enrollments back, to be handed over again."""
     with common.enrollments() as enrollments:
         answers = enrollments.release_many(
-            _leases(common, ids, token),
+            _leases(enrollments, common, ids, token),
             delay=delay,
             failed=not uncounted,
             error=error,
@@ -162,7 +172,7 @@ def extend(
 ) -> None:
     """Let the lease of claimed Enrollments run out later."""
     with common.enrollments() as enrollments:
-        answers = enrollments.extend_many(_leases(common, ids, token), by=lease)
+        answers = enrollments.extend_many(_leases(enrollments, common, ids, token), by=lease)
     _print(common, answers)
 
 
@@ -170,22 +180,27 @@ def extend(
 def revive(ids: Ids, /, *, common: Common = COMMON) -> None:
     """Make dead Enrollments available again, with all their attempts before them."""
     with common.enrollments() as enrollments:
-        answers = enrollments.revive_many(ids, organization_id=common.organization)
+        whole = whole_enrollments(enrollments, ids, common.organization)
+        answers = enrollments.revive_many(whole, organization_id=common.organization)
     _print(common, answers)
 
 
 @enrollments.command(name="withdraw")
 def withdraw(ids: Ids, /, *, by: By = None, yes: Yes = False, common: Common = COMMON) -> None:
     """Withdraw Enrollments that are not finished: no worker is handed them any more."""
-    counted = "this Enrollment" if len(ids) == 1 else f"these {len(ids)} Enrollments"
-    confirm(f"Withdraw {counted}?", yes=yes)
     with common.enrollments() as enrollments:
-        answers = enrollments.withdraw_many(ids, by=by, organization_id=common.organization)
+        whole = whole_enrollments(enrollments, ids, common.organization)
+        counted = f"Enrollment {whole[0]}" if len(ids) == 1 else f"these {len(ids)} Enrollments"
+        confirm(f"Withdraw {counted}?", yes=yes)
+        answers = enrollments.withdraw_many(whole, by=by, organization_id=common.organization)
     _print(common, answers)
 
 
-def _leases(common: Common, ids: Sequence[str], token: str) -> list[Lease]:
-    return [Lease(common.organization, enrollment_id, token) for enrollment_id in ids]
+def _leases(
+    enrollments: Enrollments, common: Common, ids: Sequence[str], token: str
+) -> list[Lease]:
+    whole = whole_enrollments(enrollments, ids, common.organization)
+    return [Lease(common.organization, enrollment_id, token) for enrollment_id in whole]
 
 
 def _print(common: Common, answers: Sequence[Enrollment | SegmentflowError]) -> None:

@@ -7,7 +7,9 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from segmentflow_cli.ids import whole_events, whole_profile
 from segmentflow_cli.options import COMMON, Before, Common, Limit
+from segmentflow_cli.pages import event_page
 from segmentflow_cli.times import MOMENT
 from segmentflow_core.wire import event_document
 
@@ -19,16 +21,16 @@ events = App(name="events", help="Read recorded events.")
 @events.command(name="list")
 def list_events(
     *,
-    profile: Annotated[
-        str | None, Parameter(help="Only of this Profile: an id, an email or an external id.")
-    ] = None,
+    profile: Annotated[str | None, Parameter(help="Only of this Profile, as WHO.")] = None,
     event: Annotated[str | None, Parameter(help="Only of exactly this name.")] = None,
     reference: Annotated[str | None, Parameter(help="Only of exactly this referenceId.")] = None,
     since: Annotated[
-        datetime | None, Parameter(help="Only received at this instant or later."), MOMENT
+        datetime | None,
+        Parameter(help="Only received since, as 2026-05-31 or 7d."),
+        MOMENT,
     ] = None,
     until: Annotated[
-        datetime | None, Parameter(help="Only received before this instant."), MOMENT
+        datetime | None, Parameter(help="Only received before, as --since."), MOMENT
     ] = None,
     limit: Limit = 20,
     before: Before = None,
@@ -39,7 +41,10 @@ def list_events(
     with common.records() as records:
         profile_id: str | None = None
         if profile is not None:
-            profile_id = records.find_profile(profile, organization_id=whose).profile_id
+            who = whole_profile(records, profile, whose)
+            profile_id = records.find_profile(who, organization_id=whose).profile_id
+        if before is not None:
+            (before,) = whole_events(records, [before], whose)
         found = records.events(
             profile_id=profile_id,
             event=event,
@@ -50,17 +55,18 @@ def list_events(
             before=before,
             organization_id=whose,
         )
-    common.printer.events([event_document(event) for event in found])
+    common.printer.events([event_document(event) for event in found], limit)
 
 
 @events.command(name="show")
 def show_event(
-    event_id: Annotated[str, Parameter(name="ID", help="The event's id.")],
+    event_id: Annotated[str, Parameter(name="ID", help="The event's id, whole or short.")],
     /,
     *,
     common: Common = COMMON,
 ) -> None:
     """Show one event with what each Journey did with it."""
     with common.records() as records:
+        (event_id,) = whole_events(records, [event_id], common.organization)
         event = records.event(event_id, organization_id=common.organization)
-    common.printer.document(event_document(event))
+    common.printer.page(event_document(event), event_page)

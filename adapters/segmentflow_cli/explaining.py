@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 from rich.tree import Tree
 
+from segmentflow_cli.ids import whole_events
 from segmentflow_cli.journey_files import load_journeys
 from segmentflow_cli.options import (
     COMMON,
@@ -26,13 +27,15 @@ from segmentflow_cli.options import (
     Redacted,
     read_bytes,
 )
-from segmentflow_cli.printing import lined_up, print_json, visible
+from segmentflow_cli.pages import withdrawal_line
+from segmentflow_cli.printing import print_json
+from segmentflow_cli.tables import Column, laid_out, room, visible
 from segmentflow_cli.times import MOMENT
 from segmentflow_core import Limits, SkipReason
 from segmentflow_core.explanation import GAPS, SKIP_REASONS, ExplainedEvent, Rehearsal
 from segmentflow_core.wire import explained_document, parse_request, rehearsal_document
 
-__all__ = ["add_facts", "check_explain", "explain", "withdrawal_line"]
+__all__ = ["add_facts", "check_explain", "explain"]
 
 _SHOWN: Final = 80
 _MARKS: Final = {True: ("✔", "green"), False: ("✘", "red"), None: ("?", "yellow")}
@@ -68,7 +71,7 @@ def check_explain(**given: Any) -> None:
 def explain(
     *,
     event: Annotated[
-        str | None, Parameter(group=_SUBJECT, help="The id of a stored event.")
+        str | None, Parameter(group=_SUBJECT, help="The id of a stored event, whole or short.")
     ] = None,
     request: Annotated[
         str | None,
@@ -80,7 +83,7 @@ def explain(
     ] = None,
     since: Annotated[
         datetime | None,
-        Parameter(group=_SUBJECT, help="Rehearse over the events received since this instant."),
+        Parameter(group=_SUBJECT, help="Rehearse over events received since, as 2026-05-31 or 7d."),
         MOMENT,
     ] = None,
     until: Annotated[
@@ -111,6 +114,7 @@ def explain(
     limits = Limits(allow_placeholder_ids=placeholder_ids)
     with common.records(redacted, limits) as records:
         if event is not None:
+            (event,) = whole_events(records, [event], whose)
             explained = records.explain(
                 event, journeys=drafts, journey_id=journey, organization_id=whose
             )
@@ -163,7 +167,7 @@ class _Page:
             return
         console = Console(highlight=False)
         for part in page:
-            console.print(part, crop=False)  # a table may be wider than the terminal
+            console.print(part, crop=False)
 
 
 def _event_tree(event: dict[str, Any]) -> Tree:
@@ -227,14 +231,6 @@ def add_facts(branch: Tree, journey: dict[str, Any]) -> None:
     if "delay" in journey:
         delay = journey["delay"]
         branch.add(_text(f"delay: {delay['delay']}, available from {delay['availableAt']}"))
-
-
-def withdrawal_line(withdrawal: dict[str, Any]) -> str:
-    """Say on one line what an event did to an Enrollment."""
-    of = f"Enrollment {withdrawal['enrollmentId']} of {withdrawal['journeyId']}"
-    if withdrawal["marked"]:
-        return f"cancels {of}: withdrawn once no worker holds it, unless completed first"
-    return f"withdraws {of}"
 
 
 def _add_parts(branch: Tree, parts: Iterable[dict[str, Any]]) -> None:
@@ -341,7 +337,15 @@ def _rehearsal_page(rehearsal: dict[str, Any]) -> Iterable[Any]:
         skipped = [f"{count} {reason}" for reason, count in journey["skipped"].items()]
         counts = (journey[name] for name in ("matched", "entered", "profiles", "withdrawn"))
         rows.append((journey["journeyId"], *counts, ", ".join(skipped)))
-    yield lined_up(("journey", "matched", "would enter", "Profiles", "withdrawn", "skipped"), rows)
+    columns = (
+        Column("journey"),
+        Column("matched", "word", spare=True),
+        Column("would enter", "word"),
+        Column("Profiles", "word", spare=True),
+        Column("withdrawn", "word", spare=True),
+        Column("skipped"),
+    )
+    yield laid_out(columns, rows, room(Console()))
 
 
 def _marked(result: bool | None, line: str) -> Text:

@@ -22,7 +22,16 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from segmentflow_cli.importing import ImportReport, Refusal, import_lines, read_lines
+from segmentflow_cli.checking import Checks
+from segmentflow_cli.flags import FLAG
+from segmentflow_cli.importing import (
+    ImportReport,
+    Line,
+    Refusal,
+    Tracks,
+    import_lines,
+    read_lines,
+)
 from segmentflow_cli.options import (
     COMMON,
     NOT_REDACTED,
@@ -32,6 +41,7 @@ from segmentflow_cli.options import (
     standard_input,
 )
 from segmentflow_cli.printing import faults
+from segmentflow_cli.rejects import Rejects, opened_rejects
 from segmentflow_core import Limits, SegmentflowError
 
 __all__ = ["import_file"]
@@ -68,6 +78,18 @@ def import_file(
             validator=_check_source,
         ),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        Parameter(help="Only check each line for itself, and write nothing: it asks no store."),
+        FLAG,
+    ] = False,
+    rejects: Annotated[
+        Path | None,
+        Parameter(
+            help="Write refused lines to this file, as they were, secrets too; "
+            "it is made anew, for its owner only.",
+        ),
+    ] = None,
     placeholder_ids: PlaceholderIds = False,
     redacted: Redacted = NOT_REDACTED,
     common: Common = COMMON,
@@ -79,31 +101,53 @@ def import_file(
     first line was corrected, is known again by the --source of its first import. Standard input
     has no name and is known by its first line alone: give each a --source of its own.
     """
-    report = ImportReport(name="" if file == _STANDARD_INPUT else Path(file).name, source=source)
+    report = ImportReport(
+        name="" if file == _STANDARD_INPUT else Path(file).name, source=source, dry_run=dry_run
+    )
     status = 0
     limits = Limits(allow_placeholder_ids=placeholder_ids)
-    with _opened(file) as lines, common.tracker(redacted, limits) as tracker:
-        progress = _Shown.of(lines, report, as_json=common.json)
+    with (
+        _opened(file) as lines,
+        _tracks(common, redacted, limits, dry_run=dry_run) as tracker,
+        opened_rejects(rejects, lines) as rejected,
+    ):
+        progress = _Shown.of(lines, report, rejected, as_json=common.json)
         try:
             # A disabled bar is not entered: older versions of rich would print an empty line.
             with nullcontext() if progress.bar.disable else progress.bar:
                 import_lines(
                     tracker,
-                    read_lines(lines),
+                    read_lines(lines, None if rejected is None else rejected.take_rest),
                     report,
                     organization_id=common.organization,
                     batch=batch,
                     match_journeys=journeys,
                     on_progress=progress.advance,
+                    on_reject=_leave if rejected is None else rejected.take,
                 )
         except KeyboardInterrupt:
             status = _INTERRUPTED
         except SegmentflowError:
             # The caller prints the error; say first what was done.
-            _print_report(report, common, "Stopped")
+            _print_report(report, rejected, common, "Stopped")
             raise
-    _print_report(report, common, "Interrupted" if status else _DONE)
+    _print_report(report, rejected, common, "Interrupted" if status else _DONE)
     return status or (1 if report.refused else 0)
+
+
+def _leave(_line: Line) -> None:
+    """Write a refused line nowhere."""
+
+
+@contextmanager
+def _tracks(
+    common: Common, redacted: Redacted, limits: Limits, *, dry_run: bool
+) -> Generator[Tracks]:
+    if dry_run:
+        yield Checks(limits, redacted.policy)
+        return
+    with common.tracker(redacted, limits) as tracker:
+        yield tracker
 
 
 @contextmanager
@@ -122,10 +166,13 @@ class _Shown:
     bar: Progress
     task: TaskID
     report: ImportReport
+    rejected: Rejects | None
     as_json: bool
 
     @classmethod
-    def of(cls, file: BinaryIO, report: ImportReport, *, as_json: bool) -> _Shown:
+    def of(
+        cls, file: BinaryIO, report: ImportReport, rejected: Rejects | None, *, as_json: bool
+    ) -> _Shown:
         console = Console(stderr=True, highlight=False, soft_wrap=True)
         bar = Progress(
             BarColumn(),
@@ -137,11 +184,14 @@ class _Shown:
             transient=True,
             disable=not console.is_terminal,
         )
-        return cls(bar, bar.add_task("", total=_size(file), lines=0, rate=0.0), report, as_json)
+        task = bar.add_task("", total=_size(file), lines=0, rate=0.0)
+        return cls(bar, task, report, rejected, as_json)
 
     def advance(self, size: int, refused: list[Refusal]) -> None:
         elapsed = self.bar.tasks[self.task].elapsed
         rate = self.report.lines / elapsed if elapsed else 0.0
+        if self.rejected is not None:
+            self.rejected.flush()
         self.bar.update(self.task, advance=size, lines=self.report.lines, rate=rate)
         if not self.as_json:
             for refusal in refused:
@@ -167,25 +217,31 @@ def _shown(refusal: Refusal) -> Text:
     return text
 
 
-def _print_report(report: ImportReport, common: Common, how: str) -> None:
-    if common.json:
-        common.printer.document(report.document())
+def _print_report(report: ImportReport, rejected: Rejects | None, common: Common, how: str) -> None:
+    printer = common.printer
+    if printer.as_json:
+        printer.document(report.document())
         return
     refused = len(report.refused) + report.omitted
-    common.printer.console.print(
-        f"{how}: {report.lines} lines, {report.recorded} recorded, "
-        f"{report.replayed} replayed, {refused} refused."
-    )
+    done = f"{report.recorded} recorded, {report.replayed} replayed"
+    if report.dry_run:
+        done = f"{report.recorded} would be taken"
+    printer.say(f"{how}: {report.lines} lines, {done}, {refused} refused.")
+    if report.dry_run:
+        printer.say("Nothing was written. Only an import finds out what the store refuses.")
     if report.unmatched:
-        common.printer.console.print(
-            f"{report.unmatched} redaction paths named nothing: each may be mistyped."
+        printer.say(f"{report.unmatched} redaction paths named nothing: each may be mistyped.")
+    if rejected is not None and rejected.count:
+        printer.say(
+            f"What was refused is in {rejected.path}, as it was, secrets too: remove it once "
+            "it is done with."
         )
-    if how != _DONE:
-        common.printer.console.print(
+    if how != _DONE and not report.dry_run:
+        printer.say(
             "Run the same command again on the same lines to go on: what was recorded replays."
         )
     if report.naming_line_refused:
-        common.printer.console.print(
+        printer.say(
             f"Line {report.naming_line} names the file and was refused: "
             f"after correcting it, import with --source {report.source}"
         )

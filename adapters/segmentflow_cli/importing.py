@@ -13,12 +13,12 @@ import hashlib
 import json
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, BinaryIO, Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, BinaryIO, Final, Protocol
 
 from attrs import define, field, frozen
 
-from segmentflow_core import Limits, Receipt, RedactionPolicy, SegmentflowError, Tracker
+from segmentflow_core import Limits, Receipt, RedactionPolicy, SegmentflowError
 from segmentflow_core.errors import (
     IdempotencyInProgress,
     InvalidRequest,
@@ -35,6 +35,7 @@ __all__ = [
     "ImportReport",
     "Line",
     "Refusal",
+    "Tracks",
     "import_lines",
     "read_lines",
 ]
@@ -105,7 +106,8 @@ class ImportReport:
         naming_line: the number of the line that `source` was derived from, together with the
             file's name; None if `source` was given.
         derived: how many keys were derived.
-        unmatched: how many redaction paths of recorded and replayed lines named nothing.
+        unmatched: how many redaction paths of lines that were not refused named nothing.
+        dry_run: whether lines are only checked: those counted as recorded would be taken.
     """
 
     name: str = ""
@@ -118,6 +120,7 @@ class ImportReport:
     naming_line: int | None = None
     derived: int = 0
     unmatched: int = 0
+    dry_run: bool = False
     _listed_bytes: int = field(default=0, init=False)
 
     @property
@@ -135,11 +138,11 @@ class ImportReport:
 
     def document(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""
+        done = {"recorded": self.recorded, "replayed": self.replayed}
         return {
             "source": self.source,
             "lines": self.lines,
-            "recorded": self.recorded,
-            "replayed": self.replayed,
+            **({"dryRun": True, "accepted": self.recorded} if self.dry_run else done),
             "refused": [refusal.document() for refusal in self.refused],
             "omitted": self.omitted,
             "unmatchedPaths": self.unmatched,
@@ -151,22 +154,58 @@ def _text_size(error: SegmentflowError) -> int:
     return sum(len(violation.path) + len(violation.message) for violation in listed)
 
 
-def read_lines(file: BinaryIO) -> Iterator[Line]:
-    """Read a file line by line; keep only the start of a line that is too long."""
-    number = 0
+def read_lines(file: BinaryIO, spill: Callable[[bytes], object] | None = None) -> Iterator[Line]:
+    """Read a file line by line; keep only the start of a line that is too long.
+
+    The mark of the byte order that a file of UTF-8 may start with is no part of its first line.
+
+    Args:
+        file: what is read.
+        spill: is given the rest of each line that is too long, piece by piece, once whoever reads
+            the lines has asked for the next one.
+    """
+    number = before = 0
     while raw := file.readline(_MAX_LINE + 1):
         number += 1
         size = len(raw)
         too_long = size > _MAX_LINE and not raw.endswith(b"\n")
-        rest = raw
-        while too_long and not rest.endswith(b"\n") and (rest := file.readline(_CHUNK)):
-            size += len(rest)
-        yield Line(number, raw, size, too_long)
+        if number == 1:
+            raw = raw.removeprefix(codecs.BOM_UTF8)
+        if too_long and spill is None:
+            size += sum(map(len, _rest_of_line(file)))
+        yield Line(number, raw, before + size, too_long)
+        before = 0
+        if too_long and spill is not None:
+            for piece in _rest_of_line(file):
+                before += len(piece)
+                spill(piece)
+
+
+def _rest_of_line(file: BinaryIO) -> Iterator[bytes]:
+    while piece := file.readline(_CHUNK):
+        yield piece
+        if piece.endswith(b"\n"):
+            return
+
+
+class Tracks(Protocol):
+    """What an import asks of a tracker, or of what checks lines in its place."""
+
+    @property
+    def redaction(self) -> RedactionPolicy:
+        """What is redacted beside each line's own paths."""
+        ...
+
+    def track_many(
+        self, calls: Sequence[tuple[Any, Any]], *, organization_id: str, match_journeys: bool
+    ) -> list[Receipt | SegmentflowError]:
+        """Track a batch; one receipt or error per call, in order."""
+        ...
 
 
 @forgets_locals
 def import_lines(
-    tracker: Tracker,
+    tracker: Tracks,
     lines: Iterable[Line],
     report: ImportReport,
     *,
@@ -174,6 +213,7 @@ def import_lines(
     batch: int,
     match_journeys: bool,
     on_progress: Callable[[int, list[Refusal]], None],
+    on_reject: Callable[[Line], object] = lambda _: None,
     pause: Callable[[float], None] = time.sleep,
 ) -> None:
     """Track every line, at most `batch` of them a transaction, and keep `report` up to date.
@@ -186,6 +226,7 @@ def import_lines(
         batch: how many lines one transaction takes at most; fewer of long ones.
         match_journeys: False records history that must not start automations.
         on_progress: is called after each batch with the bytes read and the lines refused.
+        on_reject: is called with each line refused, in the file's order.
         pause: waits the given seconds before a batch is tried again.
 
     Raises:
@@ -211,8 +252,10 @@ def import_lines(
             else:
                 report.recorded += 1
         refused.sort(key=lambda refusal: refusal.line)
+        by_number = {line.number: line for line in some}
         for refusal in refused:
             report.refuse(refusal)
+            on_reject(by_number[refusal.line])
         on_progress(sum(line.size for line in some), refused)
 
 
@@ -222,7 +265,8 @@ def _batches(lines: Iterable[Line], size: int) -> Iterator[list[Line]]:
     for line in lines:
         some.append(line)
         held += len(line.raw)
-        if len(some) == size or held >= _MAX_BATCH:
+        # What is too long ends a batch: its rest is read once the lines before it are done with.
+        if len(some) == size or held >= _MAX_BATCH or line.too_long:
             yield some
             some, held = [], 0
     if some:

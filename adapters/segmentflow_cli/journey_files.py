@@ -12,6 +12,8 @@ from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
+from jsonpointer import resolve_pointer
+
 from segmentflow_cli.options import standard_input
 from segmentflow_cli.yaml_text import YamlFault, parse_yaml
 from segmentflow_core.errors import InvalidJourney, InvalidRequest, InvalidTemplate, Violation
@@ -45,6 +47,8 @@ _STRING_OR_COMMENT: Final = re.compile(
 _DOTTED_KEY: Final = re.compile(
     rf"(?<![\w\-'])[\w\-']++(?:[ \t]*+\.[ \t]*+[\w\-']++){{{_MAX_PARTS}}}", re.ASCII
 )
+_WANTS_TEXT: Final = "must be a string"
+_UNQUOTED: Final = "in YAML, quote text that reads as a number, true, false or null"
 _WHERE: Final = re.compile(r" \((at line [0-9]+, column [0-9]+|at end of document)\)\Z")
 
 
@@ -63,7 +67,27 @@ def load_journeys(
             that breaks a rule; every violation is listed.
         OSError: there is no such file, or it may not be read.
     """
-    return journey_definitions(read_journey_file(file, form))
+    document, written = _read_document(file, form, InvalidJourney)
+    try:
+        return journey_definitions(document)
+    except InvalidJourney as error:
+        if written != "yaml":
+            raise
+        refusal = InvalidJourney.from_violations(
+            [_hinted(violation, document) for violation in error.violations],
+            error.details.get("omittedViolations", 0),
+        )
+    raise refusal
+
+
+def _hinted(violation: Violation, document: Any) -> Violation:
+    """Say where text has to be quoted in YAML, which reads it as another kind of value."""
+    if not violation.message.startswith(_WANTS_TEXT):
+        return violation
+    value = resolve_pointer(document, violation.path, "")
+    if value is not None and not isinstance(value, (bool, int, float)):
+        return violation
+    return Violation(violation.path, f"{violation.message}: {_UNQUOTED}")
 
 
 @forgets_locals
@@ -80,7 +104,7 @@ def read_journey_file(file: str | Path, form: JourneyFormat | None = None) -> An
         InvalidJourney: the file is not in this format, or is larger than 4 MiB.
         OSError: there is no such file, or it may not be read.
     """
-    return _read_document(file, form, InvalidJourney)
+    return _read_document(file, form, InvalidJourney)[0]
 
 
 @forgets_locals
@@ -94,21 +118,21 @@ def read_template_file(file: str | Path) -> Any:
         InvalidTemplate: the file is not in this format, or is larger than 4 MiB.
         OSError: there is no such file, or it may not be read.
     """
-    return _read_document(file, None, InvalidTemplate)
+    return _read_document(file, None, InvalidTemplate)[0]
 
 
 def _read_document(
     file: str | Path, form: JourneyFormat | None, refused: type[InvalidRequest]
-) -> Any:
+) -> tuple[Any, JourneyFormat]:
     raw = _read(file)
     if len(raw) > _MAX_BYTES:
         raise _refusal(refused, f"must not be larger than {_MAX_BYTES} bytes")
     form = form or _form_of(file, raw)
     try:
         if form == "json":
-            return parse_json(raw)
+            return parse_json(raw), form
         text = raw.decode()
-        return _parse_toml(text) if form == "toml" else parse_yaml(text)
+        return (_parse_toml(text) if form == "toml" else parse_yaml(text)), form
     except InvalidRequest as error:
         refusal = refused.from_violations(error.violations)
     except UnicodeDecodeError:

@@ -8,16 +8,15 @@ from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
-from rich.text import Text
 
+from segmentflow_cli.counting import MOST_COUNTED, told_counts, told_period
 from segmentflow_cli.options import COMMON, Common
-from segmentflow_cli.printing import lined_up, visible
+from segmentflow_cli.tables import Column
 from segmentflow_cli.times import MOMENT
 from segmentflow_core.wire import journey_stats_document
 
 __all__ = ["age", "show_stats"]
 
-_MOST: Final = 100_000
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 
 
@@ -30,23 +29,23 @@ def show_stats(
     since: Annotated[
         datetime | None,
         Parameter(
-            help="Count events received at this instant or later, or so long ago.",
+            help="Count events received since, as 2026-05-31 or 7d.",
             show_default=lambda _: "7d",
         ),
         MOMENT,
     ] = None,
     until: Annotated[
         datetime | None,
-        Parameter(help="And before this instant.", show_default=lambda _: "now"),
+        Parameter(help="And before, as --since.", show_default=lambda _: "now"),
         MOMENT,
     ] = None,
     at_most: Annotated[
         int,
         Parameter(
             help="How many events, and Enrollments, to look at.",
-            validator=Number(gte=1, lte=_MOST),
+            validator=Number(gte=1, lte=MOST_COUNTED),
         ),
-    ] = _MOST,
+    ] = MOST_COUNTED,
     common: Common = COMMON,
 ) -> None:
     """Count what Journeys did with the events of a period, and what waits for a worker."""
@@ -66,10 +65,8 @@ def show_stats(
 
 
 def _print(common: Common, stats: dict[str, Any], at_most: int) -> None:
-    console = common.printer.console
-    console.print(
-        f"{stats['events']:,} events received since {stats['since']} and before {stats['until']}"
-    )
+    printer = common.printer
+    printer.say(f"{stats['events']:,} events received {told_period(stats)}")
     rows = [
         (
             counts["journeyId"],
@@ -82,14 +79,27 @@ def _print(common: Common, stats: dict[str, Any], at_most: int) -> None:
         )
         for counts in stats["journeys"]
     ]
-    columns = ("journey", "matched", "enrolled", "waiting", "oldest", "entries", "skipped")
-    console.print(lined_up(columns, rows))
-    if stats["cut"]:
-        line = f"The period was cut: only the newest {at_most:,} rows were looked at."
-        console.print(Text(visible(line), "yellow"))
-    if stats["waitingCut"]:
-        line = "More wait than were looked at, and older ones may be among them."
-        console.print(Text(line, "yellow"))
+    columns = (
+        Column("journey"),
+        Column("matched", "word", spare=True),
+        *(Column(name, "word") for name in ("enrolled", "waiting", "oldest")),
+        Column("entries"),
+        Column("skipped"),
+    )
+    printer.table(columns, rows)
+    told_counts(
+        printer,
+        [
+            (
+                stats["cut"],
+                f"The period was cut: only the newest {at_most:,} rows were looked at.",
+            ),
+            (
+                stats["waitingCut"],
+                "More wait than were looked at, and older ones may be among them.",
+            ),
+        ],
+    )
 
 
 def _listed(counts: Mapping[str, int]) -> str:

@@ -7,6 +7,8 @@ from typing import Annotated, Final
 from cyclopts import App, Parameter
 
 from segmentflow_cli.confirming import Yes, confirm
+from segmentflow_cli.flags import FLAG
+from segmentflow_cli.ids import whole_key
 from segmentflow_cli.options import COMMON, By, Common
 from segmentflow_core.wire import api_key_document
 
@@ -18,9 +20,9 @@ keys: Final = App(name="keys", help="Make, list and revoke API Keys.")
 @keys.command(name="create")
 def create_key(
     *,
-    scope: Annotated[list[str], Parameter(help="What its bearer may do; may be repeated.")],
+    scope: Annotated[list[str], Parameter(help="What its bearer may do. Repeatable."), FLAG],
     label: Annotated[str | None, Parameter(help="What people call it.")] = None,
-    test: Annotated[bool, Parameter(help="Make an sk_test_ key.", negative="")] = False,
+    test: Annotated[bool, Parameter(help="Make an sk_test_ key."), FLAG] = False,
     by: By = None,
     common: Common = COMMON,
 ) -> None:
@@ -42,7 +44,7 @@ def list_keys(*, common: Common = COMMON) -> None:
 
 @keys.command(name="revoke")
 def revoke_key(
-    key_id: Annotated[str, Parameter(name="ID", help="The key's id, as listed.")],
+    key_id: Annotated[str, Parameter(name="ID", help="The key's id, whole or short.")],
     /,
     *,
     by: By = None,
@@ -50,7 +52,8 @@ def revoke_key(
     common: Common = COMMON,
 ) -> None:
     """Refuse an API Key from now on. Doing it twice changes nothing."""
-    confirm(f"Revoke the API Key {key_id}?", yes=yes)
     with common.api_keys() as api_keys:
+        key_id = whole_key(api_keys, key_id, common.organization)
+        confirm(f"Revoke the API Key {key_id}?", yes=yes)
         revoked = api_keys.revoke(key_id, by=by, organization_id=common.organization)
     common.printer.api_key_revoked(api_key_document(revoked))

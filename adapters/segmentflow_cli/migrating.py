@@ -6,6 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from segmentflow_cli.flags import FLAG
 from segmentflow_cli.options import COMMON, Common
 from segmentflow_cli.stores import opened
 from segmentflow_core.errors import ConfigurationError
@@ -15,9 +16,11 @@ __all__ = ["migrate"]
 
 def migrate(
     *,
-    dry_run: Annotated[bool, Parameter(help="Only say what would be done.", negative="")] = False,
+    dry_run: Annotated[bool, Parameter(help="Only say what would be done."), FLAG] = False,
     sql: Annotated[
-        bool, Parameter(help="Only print the SQL of what would be done.", negative="")
+        bool,
+        Parameter(help="Only print the SQL of what would be done."),
+        FLAG,
     ] = False,
     common: Common = COMMON,
 ) -> None:

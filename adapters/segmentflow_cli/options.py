@@ -13,6 +13,7 @@ from typing import Annotated, Any, BinaryIO, Final, cast
 from attrs import frozen
 from cyclopts import App, Parameter
 
+from segmentflow_cli.flags import FLAG
 from segmentflow_cli.printing import Printer
 from segmentflow_cli.stores import find_secret, opened, woken_workers
 from segmentflow_core import (
@@ -59,20 +60,19 @@ class Redacted:
         tuple[str, ...],
         Parameter(
             help="Never store what is at this path, such as /event/items/*/token or "
-            "/profile/properties/ssn. Repeatable; SEGMENTFLOW_REDACT lists more.",
-            negative="",
+            "/profile/properties/ssn. Repeatable; SEGMENTFLOW_REDACT lists more."
         ),
+        FLAG,
     ] = ()
     redact_name: Annotated[
         tuple[str, ...],
-        Parameter(help="Never store a member of this name. Repeatable.", negative=""),
+        Parameter(help="Never store a member of this name. Repeatable."),
+        FLAG,
     ] = ()
     refuse_unmatched: Annotated[
         bool,
-        Parameter(
-            help="Refuse a request where one of its redactedDataPaths names nothing.",
-            negative="",
-        ),
+        Parameter(help="Refuse a request where one of its redactedDataPaths names nothing."),
+        FLAG,
     ] = False
 
     @property
@@ -103,13 +103,16 @@ class Common:
         DEFAULT_STORE
     )
     organization: Annotated[str, Parameter(help="Whose data it is.")] = "default"
-    json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False
+    json: Annotated[bool, Parameter(help="Print one JSON document."), FLAG] = False
 
     @contextmanager
     def tracker(self, redacted: Redacted, limits: Limits = _LIMITS) -> Generator[Tracker]:
         """Open the store, give a tracker with the store's secret, and close it afterwards."""
         policy = redacted.policy
-        with opened(self.store) as storage, woken_workers(storage) as observers:
+        with (
+            opened(self.store, organization=self.organization) as storage,
+            woken_workers(storage) as observers,
+        ):
             yield Tracker(
                 storage,
                 fingerprint_key=find_secret(self.store),
@@ -121,13 +124,13 @@ class Common:
     @contextmanager
     def journeys(self) -> Generator[Journeys]:
         """Open the store, give its Journeys, and close it afterwards."""
-        with opened(self.store) as storage:
+        with opened(self.store, organization=self.organization) as storage:
             yield Journeys(storage)
 
     @contextmanager
     def enrollments(self) -> Generator[Enrollments]:
         """Open the store, give its Enrollments, and close it afterwards."""
-        with opened(self.store) as storage:
+        with opened(self.store, organization=self.organization) as storage:
             yield Enrollments(storage)
 
     @contextmanager
@@ -136,19 +139,19 @@ class Common:
     ) -> Generator[Records]:
         """Open the store, give its records, and close it afterwards."""
         policy = RedactionPolicy() if redacted is None else redacted.policy
-        with opened(self.store) as storage:
+        with opened(self.store, organization=self.organization) as storage:
             yield Records(storage, limits=limits, redaction=policy)
 
     @contextmanager
     def people(self) -> Generator[People]:
         """Open the store, give its people, and close it afterwards."""
-        with opened(self.store) as storage:
+        with opened(self.store, organization=self.organization) as storage:
             yield People(storage)
 
     @contextmanager
     def api_keys(self) -> Generator[ApiKeys]:
         """Open the store, give its API Keys, and close it afterwards."""
-        with opened(self.store) as storage:
+        with opened(self.store, organization=self.organization) as storage:
             yield ApiKeys(storage)
 
     @property
@@ -213,8 +216,8 @@ PlaceholderIds = Annotated[
     Parameter(
         name="--allow-placeholder-ids",
         help="Take external ids such as undefined, which only a broken client sends.",
-        negative="",
     ),
+    FLAG,
 ]
 
 

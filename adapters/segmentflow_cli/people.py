@@ -13,9 +13,12 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from segmentflow_cli.explaining import add_facts, withdrawal_line
+from segmentflow_cli.explaining import add_facts
+from segmentflow_cli.ids import whole_events, whole_profile, whole_profile_id
 from segmentflow_cli.options import COMMON, Before, Common, Limit
-from segmentflow_cli.printing import print_json, told_end, visible
+from segmentflow_cli.pages import profile_page, withdrawal_line
+from segmentflow_cli.printing import print_json, told_end
+from segmentflow_cli.tables import say, visible
 from segmentflow_core import SkipReason
 from segmentflow_core.explanation import SKIP_REASONS
 from segmentflow_core.ports import parse_instant
@@ -26,7 +29,8 @@ __all__ = ["Who", "profiles", "why"]
 profiles = App(name="profiles", help="Read, suppress, merge and erase Profiles.")
 
 Who = Annotated[
-    str, Parameter(name="WHO", help="An id, an email or an external id, tried in that order.")
+    str,
+    Parameter(name="WHO", help="An id, an email, an external id or a short id, in that order."),
 ]
 
 
@@ -34,16 +38,19 @@ Who = Annotated[
 def list_profiles(*, limit: Limit = 20, before: Before = None, common: Common = COMMON) -> None:
     """List Profiles, newest first."""
     with common.records() as records:
+        if before is not None:
+            before = whole_profile_id(records, before, common.organization)
         found = records.profiles(limit=limit, before=before, organization_id=common.organization)
-    common.printer.profiles([profile_document(profile) for profile in found])
+    common.printer.profiles([profile_document(profile) for profile in found], limit)
 
 
 @profiles.command(name="show")
 def show_profile(who: Who, /, *, common: Common = COMMON) -> None:
     """Show one Profile as it stands."""
     with common.records() as records:
+        who = whole_profile(records, who, common.organization)
         profile = records.find_profile(who, organization_id=common.organization)
-    common.printer.document(profile_document(profile))
+    common.printer.page(profile_document(profile), profile_page)
 
 
 def why(
@@ -59,8 +66,10 @@ def why(
 ) -> None:
     """Tell one person's story: her events, what Journeys made of them, and what became of that."""
     with common.records() as records:
+        if before is not None:
+            (before,) = whole_events(records, [before], common.organization)
         story = records.why(
-            who,
+            whole_profile(records, who, common.organization),
             journey_id=journey,
             limit=limit,
             before=before,
@@ -73,7 +82,7 @@ def why(
     console = Console(highlight=False)
     console.print(_tree(document, journey), crop=False)
     if document["before"] is not None:
-        console.print(_text(f"Older events: --before {document['before']}", "dim"))
+        say(console, f"Older events: --before {document['before']}", "dim")
 
 
 def _tree(story: dict[str, Any], journey: str | None) -> Tree:

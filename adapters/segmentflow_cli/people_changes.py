@@ -10,6 +10,8 @@ from typing import Annotated, Any, Final
 from cyclopts import Parameter
 
 from segmentflow_cli.confirming import Yes, confirm
+from segmentflow_cli.flags import FLAG
+from segmentflow_cli.ids import whole_profile
 from segmentflow_cli.options import COMMON, By, Common
 from segmentflow_cli.people import Who
 from segmentflow_cli.progress import progress
@@ -28,8 +30,9 @@ _INTERRUPTED: Final = 130
 
 def suppress_profile(who: Who, /, *, by: By = None, common: Common = COMMON) -> None:
     """Let no Journey enrol a Profile from now on, and withdraw what waits for it."""
+    profile_id = _profile_id(common, who)
     with common.people() as people:
-        done = people.suppress(who, by=by, organization_id=common.organization)
+        done = people.suppress(profile_id, by=by, organization_id=common.organization)
     document = suppression_document(done)
     withdrawn = _counted(document["withdrawn"], "Enrollment")
     which = "is suppressed" if document["changed"] else "was suppressed already"
@@ -40,8 +43,9 @@ def suppress_profile(who: Who, /, *, by: By = None, common: Common = COMMON) -> 
 
 def unsuppress_profile(who: Who, /, *, by: By = None, common: Common = COMMON) -> None:
     """Let Journeys enrol a Profile again. What was withdrawn stays so."""
+    profile_id = _profile_id(common, who)
     with common.people() as people:
-        done = people.unsuppress(who, by=by, organization_id=common.organization)
+        done = people.unsuppress(profile_id, by=by, organization_id=common.organization)
     document = suppression_document(done)
     which = "is no longer suppressed" if document["changed"] else "was not suppressed"
     common.printer.told(document, f"Profile {document['profileId']} {which}.")
@@ -85,16 +89,19 @@ def check_erase(**given: Any) -> None:
 def erase_profile(
     who: Annotated[
         str | None,
-        Parameter(name="WHO", help="An id, an email or an external id, tried in that order."),
+        Parameter(name="WHO", help="An id, an email, an external id or a short id, in that order."),
     ] = None,
     /,
     *,
     block: Annotated[
         bool,
-        Parameter(help="Refuse events with the same email or external id later.", negative=""),
+        Parameter(help="Refuse events with the same email or external id later."),
+        FLAG,
     ] = False,
     resume: Annotated[
-        bool, Parameter(help="Go on with every erasure that was begun and not done.", negative="")
+        bool,
+        Parameter(help="Go on with every erasure that was begun and not done."),
+        FLAG,
     ] = False,
     by: By = None,
     yes: Yes = False,
@@ -153,7 +160,8 @@ def _resume(common: Common, by: str | None) -> None:
 
 def _profile_id(common: Common, who: str) -> str:
     with common.records() as records:
-        return records.find_profile(who, organization_id=common.organization).profile_id
+        whole = whole_profile(records, who, common.organization)
+        return records.find_profile(whole, organization_id=common.organization).profile_id
 
 
 def _counted(count: int, one: str, more: str | None = None) -> str:

@@ -5,26 +5,25 @@ from __future__ import annotations
 import codecs
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TextIO
 
 from attrs import frozen
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from segmentflow_cli.pages import receipt_page
+from segmentflow_cli.tables import Column, laid_out, room, say, visible
+from segmentflow_cli.unheard import Unheard
 from segmentflow_core import PublishedJourney, SegmentflowError
 from segmentflow_core.wire import published_document
 
 __all__ = [
     "Printer",
     "faults",
-    "lined_up",
     "print_json",
     "shortened",
-    "shown_json",
     "told_end",
-    "visible",
 ]
 
 _CHANGES: Final = {
@@ -33,27 +32,16 @@ _CHANGES: Final = {
     "new_status": "now {status}",
     "unchanged": "unchanged",
 }
-_AS_WIDE_AS_NEEDED: Final = 1_000_000
+_OF_THE_STORE: Final = ("invalid_configuration", "not_found", "storage_unavailable")
+"""Refusals that another store, or another Organization in it, may answer."""
+
 _SHOWN_IDS: Final = 3
 _FAILURE: Final = 60
-_REDACTED: Final = '"[REDACTED]"'
 
 
 def _shortened(ids: Sequence[str]) -> str:
     more = len(ids) - _SHOWN_IDS
     return ", ".join(ids[:_SHOWN_IDS]) + (f" and {more} more" if more > 0 else "")
-
-
-def visible(text: str) -> str:
-    """Write control characters and marks of direction as escapes.
-
-    An event's name may hold anything, and a terminal would obey it.
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        char if char.isprintable() or char == "\n" else f"\\u{ord(char):04x}" for char in text
-    )
 
 
 def shortened(text: str) -> str:
@@ -69,13 +57,6 @@ def print_json(document: Any, file: TextIO) -> None:
     print(json.dumps(document, ensure_ascii=ascii_alone), file=file)
 
 
-def shown_json(document: Any) -> Text:
-    """Write a document with its redacted parts highlighted."""
-    text = Text(visible(json.dumps(document, indent=2, ensure_ascii=False)))
-    text.highlight_words([_REDACTED], "bold magenta")
-    return text
-
-
 def faults(error: SegmentflowError, whole: str) -> Iterator[str]:
     """Write a refusal's faults, one a line; `whole` is what an empty path points at."""
     for violation in error.details.get("violations", ()):
@@ -84,20 +65,8 @@ def faults(error: SegmentflowError, whole: str) -> Iterator[str]:
         yield visible(f"  {path or 'the request'} differs")
     for path in error.details.get("redactedPaths", ()):
         yield visible(f"  {path} is redacted, and was not compared")
-
-
-def lined_up(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
-    """Lay out rows as a table, each on one line, however narrow the terminal is.
-
-    A line that the terminal wraps is copied whole. An id that the table broke would not be.
-    """
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, no_wrap=True)
-    for row in rows:
-        table.add_row(*(Text(visible(str(cell)).replace("\n", "\\u000a")) for cell in row))
-    table.width = Console(width=_AS_WIDE_AS_NEEDED).measure(table).maximum
-    return table
+    for identifier in error.details.get("ids", ()):
+        yield f"  {identifier}"
 
 
 def told_end(profile: Mapping[str, Any]) -> str:
@@ -125,41 +94,58 @@ class Printer:
     @property
     def console(self) -> Console:
         """Return the console for people."""
-        return Console(highlight=False, soft_wrap=True)
+        return Console(highlight=False)
 
     def document(self, document: Any) -> None:
-        """Print one document."""
+        """Print one document for programs."""
+        print_json(document, sys.stdout)
+
+    def say(self, line: str | Text, style: str = "default") -> None:
+        """Say something to people."""
+        say(self.console, line, style)
+
+    def table(self, columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> None:
+        """Print a table for people, as wide as there is room."""
+        console = self.console
+        console.print(laid_out(columns, rows, room(console)), crop=False)
+
+    def page(
+        self, document: dict[str, Any], page: Callable[[Console, dict[str, Any]], None]
+    ) -> None:
+        """Print one record: a document for programs, a page for people."""
         if self.as_json:
-            print_json(document, sys.stdout)
+            self.document(document)
         else:
-            self.console.print(shown_json(document))
+            page(self.console, document)
 
     def initialised(self, secret: str | None, *, created: bool, needed: bool) -> None:
         """Say that a store is ready, and what tracking still needs."""
         if self.as_json:
             self.document({"secretFile": secret, "secretCreated": created})
             return
-        self.console.print("[green]The store is ready.[/]")
+        self.say("The store is ready.", "green")
         if secret is not None:
             word = "Its new secret is" if created else "Its secret was already"
-            self.console.print(Text(f"{word} in {secret}; keep it as safe as a password."))
+            self.say(f"{word} in {secret}; keep it as safe as a password.")
         if needed:
-            self.console.print(
-                "[yellow]Tracking needs a secret:[/] set SEGMENTFLOW_FINGERPRINT_KEY to at least "
-                "32 bytes of UTF-8, the same for every process, and keep it."
+            self.say(
+                Text("Tracking needs a secret:", "yellow").append(
+                    " set SEGMENTFLOW_FINGERPRINT_KEY to at least 32 bytes of UTF-8, the same for "
+                    "every process, and keep it.",
+                    "default",
+                )
             )
 
     def receipt(self, receipt: dict[str, Any], *, replayed: bool, unmatched: Sequence[str]) -> None:
         """Print a receipt; on stderr, name each redaction path that named nothing."""
-        if not self.as_json and replayed:
-            self.console.print("[yellow]Replayed:[/] this request was tracked before.")
-        self.document(receipt)
-        if self.as_json and unmatched:
-            print_json({"unmatchedPaths": list(unmatched)}, sys.stderr)
+        if self.as_json:
+            self.document(receipt)
+            if unmatched:
+                print_json({"unmatchedPaths": list(unmatched)}, sys.stderr)
             return
-        errors = Console(stderr=True, highlight=False, soft_wrap=True)
+        receipt_page(self.console, receipt, replayed=replayed)
         for path in unmatched:
-            errors.print(Text(visible(f"The redaction path {path} names nothing."), "yellow"))
+            self.warned(f"The redaction path {path} names nothing.")
 
     def plan(self, plan: Sequence[PublishedJourney]) -> None:
         """Say what publishing will change, before it changes it."""
@@ -171,10 +157,9 @@ class Printer:
                 version=journey.version, status=journey.definition.status
             )
             colour = "dim" if item.change == "unchanged" else "green"
-            line = Text(visible(f"  {journey.journey_id}: "))
-            self.console.print(line.append(what, colour))
+            self.say(Text(visible(f"  {journey.journey_id}: ")).append(what, colour))
             for path in item.changed:
-                self.console.print(Text(visible(f"    {path}"), "dim"))
+                self.say(f"    {path}", "dim")
 
     def published(self, plan: Sequence[PublishedJourney], *, dry_run: bool) -> None:
         """Say what publishing changed."""
@@ -191,65 +176,109 @@ class Printer:
                 ]
             )
         elif dry_run:
-            self.console.print(f"{changed} of {len(plan)} would change.")
+            self.say(f"{changed} of {len(plan)} would change.")
         else:
-            self.console.print(f"{changed} of {len(plan)} changed.")
+            self.say(f"{changed} of {len(plan)} changed.")
+
+    def unheard(self, missed: Sequence[Unheard]) -> None:
+        """Point out on stderr what Journeys read and no recorded event has."""
+        if self.as_json and missed:
+            print_json({"unheard": [each.document() for each in missed]}, sys.stderr)
+            return
+        for each in missed:
+            self.warned(each.line())
 
     def journeys(self, found: Sequence[dict[str, Any]]) -> None:
         """Print a list of Journeys."""
+        columns = (
+            Column("journey"),
+            Column("version", "word"),
+            Column("status", "word"),
+            Column("event"),
+            Column("name"),
+        )
         rows = [
             (item["id"], item["version"], item["status"], item["trigger"]["event"], item["name"])
             for item in found
         ]
-        self._list(found, ("journey", "version", "status", "event", "name"), rows)
+        self._list(found, columns, rows)
 
-    def events(self, found: Sequence[dict[str, Any]]) -> None:
-        """Print a list of events."""
+    def events(self, found: Sequence[dict[str, Any]], limit: int) -> None:
+        """Print a page of events."""
+        columns = (
+            Column("event id", "id"),
+            Column("event"),
+            Column("profile", "id"),
+            Column("occurred", "time"),
+            Column("enrolled", "word"),
+        )
         rows = [
             (
-                item["eventId"],
-                item["event"],
-                item["profileId"],
-                item["occurredAt"],
-                sum(outcome["outcome"] == "enrolled" for outcome in item["outcomes"]),
-                len(item["outcomes"]),
+                *(item[name] for name in ("eventId", "event", "profileId", "occurredAt")),
+                _share(item),
             )
             for item in found
         ]
-        columns = ("event id", "event", "profile", "occurred", "enrolled", "matched")
-        self._list(found, columns, rows)
+        self._list(found, columns, rows, limit)
 
-    def profiles(self, found: Sequence[dict[str, Any]]) -> None:
-        """Print a list of Profiles."""
+    def profiles(self, found: Sequence[dict[str, Any]], limit: int) -> None:
+        """Print a page of Profiles."""
+        columns = (
+            Column("profile", "id"),
+            Column("email"),
+            Column("external id"),
+            Column("created", "day", spare=True),
+            Column("changed", "day"),
+            Column("aliases", "word", spare=True),
+            Column(""),
+        )
         names = ("profileId", "email", "externalId", "createdAt", "updatedAt", "aliases")
         rows = [(*(item[name] or "" for name in names), told_end(item)) for item in found]
-        columns = ("profile", "email", "external id", "created", "changed", "aliases", "")
-        self._list(found, columns, rows)
+        self._list(found, columns, rows, limit)
 
-    def enrollments(self, found: Sequence[dict[str, Any]]) -> None:
-        """Print a list of Enrollments."""
+    def enrollments(self, found: Sequence[dict[str, Any]], limit: int | None = None) -> None:
+        """Print a page of Enrollments."""
+        columns = (
+            Column("enrollment", "id"),
+            Column("journey"),
+            Column("version", "word", spare=True),
+            Column("profile", "id"),
+            Column("status", "word"),
+            Column("entered", "day"),
+        )
         names = ("enrollmentId", "journeyId", "version", "profileId", "status", "enteredAt")
-        columns = ("enrollment", "journey", "version", "profile", "status", "entered")
-        self._with_failures(found, names, columns)
+        self._with_failures(found, names, columns, limit)
 
     def claimed(self, found: Sequence[dict[str, Any]]) -> None:
         """Print the Enrollments handed to a worker, and how to finish them."""
+        columns = (
+            Column("enrollment", "id"),
+            Column("journey"),
+            Column("event"),
+            Column("profile", "id", spare=True),
+            Column("attempt", "word"),
+            Column("lease until", "time"),
+        )
         names = ("enrollmentId", "journeyId", "event", "profileId", "attempts", "leaseUntil")
-        columns = ("enrollment", "journey", "event", "profile", "attempt", "lease until")
         self._with_failures(found, names, columns)
         if found and not self.as_json:
             token = found[0]["token"]
-            self.console.print(f"Finish with: enrollments complete ID --token {token}")
+            self.say(f"Finish with: enrollments complete ID --token {token}")
 
     def worked(self, completed: int) -> None:
         """Say how many Enrollments a worker completed."""
-        if self.as_json:
-            self.document({"completed": completed})
-        else:
-            self.console.print(f"Completed {completed} Enrollments.")
+        self.told({"completed": completed}, f"Completed {completed} Enrollments.")
 
-    def audit(self, found: Sequence[dict[str, Any]]) -> None:
+    def audit(self, found: Sequence[dict[str, Any]], limit: int) -> None:
         """Print what was done to people, Journeys and API Keys."""
+        columns = (
+            Column("id", "id", spare=True),
+            Column("when", "time"),
+            Column("what", "word"),
+            Column("of", "ids"),
+            Column("how many"),
+            Column("by"),
+        )
         rows = [
             (
                 item["auditId"],
@@ -261,25 +290,22 @@ class Printer:
             )
             for item in found
         ]
-        self._list(found, ("id", "when", "what", "of", "how many", "by"), rows)
+        self._list(found, columns, rows, limit)
 
     def told(self, document: dict[str, Any], line: str) -> None:
         """Say what was done: a document for programs, a line for people."""
         if self.as_json:
             self.document(document)
         else:
-            self.console.print(Text(visible(line)))
+            self.say(line)
 
     def warned(self, line: str) -> None:
         """Say something on stderr, whatever is printed."""
-        Console(stderr=True, highlight=False, soft_wrap=True).print(Text(visible(line), "yellow"))
+        say(Console(stderr=True, highlight=False), line, "yellow")
 
     def purged(self, count: int) -> None:
         """Say how many keys were removed."""
-        if self.as_json:
-            self.document({"purged": count})
-        else:
-            self.console.print(f"Removed {count} expired idempotency keys.")
+        self.told({"purged": count}, f"Removed {count} expired idempotency keys.")
 
     def migrated(self, report: Any, *, dry_run: bool) -> None:
         """Print the steps of a migration that was made, or that would be."""
@@ -292,15 +318,15 @@ class Printer:
             self.document({**changes, "steps": steps})
             return
         if not report.steps:
-            self.console.print(f"The tables are of version {report.version}: nothing to do.")
+            self.say(f"The tables are of version {report.version}: nothing to do.")
             return
         rows = [
             (step.version, step.name, "" if step.rows is None else f"{step.rows:,}")
             for step in report.steps
         ]
-        self.console.print(lined_up(("version", "step", "rows"), rows))
+        self.table((Column("version", "word"), Column("step"), Column("rows", "word")), rows)
         did = "Would migrate" if dry_run else "Migrated"
-        self.console.print(f"{did} the tables from version {report.found} to {report.version}.")
+        self.say(f"{did} the tables from version {report.found} to {report.version}.")
 
     def script(self, sql: str) -> None:
         """Print a script of SQL as it is."""
@@ -314,14 +340,21 @@ class Printer:
         if self.as_json:
             self.document({"secret": secret, **api_key})
             return
-        self.console.print(Text(secret, "bold"))
-        line = (
-            f"Keep it safe: it is not stored and cannot be shown again. Its id: {api_key['keyId']}"
-        )
-        self.console.print(Text(line))
+        self.say(secret, "bold")
+        self.say("Keep it safe: it is not stored and cannot be shown again.")
+        self.say(f"Its id: {api_key['keyId']}")
 
     def api_keys(self, found: Sequence[dict[str, Any]]) -> None:
         """Print a list of API Keys."""
+        columns = (
+            Column("key id", "id"),
+            Column("label"),
+            Column("kind", "word"),
+            Column("scopes"),
+            Column("created", "day", spare=True),
+            Column("last used", "day"),
+            Column("revoked", "day"),
+        )
         rows = [
             (
                 item["keyId"],
@@ -334,47 +367,64 @@ class Printer:
             )
             for item in found
         ]
-        columns = ("key id", "label", "kind", "scopes", "created", "last used", "revoked")
         self._list(found, columns, rows)
 
     def api_key_revoked(self, api_key: dict[str, Any]) -> None:
         """Say that an API Key is refused from now on."""
-        if self.as_json:
-            self.document(api_key)
-        else:
-            self.console.print(Text(f"Revoked {api_key['keyId']} at {api_key['revokedAt']}."))
+        self.told(api_key, f"Revoked {api_key['keyId']} at {api_key['revokedAt']}.")
 
     def refused(self, error: SegmentflowError) -> None:
         """Print a refusal on stderr."""
         if self.as_json:
             print_json(error.envelope(), sys.stderr)
             return
-        console = Console(stderr=True, highlight=False, soft_wrap=True)
-        console.print(Text(error.code, "bold red").append(f": {error.message}", "default"))
+        console = Console(stderr=True, highlight=False)
+        say(console, Text(error.code, "bold red").append(f": {error.message}", "default"))
         for fault in faults(error, "the document"):
-            console.print(Text(fault))
+            say(console, fault)
+        if error.code in _OF_THE_STORE:
+            for note in getattr(error, "__notes__", ()):
+                say(console, f"  {note}")
 
     def unreadable(self, name: object, why: str) -> None:
         """Say on stderr that a file cannot be used."""
-        Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"{name}: {why}"))
+        say(Console(stderr=True, highlight=False), f"{name}: {why}")
 
     def _with_failures(
-        self, found: Sequence[dict[str, Any]], names: Sequence[str], columns: Sequence[str]
+        self,
+        found: Sequence[dict[str, Any]],
+        names: Sequence[str],
+        columns: Sequence[Column],
+        limit: int | None = None,
     ) -> None:
         """Print Enrollments, with the last failure of each where any of them failed in words."""
         rows = [tuple(item[name] for name in names) for item in found]
         if any(item["lastFailure"] for item in found):
-            columns = (*columns, "last failure")
+            columns = (*columns, Column("last failure"))
             rows = [
                 (*row, shortened(item["lastFailure"] or ""))
                 for row, item in zip(rows, found, strict=True)
             ]
-        self._list(found, columns, rows)
+        self._list(found, columns, rows, limit)
 
     def _list(
-        self, found: Sequence[Any], columns: Sequence[str], rows: Sequence[Sequence[Any]]
+        self,
+        found: Sequence[dict[str, Any]],
+        columns: Sequence[Column],
+        rows: Sequence[Sequence[Any]],
+        limit: int | None = None,
     ) -> None:
+        """Print a list; of a page that is full, how to ask for the next one."""
         if self.as_json:
             self.document(list(found))
             return
-        self.console.print(lined_up(columns, rows))
+        self.table(columns, rows)
+        if limit is not None and len(rows) == limit:
+            self.say(f"Older ones: --before {rows[-1][0]}", "dim")
+
+
+def _share(event: Mapping[str, Any]) -> str:
+    """Say how many of the Journeys that an event matched it enrolled in."""
+    outcomes = event["outcomes"]
+    enrolled = sum(outcome["outcome"] == "enrolled" for outcome in outcomes)
+    return f"{enrolled} of {len(outcomes)}"

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from segmentflow_cli.confirming import Yes, confirm
+from segmentflow_cli.flags import FLAG
 from segmentflow_cli.options import COMMON, By, Common
 from segmentflow_cli.stores import opened
 from segmentflow_cli.times import DURATION
@@ -48,7 +49,8 @@ def retain(
     ] = None,
     vacuum: Annotated[
         bool,
-        Parameter(help="Give SQLite's free space back afterwards.", negative=""),
+        Parameter(help="Give SQLite's free space back afterwards."),
+        FLAG,
     ] = False,
     batch: Annotated[
         int,

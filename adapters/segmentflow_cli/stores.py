@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -13,8 +14,9 @@ from typing import Any, Final
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from segmentflow_core.errors import ConfigurationError
+from segmentflow_core.errors import ConfigurationError, SegmentflowError
 from segmentflow_core.ports.observation import Observer
+from segmentflow_sql.connecting import place_of_url
 from segmentflow_worker import wakes
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "create_secret",
     "find_secret",
     "opened",
+    "place_of",
     "scheme_of",
     "secret_file",
     "secret_is_missing",
@@ -30,16 +33,21 @@ __all__ = [
 
 SECRET_VARIABLE: Final = "SEGMENTFLOW_FINGERPRINT_KEY"
 _GROUP: Final = "segmentflow.storages"
+_OF_SQL: Final = ("postgresql", "sqlite")
+_SCHEME: Final = re.compile(r"[a-z][a-z0-9.-]{0,31}")
 _OTHER_SPELLINGS: Final = {"postgres": "postgresql"}
 
 
 @contextmanager
-def opened(url: str, *, create: bool = False) -> Generator[Any]:
+def opened(url: str, *, create: bool = False, organization: str | None = None) -> Generator[Any]:
     """Open the store at `url` with the adapter registered for its scheme; close it afterwards.
+
+    A refusal of what is done meanwhile gets a note that names the store.
 
     Args:
         url: the store's URL.
         create: whether to create its tables, if it has any.
+        organization: whose data is worked on, for the note.
 
     Raises:
         ConfigurationError: no adapter is registered for its scheme, or the adapter refuses the URL.
@@ -52,7 +60,7 @@ def opened(url: str, *, create: bool = False) -> Generator[Any]:
     if scheme not in known.names:
         installed = sorted(known.names)
         raise ConfigurationError(
-            "No storage adapter is installed for this kind of store URL. A URL begins with one of "
+            f"No storage adapter is installed for {_told_scheme(url)}. A URL begins with one of "
             f"{', '.join(f'{name}:' for name in installed)}",
             details={"installed": installed},
         )
@@ -61,9 +69,39 @@ def opened(url: str, *, create: bool = False) -> Generator[Any]:
         if create and hasattr(storage, "create_all"):
             storage.create_all()
         yield storage
+    except SegmentflowError as error:
+        place = place_of(url)
+        if place.partition(", ")[2] not in error.message or ", " not in place:
+            whose = "" if organization is None else f", Organization {organization}"
+            error.add_note(f"The store: {place}{whose}")
+        raise
     finally:
         if hasattr(storage, "close"):
             storage.close()
+
+
+def place_of(url: str) -> str:
+    """Say which store a URL means: its scheme, and its path or host and database; no password."""
+    parsed = None
+    with suppress(ArgumentError, ValueError):
+        parsed = make_url(url)
+    scheme = scheme_of(url)
+    if parsed is not None and _OTHER_SPELLINGS.get(scheme, scheme) in _OF_SQL:
+        place = place_of_url(parsed)
+        return f"{scheme}, {place}" if place.isprintable() else f"{scheme}:"
+    told = _told_scheme(url)
+    # An @ that is no part of a user's name is one of a password that was not quoted.
+    if parsed is None or "@" in f"{parsed.host}{parsed.database}":
+        return told
+    parts = (parsed.database, parsed.host and f"at {parsed.host}")
+    return ", ".join([told, *filter(None, parts)])
+
+
+def _told_scheme(url: str) -> str:
+    """Name a URL's scheme; text that has none may be anything, a password too."""
+    scheme = scheme_of(url)
+    known = ":" in url and _SCHEME.fullmatch(scheme)
+    return f"{scheme}:" if known else "a URL without a scheme"
 
 
 @contextmanager

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
-from rich.text import Text
 
+from segmentflow_cli.counting import MOST_COUNTED, told_counts, told_period
+from segmentflow_cli.flags import FLAG
 from segmentflow_cli.journey_files import read_template_file
 from segmentflow_cli.options import COMMON, Common
-from segmentflow_cli.printing import lined_up, visible
+from segmentflow_cli.tables import Column
 from segmentflow_cli.times import MOMENT
 from segmentflow_core.wire import template_gaps_document
 
 __all__ = ["check_gaps", "show_gaps"]
-
-_MOST: Final = 100_000
 
 
 def check_gaps(**given: Any) -> None:
@@ -46,22 +45,25 @@ def show_gaps(
     ] = None,
     event: Annotated[str | None, Parameter(help="Look at events of exactly this name.")] = None,
     enrolled: Annotated[
-        bool, Parameter(help="Only events that enrolled in that Journey.", negative="")
+        bool,
+        Parameter(help="Only events that enrolled in that Journey."),
+        FLAG,
     ] = False,
     since: Annotated[
         datetime | None,
-        Parameter(help="Only events received at this instant or later, or so long ago."),
+        Parameter(help="Only events received since, as 2026-05-31 or 7d."),
         MOMENT,
     ] = None,
     until: Annotated[
         datetime | None,
-        Parameter(help="Only events received before this instant."),
+        Parameter(help="Only events received before, as --since."),
         MOMENT,
     ] = None,
     at_most: Annotated[
         int,
         Parameter(
-            help="How many events to look at, newest first.", validator=Number(gte=1, lte=_MOST)
+            help="How many events to look at, newest first.",
+            validator=Number(gte=1, lte=MOST_COUNTED),
         ),
     ] = 1000,
     common: Common = COMMON,
@@ -87,15 +89,9 @@ def show_gaps(
 
 
 def _print(common: Common, gaps: dict[str, Any], at_most: int) -> None:
-    console = common.printer.console
-    bounds = [
-        f"{word} {gaps[name]}"
-        for word, name in (("since", "since"), ("before", "until"))
-        if gaps[name] is not None
-    ]
-    period = " and ".join(bounds) or "so far"
-    name = visible(gaps["event"]).replace("\n", "\\u000a")
-    console.print(Text(f"{gaps['events']:,} {name} events received {period}"))
+    printer = common.printer
+    name = gaps["event"].replace("\n", "\\u000a")
+    printer.say(f"{gaps['events']:,} {name} events received {told_period(gaps)}")
     rows = [
         (
             each["path"],
@@ -106,10 +102,18 @@ def _print(common: Common, gaps: dict[str, Any], at_most: int) -> None:
         )
         for each in gaps["paths"]
     ]
-    console.print(lined_up(("pointer", "missing", "null", "redacted", "default"), rows))
-    if gaps["erased"]:
-        line = f"{gaps['erased']:,} more were erased, and say nothing any more."
-        console.print(Text(line, "yellow"))
-    if gaps["cut"]:
-        line = f"The period was cut: only the newest {at_most:,} events were looked at."
-        console.print(Text(line, "yellow"))
+    counted = (Column(name, "word") for name in ("missing", "null", "redacted", "default"))
+    printer.table((Column("pointer"), *counted), rows)
+    told_counts(
+        printer,
+        [
+            (
+                gaps["erased"],
+                f"{gaps['erased']:,} more were erased, and say nothing any more.",
+            ),
+            (
+                gaps["cut"],
+                f"The period was cut: only the newest {at_most:,} events were looked at.",
+            ),
+        ],
+    )

@@ -12,11 +12,12 @@ from cyclopts import Parameter, Token
 from segmentflow_core.journeys import parse_duration
 from segmentflow_core.ports import parse_instant
 
-__all__ = ["DURATION", "MOMENT", "read_duration", "read_moment"]
+__all__ = ["DURATION", "MOMENT", "SECONDS", "read_duration", "read_moment", "read_seconds"]
 
 _SHORT: Final = re.compile(
     r"(?=[0-9])((?:[0-9]{1,6}w)?(?:[0-9]{1,6}d)?)((?:[0-9]{1,6}h)?(?:[0-9]{1,6}m)?(?:[0-9]{1,9}s)?)"
 )
+_NUMBER: Final = re.compile(r"-?[0-9]{1,9}(?:\.[0-9]{1,9})?")
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -62,6 +63,20 @@ def read_moment(text: str, now: datetime) -> datetime:
         ) from None
 
 
+def read_seconds(text: str) -> float:
+    """Read how many seconds: a number of them, or a duration.
+
+    Raises:
+        ValueError: the text is neither.
+
+    >>> read_seconds("30"), read_seconds("5m"), read_seconds("PT0.5S")
+    (30.0, 300.0, 0.5)
+    """
+    if _NUMBER.fullmatch(text) is not None:
+        return float(text)
+    return read_duration(text).total_seconds()
+
+
 def _duration(_type: object, tokens: Sequence[Token]) -> timedelta:
     return read_duration(tokens[0].value)
 
@@ -69,6 +84,18 @@ def _duration(_type: object, tokens: Sequence[Token]) -> timedelta:
 def _moment(_type: object, tokens: Sequence[Token]) -> datetime:
     return read_moment(tokens[0].value, datetime.now(UTC))
 
+
+def _seconds(kind: object, tokens: Sequence[Token]) -> float:
+    seconds = read_seconds(tokens[0].value)
+    if kind is not int:
+        return seconds
+    if seconds % 1:
+        raise ValueError("Must be whole seconds.")
+    return int(seconds)
+
+
+SECONDS: Final = Parameter(converter=_seconds)
+"""Reads seconds, as `read_seconds` does; whole ones where the option is an integer."""
 
 DURATION: Final = Parameter(converter=_duration)
 """Reads a duration, as `read_duration` does."""

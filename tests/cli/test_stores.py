@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
 from command_answers import answer
-from segmentflow_cli.stores import find_secret, opened, secret_file
+from segmentflow_cli.stores import find_secret, opened, place_of, secret_file
 from segmentflow_core.errors import ConfigurationError
 from segmentflow_core.testing import a_journey
 
@@ -200,3 +201,41 @@ def test_a_missing_secret_says_where_it_was_looked_for(run, request_file, postgr
     err = run("track", request_file, "--idempotency-key", "k", "--store", url)[2]
     assert "Set SEGMENTFLOW_FINGERPRINT_KEY" in err
     assert "segmentflow init" not in err
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("sqlite:///a/b.db", "sqlite, file {here}a/b.db"),
+        ("sqlite://", "sqlite, database :memory:"),
+        (
+            "postgresql://u:secret@db.example.com:5433/shop",
+            'postgresql, database "shop" at db.example.com:5433',
+        ),
+        ("postgres://u:secret@db.example.com/shop", 'postgres, database "shop" at db.example.com'),
+        ("memory://", "memory:"),
+        ("lmdb:///var/lib/shop", "lmdb:, var/lib/shop"),
+        ("redis://u:secret@cache/0", "redis:, 0, at cache"),
+        ("redis://u:sec@secret@cache/0", "redis:"),
+        ("redis://u:1@secret:x/0", "redis:"),
+        ("secret", "a URL without a scheme"),
+        ("SECRET secret://", "a URL without a scheme"),
+    ],
+)
+def test_a_store_is_named_by_what_tells_it_from_others_and_never_by_a_password(url, told):
+    named = place_of(url)
+    assert named == told.format(here=f"{Path.cwd()}/")
+    assert "secret" not in named
+
+
+def test_a_refusal_says_where_was_looked(run, folder):
+    assert run("init")[0] == 0
+    told = f"The store: sqlite, file {folder / 'segmentflow.db'}, Organization acme"
+    for command in (["why", "nobody"], ["journeys", "show", "x"]):
+        status, _, err = run(*command, "--organization", "acme")
+        assert (status, " ".join(err.split()).endswith(told)) == (1, True)
+    assert json.loads(run("why", "nobody", "--json")[2]) == {
+        "error": "not_found",
+        "message": "Not found.",
+        "details": {},
+    }

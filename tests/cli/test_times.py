@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from segmentflow_cli.times import read_duration, read_moment
+from segmentflow_cli.times import read_duration, read_moment, read_seconds
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -54,3 +54,16 @@ def test_a_moment_is_a_date_or_a_date_time(text, moment):
 def test_what_is_no_moment_is_refused(text):
     with pytest.raises(ValueError, match="Must be a date-time such as"):
         read_moment(text, NOW)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("30", 30), ("0", 0), ("0.5", 0.5), ("5m", 300), ("PT0.5S", 0.5)]
+)
+def test_seconds_are_a_number_or_a_duration(text, seconds):
+    assert read_seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "nan", "1e3", "5 m", "٣", "0m", "99999999999"])
+def test_what_is_neither_seconds_nor_a_duration_is_refused(text):
+    with pytest.raises(ValueError, match="Must be a duration such as"):
+        read_seconds(text)

@@ -209,6 +209,8 @@ def test_a_request_may_hold_256_kib_and_nest_64_deep_unless_told_otherwise(store
         ("--max-batch-bytes", "0"),
         ("--read-timeout", "0"),
         ("--keep-alive", "-1"),
+        ("--keep-alive", "PT0.5S"),
+        ("--grace", "soon"),
         ("--remember-keys", "6"),
         ("--together", "129"),
         ("--writers", "0"),
@@ -282,7 +284,7 @@ def test_a_connection_that_sends_nothing_more_is_closed(store, without):
 @pytest.mark.parametrize("without", READERS)
 def test_a_connection_whose_answers_nobody_takes_away_is_closed(store, without):
     request = b"GET /openapi.json HTTP/1.1\r\nhost: a\r\n\r\n"
-    with served(store, "--read-timeout", "2", without=without) as server, socket.socket() as one:
+    with served(store, "--read-timeout", "2s", without=without) as server, socket.socket() as one:
         address = urlsplit(server.url)
         one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         one.connect((address.hostname, address.port))
