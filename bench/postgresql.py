@@ -140,9 +140,20 @@ class ByHand:
         )
 
     def _event_row(self, event_id: str, now: datetime) -> tuple[Any, ...]:
-        organization_id, _, profile_id, _, version, event, data, reference_id, *_, outcomes, _ = (
-            self._event
-        )
+        (
+            organization_id,
+            _,
+            profile_id,
+            _,
+            version,
+            event,
+            data,
+            reference_id,
+            *_,
+            outcomes,
+            _,
+            _,
+        ) = self._event
         self._number += 1
         return (
             organization_id,
@@ -156,6 +167,7 @@ class ByHand:
             now,
             now,
             Jsonb(outcomes),
+            None,
             event_id[-4:],  # as random as the start of a digest
         )
 
