@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench import conditions, core, gathering, growth, hand_over, http, postgresql, sqlite
+from bench import conditions, core, gathering, growth, hand_over, http, postgresql, sqlite, stored
 from bench.machine import Machine
 from bench.report import Line, as_json
 
@@ -27,6 +27,7 @@ def measured(*, quick: bool, full: bool) -> Iterator[Line]:
     yield from growth.measure(quick=quick)
     yield from sqlite.measure(quick=quick)
     yield from postgresql.measure(quick=quick)
+    yield from stored.measure(quick=quick)
     yield from gathering.measure(quick=quick)
     yield from http.measure(quick=quick)
     yield from hand_over.measure(quick=quick)

@@ -12,6 +12,7 @@ from typing import Any
 
 import rfc8785
 
+from bench.machine import is_optimised
 from bench.report import Line, compared, limited
 from bench.timing import alternate
 from segmentflow_core import RedactionPolicy, Tracker
@@ -32,16 +33,23 @@ _WHERE = {
         {"path": "/profile/properties/plan", "op": "eq", "value": "Pro"},
     ]
 }
+_NOT_MET = {"path": "/event/total", "op": "gte", "value": 1000}
 _LISTENING = a_journey(trigger={"event": "order.created", "where": _WHERE})
 
 
-def _tracker(other_journeys: int = 0, profiles: int = 1) -> Tracker:
+_FURTHER = 20
+
+
+def _tracker(other_journeys: int = 0, profiles: int = 1, further_journeys: int = 0) -> Tracker:
     tracker = Tracker(MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET)
     others = [
         a_journey(f"other-{number}", trigger={"event": f"other.{number}"})
         for number in range(other_journeys)
     ]
     tracker.journeys.publish([_LISTENING])
+    for number in range(further_journeys):
+        skipping = {"event": "order.created", "where": _NOT_MET}
+        tracker.journeys.publish([a_journey(f"further-{number}", trigger=skipping)])
     for start in range(0, len(others), 10_000):
         tracker.journeys.publish(others[start : start + 10_000])
     for start in range(0, profiles, 10_000):
@@ -74,7 +82,12 @@ def measure(*, quick: bool, full: bool) -> Iterator[Line]:
     calls, rounds = (1000, 3) if quick else (5000, 7)
     few = _tracker(other_journeys=10)
     alone, _ = alternate(_step(_tracker()), _step(_tracker()), calls, rounds)
-    yield limited("track on memory, one Journey", alone, 60e-6)
+    yield limited("track on memory, one Journey", alone, 65e-6 if is_optimised() else 75e-6)
+    further = _step(_tracker(further_journeys=_FURTHER))
+    more, less = alternate(further, _step(_tracker()), calls, rounds)
+    yield limited(
+        "  a further Journey on the same event, which skips it", (more - less) / _FURTHER, 4e-6
+    )
 
     batching = _tracker()
     batch, _ = alternate(_batch(batching), _batch(batching), max(calls // _BATCH, 5), rounds)

@@ -5,12 +5,24 @@ from __future__ import annotations
 import os
 import platform
 import sqlite3
+import sys
 import sysconfig
 from pathlib import Path
 
 from attrs import frozen
 
-__all__ = ["Machine"]
+__all__ = ["Machine", "is_optimised"]
+
+
+def is_optimised() -> bool:
+    """Say whether Python was built with profile-guided optimisation.
+
+    That of a Linux distribution is, and its configuration does not always say so.
+    """
+    configured = str(sysconfig.get_config_var("CONFIG_ARGS") or "")
+    flags = str(sysconfig.get_config_var("PY_CFLAGS") or "")
+    said = "enable-optimizations" in configured or "-fprofile-use" in flags
+    return said or sys.base_prefix == "/usr"
 
 
 @frozen
@@ -38,11 +50,10 @@ class Machine:
         """Look at the present process and machine."""
         configured = str(sysconfig.get_config_var("CONFIG_ARGS") or "")
         flags = str(sysconfig.get_config_var("PY_CFLAGS") or "")
-        profiled = "enable-optimizations" in configured or "-fprofile-use" in flags
         linked = "with-lto" in configured or "-flto" in flags
         parts = [
             platform.python_compiler(),
-            "with PGO" if profiled else "without PGO",
+            "with PGO" if is_optimised() else "without PGO",
             "with LTO" if linked else "without LTO",
         ]
         if sysconfig.get_config_var("Py_DEBUG"):

@@ -135,14 +135,25 @@ class ByHand:
             now,
             event_id,
             *receipt_and_fingerprint,
-            Jsonb(paths),
+            paths,
             gone,
         )
 
     def _event_row(self, event_id: str, now: datetime) -> tuple[Any, ...]:
-        organization_id, _, profile_id, _, version, event, data, reference_id, *_, outcomes, _ = (
-            self._event
-        )
+        (
+            organization_id,
+            _,
+            profile_id,
+            _,
+            version,
+            event,
+            data,
+            reference_id,
+            *_,
+            outcomes,
+            _,
+            _,
+        ) = self._event
         self._number += 1
         return (
             organization_id,
@@ -156,6 +167,7 @@ class ByHand:
             now,
             now,
             Jsonb(outcomes),
+            None,
             event_id[-4:],  # as random as the start of a digest
         )
 
@@ -284,13 +296,13 @@ def _against_hand_written(
     server: Postgres, tracker: Tracker, hand: ByHand, calls: int, rounds: int
 ) -> Iterator[Line]:
     one, by_hand = alternate(lambda: tracker.track(_REQUEST, _key()), hand.one, calls, rounds)
-    yield compared("one event on PostgreSQL against hand-written", by_hand, one, at_least=0.9)
+    yield compared("one event on PostgreSQL against hand-written", by_hand, one, at_least=1.2)
     pairs = [
         (_seconds(_track_as_client, server, calls), _seconds(_write_as_client, server, calls))
         for _ in range(max(rounds // 2, 1))
     ]
     ours, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
-    yield compared(f"  with {_CLIENTS} clients at once", theirs, ours, at_least=0.9)
+    yield compared(f"  with {_CLIENTS} clients at once", theirs, ours, at_least=1)
 
     batch, bulk = alternate(
         lambda: tracker.track_many([(_REQUEST, _key()) for _ in range(_BATCH)]),
@@ -302,10 +314,10 @@ def _against_hand_written(
         f"a batch of {_BATCH} on PostgreSQL against our single events",
         one,
         batch / _BATCH,
-        at_least=10,
+        at_least=7,
     )
     yield compared(
-        f"a batch of {_BATCH} on PostgreSQL against hand-written bulk", bulk, batch, at_least=0.4
+        f"a batch of {_BATCH} on PostgreSQL against hand-written bulk", bulk, batch, at_least=0.65
     )
 
 

@@ -37,16 +37,14 @@ class Queue:
 
     def move(self, organization_id: str, before: Enrollment | None, after: Enrollment) -> None:
         """Remove an Enrollment from its old place, if it had one, and add it at its new one."""
-        for enrollment, act, undo in (
-            (before, self._remove, self._add),
-            (after, self._add, self._remove),
-        ):
-            if enrollment is None or enrollment.status not in AVAILABLE_STATUSES:
-                continue
-            line = (enrollment.journey_id, enrollment.era)
-            place = (organization_id, line, _entry(enrollment))
-            act(*place)
-            self._undo.append((undo, place))
+        if before is not None and before.status in AVAILABLE_STATUSES:
+            place = (organization_id, *_place(before))
+            self._remove(*place)
+            self._undo.append((self._add, place))
+        if after.status in AVAILABLE_STATUSES:
+            place = (organization_id, *_place(after))
+            self._add(*place)
+            self._undo.append((self._remove, place))
 
     def available(
         self, terms: ClaimTerms, moves: Callable[[str, str, int], bool]
@@ -91,7 +89,11 @@ class Queue:
         return (enrollment_id for _, enrollment_id in due)
 
     def _add(self, organization_id: str, line: _Line, entry: _Entry) -> None:
-        insort(self._entries.setdefault(organization_id, {}).setdefault(line, []), entry)
+        entries = self._entries.setdefault(organization_id, {}).setdefault(line, [])
+        if not entries or entries[-1] < entry:
+            entries.append(entry)
+        else:
+            insort(entries, entry)
 
     def _remove(self, organization_id: str, line: _Line, entry: _Entry) -> None:
         lines = self._entries[organization_id]
@@ -103,5 +105,6 @@ class Queue:
             del self._entries[organization_id]
 
 
-def _entry(enrollment: Enrollment) -> _Entry:
-    return enrollment.waits_until, enrollment.enrollment_id
+def _place(enrollment: Enrollment) -> tuple[_Line, _Entry]:
+    line = (enrollment.journey_id, enrollment.era)
+    return line, (enrollment.waits_until, enrollment.enrollment_id)

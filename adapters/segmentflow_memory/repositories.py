@@ -77,7 +77,7 @@ class _Tracking:
             if claim is not None and not claim.is_expired(intent.now):
                 taken[key] = claim
         found: dict[str, Profile] = {}
-        for profile_id in self._led_to(organization_id, intent):
+        for profile_id in dict.fromkeys(self._led_to(organization_id, intent)):
             profile = tables.profiles.rows[organization_id, profile_id]
             # Without keys the caller only reads, so it gets a copy like any reader.
             # Deciding a batch never changes the JSON it is given.
@@ -103,8 +103,9 @@ class _Tracking:
             if (organization_id, self._tables.hashed(organization_id, each)) in blocked
         )
 
-    def _led_to(self, organization_id: str, intent: Intent) -> Iterator[str]:
+    def _led_to(self, organization_id: str, intent: Intent) -> list[str]:
         tables = self._tables
+        ids: list[str] = []
         for index, values in (
             (tables.emails.rows, intent.emails),
             (tables.external_ids.rows, intent.external_ids),
@@ -112,7 +113,7 @@ class _Tracking:
             for value in values:
                 profile_id = index.get((organization_id, value))
                 if profile_id is not None:
-                    yield profile_id
+                    ids.append(profile_id)
         if tables.aliases.rows:
             for kind, values in (
                 (IdentityKind.EMAIL, intent.emails),
@@ -121,11 +122,12 @@ class _Tracking:
                 for value in values:
                     profile_id = tables.aliases.rows.get((organization_id, kind, value))
                     if profile_id is not None:
-                        yield profile_id
+                        ids.append(profile_id)
         former = tables.former_emails.rows
         if former:
             for email in intent.emails:
-                yield from former.get((organization_id, email), ())
+                ids += former.get((organization_id, email), ())
+        return ids
 
     def prior_entries(
         self, organization_id: str, probes: Sequence[Probe]
@@ -161,7 +163,7 @@ class _Tracking:
         ]
         for before, _ in moved:
             self._forget_identities(organization_id, before)
-        for profile in (*(profile for _, profile in moved), *changes.created_profiles):
+        for profile in [*[profile for _, profile in moved], *changes.created_profiles]:
             self._put_identities(organization_id, profile)
         for profile in (*changes.changed_profiles, *changes.created_profiles):
             tables.profiles.put((organization_id, profile.profile_id), profile)

@@ -69,9 +69,15 @@ class SortedIds(Generic[K]):
         self._undo = undo
 
     def add(self, of: K, identifier: str) -> None:
-        ids = self._ids.setdefault(of, [])
-        insort(ids, identifier)
-        self._undo.append((ids.remove, (identifier,)))
+        ids = self._ids.get(of)
+        if ids is None:
+            ids = self._ids[of] = []
+        if not ids or ids[-1] < identifier:  # ids are made in order, nearly always
+            ids.append(identifier)
+            self._undo.append((ids.pop, ()))
+        else:
+            insort(ids, identifier)
+            self._undo.append((ids.remove, (identifier,)))
 
     def remove(self, of: K, identifier: str) -> None:
         ids = self._ids[of]
@@ -100,8 +106,12 @@ class ReceiptTimes:
     def add(self, organization_id: str, event: UserEvent) -> None:
         times = self._times.setdefault(organization_id, [])
         entry = (event.received_at, event.event_id)
-        insort(times, entry)
-        self._undo.append((times.remove, (entry,)))
+        if not times or times[-1] < entry:
+            times.append(entry)
+            self._undo.append((times.pop, ()))
+        else:
+            insort(times, entry)
+            self._undo.append((times.remove, (entry,)))
 
     def remove(self, organization_id: str, event: UserEvent) -> None:
         times = self._times[organization_id]

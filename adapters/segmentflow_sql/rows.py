@@ -8,7 +8,6 @@ ids and JSON as text, instants as microseconds; how each wants them written, its
 from __future__ import annotations
 
 import json
-from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from datetime import datetime
 from operator import attrgetter
@@ -25,18 +24,15 @@ from segmentflow_core.ports import (
     EmailTimes,
     Enrollment,
     EnrollmentStatus,
-    Fingerprint,
     IdentityKind,
     Journey,
     JourneyDefinition,
     JourneyStatus,
-    KeyClaim,
     MergedSeries,
     Outcome,
     Profile,
     ProfileVersion,
     Reads,
-    Receipt,
     SkipReason,
     UserEvent,
     Withdrawal,
@@ -56,7 +52,6 @@ __all__ = [
     "as_archived",
     "audit_from",
     "audit_row",
-    "claim_of_taken_key",
     "count_row",
     "definition_from",
     "enrollment_from",
@@ -67,8 +62,6 @@ __all__ = [
     "has_ended",
     "identity_row",
     "journey_row",
-    "key_claim_from",
-    "key_claim_row",
     "life_of",
     "life_row",
     "outcomes_from",
@@ -96,50 +89,6 @@ def _read_json(text: str) -> Any:
 
 def _maybe_moment(count: int | None) -> datetime | None:
     return None if count is None else from_microseconds(count)
-
-
-def key_claim_row(codec: Codec, organization_id: str, claim: KeyClaim) -> Row:
-    """Return the columns of a key claim."""
-    receipt, fingerprint = claim.receipt, claim.fingerprint
-    return (
-        organization_id,
-        claim.key_digest,
-        codec.maybe(claim.expires_at),
-        codec.instant(claim.taken_at),
-        receipt.event_id,
-        receipt.profile_id,
-        receipt.matched_journeys,
-        receipt.enrolled_journeys,
-        *_fingerprint_row(fingerprint),
-        codec.json(claim.paths),
-    )
-
-
-def _fingerprint_row(fingerprint: Fingerprint | None) -> Row:
-    if fingerprint is None:
-        return (None, None, None)
-    digest = b64encode(fingerprint.digest).decode("ascii").rstrip("=")
-    return (fingerprint.scheme, fingerprint.key_id, digest)
-
-
-def claim_of_taken_key(row: Row) -> Row:
-    """Return, of a key claim's row, what its key did not say yet, then the key itself."""
-    organization_id, key_digest, _, *claim = row
-    return (*claim, organization_id, key_digest)
-
-
-def key_claim_from(row: Sequence[Any]) -> KeyClaim:
-    """Read a claim from its columns, in table order."""
-    _, key_digest, expires_at, taken_at, event_id, profile_id, matched, enrolled, *rest = row
-    scheme, key_id, digest, paths = rest
-    return KeyClaim(
-        key_digest,
-        None if scheme is None else Fingerprint(scheme, key_id, b64decode(f"{digest}=")),
-        _read_json(paths),
-        Receipt(event_id, profile_id, matched, enrolled, matched - enrolled),
-        from_microseconds(taken_at),
-        _maybe_moment(expires_at),
-    )
 
 
 def profile_row(codec: Codec, organization_id: str, profile: Profile) -> Row:
@@ -415,17 +364,25 @@ def _properties(text: str | None) -> Any:
 
 
 def _outcome_document(outcome: Outcome) -> list[Any]:
-    return [outcome.journey_id, outcome.version, outcome.outcome, outcome.reason]
+    """Write an outcome: a reason says that it was skipped, none that it enrolled."""
+    if outcome.reason is None:
+        return [outcome.journey_id, outcome.version]
+    return [outcome.journey_id, outcome.version, outcome.reason]
 
 
 def outcomes_from(text: str) -> tuple[Outcome, ...]:
-    """Read the outcomes stored with an event."""
-    return tuple(
-        [
-            Outcome(journey_id, version, kind, None if reason is None else SkipReason(reason))
-            for journey_id, version, kind, reason in _read_json(text)
-        ]
-    )
+    """Read the outcomes stored with an event.
+
+    One that was migrated has "enrolled" or "skipped" before its reason, and null for none.
+    """
+    outcomes: list[Outcome] = []
+    for journey_id, version, *rest in _read_json(text):
+        reason = rest[-1] if rest else None
+        if reason is None:
+            outcomes.append(Outcome(journey_id, version, "enrolled"))
+        else:
+            outcomes.append(Outcome(journey_id, version, "skipped", SkipReason(reason)))
+    return tuple(outcomes)
 
 
 def journey_row(codec: Codec, organization_id: str, journey: Journey) -> Row:

@@ -98,7 +98,8 @@ key_claims = Table(
     Column("key_digest", _text(43), primary_key=True),
     _instant("expires_at", nullable=True),
     # What follows is NULL until the transaction that took the key writes the claim. Of an erased
-    # event, the fingerprint is NULL again: scheme, key_id and digest.
+    # event, the fingerprint is NULL again: scheme, key_id and digest. NULL beside a digest is the
+    # scheme of every version so far.
     _instant("taken_at", nullable=True),
     Column("event_id", _ID),
     Column("profile_id", _ID),
@@ -107,7 +108,8 @@ key_claims = Table(
     Column("scheme", _text(64)),
     Column("key_id", _text(64)),
     Column("digest", _text(43)),
-    Column("paths", _JSON),
+    # JSON that is only read whole, in half the bytes of JSONB.
+    Column("paths", Text),
     # Whose event it was, once retention removed that: an erasure finds the claim by it. A column
     # of its own, so that PostgreSQL need not write an index when a key that was taken is claimed.
     Column("gone_profile_id", _ID),

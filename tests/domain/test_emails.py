@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from segmentflow_core.domain.emails import given_again, leads_before
 from segmentflow_core.domain.emails import with_email as with_other_email
-from segmentflow_core.domain.profile import Profile, ProfileLimits
+from segmentflow_core.domain.profile import Profile, ProfileLimits, event_time
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
@@ -23,7 +23,7 @@ NOBODY = Profile("p", None, "x", {}, {}, NOW, NOW)
 def with_email(profile, email, occurred_at, received_at, limits):
     if email != profile.email:
         return with_other_email(profile, email, occurred_at, received_at, limits)
-    times = given_again(profile.email_times, occurred_at, received_at)
+    times = given_again(profile.email_times, *event_time(occurred_at, received_at))
     return evolve(profile, email_times=times)
 
 

@@ -34,6 +34,7 @@ PROMISED = {
     "conflict.MAX_PATHS": 64,
     "conflict._MAX_POINTER": 255,
     "conflict._PATH_DIGEST_BYTES": 8,
+    "conflict._PATH_DIGEST_DIGITS": 8,
     "faults.MAX_PATH": 1024,
     "fingerprint.MIN_SECRET_BYTES": 32,
     "fingerprint._KEY_ID_BYTES": 8,

@@ -25,6 +25,7 @@ from segmentflow_core.domain.profile import (
     MergedSeries,
     Profile,
     ProfileLimits,
+    event_time,
     with_properties,
 )
 from segmentflow_core.errors import ProfileTooLarge
@@ -48,12 +49,13 @@ def happened(profile, *events):
     """Let events of a Profile happen: (minute, email or None, Properties), received in turn."""
     for number, (at, email, properties) in enumerate(events):
         received = NOW + timedelta(microseconds=number)
+        time = event_time(minute(at), received)
         if email is not None and email == profile.email:
-            times = given_again(profile.email_times, minute(at), received)
+            times = given_again(profile.email_times, *time)
             profile = evolve(profile, email_times=times)
         elif email is not None:
             profile = with_email(profile, email, minute(at), received, WIDE)
-        found = with_properties(profile, properties, minute(at), received, WIDE)
+        found = with_properties(profile, properties, time, WIDE, is_timed=True)
         values, times = found or (profile.properties, profile.property_times)
         profile = evolve(
             profile, properties=values, property_times=times, number=profile.number + 1

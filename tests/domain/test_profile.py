@@ -14,6 +14,7 @@ from segmentflow_core.domain.profile import (
     Profile,
     ProfileLimits,
     ProfileVersion,
+    event_time,
 )
 from segmentflow_core.domain.profile import with_properties as changed_properties
 from segmentflow_core.errors import ConfigurationError, ProfileTooLarge
@@ -22,7 +23,8 @@ NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 
 def with_properties(profile, changes, occurred_at, received_at, *limits):
-    changed = changed_properties(profile, changes, occurred_at, received_at, *limits)
+    time, is_timed = event_time(occurred_at, received_at), occurred_at is not None
+    changed = changed_properties(profile, changes, time, *limits, is_timed=is_timed)
     if changed is None:
         return profile
     properties, times = changed

@@ -205,7 +205,7 @@ def crowded(postgres):
         for table, values in {
             "profile_versions": "'default', gen_random_uuid(), n % 7, NULL, NULL, '{}', '{}', "
             "'{}', 1, 2",
-            "claims (organization_id, key_digest, event_id, scheme)": "'default', n, "
+            "claims (organization_id, key_digest, event_id, digest)": "'default', n, "
             "gen_random_uuid(), 'x'",
             "gone_versions": "'default', gen_random_uuid(), n % 7, 1",
             "gone_events": "'default', gen_random_uuid(), 'e', 1, now(), 1",

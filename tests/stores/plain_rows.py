@@ -94,7 +94,9 @@ def _from_sqlite(column: str, value: Any) -> Any:
     return value
 
 
-def _from_postgresql(_: str, value: Any) -> Any:
+def _from_postgresql(column: str, value: Any) -> Any:
+    if column == "paths" and isinstance(value, str):
+        return json.loads(value)
     if isinstance(value, datetime):
         return write_instant(value)
     return str(value) if isinstance(value, UUID) else value

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import Phase, settings
 
@@ -48,7 +50,6 @@ def run(storage, how=REPEATABLE):
     run_storage_machine(storage, trackers(storage, clock), clock, how)
 
 
-@pytest.mark.deep
 def test_a_storage_that_keeps_its_promises_agrees_with_the_model():
     run(MemoryStorage())
 
@@ -61,13 +62,12 @@ def test_a_planted_mistake_disagrees_with_the_model(kind):
         run(kind(), PATIENT)
 
 
-@pytest.mark.deep
 def test_a_failure_is_made_shorter_for_a_bounded_time_and_stays_one():
     """With no time at all, the first failure is shown as it was found."""
     shrinking = settings(REPEATABLE, phases=[Phase.generate, Phase.shrink])
     (kind,) = (k for k in BROKEN if k.__name__ == "StaleJourneys")
     lengths = []
-    for seconds in (0, 3):
+    for seconds in (0, 0.5):
         storage, clock = kind(), FixedClock()
         with pytest.raises(AssertionError) as failure:
             run_storage_machine(
@@ -119,6 +119,7 @@ CALLS = {
     "release": lambda machine, crash: machine.release(0, failed=True, crash=crash),
     "extend": lambda machine, crash: machine.extend(0, crash),
     "revive": lambda machine, crash: machine.revive(0, crash),
+    "withdraw": lambda machine, crash: machine.withdraw(0, crash),
     "suppress": lambda machine, crash: machine.suppress(0, 0, False, crash),
     "unsuppress": lambda machine, crash: machine.suppress(0, 1, True, crash),
     "erase": lambda machine, crash: machine.erase(0, 0, True, crash),
@@ -131,7 +132,7 @@ class Without(MemoryStorage):
 
     def __init__(self):
         super().__init__()
-        del self._transaction.finding, self._transaction.people
+        del self._transaction.finding, self._transaction.people, self._transaction.cancelling
 
 
 def test_a_storage_that_lacks_what_it_may_lack_is_asked_for_none_of_it():
@@ -153,6 +154,42 @@ def test_people_are_named_by_their_ids_where_nobody_is_found_by_anything_else():
         machine.erase(0, 1, False, None)
     machine.suppress(0, 0, False, None)
     machine.merge((0, 0), (1, 2), None)
+    machine.look("a")
+    machine.teardown()
+
+
+def test_what_later_events_cancel_is_expected():
+    """What waits is withdrawn, what is held is marked, what comes late is skipped."""
+    storage, clock = MemoryStorage(), FixedClock()
+    machine = StorageMachine(storage, trackers(storage, clock), clock)
+    cart = {"cancelOn": [{"event": "other", "same": ["/event/orderId"]}]}
+    twice = {"policy": "at_most", "times": 2, "within": "PT1H"}
+    always = {"policy": "every_event"}
+    machine.begin([a_journey("one", reentry=always, **cart), a_journey("two", reentry=twice)])
+    paid = a_request(event="other", data={"orderId": 1})
+    machine.track("a", [(a_request(data={"orderId": 1}), "k")], None)
+    machine.claim("a", 1, None)
+    machine.track("a", [(a_request(data={"orderId": 2}), "K")], None)
+    machine.track("a", [(paid, "l"), (paid, "m")], None)
+    machine.track("a", [(a_request(event="other", data={"orderId": 2}), "n")], None)
+    late = a_request(data={"orderId": 1}, occurredAt=datetime(2020, 1, 1, tzinfo=UTC))
+    machine.track("a", [(late, "o")], None)
+    machine.release(0, failed=True, crash=None)
+    machine.claim("a", 3, None)
+    for choice in range(3):
+        machine.withdraw(choice, None)
+    machine.look("a")
+    machine.teardown()
+
+
+def test_of_entries_at_a_limit_a_merge_withdraws_none():
+    storage, clock = MemoryStorage(), FixedClock()
+    machine = StorageMachine(storage, trackers(storage, clock), clock)
+    twice = {"policy": "at_most", "times": 2, "within": "PT1H"}
+    machine.begin([a_journey("one", reentry=twice), a_journey("two", reentry={"policy": "once"})])
+    other = a_request(profile={"email": "other@example.com"})
+    machine.track("a", [(a_request(), "key"), (other, "of another one")], None)
+    machine.merge((0, 1), (0, 1), None)
     machine.look("a")
     machine.teardown()
 

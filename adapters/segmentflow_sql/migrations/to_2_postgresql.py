@@ -216,10 +216,11 @@ SELECT c.organization_id,
     coalesce(jsonb_array_length(e.outcomes), 0) AS matched,
     (SELECT count(*) FROM jsonb_array_elements(e.outcomes) AS o WHERE o->>2 = 'enrolled')::integer
         AS enrolled,
-    c.scheme, c.key_id, rtrim(encode(decode(c.digest, 'hex'), 'base64'), '=') AS digest,
+    nullif(c.scheme, 'hmac-sha256/jcs/1') AS scheme, c.key_id,
+    rtrim(encode(decode(c.digest, 'hex'), 'base64'), '=') AS digest,
     (
-        SELECT coalesce(jsonb_object_agg(path, kept), '{}')
-        FROM jsonb_each(c.paths) AS each (path, kept)
+        SELECT coalesce(jsonb_object_agg(path, left(kept, 8)), '{}')::text
+        FROM jsonb_each_text(c.paths) AS each (path, kept)
         WHERE starts_with(path || '/', '/profile/')
             OR starts_with(path || '/', '/redactedDataPaths/')
             OR starts_with(path || '/', '/occurredAt/')
@@ -260,7 +261,7 @@ STEPS: Final = (
     ADD COLUMN scheme VARCHAR(64) COLLATE "C",
     ADD COLUMN key_id VARCHAR(64) COLLATE "C",
     ADD COLUMN digest VARCHAR(43) COLLATE "C",
-    ADD COLUMN paths JSONB,
+    ADD COLUMN paths TEXT,
     ADD COLUMN gone_profile_id UUID""",
             """INSERT INTO segmentflow_claims
     (organization_id, key_digest, expires_at, taken_at, event_id, profile_id, matched, enrolled,

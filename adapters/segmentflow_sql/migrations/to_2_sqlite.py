@@ -281,8 +281,8 @@ SELECT c.organization_id, segmentflow_key_digest(c.organization_id, c.key, c.ope
     coalesce(json_array_length(e.outcomes), 0),
     (SELECT count(*) FROM json_each(e.outcomes) AS o
         WHERE json_extract(o.value, '$[2]') = 'enrolled'),
-    c.scheme, c.key_id, segmentflow_base64(c.digest), segmentflow_unseen(c.paths, e.data),
-    NULL
+    nullif(c.scheme, 'hmac-sha256/jcs/1'), c.key_id, segmentflow_base64(c.digest),
+    segmentflow_unseen(c.paths, e.data), NULL
 FROM segmentflow_1_claims AS c
 LEFT JOIN segmentflow_1_events AS e
     ON e.organization_id = c.organization_id AND e.event_id = c.event_id

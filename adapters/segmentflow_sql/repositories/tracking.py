@@ -24,6 +24,7 @@ from segmentflow_core.ports import (
     to_microseconds,
 )
 from segmentflow_sql import rows
+from segmentflow_sql.claim_rows import claim_of_taken_key, key_claim_from, key_claim_row
 from segmentflow_sql.exchange import (
     Call,
     Connection,
@@ -170,8 +171,11 @@ class TrackingRepository:
             answer: to what takes the keys: the digests of those taken now, or the claims found.
         """
         if self._statements.take_keys is None:
+            self._expired = []
+            if not answer:
+                return {}
             # A key that was not found gives a row of NULLs, or none.
-            claims = [rows.key_claim_from(row) for row in answer if row[1] is not None]
+            claims = [key_claim_from(row) for row in answer if row[1] is not None]
             now = intent.now
             held = [c for c in claims if c.expires_at is None or c.expires_at > now]
             self._expired = [c.key_digest for c in claims if c not in held]
@@ -181,7 +185,7 @@ class TrackingRepository:
         if not others:
             return {}
         (found,) = await self._connection.exchange([self._looking(organization_id, others)])
-        taken = {claim.key_digest: claim for claim in map(rows.key_claim_from, found)}
+        taken = {claim.key_digest: claim for claim in map(key_claim_from, found)}
         if len(taken) < len(others):
             # What stood in the way has gone since: another try finds the key free.
             raise LostRace
@@ -213,9 +217,9 @@ class TrackingRepository:
             free = statements.free_keys
             keys = codec.listed(without)
             calls.append(Call(free, free.arguments(organization_id=organization_id, keys=keys)))
-        claims = [rows.key_claim_row(codec, organization_id, claim) for claim in changes.key_claims]
+        claims = [key_claim_row(codec, organization_id, claim) for claim in changes.key_claims]
         if not one_writer:
-            claims = [rows.claim_of_taken_key(row) for row in claims]
+            claims = [claim_of_taken_key(row) for row in claims]
         calls += calls_for_rows(statements.write_key_claims, claims)
         calls += self._changes_of_profiles(organization_id, changes)
         if changes.created_profiles:

@@ -239,7 +239,7 @@ def _scrub_key_claim() -> ClauseElement:
     """Scrub the key claim of an event, if it is not yet."""
     return (
         update(key_claims)
-        .where(claim_of_event(), key_claims.c.scheme.is_not(None))
+        .where(claim_of_event(), key_claims.c.digest.is_not(None))
         .values(_NO_DIGESTS)
         .returning(key_claims.c.key_digest)
     )

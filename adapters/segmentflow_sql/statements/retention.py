@@ -269,7 +269,7 @@ def _leave_key_claim() -> Update:
     """Take from the key claim of an event what only a comparison with the event needs."""
     return (
         update(key_claims)
-        .where(claim_of_event(), key_claims.c.scheme.is_not(None))
+        .where(claim_of_event(), key_claims.c.digest.is_not(None))
         .values(
             paths=literal_column("'{}'"),
             gone_profile_id=bindparam("profile_id", type_=key_claims.c.gone_profile_id.type),

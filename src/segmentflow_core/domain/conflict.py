@@ -42,6 +42,9 @@ _CACHED_SHAPES: Final = 1024
 _CACHED_LENGTH: Final = 512
 
 _PATH_DIGEST_BYTES: Final = 8
+_PATH_DIGEST_DIGITS: Final = 8
+"""How many of the digits are kept. A digest only says where two requests differ that are known to
+differ: one difference in four billion is not named."""
 
 _HIDDEN: Final = ""
 """Stands for the digest of what was redacted: it says that there was something, no more."""
@@ -66,7 +69,7 @@ def unseen_digests(request: ValidRequest, key: FingerprintKey, *, salt: bytes) -
             digests.
 
     Returns:
-        JSON Pointers into the request, each with a keyed digest of 16 hex digits, or with
+        JSON Pointers into the request, each with a keyed digest of 8 hex digits, or with
         none where a policy redacts it.
     """
     sent = request.document
@@ -117,7 +120,7 @@ def path_digests(
         else:
             entry = start()
             entry.update(_spelt(pointer, container))
-            digests[pointer] = entry.hexdigest()
+            digests[pointer] = entry.hexdigest()[:_PATH_DIGEST_DIGITS]
             continue
         values = container.values() if type(container) is dict else container
         for path, value in zip(paths, values):  # noqa: B905 - one path for each value
@@ -129,7 +132,7 @@ def path_digests(
             else:
                 entry = start()
                 entry.update(_spelt(path, value))
-                digests[path] = entry.hexdigest()
+                digests[path] = entry.hexdigest()[:_PATH_DIGEST_DIGITS]
     return digests
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Final
 
 from attrs import define, evolve
@@ -93,6 +94,7 @@ class Decision:
 
 
 _NOTHING_PRIOR: Final = PriorEntries()
+_journey_id: Final = attrgetter("definition.journey_id")
 _NOTHING_RECORDED: Final[Mapping[str, UserEvent | None]] = {}
 _NOTHING_TOLD: Final[Mapping[Question, EarlierEvents]] = {}
 
@@ -196,7 +198,7 @@ class _Batch:
             limits=profile_limits,
         )
         self.journeys: dict[str, list[Journey]] = {}
-        for journey in sorted(known.journeys, key=lambda journey: journey.journey_id):
+        for journey in sorted(known.journeys, key=_journey_id):
             self.journeys.setdefault(journey.definition.trigger.event, []).append(journey)
         self.free: dict[str, None] = {}
         self.accepted: dict[str, tuple[Item, UserEvent, Receipt]] = {}
@@ -329,8 +331,9 @@ class _Batch:
         *,
         history: History | None,
     ) -> Outcome:
+        journey_id = journey.definition.journey_id
         if profile.suppressed_at is not None:
-            return Outcome(journey.journey_id, journey.version, "skipped", SkipReason.SUPPRESSED)
+            return Outcome(journey_id, journey.version, "skipped", SkipReason.SUPPRESSED)
         rules = journey.rules
         profile_id = profile.profile_id
         occurred_at = item.request.occurred_at or self.now
@@ -339,7 +342,7 @@ class _Batch:
         reason = passage.reason
         if reason is None and passage.needs_history:
             since = rules.since(self.now)
-            probe = Probe(journey.journey_id, profile_id, passage.entry_key, None, since)
+            probe = Probe(journey_id, profile_id, passage.entry_key, None, since)
             reason = rules.readmit(self._prior(probe, profile), self.now)
         if reason is None and rules.cancel_on:
             is_new = profile_id in self.profiles.created
@@ -356,7 +359,7 @@ class _Batch:
         if reason is None and not (told is not None and told.is_open):
             self._enroll(journey, profile, passage.entry_key, state, item)
         kind: OutcomeKind = "enrolled" if reason is None else "skipped"
-        return Outcome(journey.journey_id, journey.version, kind, reason)
+        return Outcome(journey_id, journey.version, kind, reason)
 
     def _history(self, state: JsonObject, profile: Profile, occurred_at: datetime) -> History:
         """Return what is earlier than an event: of this batch, and of what the store knows."""
@@ -413,8 +416,8 @@ class _Batch:
     ) -> None:
         rules, event_id = journey.rules, item.event_id
         occurred_at = item.request.occurred_at or self.now
-        profile_id = profile.profile_id
-        entered = self.entered.setdefault((journey.journey_id, profile_id), {})
+        profile_id, journey_id = profile.profile_id, journey.definition.journey_id
+        entered = self.entered.setdefault((journey_id, profile_id), {})
         entered[entry_key] = entered.get(entry_key, 0) + 1
         cancellers = None
         if rules.cancel_on:
@@ -422,7 +425,7 @@ class _Batch:
             cancellers = cancellers_of(rules.cancel_on, state, since)
         enrollment = Enrollment(
             self.new_id(),
-            journey.journey_id,
+            journey_id,
             journey.version,
             profile_id,
             event_id,

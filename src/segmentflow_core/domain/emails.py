@@ -54,7 +54,9 @@ def with_email(
     gave_way = (
         known is not None and occurred_at is not None and time[0] < leads_before(profile, email)
     )
-    times = _given(known, happened, received)
+    times = (happened, happened, received)
+    if known is not None:
+        times = given_again(known, happened, received)
     if gave_way or times[1:] < last:
         former[email] = times
         kept = evolve(profile, former_emails=former)
@@ -72,17 +74,14 @@ def with_email(
     return kept
 
 
-def given_again(
-    times: EmailTimes, occurred_at: datetime | None, received_at: datetime
-) -> EmailTimes:
-    """Return when a Profile's own email was given, once an event has given it again."""
-    return _given(times, *event_time(occurred_at, received_at))
+def given_again(times: EmailTimes, happened: int, received: int) -> EmailTimes:
+    """Return when an email was given, once another event has given it.
 
-
-def _given(times: EmailTimes | None, happened: int, received: int) -> EmailTimes:
-    """Count one more event that gave an email."""
-    if times is None:
-        return happened, happened, received
+    Args:
+        times: when it was given so far.
+        happened: as `event_time` says of the event, like `received`.
+        received: when it was received.
+    """
     first, last, last_received = times
     return min(first, happened), *max((last, last_received), (happened, received))
 

@@ -12,7 +12,7 @@ import hmac
 from functools import cached_property
 from typing import Any, Final, TypeAlias, cast
 
-from attrs import Attribute, field, frozen
+from attrs import Attribute, define, field, frozen
 
 from segmentflow_core.domain.canonical import canonical_json
 from segmentflow_core.domain.json_value import JsonObject
@@ -160,7 +160,7 @@ class FingerprintKeys:
         raise FingerprintKeyUnknown(details={"keyId": key_id})
 
 
-@frozen
+@define
 class Fingerprint:
     """What is stored to recognise a repeated request.
 

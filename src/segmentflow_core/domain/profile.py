@@ -191,15 +191,16 @@ def same_values(before: JsonObject, after: JsonObject) -> bool:
     """
     if before.keys() != after.keys():
         return False
-    return all(_is_same(before[name], value) for name, value in after.items())
-
-
-def _is_same(before: JsonValue, after: JsonValue) -> bool:
-    if before is after:
-        return True
-    if isinstance(after, str):
-        return before == after
-    return encode_json(before) == encode_json(after)
+    for name, value in after.items():
+        held = before[name]
+        if held is value:
+            continue
+        if isinstance(value, str):
+            if held != value:
+                return False
+        elif encode_json(held) != encode_json(value):
+            return False
+    return True
 
 
 @frozen
@@ -260,9 +261,10 @@ def event_time(occurred_at: datetime | None, received_at: datetime) -> tuple[int
 def with_properties(
     profile: Profile,
     changes: JsonObject,
-    occurred_at: datetime | None,
-    received_at: datetime,
+    time: PropertyTime,
     limits: ProfileLimits = DEFAULT_PROFILE_LIMITS,
+    *,
+    is_timed: bool,
 ) -> tuple[JsonObject, Mapping[str, PropertyTime]] | None:
     """Return Properties and their times with `changes` applied, where nothing newer stands.
 
@@ -273,9 +275,9 @@ def with_properties(
     Args:
         profile: as it stands.
         changes: admitted Properties.
-        occurred_at: when the event happened; None where the request does not say.
-        received_at: when it was received.
+        time: the `event_time` of the event.
         limits: what the Profile may hold.
+        is_timed: whether the request says when the event happened.
 
     Returns:
         None where neither a value nor a time changes.
@@ -285,15 +287,13 @@ def with_properties(
     """
     if not changes:
         return None
-    time = event_time(occurred_at, received_at)
-    received = time[1]
     properties: dict[str, JsonValue] = dict(profile.properties)
-    times = _remembered(profile, received - limits.forget_removed_after // _MICROSECOND)
+    times = _remembered(profile, time[1] - limits.forget_removed_after // _MICROSECOND)
     for name, value in changes.items():
         known = times.get(name)
         if known is None or known <= time:
             times[name] = time
-        elif occurred_at is not None:
+        elif is_timed:
             continue
         if value is None:
             properties.pop(name, None)

@@ -104,13 +104,15 @@ class ProfilesInHand:
         Raises:
             SegmentflowError: the request is refused; nothing has changed.
         """
-        profile, email_times = self._resolve(request)
+        occurred_at = request.occurred_at
+        time = event_time(occurred_at, self._now)
+        profile, email_times = self._resolve(request, time)
         changed = with_properties(
-            profile, request.properties, request.occurred_at, self._now, self._limits
+            profile, request.properties, time, self._limits, is_timed=occurred_at is not None
         )
         return self._keep(profile, email_times, changed)
 
-    def _resolve(self, request: ValidRequest) -> tuple[Profile, EmailTimes]:
+    def _resolve(self, request: ValidRequest, time: PropertyTime) -> tuple[Profile, EmailTimes]:
         """Find or make the Profile of a request, and say when its email was given."""
         email, external_id = request.email, request.external_id
         if self._blocked:
@@ -144,7 +146,7 @@ class ProfilesInHand:
         if email is None or email in self._alias_emails:
             return found, found.email_times
         if email == found.email:
-            return found, given_again(found.email_times, request.occurred_at, self._now)
+            return found, given_again(found.email_times, *time)
         found = with_email(found, email, request.occurred_at, self._now, self._limits)
         return found, found.email_times
 

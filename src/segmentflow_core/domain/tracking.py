@@ -20,7 +20,7 @@ from segmentflow_core.domain.profile import Alias, Profile, ProfileVersion
 __all__ = ["Changes", "Intent", "KeyClaim", "Known", "Probe"]
 
 
-@frozen
+@define
 class KeyClaim:
     """One idempotency key, taken for one accepted request. Written once, never changed.
 

@@ -238,11 +238,11 @@ async def record_batch(
         await settle(transaction.tracking.write(organization_id, decision.changes))
     if decision.withdrawn:
         await save_withdrawn(transaction, organization_id, decision.withdrawn)
-    results: dict[int, Receipt | SegmentflowError] = dict(prepared.refused)
-    for (index, _), result in zip(prepared.items, decision.results, strict=True):
+    results = list(decision.results)
+    for result in results:
         if isinstance(result, SegmentflowError):
             # It is an item of the answer: the frames that it has passed hold the request.
             forget_locals(result)
-        results[index] = result
-    answers_in_order = [results[index] for index in range(len(results))]
-    return Recorded(answers_in_order, decision.changes.events, decision.changes.enrollments)
+    for index, refusal in sorted(prepared.refused.items()):
+        results.insert(index, refusal)
+    return Recorded(results, decision.changes.events, decision.changes.enrollments)
