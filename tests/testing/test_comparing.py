@@ -23,8 +23,9 @@ def test_what_is_the_same_passes():
         ([1], [1.0], "/0 is 'int 1', not 'float 1.0'"),
         (["x" * 999], ["y"], "/0 is"),
         (1, [1], "/ is"),
+        ({3, 1}, frozenset({2, 1}), "/1 is 'int 3', not 'int 2'"),
     ],
-    ids=["a value", "too few", "too many", "a name", "a type", "long", "a kind"],
+    ids=["a value", "too few", "too many", "a name", "a type", "long", "a kind", "a set"],
 )
 def test_the_first_difference_is_named_and_no_more(got, expected, told):
     with pytest.raises(AssertionError) as raised:

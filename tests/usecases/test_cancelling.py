@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
-from segmentflow_core import Tracker
+from segmentflow_core import AsyncEnrollments, Tracker
 from segmentflow_core.errors import ConfigurationError, NotFound
 from segmentflow_core.testing import FINGERPRINT_SECRET, FixedClock, a_journey, a_request
-from segmentflow_memory import MemoryStorage
+from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
 
 CANCELLED = a_journey("cancelled", cancelOn=[{"event": "other"}])
 HOUR = timedelta(hours=1)
@@ -91,6 +92,19 @@ def test_an_enrollment_that_is_not_there_is_not_withdrawn(tracker):
     answers = tracker.enrollments.withdraw_many(["nothing", "019bf964-302b-7000-8000-00000000dead"])
     assert [type(answer) for answer in answers] == [NotFound, NotFound]
     assert tracker.enrollments.withdraw_many([]) == []
+
+
+def test_a_batch_is_withdrawn_by_an_asynchronous_host_as_well():
+    storage = MemoryStorage()
+    tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET)
+    tracker.journeys.publish([a_journey()])
+    for number in range(2):
+        tracker.track(a_request(), f"{number}")
+    ids = [each.enrollment_id for each in tracker.enrollments.list()]
+    enrollments = AsyncEnrollments(AsyncMemoryStorage(storage))
+    *gone, missing = asyncio.run(enrollments.withdraw_many([*ids, "nothing"], by="Kim"))
+    assert [each.status for each in gone] == ["withdrawn", "withdrawn"]
+    assert isinstance(missing, NotFound)
 
 
 def test_explanations_look_at_the_cancellers_that_the_decision_looked_at():

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 
 from segmentflow_core import ApiKeys, Tracker
+from segmentflow_core.domain.instant import format_instant
 from segmentflow_core.testing import (
     DOCUMENTED_KEY,
     DOCUMENTED_REQUEST,
@@ -21,6 +23,7 @@ from segmentflow_core.wire import (
     claimed_document,
     enrollment_document,
     event_document,
+    explained_document,
     profile_document,
     published_document,
     receipt_document,
@@ -160,3 +163,46 @@ def test_a_story_is_written_with_what_became_of_each_outcome(tracker, receipt):
     assert explained.pop("explanation")["reentry"] == {"result": True, "policy": "every_event"}
     assert explained == told
     json.dumps(about_one)
+
+
+def test_what_delays_limits_and_cancels_an_entry_is_written_with_it():
+    clock = FixedClock()
+    tracker = Tracker(MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET, clock=clock)
+    cart = a_journey(
+        delay="PT1H",
+        cancelOn=[{"event": "other", "same": ["/event/orderId"]}],
+        reentry={"policy": "at_most", "times": 2, "within": "P1D"},
+    )
+    tracker.journeys.publish([cart])
+    order = {"orderId": 1}
+
+    def explained(event_id):
+        (journey,) = explained_document(tracker.records.explain(event_id))["journeys"]
+        return {name: journey[name] for name in ("outcome", "delay", "cancelOn", "reentry")}
+
+    entered = tracker.track(a_request(data=order), "1").event_id
+    hour = format_instant(clock.now() + timedelta(hours=1))
+    same = [{"path": "/event/orderId"}]
+    shown = explained(entered)
+    assert shown["delay"] == {"delay": "PT1H", "availableAt": hour}
+    assert shown["cancelOn"]["result"] is True
+    assert shown["cancelOn"]["cancelledBy"] is None
+    ((rule,),) = [shown["cancelOn"]["rules"]]
+    assert (rule["event"], [{"path": part["path"]} for part in rule["same"]]) == ("other", same)
+    asked = {"policy": "at_most", "times": 2, "within": "P1D"}
+    assert shown["reentry"].items() >= {"result": True, "entries": 0, **asked}.items()
+
+    paid = tracker.track(a_request("other", data=order), "2").event_id
+    (withdrew,) = event_document(tracker.records.event(paid))["withdrew"]
+    (gone,) = tracker.enrollments.list()
+    assert withdrew == {
+        "enrollmentId": gone.enrollment_id,
+        "journeyId": gone.journey_id,
+        "marked": False,
+    }
+    earlier = format_instant(clock.now() - timedelta(hours=1))
+    late = tracker.track(a_request(data=order, occurredAt=earlier), "3").event_id
+    shown = explained(late)
+    assert shown["outcome"] == "skipped"
+    assert shown["cancelOn"]["result"] is False
+    assert shown["cancelOn"]["cancelledBy"] == paid
