@@ -53,6 +53,7 @@ from segmentflow_cli.people_changes import (
     unsuppress_profile,
 )
 from segmentflow_cli.printing import Printer
+from segmentflow_cli.rehearsing import rehearse
 from segmentflow_cli.retaining import check_retain, retain
 from segmentflow_cli.serve import serve_store
 from segmentflow_cli.stores import create_secret, opened, secret_file, secret_is_missing
@@ -90,12 +91,14 @@ for group in (journeys, events, profiles, enrollments, keys):
     app.command(group)
 app.command(import_file, name="import")
 app.command(explain, validator=check_explain)
+app.command(rehearse)
 app.command(why)
 app.command(audit)
 app.command(migrate)
 app.command(work)
 app.command(console)
 app.command(retain, validator=check_retain)
+app.command(show_stats, name="stats")
 journeys.command(show_stats, name="stats")
 journeys.command(pause_journey, name="pause")
 journeys.command(activate_journey, name="activate")

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Generator, Iterable
-from contextlib import contextmanager
-from datetime import datetime, timedelta
+from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from attrs import frozen
 from cyclopts import Group, Parameter
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 from rich.tree import Tree
 
@@ -29,11 +26,10 @@ from segmentflow_cli.options import (
 )
 from segmentflow_cli.pages import withdrawal_line
 from segmentflow_cli.printing import print_json
-from segmentflow_cli.tables import Column, laid_out, room, visible
-from segmentflow_cli.times import MOMENT
+from segmentflow_cli.tables import visible
 from segmentflow_core import Limits, SkipReason
-from segmentflow_core.explanation import GAPS, SKIP_REASONS, ExplainedEvent, Rehearsal
-from segmentflow_core.wire import explained_document, parse_request, rehearsal_document
+from segmentflow_core.explanation import GAPS, SKIP_REASONS
+from segmentflow_core.wire import explained_document, parse_request
 
 __all__ = ["add_facts", "check_explain", "explain"]
 
@@ -49,7 +45,7 @@ _COMBINED: Final = {"all": "all of", "any": "any of", "not": "not"}
 
 
 _SUBJECT: Final = Group("What to explain", sort_key=0)
-_SUBJECTS: Final = ("event", "request", "since")
+_SUBJECTS: Final = ("event", "request")
 
 
 def check_explain(**given: Any) -> None:
@@ -59,13 +55,7 @@ def check_explain(**given: Any) -> None:
         ValueError: they do not; this is wrong usage.
     """
     if sum(given.get(name) is not None for name in _SUBJECTS) != 1:
-        raise ValueError("give one of --event, --request and --since.")
-    if given.get("since") is not None and given.get("journeys") is None:
-        raise ValueError("--since rehearses a draft over events: give --journeys as well.")
-    if given.get("since") is not None and given.get("journey") is not None:
-        raise ValueError("--since rehearses every Journey of the file: leave --journey out.")
-    if given.get("until") is not None and given.get("since") is None:
-        raise ValueError("--until ends the period that --since starts.")
+        raise ValueError("give one of --event and --request.")
 
 
 def explain(
@@ -81,14 +71,6 @@ def explain(
             allow_leading_hyphen=True,
         ),
     ] = None,
-    since: Annotated[
-        datetime | None,
-        Parameter(group=_SUBJECT, help="Rehearse over events received since, as 2026-05-31 or 7d."),
-        MOMENT,
-    ] = None,
-    until: Annotated[
-        datetime | None, Parameter(help="End the rehearsal before this instant."), MOMENT
-    ] = None,
     journeys: Annotated[
         Path | None,
         Parameter(help="A Journey file of drafts, in place of the published Journeys."),
@@ -103,14 +85,6 @@ def explain(
     """Say who would enter which Journey, and why not. Nothing is written."""
     drafts = None if journeys is None else load_journeys(journeys)
     whose = common.organization
-    page = _Page(as_json=common.json)
-    if since is not None:
-        with common.journeys() as known, _progress() as on_progress:
-            rehearsal = known.rehearse(
-                drafts, since=since, until=until, on_progress=on_progress, organization_id=whose
-            )
-        page.rehearsal(rehearsal)
-        return
     limits = Limits(allow_placeholder_ids=placeholder_ids)
     with common.records(redacted, limits) as records:
         if event is not None:
@@ -126,48 +100,11 @@ def explain(
                 journey_id=journey,
                 organization_id=whose,
             )
-    page.event(explained)
-
-
-@contextmanager
-def _progress() -> Generator[Any]:
-    columns = (
-        TextColumn("rehearsing"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        # Nobody watches, and a log must not fill with progress.
-        yield None
-        return
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("rehearsing", total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
-
-
-@frozen
-class _Page:
-    """Prints explanations in one of two forms."""
-
-    as_json: bool
-
-    def event(self, explained: ExplainedEvent) -> None:
-        document = explained_document(explained)
-        self._print(document, _event_tree(document))
-
-    def rehearsal(self, rehearsal: Rehearsal) -> None:
-        document = rehearsal_document(rehearsal)
-        self._print(document, *_rehearsal_page(document))
-
-    def _print(self, document: dict[str, Any], *page: Any) -> None:
-        if self.as_json:
-            print_json(document, sys.stdout)
-            return
-        console = Console(highlight=False)
-        for part in page:
-            console.print(part, crop=False)
+    document = explained_document(explained)
+    if common.json:
+        print_json(document, sys.stdout)
+    else:
+        Console(highlight=False).print(_event_tree(document), crop=False)
 
 
 def _event_tree(event: dict[str, Any]) -> Tree:
@@ -327,25 +264,6 @@ def _found(node: dict[str, Any]) -> str:
     if "reason" in node:
         return _WHY_UNKNOWN[node["reason"]]
     return f"found {_json(node['found'])}" if "found" in node else _WHY_UNKNOWN["missing"]
-
-
-def _rehearsal_page(rehearsal: dict[str, Any]) -> Iterable[Any]:
-    until = "" if rehearsal["until"] is None else f" and before {rehearsal['until']}"
-    yield _text(f"{rehearsal['events']} events received since {rehearsal['since']}{until}")
-    rows: list[tuple[Any, ...]] = []
-    for journey in rehearsal["journeys"]:
-        skipped = [f"{count} {reason}" for reason, count in journey["skipped"].items()]
-        counts = (journey[name] for name in ("matched", "entered", "profiles", "withdrawn"))
-        rows.append((journey["journeyId"], *counts, ", ".join(skipped)))
-    columns = (
-        Column("journey"),
-        Column("matched", "word", spare=True),
-        Column("would enter", "word"),
-        Column("Profiles", "word", spare=True),
-        Column("withdrawn", "word", spare=True),
-        Column("skipped"),
-    )
-    yield laid_out(columns, rows, room(Console()))
 
 
 def _marked(result: bool | None, line: str) -> Text:

@@ -148,16 +148,20 @@ class _JourneyCalls(StorageCalls):
     async def rehearse(
         self,
         journeys: object,
-        since: datetime,
-        until: datetime | None,
+        period: tuple[datetime, datetime | None],
+        by_occurrence: bool,
         on_progress: OnProgress | None,
         organization_id: str,
     ) -> Rehearsal:
         check_organization(organization_id)
+        since, until = period
         check_moment("since", since)
         check_moment("until", until)
         given = drafts(checked_definitions(journeys), self._clock.now())
-        rehearsing = Rehearsing(organization_id, tuple(filter(listens, given)), since, until)
+        listening = tuple(filter(listens, given))
+        rehearsing = Rehearsing(
+            organization_id, listening, since, until, by_occurrence=by_occurrence
+        )
         for read in rehearsing.reads():
             rehearsing.fold(await self.run(read, reads_only=True))
             if on_progress is not None:
@@ -336,6 +340,7 @@ class Journeys:
         *,
         since: datetime,
         until: datetime | None = None,
+        by_occurrence: bool = False,
         on_progress: OnProgress | None = None,
         organization_id: str = DEFAULT_ORGANIZATION,
     ) -> Rehearsal:
@@ -348,6 +353,8 @@ class Journeys:
             journeys: the drafts, as `publish` takes them; paused and archived ones are left out.
             since: an aware datetime; events received then or later.
             until: and before this one; None for no end.
+            by_occurrence: take the events that occurred in the period, as imported ones did,
+                whenever they were received; an event counts as received where that is earlier.
             on_progress: told after every page how many events are done, of how many.
             organization_id: whose events they are.
 
@@ -355,7 +362,11 @@ class Journeys:
             InvalidJourney: the drafts break a rule.
             ConfigurationError: an instant is not aware.
         """
-        return drive(self._calls.rehearse(journeys, since, until, on_progress, organization_id))
+        return drive(
+            self._calls.rehearse(
+                journeys, (since, until), by_occurrence, on_progress, organization_id
+            )
+        )
 
     def stats(
         self,
@@ -470,11 +481,14 @@ class AsyncJourneys:
         *,
         since: datetime,
         until: datetime | None = None,
+        by_occurrence: bool = False,
         on_progress: OnProgress | None = None,
         organization_id: str = DEFAULT_ORGANIZATION,
     ) -> Rehearsal:
         """Rehearse drafts over the stored events of a period; as `Journeys.rehearse`."""
-        return await self._calls.rehearse(journeys, since, until, on_progress, organization_id)
+        return await self._calls.rehearse(
+            journeys, (since, until), by_occurrence, on_progress, organization_id
+        )
 
     async def stats(
         self,

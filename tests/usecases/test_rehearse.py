@@ -14,6 +14,7 @@ from drawn import TOTAL_OF_40, a_file, definitions, sendings, sent, where
 from segmentflow_core import AsyncTracker, Tracker
 from segmentflow_core.arguments import checked_definitions
 from segmentflow_core.colour import drive
+from segmentflow_core.domain.instant import format_instant
 from segmentflow_core.domain.rehearsal import Rehearsal
 from segmentflow_core.errors import (
     ConfigurationError,
@@ -116,6 +117,28 @@ def rehearsed(
     return rehearsing.result()
 
 
+def test_a_period_may_be_of_when_events_occurred(tracker, clock):
+    """History that was imported was received at once, and in any order."""
+    now, day = clock.now(), timedelta(days=1)
+    for number, occurred in enumerate([now - 40 * day, now - 3 * day, now - 20 * day, now + day]):
+        request = a_request(occurredAt=format_instant(occurred))
+        tracker.track(request, f"{number}")
+    once = a_file(a_journey(reentry={"policy": "once"}))
+    for since, until, events in (
+        (now - 30 * day, None, 3),
+        (now - 30 * day, now, 2),
+        (now - 40 * day, now - 3 * day, 2),
+        (now, None, 1),
+    ):
+        rehearsal = tracker.journeys.rehearse(once, since=since, until=until, by_occurrence=True)
+        (journey,) = rehearsal.journeys
+        assert (rehearsal.events, journey.matched, journey.entered) == (events, events, 1)
+        assert rehearsal.by_occurrence
+    assert tracker.journeys.rehearse(once, since=now - 30 * day, until=now).events == 0
+    clock.advance(hours=1)
+    assert tracker.journeys.rehearse(once, since=clock.now(), by_occurrence=True).events == 0
+
+
 def test_a_rehearsal_counts_who_would_have_entered_and_why_others_would_not(tracker, clock):
     since = clock.now()
     for number, total in enumerate([39, 40, 41, "40"]):
@@ -127,11 +150,13 @@ def test_a_rehearsal_counts_who_would_have_entered_and_why_others_would_not(trac
     assert rehearsal_document(tracker.journeys.rehearse(a_file(draft), since=since)) == {
         "since": "2026-06-01T12:00:00.123456Z",
         "until": None,
+        "byOccurrence": False,
         "events": 5,
         "journeys": [
             {
                 "journeyId": "welcome",
                 "name": "Welcome",
+                "event": "order.created",
                 "matched": 4,
                 "entered": 2,
                 "profiles": 2,

@@ -36,6 +36,7 @@ class RehearsedJourney:
     Attributes:
         journey_id: the Journey.
         name: shown to people.
+        event: the name of the events it listens for.
         matched: events it would have listened for.
         entered: how many of them would have enrolled their Profile.
         profiles: how many Profiles that would have been.
@@ -46,6 +47,7 @@ class RehearsedJourney:
 
     journey_id: str
     name: str
+    event: str
     matched: int
     entered: int
     profiles: int
@@ -60,6 +62,7 @@ class Rehearsal:
     Attributes:
         since: events received at this instant or later were rehearsed over.
         until: events received before this instant were rehearsed over; None for no end.
+        by_occurrence: whether events that occurred then were taken, whenever they were received.
         events: how many there were, whatever their name.
         journeys: one for each draft that listens, sorted by Journey id.
     """
@@ -68,6 +71,7 @@ class Rehearsal:
     until: datetime | None
     events: int
     journeys: tuple[RehearsedJourney, ...]
+    by_occurrence: bool = False
 
 
 @define
@@ -207,6 +211,7 @@ class Tally:
         return RehearsedJourney(
             journey_id=self.journey.journey_id,
             name=self.journey.definition.name,
+            event=self.journey.definition.trigger.event,
             matched=self.matched,
             entered=self.entered,
             profiles=len(self.last_entered_at),

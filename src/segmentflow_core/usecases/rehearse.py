@@ -2,7 +2,8 @@
 
 The events of a period are read twice, page by page, each page in a transaction of its
 own, so that a long period blocks nobody: once from the newest back, to find where the
-period starts; then from the oldest on, because an entry decides about the next one. Pages
+period starts; then from the oldest on, because an entry decides about the next one. The period is
+of when they were received, or of when they occurred. Pages
 go by id, which is drawn before an event is decided; the events of one Profile are judged in the
 order of their numbers, in which they were decided, so one that comes early is kept until its turn.
 What was merged into a Profile before an event is a part of that event's history, as `history`
@@ -21,6 +22,7 @@ from typing import Any, Final, TypeAlias
 from attrs import evolve, frozen
 
 from segmentflow_core.colour import settle
+from segmentflow_core.domain.cancelling import happened_at
 from segmentflow_core.domain.condition import Did
 from segmentflow_core.domain.earlier_events import (
     EarlierEvents,
@@ -88,6 +90,7 @@ class Rehearsing:
         journeys: the drafts.
         since: from when on events were received.
         until: before when, or None.
+        by_occurrence: whether the period is of when events occurred.
         page: how many events one transaction reads.
     """
 
@@ -98,12 +101,15 @@ class Rehearsing:
         since: datetime,
         until: datetime | None,
         page: int = PAGE,
+        *,
+        by_occurrence: bool = False,
     ) -> None:
         self.total: int | None = None
         self.done = 0
         self._organization_id = organization_id
         self._since = since
         self._until = until
+        self._by_occurrence = by_occurrence
         self._limit = page
         self._tallies = [Tally(journey) for journey in journeys]
         self._spans: list[_Span] = []
@@ -144,7 +150,7 @@ class Rehearsing:
     def result(self) -> Rehearsal:
         """Return the counts."""
         results = tuple(tally.result() for tally in self._tallies)
-        return Rehearsal(self._since, self._until, self.done, results)
+        return Rehearsal(self._since, self._until, self.done, results, self._by_occurrence)
 
     async def _survey(self, transaction: Transaction) -> _Page:
         found = list_events(transaction, self._organization_id, self._limit, self._before)
@@ -371,12 +377,14 @@ class Rehearsing:
         self._early.clear()
 
     def _within(self, events: Sequence[UserEvent]) -> list[UserEvent]:
-        since, until = self._since, self._until
-        return [
-            event
-            for event in events
-            if event.received_at >= since and (until is None or event.received_at < until)
-        ]
+        return [event for event in events if self._is_within(event)]
+
+    def _is_within(self, event: UserEvent) -> bool:
+        # No event happened after its receipt, so those received before the period are none of it.
+        moment = event.received_at
+        if self._by_occurrence:
+            moment = happened_at(event.occurred_at, moment)
+        return moment >= self._since and (self._until is None or moment < self._until)
 
     def _listening(self, event: UserEvent) -> list[Tally]:
         name = event.event

@@ -63,11 +63,13 @@ def rehearsal_document(rehearsal: Rehearsal) -> dict[str, Any]:
     return {
         "since": format_instant(rehearsal.since),
         "until": None if rehearsal.until is None else format_instant(rehearsal.until),
+        "byOccurrence": rehearsal.by_occurrence,
         "events": rehearsal.events,
         "journeys": [
             {
                 "journeyId": journey.journey_id,
                 "name": journey.name,
+                "event": journey.event,
                 "matched": journey.matched,
                 "entered": journey.entered,
                 "profiles": journey.profiles,
