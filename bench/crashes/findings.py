@@ -83,8 +83,8 @@ def read_store(engine: Engine) -> Stored:
             Counter(
                 (journey_id, event_id)
                 for event_id, (_, _, outcomes) in found.items()
-                for journey_id, _, outcome, _ in outcomes
-                if outcome == "enrolled"
+                for journey_id, _, *reason in outcomes
+                if not reason
             ),
             [
                 tuple(row)
@@ -97,13 +97,13 @@ def read_store(engine: Engine) -> Stored:
 
 
 def _outcomes(stored: Any) -> list[Any]:
-    # PostgreSQL's JSONB comes as a value, SQLite's text as it is.
+    # PostgreSQL's JSONB comes as a value, SQLite's text as it is; a reason is there where skipped.
     found: list[Any] = json.loads(stored) if isinstance(stored, str) else stored
     return found
 
 
 def _receipt(event_id: str, profile_id: str, outcomes: Sequence[Any]) -> Receipt:
-    enrolled = sum(outcome == "enrolled" for _, _, outcome, _ in outcomes)
+    enrolled = sum(not reason for _, _, *reason in outcomes)
     return Receipt(event_id, profile_id, len(outcomes), enrolled, len(outcomes) - enrolled)
 
 
