@@ -13,6 +13,7 @@ from typing import Any, Final
 from segmentflow_core import AsyncTracker, Enrollments, Journeys, People, Records, Tracker
 from segmentflow_core.errors import NotFound
 from segmentflow_core.ports import Enrollment, Outcome, SkipReason, UserEvent
+from segmentflow_core.system import Uuid7Factory
 from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
 from segmentflow_worker import Assignment, GiveUp, Handler, TryAgain, Worker
 
@@ -208,7 +209,9 @@ class Segmentflow(Recording):
     def __init__(self, **options: Any) -> None:
         self.storage = MemoryStorage()
         self.clock = StoppedClock()
-        given: dict[str, Any] = {"fingerprint_key": _SECRET, "clock": self.clock, **options}
+        # One source of ids, so that events are listed in the order of the calls of both.
+        drawn: dict[str, Any] = {"clock": self.clock, "ids": Uuid7Factory()}
+        given: dict[str, Any] = {"fingerprint_key": _SECRET, **drawn, **options}
         super().__init__(Tracker(self.storage, **given))
         self.async_tracker = AsyncTracker(AsyncMemoryStorage(self.storage), **given)
 

@@ -10,9 +10,13 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 
-import attrs
-
-from segmentflow_sql.statements import DIALECTS, DatabaseName, all_statements, statements_for
+from segmentflow_sql.statements import (
+    DIALECTS,
+    GROUPS,
+    DatabaseName,
+    all_statements,
+    statements_for,
+)
 
 
 def printed(database: DatabaseName) -> Iterator[str]:
@@ -21,9 +25,9 @@ def printed(database: DatabaseName) -> Iterator[str]:
     A statement ends in a semicolon; its name stands above it, as a comment of SQL.
     """
     statements = statements_for(database)
-    for group in attrs.fields(type(statements)):
-        yield from ("", f"-- ===== {database}: {group.name} =====")
-        for statement in all_statements(getattr(statements, group.name)):
+    for group in GROUPS:
+        yield from ("", f"-- ===== {database}: {group} =====")
+        for statement in all_statements(getattr(statements, group)):
             lines = [line.rstrip() for line in statement.text.strip().splitlines()]
             yield from ("", f"-- {statement.name}", *lines[:-1], f"{lines[-1]};")
 

@@ -11,6 +11,12 @@ from segmentflow_core.testing import DOCUMENTED_REQUEST
 from stopped_storage import StoppedStorage
 
 
+@pytest.fixture(autouse=True)
+def nobody_says_how_wide_the_terminal_is(monkeypatch):
+    """Where tests run side by side, each process is told a width."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Work in an empty folder, without settings from the environment."""

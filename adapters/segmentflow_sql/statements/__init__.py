@@ -7,15 +7,15 @@ writes; must never know what runs a statement.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cache
-from typing import Any
+from functools import cache, cached_property
+from typing import Any, Final
 
 import attrs
 from attrs import frozen
 
 from segmentflow_sql.statements.api_keys import ApiKeyStatements, api_key_statements
 from segmentflow_sql.statements.cancelling import CancellingStatements, cancelling_statements
-from segmentflow_sql.statements.dialects import DIALECTS, DatabaseName
+from segmentflow_sql.statements.dialects import DIALECTS, DatabaseName, Dialect
 from segmentflow_sql.statements.finding import FindingStatements, finding_statements
 from segmentflow_sql.statements.hand_over import HandOverStatements, hand_over_statements
 from segmentflow_sql.statements.history import HistoryStatements, history_statements
@@ -40,6 +40,7 @@ from segmentflow_sql.statements.tracking import TrackingStatements, tracking_sta
 
 __all__ = [
     "DIALECTS",
+    "GROUPS",
     "DatabaseName",
     "FoundBy",
     "Reader",
@@ -55,46 +56,81 @@ __all__ = [
 class Statements:
     """Every statement there is, for one kind of database.
 
-    Attributes:
-        definitions: create every table and index that is missing, in order.
+    A group is built and compiled when something of it is asked for first: a process that reads
+    API Keys pays for nothing else.
     """
 
-    tracking: TrackingStatements
-    journeys: JourneyStatements
-    records: RecordStatements
-    finding: FindingStatements
-    history: HistoryStatements
-    hand_over: HandOverStatements
-    retention: RetentionStatements
-    cancelling: CancellingStatements
-    stepwise: StepwiseStatements
-    pausing: PausingStatements
-    people: PeopleStatements
-    api_keys: ApiKeyStatements
-    installation: InstallationStatements
-    definitions: tuple[Statement, ...]
+    _dialect: Dialect
+
+    @cached_property
+    def tracking(self) -> TrackingStatements:
+        return tracking_statements(self._dialect)
+
+    @cached_property
+    def journeys(self) -> JourneyStatements:
+        return journey_statements(self._dialect)
+
+    @cached_property
+    def records(self) -> RecordStatements:
+        return record_statements(self._dialect)
+
+    @cached_property
+    def finding(self) -> FindingStatements:
+        return finding_statements(self._dialect)
+
+    @cached_property
+    def history(self) -> HistoryStatements:
+        return history_statements(self._dialect)
+
+    @cached_property
+    def hand_over(self) -> HandOverStatements:
+        return hand_over_statements(self._dialect)
+
+    @cached_property
+    def retention(self) -> RetentionStatements:
+        return retention_statements(self._dialect)
+
+    @cached_property
+    def cancelling(self) -> CancellingStatements:
+        return cancelling_statements(self._dialect)
+
+    @cached_property
+    def stepwise(self) -> StepwiseStatements:
+        return stepwise_statements(self._dialect)
+
+    @cached_property
+    def pausing(self) -> PausingStatements:
+        return pausing_statements(self._dialect)
+
+    @cached_property
+    def people(self) -> PeopleStatements:
+        return people_statements(self._dialect)
+
+    @cached_property
+    def api_keys(self) -> ApiKeyStatements:
+        return api_key_statements(self._dialect)
+
+    @cached_property
+    def installation(self) -> InstallationStatements:
+        return installation_statements(self._dialect)
+
+    @cached_property
+    def definitions(self) -> tuple[Statement, ...]:
+        """What creates every table and index that is missing, in order."""
+        return definitions(self._dialect)
+
+
+GROUPS: Final = (
+    *("tracking", "journeys", "records", "finding", "history", "hand_over", "retention"),
+    *("cancelling", "stepwise", "pausing", "people", "api_keys", "installation", "definitions"),
+)
+"""The names of its groups."""
 
 
 @cache
 def statements_for(database: DatabaseName) -> Statements:
-    """Build and compile every statement for one kind of database; once for a process."""
-    dialect = DIALECTS[database]
-    return Statements(
-        tracking=tracking_statements(dialect),
-        journeys=journey_statements(dialect),
-        records=record_statements(dialect),
-        finding=finding_statements(dialect),
-        history=history_statements(dialect),
-        hand_over=hand_over_statements(dialect),
-        retention=retention_statements(dialect),
-        cancelling=cancelling_statements(dialect),
-        stepwise=stepwise_statements(dialect),
-        pausing=pausing_statements(dialect),
-        people=people_statements(dialect),
-        api_keys=api_key_statements(dialect),
-        installation=installation_statements(dialect),
-        definitions=definitions(dialect),
-    )
+    """Return every statement for one kind of database; each is compiled once for a process."""
+    return Statements(DIALECTS[database])
 
 
 def all_statements(group: Any) -> Iterator[Statement]:
@@ -103,7 +139,9 @@ def all_statements(group: Any) -> Iterator[Statement]:
         yield group
         return
     items: Any = ()
-    if isinstance(group, Mapping):
+    if isinstance(group, Statements):
+        items = [getattr(group, name) for name in GROUPS]
+    elif isinstance(group, Mapping):
         items = group.values()
     elif isinstance(group, tuple):
         items = group

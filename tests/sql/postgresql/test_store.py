@@ -40,6 +40,7 @@ def test_columns_have_postgresqls_own_types(postgres, database):
         "timestamptz",
         "int4",
         "int8",
+        "text",
     }
 
 
