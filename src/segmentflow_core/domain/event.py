@@ -51,7 +51,8 @@ SKIP_REASONS: Final[dict[SkipReason, str]] = {
     SkipReason.CONDITION_UNKNOWN: "The Journey's condition reads something missing, null, of"
     " another type or redacted, or counts what is not known, and so is neither true nor false.",
     SkipReason.ENTRY_KEY_MISSING: "A part of the Journey's entry key is missing or redacted.",
-    SkipReason.ALREADY_ENROLLED: "The Profile has entered before, and the Journey lets it in once.",
+    SkipReason.ALREADY_ENROLLED: "The Profile has entered before, and the Journey lets it in once,"
+    " or once for each key.",
     SkipReason.COOLING_DOWN: "The Profile entered too short a time ago.",
     SkipReason.LIMIT_REACHED: "The Profile has entered as often as the Journey lets it for now.",
     SkipReason.CANCELLED: "An event that cancels the entry was recorded already.",
