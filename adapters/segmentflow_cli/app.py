@@ -17,7 +17,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Final
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Group, Parameter
 from cyclopts.validators import Number
 
 from segmentflow_cli.auditing import audit
@@ -86,19 +86,32 @@ app = App(
     version=__version__,
     result_action="return_value",
 )
+
+# What commands are for, in the order in which somebody new needs them.
+_START: Final = Group("Start", sort_key=0)
+_RECORD: Final = Group("Record events", sort_key=1)
+_JOURNEYS: Final = Group("Journeys and workers", sort_key=2)
+_PEOPLE: Final = Group("People", sort_key=3)
+_RUN: Final = Group("Run it", sort_key=4)
+_FLAGS: Final = Group("The command itself", sort_key=5)
+
 journeys = App(name="journeys", help="Publish, pause, read and count Journeys.")
-for group in (journeys, events, profiles, enrollments, keys):
+events.group = _RECORD
+journeys.group = enrollments.group = _JOURNEYS
+profiles.group = _PEOPLE
+keys.group = _RUN
+for group in (events, journeys, enrollments, profiles, keys):
     app.command(group)
-app.command(import_file, name="import")
-app.command(explain, validator=check_explain)
-app.command(rehearse)
-app.command(why)
-app.command(audit)
-app.command(migrate)
-app.command(work)
-app.command(console)
-app.command(retain, validator=check_retain)
-app.command(show_stats, name="stats")
+app.command(import_file, name="import", group=_RECORD)
+app.command(explain, group=_JOURNEYS, validator=check_explain)
+app.command(rehearse, group=_JOURNEYS)
+app.command(show_stats, name="stats", group=_JOURNEYS)
+app.command(work, group=_JOURNEYS)
+app.command(why, group=_PEOPLE)
+app.command(audit, group=_RUN)
+app.command(console, group=_RUN)
+app.command(migrate, group=_RUN)
+app.command(retain, group=_RUN, validator=check_retain)
 journeys.command(show_stats, name="stats")
 journeys.command(pause_journey, name="pause")
 journeys.command(activate_journey, name="activate")
@@ -112,11 +125,13 @@ profiles.command(erase_profile, name="erase", validator=check_erase)
 app.register_install_completion_command(
     help="Let the shell complete commands and options, from its next start on."
 )
+for flag in ("--help", "--install-completion", "--version"):
+    app[flag].group = _FLAGS
 
 _LIMITS: Final = Limits()
 
 
-@app.command
+@app.command(group=_START)
 def demo(
     *,
     store: Annotated[
@@ -129,7 +144,7 @@ def demo(
     run_demo(store, Printer(as_json=json), organization)
 
 
-@app.command
+@app.command(group=_START)
 def init(*, common: Common = COMMON) -> None:
     """Create the store's tables and its fingerprint secret. Doing it twice changes nothing."""
     with opened(common.store, create=True):
@@ -143,7 +158,7 @@ def init(*, common: Common = COMMON) -> None:
     common.printer.initialised(secret, created=created is not None, needed=needed)
 
 
-@app.command
+@app.command(group=_RECORD)
 def track(
     file: Annotated[
         str,
@@ -151,7 +166,7 @@ def track(
     ],
     *,
     idempotency_key: Annotated[
-        str | None, Parameter(help="The same for every retry of this request.")
+        str | None, Parameter(help="Required; the same for every retry of this request.")
     ] = None,
     placeholder_ids: PlaceholderIds = False,
     redacted: Redacted = NOT_REDACTED,
@@ -238,7 +253,7 @@ def show_schema(*, common: Common = COMMON) -> None:
         print(json_text.dumps(journey_file_json_schema(), indent=2))
 
 
-@app.command
+@app.command(group=_RUN)
 def serve(
     *,
     host: Annotated[str, Parameter(help="The address to listen on.")] = "127.0.0.1",
@@ -354,7 +369,7 @@ def serve(
     )
 
 
-@app.command
+@app.command(group=_RUN)
 def purge(
     *,
     batch: Annotated[int, Parameter(help="How many keys one transaction removes.")] = 1000,

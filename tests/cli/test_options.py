@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -62,6 +63,14 @@ def test_help_says_where_the_common_options_stand(run, asked):
     status, out, _ = run(*asked)
     assert status == 0
     assert "before or after the command" in " ".join(out.split())
+    assert re.findall(r"╭─ (.*?) ─", out) == [
+        "Start",
+        "Record events",
+        "Journeys and workers",
+        "People",
+        "Run it",
+        "The command itself",
+    ]
 
 
 @pytest.mark.parametrize(
