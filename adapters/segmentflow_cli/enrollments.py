@@ -126,7 +126,7 @@ def complete(ids: Ids, /, *, token: TokenOption, common: Common = COMMON) -> Non
     """Complete claimed Enrollments; with the same token again, nothing changes."""
     with common.enrollments() as enrollments:
         answers = enrollments.complete_many(_leases(enrollments, common, ids, token))
-    _print(common, answers)
+        _print(common, answers)
 
 
 @enrollments.command(name="release")
@@ -163,7 +163,7 @@ def release(
             error=error,
             max_attempts=max_attempts,
         )
-    _print(common, answers)
+        _print(common, answers)
 
 
 @enrollments.command(name="extend")
@@ -173,7 +173,7 @@ def extend(
     """Let the lease of claimed Enrollments run out later."""
     with common.enrollments() as enrollments:
         answers = enrollments.extend_many(_leases(enrollments, common, ids, token), by=lease)
-    _print(common, answers)
+        _print(common, answers)
 
 
 @enrollments.command(name="revive")
@@ -182,7 +182,7 @@ def revive(ids: Ids, /, *, common: Common = COMMON) -> None:
     with common.enrollments() as enrollments:
         whole = whole_enrollments(enrollments, ids, common.organization)
         answers = enrollments.revive_many(whole, organization_id=common.organization)
-    _print(common, answers)
+        _print(common, answers)
 
 
 @enrollments.command(name="withdraw")
@@ -193,7 +193,7 @@ def withdraw(ids: Ids, /, *, by: By = None, yes: Yes = False, common: Common = C
         counted = f"Enrollment {whole[0]}" if len(ids) == 1 else f"these {len(ids)} Enrollments"
         confirm(f"Withdraw {counted}?", yes=yes)
         answers = enrollments.withdraw_many(whole, by=by, organization_id=common.organization)
-    _print(common, answers)
+        _print(common, answers)
 
 
 def _leases(

@@ -55,7 +55,7 @@ def check_explain(**given: Any) -> None:
         ValueError: they do not; this is wrong usage.
     """
     if sum(given.get(name) is not None for name in _SUBJECTS) != 1:
-        raise ValueError("give one of --event and --request.")
+        raise ValueError("Give one of --event and --request.")
 
 
 def explain(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Final, TypeAlias
 
 from segmentflow_core import ApiKeys, Enrollments, Records, SegmentflowError
@@ -124,7 +123,7 @@ def whole_profile_id(records: Records, given: str, organization: str) -> str:
 
 
 def whole_profile(records: Records, who: str, organization: str) -> str:
-    """Return the id of a Profile for a short one; any other word is given back as it is.
+    """Return the id of the Profile that somebody's word means; a short id is tried last.
 
     An email or an external id that looks like a short id is one: those come first.
 
@@ -132,10 +131,12 @@ def whole_profile(records: Records, who: str, organization: str) -> str:
         AmbiguousId: more than one of the newest Profiles has an id that ends so.
         NotFound: nobody is called so, and no id of the newest Profiles ends so.
     """
-    if not is_short(who):
-        return who
-    with suppress(NotFound):  # neither an email nor an external id
+    try:
         return records.find_profile(who, organization_id=organization).profile_id
+    except NotFound as error:  # neither an email, an external id nor a whole id
+        if not is_short(who):
+            error.add_note("No Profile has this email, external id or id.")
+            raise
     return whole_profile_id(records, who, organization)
 
 

@@ -11,6 +11,7 @@ from cyclopts.validators import Number
 
 from segmentflow_cli.counting import MOST_COUNTED, told_counts, told_period
 from segmentflow_cli.options import COMMON, Common
+from segmentflow_cli.printing import counted
 from segmentflow_cli.tables import Column
 from segmentflow_cli.times import MOMENT
 from segmentflow_core.wire import journey_stats_document
@@ -66,7 +67,7 @@ def show_stats(
 
 def _print(common: Common, stats: dict[str, Any], at_most: int) -> None:
     printer = common.printer
-    printer.say(f"{stats['events']:,} events received {told_period(stats)}")
+    printer.say(f"{counted(stats['events'], 'event')} received {told_period(stats)}")
     rows = [
         (
             counts["journeyId"],

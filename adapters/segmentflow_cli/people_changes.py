@@ -14,6 +14,7 @@ from segmentflow_cli.flags import FLAG
 from segmentflow_cli.ids import whole_profile
 from segmentflow_cli.options import COMMON, By, Common
 from segmentflow_cli.people import Who
+from segmentflow_cli.printing import counted
 from segmentflow_cli.progress import progress
 from segmentflow_core.wire import erasure_document, merge_document, suppression_document
 
@@ -34,7 +35,7 @@ def suppress_profile(who: Who, /, *, by: By = None, common: Common = COMMON) -> 
     with common.people() as people:
         done = people.suppress(profile_id, by=by, organization_id=common.organization)
     document = suppression_document(done)
-    withdrawn = _counted(document["withdrawn"], "Enrollment")
+    withdrawn = counted(document["withdrawn"], "Enrollment")
     which = "is suppressed" if document["changed"] else "was suppressed already"
     common.printer.told(
         document, f"Profile {document['profileId']} {which}; {withdrawn} withdrawn."
@@ -67,7 +68,7 @@ def merge_profiles(
     with common.people() as people:
         done = people.merge(one, other, by=by, organization_id=common.organization)
     document = merge_document(done)
-    withdrawn = _counted(document["withdrawn"], "Enrollment")
+    withdrawn = counted(document["withdrawn"], "Enrollment")
     line = f"These are one Profile already: {one}."
     if document["changed"]:
         line = f"Merged Profile {other} into Profile {one}; {withdrawn} withdrawn."
@@ -81,7 +82,7 @@ def check_erase(**given: Any) -> None:
         ValueError: they do not; this is wrong usage.
     """
     if (given.get("who") is None) is not bool(given.get("resume")):
-        raise ValueError("give WHO, or --resume to go on with what was begun.")
+        raise ValueError("Give WHO, or --resume to go on with what was begun.")
     if given.get("resume") and given.get("block"):
         raise ValueError("--block is decided when an erasure begins: leave it out.")
 
@@ -139,9 +140,9 @@ def _erase(common: Common, who: str, *, block: bool, by: str | None, yes: bool) 
     late = " She was erased before, so nothing was left to be blocked."
     common.printer.told(
         document,
-        f"Erased Profile {profile_id}: {_counted(document['scrubbed'], 'record')} scrubbed, "
-        f"{_counted(document['withdrawn'], 'Enrollment')} withdrawn, "
-        f"{_counted(document['blocked'], 'identity', 'identities')} blocked."
+        f"Erased Profile {profile_id}: {counted(document['scrubbed'], 'record')} scrubbed, "
+        f"{counted(document['withdrawn'], 'Enrollment')} withdrawn, "
+        f"{counted(document['blocked'], 'identity', 'identities')} blocked."
         + (late if block and not document["blocked"] else ""),
     )
 
@@ -154,7 +155,7 @@ def _resume(common: Common, by: str | None) -> None:
         ):
             finished += count
     common.printer.told(
-        {"finished": finished}, f"{_counted(finished, 'Profile')} erased to the end."
+        {"finished": finished}, f"{counted(finished, 'Profile')} erased to the end."
     )
 
 
@@ -162,7 +163,3 @@ def _profile_id(common: Common, who: str) -> str:
     with common.records() as records:
         whole = whole_profile(records, who, common.organization)
         return records.find_profile(whole, organization_id=common.organization).profile_id
-
-
-def _counted(count: int, one: str, more: str | None = None) -> str:
-    return f"{count:,} {one if count == 1 else more or one + 's'}"

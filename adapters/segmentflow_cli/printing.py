@@ -20,6 +20,7 @@ from segmentflow_core.wire import published_document
 
 __all__ = [
     "Printer",
+    "counted",
     "faults",
     "print_json",
     "shortened",
@@ -67,6 +68,15 @@ def faults(error: SegmentflowError, whole: str) -> Iterator[str]:
         yield visible(f"  {path} is redacted, and was not compared")
     for identifier in error.details.get("ids", ()):
         yield f"  {identifier}"
+
+
+def counted(count: int, one: str, more: str | None = None) -> str:
+    """Write how many there are, by the word for one of them or for several.
+
+    >>> counted(1, "identity", "identities"), counted(2_000, "event")
+    ('1 identity', '2,000 events')
+    """
+    return f"{count:,} {one if count == 1 else more or one + 's'}"
 
 
 def told_end(profile: Mapping[str, Any]) -> str:
@@ -262,12 +272,13 @@ class Printer:
         names = ("enrollmentId", "journeyId", "event", "profileId", "attempts", "leaseUntil")
         self._with_failures(found, names, columns)
         if found and not self.as_json:
-            token = found[0]["token"]
-            self.say(f"Finish with: enrollments complete ID --token {token}")
+            # The token by itself, so that a narrow terminal folds no command that is to be copied.
+            self.say("Finish with: segmentflow enrollments complete ID --token TOKEN")
+            self.say(f"The token: {found[0]['token']}")
 
     def worked(self, completed: int) -> None:
         """Say how many Enrollments a worker completed."""
-        self.told({"completed": completed}, f"Completed {completed} Enrollments.")
+        self.told({"completed": completed}, f"Completed {counted(completed, 'Enrollment')}.")
 
     def audit(self, found: Sequence[dict[str, Any]], limit: int) -> None:
         """Print what was done to people, Journeys and API Keys."""
@@ -305,7 +316,7 @@ class Printer:
 
     def purged(self, count: int) -> None:
         """Say how many keys were removed."""
-        self.told({"purged": count}, f"Removed {count} expired idempotency keys.")
+        self.told({"purged": count}, f"Removed {counted(count, 'expired idempotency key')}.")
 
     def migrated(self, report: Any, *, dry_run: bool) -> None:
         """Print the steps of a migration that was made, or that would be."""

@@ -17,7 +17,7 @@ from rich.text import Text
 from segmentflow_cli.flags import FLAG
 from segmentflow_cli.journey_files import load_journeys
 from segmentflow_cli.options import COMMON, Common
-from segmentflow_cli.printing import print_json
+from segmentflow_cli.printing import counted, print_json
 from segmentflow_cli.tables import Column, laid_out, room, visible
 from segmentflow_cli.times import MOMENT
 from segmentflow_core.wire import rehearsal_document
@@ -81,7 +81,7 @@ def _progress() -> Generator[Any]:
 def _page(rehearsal: dict[str, Any]) -> Iterable[Any]:
     until = "" if rehearsal["until"] is None else f" and before {rehearsal['until']}"
     how = "that occurred" if rehearsal["byOccurrence"] else "received"
-    period = f"{rehearsal['events']} events {how} since {rehearsal['since']}{until}"
+    period = f"{counted(rehearsal['events'], 'event')} {how} since {rehearsal['since']}{until}"
     yield Text(period)
     rows: list[tuple[Any, ...]] = []
     for journey in rehearsal["journeys"]:

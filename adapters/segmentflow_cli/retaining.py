@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from segmentflow_cli.confirming import Yes, confirm
 from segmentflow_cli.flags import FLAG
 from segmentflow_cli.options import COMMON, By, Common
+from segmentflow_cli.printing import counted
 from segmentflow_cli.stores import opened
 from segmentflow_cli.times import DURATION
 from segmentflow_core.errors import ConfigurationError
@@ -32,7 +33,7 @@ def check_retain(**given: Any) -> None:
         ValueError: they do not; this is wrong usage.
     """
     if not (given.get("events") or given.get("enrollments") or given.get("vacuum")):
-        raise ValueError("give --events, --enrollments or --vacuum.")
+        raise ValueError("Give --events, --enrollments or --vacuum.")
 
 
 def retain(
@@ -115,8 +116,8 @@ def _tell(common: Common, retained: Retained, *, vacuum: bool) -> None:
         "entries": retained.entries,
         "vacuumed": vacuum,
     }
-    enrollments = _counted(retained.enrollments, "Enrollment")
-    line = f"Removed {_counted(retained.events, 'event')} and {enrollments}."
+    enrollments = counted(retained.enrollments, "Enrollment")
+    line = f"Removed {counted(retained.events, 'event')} and {enrollments}."
     if retained.held == 1:
         line += " 1 event stays: an Enrollment of it is not finished."
     elif retained.held:
@@ -129,11 +130,7 @@ def _tell(common: Common, retained: Retained, *, vacuum: bool) -> None:
 def _days(age: timedelta) -> str:
     if age % timedelta(days=1):
         return str(age)
-    return _counted(age.days, "day")
-
-
-def _counted(count: int, one: str) -> str:
-    return f"{count:,} {one if count == 1 else one + 's'}"
+    return counted(age.days, "day")
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from segmentflow_cli.counting import MOST_COUNTED, told_counts, told_period
 from segmentflow_cli.flags import FLAG
 from segmentflow_cli.journey_files import read_template_file
 from segmentflow_cli.options import COMMON, Common
+from segmentflow_cli.printing import counted
 from segmentflow_cli.tables import Column
 from segmentflow_cli.times import MOMENT
 from segmentflow_core.wire import template_gaps_document
@@ -26,7 +27,7 @@ def check_gaps(**given: Any) -> None:
         ValueError: they do not; this is wrong usage.
     """
     if given.get("journey") is None and given.get("event") is None:
-        raise ValueError("give --journey, or the --event whose data the template reads.")
+        raise ValueError("Give --journey, or the --event whose data the template reads.")
     if given.get("enrolled") and given.get("journey") is None:
         raise ValueError("--enrolled needs --journey: whose entries are meant.")
 
@@ -91,7 +92,7 @@ def show_gaps(
 def _print(common: Common, gaps: dict[str, Any], at_most: int) -> None:
     printer = common.printer
     name = gaps["event"].replace("\n", "\\u000a")
-    printer.say(f"{gaps['events']:,} {name} events received {told_period(gaps)}")
+    printer.say(f"{counted(gaps['events'], f'{name} event')} received {told_period(gaps)}")
     rows = [
         (
             each["path"],
@@ -102,8 +103,8 @@ def _print(common: Common, gaps: dict[str, Any], at_most: int) -> None:
         )
         for each in gaps["paths"]
     ]
-    counted = (Column(name, "word") for name in ("missing", "null", "redacted", "default"))
-    printer.table((Column("pointer"), *counted), rows)
+    heads = (Column(name, "word") for name in ("missing", "null", "redacted", "default"))
+    printer.table((Column("pointer"), *heads), rows)
     told_counts(
         printer,
         [

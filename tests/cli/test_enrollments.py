@@ -66,7 +66,7 @@ def test_a_claim_for_people_says_how_to_go_on(run, entered):
     status, out, _ = run("claim")
     assert status == 0
     assert all(identifier in out for identifier in entered)
-    assert "enrollments complete ID --token" in out
+    assert "segmentflow enrollments complete ID --token TOKEN" in out
     assert "--token" not in run("claim")[1]
 
 

@@ -329,7 +329,7 @@ def test_a_rehearsal_of_imported_history_goes_by_when_it_occurred(run, write):
     )
     asked = ("rehearse", drafts, "--since", "2024-02-01", "--until", "2024-04-01")
     out = run(*asked, "--by-occurrence")[1]
-    assert out.startswith("1 events that occurred since 2024-02-01T00:00:00.000Z")
+    assert out.startswith("1 event that occurred since 2024-02-01T00:00:00.000Z")
     heard = "typo heard nothing: no event of the period is named order.creatd"
     assert [line for line in out.splitlines() if "heard nothing" in line] == [heard]
     shown = answer(run(*asked, "--json"))
@@ -347,8 +347,8 @@ def test_a_rehearsal_names_its_journeys_whole_however_narrow_the_terminal(run, w
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        ((), "give one of"),
-        (("--event", "x", "--request", "y"), "give one of"),
+        ((), "Give one of"),
+        (("--event", "x", "--request", "y"), "Give one of"),
     ],
 )
 def test_options_that_do_not_go_together_are_wrong_usage(run, arguments, why):

@@ -231,9 +231,11 @@ def test_a_store_is_named_by_what_tells_it_from_others_and_never_by_a_password(u
 def test_a_refusal_says_where_was_looked(run, folder):
     assert run("init")[0] == 0
     told = f"The store: sqlite, file {folder / 'segmentflow.db'}, Organization acme"
-    for command in (["why", "nobody"], ["journeys", "show", "x"]):
+    finish = ["enrollments", "complete", "x", "--token", "t"]
+    for command in (["why", "nobody"], ["journeys", "show", "x"], finish):
         status, _, err = run(*command, "--organization", "acme")
         assert (status, " ".join(err.split()).endswith(told)) == (1, True)
+        assert ("No Profile has this email" in err) == (command[0] == "why")
     assert json.loads(run("why", "nobody", "--json")[2]) == {
         "error": "not_found",
         "message": "Not found.",

@@ -76,7 +76,8 @@ class Command(BaseCommand):
                     observers=[LoggingObserver()],
                 )
                 completed = worker.drain() if options["drain"] else worker.run()
-        self.stdout.write(f"Completed {completed} Enrollments.")
+        what = "Enrollment" if completed == 1 else "Enrollments"
+        self.stdout.write(f"Completed {completed} {what}.")
 
 
 def _handlers(name: str) -> tuple[Mapping[str, Handler], Handler | None]:
