@@ -20,7 +20,14 @@ keys: Final = App(name="keys", help="Make, list and revoke API Keys.")
 @keys.command(name="create")
 def create_key(
     *,
-    scope: Annotated[list[str], Parameter(help="What its bearer may do. Repeatable."), FLAG],
+    scope: Annotated[
+        list[str],
+        Parameter(
+            help="What its bearer may do: events:write, events:read, profiles:read or "
+            "profiles:erase. Repeatable."
+        ),
+        FLAG,
+    ],
     label: Annotated[str | None, Parameter(help="What people call it.")] = None,
     test: Annotated[bool, Parameter(help="Make an sk_test_ key."), FLAG] = False,
     by: By = None,

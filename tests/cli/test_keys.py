@@ -7,6 +7,7 @@ import pytest
 from command_answers import answer
 from segmentflow_cli import main
 from segmentflow_core import ApiKeys
+from segmentflow_core.domain.api_key import SCOPES
 from segmentflow_memory import MemoryStorage
 
 
@@ -69,6 +70,11 @@ def test_organizations_keys_are_apart(run):
     assert answer(run("list", "--json", "--organization", "acme")) == []
     status, _, err = run("revoke", key_id, "--yes", "--json", "--organization", "acme")
     assert (status, json.loads(err)["error"]) == (1, "not_found")
+
+
+def test_help_names_each_scope(run):
+    words = set(run("keys", "create", "--help")[1].replace(",", " ").replace(".", " ").split())
+    assert set(SCOPES) - words == set()
 
 
 def test_an_unknown_scope_is_refused_and_no_scope_is_wrong_usage(run):
