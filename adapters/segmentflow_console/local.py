@@ -69,8 +69,6 @@ class LocalConsole:
 
     def refuse_early(self, method: str, path: str, headers: AnyHeaders) -> Response | None:
         """Return the answer to a request whose body need not be read, or None."""
-        if path.partition("?")[0] == SIGN_IN:
-            return None
         return self._console.refuse_early(method, path, headers)
 
     def refusal(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from segmentflow_console import LocalConsole, Operator
+from segmentflow_http import WsgiApp
 
 HOST = {"host": "127.0.0.1:8123"}
 
@@ -38,3 +41,17 @@ def test_the_token_lets_in_once_and_the_cookie_from_then_on(local, clock):
     assert local.refuse_caller("GET", "/", HOST).status == 401
     clock.advance(hours=12)
     assert local("GET", "/", known, b"").status == 401
+
+
+def test_a_length_that_is_none_is_refused_before_the_body_is_read(local):
+    reads = []
+    for length in ("-1", "abc", "99999999"):
+        environ = {
+            "REQUEST_METHOD": "GET",
+            "PATH_INFO": "/sign-in",
+            "HTTP_HOST": HOST["host"],
+            "CONTENT_LENGTH": length,
+            "wsgi.input": SimpleNamespace(read=reads.append),
+        }
+        assert WsgiApp(local).answer(environ).status in (400, 413), length
+    assert reads == []
