@@ -167,8 +167,9 @@ def _profile_id_of(asked: Asked, word: str) -> str:
     Raises:
         NotFound: nobody.
     """
-    find = asked.records.find_profile if asked.may_view(Profile) else asked.records.profile
-    return find(word, **asked.whose).profile_id
+    if asked.may_view(Profile):
+        return asked.records.find_profile(word, **asked.whose).profile_id
+    return asked.records.profile(word, **asked.whose).profile_id
 
 
 def _following(asked: Asked, names: list[str], found: list[Any], last_id: str) -> str | None:
