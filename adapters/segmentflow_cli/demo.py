@@ -15,7 +15,7 @@ from segmentflow_cli.journey_files import read_journey_file
 from segmentflow_cli.options import COMMON, DEFAULT_STORE
 from segmentflow_cli.pages import event_page, facts
 from segmentflow_cli.printing import Printer
-from segmentflow_cli.stores import create_secret, find_secret, opened, scheme_of
+from segmentflow_cli.stores import create_secret, find_keys, opened, scheme_of
 from segmentflow_cli.tables import room, say, visible
 from segmentflow_core import Receipt, Tracker, UserEvent
 from segmentflow_core.errors import IdempotencyKeyReuse
@@ -40,7 +40,7 @@ def run_demo(store: str | None, printer: Printer, organization: str) -> None:
 def _tell(url: str, store: str | None, printer: Printer, whose: str) -> None:
     with opened(url, create=True) as storage:
         create_secret(url)
-        tracker = Tracker(storage, fingerprint_key=find_secret(url))
+        tracker = Tracker(storage, fingerprint_key=find_keys(url))
         with as_file(files("segmentflow_cli") / _JOURNEYS) as path:
             tracker.journeys.publish(read_journey_file(path), organization_id=whose)
         first = tracker.track(DOCUMENTED_REQUEST, DOCUMENTED_KEY, organization_id=whose)

@@ -15,7 +15,7 @@ from cyclopts import App, Parameter
 
 from segmentflow_cli.flags import FLAG
 from segmentflow_cli.printing import Printer
-from segmentflow_cli.stores import find_secret, opened, woken_workers
+from segmentflow_cli.stores import find_keys, opened, woken_workers
 from segmentflow_core import (
     ApiKeys,
     Enrollments,
@@ -115,7 +115,7 @@ class Common:
         ):
             yield Tracker(
                 storage,
-                fingerprint_key=find_secret(self.store),
+                fingerprint_key=find_keys(self.store),
                 limits=limits,
                 redaction=policy,
                 observers=observers,

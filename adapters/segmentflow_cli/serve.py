@@ -26,7 +26,7 @@ from attrs import define, field
 from segmentflow_cli.metrics import FOLDER_VARIABLE, add_up, check_installed, listening
 from segmentflow_cli.readiness import Readiness
 from segmentflow_cli.stopping import Stop
-from segmentflow_cli.stores import find_secret, opened, scheme_of, woken_workers
+from segmentflow_cli.stores import find_keys, opened, scheme_of, woken_workers
 from segmentflow_cli.threaded import ThreadedStorage
 from segmentflow_core import ApiKeys, AsyncApiKeys, AsyncTracker, Limits, RedactionPolicy, Tracker
 from segmentflow_core.errors import ConfigurationError
@@ -350,11 +350,11 @@ def _build(stack: ExitStack, watching: _Watching | None = None) -> AsyncEndpoint
     threaded = watching.storage(in_threads(int(os.environ[_THREADS])))
     together, writers = int(os.environ[_TOGETHER]), int(os.environ[_WRITERS])
     free_threads = int(os.environ[_THREADS]) - writers
-    secret = find_secret(url)
+    keys = find_keys(url)
     observers = [*stack.enter_context(woken_workers(storage)), *watching.observers]
     tracker = AsyncTracker(
         threaded,
-        fingerprint_key=secret,
+        fingerprint_key=keys,
         limits=limits,
         redaction=redaction,
         gather=AsyncGathering(
@@ -379,7 +379,7 @@ def _build(stack: ExitStack, watching: _Watching | None = None) -> AsyncEndpoint
     batches = in_threads(_BATCH_THREADS)
     of_batches = Tracker(
         watching.storage(storage),
-        fingerprint_key=secret,
+        fingerprint_key=keys,
         limits=limits,
         redaction=redaction,
         observers=observers,

@@ -14,15 +14,17 @@ from typing import Any, Final
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from segmentflow_core import FingerprintKey, FingerprintKeys
 from segmentflow_core.errors import ConfigurationError, SegmentflowError
 from segmentflow_core.ports.observation import Observer
 from segmentflow_sql.connecting import place_of_url
 from segmentflow_worker import wakes
 
 __all__ = [
+    "PREVIOUS_VARIABLE",
     "SECRET_VARIABLE",
     "create_secret",
-    "find_secret",
+    "find_keys",
     "opened",
     "place_of",
     "scheme_of",
@@ -32,6 +34,9 @@ __all__ = [
 ]
 
 SECRET_VARIABLE: Final = "SEGMENTFLOW_FINGERPRINT_KEY"
+PREVIOUS_VARIABLE: Final = "SEGMENTFLOW_PREVIOUS_FINGERPRINT_KEYS"
+"""Secrets that were current before, one a line."""
+
 _GROUP: Final = "segmentflow.storages"
 _OF_SQL: Final = ("postgresql", "sqlite")
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9.-]{0,31}")
@@ -140,13 +145,30 @@ def scheme_of(url: str) -> str:
     return url.partition(":")[0].partition("+")[0]
 
 
-def find_secret(url: str) -> str:
-    """Return the fingerprint secret: from the environment, or from the file beside the store.
+def find_keys(url: str) -> FingerprintKeys:
+    """Return the fingerprint keys: from the environment, or from the files beside the store.
+
+    Those that were current before are optional: a secret a line.
 
     Raises:
-        ConfigurationError: neither has one, or the file is not UTF-8.
-        OSError: the file may not be read.
+        ConfigurationError: there is no current one, one is too short or there twice, or a file is
+            not UTF-8.
+        OSError: a file may not be read.
     """
+    current = FingerprintKey.derive(_current_secret(url))
+    return FingerprintKeys(current, tuple(map(FingerprintKey.derive, _previous_secrets(url))))
+
+
+def _previous_secrets(url: str) -> list[str]:
+    path = secret_file(url)
+    beside = None if path is None else path.with_name(f"{path.name}.previous")
+    said = os.environ.get(PREVIOUS_VARIABLE)
+    if not said and beside is not None and beside.exists():
+        said = _read_secret(beside)
+    return [line.strip() for line in (said or "").splitlines() if line.strip()]
+
+
+def _current_secret(url: str) -> str:
     secret = os.environ.get(SECRET_VARIABLE)
     if secret:
         return secret
@@ -171,7 +193,7 @@ def _read_secret(path: Path) -> str:
     # Raised outside the handler: a UnicodeDecodeError holds the bytes of the secret.
     with suppress(UnicodeDecodeError):
         return path.read_text(encoding="utf-8").strip()
-    raise ConfigurationError("The file with the fingerprint secret is not UTF-8.")
+    raise ConfigurationError(f"The file {path} with fingerprint secrets is not UTF-8.")
 
 
 def create_secret(url: str) -> Path | None:

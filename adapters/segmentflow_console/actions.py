@@ -76,6 +76,9 @@ async def _person(asked: Asked) -> GoTo:
     profile: Profile = await settle(
         asked.facades.records.profile(asked.subject, organization_id=asked.organization_id)
     )
+    if profile.profile_id != asked.subject:
+        # Somebody else may have merged them since the page that asks was opened.
+        raise FormRefused("This Profile was merged into another one. Nothing was done.")
     return GoTo(f"/people/{profile.profile_id}")
 
 

@@ -160,11 +160,10 @@ class _EitherConsole:
         if view is not None:
             return await view(asked)
         assert action is not None
+        place = await action.exists(asked)
         if method == "POST":
             return await action.do(asked)
-        return Page(
-            "confirm.html", action.question, {"action": action, "from": await action.exists(asked)}
-        )
+        return Page("confirm.html", action.question, {"action": action, "from": place})
 
     async def _operator(
         self, headers: Mapping[str, str], scope: Scope, given: Operator | None

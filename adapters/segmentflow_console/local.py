@@ -15,6 +15,7 @@ from segmentflow_console.console import Console
 from segmentflow_console.facades import Facades
 from segmentflow_console.forms import read_query
 from segmentflow_console.pages import go_to
+from segmentflow_console.routes import STYLE
 from segmentflow_core import SegmentflowError
 from segmentflow_core.errors import InsufficientScope, Unauthorized
 from segmentflow_core.ports import Clock
@@ -37,7 +38,8 @@ class LocalConsole:
     """A `Console` for whoever has the URL that the command printed; used by `segmentflow console`.
 
     Only requests to this machine's own names are answered: a name of somebody else's that leads
-    here is refused.
+    here is refused. All of it is below a path that nobody can guess, and its cookie is for that
+    path: browsers send a cookie to every port of a host, so to whatever else serves pages here.
 
     Args:
         facades: the store.
@@ -54,8 +56,9 @@ class LocalConsole:
         self._console = Console(facades, self._who, clock=self._clock)
         self._cookie = f"segmentflow_console_{port}"
         self._guard = threading.Lock()
+        self._place = f"/{secrets.token_urlsafe(16)}"
         self._token: str | None = secrets.token_urlsafe(32)
-        self._path = f"{SIGN_IN}?token={self._token}"
+        self._path = f"{self._place}{SIGN_IN}?token={self._token}"
         self._session: tuple[str, datetime] | None = None
 
     @property
@@ -69,8 +72,6 @@ class LocalConsole:
 
     def refuse_early(self, method: str, path: str, headers: AnyHeaders) -> Response | None:
         """Return the answer to a request whose body need not be read, or None."""
-        if path.partition("?")[0] == SIGN_IN:
-            return None
         return self._console.refuse_early(method, path, headers)
 
     def refusal(
@@ -81,7 +82,10 @@ class LocalConsole:
 
     def refuse_caller(self, method: str, path: str, headers: AnyHeaders) -> Response | None:
         """Return the refusal of somebody who is not known, or None."""
-        return self._console.refuse_caller(method, path, headers)
+        below = self._below(path)
+        if below is None:
+            return self.refusal(Unauthorized(_UNKNOWN), method, path, headers)
+        return self._console.refuse_caller(method, below, headers)
 
     def __call__(
         self,
@@ -98,13 +102,26 @@ class LocalConsole:
             read = read_headers(headers)
             if _HOST.fullmatch(read.get("host", "")) is None:
                 raise InsufficientScope("This page is for this machine alone.")
-            if path.partition("?")[0] == SIGN_IN and method == "GET":
-                return self._sign_in(path.partition("?")[2], mount)
+            below = self._below(path)
+            if below is None:
+                raise Unauthorized(_UNKNOWN)
+            place = f"{mount}{self._place}"
+            if below.partition("?")[0] == SIGN_IN and method == "GET":
+                return self._sign_in(below.partition("?")[2], place)
         except SegmentflowError as error:
             return self.refusal(error, method, path, headers)
-        return self._console(method, path, headers, body, mount=mount, on_caller=on_caller)
+        return self._console(method, below, headers, body, mount=place, on_caller=on_caller)
 
-    def _sign_in(self, query: str, mount: str) -> Response:
+    def _below(self, path: str) -> str | None:
+        """Return a path below the page's own; None of one that is elsewhere."""
+        whole, mark, query = path.partition("?")
+        first, slash, rest = whole.removeprefix("/").partition("/")
+        if _same(f"/{first}", self._place):
+            return f"{slash}{rest}{mark}{query}"
+        # Refusals, which do not say where the page is, have its style too.
+        return path if whole == STYLE else None
+
+    def _sign_in(self, query: str, place: str) -> Response:
         given = read_query(query).get("token", "")
         with self._guard:
             if self._token is None or not _same(given, self._token):
@@ -112,8 +129,8 @@ class LocalConsole:
             self._token = None
             secret = secrets.token_urlsafe(32)
             self._session = (secret, self._clock.now() + _LIFETIME)
-        cookie = f"{self._cookie}={secret}; HttpOnly; SameSite=Strict; Path={mount or '/'}"
-        return go_to(mount, "/", {}, set_cookie=cookie)
+        cookie = f"{self._cookie}={secret}; HttpOnly; SameSite=Strict; Path={place}"
+        return go_to(place, "/", {}, set_cookie=cookie)
 
     def _who(self, headers: Mapping[str, str]) -> Operator:
         session = self._session

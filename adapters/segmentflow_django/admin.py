@@ -155,6 +155,23 @@ def _filled(asked: Asked, name: str, label: str, choices: tuple[str, ...] = ()) 
     return Field(name, label, asked.request.GET.get(name, ""), choices)
 
 
+def _names_of_a_person(asked: Asked) -> str:
+    return "email, external id or id" if asked.may_view(Profile) else "id"
+
+
+def _profile_id_of(asked: Asked, word: str) -> str:
+    """Return the id of whom a word names: an email or an external id, for who may view Profiles.
+
+    Others would learn from the rows that it is somebody's, and whose.
+
+    Raises:
+        NotFound: nobody.
+    """
+    if asked.may_view(Profile):
+        return asked.records.find_profile(word, **asked.whose).profile_id
+    return asked.records.profile(word, **asked.whose).profile_id
+
+
 def _following(asked: Asked, names: list[str], found: list[Any], last_id: str) -> str | None:
     """Return where the rows after these are; None where there are none.
 
@@ -220,7 +237,7 @@ class UserEventAdmin(_ReadOnly):
     def fields_of(self, asked: Asked) -> list[Field]:
         """Return the fields that events are found by."""
         return [
-            _filled(asked, "q", "Event id, or a person's email, external id or id"),
+            _filled(asked, "q", f"Event id, or a person's {_names_of_a_person(asked)}"),
             _filled(asked, "event", "Name"),
             _filled(asked, "reference", "Reference id"),
         ]
@@ -234,8 +251,7 @@ class UserEventAdmin(_ReadOnly):
             try:
                 one = asked.records.event(word, **asked.whose)
             except NotFound:
-                profile = asked.records.find_profile(word, **asked.whose)
-                wanted["profile_id"] = profile.profile_id
+                wanted["profile_id"] = _profile_id_of(asked, word)
             else:
                 given = {"event": one.event, "reference_id": one.reference_id}
                 if any(text not in {None, given[name]} for name, text in wanted.items()):
@@ -261,7 +277,7 @@ class EnrollmentAdmin(_ReadOnly):
         """Return the fields that Enrollments are found by."""
         statuses = tuple(str(status) for status in EnrollmentStatus)
         return [
-            _filled(asked, "q", "Event id, or a person's email, external id or id"),
+            _filled(asked, "q", f"Event id, or a person's {_names_of_a_person(asked)}"),
             _filled(asked, "journey", "Journey id"),
             _filled(asked, "status", "Status", statuses),
         ]
@@ -280,8 +296,7 @@ class EnrollmentAdmin(_ReadOnly):
             try:
                 wanted["event_id"] = asked.records.event(word, **asked.whose).event_id
             except NotFound:
-                profile = asked.records.find_profile(word, **asked.whose)
-                wanted["profile_id"] = profile.profile_id
+                wanted["profile_id"] = _profile_id_of(asked, word)
         before = asked.identifier("before")
         found = [
             *asked.enrollments.list(limit=_ON_A_PAGE + 1, before=before, **wanted, **asked.whose)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from command_answers import answer
-from segmentflow_cli.stores import find_secret, opened, place_of, secret_file
+from segmentflow_cli.stores import find_keys, opened, place_of, secret_file
 from segmentflow_core.errors import ConfigurationError
 from segmentflow_core.testing import a_journey
 
@@ -92,6 +92,36 @@ def test_what_tracks_nothing_needs_no_secret(run, folder, request_file):
     assert answer(run("track", request_file, *key)) == receipt
 
 
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("where", ["file", "environment"])
+def test_a_retry_of_a_key_that_an_earlier_secret_took_is_replayed(
+    run, folder, request_file, monkeypatch, where
+):
+    asked = ("track", request_file, "--idempotency-key", "k", "--json")
+    receipt = answer(run(*asked))
+    secret = folder / "segmentflow.db.fingerprint-key"
+    old = secret.read_text()
+    secret.write_text("a new secret of thirty-two bytes or so")
+    assert "internal_error" in run(*asked)[2]
+    several = f"{'never current ' * 3}\n\n{old}"
+    if where == "file":
+        secret.with_name(f"{secret.name}.previous").write_text(several)
+    else:
+        monkeypatch.setenv("SEGMENTFLOW_PREVIOUS_FINGERPRINT_KEYS", several)
+    assert answer(run(*asked)) == receipt
+
+
+@pytest.mark.parametrize("previous", ["too short", "x" * 32])
+def test_earlier_secrets_keep_the_rules_of_secrets_and_are_not_shown(
+    run, request_file, monkeypatch, previous
+):
+    monkeypatch.setenv("SEGMENTFLOW_FINGERPRINT_KEY", "x" * 32)
+    monkeypatch.setenv("SEGMENTFLOW_PREVIOUS_FINGERPRINT_KEYS", previous)
+    status, _, err = run("track", request_file, "--idempotency-key", "k")
+    assert (status, previous in err) == (1, False)
+    assert "invalid_configuration" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
@@ -144,7 +174,7 @@ def test_a_secret_that_is_not_utf_8_is_refused_and_not_shown(run, folder, reques
     assert "not UTF-8" in err
     assert "canary" not in err
     with pytest.raises(ConfigurationError) as refused:
-        find_secret("sqlite:///segmentflow.db")
+        find_keys("sqlite:///segmentflow.db")
     assert refused.value.__context__ is None
 
 

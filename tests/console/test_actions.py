@@ -93,6 +93,21 @@ def test_a_person_is_erased_only_once_the_word_is_written(ask, world, monkeypatc
         world.tracker.track(a_request(profile={"email": "alex@example.com"}), "again")
 
 
+def test_a_form_about_somebody_who_was_merged_meanwhile_does_nothing(ask_sync, world):
+    """What is done would be done to the other one as well, whom the form did not name."""
+    gone, stays = (
+        world.alex,
+        world.tracker.track(a_request(profile={"email": "other@example.com"}), "other"),
+    )
+    path = f"/people/{gone}/erase"
+    token = ask_sync.get(path).token
+    world.tracker.people.merge(stays.profile_id, gone)
+    refused = ask_sync.post(path, {"token": token, "word": "erase"})
+    assert (refused.status, "Nothing was done" in refused.text) == (403, True)
+    assert ask_sync.get(path).status == 403
+    assert world.tracker.records.profile(stays.profile_id).erased_at is None
+
+
 FORGED = {
     "no token": ({}, {}),
     "another's token": ({"token": "hers"}, {}),

@@ -51,7 +51,7 @@ def shown(tmp_path_factory):
         thread.start()
         try:
             tab.open(server.url_of(page))
-            yield tab, world, f"http://127.0.0.1:{server.server_port}"
+            yield tab, world, server.url_of(page).partition("/sign-in")[0]
         finally:
             server.shutdown()
             thread.join()

@@ -255,6 +255,11 @@ def test_records_are_found_by_who_and_what(project, tracker):
         page = see(client, kind, **fields)
         assert (page.status, page.rows) == (200, rows), (kind, fields)
         assert "<script>alert" not in page.html
+    # Who may not view Profiles learns of no email whether it is anybody's, nor whose.
+    for kind, rows in {"userevent": ids[1:], "enrollment": entered[1:]}.items():
+        client = browser(kind)
+        assert [see(client, kind, q=who).rows for who in (ALEX, "cus_bea", alex)] == [[], [], rows]
+        assert "email" not in see(client, kind).words
 
 
 @pytest.mark.parametrize("vendor", ["sqlite"])
