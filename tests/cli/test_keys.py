@@ -73,7 +73,7 @@ def test_organizations_keys_are_apart(run):
 
 
 def test_help_names_each_scope(run):
-    words = set(run("keys", "create", "--help")[1].replace(",", " ").replace(".", " ").split())
+    words = set(run("create", "--help")[1].replace(",", " ").replace(".", " ").split())
     assert set(SCOPES) - words == set()
 
 
