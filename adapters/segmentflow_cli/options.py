@@ -12,6 +12,7 @@ from typing import Annotated, Any, BinaryIO, Final, cast
 
 from attrs import frozen
 from cyclopts import App, Parameter
+from cyclopts.validators import Number
 
 from segmentflow_cli.flags import FLAG
 from segmentflow_cli.printing import Printer
@@ -221,6 +222,6 @@ PlaceholderIds = Annotated[
 ]
 
 
-Limit = Annotated[int, Parameter(help="How many at most.")]
+Limit = Annotated[int, Parameter(help="How many at most.", validator=Number(gte=1))]
 By = Annotated[str | None, Parameter(help="Who does it, for the record; no personal data.")]
 Before = Annotated[str | None, Parameter(help="Only ids below this one: the next page.")]

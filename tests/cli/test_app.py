@@ -129,6 +129,7 @@ def test_an_unknown_event_is_not_found(run):
         ("nonsense",),
         ("track",),
         ("events", "list", "--limit", "x"),
+        ("events", "list", "--limit", "0"),
         ("--store",),
         ("--store", "memory://", "nonsense"),
         ("--store", "memory://", "events", "nonsense"),
