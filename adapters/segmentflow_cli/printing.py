@@ -284,7 +284,7 @@ class Printer:
         """Print what was done to people, Journeys and API Keys."""
         columns = (
             Column("id", "id", spare=True),
-            Column("when", "time"),
+            Column("when", "day"),
             Column("what", "word"),
             Column("of", "ids"),
             Column("how many"),

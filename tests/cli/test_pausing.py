@@ -79,3 +79,12 @@ def test_an_archiving_that_is_stopped_goes_on_with_the_same_command(run, storage
     assert "segmentflow journeys archive welcome" in " ".join(err.split())
     again = run("journeys", "archive", "welcome")
     assert again == (0, "Journey welcome was archived already; 3 Enrollments withdrawn.\n", "")
+
+
+def test_the_record_names_a_journey_whole_on_eighty_columns(run, folder, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    (folder / "j.json").write_text(json.dumps({"journeys": [a_journey("order-confirmation")]}))
+    paused = ["journeys", "pause", "order-confirmation", "--by", "kim@example.com"]
+    for command in (["init"], ["journeys", "apply", "j.json"], paused):
+        assert run(*command)[0] == 0
+    assert "order-confirmation" in run("audit")[1].split()
