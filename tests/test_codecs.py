@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -87,7 +87,7 @@ def values_of(kind):
         )
     if get_origin(kind) is tuple and inner[-1] is not ...:
         return st.tuples(*map(values_of, inner))
-    if get_origin(kind) in (tuple, Sequence):
+    if get_origin(kind) is tuple:
         return st.lists(values_of(inner[0]), max_size=3).map(tuple)
     if get_origin(kind) is frozenset:
         return st.frozensets(values_of(inner[0]), max_size=3)

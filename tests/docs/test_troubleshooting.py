@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import segmentflow_cli
+import segmentflow_core
+import segmentflow_http
+import segmentflow_sql
 from reference_pages import rows
 from segmentflow_core.errors import ERROR_CLASSES, ConfigurationError
 
@@ -19,11 +23,10 @@ def test_each_code_has_its_section_in_the_order_of_the_table():
 
 def test_each_detail_it_names_is_one_that_the_errors_page_or_the_code_has():
     named = set(re.findall(r"`details\.(\w+)`", PAGE.read_text("utf-8")))
-    sources = Path(__file__).parents[2]
     code = "".join(
         path.read_text("utf-8")
-        for place in ("src", "adapters")
-        for path in (sources / place).rglob("*.py")
+        for package in (segmentflow_core, segmentflow_cli, segmentflow_http, segmentflow_sql)
+        for path in Path(package.__file__).parent.rglob("*.py")
     )
     assert named
     assert [name for name in named if f'"{name}"' not in code] == []

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 
 from segmentflow_core.colour import MaybeAwaitable
 from segmentflow_core.domain.cancelling import (
@@ -51,7 +51,7 @@ class Cancellable:
             Profiles wait no longer, so that their next ones ask again.
     """
 
-    enrollments: Sequence[Enrollment]
+    enrollments: tuple[Enrollment, ...] = field(converter=tuple[Enrollment, ...])
     complete: bool = True
 
 
