@@ -70,15 +70,18 @@ def test_a_failure_is_made_shorter_for_a_bounded_time_and_stays_one(monkeypatch)
     monkeypatch.setattr("segmentflow_core.testing.machine.time", ticking)
     shrinking = settings(REPEATABLE, phases=[Phase.generate, Phase.shrink])
     (kind,) = (k for k in BROKEN if k.__name__ == "StaleJourneys")
-    lengths = []
-    for seconds in (0, 100):
+
+    def shown(how, seconds):
         storage, clock = kind(), FixedClock()
         with pytest.raises(AssertionError) as failure:
-            run_storage_machine(
-                storage, trackers(storage, clock), clock, shrinking, shrinking=seconds
-            )
-        lengths.append("".join(failure.value.__notes__).count("state."))
-    assert min(lengths) > 0
+            run_storage_machine(storage, trackers(storage, clock), clock, how, shrinking=seconds)
+        notes = "\n".join(failure.value.__notes__).splitlines()
+        return [line for line in notes if line.startswith("state.")]
+
+    found = shown(REPEATABLE, 0)
+    assert found
+    assert shown(shrinking, 0) == found
+    assert shown(shrinking, 100) != found
 
 
 def test_a_failure_shows_its_values(pytester):
