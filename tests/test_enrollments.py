@@ -185,7 +185,10 @@ def test_what_a_worker_is_handed_is_a_copy():
 
 
 @pytest.mark.once
-def test_eight_workers_that_crash_at_random_complete_two_thousand_once_each_and_lose_none():
+@pytest.mark.parametrize(
+    ("of_each", "crashes"), [(500, 20), pytest.param(2500, 100, marks=pytest.mark.deep)]
+)
+def test_eight_workers_that_crash_at_random_complete_each_once_and_lose_none(of_each, crashes):
     storage, clock = MemoryStorage(wait=60), FixedClock()
 
     def new_tracker(over=storage):
@@ -197,18 +200,18 @@ def test_eight_workers_that_crash_at_random_complete_two_thousand_once_each_and_
         tracker.journeys.publish({"journeys": [a_journey()]}, organization_id=name)
         calls = [
             (a_request(profile={"email": f"p{number}@example.com"}), str(number))
-            for number in range(500)
+            for number in range(of_each)
         ]
         tracker.track_many(calls, organization_id=name)
     workers = CrashingWorkers(storage, new_tracker, clock, seed=1, organizations=names)
     workers.run(8)
-    assert workers.crashes > 20
+    assert workers.crashes > crashes
     assert workers.refused > 0
     assert len(set(workers.completed)) == len(workers.completed)
     stored = [
         e for name in names for e in tracker.enrollments.list(limit=9999, organization_id=name)
     ]
-    assert len(stored) == 2000
+    assert len(stored) == 4 * of_each
     assert {e.status for e in stored} == {EnrollmentStatus.COMPLETED}
     assert set(workers.completed) <= {e.enrollment_id for e in stored}
 

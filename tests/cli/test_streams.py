@@ -20,6 +20,11 @@ from segmentflow_sql import open_storage
 COMMAND = [sys.executable, "-m", "segmentflow_cli"]
 NAME = "注文.作成 é 😀"
 REQUEST = {"event": NAME, "profile": {"email": "a@example.com"}, "data": {NAME: NAME}}
+COMMANDS = [
+    ["events", "list", "--json"],
+    ["journeys", "schema"],
+    pytest.param(["events", "list"], marks=pytest.mark.deep),
+]
 posix = pytest.mark.skipif(os.name != "posix", reason="there are no such files: NOT TESTED")
 
 
@@ -56,7 +61,9 @@ def run(*arguments, encoding="utf-8", **more):
     return subprocess.run([*COMMAND, *arguments], env=environment, check=False, **more)
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+@pytest.mark.parametrize(
+    "encoding", ["cp1252", "ascii", "utf-8", pytest.param("latin-1", marks=pytest.mark.deep)]
+)
 def test_json_can_be_written_in_every_encoding(event_id, encoding):
     shown = run("events", "show", event_id, "--json", encoding=encoding)
     explained = run("explain", "--event", event_id, "--json", encoding=encoding)
@@ -67,7 +74,7 @@ def test_json_can_be_written_in_every_encoding(event_id, encoding):
     assert (b"\\u" in shown.stdout) == (encoding != "utf-8")
 
 
-@pytest.mark.parametrize("encoding", ["ascii"])
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("cp1252", marks=pytest.mark.deep)])
 def test_a_page_shows_what_its_encoding_cannot_hold_as_escapes(event_id, encoding):
     for arguments in (("show", event_id), ("list",)):
         done = run("events", *arguments, encoding=encoding)
@@ -91,7 +98,7 @@ def test_a_refusal_can_be_written_in_every_encoding(folder, encoding):
 
 @posix
 @pytest.mark.usefixtures("event_id")
-@pytest.mark.parametrize("command", [["events", "list", "--json"], ["journeys", "schema"]])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_closed_pipe_ends_the_command_quietly(command):
     reading, writing = os.pipe()
     os.close(reading)
@@ -102,7 +109,7 @@ def test_a_closed_pipe_ends_the_command_quietly(command):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full: NOT TESTED")
 @pytest.mark.usefixtures("event_id")
-@pytest.mark.parametrize("command", [["events", "list", "--json"], ["journeys", "schema"]])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_full_disk_is_said(command):
     with Path("/dev/full").open("wb") as full:
         done = run(*command, stdout=full)
