@@ -20,7 +20,7 @@ from segmentflow_sql import codecs
 from segmentflow_sql.connecting import place_of_url
 from segmentflow_sql.exchange import Call, DatabaseKind, Rows
 from segmentflow_sql.installation import VERSIONS
-from segmentflow_sql.migrations.running import Move, make, moves, plan
+from segmentflow_sql.migrations.running import Move, lock, make, moves, plan
 from segmentflow_sql.migrations.way import WAYS, Way
 from segmentflow_sql.statements import statements_for
 
@@ -103,7 +103,8 @@ async def _made(connection: _Connection, way: Way, to: int) -> None:
     try:
         planned = await plan(connection, way, VERSIONS, to)
         for move in moves(way, VERSIONS, planned.found, planned.version):
-            await make(connection, way, VERSIONS, move, wait=_WAIT)
+            await lock(connection, way, _WAIT)
+            await make(connection, way, VERSIONS, move)
     except BaseException:
         if way.family == "sqlite":
             connection.run("ROLLBACK TO SAVEPOINT segmentflow")

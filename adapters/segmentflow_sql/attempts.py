@@ -169,7 +169,11 @@ class Attempts:
 
     async def rest(self) -> None:
         """Wait for long enough that another process gets to write, where only one can."""
-        await self._source.waiting.sleep(self._source.database.rest)
+        await self.pause(self._source.database.rest)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait for so long as the colour does it."""
+        await self._source.waiting.sleep(seconds)
 
     @property
     def way(self) -> Way:

@@ -21,7 +21,7 @@ from segmentflow_sql.drivers import database_of_connection
 from segmentflow_sql.exchange import ConnectionLost, LostRace, StalePlans
 from segmentflow_sql.installation import VERSIONS, create_all, version_and_place
 from segmentflow_sql.migrations import MigrationReport
-from segmentflow_sql.migrations.running import make, moves, plan
+from segmentflow_sql.migrations.running import lock, make, moves, plan
 from segmentflow_sql.transaction import SqlTransaction
 from segmentflow_sql.waiting import IN_THREAD, ON_LOOP, Turns, Waiting
 
@@ -196,7 +196,8 @@ class _Part:
             connection = transaction.connection
             planned = await plan(connection, way, VERSIONS, to)
             for move in moves(way, VERSIONS, planned.found, planned.version):
-                await make(connection, way, VERSIONS, move, wait=wait)
+                await lock(connection, way, wait)
+                await make(connection, way, VERSIONS, move)
             return planned
 
         return await self._once(work)

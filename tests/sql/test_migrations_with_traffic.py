@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
 
 from next_library import AsyncNextSqlStorage, NextSqlStorage
 from segmentflow_core.errors import ConfigurationError, StorageUnavailable
@@ -71,8 +72,8 @@ def opened():
     """Give a function that opens a store with this library, or the next one."""
     storages = []
 
-    def opened(store, kind=NextSqlStorage):
-        storages.append(kind(create_engine(store.url)))
+    def opened(store, kind=NextSqlStorage, **options):
+        storages.append(kind(create_engine(store.url, **options)))
         return storages[-1]
 
     yield opened
@@ -151,12 +152,27 @@ def test_a_lock_that_is_not_free_holds_nobody_up(postgres, shop, opened):
     assert store.state[:2] == (3, 6)
 
 
-@pytest.mark.parametrize("processes", [4])
-def test_many_migrate_at_once(store, opened, processes):
-    with ThreadPoolExecutor(processes) as pool:
-        for run in [pool.submit(opened(store).migrate) for _ in range(processes)]:
+@pytest.mark.parametrize("options", [{}, {"poolclass": NullPool}], ids=["pooled", "new"])
+def test_many_migrate_at_once(store, opened, options):
+    """Also where each step has a new connection, which reads the catalog before it waits.
+
+    An index that is built beside writers waits for everybody who has read before.
+    """
+    storages = [opened(store, **options) for _ in range(4)]
+    with ThreadPoolExecutor(len(storages)) as pool:
+        for run in [pool.submit(storage.migrate, wait=60) for storage in storages]:
             assert run.result().version == 3
     assert store.state == (3, 50, 50)
+
+
+def test_who_waited_for_too_long_is_told_for_whom(postgres, shop, opened):
+    store = Store(postgres.url(shop), lambda: psycopg.connect(postgres.conninfo(shop)))
+    with store.connect() as other:
+        other.execute("LOCK TABLE segmentflow_schema IN SHARE ROW EXCLUSIVE MODE")
+        with pytest.raises(StorageUnavailable, match="Another process migrates") as caught:
+            opened(store).migrate(wait=0.01)
+    assert caught.value.details == {"error": "being_migrated"}
+    assert opened(store).migrate().version == 3
 
 
 class Stopped(Exception):

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Final, TypeVar
 
 from segmentflow_core.errors import StorageUnavailable
 from segmentflow_sql.attempts import Attempts
+from segmentflow_sql.exchange import Connection, LostRace
 from segmentflow_sql.migrations.migration import MigrationReport, Step
 from segmentflow_sql.migrations.running import (
     Move,
@@ -30,8 +32,12 @@ __all__ = ["Migrator"]
 
 T = TypeVar("T")
 
-_IN_THE_WAY: Final = (None, "SQLITE_BUSY")
+_MIGRATED: Final = "being_migrated"
+_IN_THE_WAY: Final = (None, "SQLITE_BUSY", _MIGRATED)
 """What is said of a store where others hold what a migration needs: that may take a while."""
+
+_PAUSE: Final = 0.05
+"""Seconds until it is asked again whether nobody else migrates any more."""
 
 
 class Migrator:
@@ -82,35 +88,48 @@ class Migrator:
             if move.migration.online:
                 await self._with_traffic(move, deadline)
             else:
-                await self._patiently(partial(self._whole, move, deadline), deadline)
+                await self._patiently(partial(self._whole, move), deadline)
         self._attempts.forget_version()
         return planned
 
-    async def _whole(self, move: Move, deadline: float, transaction: SqlTransaction) -> None:
-        wait = _left(deadline)
-        await make(transaction.connection, self._way, self._versions, move, wait=wait)
+    async def _whole(self, move: Move, transaction: SqlTransaction) -> None:
+        await self._keep_others_out(transaction.connection)
+        await make(transaction.connection, self._way, self._versions, move)
 
     async def _with_traffic(self, move: Move, deadline: float) -> None:
         for step in move.steps:
-            while await self._patiently(partial(self._step, move, step, deadline), deadline):
+            while await self._patiently(partial(self._step, move, step), deadline):
                 pass
-        await self._patiently(partial(self._finished, move, deadline), deadline)
+        await self._patiently(partial(self._finished, move), deadline)
 
-    async def _step(
-        self, move: Move, step: Step, deadline: float, transaction: SqlTransaction
-    ) -> bool:
+    async def _step(self, move: Move, step: Step, transaction: SqlTransaction) -> bool:
         """Make one step, or one batch of it; say whether it is to run again."""
         connection = transaction.connection
         made = partial(make_step, way=self._way, versions=self._versions, move=move, step=step)
-        await lock(connection, self._way, _left(deadline))
+        await self._keep_others_out(connection)
         if step.beside:
             return await self._attempts.beside(lambda other: made(other, beside=True))
         await be_brief(connection, self._way)
         return await made(connection, beside=False)
 
-    async def _finished(self, move: Move, deadline: float, transaction: SqlTransaction) -> None:
-        await lock(transaction.connection, self._way, _left(deadline))
+    async def _finished(self, move: Move, transaction: SqlTransaction) -> None:
+        await self._keep_others_out(transaction.connection)
         await finish(transaction.connection, self._way, self._versions, move)
+
+    async def _keep_others_out(self, connection: Connection) -> None:
+        """Be the one who migrates until the transaction ends; wait for nobody.
+
+        A server may have read its catalog to find the table that is locked, and an index that
+        is built beside writers waits for everybody who has read before. So who waited here for
+        the one who builds it would be waited for, and no server sees such a circle.
+        """
+        with suppress(LostRace):
+            await lock(connection, self._way, None)
+            return
+        # Outside the handler, so that nothing internal becomes the context.
+        raise StorageUnavailable(
+            "Another process migrates this store. Try again.", details={"error": _MIGRATED}
+        )
 
     async def _patiently(
         self, work: Callable[[SqlTransaction], Awaitable[T]], deadline: float
@@ -123,7 +142,4 @@ class Migrator:
                 is_held = failure.details.get("error") in _IN_THE_WAY
                 if not is_held or time.monotonic() > deadline:
                     raise
-
-
-def _left(deadline: float) -> float:
-    return max(deadline - time.monotonic(), 0.1)
+            await self._attempts.pause(_PAUSE)

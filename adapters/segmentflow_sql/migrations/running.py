@@ -123,19 +123,15 @@ def _target(versions: Versions, to: int | None) -> int:
     return target
 
 
-async def make(
-    connection: Connection, way: Way, versions: Versions, move: Move, *, wait: float
-) -> None:
+async def make(connection: Connection, way: Way, versions: Versions, move: Move) -> None:
     """Make a whole migration in one transaction, unless another process has made it.
 
     Args:
-        connection: within a transaction.
+        connection: in a transaction that keeps other migrations out.
         way: of its kind of database.
         versions: that the library knows.
         move: the migration.
-        wait: seconds to wait for another process that migrates.
     """
-    await lock(connection, way, wait)
     if not await _begin(connection, way, versions, move):
         return
     await _exchange(connection, way.patience(_FOR_WRITERS))
@@ -196,8 +192,17 @@ async def _begin(connection: Connection, way: Way, versions: Versions, move: Mov
     return True
 
 
-async def lock(connection: Connection, way: Way, wait: float) -> None:
-    """Keep every other migration out until the transaction ends."""
+async def lock(connection: Connection, way: Way, wait: float | None) -> None:
+    """Keep every other migration out until the transaction ends.
+
+    Args:
+        connection: within a transaction.
+        way: of its kind of database.
+        wait: seconds to wait for another process that migrates; None is not at all.
+
+    Raises:
+        LostRace: another process migrates for longer than that.
+    """
     await _exchange(connection, way.locks(wait))
 
 

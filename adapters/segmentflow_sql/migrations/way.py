@@ -19,7 +19,8 @@ class Way:
     Attributes:
         family: of which its steps are.
         locks: returns statements that keep every other migration out until the transaction
-            ends, and those that write pass; each waits so many seconds at most.
+            ends, and those that write pass; each waits so many seconds at most, or not at all
+            where that is None.
         patience: returns a statement that bounds what every later one waits for a lock; empty
             where nothing needs it.
         begin: begins a transaction, in a script.
@@ -29,7 +30,7 @@ class Way:
     """
 
     family: Family
-    locks: Callable[[float], tuple[str, ...]]
+    locks: Callable[[float | None], tuple[str, ...]]
     patience: Callable[[float], tuple[str, ...]]
     begin: str
     columns: str
@@ -40,12 +41,15 @@ def _waits(seconds: float) -> tuple[str, ...]:
     return (f"SET LOCAL lock_timeout = {max(round(seconds * 1000), 1)}",)
 
 
-def _locks(seconds: float) -> tuple[str, ...]:
-    # LOCK takes no snapshot: what is read after a wait is what the others have left, also at
-    # SERIALIZABLE, and no index that is being built waits for this transaction.
+def _locks(seconds: float | None) -> tuple[str, ...]:
+    # LOCK takes no snapshot that lasts: what is read after a wait is what the others have left,
+    # also at SERIALIZABLE.
     lock = "LOCK TABLE segmentflow_schema IN SHARE ROW EXCLUSIVE MODE"
     untimed = ("statement_timeout", "idle_in_transaction_session_timeout")
-    return *_waits(seconds), *(f"SET LOCAL {setting} = 0" for setting in untimed), lock
+    settings = [f"SET LOCAL {setting} = 0" for setting in untimed]
+    if seconds is None:
+        return *settings, f"{lock} NOWAIT"
+    return *_waits(seconds), *settings, lock
 
 
 WAYS: Final[dict[Family, Way]] = {
