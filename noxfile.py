@@ -38,6 +38,7 @@ ROOT = Path(__file__).parent
 PROJECT = nox.project.load_toml("pyproject.toml")["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 
+LOCKED = ("-c", str(ROOT / ".ci" / "tools.txt"))
 IN_PARALLEL = ("-n", "auto")
 # The tests as README.md runs them leave nothing out; a lane need not repeat what no Python changes,
 # nor the tests of the example adapter, which stand beside it.
@@ -61,7 +62,7 @@ OF_A_PROJECT = ("admin", "models", "told")
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and formatting."""
-    session.install(_tool("ruff"))
+    session.install(*LOCKED, _tool("ruff"))
     session.run("ruff", "check", *session.posargs, ".")
     session.run("ruff", "format", "--check", ".")
 
@@ -69,14 +70,14 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def imports(session: nox.Session) -> None:
     """Check that imports point inward."""
-    session.install("-e", ".[all]", _tool("import-linter"))
+    session.install(*LOCKED, "-e", ".[all]", _tool("import-linter"))
     session.run("lint-imports")
 
 
 @nox.session
 def typing(session: nox.Session) -> None:
     """Check types with mypy and pyright, and the typing tests with both."""
-    session.install("-e", ".[dev,bench]")
+    session.install(*LOCKED, "-e", ".[dev,bench]")
     places = ("src", "adapters", "tests/typing", "examples", "bench")
     session.run("mypy", *places)
     session.run("pyright", *places)
@@ -136,7 +137,7 @@ def _test_installed(session: nox.Session) -> None:
 @nox.session(python=OLDEST)
 def docs(session: nox.Session) -> None:
     """Build the documentation, warnings being errors, and run the docstrings' examples."""
-    session.install("-e", ".[all,docs]")
+    session.install(*LOCKED, "-e", ".[all,docs]")
     session.run("sphinx-build", "-W", "--keep-going", "-n", "-q", "-E", "docs", "docs/_build/html")
     # Models, and what knows them, are imported by a project of Django's alone.
     left_out = [f"--ignore-glob=*/segmentflow_django/{name}.py" for name in OF_A_PROJECT]
@@ -146,7 +147,7 @@ def docs(session: nox.Session) -> None:
 @nox.session(python=OLDEST)
 def package(session: nox.Session) -> None:
     """Build what is released; check what an index shows of it, and that its source passes tests."""
-    session.install(*EXTRAS["release"])
+    session.install(*LOCKED, *EXTRAS["release"])
     with TemporaryDirectory() as place:
         session.run("python", "-m", "build", "--outdir", place, ".", silent=True)
         built = sorted(str(path) for path in Path(place).iterdir())

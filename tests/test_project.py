@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 
 from segmentflow_core._version import __version__
 
@@ -50,6 +51,24 @@ def test_the_version_is_written_in_one_place() -> None:
 @needs_source_tree
 def test_the_changelog_has_a_section_for_what_is_unreleased() -> None:
     assert "## [Unreleased]" in (ROOT / "CHANGELOG.md").read_text("utf-8").splitlines()
+
+
+@needs_source_tree
+def test_the_tools_that_judge_a_change_are_of_one_version_which_is_allowed() -> None:
+    lines = (ROOT / ".ci" / "tools.txt").read_text("utf-8").splitlines()
+    locked = {found.name.lower(): found for found in map(Requirement, filter(_is_a_pin, lines))}
+    extras = PROJECT["project"]["optional-dependencies"]
+    for line in (*extras["release"], *extras["docs"], *extras["dev"]):
+        allowed = Requirement(line)
+        if allowed.name in {"segmentflow-core", "nox"}:
+            continue
+        (pin,) = locked[allowed.name.lower()].specifier
+        assert pin.operator == "=="
+        assert allowed.specifier.contains(pin.version), allowed.name
+
+
+def _is_a_pin(line: str) -> bool:
+    return not line.startswith("#")
 
 
 @needs_source_tree
