@@ -6,11 +6,11 @@ hours. What may be long is compared here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import Enum
 from itertools import zip_longest
-from typing import Any
+from typing import Any, Final
 
 from attrs import fields, has
 
@@ -48,17 +48,34 @@ def _short(value: Any) -> str:
 
 def exact(value: Any) -> Any:
     """Make a value comparable with all that it says: its type, and of an instant its zone."""
-    if has(type(value)):
-        inner = {each.name: exact(getattr(value, each.name)) for each in fields(type(value))}
-        return {"": type(value).__name__, **inner}
-    if isinstance(value, Mapping):
-        return {str(name): exact(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [exact(item) for item in value]
-    if isinstance(value, (set, frozenset)):
-        return sorted((exact(item) for item in value), key=repr)
-    if isinstance(value, datetime):
-        return f"{value.isoformat()} ({'naive' if value.tzinfo is None else value.utcoffset()})"
-    if isinstance(value, Enum):
-        return f"{type(value).__name__} {value.value!r}"
-    return f"{type(value).__name__} {value!r}"
+    kind = type(value)
+    found = _WAYS.get(kind)
+    if found is None:
+        found = _WAYS[kind] = _way(kind)
+    return found(value)
+
+
+_WAYS: Final[dict[type, Callable[[Any], Any]]] = {}
+"""How a value of a type is made comparable: most comparisons are of thousands of values."""
+
+
+def _way(kind: type) -> Callable[[Any], Any]:
+    name = kind.__name__
+    if has(kind):
+        names = [each.name for each in fields(kind)]
+        return lambda value: {"": name, **{each: exact(getattr(value, each)) for each in names}}
+    if issubclass(kind, Mapping):
+        return lambda value: {str(each): exact(item) for each, item in value.items()}
+    if issubclass(kind, (list, tuple)):
+        return lambda value: [exact(item) for item in value]
+    if issubclass(kind, (set, frozenset)):
+        return lambda value: sorted((exact(item) for item in value), key=repr)
+    if issubclass(kind, datetime):
+        return _instant
+    if issubclass(kind, Enum):
+        return lambda value: f"{name} {value.value!r}"
+    return lambda value: f"{name} {value!r}"
+
+
+def _instant(value: datetime) -> str:
+    return f"{value.isoformat()} ({'naive' if value.tzinfo is None else value.utcoffset()})"
