@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
+import psycopg
 import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -25,12 +27,31 @@ def _shared_database(postgres):
     return "shared"
 
 
-@pytest.fixture
-def database(postgres, _shared_database):
-    """Give the name of a database with our tables, all of them empty."""
+@pytest.fixture(scope="session")
+def _emptied(postgres, _shared_database):
+    """Give a function that empties our tables, on a connection that is kept until it breaks."""
     tables = [table for table in metadata.tables if table != "segmentflow_schema"]
-    with postgres.connect(_shared_database) as connection:
-        connection.execute(";".join(f"DELETE FROM {table}" for table in tables))
+    emptying = ";".join(f"DELETE FROM {table}" for table in tables)
+    kept = []
+
+    def empty():
+        if kept:
+            with contextlib.suppress(psycopg.OperationalError):
+                kept[0].execute(emptying)
+                return
+            kept.pop().close()
+        kept.append(postgres.connect(_shared_database))
+        kept[0].execute(emptying)
+
+    yield empty
+    for connection in kept:
+        connection.close()
+
+
+@pytest.fixture
+def database(_emptied, _shared_database):
+    """Give the name of a database with our tables, all of them empty."""
+    _emptied()
     return _shared_database
 
 

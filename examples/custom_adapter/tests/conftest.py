@@ -37,6 +37,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def shared_server() -> Iterator[RedisServer]:
+    # Who asks for more than a test that is over needs has a server of its own.
+    server = RedisServer("--appendfsync", "no")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_server() -> Iterator[RedisServer]:
+    """Give a server of the test's own, which has on the disk what it acknowledges."""
     server = RedisServer()
     yield server
     server.stop()

@@ -18,6 +18,9 @@ __all__ = ["RedisServer"]
 class RedisServer:
     """A server that has its log on the disk before it acknowledges anything.
 
+    Args:
+        settings: of the server, as its command takes them, in place of ours.
+
     Where redis-server is not installed, the test that wants one is skipped.
     """
 

@@ -63,14 +63,6 @@ def check(tracker: Tracker, answers: list[Answer]) -> None:
     assert len(tracker.enrollments.claim(limit=1000)) == len(entries)
 
 
-@pytest.fixture
-def own_server() -> Iterator[RedisServer]:
-    """Give a server that may be killed."""
-    server = RedisServer()
-    yield server
-    server.stop()
-
-
 def test_eight_processes_with_the_same_keys_make_one_event_for_each(server: RedisServer) -> None:
     tracker = a_tracker(server)
     tracker.journeys.publish(JOURNEYS)

@@ -68,10 +68,12 @@ def test_a_client_that_decodes_is_refused(storage_class: Any, client_class: Any)
 
 
 def test_a_server_that_keeps_what_it_acknowledges_is_accepted(
-    server: RedisServer, storage: RedisStorage, runner: asyncio.Runner
+    own_server: RedisServer, runner: asyncio.Runner
 ) -> None:
+    storage = open_storage(own_server.url)
     storage.create_all()
-    asynchronous = AsyncRedisStorage(AsyncRedis(unix_socket_path=str(server.socket)))
+    storage.close()
+    asynchronous = AsyncRedisStorage(AsyncRedis(unix_socket_path=str(own_server.socket)))
     runner.run(asynchronous.create_all())
     runner.run(asynchronous.close())
 
