@@ -12,6 +12,7 @@ pytest.importorskip("django", reason="Django is not installed: its app is not te
 
 from django.test import Client, override_settings
 
+from in_django.routers import Everything
 from segmentflow_core import Tracker
 from segmentflow_core.testing import FINGERPRINT_SECRET, FixedClock, a_journey, a_request
 from segmentflow_django import DjangoStorage
@@ -51,18 +52,6 @@ SETTINGS = {
     "ALLOWED_HOSTS": ["testserver"],
     "MIGRATION_MODULES": dict.fromkeys(APPS),
 }
-
-
-class Everything:
-    """A router that keeps everything in one database."""
-
-    def __init__(self, alias):
-        self.alias = alias
-
-    def db_for_read(self, *_, **__):
-        return self.alias
-
-    db_for_write = db_for_read
 
 
 @pytest.fixture
