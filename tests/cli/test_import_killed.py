@@ -52,11 +52,12 @@ def test_an_interrupted_import_reports_and_can_go_on(folder):
         # A shell that runs the tests in the background has them ignore it, and so would this.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
-    importing.stdin.write(f"{a_line(1)}\n".encode())
+    importing.stdin.write(f"{a_line(1)}\n{a_line(2)}\n".encode())
     importing.stdin.flush()
-    while stored(folder)[0] == 0:
+    while stored(folder)[0] < 2:
         assert importing.poll() is None
     os.kill(importing.pid, signal.SIGINT)
     out, _ = importing.communicate()
     assert importing.returncode == 130
-    assert counts(json.loads(out)) == (1, 0, [])
+    # The interrupt may come between the commit of the second line and its being counted.
+    assert counts(json.loads(out)) in [(1, 0, []), (2, 0, [])]
