@@ -50,7 +50,7 @@ __all__ = ["KEY", "choose", "waiting_organizations"]
 
 KEY: Final = ("organization_id", "enrollment_id")
 _CHOSEN: Final = (*KEY, "event_id")
-_LINE: Final = ("journey_id", "era")
+_LINE: Final = ("journey_id", "era", "since")
 
 
 def choose(dialect: Dialect, *, organization: bool, journey: bool) -> CTE:
@@ -118,7 +118,7 @@ def _merge(dialect: Dialect) -> CTE:
             taken, and_(taken.c.organization_id == of, taken.c.enrollment_id == following)
         )
         columns = [taken.c[name] for name in ("available_at", "enrollment_id")]
-        columns += [taken.c[name] for name in ("organization_id", "event_id", *_LINE)]
+        columns += [taken.c[name] for name in ("organization_id", "event_id", "journey_id", "era")]
         return select(*columns).select_from(source)
 
     merging = merged(lines).cte("taken", recursive=True)
@@ -186,11 +186,11 @@ def _counted(dealt: Any, *of: str) -> CTE:
 def _share_of_one(lines: CTE) -> CTE:
     """Count how many Enrollments each line of an Organization gives, were none of them locked.
 
-    Columns: journey_id, era and share.
+    Columns: journey_id, era, since and share.
     """
     fronts = _fronts(lines, organization=True)
     return _counted(
-        select(lines.c.journey_id, lines.c.era)
+        select(*(lines.c[name] for name in _LINE))
         .select_from(lines.join(fronts, true()))
         .order_by(fronts.c.available_at, fronts.c.enrollment_id)
     )
@@ -199,12 +199,12 @@ def _share_of_one(lines: CTE) -> CTE:
 def _share_of_all(lines: CTE) -> CTE:
     """Count how many Enrollments each line of every Organization gives, were none of them locked.
 
-    Columns: organization_id, journey_id, era and share.
+    Columns: organization_id, journey_id, era, since and share.
     """
     circle = _circle(lines)
     # No Organization behind the first `limit` gets a turn.
     first = (
-        select(lines.c.organization_id, lines.c.journey_id, lines.c.era, circle.c.place)
+        select(lines.c.organization_id, *(lines.c[name] for name in _LINE), circle.c.place)
         .select_from(lines.join(circle, same(circle, lines, "organization_id")))
         .where(circle.c.place < count_of("limit"))
         .subquery("first_ones")

@@ -53,6 +53,9 @@ __all__ = [
 _PLACE: Final = ("journey_id", "era", "available_at", "enrollment_id")
 """What the index of the lines is sorted by, behind the Organization."""
 
+_SEEN: Final = {"first_era": "era", "first_since": "available_at"}
+"""What a walk tells of the first Enrollment of a Journey, and where it stands."""
+
 
 def given(name: str) -> ColumnElement[Any]:
     """Return the parameter for a column of Enrollments."""
@@ -132,10 +135,12 @@ def of_line(
     table: FromClause, line: FromClause, organization_id: ColumnElement[Any]
 ) -> ColumnElement[bool]:
     """Say of Enrollments that they wait in a line, now or later."""
+    since = [table.c.available_at >= line.c.since] if "since" in line.c else []
     return and_(
         table.c.organization_id == organization_id,
         same(table, line, "journey_id", "era"),
         is_available(table),
+        *since,
     )
 
 
@@ -156,7 +161,9 @@ def queue_of(
 def moving_lines(dialect: Dialect, *, organization: bool, journey: bool) -> CTE:
     """List the lines that have something to hand over, and whose Journeys are active.
 
-    Columns: organization_id, journey_id and era.
+    Columns: organization_id, journey_id and era; where many write at a time, also since when the
+    first one waits. What was completed stands in an index, before all that waits, for as long
+    as any session may still see it as it was. One look passes over that, and no other look.
 
     Args:
         dialect: for which database.
@@ -176,10 +183,21 @@ def moving_lines(dialect: Dialect, *, organization: bool, journey: bool) -> CTE:
         .offset(NO_OFFSET)
         .scalar_subquery()
     )
-    found = select(*(standing.c[name] for name in ("organization_id", "journey_id", "era"))).where(
-        standing.c.era.is_not(None), earliest <= now()
+    line = [standing.c[name] for name in ("organization_id", "journey_id", "era")]
+    if dialect.one_writer:
+        return materialized(
+            select(*line).where(standing.c.era.is_not(None), earliest <= now()), "lines"
+        )
+    since: ColumnElement[Any] = earliest
+    if "first_era" in standing.c:
+        # The walk has seen it, unless it came upon what was left of an era that is over.
+        since = case(
+            (standing.c.first_era == standing.c.era, standing.c.first_since), else_=earliest
+        )
+    seen = materialized(
+        select(*line, since.label("since")).where(standing.c.era.is_not(None)), "seen"
     )
-    return materialized(found, "lines")
+    return materialized(select(seen).where(seen.c.since <= now()), "lines")
 
 
 def _standing(dialect: Dialect, *, organization: bool, journey: bool) -> ClauseElement:
@@ -207,8 +225,10 @@ def _standing(dialect: Dialect, *, organization: bool, journey: bool) -> ClauseE
         .where(journeys.c.organization_id == of, journeys.c.journey_id == journey_id)
         .scalar_subquery()
     )
+    # A walk from Organization to Organization comes upon any Journey's.
+    seen = [known.c[name] for name in _SEEN if name in known.c and not journey]
     return select(
-        of.label("organization_id"), journey_id.label("journey_id"), era.label("era")
+        of.label("organization_id"), journey_id.label("journey_id"), era.label("era"), *seen
     ).select_from(known)
 
 
@@ -233,6 +253,7 @@ def _in_order(found: Select[Any], table: FromClause, *which: ColumnElement[bool]
 def _walk(name: str, *columns: str, organization: bool) -> CTE:
     """Walk from one row's columns to the next that are behind them, where a join may do that.
 
+    Each step tells as well of which era the row is that it came upon, and since when that waits.
     A planner takes one row to lead to one other, and so knows how few they are.
     """
     lowest, higher = enrollments.alias("lowest"), enrollments.alias("higher")
@@ -240,7 +261,8 @@ def _walk(name: str, *columns: str, organization: bool) -> CTE:
     def first(table: FromClause, *which: ColumnElement[bool]) -> Select[Any]:
         if organization:
             which = (table.c.organization_id == given("organization_id"), *which)
-        return _in_order(select(*(table.c[each] for each in columns)), table, *which)
+        seen = (table.c[of].label(name) for name, of in _SEEN.items())
+        return _in_order(select(*(table.c[each] for each in columns), *seen), table, *which)
 
     known = select(first(lowest).subquery("first_one")).cte(name, recursive=True)
     behind = tuple_(*(higher.c[each] for each in columns)) > tuple_(
