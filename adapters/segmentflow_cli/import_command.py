@@ -32,6 +32,7 @@ from segmentflow_cli.importing import (
     import_lines,
     read_lines,
 )
+from segmentflow_cli.interrupts import interrupted_afterwards
 from segmentflow_cli.options import (
     COMMON,
     NOT_REDACTED,
@@ -124,6 +125,7 @@ def import_file(
                     match_journeys=journeys,
                     on_progress=progress.advance,
                     on_reject=_leave if rejected is None else rejected.take,
+                    whole=interrupted_afterwards,
                 )
         except KeyboardInterrupt:
             status = _INTERRUPTED

@@ -14,6 +14,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, BinaryIO, Final, Protocol
 
 from attrs import define, field, frozen
@@ -215,6 +216,7 @@ def import_lines(
     on_progress: Callable[[int, list[Refusal]], None],
     on_reject: Callable[[Line], object] = lambda _: None,
     pause: Callable[[float], None] = time.sleep,
+    whole: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> None:
     """Track every line, at most `batch` of them a transaction, and keep `report` up to date.
 
@@ -228,6 +230,7 @@ def import_lines(
         on_progress: is called after each batch with the bytes read and the lines refused.
         on_reject: is called with each line refused, in the file's order.
         pause: waits the given seconds before a batch is tried again.
+        whole: is entered for each batch, until it is counted.
 
     Raises:
         StorageUnavailable: the store could not be reached, or stayed too busy.
@@ -239,7 +242,7 @@ def import_lines(
             calls, organization_id=organization_id, match_journeys=match_journeys
         )
 
-    for some in _batches(lines, batch):
+    def take(some: list[Line]) -> None:
         calls, refused = _read_calls(some, report, tracker.redaction)
         results = _patiently(track, list(calls.values()), pause)
         for number, result in zip(calls, results, strict=True):
@@ -257,6 +260,10 @@ def import_lines(
             report.refuse(refusal)
             on_reject(by_number[refusal.line])
         on_progress(sum(line.size for line in some), refused)
+
+    for some in _batches(lines, batch):
+        with whole():
+            take(some)
 
 
 def _batches(lines: Iterable[Line], size: int) -> Iterator[list[Line]]:
