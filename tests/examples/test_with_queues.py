@@ -164,6 +164,7 @@ def test_a_celery_message_wakes_and_says_nothing(shop, start):
     assert "".join(worker.printed).count("Welcome, ") == 2
 
 
+@pytest.mark.deep
 def test_a_celery_message_that_is_lost_or_delivered_twice_changes_nothing(shop, start):
     installed("celery")
     track(shop, "shop_tasks.py", "alex@example.com")

@@ -108,10 +108,15 @@ def tracking(request, postgres, shop, runner):
     assert storage._engine.pool.checkedout() == 0
 
 
-@pytest.fixture
-def crowded(postgres, database):
-    """Give a connection to a store with 20,000 rows in each table, from months."""
-    with postgres.connect(database) as connection:
+@pytest.fixture(scope="session")
+def crowded(postgres):
+    """Give a connection to a store with 20,000 rows in each table, from months: to plan on."""
+    with postgres.connect() as connection:
+        connection.execute("CREATE DATABASE crowded")
+    storage = SqlStorage(create_engine(postgres.url("crowded")))
+    storage.create_all()
+    storage.close()
+    with postgres.connect("crowded") as connection:
         for table, values in {
             "profiles": "'default', gen_random_uuid(), 1, 1, n || '@example.com', 'x' || n, 0, 0, "
             "0, now(), now()",

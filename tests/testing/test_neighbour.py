@@ -150,7 +150,7 @@ MEANT = {
 }
 
 
-@pytest.mark.once
+@pytest.mark.deep
 def test_what_is_wrong_between_processes_is_caught(pytester):
     blocks = [
         token.content
