@@ -111,7 +111,7 @@ Path("found.json").write_text(json.dumps(found), "utf-8")
 """
 
 
-@pytest.mark.once
+@pytest.mark.deep
 def test_a_fault_is_found_by_name_or_by_its_time_and_what_is_not_tested_survives(tmp_path):
     (tmp_path / "planted_here.py").write_text(SOURCE, "utf-8")
     (tmp_path / "test_it.py").write_text(TESTS, "utf-8")

@@ -109,8 +109,8 @@ def tracking(request, postgres, shop, runner):
 
 
 @pytest.fixture(scope="session")
-def crowded(postgres):
-    """Give a connection to a store with 20,000 rows in each table, from months: to plan on."""
+def _crowded_database(postgres):
+    """Give the name of a store with 20,000 rows in each table, from months."""
     with postgres.connect() as connection:
         connection.execute("CREATE DATABASE crowded")
     storage = SqlStorage(create_engine(postgres.url("crowded")))
@@ -137,4 +137,11 @@ def crowded(postgres):
                 f"SELECT {values} FROM generate_series(1, 20000) AS n"
             )
         connection.execute("ANALYZE")
+    return "crowded"
+
+
+@pytest.fixture
+def crowded(postgres, _crowded_database):
+    """Give a connection to a store with so many rows that indexes are worth while: to plan on."""
+    with postgres.connect(_crowded_database) as connection:
         yield connection

@@ -64,7 +64,6 @@ def test_a_planted_mistake_disagrees_with_the_model(kind):
         run(kind(), PATIENT)
 
 
-@pytest.mark.deep
 def test_a_failure_is_made_shorter_for_a_bounded_time_and_stays_one(monkeypatch):
     """With no time at all, the first failure is shown as it was found."""
     ticking = SimpleNamespace(monotonic=itertools.count().__next__)

@@ -150,7 +150,7 @@ MEANT = {
 }
 
 
-@pytest.mark.deep
+@pytest.mark.once
 def test_what_is_wrong_between_processes_is_caught(pytester):
     blocks = [
         token.content
