@@ -8,7 +8,6 @@ a peer that people know; it keeps no key, no Profile and no Journey.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
 import multiprocessing
@@ -23,16 +22,16 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 from sqlalchemy import create_engine
-from sqlalchemy.ext.asyncio import create_async_engine
 from tests.servers import Postgres
 
+from bench.colours import both_colours
 from bench.report import Line, absent, compared, related
 from bench.timing import alternate
-from segmentflow_core import AsyncTracker, Tracker
+from segmentflow_core import Tracker
 from segmentflow_core.domain.idempotency_key import key_digest
 from segmentflow_core.system import Uuid7Factory
 from segmentflow_core.testing import DOCUMENTED_REQUEST, FINGERPRINT_SECRET, a_journey
-from segmentflow_sql import AsyncSqlStorage, SqlStorage, metadata
+from segmentflow_sql import SqlStorage, metadata
 
 __all__ = ["ByHand", "measure"]
 
@@ -286,7 +285,10 @@ def _measure(server: Postgres, calls: int, rounds: int) -> Iterator[Line]:
         tracker.track(_request_of(client), f"first of {client}")
     hand = ByHand(server.conninfo("bench"))
     yield from _against_hand_written(server, tracker, hand, calls, rounds)
-    yield from _against_asynchronous(server, tracker, calls, rounds)
+    yield related(
+        "one event on PostgreSQL, asynchronous against synchronous",
+        *both_colours(server.url("bench"), tracker, _REQUEST, _key, calls=calls, rounds=rounds),
+    )
     yield from _against_peer(server, tracker, calls, rounds)
     hand.close()
     storage.close()
@@ -319,24 +321,6 @@ def _against_hand_written(
     yield compared(
         f"a batch of {_BATCH} on PostgreSQL against hand-written bulk", bulk, batch, at_least=0.65
     )
-
-
-def _against_asynchronous(
-    server: Postgres, tracker: Tracker, calls: int, rounds: int
-) -> Iterator[Line]:
-    with asyncio.Runner() as runner:
-        async_storage = AsyncSqlStorage(create_async_engine(server.url("bench")))
-        async_tracker = AsyncTracker(async_storage, fingerprint_key=FINGERPRINT_SECRET)
-        asynchronous, synchronous = alternate(
-            lambda: runner.run(async_tracker.track(_REQUEST, _key())),
-            lambda: tracker.track(_REQUEST, _key()),
-            calls,
-            rounds,
-        )
-        yield related(
-            "one event on PostgreSQL, asynchronous against synchronous", asynchronous, synchronous
-        )
-        runner.run(async_storage.close())
 
 
 def _against_peer(server: Postgres, tracker: Tracker, calls: int, rounds: int) -> Iterator[Line]:

@@ -7,7 +7,6 @@ checking, hashing, redaction or matching at all.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
 import os
@@ -18,15 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import create_engine
-from sqlalchemy.ext.asyncio import create_async_engine
 
+from bench.colours import both_colours
 from bench.report import Line, compared
 from bench.timing import alternate
-from segmentflow_core import AsyncTracker, Tracker
+from segmentflow_core import Tracker
 from segmentflow_core.domain.idempotency_key import key_digest
 from segmentflow_core.system import Uuid7Factory
 from segmentflow_core.testing import DOCUMENTED_REQUEST, FINGERPRINT_SECRET, a_journey
-from segmentflow_sql import AsyncSqlStorage, SqlStorage
+from segmentflow_sql import SqlStorage
 
 __all__ = ["ByHand", "measure"]
 
@@ -154,26 +153,11 @@ def measure(*, quick: bool) -> Iterator[Line]:
             f"a batch of {_BATCH} on SQLite against hand-written bulk", by_hand, batch, at_least=0.4
         )
         hand.close()
-        yield from _against_asynchronous(path, tracker, request, calls, rounds)
-        storage.close()
-
-
-def _against_asynchronous(
-    path: Path, tracker: Tracker, request: dict[str, Any], calls: int, rounds: int
-) -> Iterator[Line]:
-    with asyncio.Runner() as runner:
-        async_storage = AsyncSqlStorage(create_async_engine(f"sqlite+aiosqlite:///{path}"))
-        async_tracker = AsyncTracker(async_storage, fingerprint_key=FINGERPRINT_SECRET)
-        asynchronous, synchronous = alternate(
-            lambda: runner.run(async_tracker.track(request, _key())),
-            lambda: tracker.track(request, _key()),
-            calls,
-            rounds,
-        )
         yield compared(
             "one event on SQLite, asynchronous against synchronous",
-            asynchronous,
-            synchronous,
+            *both_colours(
+                f"sqlite+aiosqlite:///{path}", tracker, request, _key, calls=calls, rounds=rounds
+            ),
             at_most=1.5,
         )
-        runner.run(async_storage.close())
+        storage.close()

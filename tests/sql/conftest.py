@@ -14,17 +14,12 @@ from segmentflow_core import AsyncTracker
 from segmentflow_core.testing import FINGERPRINT_SECRET
 from segmentflow_sql import AsyncSqlStorage, SqlStorage, metadata
 from servers import PgBouncer, pgbouncer_program
-from store_trackers import a_tracker
+from store_trackers import a_tracker, create_store
 
 
 @pytest.fixture(scope="session")
 def _shared_database(postgres):
-    with postgres.connect() as connection:
-        connection.execute("CREATE DATABASE shared")
-    storage = SqlStorage(create_engine(postgres.url("shared")))
-    storage.create_all()
-    storage.close()
-    return "shared"
+    return create_store(postgres, "shared")
 
 
 @pytest.fixture(scope="session")
@@ -111,12 +106,8 @@ def tracking(request, postgres, shop, runner):
 @pytest.fixture(scope="session")
 def _crowded_database(postgres):
     """Give the name of a store with 20,000 rows in each table, from months."""
-    with postgres.connect() as connection:
-        connection.execute("CREATE DATABASE crowded")
-    storage = SqlStorage(create_engine(postgres.url("crowded")))
-    storage.create_all()
-    storage.close()
-    with postgres.connect("crowded") as connection:
+    name = create_store(postgres, "crowded")
+    with postgres.connect(name) as connection:
         for table, values in {
             "profiles": "'default', gen_random_uuid(), 1, 1, n || '@example.com', 'x' || n, 0, 0, "
             "0, now(), now()",
@@ -137,7 +128,7 @@ def _crowded_database(postgres):
                 f"SELECT {values} FROM generate_series(1, 20000) AS n"
             )
         connection.execute("ANALYZE")
-    return "crowded"
+    return name
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from segmentflow_core.colour import drive
 from segmentflow_core.testing import FINGERPRINT_SECRET, FixedClock, a_journey, a_request
 from segmentflow_sql import SqlStorage
 from segmentflow_sql.statements import statements_for
+from store_trackers import create_store
 from workers import KilledWorkers
 
 ISOLATION_LEVELS = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
@@ -375,16 +376,14 @@ def complete_many(connection, template, count):
 @pytest.fixture(scope="module")
 def long_history(postgres):
     """Give a database with four Enrollments that wait, and many completed ones."""
-    with postgres.connect() as connection:
-        connection.execute("CREATE DATABASE long_history")
-    storage = SqlStorage(create_engine(postgres.url("long_history")))
-    storage.create_all()
+    name = create_store(postgres, "long_history")
+    storage = SqlStorage(create_engine(postgres.url(name)))
     tracker = a_tracker(storage)
     enrol(tracker, 5)
     (first,) = tracker.enrollments.claim(limit=1)
     done = tracker.enrollments.complete(first.lease)
     storage.close()
-    with postgres.connect("long_history") as connection:
+    with postgres.connect(name) as connection:
         complete_many(connection, done, 20_000)
         yield connection
 

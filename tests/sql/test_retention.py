@@ -16,6 +16,7 @@ from segmentflow_sql import SqlStorage
 from segmentflow_sql.schema import FINISH_TIMES, enrollments
 from segmentflow_sql.statements import all_statements, statements_for
 from segmentflow_sql.statements.retention import ENTRY
+from store_trackers import create_store
 
 _MOMENT = timedelta(microseconds=1)
 
@@ -196,12 +197,7 @@ def test_retention_on_postgresql_goes_by_indexes(crowded, name):
 @pytest.fixture(scope="module")
 def crowded(postgres):
     """Give a connection to a database with many rows of each kind."""
-    with postgres.connect() as connection:
-        connection.execute("CREATE DATABASE old_records")
-    storage = SqlStorage(create_engine(postgres.url("old_records")))
-    storage.create_all()
-    storage.close()
-    with postgres.connect("old_records") as connection:
+    with postgres.connect(create_store(postgres, "old_records")) as connection:
         for table, values in {
             "profile_versions": "'default', gen_random_uuid(), n % 7, NULL, NULL, '{}', '{}', "
             "'{}', 1, 2",
