@@ -15,6 +15,8 @@ from attrs import define, field
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import ExceptionContext
 
+from segmentflow_sql.listening import listen_once
+
 __all__ = ["AfterCommit", "after_commit_of"]
 
 Tell: TypeAlias = Callable[[], object]
@@ -103,12 +105,8 @@ def _listen(connection: Connection, to: AfterCommit) -> None:
         "rollback_savepoint": to.roll_back_savepoint,
     }.items():
         event.listen(connection, name, call(what))
-    for target, name, heard in (
-        (connection.dialect, "handle_error", _heard_error),
-        (connection.engine.pool, "checkin", _heard_checkin),
-    ):
-        if not event.contains(target, name, heard):
-            event.listen(target, name, heard)
+    listen_once(connection.dialect, "handle_error", _heard_error)
+    listen_once(connection.engine.pool, "checkin", _heard_checkin)
 
 
 def _heard_error(context: ExceptionContext) -> None:

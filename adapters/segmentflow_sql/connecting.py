@@ -16,10 +16,11 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, Final
 
-from sqlalchemy import URL, Dialect, Engine, event
+from sqlalchemy import URL, Dialect, Engine
 from sqlalchemy.exc import TimeoutError as NoneLeft
 
 from segmentflow_core.errors import ConfigurationError, SegmentflowError, StorageUnavailable
+from segmentflow_sql.listening import listen_once
 from segmentflow_sql.server import check_encoding
 from segmentflow_sql.waiting import ON_LOOP
 
@@ -40,11 +41,9 @@ def watch_connecting(engine: Engine) -> None:
     if dialect.is_async and not isinstance(dbapi.connect, _Connect):
         # Below all that an engine can be given: its own arguments, a creator, listeners.
         dbapi.connect = _Connect(dbapi.connect, _connect_of(dialect))
-    if dialect.name == "postgresql" and not event.contains(
-        engine.pool, "connect", _refuse_no_encoding
-    ):
+    if dialect.name == "postgresql":
         # Before the dialect asks for the server's version, of which it makes no text there.
-        event.listen(engine.pool, "connect", _refuse_no_encoding, insert=True)
+        listen_once(engine.pool, "connect", _refuse_no_encoding, first=True)
 
 
 def _refuse_no_encoding(connection: Any, _record: Any) -> None:

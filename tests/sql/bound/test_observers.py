@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from functools import partial
 
 import psycopg
 import pytest
@@ -155,6 +156,29 @@ def test_two_transactions_on_one_connection_of_the_driver_are_told_apart(url):
             receipts.append(observed(connection, each)[1].track(a_request(), f"{number}"))
     assert heard == [[("tracked", receipt.event_id)] for receipt in receipts]
     engine.dispose()
+
+
+def test_an_engine_tells_in_the_place_of_one_that_is_gone():
+    """A pool may have the `id` of an older one, whose listeners live on in what replaced it."""
+    told = []
+    for number in range(1_000):
+        engine = create_engine("sqlite://")
+        with engine.begin() as connection:
+            SqlStorage.bound_to(connection).after_commit(partial(told.append, number))
+            connection.exec_driver_sql("SELECT 1")
+        engine.dispose()
+    assert told == list(range(1_000))
+
+
+def test_an_engine_that_was_disposed_of_is_listened_to_once(engine):
+    for _ in range(3):
+        with engine.connect() as connection:
+            SqlStorage.bound_to(connection).after_commit(str)
+        engine.dispose()
+    with engine.connect() as connection:
+        SqlStorage.bound_to(connection).after_commit(str)
+    heard = [listener.__module__ for listener in engine.pool.dispatch.checkin]
+    assert heard.count("segmentflow_sql.commits") == 1
 
 
 def test_an_asynchronous_connection_tells_too(url):
