@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from attrs import define, field
 
+from segmentflow_cli.garbage import rarely_searched
 from segmentflow_cli.metrics import FOLDER_VARIABLE, add_up, check_installed, listening
 from segmentflow_cli.readiness import Readiness
 from segmentflow_cli.stopping import Stop
@@ -315,6 +316,7 @@ def create_app() -> AsgiApp:
     stack = ExitStack()
     watching = _watching(stack)
     endpoint = _build(stack, watching)
+    stack.enter_context(rarely_searched())
     stop = Stop.when_told(int(os.environ[_GRACE]))
     return AsgiApp(
         endpoint,
