@@ -43,18 +43,18 @@ IN_PARALLEL = ("-n", "auto")
 # The tests as README.md runs them leave nothing out; a lane need not repeat what no Python changes,
 # nor the tests of the example adapter, which stand beside it.
 LEFT_OUT = ("deep", "once", "server_side", "same_rules")
-IN_A_LANE = (*IN_PARALLEL, "-m", " and ".join(f"not {mark}" for mark in LEFT_OUT), "tests")
-# No line of the core is reached by these alone.
-BEYOND_THE_CORE = (
-    "tests/cli",
-    "tests/console",
-    "tests/docs",
-    "tests/examples",
-    "tests/http/test_serve.py",
-    "tests/in_django",
-    "tests/sql/bound",
-    "tests/sql/postgresql",
-    "tests/stores",
+LEFT_OUT_HERE = ("-m", " and ".join(f"not {mark}" for mark in LEFT_OUT))
+IN_A_LANE = (*IN_PARALLEL, *LEFT_OUT_HERE, "tests")
+# Every branch of the core is reached by its own tests and a kit for SQLite, but for what only a
+# storage does whose calls wait for each other, or are cancelled.
+_CONTRACT = "tests/sql/test_contract.py::"
+OF_THE_CORE = (
+    *(f"tests/{room}" for room in ("domain", "memory", "testing", "usecases", "wire")),
+    *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("tests/test_*.py")),
+    "tests/sql/sqlite/test_contract.py",
+    f"{_CONTRACT}TestPostgresql::test_a_transaction_waits_no_longer_than_it_says_and_others_as_long_as_ever",
+    f"{_CONTRACT}TestSqliteAsync::test_a_call_cancelled_anywhere_leaves_nothing_or_everything",
+    f"{_CONTRACT}TestSqliteAsync::test_what_was_acknowledged_is_there_for_another_connection",
 )
 OF_A_PROJECT = ("admin", "models", "told")
 
@@ -92,13 +92,9 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def coverage(session: nox.Session) -> None:
-    """Require every branch of the core to be tested, without the command.
-
-    Of PostgreSQL it runs one test of the contract, which no other storage here is for.
-    """
+    """Require every branch of the core to be tested, by tests of its own and the kit."""
     session.install("-e", ".[test]")
-    others = [f"--ignore={place}" for place in BEYOND_THE_CORE]
-    tests = session.posargs or (*IN_A_LANE, *others, "-k", "not postgresql or waits_no_longer")
+    tests = session.posargs or (*IN_PARALLEL, *LEFT_OUT_HERE, *OF_THE_CORE)
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", *tests)
     session.run("coverage", "combine", "--quiet")

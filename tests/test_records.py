@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
-from segmentflow_core import Limits, ProfileLimits, Records, Tracker
+from segmentflow_core import AsyncRecords, Limits, ProfileLimits, Records, Tracker
 from segmentflow_core.errors import NotFound, PayloadTooLarge, ProfileTooLarge, StorageUnavailable
 from segmentflow_core.testing import FINGERPRINT_SECRET, FixedClock, a_journey, a_request
-from segmentflow_memory import MemoryStorage
+from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
 
 
 @pytest.fixture
@@ -82,6 +83,12 @@ class Again(MemoryStorage):
 def test_whether_a_store_takes_writes_is_known_after_a_few_tries():
     with pytest.raises(StorageUnavailable, match="took no write, 12 times"):
         Records(Again()).check_writes()
+
+
+def test_a_store_that_takes_writes_is_left_as_it_was(storage, records):
+    records.check_writes()
+    asyncio.run(AsyncRecords(AsyncMemoryStorage()).check_writes())
+    assert records.events() == []
 
 
 def test_a_request_is_explained_with_the_settings_given(storage, tracker):

@@ -323,3 +323,28 @@ def test_of_a_batch_that_the_store_refuses_once_every_call_gets_its_own_answer()
     codes = [getattr(answer, "code", "accepted") for answer in answers]
     assert codes == ["invalid_request", "invalid_request", "accepted", "accepted"]
     assert len(a_tracker(storage).records.events()) == 2
+
+
+class Refuses(MemoryStorage):
+    """Refuses whatever is asked of it."""
+
+    def run(self, work, **how):
+        raise StorageRefused
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_of_a_batch_that_the_store_refuses_again_each_call_is_told(count):
+    calls = [(a_request(), f"{number}") for number in range(count)]
+    if count == 1:
+        with pytest.raises(StorageRefused):
+            a_tracker(Refuses()).track_many(calls)
+    else:
+        answers = a_tracker(Refuses()).track_many(calls)
+        assert [type(answer) for answer in answers] == [StorageRefused] * count
+
+
+@pytest.mark.parametrize("face", [Tracker, AsyncTracker])
+def test_a_tracker_says_what_a_request_may_hold(face):
+    storage = MemoryStorage() if face is Tracker else AsyncMemoryStorage()
+    limits = Limits(max_bytes=1000)
+    assert face(storage, fingerprint_key=FINGERPRINT_SECRET, limits=limits).limits == limits
