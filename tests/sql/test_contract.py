@@ -75,6 +75,7 @@ class TestPostgresql(OnPostgresql):
         return opened_elsewhere.synchronous(postgres.url(database))
 
 
+@pytest.mark.deep
 @pytest.mark.server_side
 @pytest.mark.same_rules
 class TestPostgresqlRepeatableRead(OnPostgresql):
@@ -87,6 +88,7 @@ class TestPostgresqlSerializable(OnPostgresql):
     isolation_level = "SERIALIZABLE"
 
 
+@pytest.mark.deep
 @pytest.mark.server_side
 @pytest.mark.same_rules
 class TestPostgresqlAutocommit(OnPostgresql):

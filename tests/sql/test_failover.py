@@ -18,6 +18,8 @@ from segmentflow_sql import AsyncSqlStorage, SqlStorage
 from servers import Postgres, Standby
 from store_trackers import a_tracker
 
+pytestmark = pytest.mark.server_side
+
 CALLERS, BEFORE, AFTER = 4, 10, 10
 """How many call at once, and how often each calls before the crash and after it."""
 

@@ -18,6 +18,8 @@ from segmentflow_sql.postgresql import PsycopgConnection
 from segmentflow_sql.sqlite import SqliteConnection
 from stores.plain_rows import postgresql_rows, sqlite_rows
 
+pytestmark = pytest.mark.once
+
 STORES = ("sqlite", "postgresql")
 
 

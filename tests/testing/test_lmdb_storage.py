@@ -50,7 +50,7 @@ class OneEnvironment:
         return partial(self.opened, tmp_path / "store", wait=60)
 
 
-@pytest.mark.once
+@pytest.mark.deep
 class TestLmdbStorage(OneEnvironment, ApiKeyContract, StorageContract):
     capabilities = Capabilities(
         finding=False,
@@ -65,7 +65,7 @@ class TestLmdbStorage(OneEnvironment, ApiKeyContract, StorageContract):
     opened = LmdbStorage
 
 
-@pytest.mark.once
+@pytest.mark.deep
 @pytest.mark.same_rules
 class TestAsyncLmdbStorage(OneEnvironment, ApiKeyContract, StorageContract):
     capabilities = Capabilities(
