@@ -40,8 +40,7 @@ EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 
 LOCKED = ("-c", str(ROOT / ".ci" / "tools.txt"))
 IN_PARALLEL = ("-n", "auto")
-# The tests as README.md runs them leave nothing out; a lane need not repeat what no Python changes,
-# nor the tests of the example adapter, which stand beside it.
+# A lane need not repeat what no Python changes.
 LEFT_OUT = ("deep", "once", "server_side", "same_rules")
 LEFT_OUT_HERE = ("-m", " and ".join(f"not {mark}" for mark in LEFT_OUT))
 IN_A_LANE = (*IN_PARALLEL, *LEFT_OUT_HERE, "tests")
@@ -192,9 +191,12 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def deep(session: nox.Session) -> None:
-    """Run what takes minutes: planted mistakes, interleavings, quickstarts, other engines."""
+    """Run what takes minutes: planted mistakes, interleavings, quickstarts, other storages."""
     session.install("-e", ".[test]")
     session.run("pytest", *IN_PARALLEL, "-m", "deep", "tests", *session.posargs)
+    # With the settings of this project, and not of the adapter's own.
+    adapter = ("-c", "pyproject.toml", "examples/custom_adapter/tests")
+    session.run("pytest", *IN_PARALLEL, *adapter, *session.posargs)
 
 
 @nox.session(python=OLDEST)
