@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -287,7 +288,9 @@ class _CheckedOut:
             if pooled is not None:
                 # All of it in one, or a second cancellation would leave the rest undone.
                 await waiting.to_its_end(
-                    waiting.call(pooled.close) if self._is_whole else self._return_undone(pooled)
+                    waiting.call(partial(_give_back_ended, pooled))
+                    if self._is_whole
+                    else self._return_undone(pooled)
                 )
         finally:
             if self._connection is not None:
@@ -306,6 +309,19 @@ class _CheckedOut:
                     await call(pooled.invalidate)
             finally:
                 await call(pooled.close)
+
+
+def _give_back_ended(pooled: PoolProxiedConnection) -> None:
+    """Return a connection whose transaction has ended to its pool, which need not end it again.
+
+    As SQLAlchemy's own `Connection` does. To undo nothing takes aiosqlite one more way into its
+    thread and back.
+    """
+    close: Callable[..., None] | None = getattr(pooled, "_close_special", None)
+    if close is None:
+        pooled.close()
+    else:
+        close(transaction_reset=True)
 
 
 @define

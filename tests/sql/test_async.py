@@ -7,11 +7,11 @@ import gc
 import sys
 
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, event
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from segmentflow_core import AsyncTracker, Tracker
-from segmentflow_core.errors import ConfigurationError, StorageUnavailable
+from segmentflow_core.errors import ConfigurationError, IdempotencyKeyReuse, StorageUnavailable
 from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey, a_request
 from segmentflow_sql import AsyncSqlStorage, SqlStorage
 
@@ -47,6 +47,17 @@ def witness(urls):
 
 def a_tracker(storage):
     return AsyncTracker(storage, fingerprint_key=FINGERPRINT_SECRET)
+
+
+def test_a_transaction_that_has_ended_is_not_ended_again(storage, runner):
+    """aiosqlite takes as long for it as for a statement."""
+    resets = []
+    event.listen(storage._engine.pool, "reset", lambda *told: resets.append(told[-1]))
+    runner.run(a_tracker(storage).track(a_request(), "1"))
+    with pytest.raises(IdempotencyKeyReuse):
+        runner.run(a_tracker(storage).track(a_request(data={"other": 1}), "1"))
+    assert [reset.transaction_was_reset for reset in resets] == [True] * len(resets)
+    assert len(resets) >= 2
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="new in Python 3.12")
