@@ -42,8 +42,7 @@ LOCKED = ("-c", str(ROOT / ".ci" / "tools.txt"))
 IN_PARALLEL = ("-n", "auto")
 # A lane need not repeat what no Python changes.
 LEFT_OUT = ("deep", "once", "server_side", "same_rules")
-LEFT_OUT_HERE = ("-m", " and ".join(f"not {mark}" for mark in LEFT_OUT))
-IN_A_LANE = (*IN_PARALLEL, *LEFT_OUT_HERE, "tests")
+IN_A_LANE = (*IN_PARALLEL, "-m", " and ".join(f"not {mark}" for mark in LEFT_OUT))
 # Every branch of the core is reached by its own tests and a kit for SQLite, but for what only a
 # storage does whose calls wait for each other, or are cancelled.
 _CONTRACT = "tests/sql/test_contract.py::"
@@ -93,7 +92,7 @@ def tests(session: nox.Session) -> None:
 def coverage(session: nox.Session) -> None:
     """Require every branch of the core to be tested, by tests of its own and the kit."""
     session.install("-e", ".[test]")
-    tests = session.posargs or (*IN_PARALLEL, *LEFT_OUT_HERE, *OF_THE_CORE)
+    tests = session.posargs or (*IN_A_LANE, *OF_THE_CORE)
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", *tests)
     session.run("coverage", "combine", "--quiet")
@@ -126,7 +125,7 @@ def _test_installed(session: nox.Session) -> None:
                 shutil.copy(source, elsewhere)
         with session.chdir(elsewhere):
             session.run("python", "-I", "-c", _CHECK_INSTALLED, log=False)
-            session.run("pytest", *(session.posargs or IN_A_LANE))
+            session.run("pytest", *(session.posargs or (*IN_A_LANE, "tests")))
 
 
 @nox.session(python=OLDEST)

@@ -20,8 +20,8 @@ _THRESHOLDS: Final = (10_000, 20, 20)
 def rarely_searched() -> Generator[None]:
     """Leave what lives already out of every search, and search less often.
 
-    Modules and statements live as long as the process. To look at all of them takes tens of
-    milliseconds, in which no request gets an answer.
+    Modules and statements live as long as the process. While all of them are looked at, no
+    request gets an answer.
     """
     if not hasattr(gc, "freeze"):  # another Python's collector, which works in small steps
         yield
