@@ -175,4 +175,6 @@ def log_answered(details: Answered) -> None:
         )
         if value is not None
     }
-    LOG.info(json.dumps(line))
+    if LOG.isEnabledFor(logging.INFO):
+        # As `LOG.info`, which would look for who called it.
+        LOG.handle(LOG.makeRecord(LOG.name, logging.INFO, __file__, 0, json.dumps(line), (), None))

@@ -9,7 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, MutableMapping, Sequence
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Container,
+    Coroutine,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -19,6 +27,7 @@ from typing import Any, Final, TypeAlias, TypeVar, cast
 from segmentflow_core.colour import is_asynchronous
 from segmentflow_core.errors import (
     ConfigurationError,
+    InvalidRequest,
     Overloaded,
     PayloadTooLarge,
     StorageUnavailable,
@@ -27,10 +36,12 @@ from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_http.access import AnsweredHook, Around, surrounded, tell_answered
 from segmentflow_http.authentication import Caller
 from segmentflow_http.messages import (
+    AnyHeaders,
     Response,
     has_two_lengths,
     mount_point,
     quoted_path,
+    read_headers,
     with_query,
 )
 from segmentflow_http.routes import HEALTH, LIVENESS, OPENAPI, READINESS, shown_path
@@ -129,7 +140,9 @@ class AsgiApp:
         method = scope["method"]
         root_path = scope.get("root_path", "")
         path = quoted_path(scope["path"].removeprefix(root_path))
-        headers = [(bytes(name), bytes(value)) for name, value in scope["headers"]]
+        headers: AnyHeaders = [(bytes(name), bytes(value)) for name, value in scope["headers"]]
+        with suppress(InvalidRequest):  # said of them once there is somebody to say it
+            headers = read_headers(headers)
         request = (method, path, headers)
         with surrounded(self._around, self._on_answered, request) as on_answered:
             await self._respond((scope, receive, send), request, started, on_answered)
@@ -137,7 +150,7 @@ class AsgiApp:
     async def _respond(
         self,
         connection: tuple[_Scope, _Receive, _Send],
-        request: tuple[str, str, list[tuple[bytes, bytes]]],
+        request: tuple[str, str, AnyHeaders],
         started: float,
         on_answered: AnsweredHook | None,
     ) -> None:
@@ -155,7 +168,7 @@ class AsgiApp:
             # The time of the stop is over. The caller is told, and does not have to guess.
             response = self._endpoint.refusal(StorageUnavailable(), method, path, headers)
             length, cut_off = 0, error
-        if self._closing() or has_two_lengths(name.decode("latin-1") for name, _ in headers):
+        if self._closing() or has_two_lengths(_names(headers)):
             response = response._replace(headers={**response.headers, "connection": "close"})
         # A client that has left meanwhile gets its answer when it tries again.
         with suppress(OSError):
@@ -176,7 +189,7 @@ class AsgiApp:
     async def _response(
         self,
         connection: tuple[_Scope, _Receive, _Send],
-        request: tuple[str, str, list[tuple[bytes, bytes]]],
+        request: tuple[str, str, AnyHeaders],
         on_caller: Callable[[Caller], object],
     ) -> tuple[Response, int]:
         """Return the answer to a request, and how long its body is.
@@ -209,9 +222,7 @@ class AsgiApp:
             response = response or await _while_there(receive, self._answer(call))
         return response, len(body)
 
-    def _refusal(
-        self, method: str, path: str, headers: list[tuple[bytes, bytes]]
-    ) -> Response | None:
+    def _refusal(self, method: str, path: str, headers: AnyHeaders) -> Response | None:
         """Return the refusal of a request that there is no room for."""
         if self._room == 0 and shown_path(path) not in _ALWAYS_ANSWERED:
             return self._endpoint.refusal(Overloaded(), method, path, headers)
@@ -232,9 +243,7 @@ class AsgiApp:
             return response
         return await self._in_a_thread(call)
 
-    async def _refuse_caller(
-        self, method: str, path: str, headers: list[tuple[bytes, bytes]]
-    ) -> Response | None:
+    async def _refuse_caller(self, method: str, path: str, headers: AnyHeaders) -> Response | None:
         refuse = cast(
             "Callable[[], Any]", partial(self._endpoint.refuse_caller, method, path, headers)
         )
@@ -285,27 +294,42 @@ async def _while_there(receive: _Receive, answer: Coroutine[Any, Any, Response])
     Raises:
         _Gone: the client left; the answer was cancelled.
     """
-    answering = asyncio.ensure_future(answer)
-    watching = asyncio.ensure_future(receive())
+    task = asyncio.current_task()
+    assert task is not None
+    left = answered = False
 
-    def left(watched: asyncio.Future[MutableMapping[str, Any]]) -> None:
+    def look(watched: asyncio.Future[MutableMapping[str, Any]]) -> None:
+        nonlocal left
         if (
-            not watched.cancelled()
+            not answered
+            and not watched.cancelled()
             and watched.exception() is None
             and watched.result()["type"] == "http.disconnect"
         ):
-            answering.cancel()
+            left = True
+            task.cancel()
 
-    watching.add_done_callback(left)
+    watching = asyncio.ensure_future(receive())
+    watching.add_done_callback(look)
     try:
-        return await answering
+        return await answer
     except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if answering.cancelled() and task is not None and not task.cancelling():
+        if left and task.cancelling() == 1:  # nobody else cancelled it, too
             raise _Gone from None
         raise
     finally:
+        answered = True
         watching.cancel()
+        if left:
+            task.uncancel()
+
+
+def _names(headers: AnyHeaders) -> Container[str]:
+    """Return the names of headers, lowercase as every server gives them."""
+    if isinstance(headers, Mapping):
+        return headers
+    pairs: Any = headers
+    return {name.decode("latin-1") for name, _ in pairs}
 
 
 async def _send(send: _Send, response: Response) -> None:

@@ -6,12 +6,13 @@ they are shown: they are the only parts of a request that a log may hold.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
-from secrets import token_hex
+from random import Random
 from typing import Any, Final
 
-from segmentflow_http.messages import AnyHeaders
+from segmentflow_http.messages import AnyHeaders, ReadHeaders
 
 __all__ = ["REQUEST_ID", "request_id_of", "traceparent_of"]
 
@@ -24,10 +25,17 @@ _TRACE: Final = re.compile(
 """https://www.w3.org/TR/trace-context/#traceparent-header"""
 
 
+_random: Final = Random()  # noqa: S311 - no secret, and no call of the system at each request
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_random.seed)
+
+
 def request_id_of(headers: AnyHeaders) -> str:
     """Return `x-request-id` as sent; a new id where there is none that can be shown."""
     given = _given(headers, REQUEST_ID)
-    return given if given is not None and _ID.fullmatch(given) else token_hex(16)
+    if given is not None and _ID.fullmatch(given):
+        return given
+    return f"{_random.getrandbits(128):032x}"
 
 
 def traceparent_of(headers: AnyHeaders) -> str | None:
@@ -37,8 +45,10 @@ def traceparent_of(headers: AnyHeaders) -> str | None:
 
 
 def _given(headers: AnyHeaders, name: str) -> str | None:
-    """Return a header that is given once, or None."""
+    """Return a header that is given once; otherwise None, or what is no such header."""
     given: Any = headers
+    if type(given) is ReadHeaders:
+        return given.get(name)
     length, found = len(name), None
     for raw_name, value in given.items() if isinstance(given, Mapping) else given:
         if len(raw_name) == length and _text(raw_name).lower() == name:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 from urllib.parse import quote
 
@@ -20,6 +20,7 @@ from segmentflow_core.errors import (
 
 __all__ = [
     "AnyHeaders",
+    "ReadHeaders",
     "Response",
     "check_length",
     "check_media_type",
@@ -55,6 +56,14 @@ _MEDIA_TYPE: Final = re.compile(
 )
 
 
+_RECEIPT: Final = re.compile(rb'{"eventId":"([0-9a-f-]*)"')
+"""How the answer to a recorded event starts: no other way to find the id is as quick."""
+
+
+class ReadHeaders(dict[str, str]):
+    """Headers by their lowercase names, as `read_headers` has read them: it need not again."""
+
+
 class Response(NamedTuple):
     """An answer, ready for any framework.
 
@@ -81,6 +90,8 @@ class Response(NamedTuple):
         """Return the id of the event that was recorded, now or earlier, or None."""
         if self.status != 202 or not self.body or not self._is_json:
             return None
+        if (found := _RECEIPT.match(self.body)) is not None:
+            return found[1].decode()
         event_id: str | None = json.loads(self.body).get("eventId")
         return event_id
 
@@ -109,15 +120,17 @@ def with_query(path: str, query: str) -> str:
     return f"{path}?{query}" if query else path
 
 
-def read_headers(headers: AnyHeaders) -> dict[str, str]:
-    """Read headers by their lowercase names.
+def read_headers(headers: AnyHeaders) -> ReadHeaders:
+    """Read headers by their lowercase names; those of one name with a comma between them.
 
     Raises:
         InvalidRequest: a header that is read here is given twice; each such header is listed.
     """
     given: Any = headers
+    if type(given) is ReadHeaders:
+        return given
     pairs: _Pairs = given.items() if isinstance(given, Mapping) else given
-    found: dict[str, str] = {}
+    found = ReadHeaders()
     repeated: dict[str, None] = {}
     for raw_name, raw_value in pairs:
         name, value = _text(raw_name).lower(), _text(raw_value)
@@ -146,12 +159,12 @@ def idempotency_key(headers: Mapping[str, str]) -> str | None:
     return given
 
 
-def has_two_lengths(names: Iterable[str]) -> bool:
+def has_two_lengths(names: Container[str]) -> bool:
     """Tell whether lowercase header names give a body two lengths: a proxy may read the other.
 
     RFC 9112, section 6.3: the connection of such a request must be closed after the answer.
     """
-    return {"content-length", "transfer-encoding"} <= set(names)
+    return "content-length" in names and "transfer-encoding" in names
 
 
 def check_length(headers: Mapping[str, str], received: int, limit: int) -> None:

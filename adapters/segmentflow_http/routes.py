@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Final
 
 from attrs import frozen
@@ -159,15 +160,21 @@ _PATTERNS: Final = {
 
 _ENDS: Final = {path: re.compile(f"{each.pattern}$") for path, each in _PATTERNS.items()}
 
+_by_path: Final[dict[str, dict[str, Route]]] = {}
+for _route in ROUTES:
+    _by_path.setdefault(_route.path, {})[_route.method] = _route
+
 
 def routes_of(path: str) -> Mapping[str, Route]:
     """Return the routes of a path by their method; none if there is no such path.
 
     A path that is written out is itself, and no id: as OpenAPI matches paths.
     """
-    found = [route for route in ROUTES if route.path == path]
-    found = found or [route for route in ROUTES if _PATTERNS[route.path].fullmatch(path)]
-    return {route.method: route for route in found}
+    found = _by_path.get(path)
+    if found is None:
+        matching = (each for each in _by_path if _PATTERNS[each].fullmatch(path))
+        found = _by_path.get(next(matching, ""), {})
+    return found
 
 
 def id_in(route: Route, path: str) -> str:
@@ -178,13 +185,19 @@ def id_in(route: Route, path: str) -> str:
 
 def shown_path(path: str) -> str:
     """Return the path of the route that a host's path ends with; ``-`` if it is no route's."""
+    if path in _by_path:
+        return path
     ends = (route.path for route in ROUTES if _ENDS[route.path].search(path))
     return next(ends, "-")
 
 
 def allowed_methods(path: str) -> tuple[str, ...]:
     """Return the methods of a path, sorted; none if there is no such path."""
-    methods = set(routes_of(path))
+    return _allowed(tuple(routes_of(path)))
+
+
+@cache
+def _allowed(methods: tuple[str, ...]) -> tuple[str, ...]:
     if not methods:
         return ()
-    return tuple(sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())))
+    return tuple(sorted({*methods, "OPTIONS", *(["HEAD"] if "GET" in methods else [])}))

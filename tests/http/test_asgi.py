@@ -421,6 +421,19 @@ def test_a_request_of_two_lengths_is_refused_and_its_connection_closed(
         assert (start["status"], (b"connection", b"close") in start["headers"]) == (202, False)
 
 
+def test_headers_that_are_given_twice_are_all_named_and_change_nothing(app, headers, tracker):
+    twice = scope(headers)
+    twice["headers"] += [(b"idempotency-key", b"2"), (b"x-api-key", b"sk"), (b"accept", b"a")]
+    (start, sent), _ = run(app, twice, body(BODY))
+    paths = [each["path"] for each in json.loads(sent["body"])["details"]["violations"]]
+    assert (start["status"], paths) == (400, ["/headers/idempotency-key", "/headers/x-api-key"])
+    assert not list(tracker.records.events())
+    lost = {**scope(headers), "path": "/nowhere"}
+    lost["headers"] += [(b"content-length", b"4"), (b"content-length", b"5")]
+    (start, _), _ = run(app, lost, body(BODY))
+    assert start["status"] == 404
+
+
 @pytest.mark.parametrize(
     ("root_path", "path", "url"),
     [

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -36,6 +39,24 @@ def test_an_id_is_made_where_none_is_sent_that_can_be_shown(call, sent):
     given = {} if sent is None else {"x-request-id": sent}
     made = [call("GET", "/livez", given, b"").headers["x-request-id"] for _ in range(2)]
     assert (len(set(made)), [len(each) for each in made]) == (2, [32, 32])
+
+
+_FORKS = """
+import os
+from segmentflow_http.correlation import request_id_of
+for _ in range(2):
+    if not os.fork():
+        print(request_id_of({}), flush=True)
+        os._exit(0)
+    os.wait()
+print(request_id_of({}))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_processes_of_one_server_make_ids_apart():
+    made = subprocess.check_output([sys.executable, "-c", _FORKS], text=True).split()
+    assert (len(made), len(set(made))) == (3, 3)
 
 
 def test_an_id_given_twice_is_none(call):

@@ -12,6 +12,7 @@ from segmentflow_core import Limits, Tracker
 from segmentflow_core.errors import StorageUnavailable
 from segmentflow_core.testing import DOCUMENTED_REQUEST, FINGERPRINT_SECRET, a_journey, a_request
 from segmentflow_http import Endpoint, KnownKeys
+from segmentflow_http.messages import json_response
 from segmentflow_memory import MemoryStorage
 
 # --- accepted ------------------------------------------------------------------------
@@ -215,3 +216,11 @@ def test_a_placeholder_id_is_refused_unless_the_limits_allow_it():
 
     assert answer() == (400, True)
     assert answer(limits=Limits(allow_placeholder_ids=True)) == (202, False)
+
+
+@pytest.mark.parametrize("event_id", ['a"b\\c', "é", "", "0" * 40, "AB"])
+def test_an_answer_tells_its_event_whatever_ids_the_host_makes(event_id):
+    answer = json_response(202, {"eventId": event_id, "profileId": "x"})
+    assert answer.event_id == event_id
+    assert json_response(200, {"eventId": event_id}).event_id is None
+    assert json_response(202, {"done": False}).event_id is None
