@@ -18,13 +18,16 @@ from segmentflow_core import (
     Enrollments,
     Journeys,
     Limits,
+    People,
     ProfileLimits,
     Records,
+    RedactionPolicy,
     Tracker,
 )
 from segmentflow_core.arguments import (
     check_before,
     check_delay,
+    check_flag,
     check_id,
     check_journey_id,
     check_journey_version,
@@ -33,13 +36,18 @@ from segmentflow_core.arguments import (
     check_leases,
     check_max_attempts,
     check_moment,
+    check_profile_limits,
+    checked_clock,
     checked_definitions,
+    checked_ids,
+    checked_observers,
     found,
     only,
 )
 from segmentflow_core.colour import driven
 from segmentflow_core.errors import ConfigurationError, InvalidJourney, LeaseLost, NotFound
 from segmentflow_core.journeys import journey_definition
+from segmentflow_core.system import SystemClock, Uuid7Factory
 from segmentflow_core.testing import (
     FINGERPRINT_SECRET,
     FaultyStorage,
@@ -54,6 +62,13 @@ AN_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 NAIVE, AWARE = datetime(2026, 5, 31), datetime(2026, 5, 31, tzinfo=UTC)  # noqa: DTZ001 - refused
 
 
+class Heard:
+    """Hears everything, and says nothing."""
+
+    def __getattr__(self, name):
+        return lambda details: None
+
+
 def a_tracker(storage=None):
     return Tracker(storage or MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET)
 
@@ -61,7 +76,16 @@ def a_tracker(storage=None):
 @pytest.mark.parametrize(
     ("check", "wrong", "right"),
     [
-        (check_key_lifetime, [timedelta(), timedelta(-1)], [None, timedelta(microseconds=1)]),
+        (
+            check_key_lifetime,
+            [timedelta(), timedelta(-1), timedelta(days=36_501), 30],
+            [None, timedelta(microseconds=1), timedelta(days=36_500)],
+        ),
+        (checked_clock, [5, SystemClock], [None, SystemClock()]),
+        (checked_ids, [5, Uuid7Factory], [None, Uuid7Factory()]),
+        (checked_observers, [None, 5, "ab", [object()], [Heard]], [(), [Heard()], iter([])]),
+        (functools.partial(check_flag, "x"), ["false", 0, None], [True, False]),
+        (check_profile_limits, [None, 5, ProfileLimits], [ProfileLimits()]),
         (check_lease, [timedelta(), timedelta(days=367), 60, None], [timedelta(days=366)]),
         (check_delay, [timedelta(-1), timedelta(days=367), 5], [timedelta(), timedelta(days=366)]),
         (check_max_attempts, [0, 1_000_001, "1", None], [1, 1_000_000]),
@@ -77,6 +101,38 @@ def test_an_argument_is_refused_where_it_breaks_its_rule(check, wrong, right):
             check(value)
     for value in right:
         check(value)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Tracker(MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET, clock=5),
+        lambda: Tracker(MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET, ids=5),
+        lambda: Tracker(MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET, observers=[5]),
+        lambda: Tracker(MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET, profile_limits=5),
+        lambda: Tracker(
+            MemoryStorage(), fingerprint_key=FINGERPRINT_SECRET, create_without_email="false"
+        ),
+        lambda: Records(MemoryStorage(), clock=5),
+        lambda: Records(MemoryStorage(), create_without_email=1),
+        lambda: Records(MemoryStorage(), profile_limits=5),
+        lambda: People(MemoryStorage(), profile_limits=5),
+        lambda: People(MemoryStorage(), ids=5),
+        lambda: Journeys(MemoryStorage(), clock=5),
+        lambda: Enrollments(MemoryStorage(), clock=5),
+        lambda: ApiKeys(MemoryStorage(), clock=5),
+        lambda: Limits(allow_placeholder_ids="false"),
+        lambda: RedactionPolicy(refuse_unmatched="false"),
+        lambda: ProfileLimits(forget_removed_after=30),
+        lambda: ProfileLimits(max_properties="1"),
+        lambda: KnownKeys("k" * 40),
+        lambda: KnownKeys(["k" * 40], scopes="events:write"),
+        lambda: Endpoint(a_tracker(), KnownKeys(["k" * 40]), prefix="tracking"),
+    ],
+)
+def test_what_a_facade_is_made_of_is_refused_before_anything_is_recorded(make):
+    with pytest.raises(ConfigurationError):
+        make()
 
 
 @pytest.mark.parametrize("identifier", ["x", "", None, 5, f"{AN_ID}\0", AN_ID.upper()])

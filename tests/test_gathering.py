@@ -21,6 +21,7 @@ from segmentflow_core.errors import (
     StorageUnavailable,
 )
 from segmentflow_core.ports import StillHeld
+from segmentflow_core.ports.gathering import NotAnswered
 from segmentflow_core.ports.observation import JourneyOutcome, Refused, Replayed, Retried, Tracked
 from segmentflow_core.testing import FINGERPRINT_SECRET, InjectedInterrupt, a_request
 from segmentflow_gathering import AsyncGathering, Gathering
@@ -159,6 +160,45 @@ def test_a_store_that_fails_is_told_to_every_call_once_and_takes_the_next_one():
         assert await shop.tracker.records.events() == []
         shop.storage.store.first = lambda intent: None
         assert isinstance(await shop.tracker.track(*of_each("a")[0]), Receipt)
+
+    asyncio.run(story())
+
+
+def test_a_store_that_does_not_answer_is_not_asked_again_for_each_call():
+    async def story():
+        shop = Shop()
+
+        def hang(intent):
+            if len(intent.keys) > 1:
+                raise NotAnswered(2.0)
+
+        shop.storage.store.first = hang
+        tasks = await shop.begin(*of_each("first", *"abc"))
+        shop.storage.gate.set()
+        found = await answers(tasks)
+        assert codes(found) == ["Receipt"] + ["storage_unavailable"] * 3
+        assert {str(error) for error in found[1:]} == {
+            "The store did not answer within 2 seconds. Try again."
+        }
+        assert len({id(error) for error in found[1:]}) == 3
+        began = [asked for name, asked in shop.storage.store.asked if name == "began"]
+        assert [len(intent.keys) for intent in began] == [1, 3]
+        assert isinstance(await shop.tracker.track(*of_each("a")[0]), Receipt)
+
+    asyncio.run(story())
+
+
+def test_a_call_waits_for_others_no_longer_than_its_patience_and_its_key_tells():
+    async def story():
+        shop = Shop(patience=0.01)
+        tasks = await shop.begin(*of_each("first", *"ab"))
+        found = await answers(tasks[1:])
+        assert codes(found) == ["storage_unavailable"] * 2
+        assert {error.details["error"] for error in found} == {"TIMEOUT"}
+        shop.storage.gate.set()
+        assert codes(await answers(tasks[:1])) == ["Receipt"]
+        assert len(await shop.tracker.records.events()) == 1
+        assert not (await shop.tracker.track(*of_each("a")[0])).replayed
 
     asyncio.run(story())
 
@@ -469,12 +509,13 @@ class Caller(threading.Thread):
 class Threads:
     """A tracker whose callers are threads; the first one's transaction waits until it is let in."""
 
-    def __init__(self):
+    def __init__(self, **bounds):
         self.store = AskedFirst()
         self.gate, self.began = threading.Event(), threading.Event()
         self.store.first = self._hold
         self.after = lambda intent: None
-        self.tracker = Tracker(self.store, fingerprint_key=FINGERPRINT_SECRET, gather=Watched())
+        gather = Watched(**bounds)
+        self.tracker = Tracker(self.store, fingerprint_key=FINGERPRINT_SECRET, gather=gather)
 
     def _hold(self, intent):
         if not self.began.is_set():
@@ -519,6 +560,22 @@ def test_of_threads_whose_transaction_fails_each_goes_alone():
     assert codes(found) == ["Receipt", "Receipt", "storage_unavailable", "Receipt", "Receipt"]
     assert_shows_nothing(found[2])
     assert sorted(threads.sizes) == [1, 1, 1, 1, 1, 4]
+
+
+def test_a_thread_waits_for_others_no_longer_than_its_patience():
+    threads = Threads(patience=0.01)
+    first, second = Caller(threads.tracker, "first"), Caller(threads.tracker, "a")
+    first.start()
+    assert threads.began.wait(60)
+    second.start()
+    second.join(60)
+    assert codes([second.answer]) == ["storage_unavailable"]
+    assert_shows_nothing(second.answer)
+    threads.gate.set()
+    first.join(60)
+    assert codes([first.answer]) == ["Receipt"]
+    assert not threads.tracker.track(*second.call).replayed
+    assert len(threads.tracker.records.events()) == 2
 
 
 def test_an_interrupt_of_the_thread_that_records_for_others_is_its_own():
@@ -579,6 +636,9 @@ def test_a_forked_process_does_not_wait_for_the_threads_it_has_left(monkeypatch)
         {"wait": "1"},
         {"aside": 0},
         {"aside": 65},
+        {"patience": 0},
+        {"patience": "1"},
+        {"patience": float("inf")},
     ],
 )
 def test_a_bound_beyond_its_rule_is_refused(kind, bounds):

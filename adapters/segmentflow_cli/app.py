@@ -260,8 +260,11 @@ def serve(
     port: Annotated[
         int, Parameter(help="The port; 0 takes a free one.", validator=Number(gte=0, lte=65_535))
     ] = 8000,
-    workers: Annotated[int, Parameter(help="How many processes.")] = 1,
-    threads: Annotated[int, Parameter(help="How many transactions a process runs at once.")] = 8,
+    workers: Annotated[int, Parameter(help="How many processes.", validator=Number(gte=1))] = 1,
+    threads: Annotated[
+        int,
+        Parameter(help="How many transactions a process runs at once.", validator=Number(gte=1)),
+    ] = 8,
     together: Annotated[
         int,
         Parameter(
@@ -284,7 +287,12 @@ def serve(
         ),
     ] = 128,
     grace: Annotated[
-        int, Parameter(help="Seconds to finish in what was accepted, or as 1m."), SECONDS
+        int,
+        Parameter(
+            help="Seconds to the end of a stop, or as 1m: what was accepted is finished before.",
+            validator=Number(gte=0),
+        ),
+        SECONDS,
     ] = 30,
     max_bytes: Annotated[
         int, Parameter(help="How many bytes a request may hold.", validator=Number(gte=1))

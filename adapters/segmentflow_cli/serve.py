@@ -26,7 +26,7 @@ from attrs import define, field
 from segmentflow_cli.garbage import rarely_searched
 from segmentflow_cli.metrics import FOLDER_VARIABLE, add_up, check_installed, listening
 from segmentflow_cli.readiness import Readiness
-from segmentflow_cli.stopping import Stop
+from segmentflow_cli.stopping import Stop, time_to_answer
 from segmentflow_cli.stores import find_keys, opened, scheme_of, woken_workers
 from segmentflow_cli.threaded import ThreadedStorage
 from segmentflow_core import ApiKeys, AsyncApiKeys, AsyncTracker, Limits, RedactionPolicy, Tracker
@@ -41,6 +41,7 @@ from segmentflow_http import (
     KnownKeys,
 )
 from segmentflow_http.access import Around, log_answered
+from segmentflow_http.endpoint import InThread
 from segmentflow_observers import (
     open_telemetry_observer,
     open_telemetry_requests,
@@ -75,6 +76,9 @@ _REDACTION: Final = "SEGMENTFLOW_REDACTION_POLICY"
 
 _BATCH_THREADS: Final = 2
 """A batch is long work, and no event shall wait for the threads that batches take."""
+
+_READING_THREADS: Final = 1
+"""Nor for those that write long answers."""
 
 _MOST_ASIDE: Final = 4
 """What waits for another process keeps its thread for long."""
@@ -203,7 +207,8 @@ def serve_store(
                 registry = stack.enter_context(add_up())
                 logging.config.dictConfig(_LOGGING)
                 stack.enter_context(_metrics_at(metrics_host, metrics_port, registry))
-        if not _served(uvicorn.run, timeout_graceful_shutdown=grace, **settings):
+        answering = time_to_answer(grace)
+        if not _served(uvicorn.run, timeout_graceful_shutdown=answering, **settings):
             raise ConfigurationError("The server could not start; what it logged above says why.")
 
 
@@ -364,6 +369,7 @@ def _build(stack: ExitStack, watching: _Watching | None = None) -> AsyncEndpoint
             writers=writers,
             # One thread is left for those who ask whether a caller is known.
             aside=max(1, min(_MOST_ASIDE, free_threads - 1)),
+            patience=float(os.environ[_STORE_TIMEOUT]),
             on_batch=watching.on_batch,
         ),
         observers=observers,
@@ -387,15 +393,19 @@ def _build(stack: ExitStack, watching: _Watching | None = None) -> AsyncEndpoint
         observers=observers,
     )
 
-    async def in_thread(track: Callable[[Tracker], dict[str, Any]]) -> dict[str, Any]:
-        # A span of the transaction is a part of what the request is.
-        context = copy_context()
-        return await batches.call(lambda: context.run(track, of_batches))
+    def calling(threads: ThreadedStorage) -> InThread:
+        async def in_thread(call: Callable[[Tracker], Any]) -> Any:
+            # A span of the transaction is a part of what the request is.
+            context = copy_context()
+            return await threads.call(lambda: context.run(call, of_batches))
+
+        return in_thread
 
     return AsyncEndpoint(
         tracker,
         authenticator,
         max_batch_bytes=max_batch_bytes,
         readiness=Readiness(in_threads(1)),
-        in_thread=in_thread,
+        in_thread=calling(batches),
+        reads_in_thread=calling(in_threads(_READING_THREADS)),
     )

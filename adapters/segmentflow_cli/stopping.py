@@ -1,6 +1,6 @@
 """The end of a process that serves: within its time, whatever hangs.
 
-uvicorn finishes the requests that were accepted, for as long as the grace says, and cuts the others
+uvicorn finishes the requests that were accepted, for most of the grace, and cuts the others
 off. Then threads are left that wait for a store, and for one that hangs they would wait for ever:
 the process ends without them. What they began the store undoes, or has done; nobody was told so.
 """
@@ -20,16 +20,19 @@ from typing import Any, Final
 
 from segmentflow_cli.lines import hurry_all
 
-__all__ = ["Stop"]
+__all__ = ["Stop", "time_to_answer"]
 
 _LOG: Final = logging.getLogger("segmentflow.http")
 _LEFT_BEHIND: Final = "The store does not answer: the process ends, and leaves its work to it."
 _STUCK: Final = "The process does not stop by itself within its time: it ends now."
 
-_AT_LEAST: Final = 1.0
-"""Seconds for the last transactions, once the grace is over."""
+_AFTER_ANSWERS: Final = 1.5
+"""Seconds of the grace, or half of a short one, that are left once no more answers are awaited."""
 
-_LAST_WORDS: Final = 0.5
+_AT_LEAST: Final = 0.25
+"""Seconds for the last transactions, whatever is left of the grace."""
+
+_LAST_WORDS: Final = 0.25
 """Seconds for what the server itself still has to do and to say."""
 
 _STUCK_AFTER: Final = 10.0
@@ -93,12 +96,21 @@ class Stop:
         """Close a stack in a thread, and end the process soon where that comes to no end."""
         closing = threading.Thread(target=stack.close, name="segmentflow-close", daemon=True)
         closing.start()
-        until = max(time.monotonic() + _AT_LEAST, self._told_at + self._grace)
+        end = self._told_at + self._grace
+        until = max(time.monotonic() + _AT_LEAST, end - _LAST_WORDS)
         while closing.is_alive():
             if time.monotonic() > until:
                 threading.Thread(target=_end_soon, name="segmentflow-end", daemon=True).start()
                 return
             await sleep(0.01)
+
+
+def time_to_answer(grace: float) -> float:
+    """Return how many seconds of a grace may pass until requests are cut off.
+
+    Never none at all: uvicorn would tell of requests that it cut off where there are none.
+    """
+    return max(grace - _AFTER_ANSWERS, grace / 2, 0.05)
 
 
 def _end_soon() -> None:

@@ -13,8 +13,8 @@ from functools import partial
 from typing import TypeVar
 
 from segmentflow_core.colour import drive
-from segmentflow_core.errors import StorageUnavailable
 from segmentflow_core.ports import Storage, Transaction
+from segmentflow_core.ports.gathering import NotAnswered
 
 __all__ = ["ThreadedStorage"]
 
@@ -44,7 +44,7 @@ class ThreadedStorage:
         """Run `work` in a transaction; as `Storage.run`.
 
         Raises:
-            StorageUnavailable: the store did not answer in time; what it does, it may still do.
+            NotAnswered: the store did not answer in time; what it does, it may still do.
         """
 
         def driven(transaction: Transaction) -> T:
@@ -56,7 +56,7 @@ class ThreadedStorage:
         """Make a call in a thread.
 
         Raises:
-            StorageUnavailable: it did not end in time.
+            NotAnswered: it did not end in time.
         """
         found = asyncio.get_running_loop().run_in_executor(self._pool, call)
         bound = asyncio.timeout(self._seconds)
@@ -66,8 +66,8 @@ class ThreadedStorage:
         except TimeoutError:
             if not bound.expired():
                 raise
-        message = f"The store did not answer within {self._seconds:g} seconds. Try again."
-        raise StorageUnavailable(message, details={"error": "TIMEOUT"})
+        assert self._seconds is not None
+        raise NotAnswered(self._seconds)
 
     def close(self) -> None:
         """Wait until every transaction has ended."""

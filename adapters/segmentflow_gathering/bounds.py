@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any, Final
 
 from attrs import field
+from attrs.validators import optional
 
 from segmentflow_core.errors import ConfigurationError
 from segmentflow_core.gathering import MAX_ASIDE, MAX_TOGETHER, MAX_WRITERS
 
-__all__ = ["a_most", "a_number_aside", "a_wait", "a_writers"]
+__all__ = ["a_most", "a_number_aside", "a_patience", "a_wait", "a_writers"]
 
 _MAX_WAIT: Final = 60.0
+_MAX_PATIENCE: Final = 3600.0
 
 
 def _within(name: str, least: float, greatest: float, *, whole: bool) -> Any:
@@ -44,3 +46,9 @@ def a_number_aside() -> Any:
 def a_wait() -> Any:
     """Return the field of how long a writer's transaction waits."""
     return field(default=0.05, validator=_within("wait", 0.001, _MAX_WAIT, whole=False))
+
+
+def a_patience() -> Any:
+    """Return the field of how long a call waits in a line; None is for ever."""
+    rule = _within("patience", 0.001, _MAX_PATIENCE, whole=False)
+    return field(default=None, validator=optional(rule))

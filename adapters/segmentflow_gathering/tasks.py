@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, TypeVar
 from weakref import WeakKeyDictionary
 
 from attrs import frozen
 
-from segmentflow_gathering.bounds import a_most, a_number_aside, a_wait, a_writers
+from segmentflow_core.ports.gathering import NotAnswered
+from segmentflow_gathering.bounds import (
+    a_most,
+    a_number_aside,
+    a_patience,
+    a_wait,
+    a_writers,
+)
 
 __all__ = ["AsyncGathering"]
 
@@ -32,6 +39,7 @@ class AsyncGathering:
     writers: int = a_writers()
     wait: float = a_wait()
     aside: int = a_number_aside()
+    patience: float | None = a_patience()
     on_batch: Callable[[int], object] | None = None
 
     def shared(self, make: Callable[[], L]) -> Callable[[], L]:
@@ -53,7 +61,7 @@ class AsyncGathering:
 
     def place(self) -> _Place:
         """Return a place for the present task; as `Gathering.place`."""
-        return _Place(asyncio.get_running_loop().create_future())
+        return _Place(asyncio.get_running_loop().create_future(), self.patience)
 
     def begin(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Begin work in a task of its own; `Gathering.begin` has nobody to begin it."""
@@ -67,11 +75,22 @@ _running: set[asyncio.Task[None]] = set()
 
 
 class _Place:
-    def __init__(self, future: asyncio.Future[None]) -> None:
+    def __init__(self, future: asyncio.Future[None], patience: float | None) -> None:
         self._future = future
+        self._patience = patience
 
-    def wait(self) -> asyncio.Future[None]:
-        return self._future
+    def wait(self) -> Awaitable[None]:
+        return self._future if self._patience is None else self._wait(self._patience)
+
+    async def _wait(self, patience: float) -> None:
+        bound = asyncio.timeout(patience)
+        try:
+            async with bound:
+                return await self._future
+        except TimeoutError:
+            if not bound.expired():
+                raise
+        raise NotAnswered(patience)
 
     def call(self) -> None:
         if not self._future.done():

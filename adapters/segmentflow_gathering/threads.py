@@ -10,7 +10,14 @@ from typing import Any, ClassVar, TypeVar
 
 from attrs import frozen
 
-from segmentflow_gathering.bounds import a_most, a_number_aside, a_wait, a_writers
+from segmentflow_core.ports.gathering import NotAnswered
+from segmentflow_gathering.bounds import (
+    a_most,
+    a_number_aside,
+    a_patience,
+    a_wait,
+    a_writers,
+)
 
 __all__ = ["Gathering"]
 
@@ -33,6 +40,8 @@ class Gathering:
             as the storage does.
         aside: how many transactions wait aside at the same time, 1 to 64. Each takes a
             connection, as a writer does.
+        patience: seconds that a call waits for a transaction with others, and for its end; then
+            it is `storage_unavailable`, and its key tells what became of it. None is for ever.
         on_batch: is called with how many calls each committed transaction was of; what it raises
             is dropped.
 
@@ -47,6 +56,7 @@ class Gathering:
     writers: int = a_writers()
     wait: float = a_wait()
     aside: int = a_number_aside()
+    patience: float | None = a_patience()
     on_batch: Callable[[int], object] | None = None
 
     def shared(self, make: Callable[[], L]) -> Callable[[], L]:
@@ -67,7 +77,7 @@ class Gathering:
 
     def place(self) -> _Place:
         """Return a place for the present thread."""
-        return _Place()
+        return _Place(self.patience)
 
     def begin(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Not for threads, one of which records for all of its batch: none is made here."""
@@ -75,10 +85,16 @@ class Gathering:
 
 
 class _Place:
-    def __init__(self) -> None:
+    def __init__(self, patience: float | None) -> None:
         self._gate = threading.Lock()
         self._gate.acquire()
-        self.wait = self._gate.acquire
+        self._patience = patience
+
+    def wait(self) -> None:
+        if self._patience is None:
+            self._gate.acquire()
+        elif not self._gate.acquire(timeout=self._patience):
+            raise NotAnswered(self._patience)
 
     def call(self) -> None:
         if self._gate.locked():

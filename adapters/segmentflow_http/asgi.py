@@ -1,8 +1,8 @@
 """The ASGI app (ASGI 3, HTTP and lifespan), also to read as a model for other wirings.
 
 Reads a body no further than the limit, and one that comes in parts only of a caller who is known.
-Serves an `Endpoint` in a bounded pool of threads, an
-`AsyncEndpoint` on the event loop. Needs asyncio.
+Serves an `Endpoint` in a bounded pool of threads, but what is asked about the app itself, which has
+a thread of its own; an `AsyncEndpoint` on the event loop. Needs asyncio.
 """
 
 from __future__ import annotations
@@ -105,6 +105,7 @@ class AsgiApp:
         self._awaited = is_asynchronous(endpoint.__call__)
         self._threads = threads
         self._pool: ThreadPoolExecutor | None = None
+        self._aside: ThreadPoolExecutor | None = None
         self._room = max_requests
         self._on_answered = on_answered
         self._around = tuple(around)
@@ -130,9 +131,10 @@ class AsgiApp:
         Returns:
             What `on_shutdown` returned, for the host to await if it has to be; or None.
         """
-        if self._pool is not None:
-            self._pool.shutdown()
-            self._pool = None
+        for pool in (self._pool, self._aside):
+            if pool is not None:
+                pool.shutdown()
+        self._pool = self._aside = None
         return None if self._on_shutdown is None else self._on_shutdown()
 
     async def _http(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
@@ -219,7 +221,9 @@ class AsgiApp:
             )
             # Others may have come while the body did.
             response = self._refusal(method, path, headers)
-            response = response or await _while_there(receive, self._answer(call))
+            if response is None:
+                answer = self._answer(call, aside=shown_path(path) in _ALWAYS_ANSWERED)
+                response = await _while_there(receive, answer)
         return response, len(body)
 
     def _refusal(self, method: str, path: str, headers: AnyHeaders) -> Response | None:
@@ -228,20 +232,25 @@ class AsgiApp:
             return self._endpoint.refusal(Overloaded(), method, path, headers)
         return None
 
-    async def _answer(self, call: Callable[[], Any]) -> Response:
+    async def _answer(self, call: Callable[[], Any], *, aside: bool) -> Response:
         if not self._room:
-            return await self._answered(call)
+            return await self._answered(call, aside)
         self._room -= 1
         try:
-            return await self._answered(call)
+            return await self._answered(call, aside)
         finally:
             self._room += 1
 
-    async def _answered(self, call: Callable[[], Any]) -> Response:
+    async def _answered(self, call: Callable[[], Any], aside: bool) -> Response:
         if self._awaited:
             response: Response = await call()
             return response
-        return await self._in_a_thread(call)
+        if not aside:
+            return await self._in_a_thread(call)
+        # About the app itself: these wait behind each other, and behind no call of the API.
+        if self._aside is None:
+            self._aside = ThreadPoolExecutor(1, thread_name_prefix="segmentflow-health")
+        return await asyncio.get_running_loop().run_in_executor(self._aside, call)
 
     async def _refuse_caller(self, method: str, path: str, headers: AnyHeaders) -> Response | None:
         refuse = cast(

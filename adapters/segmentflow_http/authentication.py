@@ -164,8 +164,12 @@ class KnownKeys:
         organization_id: str = "default",
         scopes: Iterable[str] = ("events:write",),
     ) -> None:
+        if isinstance(secrets, str):
+            raise ConfigurationError("secrets must be a list of keys.")
         self._digests = [hashlib.sha256(_checked(secret)).digest() for secret in secrets]
         self._caller = Caller(organization_id)
+        if isinstance(scopes, str):
+            raise ConfigurationError("scopes must be a list of scopes.")
         self._scopes = frozenset(scopes)
         if not self._digests:
             raise ConfigurationError("There must be at least one key.")

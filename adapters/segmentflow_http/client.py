@@ -25,7 +25,7 @@ from segmentflow_http.answers import PassingAnswer, UnexpectedAnswer, Unreachabl
 from segmentflow_http.batches import DEFAULT_MAX_BATCH_BYTES
 from segmentflow_http.colours import refuse_kind
 from segmentflow_http.conversation import AnyRequest, Conversation, Result
-from segmentflow_http.retries import DEFAULT_RETRIES, Retried, Retries, Uniform
+from segmentflow_http.retries import DEFAULT_RETRIES, Retried, Retries, Uniform, is_seconds
 
 __all__ = [
     "AsyncClient",
@@ -60,7 +60,8 @@ class Client:
 
     Raises:
         ConfigurationError: `base_url` is no http or https URL, or has a query or a fragment;
-            `api_key` cannot be an API Key, or `http` is asynchronous.
+            `api_key` cannot be an API Key, `http` is asynchronous, or another argument breaks
+            its rule.
     """
 
     @forgets_locals
@@ -78,8 +79,9 @@ class Client:
         uniform: Uniform = random.uniform,
     ) -> None:
         url = _checked_url(base_url)
-        _check_api_key(api_key)
+        _check_settings(api_key, retries, timeout)
         refuse_kind(http, httpx.AsyncClient, "An httpx.AsyncClient needs an AsyncClient.")
+        _check_sender(http, httpx.Client)
         sender = http or httpx.Client(timeout=timeout)
         self._conversation = Conversation(
             url, api_key, retries, on_retried, on_unmatched, sender.post, sleep, uniform
@@ -104,6 +106,8 @@ class Client:
                 call: a second call is another event.
 
         Raises:
+            ConfigurationError: a key is given, and another one is to be made.
+            InvalidRequest: the request holds what is no JSON; nothing is sent.
             SegmentflowError: the service's refusal, by code.
             Unreachable: no attempt reached the service and brought back an answer.
             UnexpectedAnswer: something other than the service answered.
@@ -168,8 +172,9 @@ class AsyncClient:
         uniform: Uniform = random.uniform,
     ) -> None:
         url = _checked_url(base_url)
-        _check_api_key(api_key)
+        _check_settings(api_key, retries, timeout)
         refuse_kind(http, httpx.Client, "An httpx.Client needs a Client.")
+        _check_sender(http, httpx.AsyncClient)
         sender = http or httpx.AsyncClient(timeout=timeout)
         self._conversation = Conversation(
             url, api_key, retries, on_retried, on_unmatched, sender.post, sleep, uniform
@@ -220,7 +225,8 @@ def _checked_url(base_url: object) -> str:
     Raises:
         ConfigurationError: no request can be sent there. httpx would say so only when one is.
     """
-    if isinstance(base_url, str):
+    # An empty query or fragment is none to httpx, and what is put behind it would be lost.
+    if isinstance(base_url, str) and not {"?", "#"} & set(base_url):
         try:
             url = httpx.URL(base_url)
             host = url.raw_host.decode("ascii")
@@ -228,7 +234,7 @@ def _checked_url(base_url: object) -> str:
             host = ""
         else:
             port_is_one = url.port is None or 0 < url.port <= _MAX_PORT
-            if url.scheme not in ("http", "https") or url.query or url.fragment or not port_is_one:
+            if url.scheme not in ("http", "https") or not port_is_one:
                 host = ""
         if len(host) <= _MAX_HOST and _HOST.fullmatch(host) is not None:
             return base_url.rstrip("/")
@@ -238,6 +244,15 @@ def _checked_url(base_url: object) -> str:
     )
 
 
-def _check_api_key(api_key: str) -> None:
-    if _VISIBLE.fullmatch(api_key) is None:
+def _check_settings(api_key: object, retries: object, timeout: object) -> None:
+    if not isinstance(api_key, str) or _VISIBLE.fullmatch(api_key) is None:
         raise ConfigurationError("An API Key consists of visible ASCII characters.")
+    if not isinstance(retries, Retries):
+        raise ConfigurationError("retries must be Retries.")
+    if not is_seconds(timeout) or timeout == 0:
+        raise ConfigurationError("timeout must be a number of seconds.")
+
+
+def _check_sender(http: object, kind: type[object]) -> None:
+    if http is not None and not isinstance(http, kind):
+        raise ConfigurationError(f"http must be an httpx.{kind.__name__}.")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final, TypeAlias, TypeVar
 from uuid import uuid4
 
@@ -22,10 +21,10 @@ from segmentflow_core.errors import (
     ConfigurationError,
     IdempotencyKeyRequired,
     InvalidRequest,
+    PayloadTooLarge,
     Violation,
 )
-from segmentflow_core.ports import format_instant
-from segmentflow_core.wire import MAX_BATCH, request_document
+from segmentflow_core.wire import MAX_BATCH, plain_request
 from segmentflow_http.answers import (
     PassingAnswer,
     UnexpectedAnswer,
@@ -73,6 +72,8 @@ class Conversation:
         generate_key: bool,
     ) -> Receipt:
         """Send an event until there is an answer that no further attempt can change."""
+        if generate_key and idempotency_key is not None:
+            raise ConfigurationError("Give an idempotency_key, or let one be made; not both.")
         key = _checked_key(str(uuid4()) if generate_key else idempotency_key)
         content = _encoded(request)
 
@@ -96,7 +97,7 @@ class Conversation:
         for index, (request, key) in enumerate(pairs):
             try:
                 events[index] = _keyed(_encoded(request), _checked_key(key))
-            except InvalidRequest as refusal:
+            except (InvalidRequest, PayloadTooLarge) as refusal:
                 results[index] = refusal.with_traceback(None)
         for batch in _batches(events, max_batch_bytes):
             failure = await self._track_batch({index: events[index] for index in batch}, results)
@@ -246,21 +247,5 @@ def _quoted(key: str) -> str:
     return f'"{key}"' if len(key) > 1 and key[0] == key[-1] == '"' else key
 
 
-def _encoded(request: object) -> bytes:
-    try:
-        document: Any = request_document(request) if isinstance(request, TrackRequest) else request
-        text = json.dumps(document, default=_plain, allow_nan=False, ensure_ascii=False)
-        return text.encode()
-    except Exception:  # noqa: BLE001, S110 - a value's own code may raise anything
-        pass
-    # Raised outside the handler: the encoder's error quotes what it could not encode.
-    raise InvalidRequest.from_violations([Violation("", "holds a value that is not JSON")])
-
-
-def _plain(value: object) -> Any:
-    """Write what a `TrackRequest` may hold besides JSON's own types."""
-    if isinstance(value, datetime) and value.utcoffset() is not None:
-        return format_instant(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError
+def _encoded(request: AnyRequest) -> bytes:
+    return json.dumps(plain_request(request), ensure_ascii=False).encode()

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from segmentflow_http.messages import AnyHeaders, ReadHeaders
 
-__all__ = ["REQUEST_ID", "request_id_of", "traceparent_of"]
+__all__ = ["REQUEST_ID", "new_request_id", "request_id_of", "traceparent_of"]
 
 REQUEST_ID: Final = "x-request-id"
 
@@ -35,6 +35,11 @@ def request_id_of(headers: AnyHeaders) -> str:
     given = _given(headers, REQUEST_ID)
     if given is not None and _ID.fullmatch(given):
         return given
+    return new_request_id()
+
+
+def new_request_id() -> str:
+    """Return an id for a request that has none."""
     return f"{_random.getrandbits(128):032x}"
 
 

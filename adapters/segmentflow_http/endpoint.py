@@ -9,7 +9,8 @@ failure, into an answer or a log.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeAlias
 
@@ -32,7 +33,7 @@ from segmentflow_core.wire import parse_request, receipt_document
 from segmentflow_http.authentication import Authenticator, Caller
 from segmentflow_http.batches import DEFAULT_MAX_BATCH_BYTES, track_batch
 from segmentflow_http.colours import refuse_awaited, refuse_kind
-from segmentflow_http.correlation import REQUEST_ID, request_id_of
+from segmentflow_http.correlation import REQUEST_ID, new_request_id, request_id_of
 from segmentflow_http.erasing import erase_profile
 from segmentflow_http.failures import FailureLog
 from segmentflow_http.messages import (
@@ -63,7 +64,11 @@ from segmentflow_http.routes import (
 __all__ = ["AsyncEndpoint", "Endpoint"]
 
 _LOG: Final = logging.getLogger("segmentflow.http")
-InThread: TypeAlias = Callable[[Callable[[Tracker], dict[str, Any]]], Awaitable[dict[str, Any]]]
+InThread: TypeAlias = Callable[[Callable[[Tracker], Any]], Awaitable[Any]]
+"""Calls what it is given in a thread, with a `Tracker`; awaited, it returns the result."""
+
+_LONG: Final = 16 * 1024
+"""Bytes of a request from which on an event loop would be busy for long with checking it."""
 
 _AWAITED: Final = "An asynchronous authenticator needs an AsyncEndpoint."
 
@@ -95,10 +100,13 @@ class _EitherEndpoint:
             raise ConfigurationError("max_batch_bytes must be at least 1.")
         self._tracker = tracker
         self._authenticator = authenticator
+        if prefix and not prefix.startswith("/"):
+            raise ConfigurationError("prefix must start with a slash, or be empty.")
         self._prefix = prefix.rstrip("/")
         self._max_batch_bytes = max_batch_bytes
         self._readiness = readiness
         self._in_thread: InThread | None = None
+        self._reads_in_thread: InThread | None = None
         self._failures = FailureLog()
         self._openapi = openapi_document(
             tracker.limits, prefix=self._prefix, max_batch_bytes=max_batch_bytes
@@ -169,15 +177,16 @@ class _EitherEndpoint:
 
     async def _answer(self, asked: _Asked) -> Response:
         """Answer a request; every failure becomes an answer too."""
-        request_id = request_id_of(asked.headers)
+        request_id = ""
         try:
+            request_id = request_id_of(asked.headers)
             response = await self._result(asked, request_id)
         except SegmentflowError as error:
             response = self._refusal(error, asked.path, request_id)
         except Exception as error:  # noqa: BLE001 - the caller must learn nothing of any failure
             self._failures.failed(error, request_id)
             response = error_response(InternalError())
-        return _as_asked(asked.method, response, request_id)
+        return _as_asked(asked.method, response, request_id or new_request_id())
 
     async def _result(self, asked: _Asked, request_id: str) -> Response:
         method, path, body = asked.method, asked.path, asked.body
@@ -202,9 +211,18 @@ class _EitherEndpoint:
         query = path.partition("?")[2]
         if route is ERASURE:
             return await self._erase(below, query, caller)
-        records = self._tracker.records
-        document = await read_route(records, route, below, query, caller.organization_id)
-        return json_response(200, document)
+        return await self._read(
+            lambda tracker: _read_response(tracker, route, below, query, caller.organization_id)
+        )
+
+    async def _read(
+        self, read: Callable[[Tracker | AsyncTracker], Coroutine[Any, Any, Response]]
+    ) -> Response:
+        """Write an answer that may be long: in a thread, where the host has one for that."""
+        if self._reads_in_thread is None:
+            return await read(self._tracker)
+        response: Response = await self._reads_in_thread(lambda tracker: drive(read(tracker)))
+        return response
 
     async def _erase(self, path: str, query: str, caller: Caller) -> Response:
         """Erase a Profile, or go on with it: 200 once nothing is left, 202 until then."""
@@ -223,24 +241,20 @@ class _EitherEndpoint:
         assert route.scope is not None
         caller: Caller = await settle(self._authenticator.authenticate(headers, route.scope))
         if asked.on_caller is not None:
-            asked.on_caller(caller)
+            with suppress(Exception):  # as every hook of the host's
+                asked.on_caller(caller)
         return caller
 
     async def _track(self, asked: _Asked, headers: Mapping[str, str]) -> Response:
         caller = await self._known(asked, headers, EVENTS)
         check_media_type(headers)
         key = idempotency_key(headers)
-        try:
-            request = parse_request(asked.body, self._tracker.limits)
-        except InvalidRequest as refusal:
-            if key:
-                raise
-            missing = Violation("/idempotencyKey", "is required")
-            faults = (*refusal.violations, missing)
-            raise IdempotencyKeyRequired.from_violations(faults) from None
-        receipt: Receipt = await settle(
-            self._tracker.track(request, key, organization_id=caller.organization_id)
-        )
+        if self._in_thread is None or len(asked.body) < _LONG:
+            receipt = await _tracked(self._tracker, asked.body, key, caller)
+        else:
+            receipt = await self._in_thread(
+                lambda tracker: drive(_tracked(tracker, asked.body, key, caller))
+            )
         told: dict[str, str] = {}
         if receipt.replayed:
             told["idempotent_replayed"] = "true"
@@ -355,7 +369,8 @@ class Endpoint(_EitherEndpoint):
             body: the whole body, empty for none.
             mount: the host's own mount point, percent-encoded, with no slash at its end: where
                 the OpenAPI document says that the API is.
-            on_caller: is called with who calls, once that is known: for the host's own log.
+            on_caller: is called with who calls, once that is known: for the host's own log. What
+                it raises is dropped.
         """
         try:
             return drive(self._answer(_Asked(method, path, headers, body, mount, on_caller)))
@@ -388,9 +403,12 @@ class AsyncEndpoint(_EitherEndpoint):
         prefix: as for `Endpoint`.
         max_batch_bytes: as for `Endpoint`.
         readiness: as for `Endpoint`, and may have to be awaited.
-        in_thread: is given what tracks a batch, calls it in a thread with a `Tracker` over the same
-            store, and returns its result, awaited: to check a long batch may take a second, in
-            which an event loop would do nothing else. By default batches are tracked on the loop.
+        in_thread: is given what tracks a batch or a long event, calls it in a thread with a
+            `Tracker` over the same store, and returns its result, awaited: to check a long batch
+            may take a second, in which an event loop would do nothing else. By default all is
+            tracked on the loop.
+        reads_in_thread: as `in_thread`, and is given what reads and writes down an answer, which
+            may be long.
 
     Raises:
         ConfigurationError: the tracker is a `Tracker`, which needs an `Endpoint`.
@@ -405,10 +423,12 @@ class AsyncEndpoint(_EitherEndpoint):
         max_batch_bytes: int = DEFAULT_MAX_BATCH_BYTES,
         readiness: Callable[[], object] | None = None,
         in_thread: InThread | None = None,
+        reads_in_thread: InThread | None = None,
     ) -> None:
         refuse_kind(tracker, Tracker, "A Tracker needs an Endpoint.")
         super().__init__(tracker, authenticator, prefix, max_batch_bytes, readiness)
         self._in_thread = in_thread
+        self._reads_in_thread = reads_in_thread
 
     @forgets_locals
     async def __call__(
@@ -428,6 +448,30 @@ class AsyncEndpoint(_EitherEndpoint):
     async def refuse_caller(self, method: str, path: str, headers: AnyHeaders) -> Response | None:
         """Return the refusal of a caller, or None; as `Endpoint.refuse_caller`."""
         return await self._refuse_caller(method, path, headers)
+
+
+async def _tracked(
+    tracker: Tracker | AsyncTracker, body: bytes, key: str | None, caller: Caller
+) -> Receipt:
+    try:
+        request = parse_request(body, tracker.limits)
+    except InvalidRequest as refusal:
+        if key:
+            raise
+        missing = Violation("/idempotencyKey", "is required")
+        faults = (*refusal.violations, missing)
+        raise IdempotencyKeyRequired.from_violations(faults) from None
+    receipt: Receipt = await settle(
+        tracker.track(request, key, organization_id=caller.organization_id)
+    )
+    return receipt
+
+
+async def _read_response(
+    tracker: Tracker | AsyncTracker, route: Route, path: str, query: str, organization_id: str
+) -> Response:
+    document = await read_route(tracker.records, route, path, query, organization_id)
+    return json_response(200, document)
 
 
 def _alive() -> Response:

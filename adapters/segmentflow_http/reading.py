@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -18,10 +19,17 @@ from segmentflow_core.wire import (
 from segmentflow_http.queries import read_query
 from segmentflow_http.routes import EVENT, EXPLANATION, PROFILE, PROFILES, Route, id_in
 
-__all__ = ["MAX_PAGE", "read_route"]
+__all__ = ["MAX_PAGE", "MAX_PAGE_BYTES", "read_route"]
 
 MAX_PAGE: Final = 100
 """How many events a page of a story has at most, and how many where the query does not say."""
+
+MAX_PAGE_BYTES: Final = 1024 * 1024
+"""How long a page of a story gets, but for an event that is longer alone. It ends earlier then, and
+says where the next one starts."""
+
+_AT_FIRST: Final = 5
+"""How many events are read before it is known how long they are; then twice as many, and so on."""
 
 
 async def read_route(
@@ -56,9 +64,21 @@ async def read_route(
     # Whose it is, first: the story itself would take an email or an external id as well.
     found = records.profile(identifier, **of)
     await settle(found)
-    found = records.why(identifier, journey_id=journey_id, limit=limit, before=before, **of)
-    story = story_document(await settle(found))
-    return {"events": story["events"], "before": story["before"]}
+    events: list[Any] = []
+    size, count = 0, _AT_FIRST
+    while True:
+        count = min(count, limit - len(events))
+        found = records.why(identifier, journey_id=journey_id, limit=count, before=before, **of)
+        story = story_document(await settle(found))
+        for event in story["events"]:
+            size += len(json.dumps(event))
+            if events and size > MAX_PAGE_BYTES:
+                return {"events": events, "before": events[-1]["eventId"]}
+            events.append(event)
+        before = story["before"]
+        if before is None or len(events) == limit:
+            return {"events": events, "before": before}
+        count *= 2
 
 
 def _page(given: Mapping[str, str]) -> tuple[int, str | None]:

@@ -14,7 +14,15 @@ from attrs import frozen
 
 from segmentflow_core.errors import ConfigurationError, SegmentflowError
 
-__all__ = ["DEFAULT_RETRIES", "Retried", "Retries", "Uniform", "may_yet_succeed", "pause_after"]
+__all__ = [
+    "DEFAULT_RETRIES",
+    "Retried",
+    "Retries",
+    "Uniform",
+    "is_seconds",
+    "may_yet_succeed",
+    "pause_after",
+]
 
 _RETRIED_STATUSES: Final = frozenset({408, 429})
 
@@ -41,9 +49,19 @@ class Retries:
     longest_retry_after: float = 60.0
 
     def __attrs_post_init__(self) -> None:
-        numbers = (self.first_pause, self.longest_pause, self.longest_retry_after)
-        if self.attempts < 1 or not all(math.isfinite(n) and n >= 0 for n in numbers):
-            raise ConfigurationError("attempts must be at least 1, and no pause negative.")
+        pauses = (self.first_pause, self.longest_pause, self.longest_retry_after)
+        if type(self.attempts) is not int or self.attempts < 1 or not all(map(is_seconds, pauses)):
+            raise ConfigurationError(
+                "attempts must be an integer of at least 1, and each pause a number that is not "
+                "negative."
+            )
+
+
+def is_seconds(value: object) -> bool:
+    """Say whether a value is a number of seconds: finite, and not negative."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    return math.isfinite(value) and value >= 0
 
 
 DEFAULT_RETRIES: Final = Retries()

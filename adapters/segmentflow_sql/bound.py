@@ -23,7 +23,7 @@ from segmentflow_sql.installation import VERSIONS, create_all, version_and_place
 from segmentflow_sql.migrations import MigrationReport
 from segmentflow_sql.migrations.running import lock, make, moves, plan
 from segmentflow_sql.transaction import SqlTransaction
-from segmentflow_sql.waiting import IN_THREAD, ON_LOOP, Turns, Waiting
+from segmentflow_sql.waiting import IN_THREAD, ON_LOOP, Turns, Waiting, check_wait
 
 __all__ = ["DEFAULT_WAIT", "MIGRATION_WAIT", "AsyncBoundSqlStorage", "BoundSqlStorage"]
 
@@ -190,6 +190,7 @@ class _Part:
 
     async def migrate(self, to: int | None, wait: float) -> MigrationReport:
         """Make each migration within the host's transaction, up to one savepoint."""
+        check_wait(wait)
         way = self._database.way
 
         async def work(transaction: SqlTransaction) -> MigrationReport:

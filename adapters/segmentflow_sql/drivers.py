@@ -20,7 +20,7 @@ from segmentflow_core.errors import ConfigurationError
 from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_sql.kin import KIN
 from segmentflow_sql.sqlite import Sqlite
-from segmentflow_sql.waiting import Waiting
+from segmentflow_sql.waiting import Waiting, check_wait
 
 if TYPE_CHECKING:
     from segmentflow_sql.postgresql import Postgresql
@@ -49,8 +49,9 @@ def database_of_engine(given: Any, wait: float, waiting: Waiting) -> Database:
 
     Raises:
         ConfigurationError: it is no engine, or of the other colour, another database or driver;
-            or its options name a database that is unknown here.
+            or its options name a database that is unknown here; or `wait` breaks its rule.
     """
+    check_wait(wait)
     engine = getattr(given, "sync_engine", given)
     dialect = engine.dialect if isinstance(engine, Engine) else None
     whose = "AsyncSqlStorage" if waiting.asynchronous else "SqlStorage"
@@ -89,8 +90,9 @@ def database_of_connection(connection: Any, wait: float, waiting: Waiting) -> Da
     """Say how to speak to a host's connection, of SQLAlchemy or of a driver.
 
     Raises:
-        ConfigurationError: it is none that we know.
+        ConfigurationError: it is none that we know, or `wait` breaks its rule.
     """
+    check_wait(wait)
     asynchronous = waiting.asynchronous
     inner = getattr(connection, "sync_connection", None) or connection
     if isinstance(inner, SqlalchemyConnection):

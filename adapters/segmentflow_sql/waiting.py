@@ -10,15 +10,29 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from sqlalchemy.util import greenlet_spawn
 
+from segmentflow_core.errors import ConfigurationError
 from segmentflow_sql.exchange import Call, Connection, DatabaseKind, Rows
 
-__all__ = ["IN_THREAD", "ON_LOOP", "Turns", "Waiting"]
+__all__ = ["IN_THREAD", "ON_LOOP", "Turns", "Waiting", "check_wait"]
 
 T = TypeVar("T")
+
+_LONGEST: Final = 3600
+
+
+def check_wait(wait: object) -> None:
+    """Hold how long a call waits against its rule.
+
+    Raises:
+        ConfigurationError: it is no number of seconds, or more than an hour's.
+    """
+    is_number = isinstance(wait, (int, float)) and not isinstance(wait, bool)
+    if not is_number or not 0 <= cast("float", wait) <= _LONGEST:
+        raise ConfigurationError(f"wait must be a number of seconds from 0 to {_LONGEST}.")
 
 
 class Turns:

@@ -12,7 +12,13 @@ from contextlib import suppress
 from datetime import datetime
 from functools import partial
 
-from segmentflow_core.arguments import DEFAULT_ORGANIZATION, check_actor, check_organization
+from segmentflow_core.arguments import (
+    DEFAULT_ORGANIZATION,
+    check_actor,
+    check_organization,
+    checked_clock,
+    checked_ids,
+)
 from segmentflow_core.calls import StorageCalls
 from segmentflow_core.colour import drive
 from segmentflow_core.domain.api_key import (
@@ -27,7 +33,6 @@ from segmentflow_core.domain.api_key import (
 )
 from segmentflow_core.errors import InsufficientScope, SegmentflowError, Unauthorized
 from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
-from segmentflow_core.system import SystemClock, Uuid7Factory
 from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_core.usecases.api_keys import (
     create_api_key,
@@ -54,8 +59,8 @@ class _ApiKeyCalls(StorageCalls):
         asynchronous: bool,
     ) -> None:
         super().__init__(storage, face, asynchronous=asynchronous)
-        self._clock = clock or SystemClock()
-        self._ids = ids or Uuid7Factory()
+        self._clock = checked_clock(clock)
+        self._ids = checked_ids(ids)
         self._noted: dict[str, datetime] = {}
 
     async def create(

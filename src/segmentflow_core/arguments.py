@@ -6,7 +6,7 @@ domain's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar, cast
 
@@ -22,9 +22,13 @@ from segmentflow_core.domain.journey import (
     journey_document,
 )
 from segmentflow_core.domain.organization import check_organization
+from segmentflow_core.domain.profile import ProfileLimits
 from segmentflow_core.domain.redaction_policy import RedactionPolicy
 from segmentflow_core.domain.request import Limits
 from segmentflow_core.errors import ConfigurationError, NotFound, SegmentflowError
+from segmentflow_core.ports import Clock, IdFactory
+from segmentflow_core.ports.observation import Observer
+from segmentflow_core.system import SystemClock, Uuid7Factory
 
 __all__ = [
     "DEFAULT_KEY_LIFETIME",
@@ -40,6 +44,7 @@ __all__ = [
     "check_colour",
     "check_delay",
     "check_filter_id",
+    "check_flag",
     "check_id",
     "check_journey_id",
     "check_journey_version",
@@ -52,10 +57,14 @@ __all__ = [
     "check_moment",
     "check_organization",
     "check_policy",
+    "check_profile_limits",
     "check_text",
     "checked_calls",
+    "checked_clock",
     "checked_definitions",
     "checked_failure",
+    "checked_ids",
+    "checked_observers",
     "checked_who",
     "found",
     "only",
@@ -72,6 +81,8 @@ _MAX_VERSION: Final = 2**31 - 1
 _MAX_LIMIT: Final = 100_000
 _MAX_ATTEMPTS: Final = 1_000_000
 _MAX_WAIT: Final = timedelta(days=366)
+_LONGEST_MEMORY: Final = timedelta(days=36_500)
+"""A key that is to be remembered for longer has no end that a datetime could say for sure."""
 
 
 def check_colour(storage: object, face: str, *, asynchronous: bool) -> None:
@@ -99,10 +110,74 @@ def check_colour(storage: object, face: str, *, asynchronous: bool) -> None:
     )
 
 
+def checked_clock(clock: Clock | None) -> Clock:
+    """Return a clock that tells the time: the machine's where none is given.
+
+    Raises:
+        ConfigurationError: it is no clock.
+    """
+    if clock is None:
+        return SystemClock()
+    _check_method("clock", clock, "now")
+    return clock
+
+
+def checked_ids(ids: IdFactory | None) -> IdFactory:
+    """Return what makes ids: UUIDv7 where nothing is given.
+
+    Raises:
+        ConfigurationError: it makes none.
+    """
+    if ids is None:
+        return Uuid7Factory()
+    _check_method("ids", ids, "new_id")
+    return ids
+
+
+def checked_observers(observers: object) -> tuple[Observer, ...]:
+    """Return observers that hear everything.
+
+    Raises:
+        ConfigurationError: one does not have each method of an `Observer`: what it raised when
+            it is told would be dropped.
+    """
+    if isinstance(observers, (str, bytes)) or not isinstance(observers, Iterable):
+        raise ConfigurationError("observers must be a list of observers.")
+    checked = tuple(cast("Iterable[Observer]", observers))
+    for observer in checked:
+        for method in _HEARD:
+            _check_method("Each of observers", observer, method)
+    return checked
+
+
+_HEARD: Final = ("tracked", "replayed", "refused", "retried", "journey_outcome")
+
+
+def _check_method(name: str, given: object, method: str) -> None:
+    if isinstance(given, type) or not callable(getattr(given, method, None)):
+        raise ConfigurationError(f"{name} must have a method {method}.")
+
+
+def check_flag(name: str, given: object) -> None:
+    """Refuse what only counts as true or false: ``"false"`` would be true."""
+    if not isinstance(given, bool):
+        raise ConfigurationError(f"{name} must be True or False.")
+
+
+def check_profile_limits(limits: object) -> None:
+    """Hold what a Profile may hold against its rule."""
+    if not isinstance(limits, ProfileLimits):
+        raise ConfigurationError("profile_limits must be ProfileLimits.")
+
+
 def check_key_lifetime(lifetime: object) -> None:
     """Hold how long a key is remembered against its rule."""
-    if lifetime is not None and not (isinstance(lifetime, timedelta) and lifetime > timedelta()):
-        raise ConfigurationError("key_lifetime must be a timedelta longer than nothing, or None.")
+    if lifetime is not None and not (
+        isinstance(lifetime, timedelta) and timedelta() < lifetime <= _LONGEST_MEMORY
+    ):
+        raise ConfigurationError(
+            "key_lifetime must be a timedelta longer than nothing, up to 36,500 days, or None."
+        )
 
 
 def check_limits(limits: object) -> None:
@@ -131,8 +206,7 @@ def check_at_most(at_most: object) -> None:
 
 def check_block(block: object) -> None:
     """Refuse what only counts as true or false: ``"false"`` would block, and nothing lifts that."""
-    if not isinstance(block, bool):
-        raise ConfigurationError("block must be True or False.")
+    check_flag("block", block)
 
 
 def check_lease(lease: object) -> None:

@@ -22,7 +22,9 @@ from segmentflow_core.arguments import (
     check_limit,
     check_max_attempts,
     check_organization,
+    checked_clock,
     checked_failure,
+    checked_ids,
     found,
     only,
 )
@@ -46,7 +48,7 @@ from segmentflow_core.ports import (
     TellsTime,
     Transaction,
 )
-from segmentflow_core.system import SystemClock, Uuid7Factory
+from segmentflow_core.system import SystemClock
 from segmentflow_core.usecases.audit import Actor
 from segmentflow_core.usecases.backlog import count_backlogs
 from segmentflow_core.usecases.finding import list_enrollments
@@ -82,8 +84,8 @@ class _EnrollmentCalls(StorageCalls):
         asynchronous: bool,
     ) -> None:
         super().__init__(storage, face, asynchronous=asynchronous)
-        self._clock = clock
-        self._ids = ids or Uuid7Factory()
+        self._clock = None if clock is None else checked_clock(clock)
+        self._ids = checked_ids(ids)
 
     async def page(
         self, wanted: EnrollmentFilter, limit: int, before: str | None, organization_id: str

@@ -2,7 +2,8 @@
 
 Written once for both colours. Who goes together, `domain.gathering` says; how callers wait, a
 port. Must never let one call feel what becomes of another: what fails as a whole is recorded
-call by call, and what needs something that is held elsewhere waits for it without a writer.
+call by call, unless the store did not answer at all, and what needs something that is held elsewhere
+waits for it without a writer.
 
 See docs/reference/rules/gathering.md.
 """
@@ -27,7 +28,7 @@ from segmentflow_core.errors import (
 )
 from segmentflow_core.observation import Observation, code_of
 from segmentflow_core.ports import StillHeld
-from segmentflow_core.ports.gathering import Gathers, Place
+from segmentflow_core.ports.gathering import Gathers, NotAnswered, Place
 from segmentflow_core.tracking import TrackingCalls
 from segmentflow_core.usecases.record import AnyRequest, Prepared, Recorded, join
 
@@ -229,6 +230,10 @@ class GatheredCalls:
                 call.recorded = Recorded([result], own, caused.get(event_id, ()))
             alone, apart = False, True
             self._tell_size(len(batch))
+        except NotAnswered as failure:
+            for call in batch:
+                call.recorded = Recorded([NotAnswered(failure.seconds)])
+            alone, apart = False, True
         except Exception:  # noqa: BLE001 - each call is recorded alone, and told of its own failure
             apart = True
         finally:

@@ -19,7 +19,9 @@ from segmentflow_core.arguments import (
     check_limit,
     check_moment,
     check_organization,
+    checked_clock,
     checked_definitions,
+    checked_ids,
     found,
 )
 from segmentflow_core.calls import StorageCalls
@@ -38,7 +40,6 @@ from segmentflow_core.domain.journey_stats import JourneyCounts, JourneyDay, Jou
 from segmentflow_core.domain.rehearsal import Rehearsal
 from segmentflow_core.errors import ConfigurationError
 from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
-from segmentflow_core.system import SystemClock, Uuid7Factory
 from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_core.usecases.audit import Actor
 from segmentflow_core.usecases.explain import drafts, listens
@@ -90,8 +91,8 @@ class _JourneyCalls(StorageCalls):
         asynchronous: bool,
     ) -> None:
         super().__init__(storage, face, asynchronous=asynchronous)
-        self._clock = clock or SystemClock()
-        self._ids = ids or Uuid7Factory()
+        self._clock = checked_clock(clock)
+        self._ids = checked_ids(ids)
 
     async def publish(
         self, journeys: object, organization_id: str, dry_run: bool, by: str | None

@@ -22,6 +22,9 @@ from segmentflow_core.arguments import (
     check_block,
     check_limit,
     check_organization,
+    check_profile_limits,
+    checked_clock,
+    checked_ids,
     checked_who,
 )
 from segmentflow_core.calls import StorageCalls
@@ -31,7 +34,6 @@ from segmentflow_core.domain.people import Erasure, Merge, Suppression
 from segmentflow_core.domain.profile import DEFAULT_PROFILE_LIMITS, ProfileLimits
 from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
 from segmentflow_core.retaining import OnRetained, Retained, Run
-from segmentflow_core.system import SystemClock, Uuid7Factory
 from segmentflow_core.tracebacks import forgets_locals
 from segmentflow_core.usecases.audit import Actor
 from segmentflow_core.usecases.people import (
@@ -80,8 +82,9 @@ class _PeopleCalls(StorageCalls):
         asynchronous: bool,
     ) -> None:
         super().__init__(storage, face, asynchronous=asynchronous)
-        self._clock = clock or SystemClock()
-        self._ids = ids or Uuid7Factory()
+        self._clock = checked_clock(clock)
+        self._ids = checked_ids(ids)
+        check_profile_limits(limits)
         self._limits = limits
 
     def _actor(self, by: str | None) -> Actor:

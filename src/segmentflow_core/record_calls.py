@@ -10,6 +10,7 @@ from typing import Final
 from segmentflow_core.arguments import (
     check_before,
     check_filter_id,
+    check_flag,
     check_id,
     check_journey_id,
     check_limit,
@@ -17,8 +18,11 @@ from segmentflow_core.arguments import (
     check_moment,
     check_organization,
     check_policy,
+    check_profile_limits,
     check_text,
+    checked_clock,
     checked_definitions,
+    checked_ids,
     checked_who,
     found,
 )
@@ -36,7 +40,6 @@ from segmentflow_core.domain.template import Template, compile_template
 from segmentflow_core.domain.template_gaps import TemplateGaps
 from segmentflow_core.errors import ConfigurationError, StorageUnavailable
 from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage, Transaction
-from segmentflow_core.system import SystemClock, Uuid7Factory
 from segmentflow_core.usecases.audit import list_audit
 from segmentflow_core.usecases.explain import (
     Asked,
@@ -82,9 +85,11 @@ class RecordCalls(StorageCalls):
         profile_limits: ProfileLimits,
     ) -> None:
         check_policy(redaction)
+        check_flag("create_without_email", create_without_email)
+        check_profile_limits(profile_limits)
         super().__init__(storage, face, asynchronous=asynchronous)
-        self._clock = clock or SystemClock()
-        self._ids = ids or Uuid7Factory()
+        self._clock = checked_clock(clock)
+        self._ids = checked_ids(ids)
         check_limits(limits)
         self._limits = limits
         self._redaction = redaction

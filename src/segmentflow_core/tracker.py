@@ -13,6 +13,8 @@ from segmentflow_core.arguments import (
     DEFAULT_KEY_LIFETIME,
     DEFAULT_ORGANIZATION,
     checked_calls,
+    checked_clock,
+    checked_ids,
     only,
 )
 from segmentflow_core.colour import drive
@@ -31,7 +33,6 @@ from segmentflow_core.ports import AsyncStorage, Clock, IdFactory, Storage
 from segmentflow_core.ports.gathering import Gathers
 from segmentflow_core.ports.observation import Observer
 from segmentflow_core.records import AsyncRecords, Records
-from segmentflow_core.system import SystemClock, Uuid7Factory
 from segmentflow_core.tracebacks import forget_locals, forgets_locals
 from segmentflow_core.tracking import TrackingCalls, settings_for
 from segmentflow_core.usecases.record import AnyRequest
@@ -93,7 +94,7 @@ class Tracker:
             profile_limits=profile_limits,
             redaction=redaction,
         )
-        given, clock, ids = clock, clock or SystemClock(), ids or Uuid7Factory()
+        given, clock, ids = clock, checked_clock(clock), checked_ids(ids)
         self._calls = TrackingCalls(storage, settings, clock, ids, observers, asynchronous=False)
         self._track = self._calls.track_many
         if gather is not None:
@@ -236,7 +237,7 @@ class AsyncTracker:
             profile_limits=profile_limits,
             redaction=redaction,
         )
-        given, clock, ids = clock, clock or SystemClock(), ids or Uuid7Factory()
+        given, clock, ids = clock, checked_clock(clock), checked_ids(ids)
         self._calls = TrackingCalls(storage, settings, clock, ids, observers, asynchronous=True)
         self._track = self._calls.track_many
         if gather is not None:

@@ -10,10 +10,13 @@ from datetime import timedelta
 from functools import partial
 
 from segmentflow_core.arguments import (
+    check_flag,
     check_key_lifetime,
     check_limits,
     check_organization,
     check_policy,
+    check_profile_limits,
+    checked_observers,
 )
 from segmentflow_core.calls import StorageCalls, Work
 from segmentflow_core.colour import settle
@@ -72,7 +75,7 @@ class TrackingCalls(StorageCalls):
         # Where the host gives no clock, workers' leases go by the store's.
         self._leases_by_store = isinstance(clock, SystemClock)
         self._ids = ids
-        self.observers = tuple(observers)
+        self.observers = checked_observers(observers)
         self._after_commit: Callable[[Callable[[], object]], object] = getattr(
             storage, "after_commit", _at_once
         )
@@ -229,5 +232,7 @@ def settings_for(
     check_key_lifetime(key_lifetime)
     check_policy(redaction)
     check_limits(limits)
+    check_flag("create_without_email", create_without_email)
+    check_profile_limits(profile_limits)
     keys = FingerprintKeys.of(fingerprint_key)
     return Settings(keys, limits, key_lifetime, create_without_email, profile_limits, redaction)

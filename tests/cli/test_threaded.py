@@ -9,6 +9,7 @@ from segmentflow_cli.readiness import Readiness
 from segmentflow_cli.threaded import ThreadedStorage
 from segmentflow_core import AsyncRecords, AsyncTracker
 from segmentflow_core.errors import NotFound, StorageUnavailable
+from segmentflow_core.ports.gathering import NotAnswered
 from segmentflow_core.testing import FINGERPRINT_SECRET, a_request
 from segmentflow_gathering import AsyncGathering
 from segmentflow_memory import MemoryStorage
@@ -95,7 +96,7 @@ def test_a_store_that_hangs_is_waited_for_so_long_and_what_has_not_begun_never_d
     failures = asyncio.run(story())
     held.let_in.set()
     threaded.close()
-    assert [type(failure) for failure in failures] == [StorageUnavailable] * 3
+    assert [type(failure) for failure in failures] == [NotAnswered] * 3
     assert {str(failure.details["error"]) for failure in failures} == {"TIMEOUT"}
     assert len(held.hints) == 1
 

@@ -12,6 +12,7 @@ from segmentflow_core.errors import ConfigurationError
 from segmentflow_core.testing import DOCUMENTED_REQUEST, FINGERPRINT_SECRET
 from segmentflow_http import AsgiApp, AsyncEndpoint, Endpoint, KnownKeys
 from segmentflow_http.access import log_answered
+from segmentflow_http.authentication import Caller
 from segmentflow_memory import MemoryStorage
 
 EVENTS = "/api/v1/events"
@@ -94,6 +95,31 @@ def test_beyond_its_bound_the_app_refuses_at_once_and_health_is_answered(held, h
     assert (start["status"], json.loads(sent["body"])["error"]) == (503, "overloaded")
     assert {(b"retry-after", b"1"), (b"x-should-retry", b"true")} <= set(start["headers"])
     assert len(left) == 1  # its body was not read
+
+
+def test_health_waits_for_no_thread_that_the_api_has(tracker, headers):
+    entered, go = threading.Event(), threading.Event()
+
+    class Slow:
+        def authenticate(self, given, scope):
+            entered.set()
+            assert go.wait(60)
+            return Caller("default")
+
+    app = AsgiApp(Endpoint(tracker, Slow()), threads=1)
+
+    async def story():
+        calls = [asyncio.create_task(exchange(app, scope(headers), body(BODY))) for _ in "ab"]
+        await asyncio.to_thread(entered.wait, 60)
+        told = [
+            await exchange(app, scope({}, "GET", path), body(b""))
+            for path in ("/readyz", "/healthz", "/openapi.json", "/livez")
+        ]
+        go.set()
+        return [sent for sent, _ in told + await asyncio.gather(*calls)]
+
+    assert [start["status"] for start, _ in asyncio.run(story())] == [200] * 4 + [202] * 2
+    app.close()
 
 
 def test_requests_that_come_while_a_body_is_read_count_too(held, headers):

@@ -83,6 +83,48 @@ def test_a_batch_may_be_tracked_in_a_thread_by_a_tracker_of_its_own(storage, tra
     assert len(tracker.records.events()) == 2
 
 
+def test_a_long_event_is_checked_in_a_thread_and_a_short_one_where_it_came(
+    storage, tracker, api_keys, secret
+):
+    shared = AsyncMemoryStorage(storage)
+    asked = []
+
+    def counted(name):
+        async def in_thread(call):
+            asked.append(name)
+            return await asyncio.to_thread(call, tracker)
+
+        return in_thread
+
+    endpoint = AsyncEndpoint(
+        AsyncTracker(shared, fingerprint_key=FINGERPRINT_SECRET),
+        AsyncApiKeyAuthenticator(AsyncApiKeys(shared)),
+        in_thread=counted("writes"),
+        reads_in_thread=counted("reads"),
+    )
+
+    def called(key, **more):
+        given = {**GIVEN, "x-api-key": secret, "idempotency-key": key}
+        body = json.dumps(a_request(**more)).encode()
+        return asyncio.run(endpoint("POST", "/api/v1/events", given, body))
+
+    long = {"text": "x" * 20_000}
+    told = [called("1"), called("2", data=long), called("2", data=long), called("3", other=long)]
+    assert [response.status for response in told] == [202, 202, 202, 400]
+    assert (told[1].body, "idempotent-replayed" in told[2].headers) == (told[2].body, True)
+    keyless = said(called("", data=long, other=1))
+    assert {each["path"] for each in keyless["details"]["violations"]} == {
+        "/other",
+        "/idempotencyKey",
+    }
+    assert asked == ["writes"] * 4
+    reader = {"x-api-key": api_keys.create(["events:read"]).secret}
+    for path, status in ((tracker.records.events()[0].event_id, 200), ("nobody", 404)):
+        read = asyncio.run(endpoint("GET", f"/api/v1/events/{path}", reader, b""))
+        assert read.status == status
+    assert asked[4:] == ["reads"] * 2
+
+
 def test_each_event_gets_its_own_result_in_order(post, tracker):
     tracker.journeys.publish({"journeys": [a_journey()]})
     response = post(

@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from email.utils import format_datetime
+from functools import partial
 from types import MappingProxyType
 
 import httpx
@@ -19,6 +21,7 @@ from segmentflow_core.errors import (
     IdempotencyKeyReuse,
     InternalError,
     InvalidRequest,
+    PayloadTooLarge,
     StorageUnavailable,
     Unauthorized,
 )
@@ -268,6 +271,8 @@ def test_what_no_further_attempt_can_change_is_not_tried_again(track, failure):
         f"http://{'canary' * 11}.com",
         "https://canary/?x=1",
         "https://canary/#x",
+        "https://canary/?",
+        "https://canary/#",
         b"https://canary",
     ],
 )
@@ -348,6 +353,45 @@ def test_what_is_not_json_is_refused_without_showing_it(track, value):
     assert raised.value.__cause__ is raised.value.__context__ is None
 
 
+def test_what_is_not_json_is_named_by_its_path_as_the_library_names_it(track, tracker):
+    when = datetime(2026, 5, 31, tzinfo=UTC)
+    data = {"when": when, 1: "canary", "a": {"b": Decimal(1)}, "list": [float("inf")], "n": None}
+    request = a_request(data=data)
+    told = []
+    for call in (partial(track, Script(answer(202, RECEIPT))), tracker.track):
+        with pytest.raises(InvalidRequest) as raised:
+            call(request, "key")
+        told.append(raised.value.violations)
+    assert told[0] == told[1]
+    assert [each.path for each in told[0]] == ["/data/when", "/data", "/data/a/b", "/data/list/0"]
+
+
+@pytest.mark.parametrize("moment", [datetime(2026, 5, 31, 12, tzinfo=UTC), None])
+def test_a_mapping_may_say_when_it_happened_as_a_request_does(track, moment):
+    script = Script(answer(202, RECEIPT))
+    track(script, a_request(occurredAt=moment) if moment else a_request(), "key")
+    sent = json.loads(script.requests[0].content)
+    assert sent.get("occurredAt") == ("2026-05-31T12:00:00.000Z" if moment else None)
+    with pytest.raises(InvalidRequest) as raised:
+        track(script, a_request(occurredAt=datetime(2026, 5, 31)), "key")  # noqa: DTZ001
+    assert [each.path for each in raised.value.violations] == ["/occurredAt"]
+
+
+def test_what_no_service_takes_is_not_sent(track):
+    script = Script(answer(202, RECEIPT))
+    shared = "x" * 1024 * 1024
+    with pytest.raises(PayloadTooLarge):
+        track(script, a_request(data={"items": [shared] * 65}), "key")
+    assert script.requests == []
+
+
+def test_a_key_is_given_or_made_and_not_both(track):
+    script = Script(answer(202, RECEIPT))
+    with pytest.raises(ConfigurationError):
+        track(script, a_request(), "key", generate_key=True)
+    assert script.requests == []
+
+
 def test_each_retry_is_told(track):
     told = []
     script = Script(refusal(StorageUnavailable()), answer(202, RECEIPT))
@@ -356,10 +400,27 @@ def test_each_retry_is_told(track):
 
 
 def test_settings_are_checked():
-    for wrong in ({"attempts": 0}, {"first_pause": -1}, {"longest_pause": float("inf")}):
+    for wrong in (
+        {"attempts": 0},
+        {"attempts": "3"},
+        {"attempts": 2.5},
+        {"first_pause": -1},
+        {"first_pause": "1"},
+        {"longest_pause": float("inf")},
+    ):
         with pytest.raises(ConfigurationError):
             Retries(**wrong)
-    for key in ("", "sk canary", "sk_é"):
+    for wrong in (
+        {"retries": 3},
+        {"retries": None},
+        {"timeout": "1"},
+        {"timeout": 0},
+        {"http": object()},
+    ):
+        for kind in (Client, AsyncClient):
+            with pytest.raises(ConfigurationError):
+                kind(URL, "sk_test_x", **wrong)
+    for key in ("", "sk canary", "sk_é", None, b"sk_test_x", 5):
         with pytest.raises(ConfigurationError) as raised:
             Client(URL, key)
         assert "canary" not in str(raised.value)

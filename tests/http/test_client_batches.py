@@ -243,3 +243,11 @@ def test_the_client_and_the_endpoint_understand_each_other(endpoint, async_endpo
     assert replay[0] == told[0]
     assert (told[0].replayed, replay[0].replayed) == (False, True)
     assert [error.details for error in replay[1:]] == [error.details for error in told[1:]]
+
+
+def test_what_is_not_json_is_not_sent_and_named_by_its_path(track_many):
+    script = Script(results(ACCEPTED))
+    told, receipt = track_many(script, [(a_request(data={"x": {1}}), "1"), (a_request(), "2")])
+    assert [each.path for each in told.violations] == ["/data/x"]
+    assert type(receipt) is Receipt
+    assert sent(script) == [[{"idempotencyKey": "2", **a_request()}]]

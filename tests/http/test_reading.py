@@ -19,6 +19,7 @@ from segmentflow_core.wire import (
 )
 from segmentflow_http import KnownKeys, WsgiApp, openapi_document
 from segmentflow_http.openapi_reading import ANSWERS
+from segmentflow_http.reading import MAX_PAGE_BYTES
 from segmentflow_http.routes import READING, shown_path
 
 NOBODY = "019bf964-302b-7000-8000-00000000dead"
@@ -102,6 +103,24 @@ def test_a_story_comes_in_pages(get, tracker, receipt):
     assert ([event["eventId"] for event in page["events"]], page["before"]) == ([second], second)
     rest = said(get(f"{story}?limit=1&before={second}"))
     assert [event["eventId"] for event in rest["events"]] == [receipt.event_id]
+
+
+def test_a_page_of_long_events_ends_before_it_gets_long_and_none_is_lost(get, tracker):
+    text = "x" * 200_000
+    long = [tracker.track(a_request(data={"x": text}), f"{n}") for n in range(12)]
+    short = [tracker.track(a_request(), f"short {n}") for n in range(40)]
+    story = f"/api/v1/profiles/{long[0].profile_id}/events"
+    found, pages, query = [], [], "?limit=50"
+    while query:
+        response = get(story + query)
+        page = said(response)
+        found += [event["eventId"] for event in page["events"]]
+        pages.append(len(response.body))
+        query = page["before"] and f"?limit=50&before={page['before']}"
+    assert found == [receipt.event_id for receipt in reversed(long + short)]
+    assert len(pages) > 2
+    assert max(pages) < MAX_PAGE_BYTES + 1000
+    assert len(said(get(story + "?limit=40"))["events"]) == 40
 
 
 @pytest.mark.parametrize(

@@ -365,7 +365,7 @@ def test_a_wrong_set_up_is_said_before_anything_listens(
         monkeypatch.setenv(name, value)
     assert main(["serve", "--store", store]) == 1
     assert why in capsys.readouterr().err
-    assert main(["serve", "--store", store, "--workers", "0"]) == 1
+    assert main(["serve", "--store", store, "--workers", "0"]) == 2
 
 
 def test_the_command_works_without_the_server_being_installed(store):

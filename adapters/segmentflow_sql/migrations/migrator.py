@@ -27,6 +27,7 @@ from segmentflow_sql.migrations.running import (
 )
 from segmentflow_sql.migrations.script import script
 from segmentflow_sql.transaction import SqlTransaction
+from segmentflow_sql.waiting import check_wait
 
 __all__ = ["Migrator"]
 
@@ -82,6 +83,7 @@ class Migrator:
             to: as for `plan`.
             wait: seconds to wait for another process that migrates.
         """
+        check_wait(wait)
         planned = await self.plan(to)
         deadline = time.monotonic() + wait
         for move in moves(self._way, self._versions, planned.found, planned.version):

@@ -233,8 +233,13 @@ class ProfileLimits:
             self.max_former_emails,
             self.max_aliases,
         )
-        if not all(map(is_count, counts)) or self.forget_removed_after <= timedelta():
-            raise ConfigurationError("The limits of a Profile must be positive.")
+        after: object = self.forget_removed_after
+        if not all(map(is_count, counts)):
+            raise ConfigurationError("The limits of a Profile must be positive integers.")
+        if not (isinstance(after, timedelta) and after > timedelta()):
+            raise ConfigurationError(
+                "forget_removed_after must be a timedelta that is longer than nothing."
+            )
 
 
 DEFAULT_PROFILE_LIMITS: Final = ProfileLimits()

@@ -73,6 +73,8 @@ class RedactionPolicy:
     _longest: int = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
+        if type(self.refuse_unmatched) is not bool:
+            raise ConfigurationError("refuse_unmatched must be True or False.")
         if "" in self.names:
             raise ConfigurationError("A name of a RedactionPolicy must have a character.")
         below = [_policy_place(path) for path in self.paths]

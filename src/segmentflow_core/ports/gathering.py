@@ -10,17 +10,38 @@ from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from segmentflow_core.colour import MaybeAwaitable
+from segmentflow_core.errors import StorageUnavailable
 
-__all__ = ["Gathers", "Place"]
+__all__ = ["Gathers", "NotAnswered", "Place"]
 
 L = TypeVar("L")
+
+
+class NotAnswered(StorageUnavailable):
+    """A store, or those who wait for it, did not answer for as long as a caller waits.
+
+    Whoever asked again at once would wait for as long once more. What the store does, it may
+    still do.
+
+    Args:
+        seconds: how long the caller has waited.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        message = f"The store did not answer within {seconds:g} seconds. Try again."
+        super().__init__(message, details={"error": "TIMEOUT"})
+        self.seconds = seconds
 
 
 class Place(Protocol):
     """Where one caller waits until it is called, once."""
 
     def wait(self) -> MaybeAwaitable[object]:
-        """Wait until somebody calls; return at once where somebody has."""
+        """Wait until somebody calls; return at once where somebody has.
+
+        Raises:
+            NotAnswered: nobody has called for as long as a caller waits.
+        """
         ...
 
     def call(self) -> None:

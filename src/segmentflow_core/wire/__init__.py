@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from segmentflow_core.domain.request import RequestDocument, request_document
+from segmentflow_core.domain.request import RequestDocument, plain_request, request_document
 from segmentflow_core.wire.batches import MAX_BATCH, BatchErrors, parse_batch
 from segmentflow_core.wire.documents import (
     api_key_document,
@@ -50,6 +50,7 @@ __all__ = [
     "parse_batch",
     "parse_json",
     "parse_request",
+    "plain_request",
     "profile_document",
     "published_document",
     "receipt_document",

@@ -14,6 +14,7 @@ from segmentflow_core.domain.request.check import (
     PLACEHOLDERS,
     check_request,
     is_placeholder,
+    plain_request,
     request_or_refusal,
 )
 from segmentflow_core.domain.request.values import (
@@ -39,6 +40,7 @@ __all__ = [
     "ValidRequest",
     "check_request",
     "is_placeholder",
+    "plain_request",
     "request_document",
     "request_or_refusal",
 ]

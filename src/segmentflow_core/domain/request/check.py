@@ -46,6 +46,7 @@ __all__ = [
     "PLACEHOLDERS",
     "check_request",
     "is_placeholder",
+    "plain_request",
     "request_or_refusal",
 ]
 
@@ -124,6 +125,38 @@ def request_or_refusal(
     if len(valid.canonical) > limits.max_bytes and not issubclass(type(request), RequestDocument):
         return PayloadTooLarge(details={"maxBytes": limits.max_bytes})
     return valid
+
+
+def plain_request(request: TrackRequest | Mapping[str, Any]) -> Any:
+    """Return a request as plain JSON, for whoever sends it on and leaves its rules to the other.
+
+    Args:
+        request: as the caller stated it; an aware datetime in it is the occurredAt alone.
+
+    Returns:
+        What `check_request` would read, an object unless `request` is none.
+
+    Raises:
+        InvalidRequest: it holds what is no JSON; `violations` lists every fault.
+        PayloadTooLarge: it is larger than any service takes.
+    """
+    document, occurred_at = _readable(request, _SENDABLE.max_bytes)
+    admission = Admission(_SENDABLE.max_depth, _SENDABLE.max_bytes)
+    admitted = admission.admit(document)
+    timeless = occurred_at is not None and occurred_at.utcoffset() is None
+    if admission.too_large or admission.faults.noted or timeless:
+        refused = request_or_refusal(request, _ANY_KEY, _SENDABLE)
+        assert not isinstance(refused, ValidRequest)
+        raise refused
+    if occurred_at is not None:
+        admitted["occurredAt"] = format_instant(occurred_at)
+    return admitted
+
+
+_SENDABLE: Final = Limits(64 * 1024 * 1024, 128, allow_placeholder_ids=True)
+"""No service has other limits that would let more through."""
+
+_ANY_KEY: Final = "-"
 
 
 def is_placeholder(external_id: str) -> bool:

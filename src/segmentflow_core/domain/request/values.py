@@ -108,6 +108,8 @@ class Limits:
     def __attrs_post_init__(self) -> None:
         if not (is_count(self.max_bytes) and is_count(self.max_depth, 128)):
             raise ConfigurationError("max_bytes must be at least 1 and max_depth 1 to 128.")
+        if type(self.allow_placeholder_ids) is not bool:
+            raise ConfigurationError("allow_placeholder_ids must be True or False.")
 
 
 DEFAULT_LIMITS: Final = Limits()
