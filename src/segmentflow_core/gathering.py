@@ -2,8 +2,8 @@
 
 Written once for both colours. Who goes together, `domain.gathering` says; how callers wait, a
 port. Must never let one call feel what becomes of another: what fails as a whole is recorded
-call by call, unless the store did not answer at all, and what needs something that is held elsewhere
-waits for it without a writer.
+call by call, unless the store did not answer at all, and what needs something that is held
+elsewhere waits for it without a writer.
 
 See docs/reference/rules/gathering.md.
 """
