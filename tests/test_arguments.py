@@ -16,6 +16,7 @@ from segmentflow_core import (
     AsyncRecords,
     AsyncTracker,
     Enrollments,
+    EnrollmentStatus,
     Journeys,
     Limits,
     People,
@@ -37,6 +38,7 @@ from segmentflow_core.arguments import (
     check_max_attempts,
     check_moment,
     check_profile_limits,
+    check_status,
     checked_clock,
     checked_definitions,
     checked_ids,
@@ -84,6 +86,7 @@ def a_tracker(storage=None):
         (checked_clock, [5, SystemClock], [None, SystemClock()]),
         (checked_ids, [5, Uuid7Factory], [None, Uuid7Factory()]),
         (checked_observers, [None, 5, "ab", [object()], [Heard]], [(), [Heard()], iter([])]),
+        (check_status, ["nonsense", "\ud800", 5], [None, "dead", EnrollmentStatus.DEAD]),
         (functools.partial(check_flag, "x"), ["false", 0, None], [True, False]),
         (check_profile_limits, [None, 5, ProfileLimits], [ProfileLimits()]),
         (check_lease, [timedelta(), timedelta(days=367), 60, None], [timedelta(days=366)]),
@@ -101,6 +104,14 @@ def test_an_argument_is_refused_where_it_breaks_its_rule(check, wrong, right):
             check(value)
     for value in right:
         check(value)
+
+
+@pytest.mark.parametrize("key_id", [5, None, "a\0b", "\ud800"])
+def test_what_can_be_no_key_is_not_found(key_id):
+    with pytest.raises(NotFound):
+        ApiKeys(MemoryStorage()).revoke(key_id)
+    with pytest.raises(ConfigurationError):
+        ApiKeys(MemoryStorage()).revoke("x", organization_id="")
 
 
 @pytest.mark.parametrize(

@@ -112,9 +112,18 @@ class AsgiApp:
         self._on_shutdown = on_shutdown
         self._closing = closing
 
-    @forgets_locals
+    # Not marked itself: what is marked takes any arguments. uvicorn calls an app without arguments,
+    # and where that works, it takes the app for a function that makes one.
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
         """Serve one connection scope."""
+        try:
+            await self._serve(scope, receive, send)
+        except BaseException:
+            del scope, receive, send
+            raise
+
+    @forgets_locals
+    async def _serve(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
         if scope["type"] == "http":
             await self._http(scope, receive, send)
         elif scope["type"] == "lifespan":

@@ -24,6 +24,7 @@ from segmentflow_memory.tables import Tables
 
 __all__ = ["Audit", "People"]
 
+_UNSAID: Final = (None, None, None)
 _NOBODY: Final[dict[str, Any]] = {"properties": {}}
 
 
@@ -66,7 +67,7 @@ class People:
         entries = [
             enrollment
             for enrollment in self._enrollments(organization_id, profile_id)
-            if (enrollment.entry_key, enrollment.last_failure) != (None, None)
+            if (enrollment.entry_key, enrollment.last_failure, enrollment.cancellers) != _UNSAID
         ][: limit - len(events) - len(claims)]
         for event in events:
             self._scrub_event(organization_id, event)
@@ -77,7 +78,7 @@ class People:
                 pair = (organization_id, enrollment.journey_id, profile_id)
                 tables.remove_entry_key(pair, enrollment.entry_key)
                 tables.history.forget_key(organization_id, enrollment)
-            scrubbed = evolve(enrollment, entry_key=None, last_failure=None)
+            scrubbed = evolve(enrollment, entry_key=None, last_failure=None, cancellers=None)
             tables.put_enrollment(organization_id, scrubbed)
         done = len(events) + len(claims) + len(entries)
         left = tables.history.left(organization_id, profile_id)[: limit - done]

@@ -25,7 +25,7 @@ from psycopg import IsolationLevel, pq
 from psycopg.waiting import Ready, Wait
 
 from segmentflow_core.colour import settle
-from segmentflow_core.errors import ConfigurationError
+from segmentflow_core.errors import ConfigurationError, StorageRefused
 from segmentflow_sql.exchange import (
     Call,
     ConnectionLost,
@@ -44,6 +44,7 @@ from segmentflow_sql.statements import DatabaseName, Reader, Statement
 __all__ = ["Postgresql", "PsycopgConnection"]
 
 _Answers: TypeAlias = "list[tuple[Statement, pq.abc.PGresult]]"
+_Texts: TypeAlias = "list[bytes | None]"
 _Steps: TypeAlias = "Generator[Wait, Ready, _Answers]"
 
 _ISOLATION_LEVELS: Final = {
@@ -250,15 +251,20 @@ class PsycopgConnection(Session):
 
     async def exchange(self, calls: list[Call]) -> list[Rows]:
         """Send what is pending and `calls` together; return the rows of `calls`."""
+        failure: Exception
         try:
-            return self._read(calls, await settle(self._driver.wait(self.steps(calls))))
+            # All of it before any is sent: the server answers nothing until an exchange is whole.
+            sent = [(call.statement, _texts(call)) for call in (*self.pending, *calls)]
+            return self._read(calls, await settle(self._driver.wait(self.steps(sent))))
+        except UnicodeEncodeError as error:
+            failure = self._failure = StorageRefused(details={"error": type(error).__name__})
         except (psycopg.Error, OSError, Refused) as error:
             failure = self._translated(error)
         # Outside the handler, so that the driver's error does not become the context.
         raise failure
 
-    def steps(self, calls: list[Call]) -> _Steps:
-        """Send what is pending and `calls`, then gather every answer.
+    def steps(self, sent: list[tuple[Statement, _Texts]]) -> _Steps:
+        """Send statements with their arguments, then gather every answer.
 
         A refusal is an answer like another here: an exception would tell psycopg, which may
         have interrupted a call and be waiting for it to end, that the connection is broken.
@@ -269,11 +275,10 @@ class PsycopgConnection(Session):
         if self._awaited:
             # An earlier exchange was interrupted: what it asked is still to be read.
             yield from self._answers()
-        sent = [*self.pending, *calls]
         self.pending.clear()
         self._fresh = set()
-        for call in sent:
-            self._send(call, self._fresh)
+        for statement, arguments in sent:
+            self._send(statement, arguments, self._fresh)
         pgconn.pipeline_sync()
         self._awaited.append(None)
         return (yield from self._answers())
@@ -310,9 +315,7 @@ class PsycopgConnection(Session):
                 self._prepared.plans[statement.prepared_name] = _Plan(until, _MAX_PLAN_USES)
         return answers
 
-    def _send(self, call: Call, preparing: set[str]) -> None:
-        statement = call.statement
-        arguments = [_text(value) for value in call.arguments]
+    def _send(self, statement: Statement, arguments: _Texts, preparing: set[str]) -> None:
         kept = self._prepared.plans
         if kept is None or not statement.prepared_name:
             self._pgconn.send_query_params(statement.text.encode(), arguments)
@@ -408,6 +411,10 @@ def _rows(result: pq.abc.PGresult, readers: Sequence[Reader]) -> Rows:
         )
         for row in range(result.ntuples if readers else 0)
     ]
+
+
+def _texts(call: Call) -> _Texts:
+    return [_text(value) for value in call.arguments]
 
 
 def _text(value: Any) -> bytes | None:

@@ -338,6 +338,8 @@ class SqliteConnection(Session):
 
     async def exchange(self, calls: list[Call]) -> list[Rows]:
         """Run what is pending and `calls`; return the rows of `calls`."""
+        if not calls and not self.pending:
+            return []
         sent = self._to_send(calls)
         if sent[0] is _BEGIN and (turns := self._turn.turns) is not None:
             if not turns.take_at_once():
@@ -356,7 +358,7 @@ class SqliteConnection(Session):
             return found[len(sent) - len(calls) :]
         except sqlite3.Error as error:
             failure = self._failed(error)
-        except OverflowError as error:
+        except (OverflowError, UnicodeEncodeError) as error:
             failure = self._failure = StorageRefused(details={"error": type(error).__name__})
         finally:
             if self.ends_turn_at_once:

@@ -15,6 +15,7 @@ from functools import partial
 from segmentflow_core.arguments import (
     DEFAULT_ORGANIZATION,
     check_actor,
+    check_key_id,
     check_organization,
     checked_clock,
     checked_ids,
@@ -88,7 +89,9 @@ class _ApiKeyCalls(StorageCalls):
         return await self.run(listing, reads_only=True)
 
     async def revoke(self, key_id: str, by: str | None, organization_id: str) -> ApiKey:
+        check_organization(organization_id)
         check_actor(by)
+        check_key_id(key_id)
         actor = Actor(by, self._clock.now(), self._ids.new_id())
         return await self.run(
             partial(

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar, cast
 from segmentflow_core.colour import is_asynchronous
 from segmentflow_core.domain.admission import text_fault
 from segmentflow_core.domain.count import is_count
+from segmentflow_core.domain.event import EnrollmentStatus
 from segmentflow_core.domain.hand_over import Lease, failure_text
 from segmentflow_core.domain.identifier import is_id
 from segmentflow_core.domain.identity import IdentityKind
@@ -48,6 +49,7 @@ __all__ = [
     "check_id",
     "check_journey_id",
     "check_journey_version",
+    "check_key_id",
     "check_key_lifetime",
     "check_lease",
     "check_leases",
@@ -58,6 +60,7 @@ __all__ = [
     "check_organization",
     "check_policy",
     "check_profile_limits",
+    "check_status",
     "check_text",
     "checked_calls",
     "checked_clock",
@@ -329,6 +332,23 @@ def check_filter_id(name: str, identifier: object) -> None:
     """Hold an id that an answer is limited to against its rule; None is any."""
     if identifier is not None and not is_id(identifier):
         raise ConfigurationError(f"{name} must be an id, as records have it.")
+
+
+def check_status(status: object) -> None:
+    """Hold the status that an answer is limited to against its rule; None is any."""
+    if status is not None and status not in [*EnrollmentStatus]:
+        known = ", ".join(EnrollmentStatus)
+        raise ConfigurationError(f"status must be one of {known}, or None.")
+
+
+def check_key_id(key_id: object) -> None:
+    """Refuse what can be no API Key's id before any store is asked.
+
+    Raises:
+        NotFound: no API Key can have it.
+    """
+    if not isinstance(key_id, str) or text_fault(key_id) is not None:
+        raise NotFound
 
 
 def check_before(before: object) -> None:

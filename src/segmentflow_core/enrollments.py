@@ -22,6 +22,7 @@ from segmentflow_core.arguments import (
     check_limit,
     check_max_attempts,
     check_organization,
+    check_status,
     checked_clock,
     checked_failure,
     checked_ids,
@@ -93,6 +94,7 @@ class _EnrollmentCalls(StorageCalls):
         check_filter_id("profile_id", wanted.profile_id)
         check_filter_id("event_id", wanted.event_id)
         check_journey_id(wanted.journey_id)
+        check_status(wanted.status)
         check_limit(limit)
         check_before(before)
         return await self.read(

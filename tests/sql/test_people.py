@@ -136,6 +136,26 @@ def told_without(event):
     return event.event_id, event.event, event.occurred_at, event.received_at, event.outcomes
 
 
+def test_an_erasure_leaves_no_digest_in_a_journey_that_was_archived(request, tracker, url):
+    cancels = [{"event": "order.paid", "same": ["/event/email"]}]
+    tracker.journeys.publish([a_journey("cart", cancelOn=cancels)])
+    for name in ("alex", "sam"):
+        email = f"{name}@example.com"
+        tracker.track(seen(email, data={"email": email}), name)
+    digests = {
+        entry.enrollment_id: entry.cancellers.digests[0].encode()
+        for entry in tracker.enrollments.list()
+    }
+    tracker.journeys.archive("cart")
+    kept = emptied(url, request)
+    assert all(digest in kept for digest in digests.values())
+    assert tracker.people.erase("alex@example.com").done
+    (hers,) = tracker.enrollments.list(profile_id=tracker.records.events()[-1].profile_id)
+    kept = emptied(url, request)
+    assert [digest in kept for digest in digests.values()].count(True) == 1
+    assert digests[hers.enrollment_id] not in kept
+
+
 @pytest.mark.parametrize("block", [False, True], ids=["free", "blocked"])
 def test_an_erasure_leaves_no_byte_of_a_person(request, tracker, url, lived, block):
     assert CANARY.encode() in emptied(url, request)

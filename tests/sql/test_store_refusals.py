@@ -10,6 +10,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from segmentflow_core import AsyncTracker
+from segmentflow_core.colour import drive, settle
 from segmentflow_core.errors import (
     ConfigurationError,
     IdempotencyInProgress,
@@ -17,7 +18,8 @@ from segmentflow_core.errors import (
     StorageRefused,
     StorageUnavailable,
 )
-from segmentflow_core.testing import FINGERPRINT_SECRET, a_request
+from segmentflow_core.ports import Intent
+from segmentflow_core.testing import FINGERPRINT_SECRET, FixedClock, a_request
 from segmentflow_sql import AsyncSqlStorage, SqlStorage
 from store_trackers import a_tracker
 
@@ -119,3 +121,44 @@ def test_a_locked_table_says_nothing_about_a_key(admin, shop, postgres, monkeypa
             with pytest.raises(IdempotencyInProgress):
                 tracker.track(a_request(), "held")
     storage.close()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.server_side)])
+def storage(request, tmp_path):
+    if request.param == "sqlite":
+        storage = SqlStorage(create_engine(f"sqlite:///{tmp_path / 'store.db'}"))
+    else:
+        shop, postgres = map(request.getfixturevalue, ("shop", "postgres"))
+        storage = SqlStorage(create_engine(postgres.url(shop)))
+    storage.create_all()
+    yield storage
+    assert storage._engine.pool.checkedout() == 0
+    storage.close()
+
+
+def test_a_text_that_no_encoding_has_is_refused_and_the_connection_goes_on(storage):
+    async def ask(transaction):
+        await settle(transaction.api_keys.list("default"))  # the transaction has begun
+        return await settle(transaction.api_keys.lock("default", "\ud800canary"))
+
+    for _ in range(2):
+        with pytest.raises(StorageRefused) as refusal:
+            storage.run(lambda transaction: drive(ask(transaction)))
+        assert (refusal.value.details, refusal.value.should_retry) == (
+            {"error": "UnicodeEncodeError"},
+            False,
+        )
+        assert refusal.value.__context__ is None
+        assert "canary" not in str(refusal.value)
+    assert a_tracker(storage).track(a_request(), "after").event_id
+
+
+def test_a_batch_that_asks_for_nothing_is_answered_within_a_transaction(storage):
+    nothing = Intent((), (), (), (), FixedClock().now(), None)
+
+    async def ask(transaction):
+        await settle(transaction.api_keys.list("default"))  # the transaction has begun
+        return await settle(transaction.tracking.load("default", nothing))
+
+    known = storage.run(lambda transaction: drive(ask(transaction)))
+    assert (dict(known.taken), list(known.profiles), list(known.journeys)) == ({}, [], [])

@@ -171,7 +171,7 @@ def people_statements(dialect: Dialect) -> PeopleStatements:
     )
 
 
-TOLD: Final = ("entry_key", "last_failure")
+TOLD: Final = ("entry_key", "last_failure", "cancellers")
 """What of an Enrollment may say something of the person."""
 
 

@@ -69,9 +69,10 @@ class PeopleRepository(Protocol):
 
         Of its events the data and the referenceId: an event then has the data ``{}``. Of the key
         claims of its events, also of those that retention removed, the fingerprint and the
-        paths. Of its Enrollments the entry key and the words of the last failure. Of its versions
-        email, external id and Properties: a version then has none. What is left stays: names,
-        times, numbers, outcomes, statuses.
+        paths. Of its Enrollments the entry key, the words of the last failure and the cancellers,
+        also of those that an archiving withdrew. Of its versions email, external id and
+        Properties: a version then has none. What is left stays: names, times, numbers, outcomes,
+        statuses.
 
         Args:
             organization_id: whose Profile.
