@@ -20,6 +20,9 @@ from typing import Any, Final
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from segmentflow_cli.serve import READ_TIMEOUT
+from segmentflow_core.errors import InvalidRequest, Violation
+from segmentflow_http.correlation import new_request_id
+from segmentflow_http.messages import error_response
 
 __all__ = ["H11Connection", "SlowlyRead", "TimedConnection", "new_connection"]
 
@@ -97,6 +100,15 @@ class TimedConnection(asyncio.Protocol):
         """Start that time for a connection that is closed since it was idle."""
         super().timeout_keep_alive_handler()  # type: ignore[misc]  # of uvicorn's protocols
         self._to_be_taken_away()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP as every request is refused, and close."""
+        refused = InvalidRequest.from_violations([Violation("", msg)])
+        answer = error_response(refused, x_request_id=new_request_id(), connection="close")
+        lines = [f"{name}: {value}\r\n" for name, value in answer.headers.items()]
+        head = "".join(("HTTP/1.1 400 Bad Request\r\n", *lines, "\r\n"))
+        self.transport.write(head.encode("ascii") + answer.body)
+        self.transport.close()
 
     def _to_be_taken_away(self) -> None:
         self._taken_away()

@@ -29,7 +29,7 @@ _MAX_BEHIND: Final = 128
 """How many requests may wait for the answers to those before them, on one connection."""
 
 
-_INVALID: Final = "Invalid HTTP request received."
+_INVALID: Final = "is not valid HTTP"
 
 
 class _Refused(Exception):
@@ -59,11 +59,11 @@ class HttptoolsConnection(TimedConnection, _Protocol):  # type: ignore[misc]  # 
         try:
             self._feed(data)
         except _httptools.HttpParserError:
-            self.logger.warning(_INVALID)
+            self.logger.warning("Invalid HTTP request received.")
             self.send_400_response(_INVALID)
             return
         if self._surplus > _MAX_HEAD and (self._in_head or self._in_request):
-            self.send_400_response("The request has too much that is no body.")
+            self.send_400_response("has too much that is no body")
 
     def _feed(self, data: bytes) -> None:
         """Let the parser read; where a request offers another protocol, once more without that.

@@ -320,6 +320,30 @@ def test_the_connection_of_a_request_of_two_lengths_is_closed(store, without):
     assert (answers.count(b"HTTP/1.1 "), b"connection: close" in answers) == (1, True)
 
 
+@pytest.mark.parametrize("without", READERS)
+def test_what_is_no_http_is_refused_in_the_words_of_the_api(store, without):
+    with served(store, without=without) as server:
+        address = urlsplit(server.url)
+        with socket.create_connection((address.hostname, address.port), timeout=60) as connection:
+            connection.sendall(b"GET /livez canary\r\n\r\n")
+            answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+    head, _, body = answer.decode().partition("\r\n\r\n")
+    document = json.loads(body)
+    assert (head.split("\r\n")[0], document["error"]) == (
+        "HTTP/1.1 400 Bad Request",
+        "invalid_request",
+    )
+    headers = dict(line.split(": ") for line in head.split("\r\n")[1:])
+    assert headers["content-length"] == str(len(body.encode()))
+    assert (headers["content-type"], headers["connection"], headers["x-should-retry"]) == (
+        "application/json",
+        "close",
+        "false",
+    )
+    assert len(headers["x-request-id"]) == 32
+    assert "canary" not in answer.decode() + "".join(server.err)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="there are no such signals: NOT TESTED")
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
