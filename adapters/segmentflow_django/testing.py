@@ -20,7 +20,7 @@ from segmentflow_django.conf import database
 from segmentflow_django.tracking import tracker
 from segmentflow_pytest.recording import Recording
 from segmentflow_worker import Assignment, GiveUp, Handler, TryAgain
-from segmentflow_worker.assignment import in_words
+from segmentflow_worker.assignment import in_words, is_counted, rest_after
 
 __all__ = ["DjangoRecording", "RecordingMixin"]
 
@@ -71,11 +71,12 @@ class DjangoRecording(Recording):
         except GiveUp as raised:
             self.enrollments.release(claimed.lease, error=in_words(raised), max_attempts=1)
         except TryAgain as raised:
+            after, counted = rest_after(raised), is_counted(raised)
             self.enrollments.release(
                 claimed.lease,
-                delay=_LATER if raised.after is None else raised.after,
-                failed=raised.counted,
-                error=in_words(raised) if raised.counted else None,
+                delay=_LATER if after is None else after,
+                failed=counted,
+                error=in_words(raised) if counted else None,
                 max_attempts=_MAX_ATTEMPTS,
             )
         else:

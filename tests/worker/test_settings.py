@@ -51,8 +51,30 @@ def test_polling_slows_down(times, seconds):
 
 
 class Unspeakable(Exception):
+    def __init__(self, instead):
+        self.instead = instead
+
     def __str__(self):
-        raise ValueError
+        raise self.instead
+
+
+class NotYet(TryAgain):
+    """Of a host that calls no `super().__init__`."""
+
+    def __init__(self, **terms):
+        vars(self).update(terms)
+
+
+class Untold(TryAgain):
+    @property
+    def after(self):
+        raise SystemExit
+
+    @after.setter
+    def after(self, _):
+        pass
+
+    counted = after
 
 
 @pytest.mark.parametrize(
@@ -60,7 +82,8 @@ class Unspeakable(Exception):
     [
         (ValueError("no"), Verdict(20 * SECOND, True, "ValueError: no", 3)),
         (KeyError(), Verdict(20 * SECOND, True, "KeyError", 3)),
-        (Unspeakable(), Verdict(20 * SECOND, True, "Unspeakable", 3)),
+        (Unspeakable(ValueError()), Verdict(20 * SECOND, True, "Unspeakable", 3)),
+        (Unspeakable(SystemExit("odd")), Verdict(20 * SECOND, True, "Unspeakable", 3)),
         (GiveUp("no such mailbox"), Verdict(timedelta(), True, "no such mailbox", 1)),
         (TryAgain("closed"), Verdict(20 * SECOND, True, "closed", 3)),
         (TryAgain("closed", after=SECOND), Verdict(SECOND, True, "closed", 3)),
@@ -70,6 +93,11 @@ class Unspeakable(Exception):
             TryAgain(after=timedelta(days=999)),
             Verdict(timedelta(days=366), True, "TryAgain", 3),
         ),
+        (NotYet(), Verdict(20 * SECOND, True, "NotYet", 3)),
+        (NotYet(after=30), Verdict(20 * SECOND, True, "NotYet", 3)),
+        (NotYet(after=-SECOND, counted=False), Verdict(timedelta(), False, None, 3)),
+        (NotYet(after=timedelta.max, counted=0), Verdict(timedelta(366), True, "NotYet", 3)),
+        (Untold(), Verdict(20 * SECOND, True, "Untold", 3)),
     ],
 )
 def test_what_a_handler_raises_says_how_to_go_on(raised, verdict):

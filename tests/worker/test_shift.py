@@ -109,6 +109,47 @@ def test_a_handler_gives_up_or_waits_for_another_time(shop):
     assert (waiting.status, waiting.attempts, waiting.last_failure) == ("pending", 0, None)
 
 
+class NotYet(TryAgain):
+    """Of a host that calls no `super().__init__`."""
+
+    def __init__(self, after):
+        self.after = after
+
+
+class Unspeakable(Exception):
+    def __str__(self):
+        raise SystemExit
+
+
+@pytest.mark.parametrize(("raised", "words"), [(NotYet(30), "30"), (Unspeakable(), "Unspeakable")])
+def test_what_a_handler_raises_is_a_failure_whatever_it_is(shop, raised, words):
+    entered = shop.enrol(2)
+
+    def handle(assignment):
+        if assignment.idempotency_key == entered[0]:
+            raise raised
+
+    assert shop.drain(shop.worker({"welcome": handle})) == 1
+    failed, done = map(shop.enrollments.get, entered)
+    assert (failed.status, failed.attempts) == ("pending", 1)
+    assert failed.last_failure == words
+    assert done.status == "completed"
+
+
+def test_what_failed_is_never_completed_even_where_no_delay_can_be_chosen(shop):
+    (entered,) = shop.enrol(1)
+
+    def handle(_):
+        raise ValueError
+
+    chances = iter([0.0])
+    worker = shop.worker({"welcome": handle}, chance=lambda: next(chances))
+    with pytest.raises((StopIteration, RuntimeError)):
+        shop.drain(worker)
+    assert shop.enrollments.get(entered).status == "pending"
+    assert shop.told.of("completed") == []
+
+
 def test_only_the_journeys_that_have_handlers_are_claimed(shop):
     shop.enrol(2, "a", "b", "c")
     did = []
