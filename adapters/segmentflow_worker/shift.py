@@ -226,7 +226,7 @@ class Shift:
             if held.assignment.lease_lost:
                 del self._held[lease]
                 continue
-            # First of all: what follows says that it ended, and how is known by then.
+            # Before it counts as ended: were no verdict to be had, it must not look completed.
             if raised is not None:
                 attempt = held.assignment.attempt
                 held.verdict = verdict_on(raised, attempt, self._settings, self._chance())

@@ -12,7 +12,8 @@ import pytest
 from segmentflow_core import EnrollmentStatus, Tracker
 from segmentflow_core.errors import ConfigurationError, StorageRefused, StorageUnavailable
 from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey, a_request
-from segmentflow_worker import GiveUp, LoggingObserver, TryAgain, wakes
+from segmentflow_memory import AsyncMemoryStorage
+from segmentflow_worker import AsyncWorker, GiveUp, LoggingObserver, TryAgain, wakes
 from stepped_time import CALL, PASS, Shop
 
 SECOND = timedelta(seconds=1)
@@ -366,9 +367,41 @@ def test_a_worker_runs_once_at_a_time(shop):
             yield CALL
 
     shop.run(worker, script())
-    worker.stop()  # and is not stopped before it runs
     shop.enrol(1)
     assert shop.drain(worker) == 1
+
+
+@pytest.mark.parametrize("ran_before", [False, True])
+@pytest.mark.parametrize("stops", [1, 2])
+def test_a_stop_between_two_runs_ends_the_next_one_and_no_other(shop, ran_before, stops):
+    worker = shop.worker({"welcome": lambda _: None})
+    if ran_before:
+        shop.drain(worker)
+    shop.enrol(1)
+    for _ in range(stops):
+        worker.stop()
+    assert shop.run(worker, iter(())) == 0
+    assert shop.told.of("started") == []
+    assert shop.drain(worker) == 1
+
+
+def test_a_stop_between_two_runs_ends_a_drain_as_well(shop):
+    shop.enrol(1)
+    worker = shop.worker({"welcome": lambda _: None})
+    worker.stop()
+    assert shop.drain(worker) == 0
+    assert shop.drain(worker) == 1
+
+
+def test_a_stop_comes_before_the_first_step_of_a_task():
+    async def begin_and_stop():
+        worker = AsyncWorker(AsyncMemoryStorage(), {"welcome": lambda _: None})
+        run = asyncio.create_task(worker.run())
+        worker.stop()
+        async with asyncio.timeout(60):
+            return await run
+
+    assert asyncio.run(begin_and_stop()) == 0
 
 
 # --- waiting --------------------------------------------------------------------------------
