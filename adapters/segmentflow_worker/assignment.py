@@ -80,7 +80,10 @@ class Assignment:
 
 
 Handler: TypeAlias = Callable[[Assignment], object]
-"""Does the work of one Enrollment: a `def`, or an `async def`. What it returns is dropped."""
+"""Does the work of one Enrollment: a `def`, or an `async def`, without a `yield`.
+
+What it returns is dropped. A coroutine or a generator is a failure: nobody would run it.
+"""
 
 
 class GiveUp(Exception):

@@ -20,6 +20,7 @@ from segmentflow_worker.assignment import (
     is_counted,
     rest_after,
 )
+from segmentflow_worker.bodies import check_bodies
 
 __all__ = ["Settings", "Verdict", "verdict_on"]
 
@@ -59,6 +60,7 @@ class Settings:
             raise ConfigurationError("handlers must lead from Journey ids to functions.")
         if not (self.default is None or callable(self.default)):
             raise ConfigurationError("default must be a function, or None.")
+        check_bodies([*named.values(), self.default])
         _check_count("concurrency", self.concurrency, _MOST_AT_ONCE)
         _check_count("max_attempts", self.max_attempts, _MOST_ATTEMPTS)
         for name in ("lease", "retry_after", "longest_retry", "poll", "longest_poll"):

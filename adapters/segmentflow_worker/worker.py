@@ -135,7 +135,8 @@ class Worker:
         chance: gives numbers from 0 up to 1, for the jitter of delays.
 
     Raises:
-        ConfigurationError: an argument breaks its rule, or the storage is asynchronous.
+        ConfigurationError: an argument breaks its rule, a handler is a generator function, or the
+            storage is asynchronous.
     """
 
     def __init__(

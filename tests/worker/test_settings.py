@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -129,6 +130,38 @@ def test_a_wrong_setting_is_refused_by_name(kind, named, wrong):
     storage = MemoryStorage() if kind is Worker else AsyncMemoryStorage()
     with pytest.raises(ConfigurationError, match=named):
         kind(storage, **{"handlers": {"welcome": handle}} | wrong)
+
+
+def yields(assignment):
+    yield
+
+
+async def yields_later(assignment):
+    yield
+
+
+class Yields:
+    def __call__(self, assignment):
+        yield
+
+
+@pytest.mark.parametrize("kind", [Worker, AsyncWorker])
+@pytest.mark.parametrize(
+    ("handler", "name"),
+    [
+        (yields, "yields"),
+        (yields_later, "yields_later"),
+        (Yields(), "Yields"),
+        (partial(yields), "partial"),
+        (partial(Yields()), "partial"),
+    ],
+)
+def test_a_handler_of_which_no_line_would_run_is_refused_by_name(kind, handler, name):
+    storage = MemoryStorage() if kind is Worker else AsyncMemoryStorage()
+    with pytest.raises(ConfigurationError, match=f"The handler {name} has a yield"):
+        kind(storage, {"welcome": handle, "second": handler})
+    with pytest.raises(ConfigurationError, match="has a yield"):
+        kind(storage, {}, default=handler)
 
 
 def test_a_storage_of_the_other_colour_is_refused():

@@ -137,6 +137,29 @@ def test_what_a_handler_raises_is_a_failure_whatever_it_is(shop, raised, words):
     assert done.status == "completed"
 
 
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("kind", ["generator", "coroutine"])
+def test_a_handler_that_leaves_its_work_undone_has_failed(shop, asynchronous, kind):
+    (entered,) = shop.enrol(1)
+
+    def generator():
+        yield
+
+    async def coroutine():
+        """Do nothing."""
+
+    async def leave(_):
+        return generator() if kind == "generator" else coroutine()
+
+    def leave_plainly(assignment):
+        return generator() if kind == "generator" else leave(assignment)
+
+    handlers = {"welcome": leave if asynchronous else leave_plainly}
+    assert shop.drain(shop.worker(handlers)) == 0
+    failed = shop.enrollments.get(entered)
+    assert failed.last_failure.startswith(f"TypeError: The handler returned a {kind}")
+
+
 def test_what_failed_is_never_completed_even_where_no_delay_can_be_chosen(shop):
     (entered,) = shop.enrol(1)
 
