@@ -101,7 +101,7 @@ def _handlers(target: str) -> tuple[Mapping[str, Handler], Handler | None]:
         ConfigurationError: there is no such module, or nothing in it that handles Enrollments.
     """
     module_name, colon, name = target.partition(":")
-    if not (module_name and colon and name):
+    if not (colon and name and all(module_name.split("."))):
         raise ConfigurationError("Name handlers as MODULE:HANDLERS, such as shop.mails:HANDLERS.")
     here = str(Path.cwd())
     if here not in sys.path:

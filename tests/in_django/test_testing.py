@@ -36,6 +36,8 @@ class Hearing:
     def tracked(self, told):
         self.heard.append(told.event_id)
 
+    replayed = refused = retried = journey_outcome = lambda self, told: None
+
 
 HEARING = Hearing()
 

@@ -44,7 +44,10 @@ class Fails:
     """An observer that raises whatever it is told."""
 
     def __getattr__(self, name):
-        raise RuntimeError(name)
+        def fail(_):
+            raise RuntimeError(name)
+
+        return fail
 
 
 @pytest.fixture
@@ -244,9 +247,17 @@ LIMITS = ProfileLimits(max_properties=1)
         ({"FINGERPRINT_KEY": "x" * 32, "OBSERVERS": ["no.such"]}, "cannot be imported"),
         ({"FINGERPRINT_KEY": "x" * 32, "OBSERVERS": "no.such"}, "must be a list"),
         ({"FINGERPRINT_KEY": "x" * 32, "REDACTION": "x.y"}, "cannot be imported"),
+        ({"FINGERPRINT_KEY": "x" * 32, "REDACTION": "..x.y"}, "cannot be imported"),
     ],
 )
 @pytest.mark.usefixtures("project_settings")
 def test_a_wrong_setting_is_refused_by_name(given, said):
     with override_settings(SEGMENTFLOW=given), pytest.raises(ConfigurationError, match=said):
         tracker()
+
+
+@pytest.mark.usefixtures("project_settings")
+def test_an_alias_that_the_project_has_not_is_refused():
+    given = {"FINGERPRINT_KEY": FINGERPRINT_SECRET}
+    with override_settings(SEGMENTFLOW=given), pytest.raises(ConfigurationError, match="default"):
+        tracker("nowhere")
