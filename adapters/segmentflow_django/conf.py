@@ -120,11 +120,9 @@ def _setting() -> Mapping[str, Any]:
 
 
 def _named(value: Any) -> Any:
-    return (
-        named(value, "SEGMENTFLOW names what cannot be imported")
-        if isinstance(value, str)
-        else value
-    )
+    if not isinstance(value, str):
+        return value
+    return named(value, "SEGMENTFLOW names what cannot be imported")
 
 
 def named(path: str, failure: str) -> Any:
