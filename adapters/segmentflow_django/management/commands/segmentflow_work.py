@@ -16,6 +16,7 @@ from segmentflow_django.engines import opened
 from segmentflow_django.management.options import add_common, duration, refusals_in_words
 from segmentflow_worker import Assignment, Handler, LoggingObserver, Worker
 from segmentflow_worker.bodies import check_bodies
+from segmentflow_worker.ending import ended_in_time
 
 __all__ = ["Command"]
 
@@ -67,7 +68,7 @@ class Command(BaseCommand):
         """
         with refusals_in_words(options) as using:
             by_journey, default = _handlers(options["handlers"])
-            with opened(using) as storage:
+            with ended_in_time(options["grace"]), opened(using) as storage:
                 worker = Worker(
                     storage,
                     {name: _with_connections(each) for name, each in by_journey.items()},
