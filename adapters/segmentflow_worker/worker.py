@@ -190,7 +190,7 @@ class Worker:
         """Work until `stop` is called, or SIGTERM or SIGINT comes; return how many it completed.
 
         The signals are taken in the main thread alone, and put back afterwards. A second one
-        waits for no handler.
+        waits for no handler. For a store that does not answer it waits all the same.
 
         Raises:
             SegmentflowError: the store refuses in a way that trying again would not help; what
