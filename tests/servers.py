@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -88,6 +89,20 @@ class Postgres:
                 process.send_signal(signal.SIGKILL)
         psutil.wait_procs(family, timeout=10)
         self._wait_until_it_runs()
+
+    @contextlib.contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Let no process of the server run, as where a network or a disk hangs."""
+        postmaster = psutil.Process(self.postmaster)
+        postmaster.suspend()
+        family = [postmaster, *postmaster.children(recursive=True)]
+        for process in family:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in family:
+                process.resume()
 
     def terminate(self, database: str = "postgres") -> None:
         """End every client's session, as an administrator or a pooler's timeout would."""

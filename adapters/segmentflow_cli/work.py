@@ -20,6 +20,7 @@ from segmentflow_cli.stores import opened
 from segmentflow_cli.times import DURATION, SECONDS
 from segmentflow_core.errors import ConfigurationError
 from segmentflow_worker import Handler, LoggingObserver, Worker
+from segmentflow_worker.ending import ended_in_time
 
 __all__ = ["work"]
 
@@ -74,10 +75,12 @@ def work(
     """Run handlers over Enrollments, until told to stop by SIGTERM or Ctrl-C.
 
     A stop lets handlers end, and gives back what they do not finish in time. Completions, failures
-    and lost leases are logged to standard error.
+    and lost leases are logged to standard error. Where the store does not answer, the process ends
+    5 seconds after the grace, or 3 seconds after a second signal, with status 1.
     """
     by_journey, default = _handlers(handlers)
-    with opened(common.store) as storage, _logged():
+    ending = ended_in_time(timedelta(seconds=grace))
+    with ending, opened(common.store) as storage, _logged():
         worker = Worker(
             storage,
             by_journey,
@@ -101,7 +104,7 @@ def _handlers(target: str) -> tuple[Mapping[str, Handler], Handler | None]:
         ConfigurationError: there is no such module, or nothing in it that handles Enrollments.
     """
     module_name, colon, name = target.partition(":")
-    if not (module_name and colon and name):
+    if not (colon and name and all(module_name.split("."))):
         raise ConfigurationError("Name handlers as MODULE:HANDLERS, such as shop.mails:HANDLERS.")
     here = str(Path.cwd())
     if here not in sys.path:

@@ -15,7 +15,7 @@ from django.utils.module_loading import import_string
 
 from segmentflow_core.errors import ConfigurationError
 
-__all__ = ["database", "given", "organizations_of", "tracker_arguments"]
+__all__ = ["database", "given", "named", "organizations_of", "tracker_arguments"]
 
 _DATABASE: Final = "DATABASE"
 _KEY: Final = "FINGERPRINT_KEY"
@@ -38,14 +38,19 @@ _NAMES: Final = (_DATABASE, *_ARGUMENTS, _ORGANIZATIONS)
 _DEFAULT_ORGANIZATION: Final = "default"
 
 
-def database() -> str:
-    """Return the alias of the database that has the tables."""
-    alias = _setting().get(_DATABASE, DEFAULT_DB_ALIAS)
+def database(using: str | None = None) -> str:
+    """Return the alias of the database that has the tables.
+
+    Args:
+        using: the alias that was asked for; by default `DATABASE` of the setting.
+
+    Raises:
+        ConfigurationError: there is no such alias, or the setting is not right.
+    """
+    alias = _setting().get(_DATABASE, DEFAULT_DB_ALIAS) if using is None else using
     if alias not in list(connections):
-        raise ConfigurationError(
-            f"{_DATABASE} of the setting SEGMENTFLOW must be one of DATABASES: "
-            f"{', '.join(connections)}."
-        )
+        what = f"{_DATABASE} of the setting SEGMENTFLOW" if using is None else "The database"
+        raise ConfigurationError(f"{what} must be one of DATABASES: {', '.join(connections)}.")
     return str(alias)
 
 
@@ -117,7 +122,22 @@ def _setting() -> Mapping[str, Any]:
 def _named(value: Any) -> Any:
     if not isinstance(value, str):
         return value
+    return named(value, "SEGMENTFLOW names what cannot be imported")
+
+
+def named(path: str, failure: str) -> Any:
+    """Import what a dotted path names.
+
+    Args:
+        path: such as ``shop.journeys.HANDLERS``.
+        failure: begins the refusal.
+
+    Raises:
+        ConfigurationError: it names nothing.
+    """
+    if not all(path.split(".")):
+        raise ConfigurationError(f"{failure}: {path!r} is no path such as shop.journeys.HANDLERS")
     try:
-        return import_string(value)
+        return import_string(path)
     except ImportError as error:
-        raise ConfigurationError(f"SEGMENTFLOW names what cannot be imported: {error}") from error
+        raise ConfigurationError(f"{failure}: {error}") from error

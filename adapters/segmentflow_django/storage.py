@@ -7,7 +7,7 @@ See docs/how-to/django.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
@@ -69,12 +69,16 @@ class DjangoStorage:
     def after_commit(self, tell: Callable[[], object], /) -> None:
         """Call this once the transaction is committed; at once where there is none.
 
-        Never where it is rolled back. Under `set_autocommit(False)` Django knows of no commit, and
-        it is never called.
+        Never where it is rolled back, or a savepoint that stands now is: of `atomic`, or of
+        `transaction.savepoint()`. What SQL of a host's own rolls back to, Django does not know.
+        Under `set_autocommit(False)` Django knows of no commit, and it is never called.
         """
         connection: Any = connections[self._using]
         if connection.in_atomic_block or connection.get_autocommit():
             transaction.on_commit(tell, using=self._using, robust=True)
+        if connection.in_atomic_block:
+            within, *rest = connection.run_on_commit.pop()
+            connection.run_on_commit.append((_Until(within, connection.savepoint_state), *rest))
 
     def _alone(self, connection: Any, work: Callable[[Transaction], T]) -> T:
         with transaction.atomic(using=self._using):
@@ -82,6 +86,26 @@ class DjangoStorage:
 
     def _joined(self, connection: Any, work: Callable[[Transaction], T]) -> T:
         return BoundSqlStorage(connection.connection, wait=self._wait).run(work)
+
+
+class _Until(set[str]):
+    """The savepoints up to now: what is written now goes where one of them is rolled back.
+
+    Django asks whether the one that it rolled back is among those of a callback, and knows those
+    of `atomic` alone. It numbers all that it makes, so the others are known by their numbers.
+
+    Args:
+        within: the savepoints of `atomic` that stand now.
+        last: the number of the last one that was made.
+    """
+
+    def __init__(self, within: Iterable[str], last: int) -> None:
+        super().__init__(within)
+        self._last = last
+
+    def __contains__(self, sid: object) -> bool:
+        number = str(sid).rpartition("_x")[2]
+        return super().__contains__(sid) or (number.isdecimal() and int(number) <= self._last)
 
 
 def _look_after(connection: Any) -> None:

@@ -20,7 +20,8 @@ from segmentflow_django.conf import database
 from segmentflow_django.tracking import tracker
 from segmentflow_pytest.recording import Recording
 from segmentflow_worker import Assignment, GiveUp, Handler, TryAgain
-from segmentflow_worker.assignment import in_words
+from segmentflow_worker.assignment import in_words, is_counted, rest_after
+from segmentflow_worker.bodies import check_bodies, check_result
 
 __all__ = ["DjangoRecording", "RecordingMixin"]
 
@@ -51,7 +52,11 @@ class DjangoRecording(Recording):
 
         Args:
             handlers: what to do, by Journey, as of `segmentflow_worker.Worker`.
+
+        Raises:
+            ConfigurationError: a handler is a generator function, of which no line would run.
         """
+        check_bodies(handlers.values())
         completed, found = 0, True
         while found:
             found = False
@@ -66,16 +71,16 @@ class DjangoRecording(Recording):
         last = claimed.enrollment.attempts >= _MAX_ATTEMPTS
         try:
             done = handler(Assignment(claimed, last))
-            if isawaitable(done):
-                async_to_sync(_awaited)(done)
+            check_result(async_to_sync(_awaited)(done) if isawaitable(done) else done)
         except GiveUp as raised:
             self.enrollments.release(claimed.lease, error=in_words(raised), max_attempts=1)
         except TryAgain as raised:
+            after, counted = rest_after(raised), is_counted(raised)
             self.enrollments.release(
                 claimed.lease,
-                delay=_LATER if raised.after is None else raised.after,
-                failed=raised.counted,
-                error=in_words(raised) if raised.counted else None,
+                delay=_LATER if after is None else after,
+                failed=counted,
+                error=in_words(raised) if counted else None,
                 max_attempts=_MAX_ATTEMPTS,
             )
         else:
@@ -84,8 +89,8 @@ class DjangoRecording(Recording):
         return False
 
 
-async def _awaited(done: Awaitable[Any]) -> None:
-    await done
+async def _awaited(done: Awaitable[Any]) -> Any:
+    return await done
 
 
 class RecordingMixin:

@@ -24,9 +24,9 @@ def tracker(using: str | None = None) -> Tracker:
         using: the alias of the database; by default `DATABASE` of the setting.
 
     Raises:
-        ConfigurationError: the setting is not right.
+        ConfigurationError: there is no such alias, or the setting is not right.
     """
-    return _tracker(database() if using is None else using)
+    return _tracker(database(using))
 
 
 @cache

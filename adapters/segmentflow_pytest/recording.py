@@ -6,8 +6,10 @@ Every assertion that fails says what there is instead: names, counts and reasons
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Generator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from inspect import isawaitable
 from typing import Any, Final
 
 from segmentflow_core import AsyncTracker, Enrollments, Journeys, People, Records, Tracker
@@ -16,6 +18,7 @@ from segmentflow_core.ports import Enrollment, Outcome, SkipReason, UserEvent
 from segmentflow_core.system import Uuid7Factory
 from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
 from segmentflow_worker import Assignment, GiveUp, Handler, TryAgain, Worker
+from segmentflow_worker.bodies import check_bodies, check_result
 
 __all__ = ["Recording", "Segmentflow", "StoppedClock"]
 
@@ -125,11 +128,12 @@ class Recording:
         Args:
             who: a Profile's id, an email or an external id.
             journey_id: the Journey.
-            times: how many entries there must be; 0 for a person who did not enter.
+            times: how many entries there must be; 0 for a person who did not enter, which holds of
+                one of whom nothing is recorded as well. The Journey must exist in any case.
             organization_id: whose Journey.
 
         Raises:
-            AssertionError: there are more or fewer; it says why.
+            AssertionError: there are more or fewer; it says why. Or there is no such Journey.
         """
         entries = [
             told.enrollment
@@ -140,6 +144,8 @@ class Recording:
             why = self._why(who, journey_id, organization_id)
             message = f"{journey_id} was entered {len(entries)} times, not {times}. {why}"
             raise AssertionError(message)
+        if not times:
+            self._require(journey_id, organization_id)
         return entries
 
     def assert_skipped(
@@ -166,6 +172,14 @@ class Recording:
             why = self._why(who, journey_id, organization_id)
             message = f"{journey_id} did not skip for {reason}. {why}"
             raise AssertionError(message)
+
+    def _require(self, journey_id: str, organization_id: str) -> None:
+        """Require that a Journey exists: nobody enters one whose id is mistyped."""
+        try:
+            self.journeys.get(journey_id, organization_id=organization_id)
+        except NotFound:
+            message = f"Nobody can enter {journey_id}. There is no such Journey."
+            raise AssertionError(message) from None
 
     def _outcomes(self, who: str, journey_id: str, organization_id: str) -> list[Any]:
         try:
@@ -218,13 +232,17 @@ class Segmentflow(Recording):
     def work(self, handlers: Mapping[str, Handler]) -> int:
         """Let a worker do what is available now, and return how many Enrollments it completed.
 
-        What a handler raises fails the test, once the worker has ended, but for `TryAgain` and
-        `GiveUp`, which a worker is told.
+        What a handler raises, plain or asynchronous, is raised in the test once the worker has
+        ended, the first of several; but for `TryAgain` and `GiveUp`, which a worker is told.
 
         Args:
             handlers: what to do, by Journey, as of `segmentflow_worker.Worker`.
+
+        Raises:
+            ConfigurationError: a handler is a generator function, of which no line would run.
         """
-        failures: list[Exception] = []
+        check_bodies(handlers.values())
+        failures: list[BaseException] = []
         noting = {name: _noting(handler, failures) for name, handler in handlers.items()}
         completed = Worker(self.storage, noting, clock=self.clock).drain()
         if failures:
@@ -232,17 +250,32 @@ class Segmentflow(Recording):
         return completed
 
 
-def _noting(handler: Handler, failures: list[Exception]) -> Handler:
+def _noting(handler: Handler, failures: list[BaseException]) -> Handler:
+    """Return the same handler, whose failures are kept. `pytest.fail` raises no `Exception`."""
+
     def noted(assignment: Assignment) -> Any:
-        try:
-            return handler(assignment)
-        except (GiveUp, TryAgain):
-            raise
-        except Exception as failure:
-            failures.append(failure)
-            raise
+        with _kept(failures):
+            result = handler(assignment)
+            if isawaitable(result):
+                return awaited(result)
+            return check_result(result)
+
+    async def awaited(result: Awaitable[object]) -> None:
+        with _kept(failures):
+            check_result(await result)
 
     return noted
+
+
+@contextmanager
+def _kept(failures: list[BaseException]) -> Generator[None]:
+    try:
+        yield
+    except (GiveUp, TryAgain):
+        raise
+    except BaseException as failure:
+        failures.append(failure)
+        raise
 
 
 def _told(outcome: Outcome) -> str:

@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from segmentflow_core import ClaimedEnrollment, UserEvent
 
-__all__ = ["Assignment", "GiveUp", "Handler", "TryAgain", "in_words"]
+__all__ = ["Assignment", "GiveUp", "Handler", "TryAgain", "in_words", "is_counted", "rest_after"]
 
 _LONGEST: Final = timedelta(days=366)
 
@@ -80,7 +80,10 @@ class Assignment:
 
 
 Handler: TypeAlias = Callable[[Assignment], object]
-"""Does the work of one Enrollment: a `def`, or an `async def`. What it returns is dropped."""
+"""Does the work of one Enrollment: a `def`, or an `async def`, without a `yield`.
+
+What it returns is dropped. A coroutine or a generator is a failure: nobody would run it.
+"""
 
 
 class GiveUp(Exception):
@@ -95,7 +98,14 @@ class TryAgain(Exception):
         after: how long nobody shall be handed it, up to 366 days; None waits as after any failure.
         counted: whether the attempt counts. What waits for something else, such as an hour of the
             day, may say False: it then waits for ever, never dead.
+
+    Attributes:
+        after: the same, from nothing up to 366 days. A worker takes what is no `timedelta` as None.
+        counted: the same. A worker takes whatever is not False as True.
     """
+
+    after: timedelta | None = None
+    counted: bool = True
 
     def __init__(
         self, message: str = "", *, after: timedelta | None = None, counted: bool = True
@@ -105,11 +115,33 @@ class TryAgain(Exception):
         self.counted = counted
 
 
+def rest_after(error: TryAgain) -> timedelta | None:
+    """Return how long nobody shall be handed it; None where the error says nothing that is usable.
+
+    Like the other readers of an error it never raises: what was raised may be of a host's own
+    class, which need not have called `__init__`.
+    """
+    after = _said(error, "after")
+    return min(max(after, timedelta()), _LONGEST) if isinstance(after, timedelta) else None
+
+
+def is_counted(error: TryAgain) -> bool:
+    """Return whether the attempt counts: unless the error says False."""
+    return _said(error, "counted") is not False
+
+
+def _said(error: TryAgain, name: str) -> object:
+    try:
+        return getattr(error, name, None)
+    except BaseException:  # noqa: BLE001 - it is a stranger's, and may do anything
+        return None
+
+
 def in_words(error: BaseException) -> str:
     """Write a failure as it is kept with the Enrollment: its class, and what it says."""
     try:
         said = str(error)
-    except Exception:  # noqa: BLE001 - it is a stranger's, and may do anything
+    except BaseException:  # noqa: BLE001 - it is a stranger's, and may do anything
         said = ""
     if isinstance(error, GiveUp | TryAgain):
         return said or type(error).__name__

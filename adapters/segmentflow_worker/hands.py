@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeAlias
 
 from segmentflow_core.colour import is_asynchronous, settle
 from segmentflow_worker.assignment import Assignment, Handler
+from segmentflow_worker.bodies import check_result
 
 __all__ = ["Ended", "Hands", "LoopHands", "ThreadHands"]
 
@@ -87,14 +88,15 @@ def _run(handler: Handler, assignment: Assignment, runner: asyncio.Runner) -> Ba
     try:
         result = handler(assignment)
         if isinstance(result, Awaitable):
-            runner.run(_awaited(result))
+            result = runner.run(_awaited(result))
+        check_result(result)
     except BaseException as error:  # noqa: BLE001 - it is a stranger's, and may do anything
         return error
     return None
 
 
-async def _awaited(result: Awaitable[object]) -> None:
-    await result
+async def _awaited(result: Awaitable[object]) -> object:
+    return await result
 
 
 class LoopHands:
@@ -123,7 +125,7 @@ class LoopHands:
 def _told(handler: Handler, assignment: Assignment, ended: Ended) -> Coroutine[Any, Any, None]:
     async def run() -> None:
         try:
-            await settle(handler(assignment))
+            check_result(await settle(handler(assignment)))
         except BaseException as error:  # noqa: BLE001 - it is a stranger's, and may do anything
             ended(error)
         else:

@@ -12,7 +12,15 @@ from typing import Any, Final
 from attrs import frozen
 
 from segmentflow_core.errors import ConfigurationError
-from segmentflow_worker.assignment import GiveUp, Handler, TryAgain, in_words
+from segmentflow_worker.assignment import (
+    GiveUp,
+    Handler,
+    TryAgain,
+    in_words,
+    is_counted,
+    rest_after,
+)
+from segmentflow_worker.bodies import check_bodies
 
 __all__ = ["Settings", "Verdict", "verdict_on"]
 
@@ -52,6 +60,7 @@ class Settings:
             raise ConfigurationError("handlers must lead from Journey ids to functions.")
         if not (self.default is None or callable(self.default)):
             raise ConfigurationError("default must be a function, or None.")
+        check_bodies([*named.values(), self.default])
         _check_count("concurrency", self.concurrency, _MOST_AT_ONCE)
         _check_count("max_attempts", self.max_attempts, _MOST_ATTEMPTS)
         for name in ("lease", "retry_after", "longest_retry", "poll", "longest_poll"):
@@ -132,13 +141,16 @@ class Verdict:
 
 
 def verdict_on(error: BaseException, attempt: int, settings: Settings, chance: float) -> Verdict:
-    """Decide how an Enrollment is given back after what its handler raised."""
+    """Decide how an Enrollment is given back after what its handler raised.
+
+    Never raises: where an error's own words or terms cannot be read, those of any failure stand.
+    """
     words = in_words(error)
     delay = settings.retry_delay(attempt, chance)
     if isinstance(error, GiveUp):
         return Verdict(timedelta(), failed=True, error=words, max_attempts=1)
     if isinstance(error, TryAgain):
-        after = delay if error.after is None else error.after
-        said = words if error.counted else None
-        return Verdict(after, error.counted, said, settings.max_attempts)
+        after, counted = rest_after(error), is_counted(error)
+        said = words if counted else None
+        return Verdict(delay if after is None else after, counted, said, settings.max_attempts)
     return Verdict(delay, failed=True, error=words, max_attempts=settings.max_attempts)

@@ -58,7 +58,7 @@ class _Held:
         extend_at: when its lease is extended next.
         ended: whether its handler has ended.
         raised: what it raised.
-        verdict: how it is to be given back; None where it is to be completed.
+        verdict: how it is to be given back; None where nothing was raised.
     """
 
     assignment: Assignment
@@ -226,10 +226,11 @@ class Shift:
             if held.assignment.lease_lost:
                 del self._held[lease]
                 continue
-            held.ended, held.raised = True, raised
+            # Before it counts as ended: were no verdict to be had, it must not look completed.
             if raised is not None:
                 attempt = held.assignment.attempt
                 held.verdict = verdict_on(raised, attempt, self._settings, self._chance())
+            held.ended, held.raised = True, raised
 
     async def _finish(self) -> None:
         """Complete or give back what ended; what the store does not answer stays for the next turn.
@@ -237,7 +238,7 @@ class Shift:
         Both may be repeated: a call whose answer was lost changes nothing more.
         """
         ended = [held for held in self._held.values() if held.ended]
-        done = [held for held in ended if held.verdict is None]
+        done = [held for held in ended if held.raised is None]
         if done:
             leases = [held.lease for held in done]
             answers = await self._ask(lambda: self._enrollments.complete_many(leases))

@@ -66,24 +66,32 @@ class _Shifts:
         )
         self._listening = listening
         self._current: Shift | None = None
+        self._stops_next = False
         self._lock = threading.Lock()
 
     @contextmanager
     def begun(self) -> Generator[Shift]:
-        """Give a new run, which signals stop."""
+        """Give a new run, which signals stop; it is stopped already where a stop came before it."""
         with self._lock:
             if self._current is not None:
                 raise ConfigurationError("The worker runs already.")
             shift = self._current = self._new()
         try:
             with _stopped_by_signals(shift.stop), self._listening(shift.wake):
+                if self._stops_next:
+                    self._stops_next = False
+                    shift.stop()
                 yield shift
         finally:
             self._current = None
 
     def stop(self) -> None:
+        # Noted before it is looked who runs, so that a run which begins meanwhile finds it. Without
+        # the lock: a signal handler may come while this thread has it.
+        self._stops_next = True
         shift = self._current
         if shift is not None:
+            self._stops_next = False
             shift.stop()
 
     def wake(self) -> None:
@@ -127,7 +135,8 @@ class Worker:
         chance: gives numbers from 0 up to 1, for the jitter of delays.
 
     Raises:
-        ConfigurationError: an argument breaks its rule, or the storage is asynchronous.
+        ConfigurationError: an argument breaks its rule, a handler is a generator function, or the
+            storage is asynchronous.
     """
 
     def __init__(
@@ -181,7 +190,7 @@ class Worker:
         """Work until `stop` is called, or SIGTERM or SIGINT comes; return how many it completed.
 
         The signals are taken in the main thread alone, and put back afterwards. A second one
-        waits for no handler.
+        waits for no handler. For a store that does not answer it waits all the same.
 
         Raises:
             SegmentflowError: the store refuses in a way that trying again would not help; what
@@ -202,6 +211,9 @@ class Worker:
         """Let `run` end: claim no more, let handlers end within the grace, give back the rest.
 
         Called again, it waits for no handler. From any thread, and from a signal handler.
+
+        Where no run is under way, it ends the `run` or `drain` that begins next, before that claims
+        anything. The one after that works.
         """
         self._shifts.stop()
 

@@ -30,6 +30,9 @@ def wait(assignment):
     print("begun", flush=True)
     Event().wait()
 
+def yields(assignment):
+    yield
+
 HANDLERS = {"welcome": handle, "second": refuse}
 WAITING = {"welcome": wait}
 NUMBER = 5
@@ -94,6 +97,10 @@ def test_one_function_handles_every_journey_of_every_organization(run, tracker):
         ("no_such_module:HANDLERS", "no_such_module"),
         ("mails:NO_SUCH", "NO_SUCH"),
         ("mails:NUMBER", "NUMBER"),
+        (".mails:HANDLERS", "MODULE:HANDLERS"),
+        ("..mails:handle", "MODULE:HANDLERS"),
+        ("mails.:handle", "MODULE:HANDLERS"),
+        ("mails:yields", "The handler yields"),
     ],
 )
 def test_what_handles_nothing_is_refused_by_name(run, tracker, target, said):

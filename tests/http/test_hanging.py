@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import httpx
-import psutil
 import pytest
 
 from http_serving import KEY, served
@@ -31,21 +30,6 @@ def postgres():
     storage.close()
     yield server
     server.stop()
-
-
-@contextmanager
-def suspended(server):
-    """Let no process of the server run."""
-    postmaster = psutil.Process(server.postmaster)
-    postmaster.suspend()
-    family = [postmaster, *postmaster.children(recursive=True)]
-    for process in family:
-        process.suspend()
-    try:
-        yield
-    finally:
-        for process in family:
-            process.resume()
 
 
 @contextmanager
@@ -77,7 +61,7 @@ def test_a_database_that_hangs_is_an_answer_and_stops_neither_health_nor_a_stop(
     with served(postgres.url(), *options) as server:
         assert post("1").status_code == 202
         assert httpx.get(f"{server.url}/readyz").status_code == 200
-        with suspended(postgres):
+        with postgres.suspended():
             hung = [post(str(n)) for n in range(2)]
             alive = httpx.get(f"{server.url}/livez", timeout=60)
             ready = httpx.get(f"{server.url}/readyz", timeout=60)

@@ -21,5 +21,9 @@ def failing(_):
     raise GiveUp("no")
 
 
+def yields(_):
+    yield
+
+
 HANDLERS = {"welcome": welcome}
 NO_HANDLERS = 5

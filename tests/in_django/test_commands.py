@@ -51,6 +51,16 @@ def test_a_worker_runs_the_handlers_of_the_project(project, tracker):
     assert {str(e.status) for e in tracker.enrollments.list()} == {"completed"}
 
 
+def test_what_waits_is_logged_where_that_is_asked_for(project, tracker, caplog):
+    caplog.set_level("INFO", "segmentflow.worker")
+    project.manage(WORK, "in_django.handlers.HANDLERS", "--measure", "30s", drain=True)
+    assert "welcome: 3 waiting, lag 30 days" in caplog.text
+    with pytest.raises(CommandError, match="measure needs an organization_id"):
+        project.manage(
+            WORK, "in_django.handlers.HANDLERS", "--measure", "1m", "--all-organizations"
+        )
+
+
 def test_one_handler_may_be_for_every_journey(project, tracker):
     said = project.manage(
         WORK, "in_django.handlers:failing", "--all-organizations", drain=True, max_attempts=1
@@ -65,6 +75,10 @@ def test_one_handler_may_be_for_every_journey(project, tracker):
         ("in_django.handlers.NONE", "There are no handlers"),
         ("no_such_module.HANDLERS", "There are no handlers"),
         ("in_django.handlers.NO_HANDLERS", "handles no Enrollments"),
+        ("..handlers:HANDLERS", "There are no handlers"),
+        (":HANDLERS", "There are no handlers"),
+        ("in_django.handlers:", "There are no handlers"),
+        ("in_django.handlers.yields", "The handler yields has a yield"),
     ],
 )
 def test_what_handles_nothing_is_refused(project, name, said):
@@ -125,6 +139,18 @@ def test_a_store_that_refuses_ends_a_command_with_its_words(opened):
             project.manage(RETAIN, "--events", "1d", "--yes")
         with pytest.raises(CommandError, match="invalid_configuration: The store has no tables"):
             project.manage(WORK, "in_django.handlers.HANDLERS", drain=True)
+
+
+@pytest.mark.parametrize(
+    "given", [(WORK, "in_django.handlers.HANDLERS"), (RETAIN, "--events", "1d")]
+)
+@pytest.mark.parametrize("alias", ["nope", ""])
+def test_a_database_that_the_project_has_not_is_refused(project_settings, given, alias):
+    from django.core.management import call_command
+
+    said = "invalid_configuration: The database must be one of DATABASES: default"
+    with pytest.raises(CommandError, match=said):
+        call_command(*given, database=alias)
 
 
 @pytest.mark.parametrize("vendor", ["sqlite"])

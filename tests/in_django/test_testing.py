@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import transaction
 from django.test import override_settings
 
+from segmentflow_core.errors import ConfigurationError
 from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey, a_request
 from segmentflow_django import tracker
 from segmentflow_django.testing import DjangoRecording, RecordingMixin
@@ -35,6 +36,8 @@ class Hearing:
 
     def tracked(self, told):
         self.heard.append(told.event_id)
+
+    replayed = refused = retried = journey_outcome = lambda self, told: None
 
 
 HEARING = Hearing()
@@ -131,6 +134,44 @@ def test_a_handler_tells_a_test_what_it_tells_a_worker(project):
         case.segmentflow.work({"c": fails})
 
     assert outcome(test, databases={project.alias})[1] == ["RuntimeError: broken"]
+
+
+@pytest.mark.parametrize("vendor", ["sqlite"])
+def test_a_handler_that_leaves_its_work_undone_fails_the_test(project):
+    def yields(_):
+        yield
+
+    async def leaves(_):
+        return yields(_)
+
+    def test(case):
+        case.segmentflow.journeys.publish([a_journey("a")])
+        place_order(1)
+        with pytest.raises(ConfigurationError, match="yields"):
+            case.segmentflow.work({"a": yields})
+        case.segmentflow.work({"a": leaves})
+
+    (said,) = outcome(test, databases={project.alias})[1]
+    assert said.startswith("TypeError: The handler returned a generator")
+
+
+@pytest.mark.parametrize("vendor", ["sqlite"])
+def test_a_handler_may_raise_a_class_of_the_host(project):
+    class NotYet(TryAgain):
+        def __init__(self):
+            """Call no `super().__init__`."""
+
+    def tries_again(_):
+        raise NotYet
+
+    def test(case):
+        case.segmentflow.journeys.publish([a_journey("a")])
+        place_order(1)
+        assert case.segmentflow.work({"a": tries_again}) == 0
+        (entry,) = case.segmentflow.enrollments.list()
+        assert (entry.status, entry.attempts, entry.last_failure) == ("pending", 1, "NotYet")
+
+    assert outcome(test, databases={project.alias}) == (1, [])
 
 
 @pytest.mark.parametrize("vendor", ["sqlite"])

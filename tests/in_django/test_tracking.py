@@ -44,7 +44,10 @@ class Fails:
     """An observer that raises whatever it is told."""
 
     def __getattr__(self, name):
-        raise RuntimeError(name)
+        def fail(_):
+            raise RuntimeError(name)
+
+        return fail
 
 
 @pytest.fixture
@@ -158,6 +161,34 @@ def test_observers_hear_after_the_commit_or_never(project):
     assert len(HEARD.names) == 4
 
 
+def test_observers_hear_nothing_of_what_a_savepoint_took_back(project):
+    using = {"using": project.alias}
+    with atomic(project):
+        kept = transaction.savepoint(**using)
+        tracker().track(a_request(), "before")
+        taken_back = transaction.savepoint(**using)
+        tracker().track(a_request(), "gone")
+        with atomic(project):
+            inner = transaction.savepoint(**using)
+            tracker().track(a_request(), "gone as well")
+            transaction.savepoint_commit(inner, **using)
+        transaction.savepoint_rollback(taken_back, **using)
+        later = transaction.savepoint(**using)
+        transaction.savepoint_rollback(later, **using)
+        tracker().track(a_request(), "after")
+        transaction.savepoint_commit(kept, **using)
+    assert (events(project), HEARD.names) == (2, ["tracked"] * 2)
+
+
+def test_a_savepoint_takes_back_what_an_atomic_within_it_recorded(project):
+    with atomic(project):
+        around = transaction.savepoint(using=project.alias)
+        with atomic(project):
+            tracker().track(a_request(), "gone")
+        transaction.savepoint_rollback(around, using=project.alias)
+    assert (events(project), HEARD.names) == (0, [])
+
+
 def test_what_lost_a_race_runs_again_only_in_a_transaction_of_its_own(project):
     storage, runs = DjangoStorage(project.alias), []
 
@@ -244,9 +275,17 @@ LIMITS = ProfileLimits(max_properties=1)
         ({"FINGERPRINT_KEY": "x" * 32, "OBSERVERS": ["no.such"]}, "cannot be imported"),
         ({"FINGERPRINT_KEY": "x" * 32, "OBSERVERS": "no.such"}, "must be a list"),
         ({"FINGERPRINT_KEY": "x" * 32, "REDACTION": "x.y"}, "cannot be imported"),
+        ({"FINGERPRINT_KEY": "x" * 32, "REDACTION": "..x.y"}, "cannot be imported"),
     ],
 )
 @pytest.mark.usefixtures("project_settings")
 def test_a_wrong_setting_is_refused_by_name(given, said):
     with override_settings(SEGMENTFLOW=given), pytest.raises(ConfigurationError, match=said):
         tracker()
+
+
+@pytest.mark.usefixtures("project_settings")
+def test_an_alias_that_the_project_has_not_is_refused():
+    given = {"FINGERPRINT_KEY": FINGERPRINT_SECRET}
+    with override_settings(SEGMENTFLOW=given), pytest.raises(ConfigurationError, match="default"):
+        tracker("nowhere")

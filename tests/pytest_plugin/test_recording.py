@@ -10,7 +10,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from segmentflow_core import RedactionPolicy
-from segmentflow_core.errors import InvalidRequest
+from segmentflow_core.errors import ConfigurationError, InvalidRequest
 from segmentflow_core.testing import a_journey, a_request
 from segmentflow_pytest.recording import Segmentflow
 from segmentflow_worker import GiveUp
@@ -63,14 +63,46 @@ def test_what_a_handler_raises_fails_the_test_and_what_it_tells_the_worker_does_
     def gives_up(_assignment):
         raise GiveUp("no such order")
 
+    async def fails_later(_assignment):
+        await asyncio.sleep(0)
+        raise ZeroDivisionError
+
+    def fails_the_test(_assignment):
+        pytest.fail("wrong mail")
+
     segmentflow.journeys.publish([BIG])
     place_order(segmentflow.tracker, 1, 49)
-    with pytest.raises(ZeroDivisionError):
-        segmentflow.work({"big": fails})
-    segmentflow.clock.advance(days=1)
+    for handler, raised in [
+        (fails, ZeroDivisionError),
+        (fails_later, ZeroDivisionError),
+        (fails_the_test, pytest.fail.Exception),
+        (lambda _: (n for n in ()), TypeError),
+    ]:
+        with pytest.raises(raised):
+            segmentflow.work({"big": handler})
+        segmentflow.clock.advance(days=1)
     assert segmentflow.work({"big": gives_up}) == 0
     (entry,) = segmentflow.assert_enrolled(ALEX, "big")
     assert entry.last_failure == "no such order"
+
+
+def test_an_asynchronous_handler_tells_the_worker_as_a_plain_one_does(segmentflow):
+    async def gives_up(_assignment):
+        raise GiveUp("no such order")
+
+    segmentflow.journeys.publish([BIG])
+    place_order(segmentflow.tracker, 1, 49)
+    assert segmentflow.work({"big": gives_up}) == 0
+    (entry,) = segmentflow.assert_enrolled(ALEX, "big")
+    assert (entry.status, entry.last_failure) == ("dead", "no such order")
+
+
+def test_a_handler_of_which_no_line_would_run_is_refused(segmentflow):
+    def yields(_assignment):
+        yield
+
+    with pytest.raises(ConfigurationError, match="yields"):
+        segmentflow.work({"big": yields})
 
 
 def test_a_skip_is_told_by_the_latest_event(segmentflow):
@@ -119,6 +151,10 @@ def test_what_is_not_as_required_is_said_by_names_counts_and_reasons(segmentflow
         (
             failure(segmentflow.assert_enrolled, ALEX, "none"),
             "none was entered 0 times, not 1. There is no such Journey.",
+        ),
+        (
+            failure(segmentflow.assert_enrolled, ALEX, "none", times=0),
+            "Nobody can enter none. There is no such Journey.",
         ),
         (
             failure(segmentflow.assert_enrolled, ALEX, "asleep"),

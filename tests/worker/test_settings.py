@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -51,8 +52,30 @@ def test_polling_slows_down(times, seconds):
 
 
 class Unspeakable(Exception):
+    def __init__(self, instead):
+        self.instead = instead
+
     def __str__(self):
-        raise ValueError
+        raise self.instead
+
+
+class NotYet(TryAgain):
+    """Of a host that calls no `super().__init__`."""
+
+    def __init__(self, **terms):
+        vars(self).update(terms)
+
+
+class Untold(TryAgain):
+    @property
+    def after(self):
+        raise SystemExit
+
+    @after.setter
+    def after(self, _):
+        pass
+
+    counted = after
 
 
 @pytest.mark.parametrize(
@@ -60,7 +83,8 @@ class Unspeakable(Exception):
     [
         (ValueError("no"), Verdict(20 * SECOND, True, "ValueError: no", 3)),
         (KeyError(), Verdict(20 * SECOND, True, "KeyError", 3)),
-        (Unspeakable(), Verdict(20 * SECOND, True, "Unspeakable", 3)),
+        (Unspeakable(ValueError()), Verdict(20 * SECOND, True, "Unspeakable", 3)),
+        (Unspeakable(SystemExit("odd")), Verdict(20 * SECOND, True, "Unspeakable", 3)),
         (GiveUp("no such mailbox"), Verdict(timedelta(), True, "no such mailbox", 1)),
         (TryAgain("closed"), Verdict(20 * SECOND, True, "closed", 3)),
         (TryAgain("closed", after=SECOND), Verdict(SECOND, True, "closed", 3)),
@@ -70,6 +94,11 @@ class Unspeakable(Exception):
             TryAgain(after=timedelta(days=999)),
             Verdict(timedelta(days=366), True, "TryAgain", 3),
         ),
+        (NotYet(), Verdict(20 * SECOND, True, "NotYet", 3)),
+        (NotYet(after=30), Verdict(20 * SECOND, True, "NotYet", 3)),
+        (NotYet(after=-SECOND, counted=False), Verdict(timedelta(), False, None, 3)),
+        (NotYet(after=timedelta.max, counted=0), Verdict(timedelta(366), True, "NotYet", 3)),
+        (Untold(), Verdict(20 * SECOND, True, "Untold", 3)),
     ],
 )
 def test_what_a_handler_raises_says_how_to_go_on(raised, verdict):
@@ -101,6 +130,38 @@ def test_a_wrong_setting_is_refused_by_name(kind, named, wrong):
     storage = MemoryStorage() if kind is Worker else AsyncMemoryStorage()
     with pytest.raises(ConfigurationError, match=named):
         kind(storage, **{"handlers": {"welcome": handle}} | wrong)
+
+
+def yields(assignment):
+    yield
+
+
+async def yields_later(assignment):
+    yield
+
+
+class Yields:
+    def __call__(self, assignment):
+        yield
+
+
+@pytest.mark.parametrize("kind", [Worker, AsyncWorker])
+@pytest.mark.parametrize(
+    ("handler", "name"),
+    [
+        (yields, "yields"),
+        (yields_later, "yields_later"),
+        (Yields(), "Yields"),
+        (partial(yields), "partial"),
+        (partial(Yields()), "partial"),
+    ],
+)
+def test_a_handler_of_which_no_line_would_run_is_refused_by_name(kind, handler, name):
+    storage = MemoryStorage() if kind is Worker else AsyncMemoryStorage()
+    with pytest.raises(ConfigurationError, match=f"The handler {name} has a yield"):
+        kind(storage, {"welcome": handle, "second": handler})
+    with pytest.raises(ConfigurationError, match="has a yield"):
+        kind(storage, {}, default=handler)
 
 
 def test_a_storage_of_the_other_colour_is_refused():

@@ -12,7 +12,8 @@ import pytest
 from segmentflow_core import EnrollmentStatus, Tracker
 from segmentflow_core.errors import ConfigurationError, StorageRefused, StorageUnavailable
 from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey, a_request
-from segmentflow_worker import GiveUp, LoggingObserver, TryAgain, wakes
+from segmentflow_memory import AsyncMemoryStorage
+from segmentflow_worker import AsyncWorker, GiveUp, LoggingObserver, TryAgain, wakes
 from stepped_time import CALL, PASS, Shop
 
 SECOND = timedelta(seconds=1)
@@ -107,6 +108,70 @@ def test_a_handler_gives_up_or_waits_for_another_time(shop):
     dead, waiting = map(shop.enrollments.get, (never, later))
     assert (dead.status, dead.last_failure) == ("dead", "no such mailbox")
     assert (waiting.status, waiting.attempts, waiting.last_failure) == ("pending", 0, None)
+
+
+class NotYet(TryAgain):
+    """Of a host that calls no `super().__init__`."""
+
+    def __init__(self, after):
+        self.after = after
+
+
+class Unspeakable(Exception):
+    def __str__(self):
+        raise SystemExit
+
+
+@pytest.mark.parametrize(("raised", "words"), [(NotYet(30), "30"), (Unspeakable(), "Unspeakable")])
+def test_what_a_handler_raises_is_a_failure_whatever_it_is(shop, raised, words):
+    entered = shop.enrol(2)
+
+    def handle(assignment):
+        if assignment.idempotency_key == entered[0]:
+            raise raised
+
+    assert shop.drain(shop.worker({"welcome": handle})) == 1
+    failed, done = map(shop.enrollments.get, entered)
+    assert (failed.status, failed.attempts) == ("pending", 1)
+    assert failed.last_failure == words
+    assert done.status == "completed"
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("kind", ["generator", "coroutine"])
+def test_a_handler_that_leaves_its_work_undone_has_failed(shop, asynchronous, kind):
+    (entered,) = shop.enrol(1)
+
+    def generator():
+        yield
+
+    async def coroutine():
+        """Do nothing."""
+
+    async def leave(_):
+        return generator() if kind == "generator" else coroutine()
+
+    def leave_plainly(assignment):
+        return generator() if kind == "generator" else leave(assignment)
+
+    handlers = {"welcome": leave if asynchronous else leave_plainly}
+    assert shop.drain(shop.worker(handlers)) == 0
+    failed = shop.enrollments.get(entered)
+    assert failed.last_failure.startswith(f"TypeError: The handler returned a {kind}")
+
+
+def test_what_failed_is_never_completed_even_where_no_delay_can_be_chosen(shop):
+    (entered,) = shop.enrol(1)
+
+    def handle(_):
+        raise ValueError
+
+    chances = iter([0.0])
+    worker = shop.worker({"welcome": handle}, chance=lambda: next(chances))
+    with pytest.raises((StopIteration, RuntimeError)):
+        shop.drain(worker)
+    assert shop.enrollments.get(entered).status == "pending"
+    assert shop.told.of("completed") == []
 
 
 def test_only_the_journeys_that_have_handlers_are_claimed(shop):
@@ -325,9 +390,41 @@ def test_a_worker_runs_once_at_a_time(shop):
             yield CALL
 
     shop.run(worker, script())
-    worker.stop()  # and is not stopped before it runs
     shop.enrol(1)
     assert shop.drain(worker) == 1
+
+
+@pytest.mark.parametrize("ran_before", [False, True])
+@pytest.mark.parametrize("stops", [1, 2])
+def test_a_stop_between_two_runs_ends_the_next_one_and_no_other(shop, ran_before, stops):
+    worker = shop.worker({"welcome": lambda _: None})
+    if ran_before:
+        shop.drain(worker)
+    shop.enrol(1)
+    for _ in range(stops):
+        worker.stop()
+    assert shop.run(worker, iter(())) == 0
+    assert shop.told.of("started") == []
+    assert shop.drain(worker) == 1
+
+
+def test_a_stop_between_two_runs_ends_a_drain_as_well(shop):
+    shop.enrol(1)
+    worker = shop.worker({"welcome": lambda _: None})
+    worker.stop()
+    assert shop.drain(worker) == 0
+    assert shop.drain(worker) == 1
+
+
+def test_a_stop_comes_before_the_first_step_of_a_task():
+    async def begin_and_stop():
+        worker = AsyncWorker(AsyncMemoryStorage(), {"welcome": lambda _: None})
+        run = asyncio.create_task(worker.run())
+        worker.stop()
+        async with asyncio.timeout(60):
+            return await run
+
+    assert asyncio.run(begin_and_stop()) == 0
 
 
 # --- waiting --------------------------------------------------------------------------------

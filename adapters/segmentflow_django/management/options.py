@@ -52,6 +52,6 @@ def refusals_in_words(options: dict[str, Any]) -> Generator[str]:
         CommandError: in place of an error of segmentflow's.
     """
     try:
-        yield options["database"] or database()
+        yield database(options["database"])
     except SegmentflowError as error:
         raise CommandError(f"{error.code}: {error}") from error

@@ -9,12 +9,14 @@ from typing import Any, cast
 
 from django.core.management import BaseCommand
 from django.db import close_old_connections
-from django.utils.module_loading import import_string
 
 from segmentflow_core.errors import ConfigurationError
+from segmentflow_django.conf import named
 from segmentflow_django.engines import opened
 from segmentflow_django.management.options import add_common, duration, refusals_in_words
 from segmentflow_worker import Assignment, Handler, LoggingObserver, Worker
+from segmentflow_worker.bodies import check_bodies
+from segmentflow_worker.ending import ended_in_time
 
 __all__ = ["Command"]
 
@@ -47,6 +49,11 @@ class Command(BaseCommand):
             help="How long a stop waits for handlers, such as 30s.",
         )
         parser.add_argument(
+            "--measure",
+            type=duration,
+            help="Log so often how much waits, and how long, such as 30s.",
+        )
+        parser.add_argument(
             "--drain", action="store_true", help="End when nothing is available any more."
         )
         parser.add_argument(
@@ -61,7 +68,7 @@ class Command(BaseCommand):
         """
         with refusals_in_words(options) as using:
             by_journey, default = _handlers(options["handlers"])
-            with opened(using) as storage:
+            with ended_in_time(options["grace"]), opened(using) as storage:
                 worker = Worker(
                     storage,
                     {name: _with_connections(each) for name, each in by_journey.items()},
@@ -73,6 +80,7 @@ class Command(BaseCommand):
                     lease=options["lease"],
                     max_attempts=options["max_attempts"],
                     grace=options["grace"],
+                    measure=options["measure"],
                     observers=[LoggingObserver()],
                 )
                 completed = worker.drain() if options["drain"] else worker.run()
@@ -86,10 +94,7 @@ def _handlers(name: str) -> tuple[Mapping[str, Handler], Handler | None]:
     Raises:
         ConfigurationError: there is nothing of that name, or it handles no Enrollments.
     """
-    try:
-        found: Any = import_string(name.replace(":", "."))
-    except ImportError as error:
-        raise ConfigurationError(f"There are no handlers {name}: {error}") from error
+    found: Any = named(name.replace(":", "."), f"There are no handlers {name}")
     if isinstance(found, Mapping):
         return cast("Mapping[str, Handler]", found), None
     if callable(found):
@@ -100,7 +105,12 @@ def _handlers(name: str) -> tuple[Mapping[str, Handler], Handler | None]:
 
 
 def _with_connections(handler: Handler) -> Handler:
-    """Let a handler find connections of Django's that work, as a request does."""
+    """Let a handler find connections of Django's that work, as a request does.
+
+    Raises:
+        ConfigurationError: it is a generator function, which the worker would not see.
+    """
+    check_bodies([handler])
 
     @wraps(handler)
     def handle(assignment: Assignment) -> Any:
