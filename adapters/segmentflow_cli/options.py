@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import sys
@@ -176,13 +177,25 @@ def standard_input() -> BinaryIO:
     return cast("BinaryIO", stream.buffer)
 
 
-def read_bytes(file: str) -> bytes:
-    """Read a whole file; ``-`` is standard input.
+def read_bytes(file: str | Path, most: int | None = None) -> bytes:
+    """Read a file; ``-`` is standard input.
+
+    The mark of the byte order that a file of UTF-8 may start with is no part of what is read.
+
+    Args:
+        file: the file's path.
+        most: how many bytes are read; default: all.
 
     Raises:
         OSError: it cannot be read.
     """
-    return standard_input().read() if file == "-" else Path(file).read_bytes()
+    size = -1 if most is None else most + len(codecs.BOM_UTF8)
+    if file == "-":
+        raw = standard_input().read(size)
+    else:
+        with Path(file).open("rb") as opened:
+            raw = opened.read(size)
+    return raw.removeprefix(codecs.BOM_UTF8)[:most]
 
 
 _TOKENS: Final = {"--store": 2, "--organization": 2, "--json": 1}
