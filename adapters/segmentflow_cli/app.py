@@ -34,9 +34,11 @@ from segmentflow_cli.keys import keys
 from segmentflow_cli.migrating import migrate
 from segmentflow_cli.options import (
     COMMON,
+    MOST_AT_ONCE,
     NOT_REDACTED,
     By,
     Common,
+    Organization,
     PlaceholderIds,
     Redacted,
     behind_the_command,
@@ -137,7 +139,7 @@ def demo(
     store: Annotated[
         str | None, Parameter(help="Use this store in place of a temporary one.")
     ] = None,
-    organization: Annotated[str, Parameter(help="Whose data it is.")] = COMMON.organization,
+    organization: Organization = COMMON.organization,
     json: Annotated[bool, Parameter(help="Print one JSON document."), FLAG] = False,
 ) -> None:
     """Take the documented request through `events.track`, end to end, and show what is stored."""
@@ -380,13 +382,19 @@ def serve(
 @app.command(group=_RUN)
 def purge(
     *,
-    batch: Annotated[int, Parameter(help="How many keys one transaction removes.")] = 1000,
+    batch: Annotated[
+        int,
+        Parameter(
+            help="How many keys one transaction removes.",
+            validator=Number(gte=1, lte=MOST_AT_ONCE),
+        ),
+    ] = 1000,
     common: Common = COMMON,
 ) -> None:
     """Remove expired idempotency keys, batch by batch."""
     removed = 0
     with common.records() as records:
-        while count := records.purge_keys(limit=max(batch, 1)):
+        while count := records.purge_keys(limit=batch):
             removed += count
     common.printer.purged(removed)
 

@@ -32,15 +32,19 @@ from segmentflow_core import (
 __all__ = [
     "COMMON",
     "DEFAULT_STORE",
+    "MOST_AT_ONCE",
     "NOT_REDACTED",
     "REDACTION_VARIABLE",
     "Before",
     "By",
     "Common",
     "Limit",
+    "MaxAttempts",
+    "Organization",
     "PlaceholderIds",
     "Redacted",
     "behind_the_command",
+    "check_length",
     "read_bytes",
     "standard_input",
 ]
@@ -48,6 +52,30 @@ __all__ = [
 DEFAULT_STORE: Final = "sqlite:///segmentflow.db"
 _LIMITS: Final = Limits()
 
+MOST_AT_ONCE: Final = 100_000
+"""How many records a page or a batch may have, at most."""
+
+_MOST_ATTEMPTS: Final = 1_000_000
+_LONGEST: Final = 255
+
+
+def check_length(_type: object, text: str | None) -> None:
+    """Check the length of a name that is kept, such as who does something.
+
+    Raises:
+        ValueError: it is not 1 to 255 characters; this is wrong usage.
+    """
+    if text is not None and not 0 < len(text) <= _LONGEST:
+        raise ValueError(f"Must have 1 to {_LONGEST} characters.")
+
+
+def _check_organization(_type: object, organization: str) -> None:
+    check_length(_type, organization)
+    if not organization.isprintable():
+        raise ValueError("Must be printable.")
+
+
+Organization = Annotated[str, Parameter(help="Whose data it is.", validator=_check_organization)]
 
 REDACTION_VARIABLE: Final = "SEGMENTFLOW_REDACT"
 """Holds paths and names between commas. Options add to it: none can take it back."""
@@ -104,7 +132,7 @@ class Common:
     store: Annotated[str, Parameter(help="URL of the store.", env_var="SEGMENTFLOW_STORE")] = (
         DEFAULT_STORE
     )
-    organization: Annotated[str, Parameter(help="Whose data it is.")] = "default"
+    organization: Organization = "default"
     json: Annotated[bool, Parameter(help="Print one JSON document."), FLAG] = False
 
     @contextmanager
@@ -235,6 +263,17 @@ PlaceholderIds = Annotated[
 ]
 
 
-Limit = Annotated[int, Parameter(help="How many at most.", validator=Number(gte=1))]
-By = Annotated[str | None, Parameter(help="Who does it, for the record; no personal data.")]
+Limit = Annotated[
+    int, Parameter(help="How many at most.", validator=Number(gte=1, lte=MOST_AT_ONCE))
+]
+MaxAttempts = Annotated[
+    int,
+    Parameter(
+        help="After this many an Enrollment is dead.", validator=Number(gte=1, lte=_MOST_ATTEMPTS)
+    ),
+]
+By = Annotated[
+    str | None,
+    Parameter(help="Who does it, for the record; no personal data.", validator=check_length),
+]
 Before = Annotated[str | None, Parameter(help="Only ids below this one: the next page.")]

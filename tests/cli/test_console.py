@@ -88,7 +88,7 @@ def test_what_is_missing_is_named(run, store, served, monkeypatch):
         status, _, err = run("console", "--port", taken.server_port)
         assert (status, f"Cannot listen on 127.0.0.1:{taken.server_port}" in err) == (1, True)
     status, _, err = run("console", "--by", "x" * 256)
-    assert (status, "1 to 255 characters" in err) == (1, True)
+    assert (status, "1 to 255 characters" in err) == (2, True)
     monkeypatch.setattr(command, "find_spec", lambda _name: None)
     status, _, err = run("console")
     assert (status, "extra console" in err) == (1, True)

@@ -181,3 +181,47 @@ def test_a_byte_order_mark_does_not_let_a_file_be_cut_short(run, folder):
     (folder / "j.yaml").write_bytes(MARK + b"journeys: []\n".ljust(4 * 1024 * 1024 + 1, b"\n"))
     status, _, err = run("journeys", "apply", "j.yaml", "--dry-run")
     assert (status, "must not be larger than" in err) == (1, True)
+
+
+ID = "019bf964-302b-7a7f-add2-589343ef9f32"
+BOUNDS = [
+    *((f"{command} --limit", "100000", "100001") for command in ("events list", "audit")),
+    *((f"{command} --limit", "100000", "100001") for command in ("profiles list", "why nobody")),
+    ("enrollments list --limit", "1", "0"),
+    ("enrollments claim --limit", "100000", "100001"),
+    ("enrollments claim --max-attempts", "1000000", "1000001"),
+    ("enrollments claim --max-attempts", "1", "0"),
+    ("enrollments claim --lease", "366d", "366d1s"),
+    (f"enrollments extend {ID} --token t --lease", "366d", "367d"),
+    (f"enrollments release {ID} --token t --delay", "366d", "367d"),
+    (f"enrollments release {ID} --token t --max-attempts", "1000000", "1000001"),
+    ("work handlers:one --drain --concurrency", "10000", "10001"),
+    ("work handlers:one --drain --max-attempts", "1000000", "0"),
+    ("work handlers:one --drain --lease", "366d", "367d"),
+    ("work handlers:one --drain --measure", "366d", "367d"),
+    ("work handlers:one --drain --grace", "366d", "367d"),
+    ("retain --yes --events 400d --batch", "100000", "100001"),
+    ("purge --batch", "100000", "100001"),
+    ("purge --batch", "1", "0"),
+    ("keys create --scope events:read --by", "b" * 255, "b" * 256),
+    ("journeys list --organization", "o" * 255, "o" * 256),
+    ("journeys list --organization", "o", "\t"),
+]
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(("command", "allowed", "beyond"), BOUNDS)
+def test_an_option_beyond_what_the_library_takes_is_wrong_usage(
+    run, folder, command, allowed, beyond
+):
+    (folder / "handlers.py").write_text("def one(assignment): ...\n")
+    words = command.split()
+    status, _, err = run(*words, allowed)
+    assert status == 0 or err.startswith("not_found:"), err
+    status, _, err = run(*words, beyond)
+    assert (status, words[-1] in err) == (2, True)
+
+
+@pytest.mark.usefixtures("store")
+def test_nobody_is_no_operator_of_the_page(run):
+    assert run("console", "--by", "")[0] == 2
