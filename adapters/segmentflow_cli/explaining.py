@@ -114,7 +114,7 @@ def _event_tree(event: dict[str, Any]) -> Tree:
     tree.add(_text(f"occurred {event['occurredAt']}, received {event['receivedAt']}"))
     for path in event["unmatchedPaths"]:
         tree.add(_text(f"the redaction path {path} names nothing", "yellow"))
-    if not event["journeys"]:
+    if not event["journeys"] and not event["silent"]:
         tree.add(_text("No Journey listens for this event.", "yellow"))
     for journey in event["journeys"]:
         _add_journey(tree, journey)

@@ -97,17 +97,18 @@ def _tree(story: dict[str, Any], journey: str | None) -> Tree:
         which = "No event." if journey is None else f"{journey} listened for none of these events."
         tree.add(_text(which, "yellow"))
     for event in story["events"]:
-        _add_event(tree, event)
+        _add_event(tree, event, journey)
     return tree
 
 
-def _add_event(tree: Tree, event: dict[str, Any]) -> None:
+def _add_event(tree: Tree, event: dict[str, Any], journey: str | None) -> None:
     branch = tree.add(
         _text(event["event"], "bold").append(f"  {event['eventId']}", "default not bold")
     )
     branch.add(_text(f"received {event['receivedAt']}", "dim"))
     if not event["outcomes"]:
-        branch.add(_text("No Journey listened for this event.", "dim"))
+        whoever = "No Journey listened" if journey is None else f"{journey} did not listen"
+        branch.add(_text(f"{whoever} for this event.", "dim"))
     for outcome in event["outcomes"]:
         _add_outcome(branch, outcome)
     for each in event.get("withdrew", ()):

@@ -116,6 +116,23 @@ def test_why_says_where_no_journey_listened(run, tracker, receipt):
     assert "No event." in run("why", "cus_123", "--before", oldest)[1]
 
 
+def test_why_of_one_journey_says_that_this_one_did_not_listen(run, tracker):
+    """An event that withdrew what waited in it is told of, whatever it did in another."""
+    tracker.journeys.publish(
+        [
+            a_journey(
+                "reminder", trigger={"event": "cart.filled"}, cancelOn=[{"event": "order.created"}]
+            ),
+            a_journey(),
+        ]
+    )
+    tracker.track(a_request("cart.filled", profile=WHO), "cart")
+    order(tracker, "1")
+    page = run("why", "cus_123", "--journey", "reminder")[1]
+    assert "reminder did not listen for this event." in page
+    assert "No Journey listened" not in page
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
