@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
@@ -18,10 +18,19 @@ __all__ = ["events"]
 events = App(name="events", help="Read recorded events.")
 
 
-@events.command(name="list")
+def _check_list(**given: Any) -> None:
+    if given.get("profile") is not None and given.get("email") is not None:
+        raise ValueError("Give one of --profile and --email.")
+
+
+@events.command(name="list", validator=_check_list)
 def list_events(
     *,
     profile: Annotated[str | None, Parameter(help="Only of this Profile, as WHO.")] = None,
+    email: Annotated[
+        str | None,
+        Parameter(help="Only of the Profile that has this email, or has it as an alias."),
+    ] = None,
     event: Annotated[str | None, Parameter(help="Only of exactly this name.")] = None,
     reference: Annotated[str | None, Parameter(help="Only of exactly this referenceId.")] = None,
     since: Annotated[
@@ -43,6 +52,8 @@ def list_events(
         if profile is not None:
             who = whole_profile(records, profile, whose)
             profile_id = records.find_profile(who, organization_id=whose).profile_id
+        elif email is not None:
+            profile_id = records.find_profile(email=email, organization_id=whose).profile_id
         if before is not None:
             (before,) = whole_events(records, [before], whose)
         found = records.events(
