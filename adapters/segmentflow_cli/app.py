@@ -32,6 +32,7 @@ from segmentflow_cli.journey_files import JourneyFormat, load_journeys
 from segmentflow_cli.journey_stats import show_stats
 from segmentflow_cli.keys import keys
 from segmentflow_cli.migrating import migrate
+from segmentflow_cli.not_found import JOURNEY, JOURNEY_VERSION, sought
 from segmentflow_cli.options import (
     COMMON,
     MOST_AT_ONCE,
@@ -241,7 +242,8 @@ def show_journey(
     common: Common = COMMON,
 ) -> None:
     """Show one Journey."""
-    with common.journeys() as journeys:
+    what = JOURNEY if version is None else JOURNEY_VERSION
+    with common.journeys() as journeys, sought(what):
         journey = journeys.get(journey_id, version, organization_id=common.organization)
     common.printer.page(published_document(journey), journey_page)
 

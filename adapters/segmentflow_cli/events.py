@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from segmentflow_cli.ids import whole_events, whole_profile
+from segmentflow_cli.not_found import EMAIL, EVENT, sought
 from segmentflow_cli.options import COMMON, Before, Common, Limit
 from segmentflow_cli.pages import event_page
 from segmentflow_cli.times import MOMENT
@@ -53,7 +54,8 @@ def list_events(
             who = whole_profile(records, profile, whose)
             profile_id = records.find_profile(who, organization_id=whose).profile_id
         elif email is not None:
-            profile_id = records.find_profile(email=email, organization_id=whose).profile_id
+            with sought(EMAIL):
+                profile_id = records.find_profile(email=email, organization_id=whose).profile_id
         if before is not None:
             (before,) = whole_events(records, [before], whose)
         found = records.events(
@@ -77,7 +79,7 @@ def show_event(
     common: Common = COMMON,
 ) -> None:
     """Show one event with what each Journey did with it."""
-    with common.records() as records:
+    with common.records() as records, sought(EVENT):
         (event_id,) = whole_events(records, [event_id], common.organization)
         event = records.event(event_id, organization_id=common.organization)
     common.printer.page(event_document(event), event_page)

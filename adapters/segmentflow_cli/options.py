@@ -16,6 +16,7 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from segmentflow_cli.flags import FLAG
+from segmentflow_cli.not_found import API_KEY, ENROLLMENT, JOURNEY, WHO, sought
 from segmentflow_cli.printing import Printer
 from segmentflow_cli.stores import find_keys, opened, woken_workers
 from segmentflow_core import (
@@ -152,15 +153,21 @@ class Common:
             )
 
     @contextmanager
+    def _opened(self, what: str) -> Generator[Any]:
+        """Open the store to look for this, and close it afterwards."""
+        with opened(self.store, organization=self.organization) as storage, sought(what):
+            yield storage
+
+    @contextmanager
     def journeys(self) -> Generator[Journeys]:
         """Open the store, give its Journeys, and close it afterwards."""
-        with opened(self.store, organization=self.organization) as storage:
+        with self._opened(JOURNEY) as storage:
             yield Journeys(storage)
 
     @contextmanager
     def enrollments(self) -> Generator[Enrollments]:
         """Open the store, give its Enrollments, and close it afterwards."""
-        with opened(self.store, organization=self.organization) as storage:
+        with self._opened(ENROLLMENT) as storage:
             yield Enrollments(storage)
 
     @contextmanager
@@ -175,13 +182,13 @@ class Common:
     @contextmanager
     def people(self) -> Generator[People]:
         """Open the store, give its people, and close it afterwards."""
-        with opened(self.store, organization=self.organization) as storage:
+        with self._opened(WHO) as storage:
             yield People(storage)
 
     @contextmanager
     def api_keys(self) -> Generator[ApiKeys]:
         """Open the store, give its API Keys, and close it afterwards."""
-        with opened(self.store, organization=self.organization) as storage:
+        with self._opened(API_KEY) as storage:
             yield ApiKeys(storage)
 
     @property

@@ -15,6 +15,7 @@ from rich.tree import Tree
 
 from segmentflow_cli.explaining import add_facts
 from segmentflow_cli.ids import whole_events, whole_profile, whole_profile_id
+from segmentflow_cli.not_found import JOURNEY, sought
 from segmentflow_cli.options import COMMON, Before, Common, Limit
 from segmentflow_cli.pages import profile_page, withdrawal_line
 from segmentflow_cli.printing import print_json, told_end
@@ -68,13 +69,15 @@ def why(
     with common.records() as records:
         if before is not None:
             (before,) = whole_events(records, [before], common.organization)
-        story = records.why(
-            whole_profile(records, who, common.organization),
-            journey_id=journey,
-            limit=limit,
-            before=before,
-            organization_id=common.organization,
-        )
+        whose = whole_profile(records, who, common.organization)
+        with sought(JOURNEY):
+            story = records.why(
+                whose,
+                journey_id=journey,
+                limit=limit,
+                before=before,
+                organization_id=common.organization,
+            )
     document = story_document(story)
     if common.json:
         print_json(document, sys.stdout)
