@@ -79,5 +79,6 @@ def console(
 def _account() -> str:
     """Return the name of who runs the command, where the machine tells."""
     with suppress(OSError, KeyError, ImportError):
-        return getpass.getuser()[:_LONGEST] or _NOBODY
+        name = getpass.getuser().encode("utf-8", "backslashreplace").decode()
+        return name[:_LONGEST] or _NOBODY
     return _NOBODY
