@@ -105,7 +105,13 @@ def a_world(storage, clock):
         name="alex",
         referenceId="ord_9421",
         redactedDataPaths=["/event/payment/token"],
-        properties={"plan": "Pro", "firstName": MARKUP, "tags": ["a\u202eb", {"b": 1}]},
+        properties={
+            "plan": "Pro",
+            "firstName": MARKUP,
+            "tags": ["a\u202eb", {"b": 1}],
+            "about": "She likes tea. " * 200,
+            **{f"visited{number:02}": number for number in range(20)},
+        },
     )
     track("signed.up", {"from": "landing"}, name="alex", properties={"plan": "Pro"})
     for claimed in tracker.enrollments.claim(limit=4, journey_id="order-confirmation"):

@@ -32,11 +32,14 @@ from segmentflow_cli.journey_files import JourneyFormat, load_journeys
 from segmentflow_cli.journey_stats import show_stats
 from segmentflow_cli.keys import keys
 from segmentflow_cli.migrating import migrate
+from segmentflow_cli.not_found import JOURNEY, JOURNEY_VERSION, sought
 from segmentflow_cli.options import (
     COMMON,
+    MOST_AT_ONCE,
     NOT_REDACTED,
     By,
     Common,
+    Organization,
     PlaceholderIds,
     Redacted,
     behind_the_command,
@@ -137,7 +140,7 @@ def demo(
     store: Annotated[
         str | None, Parameter(help="Use this store in place of a temporary one.")
     ] = None,
-    organization: Annotated[str, Parameter(help="Whose data it is.")] = COMMON.organization,
+    organization: Organization = COMMON.organization,
     json: Annotated[bool, Parameter(help="Print one JSON document."), FLAG] = False,
 ) -> None:
     """Take the documented request through `events.track`, end to end, and show what is stored."""
@@ -239,7 +242,8 @@ def show_journey(
     common: Common = COMMON,
 ) -> None:
     """Show one Journey."""
-    with common.journeys() as journeys:
+    what = JOURNEY if version is None else JOURNEY_VERSION
+    with common.journeys() as journeys, sought(what):
         journey = journeys.get(journey_id, version, organization_id=common.organization)
     common.printer.page(published_document(journey), journey_page)
 
@@ -380,13 +384,19 @@ def serve(
 @app.command(group=_RUN)
 def purge(
     *,
-    batch: Annotated[int, Parameter(help="How many keys one transaction removes.")] = 1000,
+    batch: Annotated[
+        int,
+        Parameter(
+            help="How many keys one transaction removes.",
+            validator=Number(gte=1, lte=MOST_AT_ONCE),
+        ),
+    ] = 1000,
     common: Common = COMMON,
 ) -> None:
     """Remove expired idempotency keys, batch by batch."""
     removed = 0
     with common.records() as records:
-        while count := records.purge_keys(limit=max(batch, 1)):
+        while count := records.purge_keys(limit=batch):
             removed += count
     common.printer.purged(removed)
 

@@ -17,7 +17,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from segmentflow_cli.flags import FLAG
-from segmentflow_cli.options import COMMON, Common
+from segmentflow_cli.options import COMMON, Common, check_length
 from segmentflow_cli.stores import opened
 from segmentflow_core.errors import ConfigurationError
 
@@ -40,6 +40,7 @@ def console(
         str | None,
         Parameter(
             help="Who is at the page, for the record.",
+            validator=check_length,
             show_default=lambda _: "the name of your account on this machine",
         ),
     ] = None,
@@ -78,5 +79,6 @@ def console(
 def _account() -> str:
     """Return the name of who runs the command, where the machine tells."""
     with suppress(OSError, KeyError, ImportError):
-        return getpass.getuser()[:_LONGEST] or _NOBODY
+        name = getpass.getuser().encode("utf-8", "backslashreplace").decode()
+        return name[:_LONGEST] or _NOBODY
     return _NOBODY

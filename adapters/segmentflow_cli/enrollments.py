@@ -16,9 +16,9 @@ from cyclopts import App, Parameter
 from segmentflow_cli.confirming import Yes, confirm
 from segmentflow_cli.flags import FLAG
 from segmentflow_cli.ids import whole_enrollments, whole_events, whole_profile
-from segmentflow_cli.options import COMMON, Before, By, Common, Limit
+from segmentflow_cli.options import COMMON, Before, By, Common, Limit, MaxAttempts
 from segmentflow_cli.pages import enrollment_page
-from segmentflow_cli.times import DURATION
+from segmentflow_cli.times import WAIT
 from segmentflow_core import Enrollment, Enrollments, EnrollmentStatus, Lease, SegmentflowError
 from segmentflow_core.wire import claimed_document, enrollment_document
 
@@ -38,9 +38,8 @@ LeaseLength = Annotated[
         help="How long the lease is, such as 5m or PT5M.",
         show_default=lambda _: "5m",
     ),
-    DURATION,
+    WAIT,
 ]
-MaxAttempts = Annotated[int, Parameter(help="After this many an Enrollment is dead.")]
 TokenOption = Annotated[str, Parameter(name="--token", help="Of the claim that handed them over.")]
 
 
@@ -141,7 +140,7 @@ def release(
             help="Hand them to nobody for this long, such as 30s or PT30S.",
             show_default=lambda _: "none",
         ),
-        DURATION,
+        WAIT,
     ] = _NO_DELAY,
     uncounted: Annotated[
         bool,

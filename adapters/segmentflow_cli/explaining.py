@@ -16,6 +16,7 @@ from rich.tree import Tree
 
 from segmentflow_cli.ids import whole_events
 from segmentflow_cli.journey_files import load_journeys
+from segmentflow_cli.not_found import EVENT, JOURNEY, sought
 from segmentflow_cli.options import (
     COMMON,
     NOT_REDACTED,
@@ -86,9 +87,11 @@ def explain(
     drafts = None if journeys is None else load_journeys(journeys)
     whose = common.organization
     limits = Limits(allow_placeholder_ids=placeholder_ids)
-    with common.records(redacted, limits) as records:
+    with common.records(redacted, limits) as records, sought(JOURNEY):
         if event is not None:
-            (event,) = whole_events(records, [event], whose)
+            with sought(EVENT):
+                (event,) = whole_events(records, [event], whose)
+                records.event(event, organization_id=whose)
             explained = records.explain(
                 event, journeys=drafts, journey_id=journey, organization_id=whose
             )
@@ -114,7 +117,7 @@ def _event_tree(event: dict[str, Any]) -> Tree:
     tree.add(_text(f"occurred {event['occurredAt']}, received {event['receivedAt']}"))
     for path in event["unmatchedPaths"]:
         tree.add(_text(f"the redaction path {path} names nothing", "yellow"))
-    if not event["journeys"]:
+    if not event["journeys"] and not event["silent"]:
         tree.add(_text("No Journey listens for this event.", "yellow"))
     for journey in event["journeys"]:
         _add_journey(tree, journey)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
+from segmentflow_cli.not_found import WHO, sought
 from segmentflow_core import ApiKeys, Enrollments, Records, SegmentflowError
 from segmentflow_core.errors import ConfigurationError, NotFound
 
@@ -132,10 +133,10 @@ def whole_profile(records: Records, who: str, organization: str) -> str:
         NotFound: nobody is called so, and no id of the newest Profiles ends so.
     """
     try:
-        return records.find_profile(who, organization_id=organization).profile_id
-    except NotFound as error:  # neither an email, an external id nor a whole id
+        with sought(WHO):
+            return records.find_profile(who, organization_id=organization).profile_id
+    except NotFound:  # neither an email, an external id nor a whole id
         if not is_short(who):
-            error.add_note("No Profile has this email, external id or id.")
             raise
     return whole_profile_id(records, who, organization)
 

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from jsonpointer import resolve_pointer
 
-from segmentflow_cli.options import standard_input
+from segmentflow_cli.options import read_bytes
 from segmentflow_cli.yaml_text import YamlFault, parse_yaml
 from segmentflow_core.errors import InvalidJourney, InvalidRequest, InvalidTemplate, Violation
 from segmentflow_core.journeys import journey_definitions
@@ -124,7 +124,7 @@ def read_template_file(file: str | Path) -> Any:
 def _read_document(
     file: str | Path, form: JourneyFormat | None, refused: type[InvalidRequest]
 ) -> tuple[Any, JourneyFormat]:
-    raw = _read(file)
+    raw = read_bytes(file, _MAX_BYTES + 1)
     if len(raw) > _MAX_BYTES:
         raise _refusal(refused, f"must not be larger than {_MAX_BYTES} bytes")
     form = form or _form_of(file, raw)
@@ -146,13 +146,6 @@ def _read_document(
         refusal = _refusal(refused, f"is not valid TOML{f', {where[1]}' if where else ''}")
     # Raised outside the handlers: the parsers' errors quote what they read.
     raise refusal
-
-
-def _read(file: str | Path) -> bytes:
-    if file == "-":
-        return standard_input().read(_MAX_BYTES + 1)
-    with Path(file).open("rb") as opened:
-        return opened.read(_MAX_BYTES + 1)
 
 
 def _form_of(file: str | Path, raw: bytes) -> JourneyFormat:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import sys
@@ -15,6 +16,7 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from segmentflow_cli.flags import FLAG
+from segmentflow_cli.not_found import API_KEY, ENROLLMENT, JOURNEY, WHO, sought
 from segmentflow_cli.printing import Printer
 from segmentflow_cli.stores import find_keys, opened, woken_workers
 from segmentflow_core import (
@@ -31,15 +33,19 @@ from segmentflow_core import (
 __all__ = [
     "COMMON",
     "DEFAULT_STORE",
+    "MOST_AT_ONCE",
     "NOT_REDACTED",
     "REDACTION_VARIABLE",
     "Before",
     "By",
     "Common",
     "Limit",
+    "MaxAttempts",
+    "Organization",
     "PlaceholderIds",
     "Redacted",
     "behind_the_command",
+    "check_length",
     "read_bytes",
     "standard_input",
 ]
@@ -47,6 +53,30 @@ __all__ = [
 DEFAULT_STORE: Final = "sqlite:///segmentflow.db"
 _LIMITS: Final = Limits()
 
+MOST_AT_ONCE: Final = 100_000
+"""How many records a page or a batch may have, at most."""
+
+_MOST_ATTEMPTS: Final = 1_000_000
+_LONGEST: Final = 255
+
+
+def check_length(_type: object, text: str | None) -> None:
+    """Check the length of a name that is kept, such as who does something.
+
+    Raises:
+        ValueError: it is not 1 to 255 characters; this is wrong usage.
+    """
+    if text is not None and not 0 < len(text) <= _LONGEST:
+        raise ValueError(f"Must have 1 to {_LONGEST} characters.")
+
+
+def _check_organization(_type: object, organization: str) -> None:
+    check_length(_type, organization)
+    if not organization.isprintable():
+        raise ValueError("Must be printable.")
+
+
+Organization = Annotated[str, Parameter(help="Whose data it is.", validator=_check_organization)]
 
 REDACTION_VARIABLE: Final = "SEGMENTFLOW_REDACT"
 """Holds paths and names between commas. Options add to it: none can take it back."""
@@ -103,7 +133,7 @@ class Common:
     store: Annotated[str, Parameter(help="URL of the store.", env_var="SEGMENTFLOW_STORE")] = (
         DEFAULT_STORE
     )
-    organization: Annotated[str, Parameter(help="Whose data it is.")] = "default"
+    organization: Organization = "default"
     json: Annotated[bool, Parameter(help="Print one JSON document."), FLAG] = False
 
     @contextmanager
@@ -123,15 +153,21 @@ class Common:
             )
 
     @contextmanager
+    def _opened(self, what: str) -> Generator[Any]:
+        """Open the store to look for this, and close it afterwards."""
+        with opened(self.store, organization=self.organization) as storage, sought(what):
+            yield storage
+
+    @contextmanager
     def journeys(self) -> Generator[Journeys]:
         """Open the store, give its Journeys, and close it afterwards."""
-        with opened(self.store, organization=self.organization) as storage:
+        with self._opened(JOURNEY) as storage:
             yield Journeys(storage)
 
     @contextmanager
     def enrollments(self) -> Generator[Enrollments]:
         """Open the store, give its Enrollments, and close it afterwards."""
-        with opened(self.store, organization=self.organization) as storage:
+        with self._opened(ENROLLMENT) as storage:
             yield Enrollments(storage)
 
     @contextmanager
@@ -146,13 +182,13 @@ class Common:
     @contextmanager
     def people(self) -> Generator[People]:
         """Open the store, give its people, and close it afterwards."""
-        with opened(self.store, organization=self.organization) as storage:
+        with self._opened(WHO) as storage:
             yield People(storage)
 
     @contextmanager
     def api_keys(self) -> Generator[ApiKeys]:
         """Open the store, give its API Keys, and close it afterwards."""
-        with opened(self.store, organization=self.organization) as storage:
+        with self._opened(API_KEY) as storage:
             yield ApiKeys(storage)
 
     @property
@@ -176,13 +212,25 @@ def standard_input() -> BinaryIO:
     return cast("BinaryIO", stream.buffer)
 
 
-def read_bytes(file: str) -> bytes:
-    """Read a whole file; ``-`` is standard input.
+def read_bytes(file: str | Path, most: int | None = None) -> bytes:
+    """Read a file; ``-`` is standard input.
+
+    The mark of the byte order that a file of UTF-8 may start with is no part of what is read.
+
+    Args:
+        file: the file's path.
+        most: how many bytes are read; default: all.
 
     Raises:
         OSError: it cannot be read.
     """
-    return standard_input().read() if file == "-" else Path(file).read_bytes()
+    size = -1 if most is None else most + len(codecs.BOM_UTF8)
+    if file == "-":
+        raw = standard_input().read(size)
+    else:
+        with Path(file).open("rb") as opened:
+            raw = opened.read(size)
+    return raw.removeprefix(codecs.BOM_UTF8)[:most]
 
 
 _TOKENS: Final = {"--store": 2, "--organization": 2, "--json": 1}
@@ -222,6 +270,17 @@ PlaceholderIds = Annotated[
 ]
 
 
-Limit = Annotated[int, Parameter(help="How many at most.", validator=Number(gte=1))]
-By = Annotated[str | None, Parameter(help="Who does it, for the record; no personal data.")]
+Limit = Annotated[
+    int, Parameter(help="How many at most.", validator=Number(gte=1, lte=MOST_AT_ONCE))
+]
+MaxAttempts = Annotated[
+    int,
+    Parameter(
+        help="After this many an Enrollment is dead.", validator=Number(gte=1, lte=_MOST_ATTEMPTS)
+    ),
+]
+By = Annotated[
+    str | None,
+    Parameter(help="Who does it, for the record; no personal data.", validator=check_length),
+]
 Before = Annotated[str | None, Parameter(help="Only ids below this one: the next page.")]

@@ -15,6 +15,7 @@ from rich.tree import Tree
 
 from segmentflow_cli.explaining import add_facts
 from segmentflow_cli.ids import whole_events, whole_profile, whole_profile_id
+from segmentflow_cli.not_found import JOURNEY, sought
 from segmentflow_cli.options import COMMON, Before, Common, Limit
 from segmentflow_cli.pages import profile_page, withdrawal_line
 from segmentflow_cli.printing import print_json, told_end
@@ -68,13 +69,15 @@ def why(
     with common.records() as records:
         if before is not None:
             (before,) = whole_events(records, [before], common.organization)
-        story = records.why(
-            whole_profile(records, who, common.organization),
-            journey_id=journey,
-            limit=limit,
-            before=before,
-            organization_id=common.organization,
-        )
+        whose = whole_profile(records, who, common.organization)
+        with sought(JOURNEY):
+            story = records.why(
+                whose,
+                journey_id=journey,
+                limit=limit,
+                before=before,
+                organization_id=common.organization,
+            )
     document = story_document(story)
     if common.json:
         print_json(document, sys.stdout)
@@ -97,17 +100,18 @@ def _tree(story: dict[str, Any], journey: str | None) -> Tree:
         which = "No event." if journey is None else f"{journey} listened for none of these events."
         tree.add(_text(which, "yellow"))
     for event in story["events"]:
-        _add_event(tree, event)
+        _add_event(tree, event, journey)
     return tree
 
 
-def _add_event(tree: Tree, event: dict[str, Any]) -> None:
+def _add_event(tree: Tree, event: dict[str, Any], journey: str | None) -> None:
     branch = tree.add(
         _text(event["event"], "bold").append(f"  {event['eventId']}", "default not bold")
     )
     branch.add(_text(f"received {event['receivedAt']}", "dim"))
     if not event["outcomes"]:
-        branch.add(_text("No Journey listened for this event.", "dim"))
+        whoever = "No Journey listened" if journey is None else f"{journey} did not listen"
+        branch.add(_text(f"{whoever} for this event.", "dim"))
     for outcome in event["outcomes"]:
         _add_outcome(branch, outcome)
     for each in event.get("withdrew", ()):

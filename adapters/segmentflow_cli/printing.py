@@ -33,9 +33,6 @@ _CHANGES: Final = {
     "new_status": "now {status}",
     "unchanged": "unchanged",
 }
-_OF_THE_STORE: Final = ("invalid_configuration", "not_found", "storage_unavailable")
-"""Refusals that another store, or another Organization in it, may answer."""
-
 _SHOWN_IDS: Final = 3
 _FAILURE: Final = 60
 
@@ -393,9 +390,8 @@ class Printer:
         say(console, Text(error.code, "bold red").append(f": {error.message}", "default"))
         for fault in faults(error, "the document"):
             say(console, fault)
-        if error.code in _OF_THE_STORE:
-            for note in getattr(error, "__notes__", ()):
-                say(console, f"  {note}")
+        for note in getattr(error, "__notes__", ()):
+            say(console, f"  {note}")
 
     def unreadable(self, name: object, why: str) -> None:
         """Say on stderr that a file cannot be used."""

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from segmentflow_cli.confirming import Yes, confirm
 from segmentflow_cli.flags import FLAG
-from segmentflow_cli.options import COMMON, By, Common
+from segmentflow_cli.options import COMMON, MOST_AT_ONCE, By, Common
 from segmentflow_cli.printing import counted
 from segmentflow_cli.stores import opened
 from segmentflow_cli.times import DURATION
@@ -55,7 +55,10 @@ def retain(
     ] = False,
     batch: Annotated[
         int,
-        Parameter(help="How many records one transaction looks at.", validator=Number(gte=1)),
+        Parameter(
+            help="How many records one transaction looks at.",
+            validator=Number(gte=1, lte=MOST_AT_ONCE),
+        ),
     ] = RETAINED_AT_ONCE,
     by: By = None,
     yes: Yes = False,

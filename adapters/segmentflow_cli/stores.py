@@ -37,6 +37,9 @@ SECRET_VARIABLE: Final = "SEGMENTFLOW_FINGERPRINT_KEY"
 PREVIOUS_VARIABLE: Final = "SEGMENTFLOW_PREVIOUS_FINGERPRINT_KEYS"
 """Secrets that were current before, one a line."""
 
+_OF_THE_STORE: Final = ("invalid_configuration", "not_found", "storage_unavailable")
+"""Refusals that another store, or another Organization in it, may answer."""
+
 _GROUP: Final = "segmentflow.storages"
 _OF_SQL: Final = ("postgresql", "sqlite")
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9.-]{0,31}")
@@ -47,16 +50,32 @@ _OTHER_SPELLINGS: Final = {"postgres": "postgresql"}
 def opened(url: str, *, create: bool = False, organization: str | None = None) -> Generator[Any]:
     """Open the store at `url` with the adapter registered for its scheme; close it afterwards.
 
-    A refusal of what is done meanwhile gets a note that names the store.
+    A refusal that another store may answer names this one: in a note, and in its details as
+    ``store`` and ``organization``.
 
     Args:
         url: the store's URL.
         create: whether to create its tables, if it has any.
-        organization: whose data is worked on, for the note.
+        organization: whose data is worked on, to be named with the store.
 
     Raises:
         ConfigurationError: no adapter is registered for its scheme, or the adapter refuses the URL.
     """
+    storage = _open(url)
+    try:
+        if create and hasattr(storage, "create_all"):
+            storage.create_all()
+        yield storage
+    except SegmentflowError as error:
+        if error.code in _OF_THE_STORE:
+            _name_store(error, place_of(url), organization)
+        raise
+    finally:
+        if hasattr(storage, "close"):
+            storage.close()
+
+
+def _open(url: str) -> Any:
     known = entry_points(group=_GROUP)
     scheme = scheme_of(url)
     if scheme not in known.names:
@@ -69,20 +88,16 @@ def opened(url: str, *, create: bool = False, organization: str | None = None) -
             f"{', '.join(f'{name}:' for name in installed)}",
             details={"installed": installed},
         )
-    storage = known[scheme].load()(url)
-    try:
-        if create and hasattr(storage, "create_all"):
-            storage.create_all()
-        yield storage
-    except SegmentflowError as error:
-        place = place_of(url)
-        if place.partition(", ")[2] not in error.message or ", " not in place:
-            whose = "" if organization is None else f", Organization {organization}"
-            error.add_note(f"The store: {place}{whose}")
-        raise
-    finally:
-        if hasattr(storage, "close"):
-            storage.close()
+    return known[scheme].load()(url)
+
+
+def _name_store(error: SegmentflowError, place: str, organization: str | None) -> None:
+    """Let a refusal name the store: to programs in its details, to people in a note."""
+    whose = {} if organization is None else {"organization": organization}
+    error.details = {**error.details, "store": place, **whose}
+    if place.partition(", ")[2] not in error.message or ", " not in place:
+        told = "" if organization is None else f", Organization {organization}"
+        error.add_note(f"The store: {place}{told}")
 
 
 def place_of(url: str) -> str:

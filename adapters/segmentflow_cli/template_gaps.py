@@ -11,6 +11,7 @@ from cyclopts.validators import Number
 from segmentflow_cli.counting import MOST_COUNTED, told_counts, told_period
 from segmentflow_cli.flags import FLAG
 from segmentflow_cli.journey_files import read_template_file
+from segmentflow_cli.not_found import JOURNEY, sought
 from segmentflow_cli.options import COMMON, Common
 from segmentflow_cli.printing import counted
 from segmentflow_cli.tables import Column
@@ -71,7 +72,7 @@ def show_gaps(
 ) -> None:
     """Count in how many recorded events each pointer of a template found no value."""
     template = read_template_file(file)
-    with common.records() as records:
+    with common.records() as records, sought(JOURNEY):
         gaps = records.template_gaps(
             template,
             event=event,

@@ -12,7 +12,20 @@ from cyclopts import Parameter, Token
 from segmentflow_core.journeys import parse_duration
 from segmentflow_core.ports import parse_instant
 
-__all__ = ["DURATION", "MOMENT", "SECONDS", "read_duration", "read_moment", "read_seconds"]
+__all__ = [
+    "DURATION",
+    "LONGEST_WAIT",
+    "MOMENT",
+    "SECONDS",
+    "WAIT",
+    "read_duration",
+    "read_moment",
+    "read_seconds",
+]
+
+LONGEST_WAIT: Final = timedelta(days=366)
+"""For how long a lease, a rest or a stop may be, at most."""
+
 
 _SHORT: Final = re.compile(
     r"(?=[0-9])((?:[0-9]{1,6}w)?(?:[0-9]{1,6}d)?)((?:[0-9]{1,6}h)?(?:[0-9]{1,6}m)?(?:[0-9]{1,9}s)?)"
@@ -94,11 +107,19 @@ def _seconds(kind: object, tokens: Sequence[Token]) -> float:
     return int(seconds)
 
 
+def _check_wait(_type: object, wait: timedelta | None) -> None:
+    if wait is not None and wait > LONGEST_WAIT:
+        raise ValueError(f"Must be <= {LONGEST_WAIT.days}d.")
+
+
 SECONDS: Final = Parameter(converter=_seconds)
 """Reads seconds, as `read_seconds` does; whole ones where the option is an integer."""
 
 DURATION: Final = Parameter(converter=_duration)
 """Reads a duration, as `read_duration` does."""
+
+WAIT: Final = Parameter(converter=_duration, validator=_check_wait)
+"""Reads a duration of `LONGEST_WAIT` at most."""
 
 MOMENT: Final = Parameter(converter=_moment)
 """Reads an instant, as `read_moment` does."""

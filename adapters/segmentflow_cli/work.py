@@ -15,9 +15,9 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from segmentflow_cli.flags import FLAG
-from segmentflow_cli.options import COMMON, Common
+from segmentflow_cli.options import COMMON, Common, MaxAttempts
 from segmentflow_cli.stores import opened
-from segmentflow_cli.times import DURATION, SECONDS
+from segmentflow_cli.times import LONGEST_WAIT, SECONDS, WAIT
 from segmentflow_core.errors import ConfigurationError
 from segmentflow_worker import Handler, LoggingObserver, Worker
 from segmentflow_worker.ending import ended_in_time
@@ -25,6 +25,7 @@ from segmentflow_worker.ending import ended_in_time
 __all__ = ["work"]
 
 _LEASE: Final = timedelta(minutes=1)
+_MOST_AT_ONCE: Final = 10_000
 
 
 def work(
@@ -39,7 +40,10 @@ def work(
     /,
     *,
     concurrency: Annotated[
-        int, Parameter(help="How many handlers run at once.", validator=Number(gte=1))
+        int,
+        Parameter(
+            help="How many handlers run at once.", validator=Number(gte=1, lte=_MOST_AT_ONCE)
+        ),
     ] = 8,
     lease: Annotated[
         timedelta,
@@ -47,20 +51,21 @@ def work(
             help="How long others wait for this worker if it dies, such as 1m or PT1M.",
             show_default=lambda _: "1m",
         ),
-        DURATION,
+        WAIT,
     ] = _LEASE,
-    max_attempts: Annotated[int, Parameter(help="After this many an Enrollment is dead.")] = 10,
+    max_attempts: MaxAttempts = 10,
     grace: Annotated[
         int,
         Parameter(
-            help="Seconds that a stop waits for handlers, or as 1m.", validator=Number(gte=0)
+            help="Seconds that a stop waits for handlers, or as 1m.",
+            validator=Number(gte=0, lte=int(LONGEST_WAIT.total_seconds())),
         ),
         SECONDS,
     ] = 30,
     measure: Annotated[
         timedelta | None,
         Parameter(help="Log so often how much waits, and how long, such as 30s."),
-        DURATION,
+        WAIT,
     ] = None,
     drain: Annotated[
         bool,

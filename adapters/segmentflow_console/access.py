@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Final, TypeAlias
@@ -14,6 +15,8 @@ from segmentflow_core.errors import ConfigurationError
 __all__ = ["Operator", "Scope", "Who", "nobody"]
 
 _LONGEST: Final = 255
+_UNKEPT: Final = re.compile("[\0\ud800-\udfff]")
+"""Finds what no store keeps and no page shows."""
 
 
 class Scope(StrEnum):
@@ -30,6 +33,13 @@ def _scopes(given: Iterable[str]) -> frozenset[Scope]:
     if not set(named) <= known.keys():
         raise ConfigurationError(f"scopes are some of {', '.join(known)}.")
     return frozenset(known[name] for name in named)
+
+
+def _check_text(name: str, text: object) -> None:
+    if not isinstance(text, str) or not 0 < len(text) <= _LONGEST:
+        raise ConfigurationError(f"{name} must be a string of 1 to {_LONGEST} characters.")
+    if _UNKEPT.search(text) is not None:
+        raise ConfigurationError(f"{name} must have no U+0000 and no lone surrogate.")
 
 
 @frozen(repr=False)
@@ -50,8 +60,10 @@ class Operator:
     organization_id: str = "default"
 
     def __attrs_post_init__(self) -> None:
-        if not 0 < len(self.name) <= _LONGEST:
-            raise ConfigurationError(f"name must have 1 to {_LONGEST} characters.")
+        for field_name in ("name", "organization_id"):
+            _check_text(field_name, getattr(self, field_name))
+        if not self.organization_id.isprintable():
+            raise ConfigurationError("organization_id must be printable.")
 
     def __repr__(self) -> str:
         """Show what she may do, and not who she is."""

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Final, cast
 
 from fastapi import APIRouter, FastAPI, Request, Security
 from fastapi import Response as FastApiResponse
+from fastapi.datastructures import Default
+from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader
 from starlette.types import Receive, Scope, Send
 
@@ -55,10 +57,12 @@ def events_router(
     """Return a router that answers as the endpoint does, to be included in an app.
 
     The app's own documentation shows each route with its body, its answers and its errors. A body
-    is read no further than the endpoint's limit. An `Endpoint` runs in threads.
+    is read no further than the endpoint's limit. An `Endpoint` runs in threads. An operation's id
+    is its route's name, or what the host's own `generate_unique_id_function` makes of the route.
 
     Args:
         endpoint: what answers; without a prefix, which the app gives when it includes the router.
+            A parameter of that prefix is documented where a dependency of the router takes it.
         tags: under which the routes are shown.
         health: whether ``/healthz``, ``/readyz`` and ``/livez`` are routes too.
         max_requests: how many requests are answered at the same time, as of `AsgiApp`.
@@ -84,7 +88,8 @@ def events_router(
             documented.setdefault(route.path, set()).add(route.method)
             operation = paths[route.path][route.method.lower()]
             described = _resolved(operation, endpoint.openapi)
-            described.pop("security", None)  # FastAPI adds it, from the dependency
+            for added in ("security", "operationId"):  # FastAPI adds them itself
+                described.pop(added, None)
             _add(router, app, route, [route.method], described)
     for path, methods in documented.items():
         others = [method for method in _METHODS if method not in methods]
@@ -145,7 +150,6 @@ def _add(
         route.path,
         answer_caller if route.scope else answer,
         methods=list(methods),
-        operation_id=route.operation_id or None,
         summary=route.summary or None,
         response_class=FastApiResponse,
         response_model=None,
@@ -153,7 +157,13 @@ def _add(
         include_in_schema=described is not None,
         openapi_extra=described,
         name=route.operation_id or "refuse",
+        # A default gives way to a function of the host's, where an id of the operation would not.
+        generate_unique_id_function=Default(_name_of),
     )
+
+
+def _name_of(route: APIRoute) -> str:
+    return route.name
 
 
 def _resolved(node: Any, document: Mapping[str, Any], inside: tuple[str, ...] = ()) -> Any:

@@ -2,11 +2,13 @@
 
 Knows SQLAlchemy's events. It says `commit` before the database has committed; only what follows
 tells whether that succeeded: an error, or the connection's next transaction or its return to the
-pool. Of a driver's own connection only its host can say.
+pool. Of savepoints it tells neither the name nor those that a host sets as SQL, so they are read
+from the statements that ran. Of a driver's own connection only its host can say.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, TypeAlias
@@ -23,6 +25,15 @@ Tell: TypeAlias = Callable[[], object]
 
 _KEY: Final = "segmentflow: after the commit"
 
+_OF_A_SAVEPOINT: Final = re.compile(
+    r"""(?: \s | /\*.*?\*/ | --[^\n]*\n )*+
+    (?: (?P<set> SAVEPOINT )
+      | (?P<release> RELEASE (?: \s+ SAVEPOINT )? )
+      | ROLLBACK (?: \s+ (?: WORK | TRANSACTION ) )? \s+ TO (?: \s+ SAVEPOINT )?
+    ) \s+ (?P<name> "(?: [^"] | "" )+" | [^\s;]+ )""",
+    re.IGNORECASE | re.DOTALL | re.VERBOSE,
+)
+
 
 @define
 class AfterCommit:
@@ -31,12 +42,12 @@ class AfterCommit:
     Attributes:
         waiting: of the transaction that is open.
         committing: of the one whose commit has begun.
-        savepoints: how many waited when each savepoint that is open was set.
+        savepoints: each one that is open, in order: its name, and how many waited when it was set.
     """
 
     waiting: list[Tell] = field(factory=list)
     committing: list[Tell] = field(factory=list)
-    savepoints: list[int] = field(factory=list)
+    savepoints: list[tuple[str, int]] = field(factory=list)
 
     def add(self, tell: Tell) -> None:
         """Call this once the open transaction is committed."""
@@ -59,19 +70,29 @@ class AfterCommit:
         self.committing.clear()
         self._forget_waiting()
 
-    def set_savepoint(self) -> None:
-        """Note that a savepoint was set."""
-        self.savepoints.append(len(self.waiting))
+    def heard(self, statement: str) -> None:
+        """Note what a statement that has run did to a savepoint; most do nothing to any."""
+        found = _OF_A_SAVEPOINT.match(statement)
+        if found is None:
+            return
+        name = found["name"].strip('"').casefold()
+        if found["set"]:
+            self.savepoints.append((name, len(self.waiting)))
+        elif found["release"]:
+            del self.savepoints[max(self._latest(name), 0) :]
+        else:
+            self._roll_back_to(self._latest(name))
 
-    def release_savepoint(self) -> None:
-        """Note that the latest savepoint was released."""
-        if self.savepoints:
-            self.savepoints.pop()
+    def _latest(self, name: str) -> int:
+        """Return where the latest savepoint of a name stands; -1 for one older than the first."""
+        back = range(len(self.savepoints) - 1, -1, -1)
+        return next((at for at in back if self.savepoints[at][0] == name), -1)
 
-    def roll_back_savepoint(self) -> None:
-        """Forget what waited since the latest savepoint; all, where it is older than the first."""
-        since = self.savepoints.pop() if self.savepoints else 0
+    def _roll_back_to(self, at: int) -> None:
+        """Forget what waited since a savepoint, and those within it; it stays open itself."""
+        since = self.savepoints[at][1] if at >= 0 else 0
         del self.waiting[since:]
+        del self.savepoints[at + 1 :]
 
     def _forget_waiting(self) -> None:
         self.waiting.clear()
@@ -100,13 +121,18 @@ def _listen(connection: Connection, to: AfterCommit) -> None:
         "commit_twophase": to.commit,
         "rollback": to.rolled_back,
         "rollback_twophase": to.rolled_back,
-        "savepoint": to.set_savepoint,
-        "release_savepoint": to.release_savepoint,
-        "rollback_savepoint": to.roll_back_savepoint,
     }.items():
         event.listen(connection, name, call(what))
+    event.listen(connection, "after_cursor_execute", _heard_statement)
     listen_once(connection.dialect, "handle_error", _heard_error)
     listen_once(connection.engine.pool, "checkin", _heard_checkin)
+
+
+def _heard_statement(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+    """Note what a statement did to a savepoint."""
+    found: AfterCommit | None = connection.info.get(_KEY)
+    if found is not None:
+        found.heard(statement)
 
 
 def _heard_error(context: ExceptionContext) -> None:

@@ -141,6 +141,7 @@ _FINAL_REASONS: Final = (
     (r"authentication failed|not permitted to log in", "28000", "does not let user {user} in"),
     (r"permission denied for database", "42501", "does not let user {user} in"),
     (r"role .+ does not exist", "28000", "does not know user {user}"),
+    (r"^invalid (connection option|URI)", "08001", "is not asked: the URL has an unknown option"),
     (r"database .+ does not exist", "3D000", "does not exist: create it, or correct the URL"),
 )
 """What PostgreSQL says; what that means, which will not pass by itself."""

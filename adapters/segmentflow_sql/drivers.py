@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from sqlalchemy import URL, Dialect, Engine, create_engine, event, make_url
 from sqlalchemy import Connection as SqlalchemyConnection
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.util import asbool
 
 from segmentflow_core.errors import ConfigurationError
 from segmentflow_core.tracebacks import forgets_locals
@@ -38,6 +39,13 @@ _DRIVERS: Final = {
 _OPTION: Final = "segmentflow_database"
 """An execution option of a host's engine: which of PostgreSQL's kin is behind it."""
 
+
+_SQLITE_DRIVERS: Final = ("sqlite", "sqlite+pysqlite")
+_SQLITE_OPTIONS: Final = (
+    *("cached_statements", "check_same_thread", "detect_types"),
+    *("isolation_level", "timeout", "uri"),
+)
+"""What SQLAlchemy takes out of a URL's query for SQLite's driver."""
 
 _CONNECT_SECONDS: Final = 10
 _SILENT_MILLISECONDS: Final = 30_000
@@ -121,7 +129,7 @@ def open_engine(url: str) -> Engine:
     Raises:
         ConfigurationError: the URL cannot be used, or its driver is not installed.
     """
-    engine = None
+    engine, is_taken = None, True
     # A ValueError of theirs would show the part of the URL that it is about.
     with suppress(ArgumentError, ImportError, SQLAlchemyError, ValueError):
         parsed = make_url(url)
@@ -130,11 +138,28 @@ def open_engine(url: str) -> Engine:
         parsed = parsed.difference_update_query([_OPTION])
         if parsed.drivername in ("postgresql", "postgres"):
             parsed = parsed.set(drivername="postgresql+psycopg")
-        engine = create_engine(parsed, execution_options=asked, connect_args=_bounds(parsed))
+        is_taken = _takes_query(parsed)
+        if is_taken:
+            engine = create_engine(parsed, execution_options=asked, connect_args=_bounds(parsed))
+    if not is_taken:
+        raise ConfigurationError(
+            "The store's URL has an option that SQLite's driver does not take. It takes "
+            f"{', '.join(_SQLITE_OPTIONS)}; SQLite's own, such as mode, need uri=true."
+        )
     if engine is None:
         raise _unusable_url()
     event.listen(engine, "do_connect", _connected)
     return engine
+
+
+def _takes_query(url: URL) -> bool:
+    """Say whether SQLite's driver hears of all that a URL asks: SQLAlchemy only warns of more.
+
+    With ``uri=true`` the rest goes to SQLite itself.
+    """
+    if url.drivername not in _SQLITE_DRIVERS or asbool(url.query.get("uri", False)):
+        return True
+    return url.query.keys() <= set(_SQLITE_OPTIONS)
 
 
 def _bounds(url: URL) -> dict[str, Any]:

@@ -83,12 +83,17 @@ def test_a_store_without_tables_is_refused_before_anything_is_served(run, folder
     assert served == ([], [])
 
 
+def test_an_account_whose_name_is_no_utf_8_may_open_the_page(run, store, served, monkeypatch):
+    monkeypatch.setenv("LOGNAME", "sam\udcff")
+    assert run("console", "--no-browser")[0] == 0
+
+
 def test_what_is_missing_is_named(run, store, served, monkeypatch):
     with ConsoleServer(0) as taken:
         status, _, err = run("console", "--port", taken.server_port)
         assert (status, f"Cannot listen on 127.0.0.1:{taken.server_port}" in err) == (1, True)
     status, _, err = run("console", "--by", "x" * 256)
-    assert (status, "1 to 255 characters" in err) == (1, True)
+    assert (status, "1 to 255 characters" in err) == (2, True)
     monkeypatch.setattr(command, "find_spec", lambda _name: None)
     status, _, err = run("console")
     assert (status, "extra console" in err) == (1, True)

@@ -151,7 +151,7 @@ def test_wrong_usage_is_told_from_a_refusal(run, arguments):
 
 def test_a_lease_too_long_is_refused(run):
     status, _, err = run("claim", "--lease", "P1000D")
-    assert status == 1
+    assert status == 2
     assert "lease" in err
 
 

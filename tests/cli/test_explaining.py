@@ -240,7 +240,6 @@ def test_a_journey_that_does_not_listen_is_named_with_the_reason(run, write):
         "paused does not listen for this event: it is paused",
     ]
     assert page(run(*asked, "--journey", "paused"))[3:] == [
-        "No Journey listens for this event.",
         "paused does not listen for this event: it is paused",
     ]
 

@@ -72,7 +72,7 @@ def test_a_page_says_what_it_left_out(run, tracker):
 
 def test_a_journey_that_is_not_there_is_not_found(run, tracker):
     status, _, err = run("unheard-of")
-    assert (status, err.splitlines()[0]) == (1, "not_found: Not found.")
+    assert (status, err.splitlines()[0]) == (1, "not_found: Not found: no Journey has this id.")
     assert run("--at-most", "0")[0] == 2
     assert run("--since", "tomorrow")[0] == 2
 

@@ -116,6 +116,39 @@ def test_why_says_where_no_journey_listened(run, tracker, receipt):
     assert "No event." in run("why", "cus_123", "--before", oldest)[1]
 
 
+def test_why_of_one_journey_says_that_this_one_did_not_listen(run, tracker):
+    """An event that withdrew what waited in it is told of, whatever it did in another."""
+    tracker.journeys.publish(
+        [
+            a_journey(
+                "reminder", trigger={"event": "cart.filled"}, cancelOn=[{"event": "order.created"}]
+            ),
+            a_journey(),
+        ]
+    )
+    tracker.track(a_request("cart.filled", profile=WHO), "cart")
+    order(tracker, "1")
+    page = run("why", "cus_123", "--journey", "reminder")[1]
+    assert "reminder did not listen for this event." in page
+    assert "No Journey listened" not in page
+
+
+@pytest.mark.parametrize("email", ["alex@example.com", " ALEX@example.com", "alias@example.com"])
+def test_events_are_found_by_an_email(run, tracker, receipt, email):
+    goes = order(tracker, "2", profile={"email": "alias@example.com"})
+    order(tracker, "3", profile={"email": "b@example.com", "externalId": "alex@example.org"})
+    tracker.people.merge(receipt.profile_id, goes.profile_id)
+    found = answer(run("events", "list", "--email", email, "--json"))
+    assert [event["eventId"] for event in found] == [goes.event_id, receipt.event_id]
+
+
+def test_an_email_finds_no_other_identity_and_goes_with_no_profile(run, receipt):
+    status, _, err = run("events", "list", "--email", "cus_123")
+    assert (status, err.startswith("not_found: ")) == (1, True)
+    status, _, err = run("events", "list", "--email", "alex@example.com", "--profile", "cus_123")
+    assert (status, "--email" in err) == (2, True)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -123,6 +156,7 @@ def test_why_says_where_no_journey_listened(run, tracker, receipt):
         ("why", "cus_123", "--journey", "unheard-of"),
         ("profiles", "show", "nobody"),
         ("events", "list", "--profile", "nobody"),
+        ("events", "list", "--email", "nobody@example.com"),
         ("enrollments", "list", "--profile", "nobody"),
         ("enrollments", "show", "nothing"),
         ("why", "cus_123", "--organization", "acme"),

@@ -208,7 +208,11 @@ def test_options_that_do_not_go_together_are_wrong_usage(run, alex, arguments):
 @pytest.mark.parametrize("command", ["suppress", "unsuppress", "erase"])
 def test_whoever_is_not_there_is_not_found(run, alex, command):
     status, out, err = run("profiles", command, "nobody@example.com")
-    assert (status, out, err.splitlines()[0]) == (1, "", "not_found: Not found.")
+    assert (status, out, err.splitlines()[0]) == (
+        1,
+        "",
+        "not_found: Not found: no Profile has this email, external id or id.",
+    )
 
 
 def test_the_record_says_who_did_what(run, tracker, alex, tmp_path):

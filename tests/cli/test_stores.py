@@ -160,7 +160,7 @@ def test_a_store_url_that_cannot_be_used_is_refused_and_not_shown(run, monkeypat
     status, out, err = run("init", "--store", url)
     assert (status, out) == (1, "")
     assert err.startswith("invalid_configuration")
-    assert "canary" not in err
+    assert "canary" not in err + run("init", "--store", url, "--json")[2]
     with pytest.raises(ConfigurationError) as refused, opened(url, create=True):
         pass
     assert refused.value.__context__ is None
@@ -265,9 +265,76 @@ def test_a_refusal_says_where_was_looked(run, folder):
     for command in (["why", "nobody"], ["journeys", "show", "x"], finish):
         status, _, err = run(*command, "--organization", "acme")
         assert (status, " ".join(err.split()).endswith(told)) == (1, True)
-        assert ("No Profile has this email" in err) == (command[0] == "why")
     assert json.loads(run("why", "nobody", "--json")[2]) == {
         "error": "not_found",
-        "message": "Not found.",
-        "details": {},
+        "message": "Not found: no Profile has this email, external id or id.",
+        "details": {
+            "store": f"sqlite, file {folder / 'segmentflow.db'}",
+            "organization": "default",
+        },
     }
+
+
+LONG = "019bf964-302b-7a7f-add2-589343ef9f32"
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("journeys show x", "no Journey has this id."),
+        ("journeys show a --version 7", "no Journey has this id and version."),
+        ("journeys pause x", "no Journey has this id."),
+        ("journeys activate x", "no Journey has this id."),
+        ("journeys archive x --yes", "no Journey has this id."),
+        ("journeys stats x", "no Journey has this id."),
+        ("journeys template t.json --journey x", "no Journey has this id."),
+        ("why cus_123 --journey x", "no Journey has this id."),
+        ("explain --request request.json --journey x", "no Journey has this id."),
+        ("explain --event EVENT --journey x", "no Journey has this id."),
+        (f"explain --event {LONG} --journey x", "no event has this id."),
+        (f"explain --event {LONG}", "no event has this id."),
+        (f"events show {LONG}", "no event has this id."),
+        ("events list --profile x", "no Profile has this email, external id or id."),
+        ("events list --email x", "no Profile has this email."),
+        (f"keys revoke {LONG} --yes", "no API Key has this id."),
+        (f"enrollments show {LONG}", "no Enrollment has this id."),
+        (f"enrollments complete {LONG} --token t", "no Enrollment has this id."),
+        (f"enrollments revive {LONG}", "no Enrollment has this id."),
+        (f"enrollments withdraw {LONG} --yes", "no Enrollment has this id."),
+        ("profiles show x", "no Profile has this email, external id or id."),
+        ("profiles erase x --yes", "no Profile has this email, external id or id."),
+        ("profiles suppress x", "no Profile has this email, external id or id."),
+        ("profiles merge cus_123 x --yes", "no Profile has this email, external id or id."),
+    ],
+)
+def test_what_was_not_found_is_said_by_its_kind(run, folder, request_file, command, told):
+    run("init")
+    (folder / "t.json").write_text('{"$state": "/event/a"}')
+    (folder / "a.json").write_text(json.dumps({"journeys": [a_journey("a")]}))
+    run("journeys", "apply", "a.json")
+    tracked = run("track", "request.json", "--idempotency-key", "k", "--json")[1]
+    words = command.replace("EVENT", json.loads(tracked)["eventId"]).split()
+    status, _, err = run(*words)
+    assert (status, err.splitlines()[0]) == (1, f"not_found: Not found: {told}")
+    refused = json.loads(run(*words, "--json")[2])
+    assert (refused["error"], refused["message"]) == ("not_found", f"Not found: {told}")
+
+
+@pytest.mark.parametrize(
+    ("url", "store"),
+    [
+        ("sqlite:////nowhere/at/all/secret.db", "sqlite, file /nowhere/at/all/secret.db"),
+        ("postgresql://u:hidden@127.0.0.1:1/shop", 'postgresql, database "shop" at 127.0.0.1:1'),
+    ],
+)
+def test_a_store_that_cannot_be_read_is_named_for_programs_too(run, url, store):
+    status, _, err = run("journeys", "list", "--store", url, "--json")
+    assert (status, json.loads(err)["details"]["store"]) == (1, store)
+    assert "u:" not in err
+
+
+def test_a_refusal_that_no_store_changes_names_none_to_programs(run, folder):
+    run("init")
+    (folder / "r.json").write_text("{}")
+    refused = json.loads(run("track", "r.json", "--idempotency-key", "k", "--json")[2])
+    assert (refused["error"], "store" in refused["details"]) == ("invalid_request", False)

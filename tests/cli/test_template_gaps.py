@@ -84,7 +84,7 @@ def test_a_page_says_what_it_left_out(run, tracker):
 
 def test_what_is_wrong_is_refused_and_named(run, tracker):
     status, _, err = run("--journey", "unheard-of")
-    assert (status, err.splitlines()[0]) == (1, "not_found: Not found.")
+    assert (status, err.splitlines()[0]) == (1, "not_found: Not found: no Journey has this id.")
     assert run()[0] == 2
     assert run("--event", "order.created", "--enrolled")[0] == 2
     status, _, err = run("--journey", "welcome", template="a: {$state: event/x}")

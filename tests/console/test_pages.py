@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 from html.parser import HTMLParser
 from urllib.parse import quote
 from wsgiref.util import setup_testing_defaults
@@ -299,6 +300,13 @@ def test_what_breaks_its_rule_is_refused_when_it_is_given(world, storage, clock)
         lambda: Operator("", ["read"]),
         lambda: Operator("c" * 256, ["read"]),
         lambda: Operator("carol", ["write"]),
+        lambda: Operator("sam\ud800", ["read"]),
+        lambda: Operator("sam\0", ["read"]),
+        lambda: Operator(None, ["read"]),
+        lambda: Operator("carol", ["read"], ""),
+        lambda: Operator("carol", ["read"], "o" * 256),
+        lambda: Operator("carol", ["read"], "a\ud800"),
+        lambda: Operator("carol", ["read"], 7),
     ):
         with pytest.raises(ConfigurationError):
             wrong()
@@ -307,6 +315,39 @@ def test_what_breaks_its_rule_is_refused_when_it_is_given(world, storage, clock)
     assert Asking(console).get("/", operator=None).status == 200
     hidden = Asking(Console(world.tracker, lambda headers: awaited({**headers})))
     assert hidden.get("/", operator=None).status == 500
+
+
+def folded_away(page):
+    """Give a page without what its closed details hold, those within others first."""
+    innermost = re.compile(r"<details>(?:(?!<details>).)*?</details>", re.DOTALL)
+    while innermost.search(page):
+        page = innermost.sub("", page)
+    return page
+
+
+def test_a_long_property_is_cut_and_all_of_it_is_behind_a_line_to_open(ask_sync, world):
+    long = "x" * 60_000
+    properties = {"bio": f"{long}end", "plan": "Pro"}
+    request = a_request(profile={"email": "long@example.com", "properties": properties})
+    profile_id = world.tracker.track(request, "long").profile_id
+    page = ask_sync.raw(f"/people/{profile_id}")
+    shown = folded_away(page)
+    assert "x" * 199 in shown
+    assert "x" * 200 not in shown
+    assert "All 60,005 characters" in page
+    assert f"{long}end" in page
+
+
+def test_of_many_properties_some_are_shown_and_the_others_are_behind_a_line_to_open(
+    ask_sync, world
+):
+    properties = {f"p{number:03}": number for number in range(100)}
+    request = a_request(profile={"email": "many@example.com", "properties": properties})
+    profile_id = world.tracker.track(request, "many").profile_id
+    page = ask_sync.raw(f"/people/{profile_id}")
+    shown = folded_away(page)
+    assert ("p019" in shown, "p020" in shown, "p099" in page) == (True, False, True)
+    assert "80 more" in page
 
 
 def test_a_store_without_a_tracker_is_enough():

@@ -110,6 +110,57 @@ def test_the_apps_own_document_has_every_route_with_its_bodies_and_errors(either
     assert "$ref" not in json.dumps(document)
 
 
+def the_shop(shop: str) -> str:
+    return shop
+
+
+def test_a_prefix_with_a_parameter_is_documented_by_a_dependency_that_takes_it(endpoint, headers):
+    app = FastAPI()
+    takes_shop = [Depends(the_shop)]
+    app.include_router(events_router(endpoint), prefix="/shops/{shop}", dependencies=takes_shop)
+    document = asked(app, "GET", "/openapi.json").json()
+    validate(document)
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            assert ("path", "shop") in {
+                (each["in"], each["name"]) for each in operation["parameters"]
+            }
+    assert asked(app, "POST", EVENTS, headers=headers, content=BODY).status_code == 202
+
+
+def operation_ids(app):
+    paths = asked(app, "GET", "/openapi.json").json()["paths"].values()
+    return [operation["operationId"] for each in paths for operation in each.values()]
+
+
+def test_operations_have_the_ids_of_the_endpoints_document(endpoint):
+    app = FastAPI()
+    app.include_router(events_router(endpoint))
+    described = endpoint.openapi["paths"].items()
+    ours = {
+        operation["operationId"]
+        for path, operations in described
+        if path not in {*PLACES, "/openapi.json"}
+        for operation in operations.values()
+    }
+    assert set(operation_ids(app)) == ours
+
+
+@pytest.mark.parametrize("place", ["app", "include"])
+def test_the_hosts_own_ids_of_operations_tell_two_routers_apart(endpoint, place):
+    def by_path(route):
+        return route.path_format.strip("/") + "-" + route.name
+
+    own = {"generate_unique_id_function": by_path}
+    app = FastAPI(**own) if place == "app" else FastAPI()
+    for prefix in ("/eu", "/us"):
+        included = own if place == "include" else {}
+        app.include_router(events_router(endpoint), prefix=prefix, **included)
+    ids = operation_ids(app)
+    assert len(set(ids)) == len(ids)
+    assert "us/api/v1/events-trackEvent" in ids
+
+
 @pytest.mark.parametrize("path", sorted(PLACES))
 def test_health_is_a_route_where_it_is_asked_for(endpoint, path):
     app = FastAPI()

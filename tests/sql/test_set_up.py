@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -71,6 +73,7 @@ def test_a_server_that_is_not_there_is_not_waited_for_for_ever(
         ("{scheme}://u:canary@/shop?host=/no/where", False, "08001", "at /no/where cannot be"),
         ("{scheme}://u:canary@127.0.0.1:1/shop", False, "08001", '"shop" at 127.0.0.1:1 cannot'),
         ("{scheme}://u:canary@no.invalid/shop", False, "08001", "at no.invalid cannot be"),
+        ("{scheme}://u:canary@127.0.0.1:1/shop?canary=1", True, "08001", "an unknown option"),
         ("{scheme}://u:can@canary/x@127.0.0.1:1/shop", False, "08001", "cannot be reached"),
     ],
 )
@@ -142,6 +145,25 @@ def test_a_sqlite_file_in_no_folder_is_named(tmp_path):
     with pytest.raises(ConfigurationError, match="no tables yet") as refusal:
         a_tracker(storage).records.events()
     assert str(path) in refusal.value.message
+    storage.close()
+
+
+@pytest.mark.parametrize(
+    "query", ["canary=1", "mode=ro", "timeout=3&canary=1", "uri=false&mode=ro"]
+)
+@pytest.mark.parametrize("driver", ["sqlite", "sqlite+pysqlite"])
+def test_an_option_that_sqlites_driver_does_not_take_is_refused(tmp_path, driver, query):
+    url = f"{driver}:///{tmp_path / 'store.db'}?{query}"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ConfigurationError, match="uri=true") as refusal:
+            open_storage(url)
+    assert "canary" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("query", ["timeout=3", "uri=true&mode=rwc", "segmentflow_database=sqlite"])
+def test_an_option_that_something_takes_is_passed_on(tmp_path, query):
+    storage = open_storage(f"sqlite:///file:{tmp_path / 'store.db'}?{query}")
     storage.close()
 
 

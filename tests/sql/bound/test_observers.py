@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import warnings
 from functools import partial
 
 import psycopg
 import pytest
 from sqlalchemy import create_engine, event, insert
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError, SAWarning
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 
@@ -104,6 +105,84 @@ def test_what_was_tracked_within_an_older_savepoint_goes_with_it(engine):
         kept = observed(session.connection(), heard)[1].track(a_request(), "2").event_id
     assert heard == [("tracked", kept)]
     assert events(engine) == [kept]
+
+
+def test_a_savepoint_that_is_rolled_back_takes_those_within_it_along(engine):
+    """A step that never ended its own savepoint: the database undoes both at once."""
+    heard = Heard()
+    with engine.begin() as connection:
+        connection.execute(insert(ORDERS).values(number=1))
+        _, tracker = observed(connection, heard)
+        kept = [tracker.track(a_request(), "1").event_id]
+        outer = connection.begin_nested()
+        tracker.track(a_request(), "2")
+        inner = connection.begin_nested()
+        tracker.track(a_request(), "3")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SAWarning)
+            outer.rollback()
+        assert inner.is_active
+        kept.append(tracker.track(a_request(), "4").event_id)
+    assert [event_id for _, event_id in heard] == kept
+    assert sorted(events(engine)) == sorted(kept)
+
+
+def test_a_savepoint_that_is_released_takes_those_within_it_along(engine):
+    heard = Heard()
+    with engine.begin() as connection:
+        connection.execute(insert(ORDERS).values(number=1))
+        _, tracker = observed(connection, heard)
+        undone = connection.begin_nested()
+        outer = connection.begin_nested()
+        connection.begin_nested()
+        tracker.track(a_request(), "1")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SAWarning)
+            outer.commit()
+            undone.rollback()
+        kept = tracker.track(a_request(), "2").event_id
+    assert heard == [("tracked", kept)]
+    assert events(engine) == [kept]
+
+
+@pytest.mark.parametrize(
+    ("setting", "undoing"),
+    [
+        ("SAVEPOINT step", "ROLLBACK TO step"),
+        ("savepoint Step", "rollback transaction to savepoint STEP;"),
+        ('/* order */ SAVEPOINT "a step"', '-- undo\n ROLLBACK TO "a step"'),
+    ],
+)
+def test_savepoints_as_sql_are_heard_too(engine, setting, undoing):
+    heard = Heard()
+    with engine.begin() as connection:
+        connection.execute(insert(ORDERS).values(number=1))
+        _, tracker = observed(connection, heard)
+        kept = [tracker.track(a_request(), "1").event_id]
+        connection.exec_driver_sql(setting)
+        for key in "23":
+            tracker.track(a_request(), key)
+            connection.exec_driver_sql(undoing)
+        kept.append(tracker.track(a_request(), "4").event_id)
+        connection.exec_driver_sql("SAVEPOINT kept")
+        kept.append(tracker.track(a_request(), "5").event_id)
+        connection.exec_driver_sql("RELEASE SAVEPOINT kept")
+    assert [event_id for _, event_id in heard] == kept
+    assert sorted(events(engine)) == sorted(kept)
+
+
+def test_a_savepoint_that_the_database_does_not_know_takes_nothing_back(tmp_path):
+    heard = Heard()
+    engine = create_engine(f"sqlite:///{tmp_path / 'shop.db'}")
+    SqlStorage(engine).create_all()
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE more (number)")
+        connection.exec_driver_sql("INSERT INTO more VALUES (1)")
+        kept = observed(connection, heard)[1].track(a_request(), "1").event_id
+        with pytest.raises(OperationalError):
+            connection.exec_driver_sql("ROLLBACK TO nowhere")
+    assert heard == [("tracked", kept)]
+    engine.dispose()
 
 
 def test_a_commit_that_fails_is_not_told(engine):
