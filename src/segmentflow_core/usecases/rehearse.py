@@ -266,23 +266,26 @@ class Rehearsing:
         Most have the identities that their events show, and are read in one exchange.
         """
         missing = {e.profile_id: e.profile for e in events if e.profile_id not in self._merged}
-        asked = Intent(
-            keys=(),
-            emails=_shown(missing.values(), "email"),
-            external_ids=_shown(missing.values(), "externalId"),
-            events=(),
-            now=self._since,
-        )
-        if missing:
-            known = await settle(transaction.tracking.load(self._organization_id, asked))
-            profiles: dict[str, Profile | None] = {p.profile_id: p for p in known.profiles}
-            for who in missing:
-                if who not in profiles:
-                    profiles[who] = await settle(
-                        transaction.profiles.get(self._organization_id, who)
-                    )
-                self._note_merges(who, profiles[who])
-            self._profiles |= profiles
+        profiles = await self._shown(transaction, missing.values())
+        for who in missing:
+            if who not in profiles:
+                profiles[who] = await settle(transaction.profiles.get(self._organization_id, who))
+            self._note_merges(who, profiles[who])
+        self._profiles |= profiles
+
+    async def _shown(
+        self, transaction: Transaction, shown: Collection[JsonObject]
+    ) -> dict[str, Profile | None]:
+        """Return the Profiles that have the identities which events show; those erased show none.
+
+        Where no event shows any, nothing is asked.
+        """
+        emails, external_ids = _identities(shown, "email"), _identities(shown, "externalId")
+        if not emails and not external_ids:
+            return {}
+        asked = Intent((), emails, external_ids, (), self._since)
+        known = await settle(transaction.tracking.load(self._organization_id, asked))
+        return {profile.profile_id: profile for profile in known.profiles}
 
     def _note_merges(self, who: str, profile: Profile | None) -> None:
         self._merged[who] = () if profile is None else profile.merged
@@ -398,5 +401,5 @@ class Rehearsing:
         return [tally for tally in self._hearing(event) if tally.journey.rules.cancel_on]
 
 
-def _shown(profiles: Iterable[JsonObject], name: str) -> tuple[str, ...]:
+def _identities(profiles: Iterable[JsonObject], name: str) -> tuple[str, ...]:
     return tuple(sorted({str(profile[name]) for profile in profiles if name in profile}))
