@@ -42,7 +42,8 @@ class RehearsedJourney:
         profiles: how many Profiles that would have been.
         skipped: how many it would have skipped, by reason, in the order the rules are applied.
         withdrawn: how many of those that entered an event would have withdrawn for certain: it was
-            received before any worker could have been handed the Enrollment.
+            received before any worker could have been handed the Enrollment. What else may have
+            withdrawn it before, such as a suppression, is not known.
     """
 
     journey_id: str
