@@ -117,8 +117,8 @@ def _reentry(fact: dict[str, Any]) -> Fact:
 def _cancelling(fact: dict[str, Any]) -> Fact:
     by = fact["cancelledBy"]
     rules = tuple(Fact("", rule["event"], "", _key_parts(rule["same"])) for rule in fact["rules"])
-    found = "" if by is None else "one is recorded already"
-    return Fact(_mark(fact["result"]), "No later event cancels it", found, rules, by)
+    asked = "No event recorded before this one cancels the entry"
+    return Fact(_mark(fact["result"]), asked, "" if by is None else "one does", rules, by)
 
 
 def _key_parts(parts: Iterable[dict[str, Any]]) -> tuple[Fact, ...]:

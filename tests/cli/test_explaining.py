@@ -152,6 +152,31 @@ def test_a_stored_event_is_explained_against_a_draft(run, write):
     ]
 
 
+def test_a_stored_event_is_explained_with_what_became_of_each_enrollment(run, write, folder):
+    journeys = [a_journey("fails"), a_journey("waits"), a_journey("went")]
+    run("journeys", "apply", write("journeys.json", {"journeys": journeys}))
+    event_id = tracked(run, write, "1")
+    for _ in range(2):
+        (claimed,) = answer(run("enrollments", "claim", "--journey", "fails", "--json"))
+        lease = (claimed["enrollmentId"], "--token", claimed["token"])
+        run("enrollments", "release", *lease, "--error", "no such address", "--max-attempts", "2")
+    run("journeys", "archive", "went", "--yes")
+    result = run("explain", "--event", event_id)
+    lines = page(result)
+    document = answer(run("explain", "--event", event_id, "--json"))
+    fails, waits = (each["enrollment"] for each in document["journeys"])
+    (went,) = document["otherEnrollments"]
+    at = lines.index(f"Enrollment {fails['enrollmentId']}: dead after 2 attempts")
+    assert lines[at - 1 : at + 2] == [
+        "fails (version 1): enrolled",
+        lines[at],
+        "last failure: no such address",
+    ]
+    assert f"Enrollment {waits['enrollmentId']}: waiting since {waits['enteredAt']}" in lines
+    gone = f"Enrollment {went['enrollmentId']}: withdrawn at {went['withdrawnAt']}"
+    assert f"went (version 1), which does not listen today: {gone}" in lines
+
+
 def test_the_policies_say_what_was_entered_before(run, write):
     journeys = [
         a_journey("cool", reentry={"policy": "cooldown", "duration": "P7D"}),

@@ -66,7 +66,7 @@ def test_every_fact_of_an_explanation_is_a_line():
         '    no did order.created, times {"gte": 2}, same ["/event/missing"]: found 0',
         "      unknown /event/missing: equals nothing",
         "  yes /event/total: found 5",
-        "yes No later event cancels it",
+        "yes No event recorded before this one cancels the entry",
         "  - order.paid",
         "    yes /event/total: found 5",
     ]
@@ -141,6 +141,6 @@ def test_what_is_not_known_exactly_is_told():
         "    no /event/a any_item",
         "      - … and 4 more",
         f"no Re-entry: cooldown of P7D: last entered {ENTERED}, free at {FREE}",
-        "no No later event cancels it: one is recorded already",
+        "no No event recorded before this one cancels the entry: one does",
     ]
     assert facts[-1].event_id == "e2"

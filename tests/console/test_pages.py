@@ -77,6 +77,13 @@ class Parsed(HTMLParser):
         self.links += [value for name, value in attrs if name in ("href", "action")]
 
 
+def test_an_event_shows_what_became_of_its_enrollment(ask, world):
+    entry = world.tracker.enrollments.get(world.dead)
+    text = ask.get(f"/events/{entry.event_id}").text
+    assert f"after {entry.attempts} attempt{'' if entry.attempts == 1 else 's'}" in text
+    assert f"last failure: <bdi>{FAILURE}</bdi>" in text
+
+
 def test_every_page_shows_what_it_is_about_and_nothing_is_markup(ask, world):
     entries = world.tracker.enrollments.list(limit=1000)
     hidden = {SECRET, FINGERPRINT_SECRET, KEY.decode(), *(e.entry_key for e in entries)}

@@ -16,7 +16,7 @@ from attrs import evolve, field, frozen
 from segmentflow_core.domain.cancelling import Withdrawal
 from segmentflow_core.domain.condition import Explanation, Reason, why_unknown
 from segmentflow_core.domain.condition.reading import read
-from segmentflow_core.domain.event import Outcome, OutcomeKind, SkipReason, UserEvent
+from segmentflow_core.domain.event import Enrollment, Outcome, OutcomeKind, SkipReason, UserEvent
 from segmentflow_core.domain.history import History, Recalls
 from segmentflow_core.domain.journey import (
     Journey,
@@ -207,6 +207,8 @@ class ExplainedJourney:
         recorded: the outcome stored with the event for this Journey; None where there is none.
         delay: how long an entry waits; None where the definition has no delay.
         cancelling: what cancels an entry; None where the definition has no such rules.
+        enrollment: the entry that a stored event made into this Journey, as it stands now; None
+            where it made none, where it has gone since, of a request and of a draft.
     """
 
     journey_id: str
@@ -222,6 +224,7 @@ class ExplainedJourney:
     recorded: Outcome | None
     delay: DelayFact | None = None
     cancelling: CancelFact | None = None
+    enrollment: Enrollment | None = None
 
     def __repr__(self) -> str:
         """Name the Journey and the outcome; the facts hold the event's values and are not shown."""
@@ -272,6 +275,8 @@ class ExplainedEvent:
         journeys: one for each Journey that listens, sorted by Journey id.
         silent: Journeys the caller asked about, by id or as drafts, that do not listen.
         withdrew: the Enrollments that a stored event withdrew, or that a request would withdraw.
+        other_enrollments: the entries that a stored event made into Journeys that are not among
+            `journeys`, because they do not listen for it today, as these stand now; by Journey id.
     """
 
     event_id: str | None
@@ -283,6 +288,7 @@ class ExplainedEvent:
     journeys: tuple[ExplainedJourney, ...]
     silent: tuple[SilentJourney, ...] = ()
     withdrew: tuple[Withdrawal, ...] = ()
+    other_enrollments: tuple[Enrollment, ...] = ()
 
     def __repr__(self) -> str:
         """Name the event without showing what it holds."""
@@ -311,6 +317,7 @@ def explain_journey(
     suppressed: bool = False,
     history: History | None = None,
     canceller: UserEvent | None = None,
+    enrollment: Enrollment | None = None,
 ) -> ExplainedJourney:
     """Say what comes of `event` for `journey`, and why.
 
@@ -325,6 +332,7 @@ def explain_journey(
             whether it was.
         history: what the Profile did before; only for a condition that asks.
         canceller: the recorded event that cancels the entry; None where there is none.
+        enrollment: the entry that the event made, as it stands now; None where there is none.
     """
     rules = journey.rules
     state = _state(event)
@@ -358,6 +366,7 @@ def explain_journey(
         if definition.delay is None
         else DelayFact(definition.delay, rules.available_at(event.occurred_at, event.received_at)),
         cancelling=_cancelling(rules, state, canceller) if rules.cancel_on else None,
+        enrollment=enrollment,
     )
 
 
