@@ -41,6 +41,11 @@ _WHY_UNKNOWN: Final = {
     "wrong_type": "it is of another type",
     "redacted": "it is redacted",
 }
+_CANCELS: Final = {
+    True: "",
+    False: ": one did, which is gone",
+    None: ": one that is gone may have",
+}
 _COMBINED: Final = {"all": "all of", "any": "any of", "not": "not"}
 
 
@@ -135,9 +140,10 @@ def _add_journey(tree: Tree, journey: dict[str, Any]) -> None:
     version = journey["version"]
     which = "draft" if version is None else f"version {version}"
     colour = "green" if journey["outcome"] == "enrolled" else "yellow"
-    branch = tree.add(
-        _text(f"{journey['journeyId']} ({which}): ").append(_outcome(journey), f"bold {colour}")
-    )
+    told = _outcome(journey)
+    if told == "enrolled" and journey.get("cancelOn", {"result": True})["result"] is None:
+        told, colour = "enrolled, unless cancelled", "yellow"
+    branch = tree.add(_text(f"{journey['journeyId']} ({which}): ").append(told, f"bold {colour}"))
     if journey["reason"] is not None:
         branch.add(_text(SKIP_REASONS[SkipReason(journey["reason"])], "dim"))
     recorded = journey["recorded"]
@@ -175,8 +181,8 @@ def add_facts(branch: Tree, journey: dict[str, Any]) -> None:
     if "cancelOn" in journey:
         cancelling = journey["cancelOn"]
         by = cancelling["cancelledBy"]
-        told = "no event recorded before this one cancels the entry"
-        told = told if by is None else f"{told}: event {by} does"
+        told = _CANCELS[cancelling["result"]] if by is None else f": event {by} does"
+        told = f"no event recorded before this one cancels the entry{told}"
         line = branch.add(_marked(cancelling["result"], told))
         for rule in cancelling["rules"]:
             _add_parts(line.add(_text(rule["event"])), rule["same"])

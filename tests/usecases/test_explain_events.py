@@ -255,6 +255,8 @@ def test_what_became_of_each_enrollment_is_told_with_its_journey(tracker, storag
     assert "otherEnrollments" not in document
     assert document["journeys"][2]["enrollment"] == enrollment_document(told["dead"])
     assert document["journeys"][5]["enrollment"] is None
+    (withdrew,) = explained_document(tracker.records.explain(paid))["withdrew"]
+    assert withdrew["enrollmentId"] == told["cancelled"].enrollment_id
     other = AsyncRecords(AsyncMemoryStorage(storage))
     assert asyncio.run(other.explain(event_id)) == explained
 

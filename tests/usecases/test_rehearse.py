@@ -162,6 +162,7 @@ def test_a_rehearsal_counts_who_would_have_entered_and_why_others_would_not(trac
                 "profiles": 2,
                 "skipped": {"condition_not_met": 1, "condition_unknown": 1},
                 "withdrawn": 0,
+                "unclear": 0,
             }
         ],
     }

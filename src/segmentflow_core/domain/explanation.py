@@ -177,15 +177,14 @@ class CancelFact:
     Attributes:
         rules: the definition's.
         cancelled_by: a recorded event that cancels the entry; None where there is none.
+        met: whether no event that was recorded before cancels the entry. False without such an
+            event where the outcome that was recorded says so, and the event is gone. None where
+            nobody knows: retention or erasure took what may have cancelled it.
     """
 
     rules: tuple[CancelRule, ...]
     cancelled_by: str | None
-
-    @property
-    def met(self) -> bool:
-        """Whether nothing that is recorded cancels the entry."""
-        return self.cancelled_by is None
+    met: bool | None = True
 
 
 @frozen(repr=False)
@@ -197,7 +196,8 @@ class ExplainedJourney:
         name: shown to people.
         version: the version that was asked; None for a draft that differs from what is
             published.
-        outcome: ``"enrolled"`` or ``"skipped"``.
+        outcome: ``"enrolled"`` or ``"skipped"``. Where `cancelling.met` is None, it is that of an
+            event that nothing cancelled.
         reason: why it skips; None where it enrols.
         window: whether the event happened in it; None where the definition has none.
         lateness: how late the event came; None where the definition has no limit.
@@ -317,6 +317,7 @@ def explain_journey(
     suppressed: bool = False,
     history: History | None = None,
     canceller: UserEvent | None = None,
+    is_unclear: bool = False,
     enrollment: Enrollment | None = None,
 ) -> ExplainedJourney:
     """Say what comes of `event` for `journey`, and why.
@@ -332,6 +333,7 @@ def explain_journey(
             whether it was.
         history: what the Profile did before; only for a condition that asks.
         canceller: the recorded event that cancels the entry; None where there is none.
+        is_unclear: whether an event that cancelled the entry may be gone.
         enrollment: the entry that the event made, as it stands now; None where there is none.
     """
     rules = journey.rules
@@ -339,9 +341,13 @@ def explain_journey(
     sample = _sample(rules.sample, event.profile_id, profile_exists=profile_exists)
     if sample is not None and sample.met is None:
         rules = evolve(rules, sample=None)
+    recorded = next((o for o in event.outcomes if o.journey_id == journey.journey_id), None)
+    goes_through: bool | None = canceller is None
+    if is_unclear:
+        goes_through = _went_through(recorded, version)
     reason: SkipReason | None = SkipReason.SUPPRESSED
     if not suppressed:
-        reason = outcome_of(rules, event, prior, history, is_cancelled=canceller is not None)
+        reason = outcome_of(rules, event, prior, history, is_cancelled=goes_through is False)
     definition = journey.definition
     lateness = event.received_at - event.occurred_at
     return ExplainedJourney(
@@ -361,11 +367,11 @@ def explain_journey(
         if rules.condition is None
         else rules.condition.explain(state, None if history is None else history.recall),
         reentry=_reentry(rules, definition.reentry, state, prior, event.received_at),
-        recorded=next((o for o in event.outcomes if o.journey_id == journey.journey_id), None),
+        recorded=recorded,
         delay=None
         if definition.delay is None
         else DelayFact(definition.delay, rules.available_at(event.occurred_at, event.received_at)),
-        cancelling=_cancelling(rules, state, canceller) if rules.cancel_on else None,
+        cancelling=_cancelling(rules, state, canceller, goes_through) if rules.cancel_on else None,
         enrollment=enrollment,
     )
 
@@ -425,7 +431,16 @@ def _part(state: JsonObject, tokens: Tokens) -> KeyPart:
     return KeyPart(format_pointer(*tokens), found, None if usable else why_unknown(found))
 
 
-def _cancelling(rules: Rules, state: JsonObject, canceller: UserEvent | None) -> CancelFact:
+def _went_through(recorded: Outcome | None, version: int | None) -> bool | None:
+    """Say whether nothing cancelled an entry, by the outcome of the same version; or None."""
+    if recorded is None or recorded.version != version:
+        return None
+    return {None: True, SkipReason.CANCELLED: False}.get(recorded.reason)
+
+
+def _cancelling(
+    rules: Rules, state: JsonObject, canceller: UserEvent | None, goes_through: bool | None
+) -> CancelFact:
     return CancelFact(
         tuple(
             [
@@ -436,6 +451,7 @@ def _cancelling(rules: Rules, state: JsonObject, canceller: UserEvent | None) ->
             ]
         ),
         None if canceller is None else canceller.event_id,
+        goes_through,
     )
 
 

@@ -40,7 +40,12 @@ from segmentflow_core.domain.tracking import Intent, Probe
 from segmentflow_core.domain.withdrawals import NOTHING_LOOKED_UP
 from segmentflow_core.errors import NotFound, SegmentflowError
 from segmentflow_core.ports import Clock, IdFactory, Transaction
-from segmentflow_core.usecases.cancelling import Entering, look_up, recorded_cancellers
+from segmentflow_core.usecases.cancelling import (
+    Entering,
+    RecordedCancellers,
+    look_up,
+    recorded_cancellers,
+)
 from segmentflow_core.usecases.finding import can_find, entries_of
 from segmentflow_core.usecases.history import history_before, prior_entries, probes_of_history
 from segmentflow_core.usecases.record import AnyRequest
@@ -288,7 +293,7 @@ async def _explained(
 ) -> tuple[ExplainedJourney, ...]:
     """Explain an event for the Journeys that listen, by the earlier entries they need."""
     asked: dict[str, tuple[Probe, ...]] = {}
-    cancellers: dict[str, UserEvent] = {}
+    cancellers = RecordedCancellers[str]()
     profiles: dict[str, Profile | None] = {}
     if subject.profile_exists:
         entering = {
@@ -321,7 +326,8 @@ async def _explained(
             profile_exists=subject.profile_exists,
             suppressed=subject.suppressed,
             history=history,
-            canceller=cancellers.get(journey.journey_id),
+            canceller=cancellers.found.get(journey.journey_id),
+            is_unclear=journey.journey_id in cancellers.unclear,
             enrollment=subject.entries.get(journey.journey_id),
         )
         for journey in chosen.listening

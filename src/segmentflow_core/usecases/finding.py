@@ -263,7 +263,8 @@ async def _explained(
             answers.get(event.event_id, _NOTHING_PRIOR),
             version=journey.version,
             history=history,
-            canceller=cancellers.get(event.event_id),
+            canceller=cancellers.found.get(event.event_id),
+            is_unclear=event.event_id in cancellers.unclear,
             enrollment=entries.get((event.event_id, journey_id)),
         )
     return explained

@@ -85,6 +85,7 @@ def rehearsal_document(rehearsal: Rehearsal) -> dict[str, Any]:
                 "profiles": journey.profiles,
                 "skipped": {str(reason): count for reason, count in journey.skipped.items()},
                 "withdrawn": journey.withdrawn,
+                "unclear": journey.unclear,
             }
             for journey in rehearsal.journeys
         ],
