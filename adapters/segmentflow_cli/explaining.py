@@ -25,7 +25,7 @@ from segmentflow_cli.options import (
     Redacted,
     read_bytes,
 )
-from segmentflow_cli.pages import withdrawal_line
+from segmentflow_cli.pages import standing, withdrawal_line
 from segmentflow_cli.printing import print_json
 from segmentflow_cli.tables import visible
 from segmentflow_core import Limits, SkipReason
@@ -41,6 +41,11 @@ _WHY_UNKNOWN: Final = {
     "null": "it is null",
     "wrong_type": "it is of another type",
     "redacted": "it is redacted",
+}
+_CANCELS: Final = {
+    True: "",
+    False: ": one did, which is gone",
+    None: ": one that is gone may have",
 }
 _COMBINED: Final = {"all": "all of", "any": "any of", "not": "not"}
 
@@ -121,6 +126,9 @@ def _event_tree(event: dict[str, Any]) -> Tree:
         tree.add(_text("No Journey listens for this event.", "yellow"))
     for journey in event["journeys"]:
         _add_journey(tree, journey)
+    for each in event.get("otherEnrollments", ()):
+        which = f"{each['journeyId']} (version {each['version']}), which does not listen today: "
+        _add_enrollment(tree, each, which)
     for each in event.get("withdrew", ()):
         tree.add(_text(withdrawal_line(each), "yellow"))
     for journey in event["silent"]:
@@ -135,9 +143,10 @@ def _add_journey(tree: Tree, journey: dict[str, Any]) -> None:
     version = journey["version"]
     which = "draft" if version is None else f"version {version}"
     colour = "green" if journey["outcome"] == "enrolled" else "yellow"
-    branch = tree.add(
-        _text(f"{journey['journeyId']} ({which}): ").append(_outcome(journey), f"bold {colour}")
-    )
+    told = _outcome(journey)
+    if told == "enrolled" and journey.get("cancelOn", {"result": True})["result"] is None:
+        told, colour = "enrolled, unless cancelled", "yellow"
+    branch = tree.add(_text(f"{journey['journeyId']} ({which}): ").append(told, f"bold {colour}"))
     if journey["reason"] is not None:
         branch.add(_text(SKIP_REASONS[SkipReason(journey["reason"])], "dim"))
     recorded = journey["recorded"]
@@ -147,7 +156,18 @@ def _add_journey(tree: Tree, journey: dict[str, Any]) -> None:
     ):
         was = f"recorded: {_outcome(recorded)}, by version {recorded['version']}"
         branch.add(_text(was, "magenta"))
+    if journey["enrollment"] is not None:
+        _add_enrollment(branch, journey["enrollment"], "")
     add_facts(branch, journey)
+
+
+def _add_enrollment(tree: Tree, enrollment: dict[str, Any], of: str) -> None:
+    """Add what became of an Enrollment."""
+    told, colour = standing(enrollment)
+    line = _text(f"{of}Enrollment {enrollment['enrollmentId']}: ").append(visible(told), colour)
+    branch = tree.add(line)
+    if enrollment["lastFailure"]:
+        branch.add(_text(f"last failure: {enrollment['lastFailure']}", "dim"))
 
 
 def add_facts(branch: Tree, journey: dict[str, Any]) -> None:
@@ -164,8 +184,9 @@ def add_facts(branch: Tree, journey: dict[str, Any]) -> None:
     if "cancelOn" in journey:
         cancelling = journey["cancelOn"]
         by = cancelling["cancelledBy"]
-        told = "" if by is None else f": event {by}, which is recorded already"
-        line = branch.add(_marked(cancelling["result"], f"cancelled by a later event{told}"))
+        told = _CANCELS[cancelling["result"]] if by is None else f": event {by} does"
+        told = f"no event recorded before this one cancels the entry{told}"
+        line = branch.add(_marked(cancelling["result"], told))
         for rule in cancelling["rules"]:
             _add_parts(line.add(_text(rule["event"])), rule["same"])
     if "delay" in journey:

@@ -16,6 +16,7 @@ from rich.tree import Tree
 
 from segmentflow_cli.tables import Column, laid_out, room, say, visible
 from segmentflow_core import REDACTED
+from segmentflow_core.ports import parse_instant
 
 __all__ = [
     "enrollment_page",
@@ -24,6 +25,7 @@ __all__ = [
     "journey_page",
     "profile_page",
     "receipt_page",
+    "standing",
     "withdrawal_line",
 ]
 
@@ -140,6 +142,35 @@ def enrollment_page(console: Console, enrollment: Mapping[str, Any]) -> None:
             ("last failure", enrollment["lastFailure"]),
         ],
     )
+
+
+def standing(enrollment: Mapping[str, Any]) -> tuple[str, str]:
+    """Say what became of an Enrollment, and in which colour."""
+    attempts = enrollment["attempts"]
+    counted = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+    since = enrollment["availableAt"] or enrollment["enteredAt"]
+    is_delayed = parse_instant(since) > parse_instant(enrollment["enteredAt"])
+    waiting = "waiting, available from" if is_delayed else "waiting since"
+    by = enrollment["cancelledBy"]
+    told = {
+        "pending": f"{waiting} {since}" if attempts == 0 else f"waiting after {counted}",
+        "claimed": f"claimed until {enrollment['availableAt']}",
+        "completed": f"completed at {enrollment['completedAt']}",
+        "dead": f"dead after {counted}",
+        "withdrawn": f"withdrawn at {enrollment['withdrawnAt']}",
+    }
+    status = enrollment["status"]
+    line = told[status] if by is None else f"{told[status]}, cancelled by event {by}"
+    return line, _COLOURS[status]
+
+
+_COLOURS: Final = {
+    "pending": "default",
+    "claimed": "default",
+    "completed": "green",
+    "dead": "red",
+    "withdrawn": "yellow",
+}
 
 
 def journey_page(console: Console, journey: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ Both show a person to whoever can read the store.
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 from rich.console import Console
@@ -17,12 +17,11 @@ from segmentflow_cli.explaining import add_facts
 from segmentflow_cli.ids import whole_events, whole_profile, whole_profile_id
 from segmentflow_cli.not_found import JOURNEY, sought
 from segmentflow_cli.options import COMMON, Before, Common, Limit
-from segmentflow_cli.pages import profile_page, withdrawal_line
+from segmentflow_cli.pages import profile_page, standing, withdrawal_line
 from segmentflow_cli.printing import print_json, told_end
 from segmentflow_cli.tables import say, visible
 from segmentflow_core import SkipReason
 from segmentflow_core.explanation import SKIP_REASONS
-from segmentflow_core.ports import parse_instant
 from segmentflow_core.wire import profile_document, story_document
 
 __all__ = ["Who", "profiles", "why"]
@@ -127,41 +126,12 @@ def _add_outcome(branch: Tree, outcome: dict[str, Any]) -> None:
     elif enrollment is None:
         leaf = branch.add(line.append("enrolled", "bold green"))
     else:
-        told, colour = _standing(enrollment)
+        told, colour = standing(enrollment)
         leaf = branch.add(line.append("enrolled, ", "bold green").append(told, colour))
         if enrollment["lastFailure"]:
             leaf.add(_text(f"last failure: {enrollment['lastFailure']}", "dim"))
     if "explanation" in outcome:
         add_facts(leaf, outcome["explanation"])
-
-
-def _standing(enrollment: dict[str, Any]) -> tuple[str, str]:
-    """Say what became of an Enrollment, and in which colour."""
-    attempts = enrollment["attempts"]
-    counted = "1 attempt" if attempts == 1 else f"{attempts} attempts"
-    since = enrollment["availableAt"] or enrollment["enteredAt"]
-    is_delayed = parse_instant(since) > parse_instant(enrollment["enteredAt"])
-    waiting = "waiting, available from" if is_delayed else "waiting since"
-    by = enrollment["cancelledBy"]
-    told = {
-        "pending": f"{waiting} {since}" if attempts == 0 else f"waiting after {counted}",
-        "claimed": f"claimed until {enrollment['availableAt']}",
-        "completed": f"completed at {enrollment['completedAt']}",
-        "dead": f"dead after {counted}",
-        "withdrawn": f"withdrawn at {enrollment['withdrawnAt']}",
-    }
-    status = enrollment["status"]
-    line = told[status] if by is None else f"{told[status]}, cancelled by event {by}"
-    return line, _COLOURS[status]
-
-
-_COLOURS: Final = {
-    "pending": "default",
-    "claimed": "default",
-    "completed": "green",
-    "dead": "red",
-    "withdrawn": "yellow",
-}
 
 
 def _text(line: str, style: str = "default") -> Text:

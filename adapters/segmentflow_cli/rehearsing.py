@@ -98,6 +98,11 @@ def _page(rehearsal: dict[str, Any]) -> Iterable[Any]:
     )
     yield laid_out(columns, rows, room(Console()))
     for journey in rehearsal["journeys"]:
+        if journey["unclear"]:
+            line = (
+                f"{journey['journeyId']}: {journey['unclear']} of those that would enter may have "
+            )
+            yield Text(visible(f"{line}been cancelled by an event that is gone"), "yellow")
         if not journey["matched"]:
             line = f"{journey['journeyId']} heard nothing: no event of the period is named "
             yield Text(visible(line + journey["event"]), "yellow")

@@ -30,6 +30,9 @@ LONGEST_WAIT: Final = timedelta(days=366)
 _SHORT: Final = re.compile(
     r"(?=[0-9])((?:[0-9]{1,6}w)?(?:[0-9]{1,6}d)?)((?:[0-9]{1,6}h)?(?:[0-9]{1,6}m)?(?:[0-9]{1,9}s)?)"
 )
+_NO_DURATION: Final = (
+    "Must be a duration such as 5m, 7d, 1d12h or PT5M; a part has at most 6 digits, the seconds 9."
+)
 _NUMBER: Final = re.compile(r"-?[0-9]{1,9}(?:\.[0-9]{1,9})?")
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -50,7 +53,7 @@ def read_duration(text: str) -> timedelta:
     try:
         return parse_duration(text)
     except ValueError:
-        raise ValueError("Must be a duration such as 5m, 7d, 1d12h or PT5M.") from None
+        raise ValueError(_NO_DURATION) from None
 
 
 def read_moment(text: str, now: datetime) -> datetime:

@@ -22,6 +22,7 @@ _WHY_UNKNOWN: Final = {
     "wrong_type": "it is of another type",
     "redacted": "it is redacted",
 }
+_CANCELS: Final = {True: "", False: "one did, which is gone", None: "one that is gone may have"}
 _COUNTS: Final = {True: "counts", False: "does not count", None: "may count"}
 _COMBINED: Final = {"all": "All of", "any": "Any of", "not": "Not"}
 
@@ -117,8 +118,9 @@ def _reentry(fact: dict[str, Any]) -> Fact:
 def _cancelling(fact: dict[str, Any]) -> Fact:
     by = fact["cancelledBy"]
     rules = tuple(Fact("", rule["event"], "", _key_parts(rule["same"])) for rule in fact["rules"])
-    found = "" if by is None else "one is recorded already"
-    return Fact(_mark(fact["result"]), "No later event cancels it", found, rules, by)
+    asked = "No event recorded before this one cancels the entry"
+    found = _CANCELS[fact["result"]] if by is None else "one does"
+    return Fact(_mark(fact["result"]), asked, found, rules, by)
 
 
 def _key_parts(parts: Iterable[dict[str, Any]]) -> tuple[Fact, ...]:

@@ -151,11 +151,30 @@ READING_SCHEMAS: Final[dict[str, Any]] = {
             "occurredAt": _MOMENT,
             "receivedAt": _MOMENT,
             "unmatchedPaths": _listed(_TEXT),
-            "journeys": _listed(_OBJECT),
+            "journeys": _listed(
+                {
+                    "type": "object",
+                    "required": [*_OUTCOME, "enrollment"],
+                    "properties": {
+                        **_OUTCOME,
+                        "version": _or_null(_OUTCOME["version"]),
+                        "enrollment": {
+                            **_or_null(_named("Enrollment")),
+                            "description": "What the event made, as it stands now.",
+                        },
+                    },
+                }
+            ),
             "silent": _listed(_OBJECT),
             "withdrew": _WITHDREW,
+            "otherEnrollments": {
+                **_listed(_named("Enrollment")),
+                "description": "What the event made in Journeys that do not listen for it today."
+                " Left out where there are none.",
+            },
         },
         "withdrew",
+        "otherEnrollments",
     ),
 }
 """The documents that reading answers with, by name."""

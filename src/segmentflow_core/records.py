@@ -242,6 +242,8 @@ class Records:
         """Say what every Journey that listens makes of a stored event, and why; write nothing.
 
         The event is explained as it was received: earlier entries are those of events before it.
+        What became of each Enrollment that it made is told as it stands now, by a storage that
+        finds records.
 
         Args:
             event_id: the stored event.

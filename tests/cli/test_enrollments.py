@@ -190,5 +190,5 @@ def test_what_an_event_cancelled_is_told_with_the_event(run, tracker, capsys):
     assert main(["why", "alex@example.com", "--journey", "welcome"]) == 0
     told = " ".join(capsys.readouterr().out.split())
     assert f"cancelled by event {paid}" in told
-    assert "cancelled by a later event" in told
+    assert "✔ no event recorded before this one cancels the entry" in told
     assert "delay: PT1H, available from" in told

@@ -152,6 +152,52 @@ def test_a_stored_event_is_explained_against_a_draft(run, write):
     ]
 
 
+def test_a_stored_event_is_explained_with_what_became_of_each_enrollment(run, write, folder):
+    journeys = [a_journey("fails"), a_journey("waits"), a_journey("went")]
+    run("journeys", "apply", write("journeys.json", {"journeys": journeys}))
+    event_id = tracked(run, write, "1")
+    for _ in range(2):
+        (claimed,) = answer(run("enrollments", "claim", "--journey", "fails", "--json"))
+        lease = (claimed["enrollmentId"], "--token", claimed["token"])
+        run("enrollments", "release", *lease, "--error", "no such address", "--max-attempts", "2")
+    run("journeys", "archive", "went", "--yes")
+    result = run("explain", "--event", event_id)
+    lines = page(result)
+    document = answer(run("explain", "--event", event_id, "--json"))
+    fails, waits = (each["enrollment"] for each in document["journeys"])
+    (went,) = document["otherEnrollments"]
+    at = lines.index(f"Enrollment {fails['enrollmentId']}: dead after 2 attempts")
+    assert lines[at - 1 : at + 2] == [
+        "fails (version 1): enrolled",
+        lines[at],
+        "last failure: no such address",
+    ]
+    assert f"Enrollment {waits['enrollmentId']}: waiting since {waits['enteredAt']}" in lines
+    gone = f"Enrollment {went['enrollmentId']}: withdrawn at {went['withdrawnAt']}"
+    assert f"went (version 1), which does not listen today: {gone}" in lines
+
+
+def test_it_is_said_where_an_event_that_is_gone_may_have_cancelled_an_entry(run, write):
+    rules = [{"event": "order.paid"}]
+    run("journeys", "apply", write("j.json", {"journeys": [a_journey("cart", cancelOn=rules)]}))
+    tracked(run, write, "paid", event="order.paid")
+    event_id = tracked(run, write, "late", occurredAt="2026-01-01T00:00:00Z")
+    told = "no event recorded before this one cancels the entry"
+    assert any(f"✘ {told}: event " in line for line in page(run("explain", "--event", event_id)))
+    drafts = write("d.json", {"journeys": [a_journey("cart", cancelOn=rules, name="Other")]})
+    with closing(sqlite3.connect("segmentflow.db")) as store, store:
+        store.execute("UPDATE segmentflow_events SET received_at = 0 WHERE event = 'order.paid'")
+    assert run("retain", "--events", "1d", "--yes")[0] == 0
+    assert f"✘ {told}: one did, which is gone" in page(run("explain", "--event", event_id))
+    lines = page(run("explain", "--event", event_id, "--journeys", drafts))
+    assert "cart (draft): enrolled, unless cancelled" in lines
+    assert f"? {told}: one that is gone may have" in lines
+    lines = page(run("rehearse", drafts, "--since", "1d"))
+    assert lines[-1] == (
+        "cart: 1 of those that would enter may have been cancelled by an event that is gone"
+    )
+
+
 def test_the_policies_say_what_was_entered_before(run, write):
     journeys = [
         a_journey("cool", reentry={"policy": "cooldown", "duration": "P7D"}),
@@ -315,6 +361,7 @@ def test_a_period_is_rehearsed_against_a_draft(run, write):
                 "profiles": 0,
                 "skipped": {},
                 "withdrawn": 0,
+                "unclear": 0,
             }
         ],
     }

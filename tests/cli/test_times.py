@@ -32,7 +32,9 @@ def test_a_duration_is_short_or_iso_8601(text, length):
     "text", ["", "5", "m", "5M", "5 m", "-5m", "0d", "1h1d", "1.5h", "P", "PT", "1y", "٥m", "p7d"]
 )
 def test_what_is_no_duration_is_refused(text):
-    with pytest.raises(ValueError, match=r"Must be a duration such as 5m, 7d, 1d12h or PT5M\."):
+    with pytest.raises(
+        ValueError, match="Must be a duration such as 5m, 7d, 1d12h or PT5M; a part has at most 6"
+    ):
         read_duration(text)
 
 

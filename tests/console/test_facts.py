@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import date
 
+import pytest
+
 from segmentflow_console.chart import chart_of
 from segmentflow_console.facts import facts_of
 from segmentflow_core import SkipReason, Tracker
@@ -66,7 +68,7 @@ def test_every_fact_of_an_explanation_is_a_line():
         '    no did order.created, times {"gte": 2}, same ["/event/missing"]: found 0',
         "      unknown /event/missing: equals nothing",
         "  yes /event/total: found 5",
-        "yes No later event cancels it",
+        "yes No event recorded before this one cancels the entry",
         "  - order.paid",
         "    yes /event/total: found 5",
     ]
@@ -141,6 +143,18 @@ def test_what_is_not_known_exactly_is_told():
         "    no /event/a any_item",
         "      - … and 4 more",
         f"no Re-entry: cooldown of P7D: last entered {ENTERED}, free at {FREE}",
-        "no No later event cancels it: one is recorded already",
+        "no No event recorded before this one cancels the entry: one does",
     ]
     assert facts[-1].event_id == "e2"
+
+
+@pytest.mark.parametrize(
+    ("result", "found"),
+    [(False, "no {}: one did, which is gone"), (None, "unknown {}: one that is gone may have")],
+)
+def test_a_canceller_that_may_be_gone_is_told(result, found):
+    reentry = {"result": True, "policy": "every_event"}
+    limits = dict.fromkeys(("window", "maxLateness", "sample", "where"))
+    cancelled = {"result": result, "cancelledBy": None, "rules": []}
+    (*_, line) = lines(facts_of({**limits, "reentry": reentry, "cancelOn": cancelled}))
+    assert line == found.format("No event recorded before this one cancels the entry")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import re
+from datetime import timedelta
 from html.parser import HTMLParser
 from urllib.parse import quote
 from wsgiref.util import setup_testing_defaults
@@ -19,7 +20,7 @@ from http_calls import Failing
 from segmentflow_console import AsyncConsole, Console, Operator, StoreFacades
 from segmentflow_core import AsyncTracker, Enrollments, Tracker
 from segmentflow_core.errors import ConfigurationError, StorageUnavailable
-from segmentflow_core.testing import FINGERPRINT_SECRET, a_request
+from segmentflow_core.testing import FINGERPRINT_SECRET, a_journey, a_request
 from segmentflow_http import AsgiApp, WsgiApp
 from segmentflow_memory import AsyncMemoryStorage, MemoryStorage
 
@@ -76,6 +77,28 @@ class Parsed(HTMLParser):
         self.tags.add(tag)
         self.attributes |= {name for name, _ in attrs}
         self.links += [value for name, value in attrs if name in ("href", "action")]
+
+
+def test_an_event_shows_what_became_of_its_enrollment(ask, world):
+    entry = world.tracker.enrollments.get(world.dead)
+    text = ask.get(f"/events/{entry.event_id}").text
+    assert f"after {entry.attempts} attempt{'' if entry.attempts == 1 else 's'}" in text
+    assert f"last failure: <bdi>{FAILURE}</bdi>" in text
+
+
+def test_an_entry_that_an_event_that_is_gone_may_have_cancelled_is_not_claimed(storage, clock):
+    tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET, clock=clock)
+    cart = a_journey("cart", cancelOn=[{"event": "order.paid"}])
+    tracker.journeys.publish([cart])
+    tracker.track(a_request("order.paid"), "paid")
+    late = (clock.now() - timedelta(hours=1)).isoformat()
+    clock.advance(hours=9)
+    event_id = tracker.track(a_request(occurredAt=late), "late").event_id
+    tracker.people.retain(events=timedelta(hours=8))
+    asking = Asking(Console(tracker, lambda headers: operator(), clock=clock))
+    assert "unless cancelled" not in asking.get(f"/events/{event_id}").text
+    tracker.journeys.publish([{**cart, "name": "Other"}])
+    assert "unless cancelled" in asking.get(f"/events/{event_id}").text
 
 
 def test_every_page_shows_what_it_is_about_and_nothing_is_markup(ask, world):

@@ -19,7 +19,8 @@ from segmentflow_core.domain.cancelling import (
 )
 from segmentflow_core.domain.event import Enrollment, EnrollmentStatus
 from segmentflow_core.domain.hand_over import archived, cancelled, followed, released
-from segmentflow_core.domain.withdrawals import LookedUp
+from segmentflow_core.domain.retention import GoneEvents
+from segmentflow_core.domain.withdrawals import LookedUp, RecordedProbe, may_have_gone
 from segmentflow_core.testing import a_journey
 
 MINUTE = timedelta(minutes=1)
@@ -66,6 +67,30 @@ def test_what_equals_nothing(value):
     assert cancel_digest(CART, state(cart=value)) is None
     assert cancel_digest(CART, state()) is None
     assert cancellers_of([CART], state(cart=value), NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("gone", "may"),
+    [
+        (GoneEvents("p", "order.paid", 1, NOW + MINUTE, 4), True),
+        # It occurred no later, was recorded later, or is of another name or person.
+        (GoneEvents("p", "order.paid", 1, NOW, 4), False),
+        (GoneEvents("p", "order.paid", 1, NOW + MINUTE, 6), False),
+        (GoneEvents("p", "left", 1, NOW + MINUTE, 4), False),
+        (GoneEvents("q", "order.paid", 1, NOW + MINUTE, 4), False),
+        # Of several the highest number is not that of each.
+        (GoneEvents("p", "order.paid", 2, NOW + MINUTE, 6), True),
+    ],
+)
+def test_what_retention_leaves_may_be_of_an_event_that_cancelled(gone, may):
+    own = RecordedProbe("p", "order.paid", NOW, 5)
+    assert may_have_gone([own], [gone]) is may
+    assert may_have_gone([own], []) is False
+    assert may_have_gone([], [gone]) is False
+    merged = RecordedProbe("q", "order.paid", NOW)
+    assert may_have_gone([merged], [evolve(gone, profile_id="q", highest_number=9)]) is (
+        gone.event == "order.paid" and gone.last_occurred_at > NOW
+    )
 
 
 def test_rules_that_differ_have_digests_that_differ_whatever_the_values_are():

@@ -9,7 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segmentflow_core.domain.duration import DURATION_PATTERN, parse_duration
+from segmentflow_core.domain.duration import (
+    DURATION_PATTERN,
+    DURATION_SCHEMA_PATTERN,
+    parse_duration,
+)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +66,14 @@ def test_a_bad_duration_is_refused(text):
         parse_duration(text)
 
 
+@pytest.mark.parametrize(
+    "text", ["P1000000D", "P1W1000000D", "PT1000000M", "PT1000000000S", "PT1.1234567S"]
+)
+def test_a_part_of_too_many_digits_is_refused_with_the_bound(text):
+    with pytest.raises(ValueError, match="at most 6 digits in each part, 9 in the seconds"):
+        parse_duration(text)
+
+
 @pytest.mark.parametrize("text", ["P4111D ", "P0DT0S", "4111"])
 def test_a_refusal_shows_nothing_of_the_text(text):
     with pytest.raises(ValueError, match="must") as refusal:
@@ -100,4 +112,5 @@ def test_what_is_read_matches_the_pattern_that_schemas_show(text):
         read = "longer than nothing" in str(refusal)
     else:
         read = True
+        assert re.search(DURATION_SCHEMA_PATTERN, text)
     assert read == written_well

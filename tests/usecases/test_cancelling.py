@@ -149,3 +149,79 @@ def test_one_event_of_a_batch_keeps_each_late_entry_from_being_made():
     requests += [a_request(occurredAt=late, data={"cart": cart}) for cart in "ABA"]
     receipts = tracker.track_many([(each, f"{n}") for n, each in enumerate(requests)])
     assert [receipt.enrolled_journeys for receipt in receipts] == [0, 0, 1, 0]
+
+
+RULES = [{"event": "paid", "same": ["/event/cart"]}]
+
+
+def late_carts(clock, storage):
+    """Record that A was paid, then late events of A and B; return their ids, by cart."""
+    tracker = Tracker(storage, fingerprint_key=FINGERPRINT_SECRET, clock=clock)
+    tracker.journeys.publish([a_journey("cart", cancelOn=RULES)])
+    tracker.track(a_request("paid", data={"cart": "A"}), "paid")
+    late = (clock.now() - HOUR).isoformat()
+    clock.advance(hours=9)
+    ids = {
+        name: tracker.track(a_request(occurredAt=late, data={"cart": name}), name).event_id
+        for name in "AB"
+    }
+    return tracker, ids
+
+
+def told(tracker, event_id, **how):
+    (explained,) = tracker.records.explain(event_id, **how).journeys
+    return explained.outcome, explained.reason, explained.cancelling.met
+
+
+def test_an_event_whose_canceller_is_gone_is_explained_by_what_was_recorded(clock, storage):
+    tracker, ids = late_carts(clock, storage)
+    before = {name: told(tracker, ids[name]) for name in "AB"}
+    assert before == {"A": ("skipped", "cancelled", False), "B": ("enrolled", None, True)}
+    tracker.people.retain(events=8 * HOUR)
+    assert {name: told(tracker, ids[name]) for name in "AB"} == before
+    (explained,) = tracker.records.explain(ids["A"]).journeys
+    assert explained.cancelling.cancelled_by is None
+    for event in tracker.records.why("alex@example.com", journey_id="cart").events:
+        (outcome,) = event.outcomes
+        assert outcome.explained.reason == outcome.outcome.reason
+
+
+def test_it_is_open_whether_a_draft_would_have_been_cancelled_by_what_is_gone(clock, storage):
+    tracker, ids = late_carts(clock, storage)
+    tracker.people.retain(events=8 * HOUR)
+    drafts = [
+        a_journey("cart", cancelOn=RULES, name="Other"),
+        a_journey("another", cancelOn=[{"event": "lost"}]),
+    ]
+    for name in "AB":
+        assert told(tracker, ids[name], journeys=drafts[:1]) == ("enrolled", None, None)
+        assert told(tracker, ids[name], journeys=drafts[1:]) == ("enrolled", None, True)
+    tracker.journeys.publish(drafts)
+    assert told(tracker, ids["A"], journey_id="cart") == ("enrolled", None, None)
+    rehearsed = tracker.journeys.rehearse(drafts, since=clock.now() - HOUR).journeys
+    assert [(each.entered, each.unclear) for each in rehearsed] == [(2, 0), (2, 2)]
+
+
+def test_what_is_gone_cancels_no_request_and_no_later_event(clock, storage):
+    tracker, _ = late_carts(clock, storage)
+    tracker.people.retain(events=8 * HOUR)
+    late = a_request(occurredAt=(clock.now() - 10 * HOUR).isoformat(), data={"cart": "A"})
+    (explained,) = tracker.explain(late).journeys
+    assert (explained.outcome, explained.cancelling.met) == ("enrolled", True)
+    assert told(tracker, tracker.track(late, "late").event_id) == ("enrolled", None, True)
+
+
+def test_an_event_whose_values_were_erased_is_explained_by_what_was_recorded(clock, storage):
+    tracker, ids = late_carts(clock, storage)
+    tracker.people.erase(tracker.records.event(ids["A"]).profile_id)
+    assert told(tracker, ids["A"]) == ("skipped", "cancelled", False)
+    assert told(tracker, ids["B"]) == ("enrolled", None, True)
+    draft = a_journey("cart", cancelOn=RULES, name="Other")
+    assert told(tracker, ids["A"], journeys=[draft]) == ("enrolled", None, None)
+    whatever = a_journey("cart", cancelOn=[{"event": "lost"}])
+    assert told(tracker, ids["A"], journeys=[whatever]) == ("enrolled", None, True)
+
+
+def test_a_storage_that_forgets_nothing_has_nothing_that_is_gone(clock):
+    tracker, ids = late_carts(clock, Without("retention"))
+    assert told(tracker, ids["B"]) == ("enrolled", None, True)

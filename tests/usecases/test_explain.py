@@ -97,6 +97,7 @@ def explained_as(journey_id, **facts):
         "sample": None,
         "where": None,
         "reentry": {"result": True, "policy": "every_event"},
+        "enrollment": None,
     } | facts
 
 

@@ -162,6 +162,7 @@ def test_a_rehearsal_counts_who_would_have_entered_and_why_others_would_not(trac
                 "profiles": 2,
                 "skipped": {"condition_not_met": 1, "condition_unknown": 1},
                 "withdrawn": 0,
+                "unclear": 0,
             }
         ],
     }
@@ -401,6 +402,31 @@ def test_the_events_of_an_erased_person_are_rehearsed_as_one_history(tracker, cl
     tracker.people.erase(ids[0])
     (once,) = tracker.journeys.rehearse(EACH_POLICY[:1], since=since).journeys
     assert (once.entered, once.skipped) == (2, {"already_enrolled": 1})
+
+
+def test_a_rehearsal_asks_a_store_nothing_about_identities_that_no_event_shows(
+    tracker, storage, clock
+):
+    since = clock.now()
+    profile_id = tracker.track(DOCUMENTED_REQUEST, "key").profile_id
+    tracker.people.erase(profile_id)
+    asked = []
+
+    def watched(read):
+        def run(transaction):
+            load = transaction.tracking.load
+            transaction.tracking.load = lambda *intent: (asked.append(intent), load(*intent))[1]
+            return drive(read(transaction))
+
+        return run
+
+    rehearsing = Rehearsing(
+        "default", drafts_of(checked_definitions(EACH_POLICY), since), since, None
+    )
+    for read in rehearsing.reads():
+        rehearsing.fold(storage.run(watched(read)))
+    assert rehearsing.result().journeys[0].entered == 1
+    assert asked == []
 
 
 def test_a_rehearsal_counts_what_events_would_have_withdrawn_for_certain(tracker, clock):

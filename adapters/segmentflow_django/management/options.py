@@ -33,7 +33,10 @@ def duration(text: str) -> timedelta:
     try:
         return parse_duration(text)
     except ValueError:
-        raise ArgumentTypeError("must be a duration such as 5m, 7d, 1d12h or PT5M") from None
+        raise ArgumentTypeError(
+            "must be a duration such as 5m, 7d, 1d12h or PT5M; "
+            "a part has at most 6 digits, the seconds 9"
+        ) from None
 
 
 def add_common(parser: Any) -> None:

@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from typing import Final
 
-__all__ = ["DURATION_PATTERN", "parse_duration"]
+__all__ = ["DURATION_PATTERN", "DURATION_SCHEMA_PATTERN", "parse_duration"]
 
 DURATION_PATTERN: Final = (
     r"P(?:([0-9]{1,6})W)?(?:([0-9]{1,6})D)?"
@@ -14,7 +14,12 @@ DURATION_PATTERN: Final = (
 )
 """The pattern for the whole text of a duration; its length must also be more than zero."""
 
+DURATION_SCHEMA_PATTERN: Final = f"^(?=.*[1-9]){DURATION_PATTERN}$"
+"""What a JSON Schema says of a duration: its form, and a digit that makes it longer than nothing.
+"""
+
 _DURATION: Final = re.compile(DURATION_PATTERN)
+_OF_ANY_SIZE: Final = re.compile(re.sub(r"\{1,[69]\}", "+", DURATION_PATTERN))
 
 
 def parse_duration(text: str) -> timedelta:
@@ -23,12 +28,17 @@ def parse_duration(text: str) -> timedelta:
     Years and months are refused, because their length depends on the calendar.
 
     Raises:
-        ValueError: the text is not such a duration, or its length is zero.
+        ValueError: the text is not such a duration, a part of it has too many digits, or its
+            length is zero.
 
     >>> parse_duration("P1DT12H")
     datetime.timedelta(days=1, seconds=43200)
     """
     match = _DURATION.fullmatch(text)
+    if match is None and _OF_ANY_SIZE.fullmatch(text) is not None:
+        raise ValueError(
+            "must have at most 6 digits in each part, 9 in the seconds and 6 behind their point"
+        )
     if match is None:
         raise ValueError(
             "must be an ISO 8601 duration of weeks, days, hours, minutes and seconds, like P1DT12H"

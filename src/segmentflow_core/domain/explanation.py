@@ -16,7 +16,7 @@ from attrs import evolve, field, frozen
 from segmentflow_core.domain.cancelling import Withdrawal
 from segmentflow_core.domain.condition import Explanation, Reason, why_unknown
 from segmentflow_core.domain.condition.reading import read
-from segmentflow_core.domain.event import Outcome, OutcomeKind, SkipReason, UserEvent
+from segmentflow_core.domain.event import Enrollment, Outcome, OutcomeKind, SkipReason, UserEvent
 from segmentflow_core.domain.history import History, Recalls
 from segmentflow_core.domain.journey import (
     Journey,
@@ -177,15 +177,14 @@ class CancelFact:
     Attributes:
         rules: the definition's.
         cancelled_by: a recorded event that cancels the entry; None where there is none.
+        met: whether no event that was recorded before cancels the entry. False without such an
+            event where the outcome that was recorded says so, and the event is gone. None where
+            nobody knows: retention or erasure took what may have cancelled it.
     """
 
     rules: tuple[CancelRule, ...]
     cancelled_by: str | None
-
-    @property
-    def met(self) -> bool:
-        """Whether nothing that is recorded cancels the entry."""
-        return self.cancelled_by is None
+    met: bool | None = True
 
 
 @frozen(repr=False)
@@ -197,7 +196,8 @@ class ExplainedJourney:
         name: shown to people.
         version: the version that was asked; None for a draft that differs from what is
             published.
-        outcome: ``"enrolled"`` or ``"skipped"``.
+        outcome: ``"enrolled"`` or ``"skipped"``. Where `cancelling.met` is None, it is that of an
+            event that nothing cancelled.
         reason: why it skips; None where it enrols.
         window: whether the event happened in it; None where the definition has none.
         lateness: how late the event came; None where the definition has no limit.
@@ -207,6 +207,8 @@ class ExplainedJourney:
         recorded: the outcome stored with the event for this Journey; None where there is none.
         delay: how long an entry waits; None where the definition has no delay.
         cancelling: what cancels an entry; None where the definition has no such rules.
+        enrollment: the entry that a stored event made into this Journey, as it stands now; None
+            where it made none, where it has gone since, of a request and of a draft.
     """
 
     journey_id: str
@@ -222,6 +224,7 @@ class ExplainedJourney:
     recorded: Outcome | None
     delay: DelayFact | None = None
     cancelling: CancelFact | None = None
+    enrollment: Enrollment | None = None
 
     def __repr__(self) -> str:
         """Name the Journey and the outcome; the facts hold the event's values and are not shown."""
@@ -272,6 +275,8 @@ class ExplainedEvent:
         journeys: one for each Journey that listens, sorted by Journey id.
         silent: Journeys the caller asked about, by id or as drafts, that do not listen.
         withdrew: the Enrollments that a stored event withdrew, or that a request would withdraw.
+        other_enrollments: the entries that a stored event made into Journeys that are not among
+            `journeys`, because they do not listen for it today, as these stand now; by Journey id.
     """
 
     event_id: str | None
@@ -283,6 +288,7 @@ class ExplainedEvent:
     journeys: tuple[ExplainedJourney, ...]
     silent: tuple[SilentJourney, ...] = ()
     withdrew: tuple[Withdrawal, ...] = ()
+    other_enrollments: tuple[Enrollment, ...] = ()
 
     def __repr__(self) -> str:
         """Name the event without showing what it holds."""
@@ -311,6 +317,8 @@ def explain_journey(
     suppressed: bool = False,
     history: History | None = None,
     canceller: UserEvent | None = None,
+    is_unclear: bool = False,
+    enrollment: Enrollment | None = None,
 ) -> ExplainedJourney:
     """Say what comes of `event` for `journey`, and why.
 
@@ -325,15 +333,21 @@ def explain_journey(
             whether it was.
         history: what the Profile did before; only for a condition that asks.
         canceller: the recorded event that cancels the entry; None where there is none.
+        is_unclear: whether an event that cancelled the entry may be gone.
+        enrollment: the entry that the event made, as it stands now; None where there is none.
     """
     rules = journey.rules
     state = _state(event)
     sample = _sample(rules.sample, event.profile_id, profile_exists=profile_exists)
     if sample is not None and sample.met is None:
         rules = evolve(rules, sample=None)
+    recorded = next((o for o in event.outcomes if o.journey_id == journey.journey_id), None)
+    goes_through: bool | None = canceller is None
+    if is_unclear:
+        goes_through = _went_through(recorded, version)
     reason: SkipReason | None = SkipReason.SUPPRESSED
     if not suppressed:
-        reason = outcome_of(rules, event, prior, history, is_cancelled=canceller is not None)
+        reason = outcome_of(rules, event, prior, history, is_cancelled=goes_through is False)
     definition = journey.definition
     lateness = event.received_at - event.occurred_at
     return ExplainedJourney(
@@ -353,11 +367,12 @@ def explain_journey(
         if rules.condition is None
         else rules.condition.explain(state, None if history is None else history.recall),
         reentry=_reentry(rules, definition.reentry, state, prior, event.received_at),
-        recorded=next((o for o in event.outcomes if o.journey_id == journey.journey_id), None),
+        recorded=recorded,
         delay=None
         if definition.delay is None
         else DelayFact(definition.delay, rules.available_at(event.occurred_at, event.received_at)),
-        cancelling=_cancelling(rules, state, canceller) if rules.cancel_on else None,
+        cancelling=_cancelling(rules, state, canceller, goes_through) if rules.cancel_on else None,
+        enrollment=enrollment,
     )
 
 
@@ -416,7 +431,16 @@ def _part(state: JsonObject, tokens: Tokens) -> KeyPart:
     return KeyPart(format_pointer(*tokens), found, None if usable else why_unknown(found))
 
 
-def _cancelling(rules: Rules, state: JsonObject, canceller: UserEvent | None) -> CancelFact:
+def _went_through(recorded: Outcome | None, version: int | None) -> bool | None:
+    """Say whether nothing cancelled an entry, by the outcome of the same version; or None."""
+    if recorded is None or recorded.version != version:
+        return None
+    return {None: True, SkipReason.CANCELLED: False}.get(recorded.reason)
+
+
+def _cancelling(
+    rules: Rules, state: JsonObject, canceller: UserEvent | None, goes_through: bool | None
+) -> CancelFact:
     return CancelFact(
         tuple(
             [
@@ -427,6 +451,7 @@ def _cancelling(rules: Rules, state: JsonObject, canceller: UserEvent | None) ->
             ]
         ),
         None if canceller is None else canceller.event_id,
+        goes_through,
     )
 
 

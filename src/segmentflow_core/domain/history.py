@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from operator import attrgetter
-from typing import Any, Protocol
+from typing import Protocol
 
 from attrs import define
 
@@ -263,7 +263,7 @@ class History:
         )
         return did.meets(least, most), fact
 
-    def _alike(self, did: Did) -> list[Any] | None:
+    def _alike(self, did: Did) -> list[bytes] | None:
         """Return what earlier events must be like; None where none can be."""
         return [] if self._is_erased or not did.same else did.alike(self._state)
 
@@ -320,7 +320,7 @@ class History:
     def _counted(
         self,
         did: Did,
-        alike: list[Any],
+        alike: list[bytes],
         look: _Look,
         counted: list[CountedEvent] | None = None,
     ) -> tuple[int, int]:

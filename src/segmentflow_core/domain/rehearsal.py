@@ -42,7 +42,10 @@ class RehearsedJourney:
         profiles: how many Profiles that would have been.
         skipped: how many it would have skipped, by reason, in the order the rules are applied.
         withdrawn: how many of those that entered an event would have withdrawn for certain: it was
-            received before any worker could have been handed the Enrollment.
+            received before any worker could have been handed the Enrollment. What else may have
+            withdrawn it before, such as a suppression, is not known.
+        unclear: how many of those that entered may not have: retention or erasure took an event
+            that may have cancelled the entry.
     """
 
     journey_id: str
@@ -53,6 +56,7 @@ class RehearsedJourney:
     profiles: int
     skipped: Mapping[SkipReason, int]
     withdrawn: int = 0
+    unclear: int = 0
 
 
 @frozen
@@ -101,6 +105,7 @@ class Tally:
         last_entered_at: the latest entry of each Profile that entered.
         keys: entry keys taken, each with its Profile.
         withdrawn: entries that were withdrawn so far.
+        unclear: entries so far that may have been cancelled.
         waiting: entries, by Profile and digest of what withdraws them.
         times: when each Profile entered, with which key; only where the draft counts entries.
     """
@@ -116,6 +121,7 @@ class Tally:
     )
 
     withdrawn: int = 0
+    unclear: int = 0
     waiting: dict[tuple[str, str], list[_Waiting]] = field(
         factory=dict[tuple[str, str], list[_Waiting]]
     )
@@ -157,6 +163,7 @@ class Tally:
         history: Recalls | None = None,
         *,
         is_cancelled: bool = False,
+        is_unclear: bool = False,
     ) -> None:
         """Judge one event and count its outcome.
 
@@ -167,6 +174,7 @@ class Tally:
             answers: what the store knows of entries from before the period, by probe.
             history: what the Profile did before; only for a condition that asks.
             is_cancelled: whether an event that cancels the entry is recorded.
+            is_unclear: whether one that cancelled it may be gone.
         """
         prior = _NOTHING_PRIOR
         for probe in probes:
@@ -178,6 +186,7 @@ class Tally:
             self.skipped[reason] += 1
             return
         self.entered += 1
+        self.unclear += is_unclear
         self.last_entered_at[event.profile_id] = event.received_at
         if rules.cancel_on:
             self._wait(event, rules)
@@ -217,4 +226,5 @@ class Tally:
             profiles=len(self.last_entered_at),
             skipped={reason: count for reason, count in self.skipped.items() if count},
             withdrawn=self.withdrawn,
+            unclear=self.unclear,
         )

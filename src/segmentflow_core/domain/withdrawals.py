@@ -27,6 +27,7 @@ from segmentflow_core.domain.event import Enrollment, EnrollmentStatus, UserEven
 from segmentflow_core.domain.hand_over import cancelled
 from segmentflow_core.domain.json_value import JsonObject
 from segmentflow_core.domain.profile import Profile
+from segmentflow_core.domain.retention import GoneEvents
 
 __all__ = [
     "NOTHING_LOOKED_UP",
@@ -35,6 +36,7 @@ __all__ = [
     "RecordedProbe",
     "Withdrawals",
     "canceller_among",
+    "may_have_gone",
     "probes_of_cancellers",
 ]
 
@@ -338,6 +340,21 @@ def canceller_among(
         if not digests.isdisjoint(_digests_of_event(rules, event)):
             return event
     return None
+
+
+def may_have_gone(probes: Iterable[RecordedProbe], gone: Iterable[GoneEvents]) -> bool:
+    """Say whether retention may have removed an event that one of the probes asks for.
+
+    Of several events that went nobody knows which of them had the lower numbers.
+    """
+    left = {(each.profile_id, each.event): each for each in gone}
+    for probe in probes:
+        each = left.get((probe.profile_id, probe.event))
+        if each is not None and each.last_occurred_at > probe.since:
+            are_later = probe.before is not None and each.highest_number > probe.before
+            if not are_later or each.count > 1:
+                return True
+    return False
 
 
 def _happened_after(events: Iterable[UserEvent], moment: datetime) -> Iterator[UserEvent]:

@@ -13,6 +13,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 __all__ = ["Model", "Row"]
@@ -642,7 +643,10 @@ def _redacted(request: Row) -> Row:
 
 
 def _comparable(value: Any) -> str:
-    """Write JSON so that equal requests give equal texts: 1 equals 1.0, and true equals neither."""
+    """Write JSON so that equal requests give equal texts: 1 equals 1.0, and true equals neither.
+
+    A float is the digits that it is written with.
+    """
 
     def plain(item: Any) -> Any:
         if isinstance(item, dict):
@@ -650,7 +654,7 @@ def _comparable(value: Any) -> str:
         if isinstance(item, datetime):
             return item.isoformat()
         if isinstance(item, float) and item.is_integer():
-            return int(item)
+            return int(Decimal(repr(item)))
         return item
 
     return json.dumps(plain(value), sort_keys=True)

@@ -5,8 +5,8 @@ Knows in which order it is asked. What an answer means, `domain.withdrawals` say
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final, TypeVar, cast
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final, Generic, TypeVar, cast
 
 from attrs import frozen
 
@@ -16,20 +16,24 @@ from segmentflow_core.domain.hand_over import EnrollmentChange
 from segmentflow_core.domain.journey import Journey
 from segmentflow_core.domain.json_value import JsonObject
 from segmentflow_core.domain.profile import Profile
+from segmentflow_core.domain.retention import GoneEvents
 from segmentflow_core.domain.withdrawals import (
     LookedUp,
     Questions,
     RecordedProbe,
     canceller_among,
+    may_have_gone,
     probes_of_cancellers,
 )
 from segmentflow_core.ports import TellsTime, Transaction
 from segmentflow_core.ports.cancelling import CancellingRepository
+from segmentflow_core.ports.retention import RetentionRepository
 from segmentflow_core.usecases.capabilities import capability
 from segmentflow_core.usecases.history import merged_before
 
 __all__ = [
     "Entering",
+    "RecordedCancellers",
     "can_cancel",
     "look_up",
     "recorded_cancellers",
@@ -129,13 +133,30 @@ class Entering:
     before: int | None
 
 
+@frozen(repr=False)
+class RecordedCancellers(Generic[K]):
+    """What is known of the events that cancel entries already.
+
+    Attributes:
+        found: the event that cancels each entry; those that none cancels are not named.
+        unclear: entries of recorded events that none cancels which is still there as it was: one
+            may be gone, or erased.
+    """
+
+    found: Mapping[K, UserEvent] = {}
+    unclear: Collection[K] = ()
+
+
 async def recorded_cancellers(
     transaction: Transaction,
     organization_id: str,
     asked: Mapping[K, Entering],
     profiles: dict[str, Profile | None],
-) -> dict[K, UserEvent]:
-    """Return the event that cancels each entry already; those that nothing cancels are not named.
+) -> RecordedCancellers[K]:
+    """Find the event that cancels each entry already.
+
+    What retention removed cancels nothing from then on. So it is unclear only of recorded events
+    what cancelled them when they were decided.
 
     Args:
         transaction: to ask in.
@@ -165,7 +186,30 @@ async def recorded_cancellers(
             canceller = canceller_among(rules, _state(event), event.occurred_at, recorded)
             if canceller is not None:
                 found[key] = canceller
-    return found
+    left = [key for key in keys if key not in found and asked[key].before is not None]
+    gone = await _gone(transaction, organization_id, [each for key in left for each in probes[key]])
+    unclear = {
+        key for key in left if may_have_gone(probes[key], gone) or _is_erased(asked[key], profiles)
+    }
+    return RecordedCancellers(found, unclear)
+
+
+def _is_erased(entering: Entering, profiles: Mapping[str, Profile | None]) -> bool:
+    """Say whether the values that had to be equal were erased."""
+    profile = profiles[entering.event.profile_id]
+    asks_values = any(rule.same for rule in entering.journey.rules.cancel_on)
+    return asks_values and profile is not None and profile.erased_at is not None
+
+
+async def _gone(
+    transaction: Transaction, organization_id: str, probes: Iterable[RecordedProbe]
+) -> Iterable[GoneEvents]:
+    """Return what retention left of the events of those whom probes ask about."""
+    whose = sorted({probe.profile_id for probe in probes})
+    retention: RetentionRepository | None = getattr(transaction, "retention", None)
+    if retention is None or not whose:
+        return ()
+    return await settle(retention.gone(organization_id, whose))
 
 
 def _state(event: UserEvent) -> JsonObject:

@@ -16,7 +16,7 @@ from attrs import evolve, frozen
 from segmentflow_core.colour import settle
 from segmentflow_core.domain.cancelling import Withdrawal
 from segmentflow_core.domain.decision import decide
-from segmentflow_core.domain.event import UserEvent
+from segmentflow_core.domain.event import Enrollment, UserEvent
 from segmentflow_core.domain.explanation import (
     ExplainedEvent,
     ExplainedJourney,
@@ -40,7 +40,13 @@ from segmentflow_core.domain.tracking import Intent, Probe
 from segmentflow_core.domain.withdrawals import NOTHING_LOOKED_UP
 from segmentflow_core.errors import NotFound, SegmentflowError
 from segmentflow_core.ports import Clock, IdFactory, Transaction
-from segmentflow_core.usecases.cancelling import Entering, look_up, recorded_cancellers
+from segmentflow_core.usecases.cancelling import (
+    Entering,
+    RecordedCancellers,
+    look_up,
+    recorded_cancellers,
+)
+from segmentflow_core.usecases.finding import can_find, entries_of
 from segmentflow_core.usecases.history import history_before, prior_entries, probes_of_history
 from segmentflow_core.usecases.record import AnyRequest
 
@@ -63,13 +69,14 @@ _LISTENING: Final = (JourneyStatus.ACTIVE, JourneyStatus.DRAFT)
 
 @frozen(repr=False)
 class _Subject:
-    """An event to explain, stored or not."""
+    """An event to explain, stored or not, with the entries that it made, by Journey id."""
 
     event: UserEvent
     before: int | None
     profile_exists: bool
     suppressed: bool = False
     withdrew: tuple[Withdrawal, ...] = ()
+    entries: Mapping[str, Enrollment] = {}
 
 
 @frozen(repr=False)
@@ -191,7 +198,8 @@ async def explain_stored(
     """Explain a stored event as it was received.
 
     Earlier entries are those caused by lower numbers of its Profile: those that were decided
-    before it. So the answer is the same whenever it is asked for.
+    before it. So the answer is the same whenever it is asked for. A store that finds records tells
+    as well what became of the entries that it made, unless drafts are asked about.
 
     Raises:
         NotFound: there is no such event, or no Journey of the id that was asked about.
@@ -200,10 +208,16 @@ async def explain_stored(
     if event is None:
         raise NotFound
     published: Sequence[Journey] = ()
+    entries: dict[str, Enrollment] = {}
     if asked.drafts is None:
         intent = Intent((), (), (), (event.event,), event.received_at)
         published = (await settle(transaction.tracking.load(organization_id, intent))).journeys
-    subject = _Subject(event, event.number, profile_exists=True, withdrew=event.withdrew)
+        if can_find(transaction):
+            made = await entries_of(transaction, organization_id, [event])
+            entries = {journey_id: entry for (_, journey_id), entry in made.items()}
+    subject = _Subject(
+        event, event.number, profile_exists=True, withdrew=event.withdrew, entries=entries
+    )
     return await _explain(transaction, organization_id, subject, asked, published)
 
 
@@ -238,6 +252,7 @@ async def _explain(
             raise NotFound
         chosen = await _among_drafts(transaction, organization_id, event.event, drafted)
     explained = await _explained(transaction, organization_id, subject, chosen)
+    told = {journey.journey_id for journey in chosen.listening}
     return ExplainedEvent(
         event_id=event.event_id,
         profile_id=event.profile_id,
@@ -248,6 +263,11 @@ async def _explain(
         journeys=explained,
         silent=tuple(SilentJourney.of(journey, event.event) for journey in chosen.silent),
         withdrew=subject.withdrew,
+        other_enrollments=tuple(
+            entry
+            for journey_id, entry in sorted(subject.entries.items())
+            if journey_id not in told and asked.journey_id in (None, journey_id)
+        ),
     )
 
 
@@ -273,7 +293,7 @@ async def _explained(
 ) -> tuple[ExplainedJourney, ...]:
     """Explain an event for the Journeys that listen, by the earlier entries they need."""
     asked: dict[str, tuple[Probe, ...]] = {}
-    cancellers: dict[str, UserEvent] = {}
+    cancellers = RecordedCancellers[str]()
     profiles: dict[str, Profile | None] = {}
     if subject.profile_exists:
         entering = {
@@ -306,7 +326,9 @@ async def _explained(
             profile_exists=subject.profile_exists,
             suppressed=subject.suppressed,
             history=history,
-            canceller=cancellers.get(journey.journey_id),
+            canceller=cancellers.found.get(journey.journey_id),
+            is_unclear=journey.journey_id in cancellers.unclear,
+            enrollment=subject.entries.get(journey.journey_id),
         )
         for journey in chosen.listening
     ]

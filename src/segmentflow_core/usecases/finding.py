@@ -29,6 +29,8 @@ from segmentflow_core.usecases.capabilities import capability
 from segmentflow_core.usecases.history import history_before, prior_entries, probes_of_history
 
 __all__ = [
+    "can_find",
+    "entries_of",
     "find_events",
     "find_profile",
     "finding_of",
@@ -169,10 +171,10 @@ async def tell(
             raise NotFound
     wanted = EventFilter(profile_id=profile.profile_id)
     events = await find_events(transaction, organization_id, wanted, limit, before)
-    entries = await _entries(transaction, organization_id, events)
+    entries = await entries_of(transaction, organization_id, events)
     explained: Mapping[str, ExplainedJourney] = {}
     if journey_id is not None:
-        explained = await _explained(transaction, organization_id, journey_id, events)
+        explained = await _explained(transaction, organization_id, journey_id, events, entries)
     told = [_told(event, entries, journey_id, explained) for event in events]
     return Story(
         profile,
@@ -204,7 +206,7 @@ def _told(
     return ToldEvent(event, tuple(outcomes))
 
 
-async def _entries(
+async def entries_of(
     transaction: Transaction, organization_id: str, events: Sequence[UserEvent]
 ) -> dict[tuple[str, str], Enrollment]:
     """Return the Enrollments that the events caused, by event and Journey."""
@@ -222,7 +224,11 @@ async def _entries(
 
 
 async def _explained(
-    transaction: Transaction, organization_id: str, journey_id: str, events: Sequence[UserEvent]
+    transaction: Transaction,
+    organization_id: str,
+    journey_id: str,
+    events: Sequence[UserEvent],
+    entries: Mapping[tuple[str, str], Enrollment],
 ) -> dict[str, ExplainedJourney]:
     """Explain each event that a Journey matched, by the version that decided; by event."""
     matched: list[tuple[UserEvent, Journey]] = []
@@ -257,12 +263,19 @@ async def _explained(
             answers.get(event.event_id, _NOTHING_PRIOR),
             version=journey.version,
             history=history,
-            canceller=cancellers.get(event.event_id),
+            canceller=cancellers.found.get(event.event_id),
+            is_unclear=event.event_id in cancellers.unclear,
+            enrollment=entries.get((event.event_id, journey_id)),
         )
     return explained
 
 
 _NOTHING_PRIOR: Final = PriorEntries()
+
+
+def can_find(transaction: Transaction) -> bool:
+    """Say whether a store finds records by what they say."""
+    return getattr(transaction, "finding", None) is not None
 
 
 def finding_of(transaction: Transaction) -> FindingRepository:

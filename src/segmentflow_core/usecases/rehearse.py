@@ -39,7 +39,11 @@ from segmentflow_core.domain.profile import MergedSeries, Profile
 from segmentflow_core.domain.rehearsal import Rehearsal, Tally
 from segmentflow_core.domain.tracking import Intent, Probe
 from segmentflow_core.ports import Transaction
-from segmentflow_core.usecases.cancelling import Entering, recorded_cancellers
+from segmentflow_core.usecases.cancelling import (
+    Entering,
+    RecordedCancellers,
+    recorded_cancellers,
+)
 from segmentflow_core.usecases.history import ask_history
 from segmentflow_core.usecases.reading import list_events
 
@@ -52,20 +56,23 @@ _AT_ONCE: Final = 20
 """From how many questions about earlier events on they are asked: each answer may be 4 MiB."""
 
 
+_NO_CANCELLERS: Final = RecordedCancellers[tuple[str, str]]()
+
+
 @frozen(repr=False)
 class _Page:
     """Events as one read found them, newest first, and earlier entries that matter to them.
 
     The probes are those of an event for a draft, by both their ids; so is what a draft's condition
-    asks about earlier events. What is cancelled are the entries of an event into a draft that a
-    recorded event keeps from being made.
+    asks about earlier events. What cancels are the recorded events that keep entries of an event
+    into a draft from being made.
     """
 
     events: Sequence[UserEvent]
     probes: Mapping[tuple[str, str], tuple[Probe, ...]] = {}
     answers: Mapping[Probe, PriorEntries] = {}
     histories: Mapping[tuple[str, str], Told] = {}
-    cancelled: Collection[tuple[str, str]] = ()
+    cancellers: RecordedCancellers[tuple[str, str]] = _NO_CANCELLERS
 
 
 @frozen
@@ -186,28 +193,28 @@ class Rehearsing:
                     found.append((event, tally.journey.journey_id, probe))
         cancelling = [e for e in self._within(events) if self._cancelling(e)]
         await self._read_merges(transaction, [*(event for event, _, _ in found), *cancelling])
-        cancelled = await self._cancelled(transaction, cancelling)
+        cancellers = await self._cancellers(transaction, cancelling)
         if not found:
-            return _Page(events, histories=histories, cancelled=cancelled)
+            return _Page(events, histories=histories, cancellers=cancellers)
         probes = {
             (event.event_id, journey_id): (probe, *self._of_merged(event, probe))
             for event, journey_id, probe in found
         }
         asked = list(dict.fromkeys(probe for each in probes.values() for probe in each))
         answers = transaction.tracking.prior_entries(self._organization_id, asked)
-        return _Page(events, probes, await settle(answers), histories, cancelled)
+        return _Page(events, probes, await settle(answers), histories, cancellers)
 
-    async def _cancelled(
+    async def _cancellers(
         self, transaction: Transaction, events: Sequence[UserEvent]
-    ) -> Collection[tuple[str, str]]:
-        """Return which entries of events into which drafts a recorded event cancels."""
+    ) -> RecordedCancellers[tuple[str, str]]:
+        """Find which entries of events into which drafts a recorded event cancels."""
         entering = {
             (event.event_id, tally.journey.journey_id): Entering(tally.journey, event, event.number)
             for event in events
             for tally in self._listening(event)
         }
         found = recorded_cancellers(transaction, self._organization_id, entering, self._profiles)
-        return (await found).keys()
+        return await found
 
     async def _histories(
         self, transaction: Transaction, events: Sequence[UserEvent]
@@ -266,23 +273,26 @@ class Rehearsing:
         Most have the identities that their events show, and are read in one exchange.
         """
         missing = {e.profile_id: e.profile for e in events if e.profile_id not in self._merged}
-        asked = Intent(
-            keys=(),
-            emails=_shown(missing.values(), "email"),
-            external_ids=_shown(missing.values(), "externalId"),
-            events=(),
-            now=self._since,
-        )
-        if missing:
-            known = await settle(transaction.tracking.load(self._organization_id, asked))
-            profiles: dict[str, Profile | None] = {p.profile_id: p for p in known.profiles}
-            for who in missing:
-                if who not in profiles:
-                    profiles[who] = await settle(
-                        transaction.profiles.get(self._organization_id, who)
-                    )
-                self._note_merges(who, profiles[who])
-            self._profiles |= profiles
+        profiles = await self._shown(transaction, missing.values())
+        for who in missing:
+            if who not in profiles:
+                profiles[who] = await settle(transaction.profiles.get(self._organization_id, who))
+            self._note_merges(who, profiles[who])
+        self._profiles |= profiles
+
+    async def _shown(
+        self, transaction: Transaction, shown: Collection[JsonObject]
+    ) -> dict[str, Profile | None]:
+        """Return the Profiles that have the identities which events show; those erased show none.
+
+        Where no event shows any, nothing is asked.
+        """
+        emails, external_ids = _identities(shown, "email"), _identities(shown, "externalId")
+        if not emails and not external_ids:
+            return {}
+        asked = Intent((), emails, external_ids, (), self._since)
+        known = await settle(transaction.tracking.load(self._organization_id, asked))
+        return {profile.profile_id: profile for profile in known.profiles}
 
     def _note_merges(self, who: str, profile: Profile | None) -> None:
         self._merged[who] = () if profile is None else profile.merged
@@ -362,7 +372,8 @@ class Rehearsing:
                 page.probes.get(at, ()),
                 page.answers,
                 page.histories.get(at),
-                is_cancelled=at in page.cancelled,
+                is_cancelled=at in page.cancellers.found,
+                is_unclear=at in page.cancellers.unclear,
             )
 
     def _judge_the_rest(self) -> None:
@@ -398,5 +409,5 @@ class Rehearsing:
         return [tally for tally in self._hearing(event) if tally.journey.rules.cancel_on]
 
 
-def _shown(profiles: Iterable[JsonObject], name: str) -> tuple[str, ...]:
+def _identities(profiles: Iterable[JsonObject], name: str) -> tuple[str, ...]:
     return tuple(sorted({str(profile[name]) for profile in profiles if name in profile}))

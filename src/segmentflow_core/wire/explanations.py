@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from segmentflow_core.domain.condition import explanation_document
-from segmentflow_core.domain.event import Outcome
+from segmentflow_core.domain.event import Enrollment, Outcome
 from segmentflow_core.domain.explanation import (
     CancelFact,
     ExplainedEvent,
@@ -35,8 +35,15 @@ __all__ = ["explained_document", "rehearsal_document", "story_document"]
 
 
 def explained_document(explained: ExplainedEvent) -> dict[str, Any]:
-    """Write an explanation; an unknown answer is null. `withdrew` is left out where it is empty."""
-    withdrew = {"withdrew": withdrew_document(explained.withdrew)} if explained.withdrew else {}
+    """Write an explanation; an unknown answer is null.
+
+    `withdrew` and `otherEnrollments` are left out where they are empty.
+    """
+    more: dict[str, Any] = {}
+    if explained.withdrew:
+        more["withdrew"] = withdrew_document(explained.withdrew)
+    if explained.other_enrollments:
+        more["otherEnrollments"] = [*map(enrollment_document, explained.other_enrollments)]
     return {
         "eventId": explained.event_id,
         "profileId": explained.profile_id,
@@ -44,7 +51,10 @@ def explained_document(explained: ExplainedEvent) -> dict[str, Any]:
         "occurredAt": format_instant(explained.occurred_at),
         "receivedAt": format_instant(explained.received_at),
         "unmatchedPaths": list(explained.unmatched_paths),
-        "journeys": [_journey(journey) for journey in explained.journeys],
+        "journeys": [
+            {**_journey(journey), "enrollment": _enrollment(journey.enrollment)}
+            for journey in explained.journeys
+        ],
         "silent": [
             {
                 "journeyId": journey.journey_id,
@@ -54,7 +64,7 @@ def explained_document(explained: ExplainedEvent) -> dict[str, Any]:
             }
             for journey in explained.silent
         ],
-        **withdrew,
+        **more,
     }
 
 
@@ -75,6 +85,7 @@ def rehearsal_document(rehearsal: Rehearsal) -> dict[str, Any]:
                 "profiles": journey.profiles,
                 "skipped": {str(reason): count for reason, count in journey.skipped.items()},
                 "withdrawn": journey.withdrawn,
+                "unclear": journey.unclear,
             }
             for journey in rehearsal.journeys
         ],
@@ -100,11 +111,15 @@ def _told(told: ToldOutcome) -> dict[str, Any]:
     document = {
         "journeyId": told.outcome.journey_id,
         **_outcome(told.outcome),
-        "enrollment": None if told.enrollment is None else enrollment_document(told.enrollment),
+        "enrollment": _enrollment(told.enrollment),
     }
     if told.explained is not None:
         document["explanation"] = _journey(told.explained)
     return document
+
+
+def _enrollment(entry: Enrollment | None) -> dict[str, Any] | None:
+    return None if entry is None else enrollment_document(entry)
 
 
 def _journey(journey: ExplainedJourney) -> dict[str, Any]:

@@ -80,6 +80,8 @@ BAD_REENTRY: list[Any] = [
     {"policy": "at_most", "times": 1},
     {"policy": "cooldown", "duration": "P1M"},
     {"policy": "cooldown", "duration": "1D"},
+    {"policy": "cooldown", "duration": "P0DT0H"},
+    {"policy": "at_most", "times": 1, "within": "PT0.0S"},
     {"policy": "cooldown", "duration": 60},
 ]
 
@@ -112,6 +114,8 @@ BAD_REENTRY: list[Any] = [
                 {**FULL, "window": {"to": "2026-01-01T00:00:00Z"}},
                 {**FULL, "window": {"from": 5}},
                 {**FULL, "maxLateness": "soon"},
+                {**FULL, "maxLateness": "PT0S"},
+                {**FULL, "delay": "P0D"},
                 {**FULL, "sample": {"percent": 5}},
                 {**FULL, "sample": {"percent": 101, "seed": "s"}},
                 {**FULL, "sample": {"percent": -1, "seed": "s"}},
@@ -125,6 +129,18 @@ BAD_REENTRY: list[Any] = [
 def test_a_bad_file_is_refused_by_check_and_schema(document):
     assert not is_checked(document)
     assert not accepts(SCHEMA, document)
+
+
+def test_what_a_schema_cannot_say_is_checked_all_the_same():
+    """docs/reference/rules/journeys.md names these."""
+    leaf = {"did": "order.paid"}
+    for where in (
+        {**leaf, "times": {"between": [2, 1]}},
+        {**leaf, "times": {"eq": 1.0}},
+        {"all": [leaf] * 17},
+    ):
+        document = {"journeys": [a_journey(trigger={"event": "order.created", "where": where})]}
+        assert not is_checked(document)
 
 
 def test_the_schema_has_a_branch_for_every_policy():

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from attrs import field, frozen
 
+from segmentflow_core.domain.canonical import canonical_json
 from segmentflow_core.domain.condition.reading import read
 from segmentflow_core.domain.condition.truth import Truth
 from segmentflow_core.domain.duration import parse_duration
@@ -54,6 +55,8 @@ TIMES: Final[Mapping[str, str]] = {
 
 _ONCE: Final[Mapping[str, Any]] = {"gte": 1}
 
+_COMPARED: Final = (str, bool, int, float)
+
 Reads: TypeAlias = Literal["nothing", "data", "state"]
 """What counting looks at of an earlier event: only that it is there, its data, or its Profile too.
 """
@@ -67,17 +70,17 @@ def bounds_of(times: Mapping[str, Any]) -> tuple[int, int | None]:
     return (0 if op == "lte" else value), (None if op == "gte" else value)
 
 
-def comparable(value: Any) -> tuple[bool, Any] | None:
-    """Return a value as one that equals what is the same in JSON, or None where it equals nothing.
+def comparable(value: Any) -> bytes | None:
+    """Return the text that equal values share, or None for a value that equals nothing.
 
-    Missing, null and what is redacted equal nothing, and so do objects and arrays. To Python
-    True equals 1.
+    The text is canonical JSON, as that of entry keys and of what cancels. Missing, null and what
+    is redacted equal nothing, and so do objects and arrays.
+
+    See docs/reference/rules/conditions.md.
     """
-    if type(value) is str:
-        return None if value == REDACTED else (False, value)
-    if type(value) is bool:
-        return True, value
-    return (False, value) if type(value) is int or type(value) is float else None
+    if type(value) not in _COMPARED or value == REDACTED:
+        return None
+    return canonical_json(value)
 
 
 @frozen(eq=False)
@@ -168,9 +171,9 @@ class Did:
         """Say whether more than `least` cannot change the answer."""
         return least > self.high if self.high is not None else least >= self.low
 
-    def alike(self, state: Any) -> list[Any] | None:
-        """Return the values that make two events alike, or None where one equals nothing."""
-        values: list[Any] = []
+    def alike(self, state: Any) -> list[bytes] | None:
+        """Return what makes two events alike, as texts, or None where a value equals nothing."""
+        values: list[bytes] = []
         for tokens in self.same:
             value = comparable(read(state, tokens))
             if value is None:
@@ -178,12 +181,12 @@ class Did:
             values.append(value)
         return values
 
-    def judge(self, state: Any, alike: list[Any] | None) -> Truth:
+    def judge(self, state: Any, alike: list[bytes] | None) -> Truth:
         """Say whether an earlier event counts.
 
         Args:
             state: its state document.
-            alike: the values of the event itself.
+            alike: of the event itself.
         """
         if self.same and self.alike(state) != alike:
             return False

@@ -1,7 +1,8 @@
 """The JSON Schema of a condition, made from the operator table.
 
-Knows the table and JSON Schema 2020-12. A schema cannot express depth, size or real
-calendar dates: `check_condition` checks those.
+Knows the table and JSON Schema 2020-12. A schema cannot express depth, size, the order
+of two counts, how many leaves count earlier events, that 1.0 is no count, or real calendar dates:
+`check_condition` checks those.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any, Final
 
 from segmentflow_core.domain.condition.did import MAX_EVENT_NAME, MAX_SAME, MAX_TIMES, TIMES
 from segmentflow_core.domain.condition.operators import OPERATORS, Operator
-from segmentflow_core.domain.duration import DURATION_PATTERN
+from segmentflow_core.domain.duration import DURATION_SCHEMA_PATTERN
 
 __all__ = ["condition_json_schema"]
 
@@ -99,7 +100,7 @@ def _did() -> dict[str, Any]:
         "within": {
             "description": "How long before the event they may have occurred.",
             "type": "string",
-            "pattern": f"^{DURATION_PATTERN}$",
+            "pattern": DURATION_SCHEMA_PATTERN,
         },
         "where": {
             "description": "What each of them must meet.",

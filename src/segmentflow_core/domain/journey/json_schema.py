@@ -1,7 +1,8 @@
 """The JSON Schema of a Journey file, for editors: made from the tables that check one.
 
 Knows the tables of Journeys and conditions, and JSON Schema 2020-12. A schema cannot
-express size, depth, ids given twice, the order of a window or real calendar dates:
+express size, depth, ids given twice, the order of a window or of two counts, how many leaves
+count earlier events, that 1.0 is no whole number here, or real calendar dates:
 `journey_definitions` checks those.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from segmentflow_core.domain.condition import condition_json_schema
-from segmentflow_core.domain.duration import DURATION_PATTERN
+from segmentflow_core.domain.duration import DURATION_SCHEMA_PATTERN
 from segmentflow_core.domain.journey.definition import (
     MAX_CANCEL_RULES,
     MAX_KEY_PARTS,
@@ -54,7 +55,7 @@ def _name(description: str) -> dict[str, Any]:
 
 
 def _duration(description: str) -> dict[str, Any]:
-    return {"description": description, "type": "string", "pattern": f"^{DURATION_PATTERN}$"}
+    return {"description": description, "type": "string", "pattern": DURATION_SCHEMA_PATTERN}
 
 
 def _moment(description: str) -> dict[str, Any]:
