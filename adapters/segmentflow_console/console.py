@@ -114,7 +114,7 @@ class _EitherConsole:
         try:
             found = _found(method, path)
             if found is not None:
-                await self._operator(_headers(headers), found.route.scope, None)
+                await self._operator(read_headers(headers), found.route.scope, None)
         except Exception as error:  # noqa: BLE001 - as of any answer
             return _as_asked(method, self._failed(error, request_id, "", None), request_id)
         return None
@@ -137,7 +137,7 @@ class _EitherConsole:
         found = _found(request.method, path)
         if found is None:
             return style_sheet()
-        headers = _headers(request.headers)
+        headers = read_headers(request.headers)
         check_length(headers, len(request.body), _MAX_BYTES)
         operator = await self._operator(headers, found.route.scope, request.operator)
         on_operator(operator)
@@ -361,19 +361,6 @@ def _found(method: str, path: str) -> Found | None:
     if asked not in (("GET",) if found is None else found.route.methods):
         raise MethodNotAllowed
     return found
-
-
-def _headers(headers: AnyHeaders) -> dict[str, str]:
-    """Read headers; cookies that came in several are put together as one header has them."""
-    given: Any = headers
-    pairs = list(given.items() if isinstance(given, Mapping) else given)
-    read = read_headers(pairs)
-    cookies = [_text(value) for name, value in pairs if _text(name).lower() == "cookie"]
-    return {**read, "cookie": "; ".join(cookies)} if cookies else read
-
-
-def _text(value: str | bytes) -> str:
-    return value if isinstance(value, str) else value.decode("latin-1")
 
 
 def _purpose(found: Found, subject: str) -> str:

@@ -137,7 +137,8 @@ def read_headers(headers: AnyHeaders) -> ReadHeaders:
         if name not in found:
             found[name] = value
             continue
-        found[name] += f", {value}"
+        # RFC 9113, section 8.2.3: cookies come in several, and are one header again.
+        found[name] += f"; {value}" if name == "cookie" else f", {value}"
         if name in _ONCE:
             repeated[name] = None
     if repeated:
