@@ -216,7 +216,10 @@ def test_a_commit_that_fails_is_not_told(engine):
 def test_an_observer_that_raises_keeps_no_other_from_hearing(engine):
     class Raises:
         def __getattr__(self, name):
-            raise ValueError(name)
+            return self.refuse
+
+        def refuse(self, told):
+            raise ValueError(told)
 
     heard = Heard()
     with engine.begin() as connection:
