@@ -24,8 +24,8 @@ __all__ = ["LineHandler", "dropped_as_json", "dropped_as_text", "hurry_all"]
 _MOST_LINES: Final = 10_000
 _MOST_BYTES: Final = 4 * 1024 * 1024
 _REST: Final = 0.01
-"""How many seconds a line waits for others: to wake the thread at each line would cost every
-request more than the line itself."""
+"""How many seconds lines wait for others, as long as one write takes them all: to wake the thread at
+each line would cost every request more than the line itself."""
 
 _AT_ONCE: Final = 4096
 """What a pipe takes whole (PIPE_BUF), however many processes write to it."""
@@ -133,9 +133,9 @@ class LineHandler(logging.Handler):
             with self._changed:
                 self._writes = False
                 self._changed.notify_all()
-                idle = not self._waiting
                 self._changed.wait_for(lambda: self._waiting)
-            if idle and not self._hurries:
+                rests = self._bytes < _AT_ONCE and not self._hurries
+            if rests:
                 time.sleep(_REST)
             with self._changed:
                 self._writes = True
