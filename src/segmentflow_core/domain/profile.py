@@ -233,13 +233,16 @@ class ProfileLimits:
             self.max_former_emails,
             self.max_aliases,
         )
-        after: object = self.forget_removed_after
         if not all(map(is_count, counts)):
             raise ConfigurationError("The limits of a Profile must be positive integers.")
-        if not (isinstance(after, timedelta) and after > timedelta()):
+        if not _is_time(self.forget_removed_after):
             raise ConfigurationError(
                 "forget_removed_after must be a timedelta that is longer than nothing."
             )
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, timedelta) and value > timedelta()
 
 
 DEFAULT_PROFILE_LIMITS: Final = ProfileLimits()
