@@ -14,6 +14,7 @@ from broken_storages import (
     people,
     races,
     retention,
+    same_ids,
     values,
 )
 from broken_storages.altered import Broken
@@ -43,6 +44,7 @@ __all__ = [
     "people",
     "races",
     "retention",
+    "same_ids",
     "values",
 ]
 

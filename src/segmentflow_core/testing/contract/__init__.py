@@ -27,6 +27,7 @@ from segmentflow_core.testing.contract.batches import BatchContract
 from segmentflow_core.testing.contract.boundaries import BoundaryContract
 from segmentflow_core.testing.contract.cancelling import CancellingContract, CancellingRaceContract
 from segmentflow_core.testing.contract.doors import Doors
+from segmentflow_core.testing.contract.earlier_entries import EarlierEntryContract
 from segmentflow_core.testing.contract.exchanges import ExchangeContract
 from segmentflow_core.testing.contract.finding import FindingContract
 from segmentflow_core.testing.contract.given import Given
@@ -51,6 +52,7 @@ from segmentflow_core.testing.contract.profiles import ProfileContract
 from segmentflow_core.testing.contract.races import RaceContract
 from segmentflow_core.testing.contract.records import RecordContract
 from segmentflow_core.testing.contract.retention import RetentionContract
+from segmentflow_core.testing.contract.same_ids import SameIdsContract
 from segmentflow_core.testing.contract.shared_claims import SharedClaimContract
 from segmentflow_core.testing.contract.stateful import StatefulContract
 from segmentflow_core.testing.contract.subjects import mark_by_subject, parameters_of
@@ -73,6 +75,7 @@ class StorageContract(
     ListContract,
     NumberContract,
     JourneyContract,
+    EarlierEntryContract,
     LookingContract,
     FindingContract,
     RetentionContract,
@@ -81,6 +84,7 @@ class StorageContract(
     BatchContract,
     OrganizationContract,
     NeighbourContract,
+    SameIdsContract,
     ExchangeContract,
     RaceContract,
     OverlapContract,
