@@ -9,6 +9,7 @@ from broken_storages import (
     history,
     keys,
     locks,
+    many,
     outages,
     pausing,
     people,
@@ -39,6 +40,7 @@ __all__ = [
     "history",
     "keys",
     "locks",
+    "many",
     "outages",
     "pausing",
     "people",
@@ -49,7 +51,7 @@ __all__ = [
 ]
 
 # Held here: a class knows its subclasses by weak references alone.
-_TABLES = [*STORED, *CHANGED, *FOLDED, *BY_ONE, *people.TABLES]
+_TABLES = [*STORED, *CHANGED, *FOLDED, *BY_ONE, *people.TABLES, *many.CAPPED]
 
 
 def with_a_mistake(kind):

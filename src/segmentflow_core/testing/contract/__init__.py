@@ -40,6 +40,7 @@ from segmentflow_core.testing.contract.keys import KeyContract
 from segmentflow_core.testing.contract.lists import ListContract
 from segmentflow_core.testing.contract.locks import LockContract
 from segmentflow_core.testing.contract.looking import LookingContract
+from segmentflow_core.testing.contract.many import ManyContract
 from segmentflow_core.testing.contract.neighbours import NeighbourContract
 from segmentflow_core.testing.contract.numbers import NumberContract
 from segmentflow_core.testing.contract.organizations import OrganizationContract
@@ -73,6 +74,7 @@ class StorageContract(
     KeyContract,
     BoundaryContract,
     ListContract,
+    ManyContract,
     NumberContract,
     JourneyContract,
     EarlierEntryContract,

@@ -36,7 +36,7 @@ from segmentflow_core.testing.contract.comparing import difference, exact
 from segmentflow_core.testing.facts import Facts, build
 from segmentflow_core.usecases.reading import list_events, list_journeys, read_journey
 
-__all__ = ["Batch", "Doors", "batch_of"]
+__all__ = ["Batch", "Doors", "InTransaction", "batch_of"]
 
 InTransaction: TypeAlias = Callable[[Callable[[Any], Coroutine[Any, Any, Any]]], Any]
 """Runs work in a transaction of its own and returns its result; it may run it again."""

@@ -31,7 +31,7 @@ from segmentflow_core.testing.contract.comparing import check_same
 from segmentflow_core.testing.contract.doors import Batch, Doors, batch_of
 from segmentflow_core.testing.facts import facts_of
 
-__all__ = ["EarlierEntryContract", "became", "entries_of", "series", "write_series"]
+__all__ = ["EarlierEntryContract", "became", "completed", "entries_of", "series", "write_series"]
 
 _HOUR: Final = timedelta(hours=1)
 _SECOND: Final = timedelta(seconds=1)
@@ -143,7 +143,7 @@ class EarlierEntryContract:
         assert {probe: answer(probe, entries) for probe in probes} == expected
         end = max(entry.entered_at for entry in entries) + 2 * _HOUR
         for entry in (entries[latest], *entries[:latest], *entries[latest + 1 :]):
-            doors.become("default", [entry.enrollment_id], _completed)
+            doors.become("default", [entry.enrollment_id], completed)
             doors.ask("retention", "remove_enrollments", "default", end, 9)
             assert doors.ask("tracking", "prior_entries", "default", probes) == expected
         assert not [*doors.ask("enrollments", "list", "default", 9)]
@@ -154,7 +154,8 @@ def became(entry: Enrollment, status: EnrollmentStatus) -> Enrollment:
     return evolve(entry, status=status, **_BECAME[status](entry))
 
 
-def _completed(entry: Enrollment) -> Enrollment:
+def completed(entry: Enrollment) -> Enrollment:
+    """Return an Enrollment as it is stored when a worker has completed it."""
     return became(entry, EnrollmentStatus.COMPLETED)
 
 
@@ -182,10 +183,10 @@ def series(count: int, **known: Sequence[Any]) -> list[Batch]:
     return batches
 
 
-def write_series(doors: Doors, batches: Sequence[Batch]) -> None:
+def write_series(doors: Doors, batches: Sequence[Batch], whose: str = "default") -> None:
     """Write events of one Profile: the one that made it, then all others at once."""
-    doors.write("default", batches[0])
-    doors.follow("default", batches[0], batches[1:])
+    doors.write(whose, batches[0])
+    doors.follow(whose, batches[0], batches[1:])
 
 
 def _write_many(doors: Doors) -> list[Batch]:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-from segmentflow_core import Enrollment, EnrollmentStatus
 from segmentflow_core.domain.people import identities_of
 from segmentflow_core.ports import (
     Alias,
@@ -29,7 +28,7 @@ from segmentflow_core.testing.builders import FixedClock, a_request
 from segmentflow_core.testing.capabilities import needs
 from segmentflow_core.testing.contract.comparing import check_same, exact
 from segmentflow_core.testing.contract.doors import Batch, Doors, batch_of
-from segmentflow_core.testing.contract.earlier_entries import became
+from segmentflow_core.testing.contract.earlier_entries import completed
 from segmentflow_core.testing.facts import facts_of
 
 __all__ = ["SameIdsContract"]
@@ -156,7 +155,7 @@ def _write(doors: Doors, organization_id: str, numbers: Iterable[int], data: str
         doors.change(organization_id, befores, afters)
     entered = {number: before.enrollment for number, before in zip(numbers, befores, strict=True)}
     done = [e.enrollment_id for n, e in entered.items() if e is not None and n in _FINISHED[data]]
-    doors.become(organization_id, done, _completed)
+    doors.become(organization_id, done, completed)
 
 
 def _batch(number: int, data: str, **more: Any) -> Batch:
@@ -176,10 +175,6 @@ def _batch(number: int, data: str, **more: Any) -> Batch:
             **more,
         )
     )
-
-
-def _completed(entry: Enrollment) -> Enrollment:
-    return became(entry, EnrollmentStatus.COMPLETED)
 
 
 def _person(number: int) -> str:

@@ -27,6 +27,7 @@ MARKERS: Final[dict[str, str]] = {
     "Batch": "batches",
     "Boundary": "boundaries",
     "List": "lists",
+    "Many": "lists",
     "Organization": "organizations",
     "Neighbour": "organizations",
     "SameIds": "organizations",
