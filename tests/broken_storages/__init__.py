@@ -16,6 +16,7 @@ from broken_storages import (
     races,
     retention,
     same_ids,
+    undoing,
     values,
 )
 from broken_storages.altered import Broken
@@ -47,6 +48,7 @@ __all__ = [
     "races",
     "retention",
     "same_ids",
+    "undoing",
     "values",
 ]
 

@@ -57,6 +57,7 @@ from segmentflow_core.testing.contract.same_ids import SameIdsContract
 from segmentflow_core.testing.contract.shared_claims import SharedClaimContract
 from segmentflow_core.testing.contract.stateful import StatefulContract
 from segmentflow_core.testing.contract.subjects import mark_by_subject, parameters_of
+from segmentflow_core.testing.contract.undoing import UndoingContract
 from segmentflow_core.testing.contract.values import ValueContract
 
 __all__ = ["StorageContract"]
@@ -67,6 +68,7 @@ _PACKAGE = "segmentflow_core.testing"
 class StorageContract(
     IdempotencyContract,
     AtomicityContract,
+    UndoingContract,
     ProfileContract,
     IdentityContract,
     RecordContract,
