@@ -6,13 +6,14 @@ never look into a store.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
 from segmentflow_core.domain.people import identities_of
 from segmentflow_core.ports import (
     Alias,
+    Cancellable,
     Cancellers,
     EnrollmentFilter,
     EventFilter,
@@ -90,7 +91,7 @@ def all_told(doors: Doors, organization_id: str) -> dict[str, Any]:
     """Ask every port all that three people and their Journeys have in common with others."""
     batches = [a_batch(number, "", aliases=(alias(number),)) for number in range(3)]
     told = {
-        f"{repository}.{method}, question {place}": _sorted(
+        f"{repository}.{method}, question {place}": _ANSWERS.get(repository, _sorted)(
             doors.ask(repository, method, organization_id, *arguments)
         )
         for repository, asked in _questions(batches).items()
@@ -107,8 +108,11 @@ def all_told(doors: Doors, organization_id: str) -> dict[str, Any]:
         external_ids=tuple(sorted(others)),
         events=tuple(sorted(batch.journey.definition.trigger.event for batch in batches)),
     )
-    for name in ("taken", "profiles", "journeys", "blocked"):
+    for name in ("taken", "journeys", "blocked"):
         told[f"tracking.load, {name}"] = _sorted(getattr(known, name))
+    # A store may load more than was asked for; the core passes over those.
+    asked_for = [p for p in known.profiles if not {*identities}.isdisjoint(identities_of(p))]
+    told["tracking.load, profiles"] = _sorted(asked_for)
     return told
 
 
@@ -163,10 +167,16 @@ _FILTERS: Final[tuple[dict[str, Any], ...]] = (
 
 def _sorted(answer: Any) -> Any:
     """Make an answer comparable whose order nobody promises."""
-    if isinstance(answer, tuple):
-        return [_sorted(part) for part in answer]
+    if isinstance(answer, Cancellable):
+        return [_sorted(answer.enrollments), answer.complete]
     if isinstance(answer, Mapping):
         return {str(key): _sorted(value) for key, value in answer.items()}
     if isinstance(answer, Iterable) and not isinstance(answer, str):
         return sorted((exact(each) for each in answer), key=repr)
     return exact(answer)
+
+
+_ANSWERS: Final[dict[str, Callable[[Any], Any]]] = {
+    "history": lambda answer: [_sorted(part) for part in answer]
+}
+"""How answers are made comparable that are several in one."""
