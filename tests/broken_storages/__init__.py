@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from broken_storages import (
+    alike,
     cancelling,
     entries,
     finding,
@@ -14,6 +15,7 @@ from broken_storages import (
     pausing,
     people,
     races,
+    removal,
     retention,
     same_ids,
     undoing,
@@ -35,6 +37,7 @@ __all__ = [
     "Distant",
     "Locked",
     "Unlocked",
+    "alike",
     "cancelling",
     "entries",
     "finding",
@@ -46,6 +49,7 @@ __all__ = [
     "pausing",
     "people",
     "races",
+    "removal",
     "retention",
     "same_ids",
     "undoing",
@@ -53,7 +57,7 @@ __all__ = [
 ]
 
 # Held here: a class knows its subclasses by weak references alone.
-_TABLES = [*STORED, *CHANGED, *FOLDED, *BY_ONE, *people.TABLES, *many.CAPPED]
+_TABLES = [*STORED, *CHANGED, *FOLDED, *BY_ONE, *people.TABLES, *many.CAPPED, *alike.ALIASES]
 
 
 def with_a_mistake(kind):

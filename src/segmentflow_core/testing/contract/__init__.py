@@ -52,6 +52,7 @@ from segmentflow_core.testing.contract.processes import ProcessContract
 from segmentflow_core.testing.contract.profiles import ProfileContract
 from segmentflow_core.testing.contract.races import RaceContract
 from segmentflow_core.testing.contract.records import RecordContract
+from segmentflow_core.testing.contract.removal import RemovalContract
 from segmentflow_core.testing.contract.retention import RetentionContract
 from segmentflow_core.testing.contract.same_ids import SameIdsContract
 from segmentflow_core.testing.contract.shared_claims import SharedClaimContract
@@ -83,6 +84,7 @@ class StorageContract(
     LookingContract,
     FindingContract,
     RetentionContract,
+    RemovalContract,
     HistoryContract,
     HistoryRaceContract,
     BatchContract,

@@ -17,6 +17,7 @@ __all__ = ["MARKERS", "mark_by_subject", "marker_of", "parameters_of"]
 MARKERS: Final[dict[str, str]] = {
     "Idempotency": "keys",
     "Key": "keys",
+    "Removal": "retention",
     "Undoing": "atomicity",
     "Profile": "profiles",
     "Identity": "profiles",

@@ -8,7 +8,7 @@ See docs/reference/rules/storage.md.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
@@ -40,7 +40,7 @@ from segmentflow_core.testing.faults import InjectedFault, InjectedInterrupt
 
 __all__ = ["UndoingContract"]
 
-_Write: TypeAlias = Callable[[Any], Awaitable[None]]
+_Write: TypeAlias = Callable[[Any], Coroutine[Any, Any, None]]
 _LATER: Final = datetime(2030, 1, 1, tzinfo=UTC)
 _WHOSE: Final = "default"
 
