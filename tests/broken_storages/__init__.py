@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from broken_storages import (
+    alike,
     cancelling,
     entries,
     finding,
     history,
     keys,
     locks,
+    many,
     outages,
     pausing,
     people,
     races,
+    removal,
     retention,
+    same_ids,
+    undoing,
     values,
 )
 from broken_storages.altered import Broken
@@ -32,22 +37,27 @@ __all__ = [
     "Distant",
     "Locked",
     "Unlocked",
+    "alike",
     "cancelling",
     "entries",
     "finding",
     "history",
     "keys",
     "locks",
+    "many",
     "outages",
     "pausing",
     "people",
     "races",
+    "removal",
     "retention",
+    "same_ids",
+    "undoing",
     "values",
 ]
 
 # Held here: a class knows its subclasses by weak references alone.
-_TABLES = [*STORED, *CHANGED, *FOLDED, *BY_ONE, *people.TABLES]
+_TABLES = [*STORED, *CHANGED, *FOLDED, *BY_ONE, *people.TABLES, *many.CAPPED, *alike.ALIASES]
 
 
 def with_a_mistake(kind):

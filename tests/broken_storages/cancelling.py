@@ -33,6 +33,14 @@ class CountsEntriesThatAreJustTooOld(Broken):
         return {probe: answers[other] for probe, other in asked.items()}
 
 
+class CountsNoMoreThanTen(Broken):
+    caught_by = "test_of_a_thousand_entries_all_are_counted_that_were_made_since"
+
+    def tracking_prior_entries(self, call, organization_id, probes):
+        answers = call(organization_id, probes)
+        return {p: evolve(found, count=min(found.count, 10)) for p, found in answers.items()}
+
+
 class ForgetsWhatCancelled(Broken):
     caught_by = _WITHDRAWN
 

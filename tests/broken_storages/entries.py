@@ -7,7 +7,9 @@ from datetime import timedelta
 from attrs import evolve
 
 from broken_storages.altered import Broken
-from segmentflow_core.ports import PriorEntries
+from segmentflow_core.ports import EnrollmentStatus, PriorEntries, answer
+
+_COUNTS = "test_an_entry_counts_whatever_became_of_its_enrollment"
 
 
 class StaleJourneys(Broken):
@@ -37,6 +39,47 @@ class EntriesOfOneVersion(Broken):
             ):
                 answers[probe] = PriorEntries()
         return answers
+
+
+class NotEveryStatusCounts(Broken):
+    """Entries are looked up among Enrollments of some statuses."""
+
+    passes_over: EnrollmentStatus
+
+    def tracking_prior_entries(self, _, organization_id, probes):
+        rows = self._tables.enrollments.rows
+        counted = [
+            self._tables.read(organization_id, entry)
+            for at, entry in rows.items()
+            if at[0] == organization_id
+        ]
+        counted = [entry for entry in counted if entry.status is not self.passes_over]
+        return {probe: answer(probe, counted) for probe in probes}
+
+
+class WithdrawnEntriesDoNotCount(NotEveryStatusCounts):
+    caught_by = f"{_COUNTS}[withdrawn]"
+    passes_over = EnrollmentStatus.WITHDRAWN
+
+
+class DeadEntriesDoNotCount(NotEveryStatusCounts):
+    caught_by = f"{_COUNTS}[dead]"
+    passes_over = EnrollmentStatus.DEAD
+
+
+class CompletedEntriesDoNotCount(NotEveryStatusCounts):
+    caught_by = f"{_COUNTS}[completed]"
+    passes_over = EnrollmentStatus.COMPLETED
+
+
+class ClaimedEntriesDoNotCount(NotEveryStatusCounts):
+    caught_by = f"{_COUNTS}[claimed]"
+    passes_over = EnrollmentStatus.CLAIMED
+
+
+class ArchivedEntriesDoNotCount(NotEveryStatusCounts):
+    caught_by = "test_an_entry_counts_that_an_archiving_withdrew"
+    passes_over = EnrollmentStatus.WITHDRAWN
 
 
 class LatestEntryIsTheLastWritten(Broken):

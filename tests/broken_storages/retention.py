@@ -179,6 +179,27 @@ class NoKeyIsLeft(Broken):
         return result
 
 
+class TheEntryOfTheHighestNumberIsLeft(Broken):
+    caught_by = "test_the_latest_entry_that_removal_leaves_is_the_one_of_the_latest_time[second]"
+
+    def retention_remove_enrollments(self, call, *asked):
+        before = {pair: list(found) for pair, found in self._tables.history._entries.items()}
+        result = call(*asked)
+        for pair, entries in self._tables.history._entries.items():
+            there = {
+                entry.event_number
+                for at, entry in self._tables.enrollments.rows.items()
+                if (at[0], entry.journey_id, entry.profile_id) == pair
+            }
+            highest = max(number for number, *_ in before[pair])
+            entries[:] = [
+                (number, at, key)
+                for number, at, key in before[pair]
+                if number in there or key is not None or number == highest
+            ]
+        return result
+
+
 class OnlyTheFirstRunIsCounted(Broken):
     caught_by = _COUNTED
 

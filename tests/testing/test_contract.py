@@ -177,7 +177,7 @@ def test_tests_are_selected_by_their_subject(pytester):
     source = STORAGE.format(storage="MemoryStorage")
     result = run(pytester, source, "-m", "atomicity", "--strict-markers", "-W", "error")
     assert set(result.parseoutcomes()) == {"passed", "deselected"}
-    assert result.parseoutcomes()["passed"] == 8
+    assert result.parseoutcomes()["passed"] == 11
 
 
 def test_every_subject_has_a_marker_of_the_table():

@@ -17,7 +17,7 @@ from segmentflow_core.testing.builders import FixedClock
 from segmentflow_core.testing.callers import Blocking, is_asynchronous
 from segmentflow_core.testing.contract.api_key_values import ApiKeyValueContract
 from segmentflow_core.testing.contract.given import Given
-from segmentflow_core.testing.faults import FaultyStorage, InjectedFault
+from segmentflow_core.testing.faults import FaultyStorage, InjectedFault, InjectedInterrupt
 
 __all__ = ["ApiKeyContract"]
 
@@ -160,3 +160,35 @@ class ApiKeyContract(ApiKeyValueContract, Given):
         with pytest.raises(InjectedFault):
             faulty.create(_WRITE)
         assert not new_api_keys().list()
+
+    @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+    @pytest.mark.parametrize("fault", [InjectedFault, InjectedInterrupt])
+    def test_a_failed_revocation_leaves_the_key_as_it_was(
+        self,
+        storage: Any,
+        new_api_keys: Callable[..., Any],
+        clock: FixedClock,
+        after: bool,
+        fault: type[BaseException],
+    ) -> None:
+        """Whichever call fails; so does a failed note of its use."""
+        api_keys = new_api_keys()
+        created = api_keys.create(_WRITE)
+        clock.advance(days=1)
+        for method, argument in (
+            ("authenticate", created.secret),
+            ("revoke", created.api_key.key_id),
+        ):
+            before, fail_at = api_keys.list(), 0
+            asked = (argument, *_WRITE) if method == "authenticate" else (argument,)
+            while True:
+                faulty = new_api_keys(FaultyStorage(storage, fail_at, after=after, fault=fault))
+                try:
+                    getattr(faulty, method)(*asked)
+                except fault:
+                    assert api_keys.list() == before
+                    fail_at += 1
+                    continue
+                break
+            assert fail_at >= 2
+            assert api_keys.list() != before

@@ -27,6 +27,7 @@ from segmentflow_core.testing.contract.batches import BatchContract
 from segmentflow_core.testing.contract.boundaries import BoundaryContract
 from segmentflow_core.testing.contract.cancelling import CancellingContract, CancellingRaceContract
 from segmentflow_core.testing.contract.doors import Doors
+from segmentflow_core.testing.contract.earlier_entries import EarlierEntryContract
 from segmentflow_core.testing.contract.exchanges import ExchangeContract
 from segmentflow_core.testing.contract.finding import FindingContract
 from segmentflow_core.testing.contract.given import Given
@@ -39,6 +40,7 @@ from segmentflow_core.testing.contract.keys import KeyContract
 from segmentflow_core.testing.contract.lists import ListContract
 from segmentflow_core.testing.contract.locks import LockContract
 from segmentflow_core.testing.contract.looking import LookingContract
+from segmentflow_core.testing.contract.many import ManyContract
 from segmentflow_core.testing.contract.neighbours import NeighbourContract
 from segmentflow_core.testing.contract.numbers import NumberContract
 from segmentflow_core.testing.contract.organizations import OrganizationContract
@@ -50,10 +52,13 @@ from segmentflow_core.testing.contract.processes import ProcessContract
 from segmentflow_core.testing.contract.profiles import ProfileContract
 from segmentflow_core.testing.contract.races import RaceContract
 from segmentflow_core.testing.contract.records import RecordContract
+from segmentflow_core.testing.contract.removal import RemovalContract
 from segmentflow_core.testing.contract.retention import RetentionContract
+from segmentflow_core.testing.contract.same_ids import SameIdsContract
 from segmentflow_core.testing.contract.shared_claims import SharedClaimContract
 from segmentflow_core.testing.contract.stateful import StatefulContract
 from segmentflow_core.testing.contract.subjects import mark_by_subject, parameters_of
+from segmentflow_core.testing.contract.undoing import UndoingContract
 from segmentflow_core.testing.contract.values import ValueContract
 
 __all__ = ["StorageContract"]
@@ -64,6 +69,7 @@ _PACKAGE = "segmentflow_core.testing"
 class StorageContract(
     IdempotencyContract,
     AtomicityContract,
+    UndoingContract,
     ProfileContract,
     IdentityContract,
     RecordContract,
@@ -71,16 +77,20 @@ class StorageContract(
     KeyContract,
     BoundaryContract,
     ListContract,
+    ManyContract,
     NumberContract,
     JourneyContract,
+    EarlierEntryContract,
     LookingContract,
     FindingContract,
     RetentionContract,
+    RemovalContract,
     HistoryContract,
     HistoryRaceContract,
     BatchContract,
     OrganizationContract,
     NeighbourContract,
+    SameIdsContract,
     ExchangeContract,
     RaceContract,
     OverlapContract,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from itertools import product
 from typing import Any, Final
 
 import pytest
@@ -106,6 +107,21 @@ class ApiKeyValueContract:
         assert [found.last_used_at for found in seen[:4]] == [end, end, end, end + _STEP]
         assert [found.revoked_at for found in seen[3:]] == [None, end, end, end]
 
+    def test_when_a_key_was_used_and_when_revoked_are_stored_together(self, ask: Ask) -> None:
+        """Also of a key that was used, or revoked, before."""
+        states: list[dict[str, Any]] = [
+            {"last_used_at": used, "revoked_at": revoked}
+            for used in (None, *specimens.INSTANTS[2:4])
+            for revoked in (None, specimens.INSTANTS[5])
+        ]
+        for number, (before, after) in enumerate(product(states, states)):
+            if not any(before[name] and not after[name] for name in before):
+                key = _key(number, organization_id="acme")
+                ask("create", key)
+                for state in (before, after):
+                    ask("save", evolve(key, **state))
+                    assert exact(ask("find", key.lookup)) == exact([evolve(key, **state)])
+
     def test_keys_with_one_lookup_are_all_found_and_keys_of_one_id_are_apart(
         self, ask: Ask
     ) -> None:
@@ -151,12 +167,18 @@ async def _revoke(transaction: Any, key: ApiKey, now: datetime) -> ApiKey:
     return await revoke_api_key(transaction, key.organization_id, key.key_id, now)
 
 
+async def _save(transaction: Any, key: ApiKey) -> None:
+    assert await settle(transaction.api_keys.lock(key.organization_id, key.key_id)) is not None
+    await settle(transaction.api_keys.save(key))
+
+
 _CALLS: Final[dict[str, Callable[..., Any]]] = {
     "create": _create,
     "find": _find,
     "list": list_api_keys,
     "use": note_api_key_use,
     "revoke": _revoke,
+    "save": _save,
 }
 
 

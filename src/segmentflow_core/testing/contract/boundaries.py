@@ -15,6 +15,7 @@ import pytest
 
 from segmentflow_core.ports import PriorEntries, Probe
 from segmentflow_core.testing.builders import FixedClock, a_journey, a_request
+from segmentflow_core.testing.capabilities import needs
 from segmentflow_core.testing.contract.doors import Doors, batch_of
 from segmentflow_core.testing.contract.entries import claimed_ids, enrol
 from segmentflow_core.testing.facts import Facts, facts_of
@@ -98,6 +99,19 @@ class BoundaryContract:
         (claimed,) = tracker.enrollments.claim(lease=_STEP)
         tracker.enrollments.extend(claimed.lease, by=_HOUR)
         assert _taken_around(tracker, clock, end) == [0, 1]
+
+    @needs("pausing")
+    @_at_every_end
+    def test_what_an_archiving_withdrew_is_overdue_from_the_instant_at_which_its_lease_ends(
+        self, new_tracker: Callable[..., Any], doors: Doors, end: datetime
+    ) -> None:
+        tracker = new_tracker(clock=FixedClock(end - _HOUR))
+        (identifier,) = enrol(tracker, 1)
+        (claimed,) = tracker.enrollments.claim(lease=_HOUR)
+        tracker.journeys.archive(claimed.enrollment.journey_id)
+        for offset, overdue in zip(_AROUND, ([], [identifier], [identifier]), strict=True):
+            found = doors.ask("pausing", "overdue", "default", end + offset, 9)
+            assert [entry.enrollment_id for entry in found] == overdue
 
     @_at_every_end
     def test_what_was_given_back_is_available_from_the_instant_that_was_said(

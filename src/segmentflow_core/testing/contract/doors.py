@@ -6,7 +6,7 @@ with its type: to Python 1, 1.0 and True are equal. Must never look into a store
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
@@ -14,11 +14,13 @@ from attrs import frozen
 
 from segmentflow_core.colour import settle
 from segmentflow_core.domain.idempotency_key import key_digest
+from segmentflow_core.domain.people import identities_of
 from segmentflow_core.ports import (
     Alias,
     AuditRecord,
     Changes,
     Enrollment,
+    EnrollmentChange,
     IdentityKind,
     Intent,
     Journey,
@@ -34,7 +36,7 @@ from segmentflow_core.testing.contract.comparing import difference, exact
 from segmentflow_core.testing.facts import Facts, build
 from segmentflow_core.usecases.reading import list_events, list_journeys, read_journey
 
-__all__ = ["Batch", "Doors", "batch_of"]
+__all__ = ["Batch", "Doors", "InTransaction", "batch_of"]
 
 InTransaction: TypeAlias = Callable[[Callable[[Any], Coroutine[Any, Any, Any]]], Any]
 """Runs work in a transaction of its own and returns its result; it may run it again."""
@@ -128,6 +130,57 @@ class Doors:
         """
         self._run(lambda t: _rewrite(t, organization_id, befores, afters, enters=enters))
 
+    def follow(self, organization_id: str, before: Batch, afters: Sequence[Batch]) -> None:
+        """Write further events of one Profile at once, which the last one leaves as it says.
+
+        Args:
+            organization_id: whose it is.
+            before: as the Profile stands.
+            afters: one for each event, in the order of their numbers; none makes a version, and
+                each enters the Journey of the first.
+        """
+
+        async def work(transaction: Any) -> None:
+            one = afters[-1].profile
+            await _load(
+                transaction,
+                organization_id,
+                afters,
+                emails=() if one.email is None else (one.email,),
+                external_ids=() if one.external_id is None else (one.external_id,),
+                expires_at=before.claim.expires_at,
+            )
+            claims = sorted((each.claim for each in afters), key=lambda claim: claim.key_digest)
+            changes = Changes(
+                key_claims=tuple(claims),
+                changed_profiles=(one,),
+                previous_profiles=(before.profile,),
+                events=tuple(each.event for each in afters),
+                enrollments=tuple(e.enrollment for e in afters if e.enrollment is not None),
+            )
+            await settle(transaction.tracking.write(organization_id, changes))
+
+        self._run(work)
+
+    def become(
+        self,
+        organization_id: str,
+        enrollment_ids: Iterable[str],
+        alter: Callable[[Enrollment], Enrollment],
+    ) -> None:
+        """Lock Enrollments and save what becomes of each, as the hand-over does."""
+
+        async def work(transaction: Any) -> None:
+            named = [(organization_id, each) for each in sorted(enrollment_ids)]
+            changes = [
+                EnrollmentChange(whose, before, alter(before))
+                for whose, before in await settle(transaction.hand_over.lock(named))
+            ]
+            changes.sort(key=lambda change: change.after.enrollment_id)
+            await settle(transaction.hand_over.save(changes))
+
+        self._run(work)
+
     def change(
         self, organization_id: str, befores: Sequence[Batch], afters: Sequence[Batch]
     ) -> None:
@@ -159,8 +212,10 @@ class Doors:
             others = sorted({a.value for a in asked if a.kind is not IdentityKind.EMAIL})
             more = {"emails": tuple(emails), "external_ids": tuple(others), **more}
             known = await _load(transaction, organization_id, [], **more)
-            profiles: tuple[Profile, ...] = known.profiles
-            return profiles
+            # A store may load more than was asked for; the core passes over those.
+            return tuple(
+                each for each in known.profiles if not {*asked}.isdisjoint(identities_of(each))
+            )
 
         async def work(transaction: Any) -> dict[Alias, tuple[Profile, ...]]:
             found = {each: await load(transaction, each) for each in identities}
@@ -201,6 +256,18 @@ class Doors:
     def load(self, organization_id: str, *batches: Batch, **other: Any) -> Any:
         """Load what batches are about; `other` replaces members of the `Intent`."""
         return self._run(lambda transaction: _load(transaction, organization_id, batches, **other))
+
+    def known(self, organization_id: str, keys: Sequence[str], **other: Any) -> Any:
+        """Load as `load`; keys that are free stay so."""
+
+        async def work(transaction: Any) -> Any:
+            asked = tuple(sorted(keys))
+            known = await _load(transaction, organization_id, [], keys=asked, **other)
+            freed = tuple(key for key in asked if key not in known.taken)
+            await settle(transaction.tracking.write(organization_id, Changes(freed=freed)))
+            return known
+
+        return self._run(work)
 
     def check(
         self, organization_id: str, batches: Sequence[Batch], *, one_by_one: bool = True

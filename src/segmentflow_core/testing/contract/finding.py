@@ -16,10 +16,16 @@ from typing import Any
 import pytest
 
 from segmentflow_core import EnrollmentStatus
+from segmentflow_core.colour import settle
 from segmentflow_core.errors import NotFound
+from segmentflow_core.ports import Alias, IdentityKind
+from segmentflow_core.testing import specimens
 from segmentflow_core.testing.builders import FixedClock, a_journey, a_request
 from segmentflow_core.testing.capabilities import needs
+from segmentflow_core.testing.contract.comparing import exact
+from segmentflow_core.testing.contract.doors import Doors, InTransaction, batch_of
 from segmentflow_core.testing.contract.reading import EVERY_POLICY
+from segmentflow_core.testing.facts import facts_of
 from segmentflow_core.testing.faults import FaultyStorage, InjectedFault
 
 __all__ = ["FindingContract"]
@@ -83,6 +89,38 @@ class FindingContract:
         tracker.track(a_request(profile={"email": "alek@example.com"}), "2", organization_id="acme")
         with pytest.raises(NotFound):
             tracker.records.find_profile(**who)
+
+    @needs("finding", "people")
+    @pytest.mark.parametrize("odd", [0, 1], ids=["even", "odd"])
+    @pytest.mark.parametrize("kind", IdentityKind)
+    def test_an_alias_finds_its_profile_and_what_is_only_like_it_nobody(
+        self, doors: Doors, in_transaction: InTransaction, kind: IdentityKind, odd: int
+    ) -> None:
+        """Every second one of all that is alike, in this kind and in the other one."""
+        values = (*specimens.EMAILS, *specimens.NAMES)
+        if kind is IdentityKind.EMAIL:
+            values = specimens.EMAILS
+        aliases = tuple(Alias(kind, value) for value in sorted(values)[odd::2])
+        before, after = batch_of(facts_of(0)), batch_of(facts_of(0, aliases=aliases))
+        doors.write("default", before)
+        doors.change("default", [before], [after])
+        asked = [Alias(kind, value) for kind in IdentityKind for value in values]
+
+        async def find(transaction: Any) -> list[Alias]:
+            found: list[Alias] = []
+            for each in asked:
+                profile = await settle(
+                    transaction.finding.profile("default", each.kind, each.value)
+                )
+                if profile is not None:
+                    assert exact(profile) == exact(after.profile)
+                    found.append(each)
+            return found
+
+        expected = {*aliases}
+        assert {*in_transaction(find)} == expected
+        led = doors.led_to("default", asked)
+        assert {each for each, profiles in led.items() if profiles} == expected
 
     @needs("finding")
     def test_an_email_that_gave_way_finds_nobody(self, tracker: Any, clock: FixedClock) -> None:

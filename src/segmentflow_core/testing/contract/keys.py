@@ -14,9 +14,10 @@ from typing import Any, Final
 
 import pytest
 
-from segmentflow_core.ports import PriorEntries, Probe
+from segmentflow_core.ports import Alias, IdentityKind, PriorEntries, Probe
 from segmentflow_core.testing import specimens
 from segmentflow_core.testing.builders import a_request
+from segmentflow_core.testing.capabilities import needs
 from segmentflow_core.testing.contract.comparing import exact
 from segmentflow_core.testing.contract.doors import Batch, Doors, batch_of
 from segmentflow_core.testing.facts import facts_of
@@ -85,6 +86,22 @@ class KeyContract:
             for version in (1, 11, 111):
                 found = doors.journey("default", name, version)
                 assert exact(found) == exact(journeys[name] if version == own else None)
+
+    @needs("people")
+    def test_blocked_identities_that_read_alike_when_their_parts_are_joined_are_different(
+        self, doors: Doors
+    ) -> None:
+        """Of two Organizations, of which the second one has blocked nothing."""
+        kind = IdentityKind.EXTERNAL_ID
+        for number, joint in enumerate(filter(str.isprintable, JOINTS)):
+            first, second = f"{number}", joint.join((f"{number}", kind, "a"))
+            blocked = joint.join(("a", kind, "b"))
+            doors.write(first, batch_of(facts_of(0)))
+            person = facts_of(0)["profile_id"]
+            doors.ask("people", "block", first, person, [Alias(kind, blocked)])
+            asked = tuple(sorted({blocked, "b", joint.join(("", kind, "b"))}))
+            for name, found in ((first, {Alias(kind, blocked)}), (second, set())):
+                assert {*doors.load(name, external_ids=asked).blocked} == found
 
     def test_an_email_and_an_external_id_that_read_alike_are_of_two_profiles(
         self, doors: Doors, new_tracker: Callable[..., Any]

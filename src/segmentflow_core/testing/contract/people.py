@@ -163,9 +163,9 @@ class PeopleContract:
             for entry in every
             if entry.profile_id in asked and entry.status not in FINISHED_STATUSES
         }
-        found = doors.ask("people", "unfinished", "default", asked)
+        found = [*doors.ask("people", "unfinished", "default", asked)]
         assert exact({entry.enrollment_id: entry for entry in found}) == exact(wanted)
-        assert len([*found]) == len(wanted)
+        assert len(found) == len(wanted)
         assert not [*doors.ask("people", "unfinished", "default", [_NOBODY])]
 
     @needs("people")
@@ -248,9 +248,9 @@ class PeopleContract:
             )
 
         assert in_transaction(begin).profile_ids == (her,)
-        assert doors.ask("people", "unscrubbed", "default", 10) == [her]
-        assert not doors.ask("people", "unscrubbed", "default", 0)
-        assert not doors.ask("people", "unscrubbed", "acme", 10)
+        assert [*doors.ask("people", "unscrubbed", "default", 10)] == [her]
+        assert not [*doors.ask("people", "unscrubbed", "default", 0)]
+        assert not [*doors.ask("people", "unscrubbed", "acme", 10)]
         counts: list[int] = []
         while not counts or counts[-1]:
             counts.append(doors.ask("people", "scrub", "default", her, 3))
@@ -258,7 +258,7 @@ class PeopleContract:
         # Each table may have its own bound.
         assert max(counts) <= 12
         assert len(counts) > 3
-        assert doors.ask("people", "unscrubbed", "default", 10) == [her]
+        assert [*doors.ask("people", "unscrubbed", "default", 10)] == [her]
         nothing: dict[str, Any] = {"data": {}, "reference_id": None, "profile": {"properties": {}}}
         for event_id, before in events.items():
             expected = evolve(before, **nothing) if before.profile_id == her else before

@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 from attrs import evolve
 
-from segmentflow_core import Lease
+from segmentflow_core import Enrollment, Lease
 from segmentflow_core.colour import settle
 from segmentflow_core.domain.hand_over import ClaimTerms, EnrollmentChange, ReleaseTerms, cancelled
 from segmentflow_core.testing.builders import FixedClock, SequentialIds, a_journey, a_request
@@ -61,13 +61,18 @@ def _outcome(
     async def work(transaction: Any) -> None:
         answer = await settle(call(way(transaction)))
         left = [
-            list(await settle(transaction.enrollments.list(name, 1000))) for name in _ORGANIZATIONS
+            sorted(await settle(transaction.enrollments.list(name, 1000)), key=_identifier)
+            for name in _ORGANIZATIONS
         ]
         raise _Undo((_sorted(answer), left))
 
     with pytest.raises(_Undo) as undone:
         in_transaction(work)
     return undone.value.read
+
+
+def _identifier(enrollment: Enrollment) -> str:
+    return enrollment.enrollment_id
 
 
 def _sorted(answer: Any) -> Any:
