@@ -24,8 +24,8 @@ __all__ = ["LineHandler", "dropped_as_json", "dropped_as_text", "hurry_all"]
 _MOST_LINES: Final = 10_000
 _MOST_BYTES: Final = 4 * 1024 * 1024
 _REST: Final = 0.01
-"""How many seconds lines wait for others, as long as one write takes them all: to wake the thread at
-each line would cost every request more than the line itself."""
+"""How many seconds lines wait for others, as long as one write takes them all: to wake the thread
+at each line would cost every request more than the line itself."""
 
 _AT_ONCE: Final = 4096
 """What a pipe takes whole (PIPE_BUF), however many processes write to it."""
