@@ -71,7 +71,7 @@ class BlocksInEveryOrganization(ByIdAlone):
             call(of, *asked)
 
 
-class UnscrubbedOfEveryOrganization(ByIdAlone):
+class UnscrubbedWhoeverAsks(ByIdAlone):
     caught_by = _ERASED
 
     def people_unscrubbed(self, call, organization_id, limit):

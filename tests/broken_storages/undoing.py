@@ -48,7 +48,7 @@ class TheRecordStays(Kept):
     table = "audit"
 
 
-class AliasesStay(Kept):
+class AliasesOutliveAFailure(Kept):
     caught_by = _TOLD
     table = "aliases"
 

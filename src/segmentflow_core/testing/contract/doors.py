@@ -264,7 +264,8 @@ class Doors:
             asked = tuple(sorted(keys))
             known = await _load(transaction, organization_id, [], keys=asked, **other)
             freed = tuple(key for key in asked if key not in known.taken)
-            await settle(transaction.tracking.write(organization_id, Changes(freed=freed)))
+            if freed:
+                await settle(transaction.tracking.write(organization_id, Changes(freed=freed)))
             return known
 
         return self._run(work)

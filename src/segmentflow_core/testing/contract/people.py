@@ -117,6 +117,9 @@ class PeopleContract:
         for before, after in zip(befores, afters, strict=True):
             external_ids = [a for a in after.profile.aliases if a.kind is IdentityKind.EXTERNAL_ID]
             assert not any(doors.led_to("default", external_ids).values())
+            for each in after.profile.aliases if doors.offers("finding") else ():
+                found = doors.ask("finding", "profile", "default", each.kind, each.value)
+                assert found is None
             got = doors.ask("profiles", "get", "default", before.profile.profile_id)
             assert exact(got) == exact(evolve(before.profile, version=got.version))
 
