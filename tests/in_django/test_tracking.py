@@ -161,19 +161,23 @@ def test_observers_hear_after_the_commit_or_never(project):
     assert len(HEARD.names) == 4
 
 
+# Django 6.1 gave it this name.
+set_savepoint = getattr(transaction, "savepoint_create", None) or transaction.savepoint
+
+
 def test_observers_hear_nothing_of_what_a_savepoint_took_back(project):
     using = {"using": project.alias}
     with atomic(project):
-        kept = transaction.savepoint(**using)
+        kept = set_savepoint(**using)
         tracker().track(a_request(), "before")
-        taken_back = transaction.savepoint(**using)
+        taken_back = set_savepoint(**using)
         tracker().track(a_request(), "gone")
         with atomic(project):
-            inner = transaction.savepoint(**using)
+            inner = set_savepoint(**using)
             tracker().track(a_request(), "gone as well")
             transaction.savepoint_commit(inner, **using)
         transaction.savepoint_rollback(taken_back, **using)
-        later = transaction.savepoint(**using)
+        later = set_savepoint(**using)
         transaction.savepoint_rollback(later, **using)
         tracker().track(a_request(), "after")
         transaction.savepoint_commit(kept, **using)
@@ -182,7 +186,7 @@ def test_observers_hear_nothing_of_what_a_savepoint_took_back(project):
 
 def test_a_savepoint_takes_back_what_an_atomic_within_it_recorded(project):
     with atomic(project):
-        around = transaction.savepoint(using=project.alias)
+        around = set_savepoint(using=project.alias)
         with atomic(project):
             tracker().track(a_request(), "gone")
         transaction.savepoint_rollback(around, using=project.alias)

@@ -100,9 +100,9 @@ def test_an_engine_may_ask_for_an_isolation_level_by_its_options(
     sent: list[str] = []
     send = postgresql.PsycopgConnection._send
 
-    def watched(self, call, *rest):
-        sent.append(call.statement.text)
-        send(self, call, *rest)
+    def watched(self, statement, *rest):
+        sent.append(statement.text)
+        send(self, statement, *rest)
 
     monkeypatch.setattr(postgresql.PsycopgConnection, "_send", watched)
     engine = create_engine(postgres.url(database)).execution_options(isolation_level=level)
@@ -132,9 +132,9 @@ def test_a_batch_of_a_thousand_takes_as_many_statements_as_one_of_two(storage, m
     sent: list[str] = []
     send = postgresql.PsycopgConnection._send
 
-    def watched(self, call, *rest):
-        sent.append(call.statement.text)
-        send(self, call, *rest)
+    def watched(self, statement, *rest):
+        sent.append(statement.text)
+        send(self, statement, *rest)
 
     monkeypatch.setattr(postgresql.PsycopgConnection, "_send", watched)
     tracker = a_tracker(storage)

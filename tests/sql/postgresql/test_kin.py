@@ -122,9 +122,9 @@ def test_a_purge_with_nothing_to_remove_is_a_write_all_the_same(
     sent = []
     send = postgresql.PsycopgConnection._send
 
-    def watched(self, call, *rest):
-        sent.append(call.statement.text)
-        send(self, call, *rest)
+    def watched(self, statement, *rest):
+        sent.append(statement.text)
+        send(self, statement, *rest)
 
     monkeypatch.setattr(postgresql.PsycopgConnection, "_send", watched)
     storage = SqlStorage(create_engine(postgres.url(database), **asking_for(name)))
