@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import Any, Final
 
 import pytest
@@ -27,6 +28,7 @@ from segmentflow_core.errors import (
 )
 from segmentflow_core.ports import (
     FINISHED_STATUSES,
+    KEY_SEPARATOR,
     Alias,
     EnrollmentStatus,
     EventFilter,
@@ -59,6 +61,7 @@ _FACTS: Final[Mapping[str, tuple[Facts, ...]]] = {
 }
 _LAST: Final = datetime(9999, 1, 1, tzinfo=UTC)
 _ONCE: Final = {"policy": "once"}
+_LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _BY_ORDER: Final = {"policy": "once_per_key", "key": "/event/orderId"}
 _NOBODY: Final = "019bf964-302b-7000-8000-00000000dead"
 _VERBS: Final[dict[str, Callable[[Any, str, str], Any]]] = {
@@ -235,7 +238,10 @@ class PeopleContract:
         clock: FixedClock,
     ) -> None:
         """Of a person of many versions, with another one of the same values beside her."""
-        tracker.journeys.publish([a_journey("order", reentry=_BY_ORDER), a_journey("every")])
+        few = {**_BY_ORDER, "policy": "at_most", "times": 50, "within": "P30D"}
+        tracker.journeys.publish(
+            [a_journey("order", reentry=_BY_ORDER), a_journey("few", reentry=few), a_journey()]
+        )
         her, him = _two_of_the_same_values(tracker, clock)
         # Both have failures that say something: of what waits, and of what is dead.
         for claimed in tracker.enrollments.claim(limit=100):
@@ -280,11 +286,15 @@ class PeopleContract:
                 kept = evolve(kept, **changed, entry_key=None, last_failure=None)
             assert exact(entry) == exact(kept)
         for entry in entries.values():
-            probe = Probe(entry.journey_id, entry.profile_id, entry.entry_key)
-            (answer,) = doors.ask("tracking", "prior_entries", "default", [probe]).values()
-            taken = entry.entry_key is not None and entry.profile_id == him
-            assert isinstance(answer, PriorEntries)
-            assert answer.key_taken is taken
+            # The key that it is kept with, and the one that it was made with.
+            keys = {entry.entry_key, (entry.entry_key or "").partition(KEY_SEPARATOR)[0] or None}
+            for key, since in product(keys, (None, _LONG_AGO)):
+                probe = Probe(entry.journey_id, entry.profile_id, key, None, since)
+                (answer,) = doors.ask("tracking", "prior_entries", "default", [probe]).values()
+                assert isinstance(answer, PriorEntries)
+                known = key is not None and entry.profile_id == him
+                assert answer.key_taken is known
+                assert (answer.count > 0) is (since is not None and (key is None or known))
         for who, profile_id in (("her", her), ("him", him)):
             for number in range(8):
                 # Another body: hers is answered all the same, and his is a conflict.

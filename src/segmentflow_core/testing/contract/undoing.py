@@ -88,6 +88,19 @@ def _failing(write: _Write, fault: type[BaseException]) -> Callable[[Any], Any]:
     return work
 
 
+async def _record(transaction: Any) -> None:
+    """Record another event of the second person."""
+    batch = a_batch(1, "own", aliases=(alias(1),))
+    profile = evolve(batch.profile, number=batch.profile.number + 1)
+    event_id = facts_of(9)["event_id"]
+    changes = Changes(
+        events=(evolve(batch.event, event_id=event_id, number=profile.number),),
+        changed_profiles=(profile,),
+        previous_profiles=(batch.profile,),
+    )
+    await settle(transaction.tracking.write(_WHOSE, changes))
+
+
 async def _finish(transaction: Any) -> None:
     """Complete what the second person entered."""
     entry = a_batch(1, "own").enrollment
@@ -155,6 +168,7 @@ async def _keep_record(transaction: Any) -> None:
 
 
 _WRITES: Final[tuple[tuple[str, _Write], ...]] = (
+    ("tracking", _record),
     ("hand_over", _finish),
     ("journeys", _publish),
     ("people", _add_alias),
