@@ -7,7 +7,7 @@ never look into a store.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from segmentflow_core.domain.people import identities_of
@@ -116,6 +116,11 @@ def all_told(doors: Doors, organization_id: str) -> dict[str, Any]:
     return told
 
 
+def _rest_of_probes(since: datetime) -> tuple[tuple[Any, ...], ...]:
+    """Return what probes ask beside the Journey and the Profile."""
+    return ("",), (None, 2), ("", None, since)
+
+
 def _questions(batches: list[Batch]) -> dict[str, list[tuple[Any, ...]]]:
     people = [batch.profile.profile_id for batch in batches]
     journeys = [batch.journey.journey_id for batch in batches]
@@ -126,7 +131,7 @@ def _questions(batches: list[Batch]) -> dict[str, list[tuple[Any, ...]]]:
     probes = [
         Probe(journey_id, profile_id, *rest)
         for journey_id, profile_id in zip(journeys, people, strict=True)
-        for rest in (("",), (None, 2), ("", None, since))
+        for rest in _rest_of_probes(since)
     ]
     earlier = [HistoryProbe(each, _NAME, reads="state") for each in people]
     return {
