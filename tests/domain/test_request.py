@@ -14,8 +14,8 @@ import pytest
 
 from request_faults import CANARY, paths, violations
 from segmentflow_core import Limits, ProfileInput, TrackRequest
-from segmentflow_core.domain.request import PLACEHOLDERS, check_request
-from segmentflow_core.errors import IdempotencyKeyRequired
+from segmentflow_core.domain.request import PLACEHOLDERS, check_request, plain_request
+from segmentflow_core.errors import IdempotencyKeyRequired, InvalidRequest, PayloadTooLarge
 from segmentflow_core.testing import DOCUMENTED_REQUEST, a_request
 from segmentflow_core.wire import parse_request
 
@@ -35,6 +35,41 @@ def test_the_documented_request_is_valid_in_every_form():
     checked = [check_request(form, "key") for form in forms]
     assert len({valid.canonical for valid in checked}) == 1
     assert checked[0] == checked[1] == checked[2]
+
+
+def test_a_request_that_is_sent_on_is_plain_json_and_its_rules_are_the_others():
+    moment = datetime(2026, 5, 31, 14, tzinfo=timezone(timedelta(hours=2)))
+    stated = TrackRequest(
+        "", ProfileInput("nobody", properties=MappingProxyType({"a": (1,)})), occurred_at=moment
+    )
+    assert plain_request(stated) == {
+        "event": "",
+        "profile": {"email": "nobody", "properties": {"a": [1]}},
+        "occurredAt": "2026-05-31T12:00:00.000Z",
+    }
+    assert plain_request(a_request(unknown=1)) == a_request(unknown=1)
+    assert plain_request([1]) == [1]
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        ({"data": {"a": {"b": CANARY.encode()}}}, "/data/a/b"),
+        ({"data": {"at": datetime(2026, 5, 31, tzinfo=UTC)}}, "/data/at"),
+        ({"occurredAt": datetime(2026, 5, 31)}, "/occurredAt"),  # noqa: DTZ001
+    ],
+)
+def test_what_is_no_json_is_not_sent_on(change, path):
+    with pytest.raises(InvalidRequest) as raised:
+        plain_request(a_request(**change))
+    assert [each.path for each in raised.value.violations] == [path]
+    assert CANARY not in str(raised.value)
+
+
+def test_what_no_service_would_take_is_not_sent_on():
+    shared = "x" * 1024 * 1024
+    with pytest.raises(PayloadTooLarge):
+        plain_request(a_request(data={"items": [shared] * 65}))
 
 
 @pytest.mark.parametrize(
