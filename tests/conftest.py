@@ -21,7 +21,17 @@ settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 # What a store makes of values does not depend on who else is there: one class of those that
 # differ in isolation, in a pooler or in how work is run tries them all.
-_OF_VALUES = {"Value", "Key", "List", "Boundary", "Neighbour"}
+_OF_VALUES = {
+    "Boundary",
+    "EarlierEntry",
+    "Key",
+    "List",
+    "Many",
+    "Neighbour",
+    "Removal",
+    "SameIds",
+    "Value",
+}
 # What depends on who else is there, and on how work is run.
 _OF_OTHERS = {
     "Atomicity",

@@ -10,7 +10,7 @@ from segmentflow_core.testing.api_keys import ApiKeyContract
 from watched_locks import WatchedLock
 
 
-@pytest.mark.once
+@pytest.mark.deep
 class TestLoose(ApiKeyContract, StorageContract):
     capabilities = Capabilities(durable=False)
 
