@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from segmentflow_core.colour import drive
 from segmentflow_core.ports import Storage, Transaction
-from segmentflow_core.ports.gathering import NotAnswered
+from segmentflow_gathering.patience import answered_within
 
 __all__ = ["ThreadedStorage"]
 
@@ -59,15 +59,7 @@ class ThreadedStorage:
             NotAnswered: it did not end in time.
         """
         found = asyncio.get_running_loop().run_in_executor(self._pool, call)
-        bound = asyncio.timeout(self._seconds)
-        try:
-            async with bound:
-                return await found
-        except TimeoutError:
-            if not bound.expired():
-                raise
-        assert self._seconds is not None
-        raise NotAnswered(self._seconds)
+        return await answered_within(self._seconds, found)
 
     def close(self) -> None:
         """Wait until every transaction has ended."""

@@ -10,7 +10,6 @@ from weakref import WeakKeyDictionary
 
 from attrs import frozen
 
-from segmentflow_core.ports.gathering import NotAnswered
 from segmentflow_gathering.bounds import (
     a_most,
     a_number_aside,
@@ -18,6 +17,7 @@ from segmentflow_gathering.bounds import (
     a_wait,
     a_writers,
 )
+from segmentflow_gathering.patience import answered_within
 
 __all__ = ["AsyncGathering"]
 
@@ -80,17 +80,9 @@ class _Place:
         self._patience = patience
 
     def wait(self) -> Awaitable[None]:
-        return self._future if self._patience is None else self._wait(self._patience)
-
-    async def _wait(self, patience: float) -> None:
-        bound = asyncio.timeout(patience)
-        try:
-            async with bound:
-                return await self._future
-        except TimeoutError:
-            if not bound.expired():
-                raise
-        raise NotAnswered(patience)
+        if self._patience is None:  # the shorter way, for whoever waits as long as it takes
+            return self._future
+        return answered_within(self._patience, self._future)
 
     def call(self) -> None:
         if not self._future.done():

@@ -104,8 +104,8 @@ class AsgiApp:
         self._endpoint = endpoint
         self._awaited = is_asynchronous(endpoint.__call__)
         self._threads = threads
-        self._pool: ThreadPoolExecutor | None = None
-        self._aside: ThreadPoolExecutor | None = None
+        # By whether it is for what is asked about the app itself.
+        self._pools: dict[bool, ThreadPoolExecutor] = {}
         self._room = max_requests
         self._on_answered = on_answered
         self._around = tuple(around)
@@ -140,10 +140,8 @@ class AsgiApp:
         Returns:
             What `on_shutdown` returned, for the host to await if it has to be; or None.
         """
-        for pool in (self._pool, self._aside):
-            if pool is not None:
-                pool.shutdown()
-        self._pool = self._aside = None
+        while self._pools:
+            self._pools.popitem()[1].shutdown()
         return None if self._on_shutdown is None else self._on_shutdown()
 
     async def _http(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
@@ -254,12 +252,7 @@ class AsgiApp:
         if self._awaited:
             response: Response = await call()
             return response
-        if not aside:
-            return await self._in_a_thread(call)
-        # About the app itself: these wait behind each other, and behind no call of the API.
-        if self._aside is None:
-            self._aside = ThreadPoolExecutor(1, thread_name_prefix="segmentflow-health")
-        return await asyncio.get_running_loop().run_in_executor(self._aside, call)
+        return await self._in_a_thread(call, aside=aside)
 
     async def _refuse_caller(self, method: str, path: str, headers: AnyHeaders) -> Response | None:
         refuse = cast(
@@ -268,10 +261,13 @@ class AsgiApp:
         refused: Response | None = await (refuse() if self._awaited else self._in_a_thread(refuse))
         return refused
 
-    async def _in_a_thread(self, call: Callable[[], T]) -> T:
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="segmentflow")
-        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+    async def _in_a_thread(self, call: Callable[[], T], *, aside: bool = False) -> T:
+        """Call in a thread; what is aside waits for others of its kind, and for no other call."""
+        pool = self._pools.get(aside)
+        if pool is None:
+            count, name = (1, "segmentflow-health") if aside else (self._threads, "segmentflow")
+            pool = self._pools[aside] = ThreadPoolExecutor(count, thread_name_prefix=name)
+        return await asyncio.get_running_loop().run_in_executor(pool, call)
 
     async def _lifespan(self, receive: _Receive, send: _Send) -> None:
         await receive()

@@ -15,8 +15,8 @@ from functools import partial
 from segmentflow_core.arguments import (
     DEFAULT_ORGANIZATION,
     check_actor,
-    check_key_id,
     check_organization,
+    check_word,
     checked_clock,
     checked_ids,
 )
@@ -91,7 +91,7 @@ class _ApiKeyCalls(StorageCalls):
     async def revoke(self, key_id: str, by: str | None, organization_id: str) -> ApiKey:
         check_organization(organization_id)
         check_actor(by)
-        check_key_id(key_id)
+        check_word(key_id)
         actor = Actor(by, self._clock.now(), self._ids.new_id())
         return await self.run(
             partial(

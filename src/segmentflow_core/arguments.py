@@ -49,7 +49,6 @@ __all__ = [
     "check_id",
     "check_journey_id",
     "check_journey_version",
-    "check_key_id",
     "check_key_lifetime",
     "check_lease",
     "check_leases",
@@ -62,6 +61,7 @@ __all__ = [
     "check_profile_limits",
     "check_status",
     "check_text",
+    "check_word",
     "checked_calls",
     "checked_clock",
     "checked_definitions",
@@ -85,7 +85,7 @@ _MAX_LIMIT: Final = 100_000
 _MAX_ATTEMPTS: Final = 1_000_000
 _MAX_WAIT: Final = timedelta(days=366)
 _LONGEST_MEMORY: Final = timedelta(days=36_500)
-"""A key that is to be remembered for longer has no end that a datetime could say for sure."""
+"""Now and so much later is an instant that a datetime can say; much more is not."""
 
 
 def check_colour(storage: object, face: str, *, asynchronous: bool) -> None:
@@ -271,8 +271,7 @@ def check_journey_version(journey_id: object, version: object) -> None:
     Raises:
         NotFound: no Journey can have it.
     """
-    if not isinstance(journey_id, str) or text_fault(journey_id) is not None:
-        raise NotFound
+    check_word(journey_id)
     if not (version is None or is_count(version, _MAX_VERSION)):
         raise NotFound
 
@@ -293,9 +292,7 @@ def checked_who(who: object, email: object, external_id: object) -> tuple[str, I
     if len(given) != 1:
         raise ConfigurationError("Give one of who, email and external_id.")
     ((word, kind),) = given
-    if not isinstance(word, str) or text_fault(word) is not None:
-        raise NotFound
-    return word, kind
+    return check_word(word), kind
 
 
 def check_actor(by: object) -> None:
@@ -341,14 +338,15 @@ def check_status(status: object) -> None:
         raise ConfigurationError(f"status must be one of {known}, or None.")
 
 
-def check_key_id(key_id: object) -> None:
-    """Refuse what can be no API Key's id before any store is asked.
+def check_word(word: object) -> str:
+    """Return a word that something is looked for by, before any store is asked.
 
     Raises:
-        NotFound: no API Key can have it.
+        NotFound: nothing can have it: it is no text that a store keeps.
     """
-    if not isinstance(key_id, str) or text_fault(key_id) is not None:
+    if not isinstance(word, str) or text_fault(word) is not None:
         raise NotFound
+    return word
 
 
 def check_before(before: object) -> None:
